@@ -1,0 +1,1 @@
+"""Deploys, proves, breaks and rolls back a mesh."""

@@ -1,0 +1,1 @@
+"""The only importer of pyinfra; always runs as a child process."""

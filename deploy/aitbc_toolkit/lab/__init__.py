@@ -1,0 +1,1 @@
+"""systemd-nspawn hosts on this machine."""

@@ -1,0 +1,1 @@
+"""The deployer: plan, stage, waves, gates, rollback, record."""

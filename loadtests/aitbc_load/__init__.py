@@ -1,0 +1,1 @@
+"""The swarm: load on Locust, always in a child process."""

@@ -1,0 +1,1 @@
+"""The AITBC mesh node: a pure machine inside a thin driver."""

@@ -1,0 +1,1 @@
+"""Peers, relaying and catch-up, as pure state machines."""

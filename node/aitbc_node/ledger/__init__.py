@@ -1,0 +1,1 @@
+"""The ledger as named pure steps; it knows nothing of consensus, clocks or files."""

@@ -1,0 +1,1 @@
+"""The append log, sign state and index over a small Disk protocol."""

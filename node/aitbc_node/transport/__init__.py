@@ -1,0 +1,1 @@
+"""Frames and authenticated links between nodes."""
