@@ -1,0 +1,105 @@
+"""How does a failure end a run: which lines on stderr, and which exit status?
+
+Failures are told apart by type. Do not add messages here: they sit where they are raised.
+"""
+
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from aitbc_node.errors import AitbcError, Exit
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+@dataclass(slots=True)
+class Report:
+    """Put the end of one run into words."""
+
+    debug: bool = False
+
+    def tell(self, failure: BaseException) -> int:
+        """Print what the operator needs to know about `failure`; return the exit status."""
+        if self.debug and not isinstance(failure, SystemExit):
+            traceback.print_exception(failure)
+        match failure:
+            case SystemExit(code=int(status)):
+                return status
+            case AitbcError(message=message, hint=hint, exit_status=status):
+                _say(message, hint)
+                return status
+            case click.exceptions.NoArgsIsHelpError():
+                click.echo(failure.format_message(), err=True)
+                return Exit.USAGE
+            case click.ClickException():
+                _say(*_usage(failure))
+                return Exit.USAGE
+            case click.Abort() | KeyboardInterrupt():
+                click.echo("interrupted", err=True)
+                return Exit.INTERRUPTED
+            case BrokenPipeError():
+                return Exit.INTERRUPTED  # the reader has seen enough; there is nobody to tell
+            case _:
+                return _bug(failure)
+
+
+def _say(message: str, hint: str) -> None:
+    click.echo(f"error: {message}", err=True)
+    for line in hint.splitlines():
+        click.echo(f"hint: {line}", err=True)
+
+
+def _usage(failure: click.ClickException) -> tuple[str, str]:
+    """Put a mistake that click found into the house's wording: message, then hint."""
+    match failure:
+        case click.exceptions.NoSuchCommand():
+            path = failure.ctx.command_path if failure.ctx else "aitbc"
+            hint = _nearest(path, failure.possibilities)
+            return f"unknown command {failure.command_name!r}", hint
+        case click.exceptions.NoSuchOption():
+            path = failure.ctx.command_path if failure.ctx else "aitbc"
+            hint = _nearest(path, failure.possibilities)
+            return f"unknown option {failure.option_name!r}", hint
+        case click.UsageError(ctx=click.Context() as context):
+            return _plain(failure.format_message()), f"{context.command_path} --help"
+        case _:
+            return _plain(failure.format_message()), "aitbc --help"
+
+
+def _nearest(path: str, names: list[str] | None) -> str:
+    lines = [f"{path} {name}" for name in (names or [])[:1]] + [f"{path} --help"]
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _plain(message: str) -> str:
+    """Write click's sentence as ours: lower case, no full stop."""
+    return (message[:1].lower() + message[1:]).removesuffix(".")
+
+
+def _bug(failure: BaseException) -> int:
+    """Keep the traceback in a file, so that the terminal shows one line and the finding is safe."""
+    lines = "".join(traceback.format_exception(failure))
+    what = (str(failure).splitlines() or [""])[0] or type(failure).__name__
+    click.echo(f"error: this is a bug in aitbc: {what}", err=True)
+    try:
+        kept = _keep(lines)
+    except OSError:
+        click.echo(lines, err=True)  # nowhere to write: better a traceback than a lost finding
+    else:
+        click.echo(f"hint: the traceback to report is in {kept}", err=True)
+    return Exit.BUG
+
+
+def _keep(lines: str) -> Path:
+    folder = _CHECKOUT / ".aitbc" / "crashes"
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    path = folder / f"{stamp}-{os.getpid()}.log"
+    path.write_text(f"{sys.argv}\n{lines}", encoding="utf-8")
+    path.chmod(0o600)
+    return path

@@ -1,0 +1,135 @@
+"""Which commands exist, and how a run of one begins and ends.
+
+The table names each command, the module that holds it and one line of help, so that `--help` and
+an unknown name are answered without importing a single command. Do not add behaviour here: a
+command lives in the module that the table names, a failure is put into words by `failures`.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NamedTuple, NoReturn
+
+import click
+
+from aitbc_node.errors import Exit
+from aitbc_toolkit.cli import failures
+
+
+class Entry(NamedTuple):
+    """Where a command is found, and what `aitbc --help` says about it."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "up": Entry("mesh", "Bring up a mesh: on this machine, or on lab hosts with `up lab`."),
+    "down": Entry("mesh", "Stop a mesh that `up` started."),
+    "status": Entry("deploy", "Show the mesh of an environment and its release."),
+    "deploy": Entry("deploy", "Take a commit to every host, one at a time, and prove it."),
+    "rollback": Entry("deploy", "Return to the newest release that was healthy before."),
+    "history": Entry("deploy", "List the deploys of an environment."),
+    "lab": Entry("lab", "Make, list, enter and destroy systemd hosts on this machine."),
+    "network": Entry("network", "Ask every node about the mesh."),
+    "node": Entry("node", "List, start, stop and read single nodes."),
+    "tx": Entry("tx", "Send, show and wait for transactions."),
+    "account": Entry("tx", "Show an account."),
+    "asset": Entry("tx", "Show an asset."),
+    "env": Entry("env", "List the environments, show one, choose one."),
+    "test": Entry("test", "Prove the project; with a suite, prove a live mesh."),
+    "sim": Entry("sim", "Run seeds of the deterministic simulator."),
+    "trace": Entry("trace", "Show which tests prove which feature."),
+    "locks": Entry("locks", "Check or renew the pinned dependencies."),
+}
+
+
+class LazyGroup(click.Group):
+    """Know every command by name and summary; import the one that is run."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Put the imported command in the place of its entry."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, (_load(name) if name else None), rest
+
+
+def _load(name: str) -> click.Command:
+    entry = COMMANDS[name]
+    module = importlib.import_module(f"aitbc_toolkit.cli.{entry.module}")
+    command = getattr(module, name)
+    assert isinstance(command, click.Command), f"cli/{entry.module}.py lacks the command {name}"
+    return command
+
+
+def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's callback shape
+    if wanted:
+        from importlib.metadata import version  # noqa: PLC0415 - 20 ms that no other run pays
+
+        click.echo(f"aitbc {version('aitbc-toolkit')}")
+        ctx.exit()
+
+
+def _print_tracebacks(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's callback shape
+    ctx.obj.debug = wanted
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version and leave.",
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_tracebacks,
+    help="Print the traceback of a failure.",
+)
+def aitbc() -> None:
+    """Take a signed commit to a live BFT mesh, prove that it works, and take it back."""
+
+
+for _name, _entry in COMMANDS.items():
+    aitbc.add_command(click.Command(_name, short_help=_entry.summary))
+
+
+def _on_terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    """End on SIGTERM as on Ctrl-C, so that every `finally` runs and nothing is left behind."""
+    raise KeyboardInterrupt
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; a command returns its `Exit`, or nothing for success."""
+    report = failures.Report()
+    try:
+        outcome = aitbc.main(list(arguments), prog_name="aitbc", standalone_mode=False, obj=report)
+        sys.stdout.flush()
+    except BaseException as failure:  # noqa: BLE001 - the one place where every failure ends
+        return report.tell(failure)
+    return outcome if isinstance(outcome, int) else Exit.OK
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and leave with its exit status."""
+    signal.signal(signal.SIGTERM, _on_terminate)
+    status = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more while it shuts down, and would print a complaint of its own.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
