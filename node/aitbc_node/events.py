@@ -1,0 +1,236 @@
+"""What goes into the machine and what comes out of it.
+
+`machine.step(event, now_ms=...)` takes one `Event` and returns `Effect`s, which the driver (or the
+simulator) carries out in order. A `Persist` effect is a barrier: it is on disk before any effect
+behind it begins. `now_ms` is monotonic; `wall_ms` may jump and is used for vote times only.
+Do not add behaviour here.
+"""
+
+import msgspec
+
+from aitbc_node.blocks import Block, Certificate, FinalBlock
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature, TxId
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Be one input of the machine; `wall_ms` is Unix time in milliseconds when it arrived."""
+
+    wall_ms: int
+
+
+class PeerUp(Event, frozen=True, kw_only=True):
+    """A link to a peer stands and is authenticated."""
+
+    peer: PeerId
+    outbound: bool
+    address: str
+    version: str
+
+
+class PeerDown(Event, frozen=True, kw_only=True):
+    """A link is gone, or a dial failed (`was_up` false)."""
+
+    peer: PeerId
+    reason: str
+    was_up: bool
+
+
+class FrameReceived(Event, frozen=True, kw_only=True):
+    """A peer sent one frame; the bytes are whatever the peer chose."""
+
+    peer: PeerId
+    payload: bytes
+
+
+class Submitted(Event, frozen=True, kw_only=True):
+    """A client handed in raw transactions; `request` comes back in `Reply`."""
+
+    request: int
+    raws: tuple[bytes, ...]
+
+
+class Verified(Event, frozen=True, kw_only=True):
+    """The signatures of a `Verify` effect were judged, in its order."""
+
+    batch: int
+    good: tuple[bool, ...]
+
+
+class BlocksRead(Event, frozen=True, kw_only=True):
+    """The answer to `ReadBlocks`: final blocks in ascending order, perhaps fewer than asked."""
+
+    peer: PeerId
+    blocks: tuple[FinalBlock, ...]
+
+
+class TimerFired(Event, frozen=True, kw_only=True):
+    """A timer ran out and was not replaced since."""
+
+    timer: "Timer"
+
+
+class DiskFailed(Event, frozen=True, kw_only=True):
+    """A `Persist` could not be carried out (disk full, read-only); it is being retried."""
+
+    reason: str
+
+
+class DiskHealed(Event, frozen=True, kw_only=True):
+    """The `Persist` that failed is on disk now."""
+
+
+class Timer(msgspec.Struct, frozen=True):
+    """Name a timer; setting the same `name` again replaces the earlier one."""
+
+    name: str
+    height: Height
+    round: Round
+
+
+class SignatureCheck(msgspec.Struct, frozen=True):
+    """Ask whether `signature` by `key` covers `message`."""
+
+    key: PublicKey
+    message: bytes
+    signature: Signature
+
+
+class SignState(msgspec.Struct, frozen=True, array_like=True):
+    """Remember the newest thing this key has signed, and the lock, so that neither is forgotten.
+
+    Shape: `step` is 0 nothing yet, 1 proposal, 2 prevote, 3 precommit; -1 stands for no round and
+    `b""` for no block. Source: rules 2.1.
+    """
+
+    height: Height
+    round: Round
+    step: int
+    sign_bytes: bytes
+    signature: Signature
+    locked_round: Round
+    locked_id: BlockId
+    valid_round: Round
+    valid_id: BlockId
+
+
+class Effect(msgspec.Struct, frozen=True, tag=True):
+    """Be one thing the driver must do; effects are carried out in order."""
+
+
+class Persist(Effect, frozen=True):
+    """Be on disk, fsynced, before any effect behind this one begins."""
+
+
+class SaveSignState(Persist, frozen=True):
+    """Store the sign state; it is never newer on disk than the log."""
+
+    state: SignState
+
+
+class AppendBlock(Persist, frozen=True):
+    """Log a checked block that this node is about to vote for; several per height may exist."""
+
+    id: BlockId
+    block: Block
+
+
+class AppendCertificate(Effect, frozen=True):
+    """Log that a block is final; made durable by the next `Persist`, whichever it is."""
+
+    certificate: Certificate
+
+
+class AppendTransactions(Effect, frozen=True):
+    """Write accepted transactions to the mempool journal; it must survive SIGKILL, not more."""
+
+    raws: tuple[bytes, ...]
+
+
+class Send(Effect, frozen=True):
+    """Put one frame into the queue of each of these peers."""
+
+    peers: tuple[PeerId, ...]
+    payload: bytes
+
+
+class Dial(Effect, frozen=True):
+    """Open a link to a peer whose id is pinned; the answer is `PeerUp` or `PeerDown`."""
+
+    peer: PeerId
+    address: str
+
+
+class Disconnect(Effect, frozen=True):
+    """Close a link."""
+
+    peer: PeerId
+    reason: str
+
+
+class SetTimer(Effect, frozen=True):
+    """Fire `timer` after a delay, replacing an earlier one of the same name."""
+
+    timer: Timer
+    delay_ms: int
+
+
+class Verify(Effect, frozen=True):
+    """Judge these signatures when there is time for it; the answer is `Verified`."""
+
+    batch: int
+    checks: tuple[SignatureCheck, ...]
+
+
+class ReadBlocks(Effect, frozen=True):
+    """Read final blocks `first..last` from the log for a peer; the answer is `BlocksRead`."""
+
+    peer: PeerId
+    first: Height
+    last: Height
+
+
+class TxOutcome(msgspec.Struct, frozen=True):
+    """Tell a client what became of one transaction it handed in; `code` is `ok` when taken."""
+
+    id: TxId
+    code: str
+    field: str = ""
+    message: str = ""
+
+
+class Reply(Effect, frozen=True):
+    """Answer a `Submitted` event, outcome by outcome in its order."""
+
+    request: int
+    outcomes: tuple[TxOutcome, ...]
+
+
+class TxReceipt(msgspec.Struct, frozen=True):
+    """Tell how one transaction of a final block went; `code` is `ok` when its body took effect."""
+
+    id: TxId
+    code: str
+    gas_used: int
+    fee: int
+    events: tuple[tuple[str, ...], ...]
+
+
+class Committed(Effect, frozen=True):
+    """Announce a final block to the index and to event streams."""
+
+    id: BlockId
+    final: FinalBlock
+    receipts: tuple[TxReceipt, ...]
+
+
+class Expired(Effect, frozen=True):
+    """Announce transactions that can never be in a block any more."""
+
+    ids: tuple[TxId, ...]
+
+
+class Note(Effect, frozen=True):
+    """Say what happened: the driver logs and counts notes, the simulator counts, tests assert."""
+
+    name: str
+    fields: tuple[tuple[str, object], ...] = ()

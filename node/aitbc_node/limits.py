@@ -1,0 +1,70 @@
+"""How large, how many and how long anything may be: every bound and default in one place.
+
+Relations between bounds are asserted beside them. Do not read configuration here.
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+INT_MAX = 2**63 - 1
+
+# Transactions.
+TX_BYTES_MAX = 64 * KIB
+TX_OUTPUTS_MAX = 256
+TX_BODIES_MAX = 16
+TX_SIGNATURES_MAX = 16
+MEMO_BYTES_MAX = 256
+TICKER_CHARS_MAX = 12
+CHAIN_ID_CHARS_MAX = 48
+POLICY_KEYS_MAX = 16
+
+# Blocks. `max_block_txs` is a chain parameter within these bounds.
+BLOCK_TXS_DEFAULT = 2_000
+BLOCK_TXS_MAX = 10_000
+BLOCK_BYTES_MAX = 8 * MIB
+VALIDATORS_MAX = 100
+
+# Frames between peers.
+FRAME_BYTES_MAX = 16 * MIB
+TX_BATCH_COUNT_MAX = 512
+TX_BATCH_BYTES_MAX = 512 * KIB
+CATCH_UP_BLOCKS_MAX = 64
+PEERS_MAX = 50
+OUTBOUND_TARGET = 6
+OUTBOUND_MAX = 8
+PEER_QUEUE_BYTES_MAX = 32 * MIB
+PING_MS = 500
+DEAD_AFTER_MS = 2_000
+REDIAL_BASE_MS = 200
+REDIAL_CAP_MS = 2_000
+
+# Consensus; the defaults of the lab. A round adds `delta`, up to `cap`.
+BLOCK_INTERVAL_MS = 500
+PROPOSE_TIMEOUT_MS = 1_000
+VOTE_TIMEOUT_MS = 1_000
+TIMEOUT_DELTA_MS = 500
+TIMEOUT_CAP_MS = 4_000
+RETRANSMIT_MS = 1_000
+ROUND_MAX = 10_000
+
+# Mempool.
+MEMPOOL_TXS_MAX = 10_000
+MEMPOOL_PER_ACCOUNT_MAX = 64
+MEMPOOL_BYTES_MAX = 64 * MIB
+TX_TTL_BLOCKS_DEFAULT = 300
+VALID_UNTIL_AHEAD_MAX = 100_000
+
+# RPC.
+RPC_BODY_BYTES_MAX = 8 * MIB
+RPC_BATCH_TXS_MAX = 1_000
+EVENT_STREAMS_MAX = 10_000
+EVENT_BACKLOG = 1_024
+
+# A block must fit into one frame with its header and certificate, or it could never travel.
+assert BLOCK_BYTES_MAX + MIB <= FRAME_BYTES_MAX
+# A transaction of the greatest size must still fit into one batch.
+assert TX_BYTES_MAX <= TX_BATCH_BYTES_MAX
+# A peer that answers every other ping is alive.
+assert DEAD_AFTER_MS >= 2 * PING_MS
+assert TIMEOUT_CAP_MS >= PROPOSE_TIMEOUT_MS + TIMEOUT_DELTA_MS
+assert BLOCK_TXS_DEFAULT <= BLOCK_TXS_MAX

@@ -1,0 +1,95 @@
+"""Who may vote at a height, with what power, and who proposes in each round.
+
+The set is a value: `rotated()` gives the set of the next height, `proposer(round)` works on a copy,
+as the paper and rules ask. Ledger, consensus and block checks share it. Do not add voting here.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+from aitbc_node.canonical import Record, encode
+from aitbc_node.types import Address, Hash, Power, PublicKey, Round
+
+
+class Validator(Record, frozen=True):
+    """Describe one member: its operator's account, consensus key, power and turn priority."""
+
+    operator: Address
+    key: PublicKey
+    power: Power
+    priority: int = 0
+
+
+class ValidatorSet(Record, frozen=True):
+    """Hold the validators of one height, ordered by key."""
+
+    members: tuple[Validator, ...]
+
+    @property
+    def total_power(self) -> Power:
+        """Sum the power of all members."""
+        return Power(sum(member.power for member in self.members))
+
+    def index_of(self, key: PublicKey) -> int | None:
+        """Return the 0-based place of a key, or None for a stranger."""
+        for index, member in enumerate(self.members):
+            if member.key == key:
+                return index
+        return None
+
+    def power_of(self, key: PublicKey) -> Power:
+        """Return the power behind a key; 0 for a stranger."""
+        index = self.index_of(key)
+        return Power(0) if index is None else self.members[index].power
+
+    def is_quorum(self, power: int) -> bool:
+        """Tell whether this much power is more than two thirds of the whole."""
+        return 3 * power > 2 * self.total_power
+
+    def is_blocking(self, power: int) -> bool:
+        """Tell whether this much power is more than one third: one of them is honest."""
+        return 3 * power > self.total_power
+
+    def proposer(self, round_: Round) -> Validator:
+        """Return who proposes in a round of this height.
+
+        Units: round 0 is the scheduled proposer; each further round takes one more turn.
+        """
+        turn = self
+        for _ in range(round_):
+            turn = turn.rotated()
+        return turn.members[turn.next_index()]
+
+    def next_index(self) -> int:
+        """Return the 0-based place of the next proposer: highest priority, then lowest key."""
+        gained = [member.priority + member.power for member in self.members]
+        return gained.index(max(gained))
+
+    def rotated(self) -> "ValidatorSet":
+        """Return the set after one turn: everyone gains its power, the chosen pays the total."""
+        chosen = self.next_index()
+        total = self.total_power
+        return ValidatorSet(
+            tuple(
+                Validator(
+                    member.operator,
+                    member.key,
+                    member.power,
+                    member.priority + member.power - (total if index == chosen else 0),
+                )
+                for index, member in enumerate(self.members)
+            )
+        )
+
+    def digest(self) -> Hash:
+        """Hash who may vote with what power; turns are not part of it."""
+        rows = tuple((member.operator, member.key, member.power) for member in self.members)
+        return Hash(hashlib.sha256(encode(rows)).digest())
+
+
+def validator_set(members: Iterable[Validator]) -> ValidatorSet:
+    """Build a set in canonical order; keys must be distinct and powers positive."""
+    ordered = tuple(sorted(members, key=lambda member: member.key))
+    assert len({member.key for member in ordered}) == len(ordered), "two validators share a key"
+    assert all(member.power > 0 for member in ordered), "a validator without power"
+    return ValidatorSet(ordered)
