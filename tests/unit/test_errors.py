@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from aitbc_node.errors import AitbcError, ConfigError, Exit, UsageError
 
 ROW = re.compile(r"^\| (\d+) \| ([A-Z_]+) \|", re.MULTILINE)
