@@ -6,8 +6,6 @@ import pytest
 
 from aitbc_toolkit import locks, paths
 
-pytestmark = pytest.mark.unit
-
 _PROJECT = """
 [project]
 name = "aitbc-toolkit"

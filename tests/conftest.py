@@ -1,0 +1,91 @@
+"""What every test of the tree shares: its kind, what it proves, what it may touch.
+
+A test has one kind; where it names none, its folder decides. A test that needs a mesh or a lab
+skips with a reason unless the run asks for it. What a test proves is checked against
+`docs/features.toml` and ends up in the JUnit file, where `./aitbc trace` reads it.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit import features, paths
+
+_KINDS = ("unit", "integration", "sim", "mesh", "lab")
+_KIND_OF_FOLDER = {"unit": "unit", "sim": "sim", "mesh": "mesh", "lab": "lab"}
+_TESTS = Path(__file__).parent
+_NO_DISK = (_TESTS / "unit" / "ledger", _TESTS / "unit" / "consensus", _TESTS / "unit" / "gossip")
+_OUTSIDE = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork"})
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run ask for what is not there by default."""
+    group = parser.getgroup("aitbc")
+    group.addoption("--mesh", action="store_true", help="run the tests that start a mesh here")
+    group.addoption("--lab", action="store_true", help="run the tests that need lab hosts (root)")
+    group.addoption("--tier", choices=["fast", "ci", "nightly"], default="ci", help="how much")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give each test its kind, its proofs and, where it was not asked for, its skip."""
+    known = features.load(paths.project_root() / "docs" / "features.toml").features
+    for item in items:
+        kind = _kind(item)
+        for marker in item.iter_markers("proves"):
+            unknown = [name for name in marker.args if name not in known]
+            if unknown:
+                raise pytest.UsageError(f"{item.nodeid} proves unknown features: {unknown}")
+            item.user_properties += [("proves", name) for name in marker.args]
+        if kind in {"mesh", "lab"} and not config.getoption(f"--{kind}"):
+            item.add_marker(pytest.mark.skip(reason=f"needs a {kind}; ask for it with --{kind}"))
+
+
+def _kind(item: pytest.Item) -> str:
+    named = [kind for kind in _KINDS if item.get_closest_marker(kind)]
+    if len(named) > 1:
+        raise pytest.UsageError(f"{item.nodeid} has more than one kind: {named}")
+    if named:
+        return named[0]
+    folder = item.path.relative_to(_TESTS).parts[0] if item.path.is_relative_to(_TESTS) else ""
+    kind = _KIND_OF_FOLDER.get(folder, "integration")
+    item.add_marker(kind)
+    return kind
+
+
+class _Fence:
+    """Keep a unit test from the outside world, through Python's audit events."""
+
+    def __init__(self) -> None:
+        self.around: pytest.Item | None = None
+
+    def hook(self, event: str, args: tuple[object, ...]) -> None:
+        if self.around is None:
+            return
+        if event in _OUTSIDE or (event == "open" and self._writes(args)):
+            item, self.around = self.around, None
+            pytest.fail(f"{item.nodeid} is a unit test, but it did: {event} {args}")
+
+    def _writes(self, args: tuple[object, ...]) -> bool:
+        path, _, flags = args
+        if self.around is None or not any(map(self.around.path.is_relative_to, _NO_DISK)):
+            return False
+        by_tools = (".hypothesis", "__pycache__", os.devnull)
+        return bool(int(str(flags)) & _WRITES) and not any(name in str(path) for name in by_tools)
+
+
+_FENCE = _Fence()
+sys.addaudithook(_FENCE.hook)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """Run a unit test inside the fence: no network, no processes, if pure no disk."""
+    _FENCE.around = item if item.get_closest_marker("unit") else None
+    try:
+        return (yield)
+    finally:
+        _FENCE.around = None
