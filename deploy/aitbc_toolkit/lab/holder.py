@@ -1,0 +1,211 @@
+"""Who keeps a lab alive? This process: parent of every host, owner of their disks.
+
+It runs in a mount namespace of its own, so the disks vanish with it, and every host dies when it
+dies. On SIGTERM, or when the owner it was tied to is gone, it clears the lab and leaves. Killed
+outright it leaves a claim that the next lab command reaps. One thread: a host's wrapper gets its
+death signal when the *thread* that started it ends.
+
+Run as `python -m aitbc_toolkit.lab.holder`; nothing but `launch` starts it. Do not add anything
+that waits for ssh: a boot that hangs must not make the holder deaf.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit import shell
+from aitbc_toolkit.errors import AitbcError, UsageError
+from aitbc_toolkit.lab import cgroups, claims, commands, control, reaper, seed
+from aitbc_toolkit.lab.locking import locked
+from aitbc_toolkit.lab.model import Lab, LabHost, from_json
+from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.lab.processes import this_process
+
+_END_TIMEOUT_S = 10.0
+_REQUEST_TIMEOUT_S = 2.0
+
+
+@dataclass(slots=True)
+class Holder:
+    """Hold one lab: its hosts' wrappers, by host name; `cgroups` are the lab's folders."""
+
+    places: Places
+    lab: Lab
+    image: Path
+    folders: tuple[Path, ...]
+    wrappers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def make(self) -> None:
+        """Make bridge and disks, and boot every host."""
+        for argv in commands.add_bridge(self.lab):
+            shell.run(argv)
+        for host in self.lab.machines:
+            disk = self.places.disk(self.lab.tag, host.name)
+            disk.mkdir(parents=True)
+            self.places.root(self.lab.tag, host.name).mkdir(parents=True)
+            shell.run(commands.mount_disk(disk, size_mib=self.lab.limits.disk_mib))
+            for name in ("upper", "work"):
+                (disk / name).mkdir()
+            seed.seed(self.lab, host, upper=disk / "upper", image=self.image)
+            self.boot(host)
+
+    def boot(self, host: LabHost) -> None:
+        """Start a host on the disk that it has; a host that runs is left alone."""
+        if self.runs(host):
+            return
+        root = self.places.root(self.lab.tag, host.name)
+        disk = self.places.disk(self.lab.tag, host.name)
+        uv_cache = self.places.uv_cache
+        argv = commands.boot_host(
+            cgroups=cgroups.make(self.folders, host=host.name, limits=self.lab.limits),
+            options=commands.overlay_options(image=self.image, disk=disk),
+            root=root,
+            container=commands.nspawn(self.lab, host, root=root, uv_cache=uv_cache),
+        )
+        with (self.lab.folder / f"console-{host.name}.log").open("ab") as console:
+            self.wrappers[host.name] = subprocess.Popen(  # noqa: S603 - our own argv, no shell
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+
+    def cut(self, host: LabHost) -> None:
+        """End a host at once, as a power cut would; its disk stays as it is."""
+        wrapper = self.wrappers.pop(host.name, None)
+        if wrapper is not None:
+            wrapper.kill()
+        mine = tuple(folder / host.name for folder in self.folders)
+        cgroups.end_processes(mine, timeout_s=_END_TIMEOUT_S)
+        cgroups.remove(mine)
+        if wrapper is not None:
+            wrapper.wait(_END_TIMEOUT_S)
+
+    def resize_disk(self, host: LabHost, *, size_mib: int) -> None:
+        """Shrink a host's disk until it is full, or let it grow again, while it is in use."""
+        disk = self.places.disk(self.lab.tag, host.name)
+        shell.run(commands.resize_disk(disk, size_mib=size_mib))
+
+    def runs(self, host: LabHost) -> bool:
+        """Tell whether a host's wrapper lives."""
+        wrapper = self.wrappers.get(host.name)
+        return wrapper is not None and wrapper.poll() is None
+
+    def end(self) -> None:
+        """End all hosts, free their disks, and clear what the lab made in the kernel."""
+        for wrapper in self.wrappers.values():
+            wrapper.kill()
+        cgroups.end_processes(self.folders, timeout_s=_END_TIMEOUT_S)
+        for wrapper in self.wrappers.values():
+            wrapper.wait(_END_TIMEOUT_S)
+        for host in self.lab.machines:
+            disk = self.places.disk(self.lab.tag, host.name)
+            if disk.is_mount():
+                shell.run(["umount", "--lazy", disk])
+        with locked(self.places.machine_lock, timeout_s=reaper.LOCK_TIMEOUT_S, what="the labs"):
+            claim = claims.read_claim(self.places, self.lab.tag)
+            if claim is not None:
+                reaper.clear(self.places, claim)
+
+    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Do what a command asks for."""
+        match request:
+            case {"verb": "status"}:
+                return {"hosts": {host.name: self.runs(host) for host in self.lab.machines}}
+            case {"verb": "boot", "host": str(name)}:
+                self.boot(self.lab.host(name))
+            case {"verb": "cut", "host": str(name)}:
+                self.cut(self.lab.host(name))
+            case {"verb": "resize", "host": str(name), "size_mib": int(size_mib)}:
+                self.resize_disk(self.lab.host(name), size_mib=size_mib)
+            case _:
+                raise UsageError(f"the holder does not know the request {request}")
+        return {}
+
+
+def serve(holder: Holder, *, stop: int, owner: int | None) -> None:
+    """Answer requests until the `stop` or the `owner` descriptor becomes readable."""
+    path = control.socket_path(holder.places, holder.lab.tag)
+    with selectors.DefaultSelector() as waiting, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        waiting.register(listener, selectors.EVENT_READ)
+        for descriptor in [stop, *([] if owner is None else [owner])]:
+            waiting.register(descriptor, selectors.EVENT_READ)
+        while True:
+            ready = [key.fileobj for key, _ in waiting.select()]
+            if ready != [listener]:
+                return
+            link, _ = listener.accept()
+            with link:
+                _converse(holder, link)
+
+
+def _converse(holder: Holder, link: socket.socket) -> None:
+    """Answer one request; whoever asks badly or leaves early costs us at most a moment."""
+    link.settimeout(_REQUEST_TIMEOUT_S)
+    try:
+        answer = holder.answer(json.loads(control.read_line(link)))
+    except (AitbcError, OSError, ValueError, subprocess.SubprocessError) as wrong:
+        answer = {"error": str(wrong)}
+    with contextlib.suppress(OSError):
+        link.sendall(json.dumps(answer).encode() + b"\n")
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[int]:
+    """Turn signals into a readable descriptor, so that they wait until the present step is done."""
+    readable, writable = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writable)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: None)
+    try:
+        yield readable
+    finally:
+        signal.set_wakeup_fd(-1)
+        os.close(readable)
+        os.close(writable)
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="aitbc_toolkit.lab.holder")
+    for name in ("state", "cache", "run", "image"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--owner", type=int)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Hold the lab until told to stop; return the exit status."""
+    told = _parse(arguments)
+    places = Places(state=told.state, cache=told.cache, run=told.run)
+    lab = from_json((places.lab(told.name) / "lab.json").read_text(encoding="utf-8"))
+    begun = claims.read_claim(places, lab.tag)
+    if begun is None:
+        return 1  # whoever began the lab gave up before we came
+    with _stop_signals() as stop:
+        owner = None if told.owner is None else os.pidfd_open(told.owner)
+        claims.take_over(places, begun, holder=this_process())
+        holder = Holder(places, lab, told.image, begun.cgroups)
+        try:
+            holder.make()
+            serve(holder, stop=stop, owner=owner)
+        finally:
+            holder.end()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

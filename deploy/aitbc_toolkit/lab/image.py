@@ -1,0 +1,220 @@
+"""What does a lab host boot from? One Debian tree, built once, shared read-only by all hosts.
+
+The tree is named by a hash of its recipe, so a changed recipe is a new tree and an old lab keeps
+its own. A build happens under a lock, in a folder that is renamed when it is whole: a killed
+build leaves nothing that could be taken for an image. What differs from host to host is not
+here: it is seeded onto the host's own disk.
+"""
+
+import hashlib
+import json
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from aitbc_toolkit import shell
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.lab.locking import locked
+from aitbc_toolkit.lab.requirements import Progress
+from aitbc_toolkit.lab.sources import Mirror, find_mirror
+
+_BUILD_TIMEOUT_S = 900.0
+
+_PACKAGES = (
+    "ca-certificates",
+    "dbus",
+    "git",
+    "iproute2",
+    "iputils-ping",
+    "libfaketime",  # the kernel gives a container no clock of its own, a library can
+    "nftables",
+    "openssh-server",
+    "procps",
+    "python3",
+    "python3-venv",
+    "systemd",
+    "systemd-sysv",
+)
+# Units that wait for hardware, terminals or the internet, none of which a lab host has.
+_MASKED = (
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty.target",
+    "getty@tty1.service",
+    "systemd-logind.service",
+    "systemd-networkd-wait-online.service",
+    "systemd-pstore.service",
+    "systemd-resolved.service",
+    "systemd-timesyncd.service",
+)
+_ENABLED = {
+    "etc/systemd/system/multi-user.target.wants/systemd-networkd.service": (
+        "/lib/systemd/system/systemd-networkd.service"
+    ),
+    "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
+}
+_FILES = {
+    "etc/ssh/sshd_config.d/lab.conf": """\
+# One key per host, made when the host is made; many connections at once are normal here.
+HostKey /etc/ssh/ssh_host_ed25519_key
+PasswordAuthentication no
+PermitRootLogin prohibit-password
+UseDNS no
+MaxStartups 100
+MaxSessions 50
+""",
+    "etc/systemd/journald.conf.d/lab.conf": """\
+[Journal]
+Storage=persistent
+SystemMaxUse=32M
+""",
+    "etc/gitconfig": """\
+[safe]
+\tdirectory = /srv/git/aitbc.git
+""",
+}
+_USERS = (
+    ("aitbc", "/var/lib/aitbc", "/usr/sbin/nologin"),
+    ("git", "/srv/git", "/usr/bin/git-shell"),
+)
+_DROPPED = (
+    "usr/share/doc",
+    "usr/share/info",
+    "usr/share/locale",
+    "usr/share/man",
+    "var/cache/apt/archives",
+    "var/lib/apt/lists",
+)
+_EMPTY_FOLDERS = ("srv/git", "srv/lab/uv-cache", "var/lib/aitbc")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Hold everything that decides what is in the image, and nothing that does not."""
+
+    uv_version: str
+    suite: str = "bookworm"
+    packages: tuple[str, ...] = _PACKAGES
+    masked: tuple[str, ...] = _MASKED
+    users: tuple[tuple[str, str, str], ...] = _USERS
+    dropped: tuple[str, ...] = _DROPPED
+    revision: int = 1
+
+    @property
+    def key(self) -> str:
+        """Name the image by its content."""
+        content = json.dumps([asdict(self), _FILES, _ENABLED, _EMPTY_FOLDERS], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def find_uv() -> Path:
+    """Find the uv program that belongs to this Python.
+
+    Raises: AitbcError when it is not installed beside it.
+    """
+    beside = Path(sys.executable).parent / "uv"
+    if beside.is_file():
+        return beside
+    elsewhere = shutil.which("uv")
+    if elsewhere is None:
+        raise AitbcError("uv is not installed beside this Python", hint="rm -r .venv && ./aitbc")
+    return Path(elsewhere)
+
+
+def ensure_image(cache: Path, *, progress: Progress) -> Path:
+    """Build the image unless it is in the cache; return the folder of its tree.
+
+    Raises: AitbcError when the build fails; then nothing of it stays.
+    """
+    recipe = Recipe(uv_version=version("uv"))
+    tree = cache / "images" / recipe.key
+    if tree.is_dir():
+        return tree
+    with locked(cache / "build.lock", timeout_s=_BUILD_TIMEOUT_S, what="the lab image"):
+        _clear_unfinished(cache)
+        if not tree.is_dir():
+            began = time.monotonic()
+            progress("image         building once with debootstrap, about a minute")
+            _build(recipe, cache=cache, tree=tree)
+            progress(f"image         {recipe.key} built in {time.monotonic() - began:.0f} s")
+    return tree
+
+
+def bootstrap_argv(recipe: Recipe, *, mirror: Mirror, cache: Path, tree: Path) -> list[str]:
+    """Write the command that makes the bare tree.
+
+    It runs in its own mount and process namespaces: debootstrap mounts /proc in the tree, and
+    these end with it whatever ends it.
+    """
+    return [
+        *("unshare", "--mount", "--propagation", "private"),
+        *("--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--"),
+        *("debootstrap", "--variant=minbase", "--merged-usr", f"--cache-dir={cache}"),
+        *([f"--keyring={mirror.keyring}"] if mirror.keyring else []),
+        f"--include={','.join(recipe.packages)}",
+        *(recipe.suite, str(tree), mirror.uri),
+    ]
+
+
+def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
+    work = cache / f"unfinished-{recipe.key}"
+    packages = cache / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    mirror = find_mirror(recipe.suite)
+    argv = bootstrap_argv(recipe, mirror=mirror, cache=packages, tree=work)
+    result = shell.run(argv, timeout_s=_BUILD_TIMEOUT_S, check=False)
+    if not result.ok:
+        log = work / "debootstrap" / "debootstrap.log"
+        reason = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
+        _clear_unfinished(cache)
+        raise AitbcError(
+            "\n".join(["lab image failed: debootstrap did not end well", result.tail, *reason]),
+            hint="apt-get update   # does this machine reach its own apt sources?",
+        )
+    _furnish(work, recipe)
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    work.rename(tree)
+
+
+def _clear_unfinished(cache: Path) -> None:
+    for leftover in cache.glob("unfinished-*"):
+        shutil.rmtree(leftover)
+
+
+def _furnish(tree: Path, recipe: Recipe) -> None:
+    """Turn a bare Debian into a lab host's common part."""
+    for name, home, login in recipe.users:
+        add = ["useradd", "--system", "--user-group", "--home-dir", home, "--shell", login, name]
+        shell.run(["chroot", tree, *add])
+        # A password nobody has, instead of a locked account: sshd refuses keys of locked ones.
+        shell.run(["chroot", tree, "usermod", "--password", "*", name])
+    for name in recipe.dropped:
+        shutil.rmtree(tree / name, ignore_errors=True)
+    (tree / "var/cache/apt/archives/partial").mkdir(parents=True)
+    for stray in [*tree.glob("etc/ssh/ssh_host_*"), tree / "etc/hostname"]:
+        stray.unlink(missing_ok=True)
+    (tree / "etc/machine-id").write_text("", encoding="ascii")
+    for unit in recipe.masked:
+        _link(tree / "etc/systemd/system" / unit, "/dev/null")
+    for name, target in _ENABLED.items():
+        _link(tree / name, target)
+    for name, content in _FILES.items():
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text(content, encoding="ascii")
+    for name in _EMPTY_FOLDERS:
+        (tree / name).mkdir(parents=True, exist_ok=True)
+    shutil.copy2(find_uv(), tree / "usr/local/bin/uv")
+
+
+def _link(path: Path, target: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)

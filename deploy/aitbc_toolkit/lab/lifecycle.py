@@ -1,0 +1,288 @@
+"""How does a lab come up, go down and vanish? The verbs of `aitbc lab`, as a library.
+
+A lab outlives the command that made it: its holder keeps it. Every verb first reaps what a killed
+holder left behind. Do not add printing here: progress goes to the caller line by line.
+"""
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+
+from aitbc_toolkit import shell
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.lab import addresses, cgroups, claims, commands, control, reaper, seed
+from aitbc_toolkit.lab.image import ensure_image
+from aitbc_toolkit.lab.locking import locked
+from aitbc_toolkit.lab.model import Lab, LabHost, LabSpec, check_name, from_json, to_json
+from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.lab.processes import this_process
+from aitbc_toolkit.lab.ready import make_ready
+from aitbc_toolkit.lab.requirements import Progress, ensure_packages, require_root
+
+SSH_PORT = 22
+
+_HOLDER_TIMEOUT_S = 30.0
+_READY_TIMEOUT_S = 90.0
+_STOP_TIMEOUT_S = 30.0
+_POLL_S = 0.02
+_LOG_LINES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LabState:
+    """Say how a lab is: `up`, `down` or `starting`, and which of its hosts run."""
+
+    lab: Lab
+    state: str
+    running: dict[str, bool] = field(default_factory=dict)
+
+
+def bring_up(
+    spec: LabSpec,
+    *,
+    progress: Progress,
+    places: Places | None = None,
+    owner_pid: int | None = None,
+) -> Lab:
+    """Bring a lab up and return it once every host runs and answers on ssh.
+
+    A lab that is up already with as many hosts is returned as it is. With `owner_pid` the lab ends
+    when that process does, else it stays until it is taken down.
+
+    Raises: AitbcError when this machine cannot, or when a host does not come; then nothing stays.
+    """
+    require_root()
+    ensure_packages(progress)
+    where = places or Places.of()
+    reaper.reap(where)
+    image = ensure_image(where.cache, progress=progress)
+    where.uv_cache.mkdir(parents=True, exist_ok=True)
+    present = _find(where, spec.name)
+    if present is not None and present.state == "up":
+        return _same(present.lab, spec)
+    began = time.monotonic()
+    claim = _claim(where, spec)
+    try:
+        lab = _record(where, spec, claim)
+        progress(f"hosts         booting {len(lab.hosts)} hosts and the forge")
+        shell.detach(
+            commands.hold(where, lab, image=image, owner=owner_pid), log=lab.folder / "holder.log"
+        )
+        _await_holder(where, lab)
+        make_ready(lab, timeout_s=_READY_TIMEOUT_S, alive=lambda: _check_holder(where, lab))
+    except BaseException:
+        _stop(where, claim)
+        raise
+    progress(f"hosts         {len(lab.machines)} ready    {time.monotonic() - began:.1f} s")
+    return lab
+
+
+def take_down(name: str, *, places: Places | None = None) -> bool:
+    """End a lab and its disks; return whether it was up. Keys and addresses stay for the next time.
+
+    Raises: UsageError when this checkout has no such lab.
+    """
+    require_root()
+    where = places or Places.of()
+    _known(where, name)
+    claim = claims.read_claim(where, where.tag(name))
+    if claim is not None:
+        _stop(where, claim)
+    reaper.reap(where)
+    return claim is not None
+
+
+def destroy(name: str, *, places: Places | None = None) -> None:
+    """End a lab and remove everything of it, its keys too.
+
+    Raises: UsageError when this checkout has no such lab.
+    """
+    take_down(name, places=places)
+    shutil.rmtree((places or Places.of()).lab(name))
+
+
+def list_labs(*, places: Places | None = None) -> tuple[LabState, ...]:
+    """List the labs of this checkout, up or down."""
+    where = places or Places.of()
+    if os.geteuid() == 0:
+        reaper.reap(where)
+    names = sorted(path.parent.name for path in where.labs.glob("*/lab.json"))
+    found = (_find(where, name) for name in names)
+    return tuple(state for state in found if state is not None)
+
+
+def load_lab(name: str, *, places: Places | None = None) -> Lab:
+    """Find a lab that is up.
+
+    Raises: UsageError when there is none of this name, or when it is down.
+    """
+    where = places or Places.of()
+    state = _known(where, name)
+    if state.state != "up":
+        raise UsageError(f"lab {name} is {state.state}", hint=f"aitbc lab up {name}")
+    return state.lab
+
+
+def _known(places: Places, name: str) -> LabState:
+    check_name(name)
+    state = _find(places, name)
+    if state is None:
+        names = sorted(path.parent.name for path in places.labs.glob("*/lab.json"))
+        others = f"; there are {', '.join(names)}" if names else ""
+        raise UsageError(f"no lab is called {name!r}{others}", hint=f"aitbc lab up {name}")
+    return state
+
+
+def _find(places: Places, name: str) -> LabState | None:
+    """Read a lab and what its holder says about it."""
+    path = places.lab(name) / "lab.json"
+    if not path.is_file():
+        return None
+    lab = from_json(path.read_text(encoding="utf-8"))
+    claim = claims.read_claim(places, lab.tag)
+    if claim is None or claim.stale:
+        return LabState(lab, "down")
+    try:
+        answer = control.ask(
+            control.socket_path(places, lab.tag), {"verb": "status"}, timeout_s=_HOLDER_TIMEOUT_S
+        )
+    except AitbcError:
+        return LabState(lab, "starting")
+    return LabState(lab, "up", answer["hosts"])
+
+
+def _same(lab: Lab, spec: LabSpec) -> Lab:
+    if len(lab.hosts) != spec.hosts:
+        raise UsageError(
+            f"lab {lab.name} is up with {len(lab.hosts)} hosts, {spec.hosts} asked",
+            hint=f"aitbc lab down {lab.name}",
+        )
+    return lab
+
+
+def _claim(places: Places, spec: LabSpec) -> claims.Claim:
+    """Take a slot and the lab's name on this machine; from here on a kill leaves it reapable."""
+    tag = places.tag(spec.name)
+    with locked(places.machine_lock, timeout_s=reaper.LOCK_TIMEOUT_S, what="the labs"):
+        others = claims.read_claims(places)
+        if any(other.tag == tag for other in others):
+            raise AitbcError(
+                f"lab {spec.name} is being brought up or taken down by another command",
+                hint="aitbc lab list",
+                exit_status=Exit.BUSY,
+            )
+        claim = claims.Claim(
+            tag=tag,
+            name=spec.name,
+            folder=places.lab(spec.name),
+            slot=claims.free_slot(others, used=claims.addresses_in_use()),
+            bridge=addresses.bridge_name(spec.name, tag=tag),
+            machines=tuple(
+                addresses.machine_name(host, tag=tag) for host in addresses.host_names(spec.hosts)
+            ),
+            cgroups=cgroups.lab_folders(cgroups.hierarchies(), tag=tag),
+            holder=this_process(),
+        )
+        claims.write_claim(places, claim)
+    return claim
+
+
+def _record(places: Places, spec: LabSpec, claim: claims.Claim) -> Lab:
+    """Make the lab's keys and write down what it will be."""
+    folder = claim.folder
+    (folder / "host-keys").mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    live = places.live(claim.tag)
+    live.mkdir(parents=True, exist_ok=True)
+    live.chmod(0o700)
+    names = addresses.host_names(spec.hosts)
+    for path, comment in [
+        (folder / "root_ed25519", f"root@{spec.name}"),
+        (folder / "push_ed25519", f"push@{spec.name}"),
+        *((seed.host_key(folder, name), name) for name in names),
+    ]:
+        if not path.with_name(f"{path.name}.pub").is_file():
+            path.unlink(missing_ok=True)
+            shell.run(commands.make_key(path, comment=comment))
+    *hosts, forge = (_host(name, claim) for name in names)
+    lab = Lab(
+        name=spec.name,
+        tag=claim.tag,
+        slot=claim.slot,
+        bridge=claim.bridge,
+        folder=folder,
+        limits=spec.limits,
+        hosts=tuple(hosts),
+        forge=forge,
+    )
+    lab.known_hosts.write_text(seed.known_hosts(lab), encoding="ascii")
+    lab.ssh_config.write_text(seed.ssh_config(lab), encoding="utf-8")
+    (folder / "lab.json").write_text(to_json(lab), encoding="utf-8")
+    return lab
+
+
+def _host(name: str, claim: claims.Claim) -> LabHost:
+    ipv4, ipv6 = addresses.host_addresses(name, slot=claim.slot)
+    return LabHost(
+        name=name,
+        machine=addresses.machine_name(name, tag=claim.tag),
+        ipv4=ipv4,
+        ipv6=ipv6,
+        port=SSH_PORT,
+        key=claim.folder / "root_ed25519",
+        host_key=seed.public_key(seed.host_key(claim.folder, name)),
+    )
+
+
+def _await_holder(places: Places, lab: Lab) -> None:
+    """Wait until the holder has started every host and listens."""
+    path = control.socket_path(places, lab.tag)
+    deadline = time.monotonic() + _HOLDER_TIMEOUT_S
+    while not path.exists():
+        _check_holder(places, lab)
+        if time.monotonic() > deadline:
+            raise _holder_failed(lab, f"did not start within {_HOLDER_TIMEOUT_S:.0f} s")
+        time.sleep(_POLL_S)
+
+
+def _check_holder(places: Places, lab: Lab) -> None:
+    claim = claims.read_claim(places, lab.tag)
+    if claim is None or claim.stale:
+        raise _holder_failed(lab, "ended early")
+
+
+def _holder_failed(lab: Lab, what: str) -> AitbcError:
+    log = lab.folder / "holder.log"
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
+    return AitbcError(
+        "\n  ".join([f"lab {lab.name} failed: its holder {what}", *lines]),
+        hint=f"less {log}",
+        exit_status=Exit.INFRASTRUCTURE,
+    )
+
+
+def _stop(places: Places, claim: claims.Claim) -> None:
+    """Ask the holder to clear the lab, end it when it does not, and clear what is left."""
+    present = claims.read_claim(places, claim.tag) or claim
+    if present.held and present.holder.alive:
+        with contextlib.suppress(ProcessLookupError):
+            _end(present.holder.pid)
+    with locked(places.machine_lock, timeout_s=reaper.LOCK_TIMEOUT_S, what="the labs"):
+        left = claims.read_claim(places, claim.tag)
+        if left is not None:
+            reaper.clear(places, left)
+
+
+def _end(pid: int) -> None:
+    held = os.pidfd_open(pid)
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(held, number)
+            if select.select([held], [], [], _STOP_TIMEOUT_S)[0]:
+                return
+    finally:
+        os.close(held)
