@@ -1,0 +1,121 @@
+"""`aitbc test`: prove the project on this machine, or, with a suite, a live mesh."""
+
+import json
+import time
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+from aitbc_toolkit import features, junit, paths
+from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.junit import Outcome
+from aitbc_toolkit.suites import runs, selftest
+from aitbc_toolkit.suites.stages import STAGES, TIERS
+
+
+@click.command()
+@click.argument("suite", required=False)
+@click.option("-e", "--env", "environment", help="The environment whose live mesh a SUITE judges.")
+@click.option(
+    "--tier", type=click.Choice(TIERS), help="How much of the project's own tests to run."
+)
+@click.option(
+    "--stage",
+    "chosen",
+    multiple=True,
+    type=click.Choice([stage.name for stage in STAGES]),
+    help="Run only this stage; may be repeated.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
+def test(
+    *,
+    suite: str | None,
+    environment: str | None,
+    tier: str | None,
+    chosen: tuple[str, ...],
+    as_json: bool,
+) -> Exit:
+    """Prove the project: lint, types, imports, tests, simulator, mesh and lab.
+
+    With SUITE (for example: smoke) judge the live mesh of an environment instead.
+    """
+    if suite is not None:
+        if tier or chosen:
+            raise UsageError("--tier and --stage choose among the project's own tests, not suites")
+        live = import_module("aitbc_toolkit.suites.live")
+        outcome: Exit = live.run(suite, environment, as_json=as_json)
+        return outcome
+    if environment is not None:
+        raise UsageError("--env needs a suite", hint=f"aitbc test smoke -e {environment}")
+    return _prove_project(tier=tier or "ci", chosen=chosen, as_json=as_json)
+
+
+def _prove_project(*, tier: str, chosen: tuple[str, ...], as_json: bool) -> Exit:
+    began = time.monotonic()
+    folder = runs.begin(paths.state_root())
+    stages = [stage for stage in STAGES if not chosen or stage.name in chosen]
+    runner = selftest.Runner(paths.project_root(), folder, tier, _say)
+    try:
+        results = runner.run(stages)
+    finally:
+        runs.mark_last(folder)
+    took_s = time.monotonic() - began
+    if as_json:
+        click.echo(json.dumps(_document(results, folder, took_s), indent=2))
+    else:
+        _print_table(results, folder, took_s)
+    return Exit.FAILED if selftest.failed(results) else Exit.OK
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _print_table(results: list[selftest.Result], folder: Path, took_s: float) -> None:
+    click.echo(f"\n{'STAGE':<10}{'PASSED':>8}{'FAILED':>8}{'SKIPPED':>9}{'SECONDS':>9}")
+    for result in results:
+        counts = [result.count(outcome) for outcome in Outcome]
+        row = f"{result.stage:<10}{counts[0]:>8}{counts[1]:>8}{counts[2]:>9}{result.took_s:>9.1f}"
+        click.echo(f"{row}  {result.note}".rstrip())
+    for result in results:
+        for reason, count in result.skips():
+            click.echo(f"skipped: {count} of {result.stage}: {reason}")
+        for case in result.cases:
+            if case.outcome is Outcome.FAILED:
+                click.echo(f"failed: {case.name}: {case.detail[:120]}")
+    proved, required = _coverage(folder)
+    click.echo(f"features: {proved} of {required} required ones are proved (./aitbc trace)")
+    click.echo(f"record: {folder}, took {took_s:.0f} s")
+    click.echo(", ".join(f"{_total(results, outcome)} {outcome}" for outcome in Outcome))
+
+
+def _document(results: list[selftest.Result], folder: Path, took_s: float) -> dict[str, object]:
+    proved, required = _coverage(folder)
+    return {
+        "schema": 1,
+        "run": str(folder),
+        "took_s": round(took_s, 1),
+        "features": {"proved": proved, "required": required},
+        "stages": [
+            {
+                "stage": result.stage,
+                **{str(outcome): result.count(outcome) for outcome in Outcome},
+                "took_s": round(result.took_s, 1),
+                "note": result.note,
+                "skips": [{"reason": reason, "count": n} for reason, n in result.skips()],
+            }
+            for result in results
+        ],
+    }
+
+
+def _coverage(folder: Path) -> tuple[int, int]:
+    catalogue = features.load(paths.project_root() / "docs" / "features.toml")
+    proofs = features.proofs(junit.read_folder(folder))
+    required = catalogue.required()
+    return sum(feature.id in proofs for feature in required), len(required)
+
+
+def _total(results: list[selftest.Result], outcome: Outcome) -> int:
+    return sum(result.count(outcome) for result in results)

@@ -1,0 +1,70 @@
+"""`aitbc trace`: which tests of the last run prove which feature."""
+
+import json
+from pathlib import Path
+
+import click
+
+from aitbc_toolkit import features, junit, paths
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.features import Feature
+from aitbc_toolkit.suites import runs
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="List the features that are planned, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def trace(*, everything: bool, as_json: bool) -> Exit:
+    """Show which tests of the last run prove which feature.
+
+    Ends with 1 when a P0 or P1 feature of a finished milestone is proved by none: only a test
+    that ran and passed counts, so a skipped lab leaves its features unproved.
+    """
+    catalogue = features.load(paths.project_root() / "docs" / "features.toml")
+    folder = runs.last(paths.state_root())
+    if folder is None:
+        raise AitbcError("no run of the tests is recorded here", hint="./aitbc test")
+    proofs = features.proofs(junit.read_folder(folder))
+    required = catalogue.required()
+    unproved = [feature.id for feature in required if feature.id not in proofs]
+    listed = [
+        feature
+        for feature in catalogue.features.values()
+        if everything or feature in required or feature.id in proofs
+    ]
+    if as_json:
+        click.echo(json.dumps(_document(folder, listed, proofs, unproved), indent=2))
+    else:
+        _print(listed, proofs, unproved)
+        proved = len(required) - len(unproved)
+        click.echo(f"{proved} of {len(required)} required features are proved by {folder}")
+    return Exit.FAILED if unproved else Exit.OK
+
+
+def _print(listed: list[Feature], proofs: dict[str, list[str]], unproved: list[str]) -> None:
+    for feature in listed:
+        tests = proofs.get(feature.id, [])
+        word = "UNPROVED" if feature.id in unproved else ("proved" if tests else "planned")
+        click.echo(f"{feature.id:<4}{feature.mark:<4}{word:<10}{feature.title}")
+        for name in tests:
+            click.echo(f"        {name}")
+
+
+def _document(
+    folder: Path, listed: list[Feature], proofs: dict[str, list[str]], unproved: list[str]
+) -> dict[str, object]:
+    return {
+        "schema": 1,
+        "run": str(folder),
+        "unproved": unproved,
+        "features": [
+            {
+                "id": feature.id,
+                "title": feature.title,
+                "mark": feature.mark,
+                "milestone": feature.milestone or None,
+                "tests": proofs.get(feature.id, []),
+            }
+            for feature in listed
+        ],
+    }

@@ -1,0 +1,207 @@
+"""How does `./aitbc test` prove the project on this machine, stage by stage?
+
+Every stage runs as a child process with a deadline, is announced before and summed up after, and
+must leave nothing running. What is skipped is said with its reason. Do not add stages here: they
+are data in `stages`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aitbc_toolkit import junit
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.junit import Case, Outcome
+from aitbc_toolkit.lab import requirements
+from aitbc_toolkit.suites import leftovers
+from aitbc_toolkit.suites.stages import Check, Stage
+
+Say = Callable[[str], None]
+
+_HEARTBEAT_S = 15.0
+_INTERRUPT_S = 20.0
+_LEFTOVER_GRACE_S = 5.0
+_TAIL_LINES = 60
+_NO_TESTS = 5  # pytest's exit status when nothing was selected
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How one stage ended: its cases, what went wrong beside them, and how long it took."""
+
+    stage: str
+    cases: tuple[Case, ...]
+    took_s: float
+    note: str = ""
+
+    def count(self, outcome: Outcome) -> int:
+        """Count the cases that ended in one way."""
+        return sum(case.outcome is outcome for case in self.cases)
+
+    def skips(self) -> list[tuple[str, int]]:
+        """List each reason for which something was skipped, with how often."""
+        reasons = (case.detail for case in self.cases if case.outcome is Outcome.SKIPPED)
+        return sorted(Counter(reasons).items())
+
+
+@dataclass(slots=True)
+class Runner:
+    """Run stages one after another, keeping logs and JUnit files in one folder."""
+
+    root: Path
+    folder: Path
+    tier: str
+    say: Say
+    results: list[Result] = field(default_factory=list)
+
+    def run(self, stages: Sequence[Stage]) -> list[Result]:
+        """Run every stage, also after one that failed: a run shows all that is wrong."""
+        for stage in stages:
+            began = time.monotonic()
+            reason = self._reason_to_skip(stage)
+            if reason:
+                cases, note = [Case(stage.name, Outcome.SKIPPED, reason)], "skipped"
+            else:
+                self.say(f"{stage.name}: {stage.purpose}")
+                cases, note = self._run(stage)
+            took_s = time.monotonic() - began
+            junit_path = self.folder / f"{stage.name}.xml"
+            if not junit_path.exists():
+                junit.write(junit_path, stage.name, cases)
+            self.results.append(Result(stage.name, tuple(cases), took_s, note))
+            self.say(_summary(self.results[-1]))
+        return self.results
+
+    def _reason_to_skip(self, stage: Stage) -> str:
+        if self.tier not in stage.tiers:
+            return f"not part of tier {self.tier}"
+        if stage.needs_root and not _may_make_hosts():
+            return "needs root on Linux"
+        return ""
+
+    def _run(self, stage: Stage) -> tuple[list[Case], str]:
+        log = self.folder / f"{stage.name}.log"
+        if stage.needs_root:
+            try:
+                requirements.ensure_packages(self.say)
+            except AitbcError as missing:
+                return [Case("system packages", Outcome.FAILED, missing.message)], missing.message
+        deadline = time.monotonic() + stage.timeout_s
+        if stage.checks:
+            cases = [self._check(check, log, deadline=deadline) for check in stage.checks]
+            note = ""
+        else:
+            cases, note = self._tests(stage, log, deadline=deadline)
+        left = leftovers.end(self._mark, grace_s=_LEFTOVER_GRACE_S)
+        if left:
+            cases.append(Case("nothing left running", Outcome.FAILED, "; ".join(left)))
+            note = "left running: " + "; ".join(left)
+        if any(case.outcome is Outcome.FAILED for case in cases):
+            self._show_end(log)
+        return cases, note
+
+    def _check(self, check: Check, log: Path, *, deadline: float) -> Case:
+        status = self._execute(check.argv, log, deadline=deadline)
+        if status == 0:
+            return Case(check.name, Outcome.PASSED, "", check.proves)
+        return Case(check.name, Outcome.FAILED, _why(status), check.proves)
+
+    def _tests(self, stage: Stage, log: Path, *, deadline: float) -> tuple[list[Case], str]:
+        path = self.folder / f"{stage.name}.xml"
+        status = self._execute(stage.test_argv(junit=path, tier=self.tier), log, deadline=deadline)
+        cases = list(junit.read(path))
+        failed = any(case.outcome is Outcome.FAILED for case in cases)
+        if status == _NO_TESTS:
+            note = "there are no tests of this kind yet"
+            return ([Case(stage.name, Outcome.FAILED, note)] if stage.needs_root else []), note
+        if status != 0 and not failed:
+            # The run itself broke: its cases, if any, cannot speak for the stage.
+            cases.append(Case(f"the {stage.name} run", Outcome.FAILED, _why(status)))
+        if stage.needs_root:
+            cases += [
+                Case(f"{case.name} may not be skipped as root", Outcome.FAILED, case.detail)
+                for case in cases
+                if case.outcome is Outcome.SKIPPED
+            ]
+        return cases, ""
+
+    def _execute(self, argv: Sequence[str], log: Path, *, deadline: float) -> int | None:
+        """Run a program with its output in the log; None means that the deadline passed."""
+        began = time.monotonic()
+        with log.open("ab") as output:
+            child = subprocess.Popen(  # noqa: S603 - argv never passes through a shell
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.root,
+                env=self._environment(),
+                start_new_session=True,
+            )
+        try:
+            while time.monotonic() < deadline:
+                try:
+                    return child.wait(min(_HEARTBEAT_S, max(0.1, deadline - time.monotonic())))
+                except subprocess.TimeoutExpired:
+                    self.say(f"  still running after {time.monotonic() - began:.0f} s")
+            return None
+        finally:
+            _end_group(child)
+
+    @property
+    def _mark(self) -> str:
+        return str(self.folder)
+
+    def _environment(self) -> Mapping[str, str]:
+        return {**os.environ, leftovers.VARIABLE: self._mark, "NO_COLOR": "1"}
+
+    def _show_end(self, log: Path) -> None:
+        if log.exists():
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            for line in lines[-_TAIL_LINES:]:
+                self.say(f"  | {line}")
+            self.say(f"  the whole output is in {log}")
+
+
+def failed(results: Sequence[Result]) -> bool:
+    """Tell whether anything in the run failed."""
+    return any(result.count(Outcome.FAILED) for result in results)
+
+
+def _may_make_hosts() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0
+
+
+def _why(status: int | None) -> str:
+    return "the deadline passed" if status is None else f"ended with status {status}"
+
+
+def _summary(result: Result) -> str:
+    counts = ", ".join(f"{result.count(outcome)} {outcome}" for outcome in Outcome)
+    note = f" ({result.note})" if result.note else ""
+    return f"{result.stage}: {counts}{note}, took {result.took_s:.1f} s"
+
+
+def _end_group(child: subprocess.Popen[bytes]) -> None:
+    """Interrupt what still runs, so that it cleans up, then end the whole group."""
+    if child.poll() is None:
+        _signal_group(child.pid, signal.SIGINT)
+        try:
+            child.wait(_INTERRUPT_S)
+        except subprocess.TimeoutExpired:
+            _signal_group(child.pid, signal.SIGKILL)
+            child.wait()
+    _signal_group(child.pid, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        return  # nobody is left in it

@@ -1,0 +1,75 @@
+"""Which stages prove the project, in which order, and what does each of them run?
+
+A stage is data: programs whose status 0 is a pass, or tests of some kinds. Do not run anything
+here; `selftest` does that.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+TIERS = ("fast", "ci")
+_BIN = Path(sys.executable).parent
+
+
+class Check(NamedTuple):
+    """A program whose exit status is the verdict, and the features that a pass proves."""
+
+    name: str
+    argv: tuple[str, ...]
+    proves: tuple[str, ...] = ()
+
+
+class Stage(NamedTuple):
+    """One step of `./aitbc test`: either checks or a selection of tests."""
+
+    name: str
+    purpose: str
+    timeout_s: int
+    checks: tuple[Check, ...] = ()
+    kinds: tuple[str, ...] = ()
+    workers: int = 0
+    needs_root: bool = False
+    tiers: tuple[str, ...] = TIERS
+
+    def test_argv(self, *, junit: Path, tier: str) -> list[str]:
+        """Build the pytest command of a stage that selects tests."""
+        assert self.kinds, f"stage {self.name} selects no tests"
+        argv = [sys.executable, "-m", "pytest", "-q", "-m", " or ".join(self.kinds)]
+        argv += [f"--{kind}" for kind in self.kinds if kind in {"mesh", "lab"}]
+        argv += ["-n", str(self.workers)] if self.workers else []
+        return [*argv, "--tier", tier, f"--junitxml={junit}"]
+
+
+STAGES: Sequence[Stage] = (
+    Stage(
+        "lint",
+        "ruff: rules and format",
+        120,
+        checks=(
+            Check(
+                "ruff check",
+                (str(_BIN / "ruff"), "check", "--output-format=concise", "."),
+                ("B18", "D23"),
+            ),
+            Check("ruff format", (str(_BIN / "ruff"), "format", "--check", ".")),
+        ),
+    ),
+    Stage(
+        "types",
+        "mypy: every package, strict",
+        300,
+        checks=(Check("mypy", (str(_BIN / "mypy"),), ("B18", "D23")),),
+    ),
+    Stage(
+        "imports",
+        "import-linter: who may import what",
+        120,
+        checks=(Check("lint-imports", (str(_BIN / "lint-imports"),)),),
+    ),
+    Stage("unit", "pure parts and tools", 420, kinds=("unit", "integration"), workers=2),
+    Stage("sim", "simulator seeds", 300, kinds=("sim",), workers=2),
+    Stage("mesh", "a mesh of real processes on this machine", 600, kinds=("mesh",)),
+    Stage("lab", "lab hosts", 900, kinds=("lab",), needs_root=True, tiers=("ci",)),
+)
