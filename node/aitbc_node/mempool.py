@@ -1,0 +1,184 @@
+"""Which verified transactions wait for a block, in which order they go, and when they leave.
+
+Bounded in count, in bytes and per account. What was taken is never pushed out by a better payer: a
+client that was told *accepted* may rely on a block or on a provable expiry. Knows neither balances
+nor signatures; the caller brings the account nonces. Do not add those checks here.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.types import Address, Height, TxId
+
+Content = TypeVar("Content")
+
+NonceOf = Callable[[Address], int]
+
+
+class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Bound a pool. Units: transactions, bytes, transactions of one account."""
+
+    txs_max: int = limits.MEMPOOL_TXS_MAX
+    bytes_max: int = limits.MEMPOOL_BYTES_MAX
+    per_account_max: int = limits.MEMPOOL_PER_ACCOUNT_MAX
+
+
+class Entry(msgspec.Struct, Generic[Content], frozen=True):
+    """Describe one waiting transaction; `content` is the caller's and is handed back untouched.
+
+    Units: `price` is whatever the caller ranks by, higher first; `size` in bytes.
+    """
+
+    id: TxId
+    sender: Address
+    nonce: int
+    valid_until: Height
+    price: int
+    size: int
+    content: Content
+
+
+class Mempool(Generic[Content]):
+    """Hold what waits, as one queue of consecutive nonces per account."""
+
+    def __init__(self, bounds: PoolLimits) -> None:
+        self._limits = bounds
+        self._entries: dict[TxId, Entry[Content]] = {}
+        self._queues: dict[Address, dict[int, Entry[Content]]] = {}
+        self._arrival: dict[TxId, int] = {}
+        self._arrivals = 0
+        self.bytes_total = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, tx_id: TxId) -> bool:
+        return tx_id in self._entries
+
+    def get(self, tx_id: TxId) -> Entry[Content] | None:
+        """Return what waits under an id."""
+        return self._entries.get(tx_id)
+
+    def pending_nonce(self, sender: Address, *, next_nonce: int) -> int:
+        """Return the first nonce that neither the chain nor an unbroken queue has used."""
+        queue = self._queues.get(sender, {})
+        while next_nonce in queue:
+            next_nonce += 1
+        return next_nonce
+
+    def add(self, entry: Entry[Content], *, next_nonce: int) -> Refusal | None:
+        """Take a transaction, or say why not. Units: `next_nonce` is the account's on the chain."""
+        assert entry.nonce >= next_nonce, "the caller takes no used nonce"
+        if entry.id in self._entries:
+            return Refusal(Code.E_DUPLICATE, "", "already waiting here")
+        queue = self._queues.get(entry.sender, {})
+        if entry.nonce in queue:
+            message = f"another transaction of this account waits with nonce {entry.nonce}"
+            return Refusal(Code.E_NONCE, "nonce", message)
+        if len(queue) >= self._limits.per_account_max:
+            message = f"{len(queue)} transactions of this account wait already"
+            return Refusal(Code.E_QUEUE_FULL, "sender", message)
+        if len(self) >= self._room_for(entry, next_nonce):
+            return Refusal(Code.E_POOL_FULL, "", f"{len(self)} transactions wait already")
+        if self.bytes_total + entry.size > self._limits.bytes_max:
+            return Refusal(Code.E_POOL_FULL, "", f"{self.bytes_total} bytes wait already")
+        self._insert(entry)
+        return None
+
+    def select(self, *, count_max: int, bytes_max: int, nonce_of: NonceOf) -> list[Entry[Content]]:
+        """Choose for a block: best price first, each account's in order of nonce without a gap.
+
+        Shape: equal prices go in order of arrival, so the choice is the same in every run.
+        """
+        heads: list[tuple[int, int, Entry[Content]]] = []
+        for sender, queue in self._queues.items():
+            self._push(heads, queue.get(nonce_of(sender)))
+        heapq.heapify(heads)
+        chosen: list[Entry[Content]] = []
+        while heads and len(chosen) < count_max:
+            entry = heapq.heappop(heads)[2]
+            if entry.size > bytes_max:
+                continue  # its followers need its nonce, so the whole account waits
+            bytes_max -= entry.size
+            chosen.append(entry)
+            self._push(heads, self._queues[entry.sender].get(entry.nonce + 1), heap=True)
+        return chosen
+
+    def advance(
+        self,
+        *,
+        included: Iterable[tuple[TxId, Address]],
+        next_height: Height,
+        nonce_of: NonceOf,
+    ) -> tuple[TxId, ...]:
+        """Follow the chain after a block; return those that can never be in a block any more.
+
+        Those are the expired ones, and those whose nonce another transaction has used.
+        """
+        senders: dict[Address, None] = {}
+        for tx_id, sender in included:
+            self.remove(tx_id)
+            senders[sender] = None
+        dead = [entry.id for entry in self._stale(senders, nonce_of)]
+        for tx_id in dead:
+            self.remove(tx_id)
+        late = [entry.id for entry in self._entries.values() if entry.valid_until < next_height]
+        for tx_id in late:
+            self.remove(tx_id)
+        return (*dead, *late)
+
+    def remove(self, tx_id: TxId) -> None:
+        """Forget one transaction, if it is here."""
+        entry = self._entries.pop(tx_id, None)
+        if entry is None:
+            return
+        del self._arrival[tx_id]
+        self.bytes_total -= entry.size
+        queue = self._queues[entry.sender]
+        del queue[entry.nonce]
+        if not queue:
+            del self._queues[entry.sender]
+
+    def _room_for(self, entry: Entry[Content], next_nonce: int) -> int:
+        """Bound the pool lower for a transaction behind a gap in its account's nonces.
+
+        It may wait for ever and never pay, so such ones must not be able to fill the pool.
+        """
+        reachable = self.pending_nonce(entry.sender, next_nonce=next_nonce)
+        return self._limits.txs_max if entry.nonce <= reachable else self._limits.txs_max // 2
+
+    def _insert(self, entry: Entry[Content]) -> None:
+        self._entries[entry.id] = entry
+        self._queues.setdefault(entry.sender, {})[entry.nonce] = entry
+        self._arrival[entry.id] = self._arrivals
+        self._arrivals += 1
+        self.bytes_total += entry.size
+
+    def _push(
+        self,
+        heads: list[tuple[int, int, Entry[Content]]],
+        entry: Entry[Content] | None,
+        *,
+        heap: bool = False,
+    ) -> None:
+        if entry is None:
+            return
+        # The arrival number is unique, so a tie never compares the entries themselves.
+        head = (-entry.price, self._arrival[entry.id], entry)
+        if heap:
+            heapq.heappush(heads, head)
+        else:
+            heads.append(head)
+
+    def _stale(self, senders: Iterable[Address], nonce_of: NonceOf) -> list[Entry[Content]]:
+        stale: list[Entry[Content]] = []
+        for sender in senders:
+            queue = self._queues.get(sender, {})
+            nonce = nonce_of(sender) if queue else 0
+            stale += [entry for entry in queue.values() if entry.nonce < nonce]
+        return stale
