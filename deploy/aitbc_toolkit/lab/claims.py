@@ -14,8 +14,11 @@ from pathlib import Path
 from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.lab import addresses
+from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab.processes import Process
+
+LOCK_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,12 @@ class Claim:
     cgroups: tuple[Path, ...]
     holder: Process
     held: bool = False
+
+    @property
+    def maker(self) -> int:
+        """Give the pid of the command that makes the lab, while it does."""
+        assert not self.held, "the holder answers for the lab already"
+        return self.holder.pid
 
     @property
     def stale(self) -> bool:
@@ -61,11 +70,15 @@ def write_claim(places: Places, claim: Claim) -> None:
     beside.rename(path)
 
 
-def take_over(places: Places, claim: Claim, *, holder: Process) -> Claim:
-    """Make the holder answer for a lab that another process began."""
-    taken = replace(claim, holder=holder, held=True)
-    write_claim(places, taken)
-    return taken
+def take_over(places: Places, begun: Claim, *, holder: Process) -> None:
+    """Make the holder answer for a lab that another process began.
+
+    Raises: AitbcError when that process has died, and the lab may have been reaped since.
+    """
+    with locked(places.machine_lock, timeout_s=LOCK_TIMEOUT_S, what="the labs"):
+        if begun.stale or read_claim(places, begun.tag) != begun:
+            raise AitbcError(f"lab {begun.name}: the command that began it has ended")
+        write_claim(places, replace(begun, holder=holder, held=True))
 
 
 def drop_claim(places: Places, claim: Claim) -> None:

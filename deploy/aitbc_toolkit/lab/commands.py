@@ -95,14 +95,13 @@ def boot_host(
     return [*_WRAPPER, "sh", "-euc", script]
 
 
-def hold(places: Places, lab: Lab, *, image: Path, owner: int | None) -> list[str]:
+def hold(places: Places, lab: Lab, *, image: Path) -> list[str]:
     """Start the lab's holder in a session and a mount namespace of its own."""
     return [
         *("unshare", "--mount", "--propagation", "private", "--"),
         *(sys.executable, "-P", "-m", "aitbc_toolkit.lab.holder"),
         *("--state", str(places.state), "--cache", str(places.cache), "--run", str(places.run)),
         *("--image", str(image), "--name", lab.name),
-        *([] if owner is None else ["--owner", str(owner)]),
     ]
 
 

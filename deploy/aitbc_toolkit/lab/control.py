@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.lab.places import Places
 
 LINE_BYTES_MAX = 64 * 1024
@@ -35,7 +35,6 @@ def ask(path: Path, request: dict[str, Any], *, timeout_s: float) -> dict[str, A
         raise AitbcError(
             f"the lab's holder did not answer {request['verb']}: {wrong}",
             hint="aitbc lab list",
-            exit_status=Exit.UNREACHABLE,
         ) from wrong
     if error := answer.get("error"):
         raise AitbcError(error)

@@ -13,7 +13,7 @@ import argparse
 import contextlib
 import json
 import os
-import selectors
+import select
 import signal
 import socket
 import subprocess
@@ -37,12 +37,17 @@ _REQUEST_TIMEOUT_S = 2.0
 
 @dataclass(slots=True)
 class Holder:
-    """Hold one lab: its hosts' wrappers, by host name; `cgroups` are the lab's folders."""
+    """Hold one lab: its hosts' wrappers, by host name.
+
+    `owner` is a descriptor of the process with which the lab ends. At first that is the command
+    that makes the lab, so that a lab is never left half-made.
+    """
 
     places: Places
     lab: Lab
     image: Path
     folders: tuple[Path, ...]
+    owner: int | None
     wrappers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def make(self) -> None:
@@ -63,6 +68,7 @@ class Holder:
         """Start a host on the disk that it has; a host that runs is left alone."""
         if self.runs(host):
             return
+        self.cut(host)
         root = self.places.root(self.lab.tag, host.name)
         disk = self.places.disk(self.lab.tag, host.name)
         uv_cache = self.places.uv_cache
@@ -82,13 +88,17 @@ class Holder:
             )
 
     def cut(self, host: LabHost) -> None:
-        """End a host at once, as a power cut would; its disk stays as it is."""
+        """End a host at once, as a power cut would; its disk stays as it is.
+
+        Its port on the bridge goes with it, but only some time later: the next boot would find it.
+        """
         wrapper = self.wrappers.pop(host.name, None)
         if wrapper is not None:
             wrapper.kill()
         mine = tuple(folder / host.name for folder in self.folders)
         cgroups.end_processes(mine, timeout_s=_END_TIMEOUT_S)
         cgroups.remove(mine)
+        shell.run(commands.delete_link(f"vb-{host.machine}"), check=False)
         if wrapper is not None:
             wrapper.wait(_END_TIMEOUT_S)
 
@@ -96,6 +106,10 @@ class Holder:
         """Shrink a host's disk until it is full, or let it grow again, while it is in use."""
         disk = self.places.disk(self.lab.tag, host.name)
         shell.run(commands.resize_disk(disk, size_mib=size_mib))
+
+    def keep(self, owner: int | None) -> None:
+        """Let the lab end with another process than before, or with none."""
+        self.owner = None if owner is None else os.pidfd_open(owner)
 
     def runs(self, host: LabHost) -> bool:
         """Tell whether a host's wrapper lives."""
@@ -113,7 +127,7 @@ class Holder:
             disk = self.places.disk(self.lab.tag, host.name)
             if disk.is_mount():
                 shell.run(["umount", "--lazy", disk])
-        with locked(self.places.machine_lock, timeout_s=reaper.LOCK_TIMEOUT_S, what="the labs"):
+        with locked(self.places.machine_lock, timeout_s=claims.LOCK_TIMEOUT_S, what="the labs"):
             claim = claims.read_claim(self.places, self.lab.tag)
             if claim is not None:
                 reaper.clear(self.places, claim)
@@ -123,6 +137,8 @@ class Holder:
         match request:
             case {"verb": "status"}:
                 return {"hosts": {host.name: self.runs(host) for host in self.lab.machines}}
+            case {"verb": "keep", "owner": (int() | None) as owner}:
+                self.keep(owner)
             case {"verb": "boot", "host": str(name)}:
                 self.boot(self.lab.host(name))
             case {"verb": "cut", "host": str(name)}:
@@ -134,18 +150,16 @@ class Holder:
         return {}
 
 
-def serve(holder: Holder, *, stop: int, owner: int | None) -> None:
-    """Answer requests until the `stop` or the `owner` descriptor becomes readable."""
+def serve(holder: Holder, *, stop: int) -> None:
+    """Answer requests until the `stop` descriptor becomes readable, or the owner's."""
     path = control.socket_path(holder.places, holder.lab.tag)
-    with selectors.DefaultSelector() as waiting, socket.socket(socket.AF_UNIX) as listener:
+    with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        waiting.register(listener, selectors.EVENT_READ)
-        for descriptor in [stop, *([] if owner is None else [owner])]:
-            waiting.register(descriptor, selectors.EVENT_READ)
         while True:
-            ready = [key.fileobj for key, _ in waiting.select()]
-            if ready != [listener]:
+            owner = [] if holder.owner is None else [holder.owner]
+            ready, _, _ = select.select([listener.fileno(), stop, *owner], [], [])
+            if ready != [listener.fileno()]:
                 return
             link, _ = listener.accept()
             with link:
@@ -183,7 +197,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     for name in ("state", "cache", "run", "image"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--owner", type=int)
     return parser.parse_args(arguments)
 
 
@@ -196,12 +209,11 @@ def main(arguments: Sequence[str]) -> int:
     if begun is None:
         return 1  # whoever began the lab gave up before we came
     with _stop_signals() as stop:
-        owner = None if told.owner is None else os.pidfd_open(told.owner)
+        holder = Holder(places, lab, told.image, begun.cgroups, owner=os.pidfd_open(begun.maker))
         claims.take_over(places, begun, holder=this_process())
-        holder = Holder(places, lab, told.image, begun.cgroups)
         try:
             holder.make()
-            serve(holder, stop=stop, owner=owner)
+            serve(holder, stop=stop)
         finally:
             holder.end()
     return 0

@@ -12,7 +12,6 @@ import shutil
 import sys
 import time
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from aitbc_toolkit import shell
@@ -134,7 +133,7 @@ def ensure_image(cache: Path, *, progress: Progress) -> Path:
 
     Raises: AitbcError when the build fails; then nothing of it stays.
     """
-    recipe = Recipe(uv_version=version("uv"))
+    recipe = Recipe(uv_version=shell.run([find_uv(), "--version"]).stdout.strip())
     tree = cache / "images" / recipe.key
     if tree.is_dir():
         return tree
@@ -170,7 +169,7 @@ def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
     packages.mkdir(parents=True, exist_ok=True)
     mirror = find_mirror(recipe.suite)
     argv = bootstrap_argv(recipe, mirror=mirror, cache=packages, tree=work)
-    result = shell.run(argv, timeout_s=_BUILD_TIMEOUT_S, check=False)
+    result = shell.run(argv, env=_proxy(), timeout_s=_BUILD_TIMEOUT_S, check=False)
     if not result.ok:
         log = work / "debootstrap" / "debootstrap.log"
         reason = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
@@ -182,6 +181,14 @@ def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
     _furnish(work, recipe)
     tree.parent.mkdir(parents=True, exist_ok=True)
     work.rename(tree)
+
+
+def _proxy() -> dict[str, str]:
+    """Let debootstrap go the way that apt is told to go, which it does not read by itself."""
+    asked = ["apt-config", "shell", "proxy", "Acquire::http::Proxy"]
+    answer = shell.run(asked, check=False).stdout.strip()
+    proxy = answer.partition("=")[2].strip("'\"")
+    return {"http_proxy": proxy} if proxy and proxy != "DIRECT" else {}
 
 
 def _clear_unfinished(cache: Path) -> None:

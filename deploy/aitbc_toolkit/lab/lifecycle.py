@@ -11,19 +11,19 @@ import shutil
 import signal
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from aitbc_toolkit import shell
-from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.lab import addresses, cgroups, claims, commands, control, reaper, seed
+from aitbc_toolkit.errors import AitbcError, UsageError
+from aitbc_toolkit.lab import claims, commands, control, reaper
+from aitbc_toolkit.lab.blueprint import claim_lab, write_lab
 from aitbc_toolkit.lab.image import ensure_image
 from aitbc_toolkit.lab.locking import locked
-from aitbc_toolkit.lab.model import Lab, LabHost, LabSpec, check_name, from_json, to_json
+from aitbc_toolkit.lab.model import Lab, LabSpec, check_name, from_json
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.lab.processes import this_process
 from aitbc_toolkit.lab.ready import make_ready
 from aitbc_toolkit.lab.requirements import Progress, ensure_packages, require_root
-
-SSH_PORT = 22
 
 _HOLDER_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 90.0
@@ -50,12 +50,15 @@ def bring_up(
 ) -> Lab:
     """Bring a lab up and return it once every host runs and answers on ssh.
 
-    A lab that is up already with as many hosts is returned as it is. With `owner_pid` the lab ends
-    when that process does, else it stays until it is taken down.
+    A lab that is up already with as many hosts only has its dead hosts booted. With `owner_pid` a
+    new lab ends when that process does, else it stays until it is taken down.
 
-    Raises: AitbcError when this machine cannot, or when a host does not come; then nothing stays.
+    Raises: AitbcError when this machine cannot, or when a host does not come; then nothing of it
+    runs, and its logs stay in its folder.
     """
     require_root()
+    if owner_pid is not None and not Path(f"/proc/{owner_pid}").is_dir():
+        raise UsageError(f"no process has the id {owner_pid}", hint="aitbc lab up --owner-pid $$")
     ensure_packages(progress)
     where = places or Places.of()
     reaper.reap(where)
@@ -63,17 +66,16 @@ def bring_up(
     where.uv_cache.mkdir(parents=True, exist_ok=True)
     present = _find(where, spec.name)
     if present is not None and present.state == "up":
-        return _same(present.lab, spec)
+        return _mend(where, present, spec)
     began = time.monotonic()
-    claim = _claim(where, spec)
+    claim = claim_lab(where, spec)
     try:
-        lab = _record(where, spec, claim)
+        lab = write_lab(where, spec, claim)
         progress(f"hosts         booting {len(lab.hosts)} hosts and the forge")
-        shell.detach(
-            commands.hold(where, lab, image=image, owner=owner_pid), log=lab.folder / "holder.log"
-        )
+        shell.detach(commands.hold(where, lab, image=image), log=lab.folder / "holder.log")
         _await_holder(where, lab)
         make_ready(lab, timeout_s=_READY_TIMEOUT_S, alive=lambda: _check_holder(where, lab))
+        _ask(where, lab, {"verb": "keep", "owner": owner_pid})
     except BaseException:
         _stop(where, claim)
         raise
@@ -86,10 +88,8 @@ def take_down(name: str, *, places: Places | None = None) -> bool:
 
     Raises: UsageError when this checkout has no such lab.
     """
-    require_root()
     where = places or Places.of()
-    _known(where, name)
-    claim = claims.read_claim(where, where.tag(name))
+    claim = claims.read_claim(where, _known(where, name).lab.tag)
     if claim is not None:
         _stop(where, claim)
     reaper.reap(where)
@@ -107,9 +107,9 @@ def destroy(name: str, *, places: Places | None = None) -> None:
 
 def list_labs(*, places: Places | None = None) -> tuple[LabState, ...]:
     """List the labs of this checkout, up or down."""
+    require_root()
     where = places or Places.of()
-    if os.geteuid() == 0:
-        reaper.reap(where)
+    reaper.reap(where)
     names = sorted(path.parent.name for path in where.labs.glob("*/lab.json"))
     found = (_find(where, name) for name in names)
     return tuple(state for state in found if state is not None)
@@ -128,6 +128,7 @@ def load_lab(name: str, *, places: Places | None = None) -> Lab:
 
 
 def _known(places: Places, name: str) -> LabState:
+    require_root()
     check_name(name)
     state = _find(places, name)
     if state is None:
@@ -147,95 +148,29 @@ def _find(places: Places, name: str) -> LabState | None:
     if claim is None or claim.stale:
         return LabState(lab, "down")
     try:
-        answer = control.ask(
-            control.socket_path(places, lab.tag), {"verb": "status"}, timeout_s=_HOLDER_TIMEOUT_S
-        )
+        answer = _ask(places, lab, {"verb": "status"})
     except AitbcError:
         return LabState(lab, "starting")
     return LabState(lab, "up", answer["hosts"])
 
 
-def _same(lab: Lab, spec: LabSpec) -> Lab:
+def _ask(places: Places, lab: Lab, request: dict[str, Any]) -> dict[str, Any]:
+    return control.ask(control.socket_path(places, lab.tag), request, timeout_s=_HOLDER_TIMEOUT_S)
+
+
+def _mend(places: Places, present: LabState, spec: LabSpec) -> Lab:
+    """Boot the hosts of a lab that do not run, and see that all are well."""
+    lab = present.lab
     if len(lab.hosts) != spec.hosts:
         raise UsageError(
             f"lab {lab.name} is up with {len(lab.hosts)} hosts, {spec.hosts} asked",
             hint=f"aitbc lab down {lab.name}",
         )
+    for host, runs in present.running.items():
+        if not runs:
+            _ask(places, lab, {"verb": "boot", "host": host})
+    make_ready(lab, timeout_s=_READY_TIMEOUT_S, alive=lambda: _check_holder(places, lab))
     return lab
-
-
-def _claim(places: Places, spec: LabSpec) -> claims.Claim:
-    """Take a slot and the lab's name on this machine; from here on a kill leaves it reapable."""
-    tag = places.tag(spec.name)
-    with locked(places.machine_lock, timeout_s=reaper.LOCK_TIMEOUT_S, what="the labs"):
-        others = claims.read_claims(places)
-        if any(other.tag == tag for other in others):
-            raise AitbcError(
-                f"lab {spec.name} is being brought up or taken down by another command",
-                hint="aitbc lab list",
-                exit_status=Exit.BUSY,
-            )
-        claim = claims.Claim(
-            tag=tag,
-            name=spec.name,
-            folder=places.lab(spec.name),
-            slot=claims.free_slot(others, used=claims.addresses_in_use()),
-            bridge=addresses.bridge_name(spec.name, tag=tag),
-            machines=tuple(
-                addresses.machine_name(host, tag=tag) for host in addresses.host_names(spec.hosts)
-            ),
-            cgroups=cgroups.lab_folders(cgroups.hierarchies(), tag=tag),
-            holder=this_process(),
-        )
-        claims.write_claim(places, claim)
-    return claim
-
-
-def _record(places: Places, spec: LabSpec, claim: claims.Claim) -> Lab:
-    """Make the lab's keys and write down what it will be."""
-    folder = claim.folder
-    (folder / "host-keys").mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    live = places.live(claim.tag)
-    live.mkdir(parents=True, exist_ok=True)
-    live.chmod(0o700)
-    names = addresses.host_names(spec.hosts)
-    for path, comment in [
-        (folder / "root_ed25519", f"root@{spec.name}"),
-        (folder / "push_ed25519", f"push@{spec.name}"),
-        *((seed.host_key(folder, name), name) for name in names),
-    ]:
-        if not path.with_name(f"{path.name}.pub").is_file():
-            path.unlink(missing_ok=True)
-            shell.run(commands.make_key(path, comment=comment))
-    *hosts, forge = (_host(name, claim) for name in names)
-    lab = Lab(
-        name=spec.name,
-        tag=claim.tag,
-        slot=claim.slot,
-        bridge=claim.bridge,
-        folder=folder,
-        limits=spec.limits,
-        hosts=tuple(hosts),
-        forge=forge,
-    )
-    lab.known_hosts.write_text(seed.known_hosts(lab), encoding="ascii")
-    lab.ssh_config.write_text(seed.ssh_config(lab), encoding="utf-8")
-    (folder / "lab.json").write_text(to_json(lab), encoding="utf-8")
-    return lab
-
-
-def _host(name: str, claim: claims.Claim) -> LabHost:
-    ipv4, ipv6 = addresses.host_addresses(name, slot=claim.slot)
-    return LabHost(
-        name=name,
-        machine=addresses.machine_name(name, tag=claim.tag),
-        ipv4=ipv4,
-        ipv6=ipv6,
-        port=SSH_PORT,
-        key=claim.folder / "root_ed25519",
-        host_key=seed.public_key(seed.host_key(claim.folder, name)),
-    )
 
 
 def _await_holder(places: Places, lab: Lab) -> None:
@@ -261,7 +196,6 @@ def _holder_failed(lab: Lab, what: str) -> AitbcError:
     return AitbcError(
         "\n  ".join([f"lab {lab.name} failed: its holder {what}", *lines]),
         hint=f"less {log}",
-        exit_status=Exit.INFRASTRUCTURE,
     )
 
 
@@ -271,7 +205,7 @@ def _stop(places: Places, claim: claims.Claim) -> None:
     if present.held and present.holder.alive:
         with contextlib.suppress(ProcessLookupError):
             _end(present.holder.pid)
-    with locked(places.machine_lock, timeout_s=reaper.LOCK_TIMEOUT_S, what="the labs"):
+    with locked(places.machine_lock, timeout_s=claims.LOCK_TIMEOUT_S, what="the labs"):
         left = claims.read_claim(places, claim.tag)
         if left is not None:
             reaper.clear(places, left)

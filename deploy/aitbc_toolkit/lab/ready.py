@@ -6,12 +6,13 @@ Then the forge learns all of them. Do not add what a deploy does to a host.
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from aitbc_toolkit import shell
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.lab import commands, seed
 from aitbc_toolkit.lab.model import DEPLOY_KEY_ON_HOST, Lab, LabHost
 
@@ -44,10 +45,17 @@ def make_ready(lab: Lab, *, timeout_s: float, alive: Callable[[], None]) -> None
     Raises: AitbcError naming the host that did not come, or whose systemd is not well.
     """
     deadline = time.monotonic() + timeout_s
+    given_up = threading.Event()
+
+    def visit(host: LabHost) -> str:
+        return _visit(lab, host, deadline=deadline, alive=lambda: _go_on(given_up, alive))
+
     with ThreadPoolExecutor(max_workers=len(lab.machines)) as pool:
-        keys = list(
-            pool.map(lambda host: _visit(lab, host, deadline=deadline, alive=alive), lab.machines)
-        )
+        try:
+            keys = list(pool.map(visit, lab.machines))
+        except BaseException:
+            given_up.set()  # the pool waits for its threads, and they would wait for their hosts
+            raise
     learned = seed.forge_keys(seed.public_key(lab.push_key), keys[: len(lab.hosts)])
     forge = lab.forge.name
     shell.run(commands.ssh(lab, forge, command=_LEARN_KEYS), stdin=learned, timeout_s=30)
@@ -75,9 +83,14 @@ def _visit(lab: Lab, host: LabHost, *, deadline: float, alive: Callable[[], None
         raise AitbcError(
             f"lab {lab.name}: systemd of {host.name} is {state or 'silent'}: {units}",
             hint=f"aitbc lab exec {lab.name} {host.name} -- systemctl --failed",
-            exit_status=Exit.INFRASTRUCTURE,
         )
     return key
+
+
+def _go_on(given_up: threading.Event, alive: Callable[[], None]) -> None:
+    if given_up.is_set():
+        raise AitbcError("another host did not come")
+    alive()
 
 
 def _await_banner(lab: Lab, host: LabHost, *, deadline: float, alive: Callable[[], None]) -> None:
@@ -87,7 +100,6 @@ def _await_banner(lab: Lab, host: LabHost, *, deadline: float, alive: Callable[[
             raise AitbcError(
                 f"lab {lab.name}: {host.name} ({host.ipv4}) does not answer on ssh",
                 hint=f"tail {lab.folder}/console-{host.name}.log",
-                exit_status=Exit.UNREACHABLE,
             )
         time.sleep(_POLL_S)
 

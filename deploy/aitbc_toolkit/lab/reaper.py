@@ -10,11 +10,9 @@ from pathlib import Path
 
 from aitbc_toolkit import shell
 from aitbc_toolkit.lab import cgroups, commands
-from aitbc_toolkit.lab.claims import Claim, drop_claim, read_claims
+from aitbc_toolkit.lab.claims import LOCK_TIMEOUT_S, Claim, drop_claim, read_claims
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.places import Places
-
-LOCK_TIMEOUT_S = 60.0
 
 _END_TIMEOUT_S = 10.0
 _LINKS = Path("/sys/class/net")

@@ -5,6 +5,7 @@ then needs no network. Do not add how a host builds its environment: that is the
 """
 
 import hashlib
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def fill_argv(uv: Path, *, lock_file: Path, venv: Path) -> tuple[list[str], list
 def _fill(lock_file: Path, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     environment = {"UV_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never"}
-    with tempfile.TemporaryDirectory(dir=cache.parent, prefix="unfinished-") as scratch:
+    for leftover in cache.parent.glob("scratch-*"):
+        shutil.rmtree(leftover)  # of a command that was killed: we hold the lock
+    with tempfile.TemporaryDirectory(dir=cache.parent, prefix="scratch-") as scratch:
         venv = Path(scratch) / "venv"
         for argv in fill_argv(find_uv(), lock_file=lock_file, venv=venv):
             result = shell.run(argv, env=environment, timeout_s=_FILL_TIMEOUT_S, check=False)
