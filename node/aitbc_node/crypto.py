@@ -16,6 +16,19 @@ from aitbc_node.types import Hash, PeerId, PublicKey, Signature
 KEY_BYTES = 32
 SIGNATURE_BYTES = 64
 
+_FIELD_PRIME = 2**255 - 19
+# The y coordinates of the eight points of small order; x is either root, so the sign bit is free.
+_SMALL_ORDER_HEIGHTS = frozenset(
+    int.from_bytes(bytes.fromhex(text), "little")
+    for text in (
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    )
+)
+
 
 class Verifier(Protocol):
     """Judge one signature; the simulator brings a cheaper judge of its own."""
@@ -56,6 +69,16 @@ def verify(key: PublicKey, message: bytes, signature: Signature) -> bool:
     if len(key) != KEY_BYTES or len(signature) != SIGNATURE_BYTES:
         return False
     return bool(ed25519_zebra.ed_verify(signature, message, key))
+
+
+def is_weak_key(key: PublicKey) -> bool:
+    """Tell whether a public key is not in canonical form or names a point of small order.
+
+    ZIP-215 lets such keys verify: under the all-zero key, 64 zero bytes sign everything. Genesis,
+    account policies, validators and peer records refuse them. Source: rules 2.9.
+    """
+    height = int.from_bytes(key, "little") & ((1 << 255) - 1)
+    return height >= _FIELD_PRIME or height in _SMALL_ORDER_HEIGHTS
 
 
 def sha256(data: bytes) -> Hash:

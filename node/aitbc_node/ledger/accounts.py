@@ -1,0 +1,106 @@
+"""Who may send a transaction and whether it can pay: the rules before any body is looked at.
+
+The order of the checks is part of the protocol: chain, validity in time, policy and signers,
+nonce, fee. A transaction that fails here is in no block. Do not add rules of bodies here.
+"""
+
+from aitbc_node import limits
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.ledger import fees
+from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, Account, adjusted, balance
+from aitbc_node.ledger.policy import Policy, address_of, check_signers
+from aitbc_node.ledger.state import Draft, Reader
+from aitbc_node.ledger.transactions import Parsed, Transaction, signer_keys
+from aitbc_node.types import Address, Amount, Height
+
+
+def check_sender(reader: Reader, parsed: Parsed, height: Height) -> Refusal | None:
+    """Judge chain, validity in time, and whether the policy's signers signed.
+
+    That their signatures verify is judged elsewhere, once per node; see `signature_checks`.
+    """
+    tx = parsed.tx
+    if tx.chain_id != reader.chain.chain_id:
+        message = f"made for chain '{tx.chain_id}', this is '{reader.chain.chain_id}'"
+        return Refusal(Code.E_CHAIN, "chain_id", message)
+    if tx.valid_until < height:
+        message = f"was valid until height {tx.valid_until}, the next block is {height}"
+        return Refusal(Code.E_EXPIRED, "valid_until", message)
+    if tx.valid_until > height + reader.params.tx_ttl_blocks:
+        message = f"more than {reader.params.tx_ttl_blocks} blocks ahead"
+        return Refusal(Code.E_TOO_FAR, "valid_until", message)
+    policy = policy_for(reader.account(tx.sender) or NEW_ACCOUNT, tx)
+    if isinstance(policy, Refusal):
+        return policy
+    return check_signers(policy, signer_keys(parsed))
+
+
+def policy_for(account: Account, tx: Transaction) -> Policy | Refusal:
+    """Return the policy that signs for the sender: the recorded one, else the one brought along.
+
+    A brought policy must be the recorded one, or hash to the address. So the first few
+    transactions of a new account may all be under way at once, each bringing the same policy.
+    """
+    if account.policy is not None:
+        if tx.policy is not None and tx.policy != account.policy:
+            return Refusal(Code.E_POLICY, "policy", "not the policy on record; leave it out")
+        return account.policy
+    if tx.policy is None:
+        message = "the account has none on record yet, so the transaction must carry it"
+        return Refusal(Code.E_POLICY, "policy", message)
+    if address_of(tx.policy) != tx.sender:
+        return Refusal(Code.E_POLICY, "policy", "does not hash to the sender's address")
+    return tx.policy
+
+
+def check_nonce(account: Account, tx: Transaction) -> Refusal | None:
+    """Judge that this is exactly the sender's next transaction."""
+    if tx.nonce == account.nonce:
+        return None
+    message = f"{tx.nonce}, the account's next is {account.nonce}"
+    return Refusal(Code.E_NONCE, "nonce", message)
+
+
+def check_nonce_window(account: Account, tx: Transaction) -> Refusal | None:
+    """Judge that this may become the sender's next transaction before long."""
+    last = account.nonce + limits.MEMPOOL_PER_ACCOUNT_MAX - 1
+    if account.nonce <= tx.nonce <= last:
+        return None
+    message = f"{tx.nonce} is not within {account.nonce}..{last}"
+    return Refusal(Code.E_NONCE, "nonce", message)
+
+
+def check_fee(reader: Reader, account: Account, tx: Transaction) -> Refusal | None:
+    """Judge that the limits cover what the transaction costs now, and the balance the fee."""
+    gas = fees.gas_of(tx)
+    if gas > tx.gas_limit:
+        return Refusal(Code.E_FEE, "gas_limit", f"{tx.gas_limit}, it needs {gas}")
+    price = reader.fees.price
+    if price > tx.max_gas_price:
+        return Refusal(Code.E_FEE, "max_gas_price", f"{tx.max_gas_price}, the price is {price}")
+    cost = fees.fee_of(gas, price) + tx.tip
+    owned = balance(account.balances, NATIVE)
+    if cost > owned:
+        message = f"fee and tip are {cost}, the account has {owned} base units of {NATIVE}"
+        return Refusal(Code.E_INSUFFICIENT, "fee", message)
+    return None
+
+
+def charge(draft: Draft, tx: Transaction, cost: int) -> None:
+    """Take fee and tip, count the transaction, and put a brought policy on record."""
+    account = draft.account(tx.sender) or NEW_ACCOUNT
+    policy = account.policy or tx.policy
+    balances = adjusted(account.balances, NATIVE, -cost)
+    draft.put_account(tx.sender, Account(account.nonce + 1, policy, balances))
+
+
+def move(draft: Draft, address: Address, asset: str, delta: int) -> None:
+    """Add to one balance of an account; the caller has checked that it suffices."""
+    account = draft.account(address) or NEW_ACCOUNT
+    balances = adjusted(account.balances, asset, delta)
+    draft.put_account(address, Account(account.nonce, account.policy, balances))
+
+
+def owned_by(reader: Reader, address: Address, asset: str) -> Amount:
+    """Return what an account owns of an asset."""
+    return balance((reader.account(address) or NEW_ACCOUNT).balances, asset)

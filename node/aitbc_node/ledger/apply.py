@@ -1,0 +1,234 @@
+"""What a block does to the state: the one place where the rule sets come together.
+
+`execute` judges a whole block on a draft and leaves the state alone; `build` picks for a proposer
+what is valid now; `commit` swaps a result in. A transaction that cannot sign, pay or take its turn
+makes a block invalid; one whose body fails pays and is counted. Do not add rules of one body here.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from aitbc_node.blocks import ids_root
+from aitbc_node.canonical import Record, encode
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.events import TxReceipt
+from aitbc_node.ledger import accounts, assets, fees, objects, transfers, trie
+from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, TREASURY, ObjectKey, Pool, adjusted
+from aitbc_node.ledger.state import Draft, State
+from aitbc_node.ledger.transactions import AssetSupply, Body, Parsed, Transfer
+from aitbc_node.types import Address, Hash, Height, PublicKey
+from aitbc_node.validators import ValidatorSet
+
+RECEIPT_TAG = b"aitbc/receipt\0"
+
+
+class BlockContext(msgspec.Struct, frozen=True):
+    """Say which block is executed.
+
+    `proposer` is a consensus key of the state's validators; `signers` are those of `last_commit`.
+    """
+
+    height: Height
+    time_ms: int
+    proposer: PublicKey
+    signers: frozenset[PublicKey] = frozenset()
+
+
+class Execution(msgspec.Struct, frozen=True):
+    """Hold the result of a block; `writes`, `tree` and `base` are for `commit` alone."""
+
+    state_root: Hash
+    receipts: tuple[TxReceipt, ...]
+    receipts_root: Hash
+    next_validators: ValidatorSet
+    writes: dict[ObjectKey, Record]
+    tree: trie.Node | None
+    base: trie.Node | None
+
+
+class InvalidBlock(msgspec.Struct, frozen=True):
+    """Say which transaction no valid block may hold at its place, and why."""
+
+    index: int
+    refusal: Refusal
+
+
+class Built(msgspec.Struct, frozen=True):
+    """Hold what a proposer may propose, and what it tried in vain."""
+
+    txs: tuple[Parsed, ...]
+    refused: tuple[tuple[Parsed, Refusal], ...]
+    execution: Execution
+
+
+def execute(state: State, context: BlockContext, txs: Sequence[Parsed]) -> Execution | InvalidBlock:
+    """Judge a block of transactions whose signatures were verified elsewhere."""
+    run = _Run(state, context)
+    for index, parsed in enumerate(txs):
+        refusal = run.include(parsed)
+        if refusal is not None:
+            return InvalidBlock(index, refusal)
+    return run.finish()
+
+
+def build(state: State, context: BlockContext, candidates: Iterable[Parsed]) -> Built:
+    """Take candidates in their order as far as they are valid and fit into the block."""
+    run = _Run(state, context)
+    taken = []
+    refused = []
+    for parsed in candidates:
+        refusal = run.include(parsed)
+        if refusal is None:
+            taken.append(parsed)
+        elif refusal.code is Code.E_BLOCK_FULL:
+            break
+        else:
+            refused.append((parsed, refusal))
+    return Built(tuple(taken), tuple(refused), run.finish())
+
+
+def commit(state: State, execution: Execution) -> None:
+    """Make the result of an executed block the committed state."""
+    assert state.tree is execution.base, "executed on another state"
+    state.adopt(execution.writes, execution.tree)
+
+
+def check_admission(
+    state: State, parsed: Parsed, *, height: Height, pending_nonce: int | None = None
+) -> Refusal | None:
+    """Judge whether a transaction may wait for a block; `height` is that of the next block.
+
+    `pending_nonce`, when given, is the only nonce taken: the one after the sender's waiting
+    transactions. Without it, any of the next few is.
+    """
+    refusal = accounts.check_sender(state, parsed, height)
+    if refusal is not None:
+        return refusal
+    account = state.account(parsed.tx.sender) or NEW_ACCOUNT
+    if pending_nonce is None or pending_nonce < account.nonce:
+        refusal = accounts.check_nonce_window(account, parsed.tx)
+    elif parsed.tx.nonce != pending_nonce:
+        message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
+        refusal = Refusal(Code.E_NONCE, "nonce", message)
+    return refusal or accounts.check_fee(state, account, parsed.tx)
+
+
+def receipt_hash(receipt: TxReceipt) -> Hash:
+    """Hash one receipt as a canonical array of its fields in order."""
+    fields = (receipt.id, receipt.code, receipt.gas_used, receipt.fee, receipt.events)
+    return Hash(hashlib.sha256(RECEIPT_TAG + encode(fields)).digest())
+
+
+class _Run:
+    """Execute one block, transaction by transaction."""
+
+    def __init__(self, state: State, context: BlockContext) -> None:
+        self._draft = Draft(state)
+        self._context = context
+        self._params = state.params
+        self._price = state.fees.price
+        self._receipts: list[TxReceipt] = []
+        self._bytes = 0
+        self._gas = 0
+        self._fees = 0
+        self._tips = 0
+
+    def include(self, parsed: Parsed) -> Refusal | None:
+        """Apply one transaction, or say why it cannot be in this block."""
+        gas = fees.gas_of(parsed.tx)
+        refusal = self._check_room(parsed, gas) or self._check(parsed)
+        if refusal is not None:
+            return refusal
+        fee = fees.fee_of(gas, self._price)
+        accounts.charge(self._draft, parsed.tx, fee + parsed.tx.tip)
+        self._bytes += len(parsed.raw)
+        self._gas += gas
+        self._fees += fee
+        self._tips += parsed.tx.tip
+        code, events = self._apply_bodies(parsed)
+        receipt = TxReceipt(parsed.id, code, gas, fee + parsed.tx.tip, events)
+        self._receipts.append(receipt)
+        return None
+
+    def finish(self) -> Execution:
+        """Do what belongs to the end of a block and compute the roots."""
+        self._share_fees()
+        validators = self._draft.validators.rotated()
+        self._draft.put((objects.VALIDATORS, b""), validators)
+        writes = self._draft.writes()
+        tree = self._draft.tree(writes)
+        return Execution(
+            state_root=trie.root_hash(tree),
+            receipts=tuple(self._receipts),
+            receipts_root=ids_root([receipt_hash(receipt) for receipt in self._receipts]),
+            next_validators=validators,
+            writes=writes,
+            tree=tree,
+            base=self._draft.base.tree,
+        )
+
+    def _check_room(self, parsed: Parsed, gas: int) -> Refusal | None:
+        if len(self._receipts) >= self._params.max_block_txs:
+            return Refusal(Code.E_BLOCK_FULL, "", "as many transactions as a block may hold")
+        if self._bytes + len(parsed.raw) > self._params.max_block_bytes:
+            return Refusal(Code.E_BLOCK_FULL, "", "as many bytes as a block may hold")
+        if self._gas + gas > self._params.max_block_gas:
+            return Refusal(Code.E_BLOCK_FULL, "", "as much gas as a block may use")
+        return None
+
+    def _check(self, parsed: Parsed) -> Refusal | None:
+        refusal = accounts.check_sender(self._draft, parsed, self._context.height)
+        if refusal is not None:
+            return refusal
+        account = self._draft.account(parsed.tx.sender) or NEW_ACCOUNT
+        return accounts.check_nonce(account, parsed.tx) or accounts.check_fee(
+            self._draft, account, parsed.tx
+        )
+
+    def _apply_bodies(self, parsed: Parsed) -> tuple[Code, tuple[tuple[str, ...], ...]]:
+        """Apply all bodies or none."""
+        mark = self._draft.mark()
+        events: list[tuple[str, ...]] = []
+        for place, body in enumerate(parsed.tx.bodies):
+            done = _apply_body(self._draft, parsed.tx.sender, body)
+            if isinstance(done, Refusal):
+                self._draft.roll_back(mark)
+                failed = ("failed", str(place), done.field, done.message)
+                return done.code, (failed,)
+            events.extend(done)
+        return Code.OK, tuple(events)
+
+    def _share_fees(self) -> None:
+        """Divide what the block collected; the tips go to the proposer's operator alone."""
+        draft = self._draft
+        before = draft.fees
+        after = fees.after_block(before, self._params, gas=self._gas, collected=self._fees)
+        draft.put((objects.FEES, b""), after)
+        earned = after.to_proposers - before.to_proposers + self._tips
+        if earned:
+            accounts.move(draft, self._operator(), NATIVE, earned)
+        kept = after.to_treasury - before.to_treasury
+        if kept:
+            balances = adjusted(draft.pool(TREASURY).balances, NATIVE, kept)
+            draft.put((objects.POOL, TREASURY.encode()), Pool(balances))
+        burned = after.burned - before.burned
+        if burned:
+            native = draft.asset(NATIVE)
+            assert native is not None, "a state without the native asset"
+            draft.put_asset(NATIVE, assets.resupplied(native, -burned))
+
+    def _operator(self) -> Address:
+        validators = self._draft.validators
+        index = validators.index_of(self._context.proposer)
+        assert index is not None, "the proposer is no validator of this height"
+        return validators.members[index].operator
+
+
+def _apply_body(draft: Draft, sender: Address, body: Body) -> Refusal | list[tuple[str, ...]]:
+    match body:
+        case Transfer():
+            return transfers.apply(draft, sender, body)
+        case AssetSupply():
+            return assets.apply(draft, sender, body)

@@ -1,0 +1,58 @@
+"""How units of an asset come and go: by its mint authority, supply and balance together.
+
+Do not add transfers or pools here.
+"""
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.ledger.accounts import move, owned_by
+from aitbc_node.ledger.objects import Asset
+from aitbc_node.ledger.state import Draft
+from aitbc_node.ledger.transactions import AssetSupply
+from aitbc_node.types import Address, Amount
+
+
+def apply(draft: Draft, sender: Address, body: AssetSupply) -> Refusal | list[tuple[str, ...]]:
+    """Create or destroy units, or say why not and leave the draft as it was."""
+    asset = draft.asset(body.asset)
+    if asset is None:
+        return Refusal(Code.E_ASSET, "asset", f"no asset '{body.asset}'")
+    refusal = _check_authority(asset, sender, body) or _check_amount(draft, asset, body)
+    if refusal is not None:
+        return refusal
+    draft.put_asset(body.asset, resupplied(asset, body.delta))
+    move(draft, body.account, body.asset, body.delta)
+    return [("asset.supply", body.asset, body.account.hex(), str(body.delta))]
+
+
+def resupplied(asset: Asset, delta: int) -> Asset:
+    """Return an asset after units came (delta > 0) or went."""
+    return msgspec.structs.replace(
+        asset,
+        supply=Amount(asset.supply + delta),
+        minted=Amount(asset.minted + max(delta, 0)),
+        burned=Amount(asset.burned + max(-delta, 0)),
+    )
+
+
+def _check_authority(asset: Asset, sender: Address, body: AssetSupply) -> Refusal | None:
+    if asset.mint_authority != sender:
+        return Refusal(Code.E_UNAUTHORISED, "asset", "the sender is not its mint authority")
+    if body.delta < 0 and body.account != sender:
+        # An authority that could empty other accounts would make every holding a favour.
+        message = "units are destroyed in the authority's own account only"
+        return Refusal(Code.E_UNAUTHORISED, "account", message)
+    if asset.paused:
+        return Refusal(Code.E_PAUSED, "asset", f"'{body.asset}' is paused")
+    return None
+
+
+def _check_amount(draft: Draft, asset: Asset, body: AssetSupply) -> Refusal | None:
+    if asset.minted + body.delta > limits.INT_MAX:
+        return Refusal(Code.E_AMOUNT, "delta", "more than an amount can hold")
+    owned = owned_by(draft, body.account, body.asset)
+    if owned + body.delta < 0:
+        return Refusal(Code.E_INSUFFICIENT, "delta", f"the account has {owned}")
+    return None

@@ -1,0 +1,73 @@
+"""What a transaction costs, where its fee goes, and how the price of gas follows demand.
+
+Gas is known from the transaction's form alone, so nobody runs out of it half-way. The price
+changes between blocks only. Do not add checks of balances here: they are in `apply.py`.
+"""
+
+from aitbc_node.ledger.objects import Fees
+from aitbc_node.ledger.params import BPS, Params
+from aitbc_node.ledger.transactions import AssetSupply, Body, Transaction, Transfer
+from aitbc_node.types import Amount, Gas
+
+TRANSFER_GAS = 21_000
+OUTPUT_GAS = 5_000
+ASSET_GAS = 40_000
+
+PRICE_UNITS = 1_000_000
+"""A price is in thousandths of a base unit per 1000 gas."""
+
+RECENT_BLOCKS = 10
+
+
+def gas_of(tx: Transaction) -> Gas:
+    """Return the gas that a transaction uses, whether or not its bodies succeed."""
+    return Gas(sum(body_gas(body) for body in tx.bodies))
+
+
+def body_gas(body: Body) -> int:
+    """Return the gas of one body."""
+    match body:
+        case Transfer(outs=outs):
+            return TRANSFER_GAS + OUTPUT_GAS * (len(outs) - 1)
+        case AssetSupply():
+            return ASSET_GAS
+
+
+def fee_of(gas: int, price: int) -> Amount:
+    """Return the fee for gas, rounded up: a fraction of a base unit is paid as a whole one."""
+    return Amount(-(-gas * price // PRICE_UNITS))
+
+
+def split(fee: int, params: Params) -> tuple[Amount, Amount, Amount]:
+    """Divide a block's fees among proposer, treasury and fire; the treasury takes the rounding."""
+    to_proposer = fee * params.fee_proposer_bps // BPS
+    burned = fee * params.fee_burn_bps // BPS
+    return Amount(to_proposer), Amount(fee - to_proposer - burned), Amount(burned)
+
+
+def next_price(price: int, recent_gas: tuple[int, ...], params: Params) -> int:
+    """Return the price for the next block; `recent_gas` ends with the block just executed.
+
+    A full block raises it, rounded up; a low mean of the last ten lowers it, rounded down.
+    """
+    high = params.max_block_gas * params.gas_high_bps
+    low = params.max_block_gas * params.gas_low_bps
+    if recent_gas[-1] * BPS > high:
+        price = -(-price * params.gas_step_num // params.gas_step_den)
+    elif sum(recent_gas) * BPS < low * len(recent_gas):
+        price = price * params.gas_step_den // params.gas_step_num
+    return min(max(price, params.gas_min_price), params.gas_max_price)
+
+
+def after_block(fees: Fees, params: Params, *, gas: int, collected: int) -> Fees:
+    """Return price and totals after a block that used this gas and collected these fees."""
+    to_proposer, to_treasury, burned = split(collected, params)
+    recent_gas = (*fees.recent_gas, gas)[-RECENT_BLOCKS:]
+    return Fees(
+        price=next_price(fees.price, recent_gas, params),
+        recent_gas=recent_gas,
+        collected=Amount(fees.collected + collected),
+        to_proposers=Amount(fees.to_proposers + to_proposer),
+        to_treasury=Amount(fees.to_treasury + to_treasury),
+        burned=Amount(fees.burned + burned),
+    )

@@ -1,0 +1,113 @@
+"""What the state is made of: one record per kind of object, each with its place in the tree.
+
+Amounts are integers in base units. Records are values: a change makes a new one. Do not add rules
+here: each is in the file of its rule set.
+"""
+
+import hashlib
+from typing import TypeAlias
+
+from aitbc_node.canonical import Record
+from aitbc_node.ledger.policy import Policy
+from aitbc_node.types import Address, Amount
+
+NATIVE = "AIT"
+"""The asset that fees are paid in."""
+
+NATIVE_DECIMALS = 6
+
+TREASURY = "treasury"
+REWARD_POOL = "reward_pool"
+POOLS = (REWARD_POOL, TREASURY)
+
+ACCOUNT = "account"
+ASSET = "asset"
+POOL = "pool"
+CHAIN = "chain"
+FEES = "fees"
+PARAMS = "params"
+VALIDATORS = "validators"
+
+Balances: TypeAlias = tuple[tuple[str, Amount], ...]
+"""Ascending by asset, without zeroes."""
+
+ObjectKey: TypeAlias = tuple[str, bytes]
+"""Kind, and the object's name within its kind; empty where there is one object."""
+
+
+class Account(Record, frozen=True):
+    """Hold what an address owns; `nonce` counts the transactions it has sent."""
+
+    nonce: int = 0
+    policy: Policy | None = None
+    balances: Balances = ()
+
+
+class Asset(Record, frozen=True):
+    """Describe an asset; supply = minted - burned, all that ever came and went."""
+
+    name: str
+    decimals: int
+    mint_authority: Address | None
+    min_amount: Amount
+    supply: Amount
+    minted: Amount
+    burned: Amount
+    paused: bool = False
+
+
+class Pool(Record, frozen=True):
+    """Hold what belongs to no account."""
+
+    balances: Balances = ()
+
+
+class Chain(Record, frozen=True):
+    """Say which chain this state is of."""
+
+    chain_id: str
+    hrp: str
+    app_version: int
+
+
+class Fees(Record, frozen=True):
+    """Hold the price of gas, and where all fees so far went.
+
+    Shape: `recent_gas` is the gas of the newest blocks, newest last, at most ten. Units: `price` in
+    thousandths of a base unit per 1000 gas.
+    """
+
+    price: int
+    recent_gas: tuple[int, ...] = ()
+    collected: Amount = Amount(0)
+    to_proposers: Amount = Amount(0)
+    to_treasury: Amount = Amount(0)
+    burned: Amount = Amount(0)
+
+
+NEW_ACCOUNT = Account()
+EMPTY_POOL = Pool()
+
+
+def path_of(key: ObjectKey) -> bytes:
+    """Return the place of an object in the state tree."""
+    kind, name = key
+    return hashlib.sha256(kind.encode() + b"\0" + name).digest()
+
+
+def balance(balances: Balances, asset: str) -> Amount:
+    """Return how much of an asset is there."""
+    for ticker, amount in balances:
+        if ticker == asset:
+            return amount
+    return Amount(0)
+
+
+def adjusted(balances: Balances, asset: str, delta: int) -> Balances:
+    """Return balances after adding to one; the caller has checked that it suffices."""
+    amount = balance(balances, asset) + delta
+    assert amount >= 0, "a balance below zero"
+    others = [row for row in balances if row[0] != asset]
+    if amount:
+        others.append((asset, Amount(amount)))
+    return tuple(sorted(others))

@@ -1,0 +1,132 @@
+"""Which numbers of the chain may change by decision, with default, unit and bounds of each.
+
+`PARAMETERS` is the one table: genesis is checked against it and the documentation prints it. The
+quorum is no parameter. Do not add configuration of a single node here: whatever is in this file
+changes the result of a block.
+"""
+
+import hashlib
+from collections.abc import Iterator
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.canonical import Record, encode
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.types import Hash
+
+BPS = 10_000
+"""Basis points in a whole."""
+
+PARAMS_TAG = b"aitbc/params\0"
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """Describe one parameter; `low` and `high` are the least and greatest value it may have."""
+
+    name: str
+    default: int
+    unit: str
+    low: int
+    high: int
+    meaning: str
+
+
+PARAMETERS: tuple[Parameter, ...] = (
+    Parameter("epoch_blocks", 20, "blocks", 1, 1_000_000, "parameters and powers change then"),
+    Parameter(
+        "max_block_txs",
+        limits.BLOCK_TXS_DEFAULT,
+        "transactions",
+        1,
+        limits.BLOCK_TXS_MAX,
+        "most transactions in a block",
+    ),
+    Parameter(
+        "max_block_bytes",
+        4 * limits.MIB,
+        "bytes",
+        limits.TX_BYTES_MAX,
+        limits.BLOCK_BYTES_MAX,
+        "most raw transaction bytes in a block",
+    ),
+    Parameter("max_block_gas", 50_000_000, "gas", 2_000_000, 10**12, "most gas spent in a block"),
+    Parameter(
+        "tx_ttl_blocks",
+        limits.VALID_UNTIL_AHEAD_MAX,
+        "blocks",
+        10,
+        10_000_000,
+        "how far ahead `valid_until` may be",
+    ),
+    Parameter(
+        "gas_base_price", 10_000, "1/1000 base unit per 1000 gas", 1, 10**9, "price at genesis"
+    ),
+    Parameter(
+        "gas_min_price", 1_000, "1/1000 base unit per 1000 gas", 1, 10**9, "price never below"
+    ),
+    Parameter(
+        "gas_max_price", 1_000_000, "1/1000 base unit per 1000 gas", 1, 10**12, "price never above"
+    ),
+    Parameter(
+        "gas_high_bps", 8_000, "bps of max_block_gas", 1, BPS, "fuller blocks raise the price"
+    ),
+    Parameter(
+        "gas_low_bps", 5_600, "bps of max_block_gas", 0, BPS, "a lower mean of 10 lowers the price"
+    ),
+    Parameter(
+        "gas_step_num", 11, "ratio", 2, 1_000, "the price moves by gas_step_num / gas_step_den"
+    ),
+    Parameter("gas_step_den", 10, "ratio", 1, 999, "see gas_step_num"),
+    Parameter(
+        "fee_proposer_bps", 5_000, "bps of the fee", 0, BPS, "share of the proposer's operator"
+    ),
+    Parameter("fee_treasury_bps", 3_000, "bps of the fee", 0, BPS, "share of the treasury"),
+    Parameter("fee_burn_bps", 2_000, "bps of the fee", 0, BPS, "share that is destroyed"),
+)
+
+
+class Params(Record, frozen=True):
+    """Hold the value of every parameter, in the order of `PARAMETERS`."""
+
+    epoch_blocks: int = 20
+    max_block_txs: int = limits.BLOCK_TXS_DEFAULT
+    max_block_bytes: int = 4 * limits.MIB
+    max_block_gas: int = 50_000_000
+    tx_ttl_blocks: int = limits.VALID_UNTIL_AHEAD_MAX
+    gas_base_price: int = 10_000
+    gas_min_price: int = 1_000
+    gas_max_price: int = 1_000_000
+    gas_high_bps: int = 8_000
+    gas_low_bps: int = 5_600
+    gas_step_num: int = 11
+    gas_step_den: int = 10
+    fee_proposer_bps: int = 5_000
+    fee_treasury_bps: int = 3_000
+    fee_burn_bps: int = 2_000
+
+    def digest(self) -> Hash:
+        """Hash all values for a header's `params_hash`."""
+        return Hash(hashlib.sha256(PARAMS_TAG + encode(self)).digest())
+
+
+# The defaults exist twice so that the type checker knows each field; they must not drift.
+assert Params.__struct_fields__ == tuple(parameter.name for parameter in PARAMETERS)
+assert Params.__struct_defaults__ == tuple(parameter.default for parameter in PARAMETERS)
+
+
+def faults(params: Params) -> Iterator[Refusal]:
+    """List everything that is out of bounds or does not fit together."""
+    for parameter in PARAMETERS:
+        value = getattr(params, parameter.name)
+        if not parameter.low <= value <= parameter.high:
+            message = f"{value} is not within {parameter.low}..{parameter.high} {parameter.unit}"
+            yield Refusal(Code.E_AMOUNT, parameter.name, message)
+    if params.fee_proposer_bps + params.fee_treasury_bps + params.fee_burn_bps != BPS:
+        yield Refusal(Code.E_AMOUNT, "fee_burn_bps", f"the fee's shares do not sum to {BPS}")
+    if not params.gas_min_price <= params.gas_base_price <= params.gas_max_price:
+        yield Refusal(Code.E_AMOUNT, "gas_base_price", "not between least and greatest price")
+    if params.gas_low_bps > params.gas_high_bps:
+        yield Refusal(Code.E_AMOUNT, "gas_low_bps", "above gas_high_bps")
+    if params.gas_step_num <= params.gas_step_den:
+        yield Refusal(Code.E_AMOUNT, "gas_step_num", "not above gas_step_den")

@@ -1,0 +1,176 @@
+"""What the ledger knows at one height, and how a candidate block looks before it is final.
+
+`State` is what is committed; `Draft` lays changes over it, with undo back to a mark, so that a
+failing body leaves nothing behind and a losing candidate is simply dropped. Do not add rules here.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Protocol, TypeVar
+
+from aitbc_node.canonical import Record, encode
+from aitbc_node.ledger import objects, trie
+from aitbc_node.ledger.objects import Account, Asset, Chain, Fees, ObjectKey, Pool
+from aitbc_node.ledger.params import Params
+from aitbc_node.types import Address, Hash
+from aitbc_node.validators import ValidatorSet
+
+R = TypeVar("R", bound=Record)
+
+
+class Reader(Protocol):
+    """Look objects up by kind and name; absent ones are None."""
+
+    def lookup(self, key: ObjectKey) -> Record | None:
+        """Return one object as it stands."""
+
+    def account(self, address: Address) -> Account | None:
+        """Return an account, or None when nothing ever happened to it."""
+        return _as(Account, self.lookup((objects.ACCOUNT, address)))
+
+    def asset(self, ticker: str) -> Asset | None:
+        """Return an asset."""
+        return _as(Asset, self.lookup((objects.ASSET, ticker.encode())))
+
+    def pool(self, name: str) -> Pool:
+        """Return a pool; one that was never filled is empty."""
+        return _as(Pool, self.lookup((objects.POOL, name.encode()))) or objects.EMPTY_POOL
+
+    @property
+    def chain(self) -> Chain:
+        """Return which chain this is."""
+        return _only(Chain, self.lookup((objects.CHAIN, b"")))
+
+    @property
+    def fees(self) -> Fees:
+        """Return the price of gas and the totals of fees."""
+        return _only(Fees, self.lookup((objects.FEES, b"")))
+
+    @property
+    def params(self) -> Params:
+        """Return the parameters in force for the next block."""
+        return _only(Params, self.lookup((objects.PARAMS, b"")))
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Return who validates the next height."""
+        return _only(ValidatorSet, self.lookup((objects.VALIDATORS, b"")))
+
+
+class State(Reader):
+    """Hold the committed objects and the tree over them; changed by `commit` only."""
+
+    def __init__(self, contents: Mapping[ObjectKey, Record]) -> None:
+        self._objects = dict(contents)
+        encoded = {objects.path_of(key): encode(value) for key, value in contents.items()}
+        self._tree = trie.update(None, encoded)
+
+    @property
+    def root(self) -> Hash:
+        """Return the hash that a header carries for this state."""
+        return trie.root_hash(self._tree)
+
+    @property
+    def tree(self) -> trie.Node | None:
+        """Return the tree over all objects."""
+        return self._tree
+
+    def lookup(self, key: ObjectKey) -> Record | None:
+        """Return one committed object."""
+        return self._objects.get(key)
+
+    def accounts(self) -> Iterator[tuple[Address, Account]]:
+        """Walk all accounts, in ascending order of address."""
+        for name, record in self._of_kind(objects.ACCOUNT):
+            yield Address(name), _only(Account, record)
+
+    def assets(self) -> Iterator[tuple[str, Asset]]:
+        """Walk all assets, in ascending order of ticker."""
+        for name, record in self._of_kind(objects.ASSET):
+            yield name.decode(), _only(Asset, record)
+
+    def items(self) -> Iterator[tuple[ObjectKey, Record]]:
+        """Walk all objects, for audits and snapshots, by kind and name."""
+        for key in sorted(self._objects):
+            yield key, self._objects[key]
+
+    def prove(self, key: ObjectKey) -> tuple[bytes, ...]:
+        """Return the proof that an object is in this state, or is not."""
+        return trie.prove(self._tree, objects.path_of(key))
+
+    def adopt(self, writes: Mapping[ObjectKey, Record], tree: trie.Node | None) -> None:
+        """Swap in the changes of an executed block; use `apply.commit`, which checks more."""
+        self._objects.update(writes)
+        self._tree = tree
+
+    def _of_kind(self, kind: str) -> Iterator[tuple[bytes, Record]]:
+        for name in sorted(name for of_kind, name in self._objects if of_kind == kind):
+            yield name, self._objects[kind, name]
+
+
+class Draft(Reader):
+    """Lay changes over a state without touching it."""
+
+    def __init__(self, base: State) -> None:
+        self.base = base
+        self._writes: dict[ObjectKey, Record] = {}
+        self._undo: list[tuple[ObjectKey, Record | None]] = []
+
+    def lookup(self, key: ObjectKey) -> Record | None:
+        """Return one object as the draft sees it."""
+        found = self._writes.get(key)
+        return self.base.lookup(key) if found is None else found
+
+    def put(self, key: ObjectKey, value: Record) -> None:
+        """Set one object."""
+        self._undo.append((key, self._writes.get(key)))
+        self._writes[key] = value
+
+    def put_account(self, address: Address, value: Account) -> None:
+        """Set an account."""
+        self.put((objects.ACCOUNT, address), value)
+
+    def put_asset(self, ticker: str, value: Asset) -> None:
+        """Set an asset."""
+        self.put((objects.ASSET, ticker.encode()), value)
+
+    def mark(self) -> int:
+        """Return a point to come back to."""
+        return len(self._undo)
+
+    def roll_back(self, mark: int) -> None:
+        """Take back every change since a mark."""
+        while len(self._undo) > mark:
+            key, value = self._undo.pop()
+            if value is None:
+                del self._writes[key]
+            else:
+                self._writes[key] = value
+
+    def writes(self) -> dict[ObjectKey, Record]:
+        """Return what differs from the base; a change there and back is none."""
+        lookup = self.base.lookup
+        return {key: value for key, value in self._writes.items() if lookup(key) != value}
+
+    def tree(self, writes: Mapping[ObjectKey, Record]) -> trie.Node | None:
+        """Return the base's tree with these changes."""
+        encoded = {objects.path_of(key): encode(value) for key, value in writes.items()}
+        return trie.update(self.base.tree, encoded)
+
+
+def verify_proof(root: Hash, key: ObjectKey, proof: tuple[bytes, ...]) -> bytes | None:
+    """Return the canonical bytes of a proved object, or None when its absence is proved.
+
+    Raises: trie.ProofError when the proof shows neither.
+    """
+    return trie.verify(root, objects.path_of(key), proof)
+
+
+def _as(kind: type[R], record: Record | None) -> R | None:
+    assert record is None or isinstance(record, kind), "an object of another kind under this key"
+    return record
+
+
+def _only(kind: type[R], record: Record | None) -> R:
+    found = _as(kind, record)
+    assert found is not None, f"a state without {kind.__name__}"
+    return found
