@@ -1,0 +1,277 @@
+"""Which environments exist, and where is everything of one: hosts, nodes, addresses, folders?
+
+The file says what is wanted (`declared`); what a lab knows about its own hosts is read from the
+record that the lab wrote. Do not talk to hosts here.
+"""
+
+import ipaddress
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, TypeVar
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.declared import (
+    NAME,
+    Chain,
+    Declared,
+    EnvironmentRules,
+    HostEntry,
+    InstanceEntry,
+    Profile,
+    nearest,
+    parse,
+)
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
+from aitbc_toolkit.layout import InstancePaths, Layout
+
+ALIASES = {"development": "dev", "local": "dev", "stage": "staging", "prod": "production"}
+LAB = "lab"
+
+_TOOLKIT = "@toolkit"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """Say everything that is needed to work on one host."""
+
+    name: str
+    connector: Literal["local", "ssh"]
+    address: str
+    ssh_port: int
+    ssh_user: str
+    ssh_key: str
+    known_hosts: str
+    manager: Literal["systemd", "supervisord"]
+    run_as: str
+    python: str
+    uv: str
+    uv_cache: str
+    offline: bool
+    domain: str
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """Say everything about one node that does not need its keys."""
+
+    name: str
+    host: str
+    role: Literal["validator", "full"]
+    power: int
+    address: str
+    p2p_port: int
+    rpc_port: int
+    admin_port: int
+    rpc_url: str
+    paths: InstancePaths
+
+
+_Named = TypeVar("_Named", Host, Instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Hold one environment with every host found; what the rest of the toolkit works with."""
+
+    name: str
+    rules: EnvironmentRules
+    chain: Chain
+    profile: Profile
+    hosts: tuple[Host, ...]
+    instances: tuple[Instance, ...]
+    state: Path
+    lab: str
+
+    @property
+    def folder(self) -> Path:
+        """Find the operator's folder of this environment: genesis, history, faucet key."""
+        return self.state / "envs" / self.name
+
+    @property
+    def validators(self) -> tuple[Instance, ...]:
+        """List the instances that vote."""
+        return tuple(each for each in self.instances if each.role == "validator")
+
+    def host(self, name: str) -> Host:
+        """Find a host by its name."""
+        return _find(self.hosts, name, what=f"{self.name} has no host")
+
+    def instance(self, name: str) -> Instance:
+        """Find an instance by its name.
+
+        Raises: UsageError with the nearest name.
+        """
+        return _find(self.instances, name, what=f"{self.name} has no node")
+
+    def on(self, host: str) -> tuple[Instance, ...]:
+        """List the instances of one host."""
+        return tuple(each for each in self.instances if each.host == host)
+
+
+class Inventory:
+    """Find environments by name."""
+
+    @classmethod
+    def read(cls, name: str, *, folder: Path | None = None) -> Declared:
+        """Read and judge the file of an environment, without looking for its hosts.
+
+        Raises: UsageError for a name that does not exist, ConfigError for what is wrong inside.
+        """
+        root = folder or paths.inventories()
+        path = root / base_name(name, folder=root) / "inventory.toml"
+        return parse(path.read_text(encoding="utf-8"), path=path)
+
+    @classmethod
+    def load(
+        cls, name: str, *, folder: Path | None = None, state: Path | None = None
+    ) -> Environment:
+        """Read an environment and find its hosts.
+
+        Raises: as `read`; AitbcError when its lab is not there.
+        """
+        root = folder or paths.inventories()
+        written = cls.read(name, folder=root)
+        canonical = canonical_name(name, folder=root)
+        return _environment(written, name=canonical, state=paths.state_root(state))
+
+
+def names(folder: Path | None = None) -> tuple[str, ...]:
+    """List the environments that have an inventory."""
+    root = folder or paths.inventories()
+    return tuple(sorted(each.parent.name for each in root.glob("*/inventory.toml")))
+
+
+def base_name(name: str, *, folder: Path | None = None) -> str:
+    """Find which inventory an environment's name means: `lab-demo` uses that of `lab`.
+
+    Raises: UsageError with the nearest name.
+    """
+    known = names(folder)
+    wanted = ALIASES.get(name, name)
+    if wanted in known:
+        return wanted
+    lab = wanted.removeprefix(f"{LAB}-")
+    if LAB in known and lab != wanted and NAME.fullmatch(lab):
+        return LAB
+    near = nearest(name, [*known, *ALIASES])
+    raise UsageError(
+        f"unknown environment {name!r}" + (f", the nearest is {near}" if near else ""),
+        hint=f"the environments are {', '.join(known)} and lab-NAME",
+    )
+
+
+def canonical_name(name: str, *, folder: Path | None = None) -> str:
+    """Give the one spelling of an environment's name."""
+    base = base_name(name, folder=folder)
+    wanted = ALIASES.get(name, name)
+    return wanted if base == LAB and wanted != f"{LAB}-{LAB}" else base
+
+
+def _environment(written: Declared, *, name: str, state: Path) -> Environment:
+    lab = name.removeprefix(f"{LAB}-") if name == LAB or name.startswith(f"{LAB}-") else ""
+    uses_lab = any(entry.connector == "lab" for entry in written.hosts.values())
+    found = _lab_hosts(lab, state=state) if uses_lab else {}
+    hosts = {
+        host: _host(host, entry, environment=name, found=found, state=state)
+        for host, entry in written.hosts.items()
+    }
+    return Environment(
+        name=name,
+        rules=written.environment,
+        chain=written.chain,
+        profile=written.profile,
+        hosts=tuple(hosts.values()),
+        instances=tuple(
+            _instance(each, entry, host=hosts[entry.host], profile=written.profile)
+            for each, entry in written.instances.items()
+        ),
+        state=state,
+        lab=lab if uses_lab else "",
+    )
+
+
+def _host(
+    name: str, entry: HostEntry, *, environment: str, found: Mapping[str, Any], state: Path
+) -> Host:
+    if entry.connector == "lab" and name not in found:
+        raise ConfigError(
+            f"the lab has no host {name}, it has {', '.join(found)}", hint="aitbc lab list"
+        )
+    record = found.get(name, {})
+    own = Path(sys.executable)
+    root = Path(entry.root).expanduser()
+    if not root.is_absolute():
+        # `.aitbc` moves with the operator's state folder; other relative roots with the checkout.
+        inside = root.parts[:1] == (".aitbc",)
+        root = state.joinpath(*root.parts[1:]) if inside else paths.project_root() / root
+    return Host(
+        name=name,
+        connector="local" if entry.connector == "local" else "ssh",
+        address=record.get("ipv4") or entry.address or "127.0.0.1",
+        ssh_port=record.get("port") or entry.ssh_port,
+        ssh_user=entry.ssh_user,
+        ssh_key=record.get("key") or _file(entry.ssh_key),
+        known_hosts=record.get("known_hosts") or _file(entry.known_hosts),
+        manager=entry.manager,
+        run_as=entry.run_as,
+        python=str(own) if entry.python == _TOOLKIT else entry.python,
+        uv=str(own.with_name("uv")) if entry.uv == _TOOLKIT else entry.uv,
+        uv_cache=entry.uv_cache,
+        offline=entry.offline,
+        domain=entry.domain or name,
+        layout=Layout(PurePosixPath(root), environment),
+    )
+
+
+def _file(written: str) -> str:
+    return str((paths.project_root() / Path(written).expanduser()).resolve()) if written else ""
+
+
+def _instance(name: str, entry: InstanceEntry, *, host: Host, profile: Profile) -> Instance:
+    reached = "127.0.0.1" if profile.rpc_bind == "loopback" else host.address
+    shown = f"[{reached}]" if ":" in reached else reached
+    return Instance(
+        name=name,
+        host=host.name,
+        role=entry.role,
+        power=entry.power if entry.role == "validator" else 0,
+        address=reached,
+        p2p_port=entry.ports.p2p,
+        rpc_port=entry.ports.rpc,
+        admin_port=entry.ports.admin,
+        rpc_url=f"http://{shown}:{entry.ports.rpc}",
+        paths=host.layout.instance(name),
+    )
+
+
+def _lab_hosts(lab: str, *, state: Path) -> dict[str, Any]:
+    """Read the addresses and keys that a lab wrote down when it was made."""
+    path = state / "labs" / lab / "lab.json"
+    if not path.is_file():
+        raise AitbcError(
+            f"lab {lab} is not there",
+            hint=f"aitbc up lab-{lab}" if lab != LAB else "aitbc up lab",
+            exit_status=Exit.UNREACHABLE,
+        )
+    written = json.loads(path.read_text(encoding="utf-8"))
+    known_hosts = str(Path(written["folder"]) / "known_hosts")
+    return {
+        host["name"]: {**host, "known_hosts": known_hosts}
+        for host in written["hosts"]
+        if ipaddress.ip_address(host["ipv4"])
+    }
+
+
+def _find(known: tuple[_Named, ...], name: str, *, what: str) -> _Named:
+    for each in known:
+        if each.name == name:
+            return each
+    near = nearest(name, [each.name for each in known])
+    raise UsageError(
+        f"{what} {name!r}" + (f", the nearest is {near}" if near else ""),
+        hint=f"it has {', '.join(each.name for each in known)}",
+    )
