@@ -1,0 +1,46 @@
+"""Serve one deploy: jobs come in as JSON lines, answers go out as JSON lines.
+
+Always a process of its own: pyinfra needs gevent's patches, which asyncio code must not meet.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import json  # noqa: E402 - the patches come before everything else, or time-outs are ignored
+import logging  # noqa: E402
+import os  # noqa: E402
+import sys  # noqa: E402
+from typing import Any  # noqa: E402
+
+from gevent.fileobject import FileObjectPosix  # noqa: E402
+
+from aitbc_toolkit.deploys.session import Session  # noqa: E402
+
+
+def main() -> None:
+    """Answer jobs until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    # Whatever a library prints must not stand between our answers.
+    os.dup2(2, 1)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
+
+    def tell(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+        answers.flush()
+
+    jobs = FileObjectPosix(0, "rb")
+    session = Session(json.loads(jobs.readline())["hosts"])
+    try:
+        for line in jobs:
+            job = json.loads(line)
+            rows = session.step(job["step"], job["params"], deadline_s=job["deadline_s"])
+            tell({"job": job["job"], "rows": rows})
+    finally:
+        session.close()
+
+
+if __name__ == "__main__":
+    main()

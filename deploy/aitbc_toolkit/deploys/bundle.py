@@ -1,0 +1,43 @@
+"""How does a host-side program travel? As one text on standard input, nothing is stored.
+
+The modules of `hostside` are put into `sys.modules` under their own names before the step runs,
+so that their imports and their tracebacks read as they do here. No pyinfra here.
+"""
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = "aitbc_toolkit.deploys.hostside"
+# In the order of their imports; `program` is what is run.
+MODULES = ("trouble", "files", "services", "observing", "staging", "switching", "program")
+
+_LOADER = """\
+import json, sys, types
+for name in {packages!r}:
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = []
+for name, text in {sources!r}.items():
+    module = types.ModuleType({package!r} + "." + name)
+    sys.modules[module.__name__] = module
+    setattr(sys.modules[{package!r}], name, module)
+    exec(compile(text, name + ".py", "exec"), module.__dict__)
+"""
+
+
+def compose(step: str, params: Mapping[str, Any]) -> str:
+    """Write the program of one step on one host, with its parameters inside."""
+    document = json.dumps(params, sort_keys=True)
+    call = f"sys.modules[{_PACKAGE + '.program'!r}].run({step!r}, json.loads({document!r}))\n"
+    return _modules() + call
+
+
+@cache
+def _modules() -> str:
+    folder = Path(__file__).with_name("hostside")
+    sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    parts = _PACKAGE.split(".")
+    packages = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    return _LOADER.format(packages=packages, sources=sources, package=_PACKAGE)

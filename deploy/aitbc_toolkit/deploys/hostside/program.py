@@ -1,0 +1,45 @@
+"""Which step does this host-side run make, and how is its answer told? One line of JSON.
+
+The last module of the bundle: `run` is called with the parameter document.
+"""
+
+import json
+import sys
+import traceback
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import observing, staging, switching
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
+
+MARK = "aitbc-result "
+
+STEPS = {
+    "observe": observing.observe,
+    "stage": staging.stage,
+    "configure": staging.configure,
+    "switch": switching.switch,
+    "service": switching.service,
+    "watch": switching.watch,
+    "record": switching.record,
+    "shut-down": switching.shut_down,
+}
+
+
+def run(step: str, params: dict[str, Any]) -> None:
+    """Make one step and print its answer; leave with 1 when this host refuses or fails."""
+    try:
+        answer = {"ok": True, **STEPS[step](params)}
+    except Trouble as trouble:
+        answer = _failure(trouble.message, hint=trouble.hint, kind=trouble.kind)
+    except OSError as failure:
+        answer = _failure(f"{failure.strerror}: {failure.filename}", kind="os")
+    except Exception:  # noqa: BLE001 - the top of a program: our bug on a host must arrive as text
+        answer = _failure(traceback.format_exc(limit=-4), kind="bug")
+    # ASCII on one line: the reader of the other side dies of one byte that is not UTF-8.
+    sys.stdout.write(MARK + json.dumps(answer) + "\n")
+    sys.stdout.flush()
+    sys.exit(0 if answer["ok"] else 1)
+
+
+def _failure(message: str, *, kind: str, hint: str = "") -> dict[str, Any]:
+    return {"ok": False, "error": message, "hint": hint, "kind": kind}

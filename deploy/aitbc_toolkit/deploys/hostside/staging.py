@@ -1,0 +1,218 @@
+"""How does a commit become a release folder on this host, beside what runs?
+
+Code arrives by `git fetch` of one exact commit and by nothing else. Every piece is made under a
+temporary name and renamed when it is whole. Standard library only.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
+
+_LOCK_FILE = "locks/node.lock"
+# A mirror must not be talked into other objects or rules by configuration or by replace refs.
+_GIT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": "/dev/null",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+}
+# The fetch alone reads the host's own configuration: it may say how the remote is reached.
+_FETCH = {
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=10",
+}
+_OURS = ("manifest.json", "venv", "etc", ".index")
+
+
+def stage(params: dict[str, Any]) -> dict[str, Any]:
+    """Make the release of one commit and the keys of this host's nodes; touch nothing that runs."""
+    layout = params["layout"]
+    with files.locked(Path(layout["state"]) / "lock"):
+        release = Path(layout["base"]) / "releases" / params["commit"]
+        fetched = staged = False
+        if not (release / "manifest.json").is_file():
+            fetched = _fetch(params)
+            with files.whole_folder(release) as fresh:
+                _check_out(params, fresh)
+            staged = True
+        venv_made = _finish(params, release)
+        _refuse_drift(params, release)
+        keys = {each["name"]: _keys(params, each, release) for each in params["instances"]}
+    changed = [
+        what
+        for what, is_new in (("mirror", fetched), ("release", staged), ("venv", venv_made))
+        if is_new
+    ]
+    return {"changed": changed, "keys": keys, "lock": _lock_hash(release)}
+
+
+def configure(params: dict[str, Any]) -> dict[str, Any]:
+    """Keep the rendered configuration of each node inside its release, by content."""
+    layout = params["layout"]
+    release = Path(layout["base"]) / "releases" / params["commit"]
+    written = []
+    with files.locked(Path(layout["state"]) / "lock"):
+        for instance in params["instances"]:
+            folder = config_folder(release, instance)
+            if folder.is_dir():
+                continue
+            with files.whole_folder(folder) as fresh:
+                for name, text in instance["files"].items():
+                    files.write(fresh / name, text)
+            written.append(instance["name"])
+    return {"changed": written}
+
+
+def config_folder(release: Path, instance: dict[str, Any]) -> Path:
+    """Find the folder of one node's configuration inside a release."""
+    return release / "etc" / f"{instance['name']}-{instance['config_hash']}"
+
+
+def drift(mirror: Path, release: Path) -> list[str]:
+    """List what differs between a release folder and the tree of its commit."""
+    env = {**_GIT, "GIT_INDEX_FILE": str(release / ".index")}
+    git = ["git", f"--git-dir={mirror}", f"--work-tree={release}"]
+    changed = files.call([*git, "diff-files", "--name-status", "--no-renames"], env=env)
+    ignored = [f"--exclude=/{each}" for each in _OURS] + ["--exclude=__pycache__"]
+    added = files.call([*git, "ls-files", "--others", *ignored], env=env, cwd=release)
+    return [
+        *(line.replace("\t", " ") for line in changed.splitlines()),
+        *(f"A {line}" for line in added.splitlines()),
+    ]
+
+
+def _fetch(params: dict[str, Any]) -> bool:
+    """Bring the commit into the mirror unless it is there."""
+    mirror = Path(params["layout"]["mirror"])
+    if not (mirror / "HEAD").is_file():
+        with files.whole_folder(mirror) as fresh:
+            files.call(["git", "init", "--quiet", "--bare", fresh], env=_GIT)
+    commit = params["commit"]
+    if _has_commit(mirror, commit):
+        return False
+    git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2"]
+    fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
+    source, wanted = params["source"], f"+{params['source_ref']}:refs/heads/release/{commit}"
+    try:
+        files.call([*git, *fetch, source, wanted], env=_FETCH)
+    except Trouble as failure:
+        raise Trouble(
+            f"git fetch from {source} failed: {failure.message}",
+            hint=f"git ls-remote {source}   # on this host",
+            kind=failure.kind,
+        ) from failure
+    if not _has_commit(mirror, commit):
+        raise Trouble(f"{source} does not have commit {commit[:12]}")
+    return True
+
+
+def _has_commit(mirror: Path, commit: str) -> bool:
+    try:
+        files.call(
+            ["git", f"--git-dir={mirror}", "cat-file", "-e", f"{commit}^{{commit}}"], env=_GIT
+        )
+    except Trouble as failure:
+        if failure.kind == "missing":
+            raise
+        return False
+    return True
+
+
+def _check_out(params: dict[str, Any], fresh: Path) -> None:
+    """Write the commit's tree, byte for byte, with the index that later shows a local edit."""
+    env = {**_GIT, "GIT_INDEX_FILE": str(fresh / ".index")}
+    git = ["git", f"--git-dir={params['layout']['mirror']}", f"--work-tree={fresh}"]
+    files.call([*git, "read-tree", params["commit"]], env=env)
+    files.call([*git, "checkout-index", "--all", "--force", "--index"], env=env)
+
+
+def _finish(params: dict[str, Any], release: Path) -> bool:
+    """Add what a release needs beside its tree; the manifest is last and says that it is whole."""
+    lock = _lock_hash(release)
+    venv = Path(params["layout"]["base"]) / "venvs" / lock
+    made = not venv.is_dir()
+    if made:
+        with files.whole_folder(venv) as fresh:
+            _install(params, release=release, venv=fresh)
+    files.point(release / "venv", f"../../venvs/{lock}")
+    manifest = {**params["manifest"], "commit": params["commit"], "lock": lock}
+    if not (release / "manifest.json").is_file():
+        # The node's user cannot write here, so nobody else would keep the compiled modules.
+        node = release / "node" / "aitbc_node"
+        files.call([venv / "bin/python", "-m", "compileall", "-q", node])
+        files.write(release / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True))
+    return made
+
+
+def _install(params: dict[str, Any], *, release: Path, venv: Path) -> None:
+    env = {"UV_LINK_MODE": "copy"} if params["uv_cache"] else {}
+    if params["uv_cache"]:
+        env["UV_CACHE_DIR"] = params["uv_cache"]
+    offline = ["--offline"] if params["offline"] else []
+    uv = params["uv"]
+    files.call([uv, "venv", "--quiet", "--allow-existing", "--python", params["python"], venv])
+    install = [uv, "pip", "sync", "--quiet", *offline, "--require-hashes", "--only-binary", ":all:"]
+    install += ["--python", str(venv / "bin/python"), "--compile-bytecode"]
+    try:
+        files.call([*install, str(release / _LOCK_FILE)], env=env, timeout_s=240)
+    except Trouble as failure:
+        raise Trouble(
+            f"the packages of {_LOCK_FILE} could not be installed: {failure.message}",
+            hint="check this host's way to its package index, or fill the wheel cache",
+        ) from failure
+
+
+def _lock_hash(release: Path) -> str:
+    path = release / _LOCK_FILE
+    if not path.is_file():
+        raise Trouble(f"the commit has no {_LOCK_FILE}, so it is no release of this project")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _refuse_drift(params: dict[str, Any], release: Path) -> None:
+    """Refuse to switch to a folder that somebody has edited: it is not the commit any more."""
+    found = drift(Path(params["layout"]["mirror"]), release)
+    if not found:
+        return
+    shown = "\n".join(f"    {line}" for line in found[:5])
+    more = f"\n    and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004 - as shown
+    raise Trouble(
+        f"{release} is not what its commit says:\n{shown}{more}",
+        hint=f"mv {release} {release}.edited   # on this host, then deploy again",
+        kind="drift",
+    )
+
+
+def _keys(params: dict[str, Any], instance: dict[str, Any], release: Path) -> dict[str, Any]:
+    """Make a node's keys where there are none; only the public parts are returned."""
+    user = params["run_as"]
+    folder = Path(instance["keys"])
+    for path, mode in ((folder, 0o700), (Path(instance["data"]), 0o750)):
+        if not path.is_dir():
+            path.mkdir(parents=True, mode=mode)
+        path.chmod(mode)
+        if user:
+            shutil.chown(path, user, user)
+    node = str(release / "node")
+    argv = [str(release / "venv/bin/python"), "-P", "-m", "aitbc_node", "init", "--json"]
+    argv += ["--key-dir", str(folder), "--role", instance["role"]]
+    argv += ["--hrp", params["hrp"], "--chain-id", params["chain_id"]]
+    said = files.call(argv, env={"PYTHONPATH": node}, user=user)
+    _admin_token(folder / "admin.token", user=user)
+    public: dict[str, Any] = json.loads(said)
+    return public
+
+
+def _admin_token(path: Path, *, user: str) -> None:
+    """Make the secret that opens a node's admin routes; it never leaves the host."""
+    if path.exists():
+        return
+    files.write(path, os.urandom(24).hex() + "\n", mode=0o600)
+    if user:
+        shutil.chown(path, user, user)

@@ -1,0 +1,120 @@
+"""How does a node change from one release to another, and how does it start and stop?
+
+Two renames and one restart. A kill between them leaves a host whose running commit differs from
+its links; the next run sees that and restarts. Standard library only.
+"""
+
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import files, services, staging
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
+
+
+def switch(params: dict[str, Any]) -> dict[str, Any]:
+    """Point the named nodes at a release and restart them."""
+    layout = params["layout"]
+    manager = services.manager(params)
+    began = time.monotonic()
+    with files.locked(Path(layout["state"]) / "lock"):
+        for instance in params["instances"]:
+            _switch(instance, base=Path(layout["base"]), manager=manager)
+        for instance in params["instances"]:
+            manager.restart(instance)
+    return {
+        "restart_ms": int((time.monotonic() - began) * 1000),
+        "services": {each["name"]: manager.state(each) for each in params["instances"]},
+    }
+
+
+def _switch(instance: dict[str, Any], *, base: Path, manager: services.Manager) -> None:
+    release = base / "releases" / instance["commit"]
+    config = staging.config_folder(release, instance)
+    for needed in (release / "manifest.json", config):
+        if not needed.exists():
+            raise Trouble(f"{needed} is not on this host", hint="deploy the commit anew")
+    log = Path(instance["log"])
+    log.parent.mkdir(parents=True, exist_ok=True)
+    files.point(Path(instance["current"]), f"../releases/{instance['commit']}")
+    files.point(Path(instance["config"]), str(config))
+    manager.install(instance, (config / "service").read_text(encoding="utf-8"))
+
+
+def service(params: dict[str, Any]) -> dict[str, Any]:
+    """Start, stop or restart the named nodes, or only tell their state and newest log lines."""
+    manager = services.manager(params)
+    action = params["action"]
+    with files.locked(Path(params["layout"]["state"]) / "lock"):
+        for instance in params["instances"]:
+            if action == "stop":
+                manager.stop(instance)
+            elif action == "start":
+                manager.start(instance)
+            elif action == "restart":
+                manager.restart(instance)
+    return {"services": {each["name"]: _seen(each, manager) for each in params["instances"]}}
+
+
+def watch(params: dict[str, Any]) -> dict[str, Any]:
+    """Tell the state and the newest log lines of the named nodes; take no lock, change nothing."""
+    manager = services.manager(params)
+    return {"services": {each["name"]: _seen(each, manager) for each in params["instances"]}}
+
+
+def _seen(instance: dict[str, Any], manager: services.Manager) -> dict[str, Any]:
+    return {**manager.state(instance), "log": manager.log(instance)}
+
+
+def record(params: dict[str, Any]) -> dict[str, Any]:
+    """Add a finished deploy to this host's journal and drop releases that nothing needs."""
+    layout = params["layout"]
+    state = Path(layout["state"])
+    with files.locked(state / "lock"):
+        files.append_line(state / "journal.jsonl", params["line"])
+        dropped = _prune(Path(layout["base"]), keep=set(params["keep"]))
+    return {"dropped": dropped}
+
+
+def _prune(base: Path, *, keep: set[str]) -> list[str]:
+    """Remove releases that are neither kept nor pointed at, then environments without a release."""
+    pointed = {link.resolve().name for link in base.glob("*/current")}
+    dropped = []
+    for release in sorted(base.glob("releases/*")):
+        if release.name in keep | pointed or not release.is_dir():
+            continue
+        shutil.rmtree(release)
+        dropped.append(release.name)
+    used = {os.path.realpath(link) for link in base.glob("releases/*/venv")}
+    for venv in base.glob("venvs/*"):
+        if str(venv.resolve()) not in used:
+            shutil.rmtree(venv)
+    return dropped
+
+
+def shut_down(params: dict[str, Any]) -> dict[str, Any]:
+    """Stop the named nodes and the supervisor, if it is ours; `wipe` removes what they kept."""
+    manager = services.manager(params)
+    stopped = []
+    with files.locked(Path(params["layout"]["state"]) / "lock"):
+        for instance in params["instances"]:
+            if manager.state(instance)["active"]:
+                stopped.append(instance["name"])
+            manager.stop(instance)
+        if isinstance(manager, services.Supervisord):
+            manager.shut_down()
+        if params["wipe"]:
+            _wipe(params)
+    return {"stopped": stopped, "wiped": bool(params["wipe"])}
+
+
+def _wipe(params: dict[str, Any]) -> None:
+    """Remove chain data, keys and configuration links; staged releases stay, they are code."""
+    for instance in params["instances"]:
+        for kind in ("data", "keys", "home"):
+            shutil.rmtree(instance[kind], ignore_errors=True)
+        Path(instance["config"]).unlink(missing_ok=True)
+        Path(instance["log"]).unlink(missing_ok=True)
+    (Path(params["layout"]["state"]) / "journal.jsonl").unlink(missing_ok=True)

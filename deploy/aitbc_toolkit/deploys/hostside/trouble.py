@@ -1,0 +1,11 @@
+"""What can go wrong on a host, in words for the operator? Standard library only."""
+
+
+class Trouble(Exception):  # noqa: N818 - it is told to the operator, who calls it an error already
+    """Say what this host refuses or could not do; `kind` tells the controller which."""
+
+    def __init__(self, message: str, *, hint: str = "", kind: str = "failed") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.kind = kind
