@@ -1,0 +1,108 @@
+"""How a validator never forgets what it signed: one small file of two slots, written in turn.
+
+A crash in the middle of a write can only hurt the slot being written, and that one had not been
+relied upon: nothing is sent before the write has returned. So the newest good slot is what counts.
+The file is born with the key (`aitbc-node init`) and never made again by itself: a key whose file
+is missing may have signed anything. Do not add rules about voting here.
+
+Shape: two slots of 8192 bytes, each `magic(4) sequence(u64) length(u32) payload checksum(32)`,
+then zeros. Sequence n lives in slot n % 2.
+"""
+
+import hashlib
+import struct
+
+from aitbc_node.blocks import NO_BLOCK
+from aitbc_node.canonical import NotCanonicalError, decode, encode
+from aitbc_node.errors import DiskError
+from aitbc_node.events import SignState
+from aitbc_node.storage.disk import Disk
+from aitbc_node.types import Height, Round, Signature
+
+FILE_NAME = "sign_state"
+SLOT_BYTES = 8192
+MAGIC = b"AISS"
+CHECKSUM_BYTES = 32
+
+_HEAD = struct.Struct(">4sQI")
+_PAYLOAD_BYTES_MAX = SLOT_BYTES - _HEAD.size - CHECKSUM_BYTES
+
+NOTHING_SIGNED = SignState(
+    height=Height(0),
+    round=Round(-1),
+    step=0,
+    sign_bytes=b"",
+    signature=Signature(b""),
+    locked_round=Round(-1),
+    locked_id=NO_BLOCK,
+    valid_round=Round(-1),
+    valid_id=NO_BLOCK,
+)
+
+
+class SignStateFile:
+    """Keep the newest sign state of one key."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._sequence = 0
+
+    def exists(self) -> bool:
+        """Tell whether this key has a sign state at all."""
+        return self._disk.exists(FILE_NAME)
+
+    def create(self, state: SignState = NOTHING_SIGNED) -> None:
+        """Write a first file; only where none is."""
+        assert not self.exists(), "a sign state is never made anew over an old one"
+        self._sequence = 0
+        self._disk.replace(FILE_NAME, _slot(0, state) + bytes(SLOT_BYTES))
+
+    def load(self) -> SignState:
+        """Return the newest good state and go on from it.
+
+        Raises: DiskError when neither slot is good.
+        """
+        data = self._disk.read(FILE_NAME)
+        found = [
+            slot
+            for index in (0, 1)
+            if (slot := _read_slot(data[index * SLOT_BYTES : (index + 1) * SLOT_BYTES], index))
+        ]
+        if not found:
+            raise DiskError(
+                f"{FILE_NAME}: both slots are damaged; what this key has signed is unknown",
+                hint="move the file away, make sure no other host runs this key, then start once "
+                "with --not-before-height H, at least 3 above the tip of the chain",
+            )
+        self._sequence, state = max(found, key=lambda slot: slot[0])
+        return state
+
+    def save(self, state: SignState) -> None:
+        """Return once `state` is durable; the state before it stays in the other slot."""
+        sequence = self._sequence + 1
+        self._disk.write_at(FILE_NAME, sequence % 2 * SLOT_BYTES, _slot(sequence, state))
+        self._disk.sync(FILE_NAME)
+        self._disk.sync_folder()
+        self._sequence = sequence
+
+
+def _slot(sequence: int, state: SignState) -> bytes:
+    payload = encode(state)
+    assert len(payload) <= _PAYLOAD_BYTES_MAX, "a sign state that outgrew its slot"
+    body = _HEAD.pack(MAGIC, sequence, len(payload)) + payload
+    return (body + hashlib.sha256(body).digest()).ljust(SLOT_BYTES, b"\0")
+
+
+def _read_slot(data: bytes, index: int) -> tuple[int, SignState] | None:
+    if len(data) < SLOT_BYTES or data[:4] != MAGIC:
+        return None
+    _, sequence, length = _HEAD.unpack_from(data)
+    end = _HEAD.size + length
+    if length > _PAYLOAD_BYTES_MAX or sequence % 2 != index:
+        return None
+    if data[end : end + CHECKSUM_BYTES] != hashlib.sha256(data[:end]).digest():
+        return None
+    try:
+        return sequence, decode(data[_HEAD.size : end], SignState)
+    except NotCanonicalError:
+        return None

@@ -1,0 +1,258 @@
+"""What the node keeps across restarts, and in which order it may become durable.
+
+Blocks and certificates go to one log, accepted transactions to a journal, the sign state to the
+key folder. The sign state is never newer on disk than the log: a node that signed for a block still
+has that block after any crash. Blocks are read back from the disk; only their places are in memory.
+Do not judge blocks here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+import msgspec
+
+from aitbc_node.blocks import Block, Certificate, FinalBlock
+from aitbc_node.canonical import NotCanonicalError, T, decode, encode
+from aitbc_node.errors import DiskError
+from aitbc_node.events import (
+    AppendBlock,
+    AppendCertificate,
+    AppendTransactions,
+    SaveSignState,
+    SignState,
+)
+from aitbc_node.limits import FRAME_BYTES_MAX, MIB, ROUND_MAX
+from aitbc_node.storage.disk import Disk
+from aitbc_node.storage.log import SALT_BYTES, VERSION, Entry, Log
+from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile
+from aitbc_node.types import BlockId, Hash, Height, Round
+
+DATA_VERSION = VERSION
+"""What the files of the data folder mean; a build refuses data of a later version."""
+
+BLOCK = 1
+CERTIFICATE = 2
+TRANSACTION = 3
+
+JOURNAL_BYTES_MIN = 4 * MIB
+READ_BYTES_MAX = FRAME_BYTES_MAX // 2
+
+_ID_BYTES = 32
+_HEAD_BYTES = _ID_BYTES + 8  # a block's record: id, height, the block itself
+_UNCHAINED = Hash(bytes(32))
+
+Storable = SaveSignState | AppendBlock | AppendCertificate | AppendTransactions
+
+
+class Recovered(msgspec.Struct, frozen=True):
+    """Be what was found on disk at the start.
+
+    Shape: `finals` in ascending order from height 1, read while iterated, once; `pending` are
+    logged blocks above the last final one, oldest first; `sign_state` is None where no file is.
+    """
+
+    finals: Iterable[FinalBlock]
+    pending: tuple[tuple[BlockId, Block], ...]
+    sign_state: SignState | None
+    journal: tuple[bytes, ...]
+    last_height: Height = Height(0)
+    bytes_cut: int = 0
+
+
+class Store:
+    """Carry out the effects that write; `recover` comes first.
+
+    `keys` is None on a node that signs nothing. `chain` is the genesis hash; `salt` is 16 random
+    bytes for the files that this store creates.
+    """
+
+    def __init__(
+        self,
+        data: Disk,
+        keys: Disk | None,
+        *,
+        chain: Hash = _UNCHAINED,
+        salt: bytes = bytes(SALT_BYTES),
+    ) -> None:
+        self._data = data
+        self._chain = chain
+        self._salt = salt
+        self._log = Log(data, "blocks.log")
+        self._journal = Log(data, "journal.log")
+        self._journal_bytes_max = JOURNAL_BYTES_MIN
+        self._sign_state = None if keys is None else SignStateFile(keys)
+        # Places in the log: of final blocks with their certificates by height, and of blocks that
+        # are not final yet by id.
+        self._finals: list[tuple[int, int]] = []
+        self._waiting: dict[BlockId, tuple[Height, int]] = {}
+
+    @property
+    def last_height(self) -> Height:
+        """Return the height of the newest final block; 0 for none."""
+        return Height(len(self._finals))
+
+    def recover(self) -> Recovered:
+        """Read everything, repair torn tails and return what there is.
+
+        Raises: DiskError for damage, ConfigError for data of another chain or a newer version.
+        """
+        for entry in self._log.open(chain=self._chain, salt=self._salt):
+            self._index(entry)
+        journal = tuple(
+            entry.payload for entry in self._journal.open(chain=self._chain, salt=self._salt)
+        )
+        return Recovered(
+            finals=self._read_finals(),
+            pending=tuple(self._read_waiting()),
+            sign_state=self._load_sign_state(),
+            journal=journal,
+            last_height=self.last_height,
+            bytes_cut=self._log.bytes_cut,
+        )
+
+    def run(self, effect: Storable) -> None:
+        """Carry out one effect; on return a `Persist` is durable, the others are written.
+
+        Raises: DiskUnavailableError when nothing was done and the same call may be repeated.
+        """
+        match effect:
+            case SaveSignState(state=state):
+                assert self._sign_state is not None, "a node without keys signed something"
+                self._sync_log()
+                self._sign_state.save(state)
+            case AppendBlock(id=id_, block=block):
+                self._append_block(id_, block)
+                self._sync_log()
+            case AppendCertificate(certificate=certificate):
+                self._append_certificate(certificate)
+            case AppendTransactions(raws=raws):
+                for raw in raws:
+                    self._journal.append(TRANSACTION, raw)
+            case _:
+                assert_never(effect)
+
+    def flush(self) -> None:
+        """Make durable what no `Persist` has made so yet; for the end of a process."""
+        self._sync_log()
+
+    def block(self, height: Height) -> FinalBlock | None:
+        """Return the final block of a height, or None where none is."""
+        if not 1 <= height <= self.last_height:
+            return None
+        return self._final_at(*self._finals[height - 1])
+
+    def read_blocks(
+        self, first: Height, last: Height, *, bytes_max: int = READ_BYTES_MAX
+    ) -> tuple[FinalBlock, ...]:
+        """Return final blocks `first..last`, fewer where they end or would outgrow one frame."""
+        found: list[FinalBlock] = []
+        size = 0
+        for block_at, certificate_at in self._finals[max(first, 1) - 1 : max(last, 0)]:
+            size += self._log.size_of(block_at) + self._log.size_of(certificate_at)
+            if found and size > bytes_max:
+                break
+            found.append(self._final_at(block_at, certificate_at))
+        return tuple(found)
+
+    @property
+    def is_journal_long(self) -> bool:
+        """Tell whether it is time for `rewrite_journal`."""
+        return self._journal.end > self._journal_bytes_max
+
+    def rewrite_journal(self, raws: Sequence[bytes]) -> None:
+        """Keep only these transactions, the ones still waiting, in the journal."""
+        self._journal.rewrite(TRANSACTION, raws)
+        # Twice what is left, so that the cost per transaction stays constant.
+        self._journal_bytes_max = max(JOURNAL_BYTES_MIN, 2 * self._journal.end)
+
+    def create_sign_state(self, not_before: Height | None = None) -> None:
+        """Begin a sign state: an empty one, or one that signs nothing below `not_before`."""
+        assert self._sign_state is not None, "a node without keys has no sign state"
+        if not_before is None:
+            self._sign_state.create()
+            return
+        self._sign_state.create(
+            msgspec.structs.replace(
+                NOTHING_SIGNED, height=Height(not_before - 1), round=Round(ROUND_MAX), step=3
+            )
+        )
+
+    def _append_block(self, id_: BlockId, block: Block) -> None:
+        if id_ in self._waiting:
+            return
+        height = block.header.height
+        offset = self._log.append(BLOCK, id_, height.to_bytes(8, "big"), encode(block))
+        self._waiting[id_] = (height, offset)
+
+    def _append_certificate(self, certificate: Certificate) -> None:
+        assert certificate.height == self.last_height + 1, "certificates come height by height"
+        assert certificate.block_id in self._waiting, "the block is logged before it is final"
+        self._make_final(certificate, self._log.append(CERTIFICATE, encode(certificate)))
+
+    def _make_final(self, certificate: Certificate, certificate_at: int) -> None:
+        _, block_at = self._waiting[certificate.block_id]
+        self._finals.append((block_at, certificate_at))
+        self._waiting = {
+            id_: place for id_, place in self._waiting.items() if place[0] > certificate.height
+        }
+
+    def _sync_log(self) -> None:
+        if self._log.is_dirty:
+            self._log.sync()
+
+    def _index(self, entry: Entry) -> None:
+        match entry.kind:
+            case 1:  # BLOCK
+                id_, height = entry.payload[:_ID_BYTES], entry.payload[_ID_BYTES:_HEAD_BYTES]
+                self._waiting[BlockId(id_)] = (
+                    Height(int.from_bytes(height, "big")),
+                    entry.offset,
+                )
+            case 2:  # CERTIFICATE
+                certificate = self._certificate(entry)
+                if certificate.height != self.last_height + 1:
+                    raise _unreadable(entry, "its certificates skip a height")
+                if certificate.block_id not in self._waiting:
+                    raise _unreadable(entry, "a certificate without its block")
+                self._make_final(certificate, entry.offset)
+            case _:
+                raise _unreadable(entry, f"a record of unknown kind {entry.kind}")
+
+    def _read_finals(self) -> Iterator[FinalBlock]:
+        for block_at, certificate_at in self._finals:
+            yield self._final_at(block_at, certificate_at)
+
+    def _read_waiting(self) -> Iterator[tuple[BlockId, Block]]:
+        for id_, (_, offset) in self._waiting.items():
+            yield id_, self._block_at(offset)
+
+    def _load_sign_state(self) -> SignState | None:
+        if self._sign_state is None or not self._sign_state.exists():
+            return None
+        return self._sign_state.load()
+
+    def _final_at(self, block_at: int, certificate_at: int) -> FinalBlock:
+        return FinalBlock(
+            self._block_at(block_at), self._certificate(self._log.read(certificate_at))
+        )
+
+    def _block_at(self, offset: int) -> Block:
+        entry = self._log.read(offset)
+        return _decoded(entry, entry.payload[_HEAD_BYTES:], Block)
+
+    def _certificate(self, entry: Entry) -> Certificate:
+        return _decoded(entry, entry.payload, Certificate)
+
+
+def _decoded(entry: Entry, data: bytes, kind: type[T]) -> T:
+    try:
+        return decode(data, kind)
+    except NotCanonicalError as error:
+        raise _unreadable(entry, f"no {kind.__name__} that this build can read") from error
+
+
+def _unreadable(entry: Entry, what: str) -> DiskError:
+    return DiskError(
+        f"blocks.log: byte {entry.offset}: {what}",
+        hint="run the release that wrote it, or delete the data folder (not the key folder)",
+    )

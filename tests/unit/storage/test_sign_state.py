@@ -1,0 +1,136 @@
+"""The sign state file: what a validator can never forget."""
+
+import msgspec
+import pytest
+
+from aitbc_node.blocks import NO_BLOCK
+from aitbc_node.errors import DiskError
+from aitbc_node.events import SignState
+from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.sign_state import FILE_NAME, NOTHING_SIGNED, SLOT_BYTES, SignStateFile
+from aitbc_node.types import BlockId, Height, Round, Signature
+
+
+def a_state(height: int) -> SignState:
+    """Build a full state of a height."""
+    return SignState(
+        height=Height(height),
+        round=Round(2),
+        step=3,
+        sign_bytes=b"s" * 130,
+        signature=Signature(b"g" * 64),
+        locked_round=Round(1),
+        locked_id=BlockId(b"l" * 32),
+        valid_round=Round(-1),
+        valid_id=NO_BLOCK,
+    )
+
+
+def a_file(*heights: int) -> tuple[MemoryDisk, SignStateFile]:
+    """Make a file and save one state after the other."""
+    disk = MemoryDisk()
+    file = SignStateFile(disk)
+    file.create()
+    for height in heights:
+        file.save(a_state(height))
+    return disk, file
+
+
+def test_the_newest_state_is_read_back_with_its_lock() -> None:
+    """After any number of writes the last one counts, all fields of it."""
+    for count in range(1, 6):
+        disk, _ = a_file(*range(1, count + 1))
+
+        assert SignStateFile(disk).load() == a_state(count)
+
+
+def test_a_new_file_has_signed_nothing() -> None:
+    """The first state is below every height."""
+    disk, _ = a_file()
+
+    assert SignStateFile(disk).load() == NOTHING_SIGNED
+
+
+def test_the_file_never_changes_its_length() -> None:
+    """Writing in place needs no room on the disk."""
+    disk, file = a_file()
+    size = disk.size(FILE_NAME)
+
+    file.save(a_state(1))
+
+    assert disk.size(FILE_NAME) == size == 2 * SLOT_BYTES
+
+
+def test_a_write_torn_at_any_byte_leaves_the_state_before() -> None:
+    """The slot being written is never the one that is relied upon."""
+    disk, file = a_file(1, 2)
+    before = bytes(disk.files[FILE_NAME])
+    file.save(a_state(3))
+    after = bytes(disk.files[FILE_NAME])
+    changed = [at for at in range(len(after)) if before[at] != after[at]]
+    first = changed[0] // SLOT_BYTES * SLOT_BYTES
+
+    for torn in range(first, changed[-1] + 1):
+        disk.files[FILE_NAME] = bytearray(after[:torn] + before[torn:])
+        state = SignStateFile(disk).load()
+        assert state in (a_state(2), a_state(3)), f"torn at byte {torn}"
+    assert disk.files[FILE_NAME][first:] != before[first:]
+
+
+def test_writing_goes_on_after_a_torn_write() -> None:
+    """The damaged slot is the next to be written."""
+    disk, _ = a_file(1, 2)
+    disk.files[FILE_NAME][20] ^= 1  # sequence 2 lives in slot 0
+
+    file = SignStateFile(disk)
+    assert file.load() == a_state(1)
+    file.save(a_state(3))
+
+    assert SignStateFile(disk).load() == a_state(3)
+
+
+@pytest.mark.parametrize("damage", ["flip", "zeros", "short", "empty"])
+def test_two_bad_slots_are_refused(damage: str) -> None:
+    """Without a good slot nobody knows what the key has signed."""
+    disk, _ = a_file(1, 2)
+    data = disk.files[FILE_NAME]
+    match damage:
+        case "flip":
+            data[30] ^= 1
+            data[SLOT_BYTES + 30] ^= 1
+        case "zeros":
+            data[:] = bytes(len(data))
+        case "short":
+            del data[SLOT_BYTES - 1 :]
+            data[30] ^= 1
+        case _:
+            data.clear()
+
+    with pytest.raises(DiskError, match="both slots"):
+        SignStateFile(disk).load()
+
+
+def test_swapped_slots_are_not_taken() -> None:
+    """A slot counts only in its own place, so a misplaced write cannot bring back an old state."""
+    disk, _ = a_file(1, 2)
+    data = disk.files[FILE_NAME]
+    data[:SLOT_BYTES], data[SLOT_BYTES:] = data[SLOT_BYTES:], data[:SLOT_BYTES]
+
+    with pytest.raises(DiskError):
+        SignStateFile(disk).load()
+
+
+def test_the_largest_state_fits_its_slot() -> None:
+    """Every field at its longest still fits."""
+    disk, file = a_file()
+    largest = msgspec.structs.replace(
+        a_state(2**63 - 1),
+        round=Round(2**31),
+        sign_bytes=b"s" * 512,
+        valid_round=Round(2**31),
+        valid_id=BlockId(b"v" * 32),
+    )
+
+    file.save(largest)
+
+    assert SignStateFile(disk).load() == largest
