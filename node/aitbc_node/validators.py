@@ -6,6 +6,7 @@ as the paper and rules ask. Ledger, consensus and block checks share it. Do not 
 
 import hashlib
 from collections.abc import Iterable
+from functools import cached_property
 
 from aitbc_node.canonical import Record, encode
 from aitbc_node.types import Address, Hash, Power, PublicKey, Round
@@ -20,22 +21,26 @@ class Validator(Record, frozen=True):
     priority: int = 0
 
 
-class ValidatorSet(Record, frozen=True):
-    """Hold the validators of one height, ordered by key."""
+class ValidatorSet(Record, frozen=True, dict=True):
+    """Hold the validators of one height, ordered by key.
+
+    What every vote asks for is computed once per set; it is no part of the record.
+    """
 
     members: tuple[Validator, ...]
 
-    @property
+    @cached_property
     def total_power(self) -> Power:
         """Sum the power of all members."""
         return Power(sum(member.power for member in self.members))
 
+    @cached_property
+    def _places(self) -> dict[PublicKey, int]:
+        return {member.key: index for index, member in enumerate(self.members)}
+
     def index_of(self, key: PublicKey) -> int | None:
         """Return the 0-based place of a key, or None for a stranger."""
-        for index, member in enumerate(self.members):
-            if member.key == key:
-                return index
-        return None
+        return self._places.get(key)
 
     def power_of(self, key: PublicKey) -> Power:
         """Return the power behind a key; 0 for a stranger."""
@@ -55,31 +60,29 @@ class ValidatorSet(Record, frozen=True):
 
         Units: round 0 is the scheduled proposer; each further round takes one more turn.
         """
-        turn = self
+        priorities = [member.priority for member in self.members]
         for _ in range(round_):
-            turn = turn.rotated()
-        return turn.members[turn.next_index()]
-
-    def next_index(self) -> int:
-        """Return the 0-based place of the next proposer: highest priority, then lowest key."""
-        gained = [member.priority + member.power for member in self.members]
-        return gained.index(max(gained))
+            self._take_turn(priorities)
+        return self.members[self._take_turn(priorities)]
 
     def rotated(self) -> "ValidatorSet":
         """Return the set after one turn: everyone gains its power, the chosen pays the total."""
-        chosen = self.next_index()
-        total = self.total_power
+        priorities = [member.priority for member in self.members]
+        self._take_turn(priorities)
         return ValidatorSet(
             tuple(
-                Validator(
-                    member.operator,
-                    member.key,
-                    member.power,
-                    member.priority + member.power - (total if index == chosen else 0),
-                )
-                for index, member in enumerate(self.members)
+                Validator(member.operator, member.key, member.power, priority)
+                for member, priority in zip(self.members, priorities, strict=True)
             )
         )
+
+    def _take_turn(self, priorities: list[int]) -> int:
+        """Move the priorities by one turn; the highest proposes, of equal ones the lowest key."""
+        for index, member in enumerate(self.members):
+            priorities[index] += member.power
+        chosen = priorities.index(max(priorities))
+        priorities[chosen] -= self.total_power
+        return chosen
 
     def digest(self) -> Hash:
         """Hash who may vote with what power; turns are not part of it."""

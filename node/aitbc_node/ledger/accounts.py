@@ -4,32 +4,48 @@ The order of the checks is part of the protocol: chain, validity in time, policy
 nonce, fee. A transaction that fails here is in no block. Do not add rules of bodies here.
 """
 
+import msgspec
+
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import fees
+from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, Account, adjusted, balance
 from aitbc_node.ledger.policy import Policy, address_of, check_signers
 from aitbc_node.ledger.state import Draft, Reader
 from aitbc_node.ledger.transactions import Parsed, Transaction, signer_keys
-from aitbc_node.types import Address, Amount, Height
+from aitbc_node.types import Address, Height
 
 
-def check_sender(reader: Reader, parsed: Parsed, height: Height) -> Refusal | None:
+class Terms(msgspec.Struct, frozen=True):
+    """Hold what is the same for every transaction of a block."""
+
+    chain_id: str
+    height: Height
+    ttl_blocks: int
+    price: int
+
+
+def terms_of(reader: Reader, height: Height) -> Terms:
+    """Return the terms of the block at a height."""
+    return Terms(reader.chain.chain_id, height, reader.params.tx_ttl_blocks, reader.fees.price)
+
+
+def check_sender(terms: Terms, account: Account, parsed: Parsed) -> Refusal | None:
     """Judge chain, validity in time, and whether the policy's signers signed.
 
     That their signatures verify is judged elsewhere, once per node; see `signature_checks`.
     """
     tx = parsed.tx
-    if tx.chain_id != reader.chain.chain_id:
-        message = f"made for chain '{tx.chain_id}', this is '{reader.chain.chain_id}'"
+    if tx.chain_id != terms.chain_id:
+        message = f"made for chain '{tx.chain_id}', this is '{terms.chain_id}'"
         return Refusal(Code.E_CHAIN, "chain_id", message)
-    if tx.valid_until < height:
-        message = f"was valid until height {tx.valid_until}, the next block is {height}"
+    if tx.valid_until < terms.height:
+        message = f"was valid until height {tx.valid_until}, the next block is {terms.height}"
         return Refusal(Code.E_EXPIRED, "valid_until", message)
-    if tx.valid_until > height + reader.params.tx_ttl_blocks:
-        message = f"more than {reader.params.tx_ttl_blocks} blocks ahead"
+    if tx.valid_until > terms.height + terms.ttl_blocks:
+        message = f"{tx.valid_until} is more than {terms.ttl_blocks} blocks ahead"
         return Refusal(Code.E_TOO_FAR, "valid_until", message)
-    policy = policy_for(reader.account(tx.sender) or NEW_ACCOUNT, tx)
+    policy = policy_for(account, tx)
     if isinstance(policy, Refusal):
         return policy
     return check_signers(policy, signer_keys(parsed))
@@ -70,15 +86,14 @@ def check_nonce_window(account: Account, tx: Transaction) -> Refusal | None:
     return Refusal(Code.E_NONCE, "nonce", message)
 
 
-def check_fee(reader: Reader, account: Account, tx: Transaction) -> Refusal | None:
+def check_fee(terms: Terms, account: Account, tx: Transaction, gas: int) -> Refusal | None:
     """Judge that the limits cover what the transaction costs now, and the balance the fee."""
-    gas = fees.gas_of(tx)
     if gas > tx.gas_limit:
         return Refusal(Code.E_FEE, "gas_limit", f"{tx.gas_limit}, it needs {gas}")
-    price = reader.fees.price
-    if price > tx.max_gas_price:
-        return Refusal(Code.E_FEE, "max_gas_price", f"{tx.max_gas_price}, the price is {price}")
-    cost = fees.fee_of(gas, price) + tx.tip
+    if terms.price > tx.max_gas_price:
+        message = f"{tx.max_gas_price}, the price is {terms.price}"
+        return Refusal(Code.E_FEE, "max_gas_price", message)
+    cost = fee_of(gas, terms.price) + tx.tip
     owned = balance(account.balances, NATIVE)
     if cost > owned:
         message = f"fee and tip are {cost}, the account has {owned} base units of {NATIVE}"
@@ -86,12 +101,10 @@ def check_fee(reader: Reader, account: Account, tx: Transaction) -> Refusal | No
     return None
 
 
-def charge(draft: Draft, tx: Transaction, cost: int) -> None:
-    """Take fee and tip, count the transaction, and put a brought policy on record."""
-    account = draft.account(tx.sender) or NEW_ACCOUNT
-    policy = account.policy or tx.policy
+def charged(account: Account, tx: Transaction, cost: int) -> Account:
+    """Return the sender with fee and tip paid, the transaction counted, a policy on record."""
     balances = adjusted(account.balances, NATIVE, -cost)
-    draft.put_account(tx.sender, Account(account.nonce + 1, policy, balances))
+    return Account(account.nonce + 1, account.policy or tx.policy, balances)
 
 
 def move(draft: Draft, address: Address, asset: str, delta: int) -> None:
@@ -99,8 +112,3 @@ def move(draft: Draft, address: Address, asset: str, delta: int) -> None:
     account = draft.account(address) or NEW_ACCOUNT
     balances = adjusted(account.balances, asset, delta)
     draft.put_account(address, Account(account.nonce, account.policy, balances))
-
-
-def owned_by(reader: Reader, address: Address, asset: str) -> Amount:
-    """Return what an account owns of an asset."""
-    return balance((reader.account(address) or NEW_ACCOUNT).balances, asset)

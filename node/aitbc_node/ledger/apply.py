@@ -15,9 +15,17 @@ from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import accounts, assets, fees, objects, transfers, trie
-from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, TREASURY, ObjectKey, Pool, adjusted
+from aitbc_node.ledger.objects import (
+    NATIVE,
+    NEW_ACCOUNT,
+    TREASURY,
+    Account,
+    ObjectKey,
+    Pool,
+    adjusted,
+)
 from aitbc_node.ledger.state import Draft, State
-from aitbc_node.ledger.transactions import AssetSupply, Body, Parsed, Transfer
+from aitbc_node.ledger.transactions import AssetSupply, Body, Parsed, Transaction, Transfer
 from aitbc_node.types import Address, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
 
@@ -103,16 +111,18 @@ def check_admission(
     `pending_nonce`, when given, is the only nonce taken: the one after the sender's waiting
     transactions. Without it, any of the next few is.
     """
-    refusal = accounts.check_sender(state, parsed, height)
+    terms = accounts.terms_of(state, height)
+    account = state.account(parsed.tx.sender) or NEW_ACCOUNT
+    refusal = accounts.check_sender(terms, account, parsed)
     if refusal is not None:
         return refusal
-    account = state.account(parsed.tx.sender) or NEW_ACCOUNT
     if pending_nonce is None or pending_nonce < account.nonce:
         refusal = accounts.check_nonce_window(account, parsed.tx)
     elif parsed.tx.nonce != pending_nonce:
         message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
         refusal = Refusal(Code.E_NONCE, "nonce", message)
-    return refusal or accounts.check_fee(state, account, parsed.tx)
+    gas = fees.gas_of(parsed.tx)
+    return refusal or accounts.check_fee(terms, account, parsed.tx, gas)
 
 
 def receipt_hash(receipt: TxReceipt) -> Hash:
@@ -128,7 +138,7 @@ class _Run:
         self._draft = Draft(state)
         self._context = context
         self._params = state.params
-        self._price = state.fees.price
+        self._terms = accounts.terms_of(state, context.height)
         self._receipts: list[TxReceipt] = []
         self._bytes = 0
         self._gas = 0
@@ -137,19 +147,20 @@ class _Run:
 
     def include(self, parsed: Parsed) -> Refusal | None:
         """Apply one transaction, or say why it cannot be in this block."""
-        gas = fees.gas_of(parsed.tx)
-        refusal = self._check_room(parsed, gas) or self._check(parsed)
+        tx = parsed.tx
+        gas = fees.gas_of(tx)
+        account = self._draft.account(tx.sender) or NEW_ACCOUNT
+        refusal = self._check_room(parsed, gas) or self._check(account, parsed, gas)
         if refusal is not None:
             return refusal
-        fee = fees.fee_of(gas, self._price)
-        accounts.charge(self._draft, parsed.tx, fee + parsed.tx.tip)
+        fee = fees.fee_of(gas, self._terms.price)
+        self._draft.put_account(tx.sender, accounts.charged(account, tx, fee + tx.tip))
         self._bytes += len(parsed.raw)
         self._gas += gas
         self._fees += fee
-        self._tips += parsed.tx.tip
-        code, events = self._apply_bodies(parsed)
-        receipt = TxReceipt(parsed.id, code, gas, fee + parsed.tx.tip, events)
-        self._receipts.append(receipt)
+        self._tips += tx.tip
+        code, events = self._apply_bodies(tx)
+        self._receipts.append(TxReceipt(parsed.id, code, gas, fee + tx.tip, events))
         return None
 
     def finish(self) -> Execution:
@@ -178,21 +189,19 @@ class _Run:
             return Refusal(Code.E_BLOCK_FULL, "", "as much gas as a block may use")
         return None
 
-    def _check(self, parsed: Parsed) -> Refusal | None:
-        refusal = accounts.check_sender(self._draft, parsed, self._context.height)
-        if refusal is not None:
-            return refusal
-        account = self._draft.account(parsed.tx.sender) or NEW_ACCOUNT
-        return accounts.check_nonce(account, parsed.tx) or accounts.check_fee(
-            self._draft, account, parsed.tx
+    def _check(self, account: Account, parsed: Parsed, gas: int) -> Refusal | None:
+        return (
+            accounts.check_sender(self._terms, account, parsed)
+            or accounts.check_nonce(account, parsed.tx)
+            or accounts.check_fee(self._terms, account, parsed.tx, gas)
         )
 
-    def _apply_bodies(self, parsed: Parsed) -> tuple[Code, tuple[tuple[str, ...], ...]]:
+    def _apply_bodies(self, tx: Transaction) -> tuple[Code, tuple[tuple[str, ...], ...]]:
         """Apply all bodies or none."""
         mark = self._draft.mark()
         events: list[tuple[str, ...]] = []
-        for place, body in enumerate(parsed.tx.bodies):
-            done = _apply_body(self._draft, parsed.tx.sender, body)
+        for place, body in enumerate(tx.bodies):
+            done = _apply_body(self._draft, tx.sender, body)
             if isinstance(done, Refusal):
                 self._draft.roll_back(mark)
                 failed = ("failed", str(place), done.field, done.message)

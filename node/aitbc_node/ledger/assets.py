@@ -7,8 +7,8 @@ import msgspec
 
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger.accounts import move, owned_by
-from aitbc_node.ledger.objects import Asset
+from aitbc_node.ledger.accounts import move
+from aitbc_node.ledger.objects import NEW_ACCOUNT, Asset, balance
 from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transactions import AssetSupply
 from aitbc_node.types import Address, Amount
@@ -52,7 +52,8 @@ def _check_authority(asset: Asset, sender: Address, body: AssetSupply) -> Refusa
 def _check_amount(draft: Draft, asset: Asset, body: AssetSupply) -> Refusal | None:
     if asset.minted + body.delta > limits.INT_MAX:
         return Refusal(Code.E_AMOUNT, "delta", "more than an amount can hold")
-    owned = owned_by(draft, body.account, body.asset)
+    holder = draft.account(body.account) or NEW_ACCOUNT
+    owned = balance(holder.balances, body.asset)
     if owned + body.delta < 0:
         return Refusal(Code.E_INSUFFICIENT, "delta", f"the account has {owned}")
     return None

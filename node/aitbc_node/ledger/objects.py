@@ -107,7 +107,8 @@ def adjusted(balances: Balances, asset: str, delta: int) -> Balances:
     """Return balances after adding to one; the caller has checked that it suffices."""
     amount = balance(balances, asset) + delta
     assert amount >= 0, "a balance below zero"
-    others = [row for row in balances if row[0] != asset]
+    rows = [row for row in balances if row[0] != asset]
     if amount:
-        others.append((asset, Amount(amount)))
-    return tuple(sorted(others))
+        rows.append((asset, Amount(amount)))
+        rows.sort()
+    return tuple(rows)

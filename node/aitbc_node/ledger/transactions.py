@@ -8,7 +8,7 @@ canonical are refused, so that one transaction never has two ids. Rules that nee
 import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -19,8 +19,11 @@ from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Signer
 from aitbc_node.events import SignatureCheck
+from aitbc_node.ledger.fields import locate
 from aitbc_node.ledger.policy import Key, Policy, check_policy
 from aitbc_node.types import Address, Amount, Gas, Height, PublicKey, Signature, TxId
+
+R = TypeVar("R", bound=Record)
 
 SIGN_TAG = b"aitbc/tx\0"
 
@@ -105,11 +108,12 @@ def parse(raw: bytes) -> Parsed | Refusal:
     if len(raw) > limits.TX_BYTES_MAX:
         message = f"{len(raw)} bytes, at most {limits.TX_BYTES_MAX}"
         return Refusal(Code.E_SIZE, "", message)
-    try:
-        envelope = decode(raw, Envelope)
-        tx = decode(envelope.body, Transaction)
-    except NotCanonicalError as error:
-        return Refusal(Code.E_MALFORMED, "", str(error))
+    envelope = _read(raw, Envelope)
+    if isinstance(envelope, Refusal):
+        return envelope
+    tx = _read(envelope.body, Transaction)
+    if isinstance(tx, Refusal):
+        return tx
     refusal = _check_form(tx) or _check_order(envelope.sigs)
     if refusal is not None:
         return refusal
@@ -132,6 +136,13 @@ def signature_checks(parsed: Parsed) -> tuple[SignatureCheck, ...]:
 def signer_keys(parsed: Parsed) -> tuple[PublicKey, ...]:
     """List the keys that claim to have signed."""
     return tuple(sig.key for sig in parsed.sigs)
+
+
+def _read(data: bytes, kind: type[R]) -> R | Refusal:
+    try:
+        return decode(data, kind)
+    except NotCanonicalError as error:
+        return Refusal(Code.E_MALFORMED, *locate(str(error), data, kind))
 
 
 def _check_form(tx: Transaction) -> Refusal | None:
