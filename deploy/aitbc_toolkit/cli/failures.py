@@ -12,9 +12,8 @@ from pathlib import Path
 
 import click
 
-from aitbc_node.errors import AitbcError, Exit
-
-_CHECKOUT = Path(__file__).resolve().parents[3]
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import AitbcError, Exit
 
 
 @dataclass(slots=True)
@@ -96,7 +95,7 @@ def _bug(failure: BaseException) -> int:
 
 
 def _keep(lines: str) -> Path:
-    folder = _CHECKOUT / ".aitbc" / "crashes"
+    folder = paths.state_root() / "crashes"
     folder.mkdir(parents=True, exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     path = folder / f"{stamp}-{os.getpid()}.log"

@@ -15,8 +15,8 @@ from typing import NamedTuple, NoReturn
 
 import click
 
-from aitbc_node.errors import Exit
 from aitbc_toolkit.cli import failures
+from aitbc_toolkit.errors import Exit
 
 
 class Entry(NamedTuple):

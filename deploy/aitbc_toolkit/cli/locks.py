@@ -1,0 +1,38 @@
+"""`aitbc locks`: check or renew the pinned dependencies."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from aitbc_toolkit import locks as library
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import Exit
+
+
+@click.group()
+def locks() -> None:
+    """Check or renew the pinned dependencies in locks/."""
+
+
+@locks.command()
+def check() -> Exit:
+    """Compare the locks with what the projects declare, without a network."""
+    found = list(library.findings(paths.project_root()))
+    for line in found:
+        click.echo(line)
+    if found:
+        click.echo("hint: ./aitbc locks update", err=True)
+        return Exit.FAILED
+    click.echo(f"{len(library.LOCKS)} locks are current")
+    return Exit.OK
+
+
+@locks.command()
+@click.option("--upgrade", is_flag=True, help="Move to the newest releases that are allowed.")
+def update(*, upgrade: bool) -> None:
+    """Compile the locks again from the declared dependencies."""
+    uv = Path(sys.executable).with_name("uv")
+    click.echo("compiling " + " ".join(library.LOCKS), err=True)
+    changed = library.update(paths.project_root(), uv=uv, upgrade=upgrade)
+    click.echo("changed: " + " ".join(changed) if changed else "nothing changed")
