@@ -110,28 +110,39 @@ def freeze(folders: Iterable[Path], *, host: str, frozen: bool) -> None:
 
     Raises: AitbcError when this machine has no freezer, or when it does not obey in time.
     """
-    for lab in folders:
-        for name, words in _FREEZERS.items():
-            control = lab / host / name
-            if control.exists():
-                control.write_text(words[frozen], encoding="ascii")
-                _await_freezer(control, host=host, frozen=frozen)
-                return
-    raise AitbcError(f"{host}: this machine has no freezer cgroup", hint="power-cut it instead")
-
-
-# The word for go on, then the word for stop; version 1 first, as a hybrid machine has only that.
-_FREEZERS = {"freezer.state": ("THAWED", "FROZEN"), "cgroup.freeze": ("0", "1")}
-
-
-def _await_freezer(control: Path, *, host: str, frozen: bool) -> None:
+    freezer = next(
+        (f for lab in folders for f in _freezers(lab / host) if f.control.exists()), None
+    )
+    if freezer is None:
+        raise AitbcError(f"{host}: this machine has no freezer cgroup", hint="power-cut it instead")
     deadline = time.monotonic() + FROZEN_TIMEOUT_S
-    wanted = _FREEZERS[control.name][frozen]
-    while control.read_text(encoding="ascii").strip() != wanted:
+    while freezer.answers[frozen] not in freezer.status.read_text(encoding="ascii").splitlines():
         if time.monotonic() > deadline:
-            raise AitbcError(f"{host}: {control} is not {wanted} after {FROZEN_TIMEOUT_S:.0f} s")
-        control.write_text(wanted, encoding="ascii")
+            wanted = freezer.answers[frozen]
+            raise AitbcError(f"{host}: not {wanted} after {FROZEN_TIMEOUT_S:.0f} s")
+        freezer.control.write_text(freezer.words[frozen], encoding="ascii")
         time.sleep(_POLL_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Freezer:
+    """Say how a version freezes: the words and answers are for go on, then for stop."""
+
+    control: Path
+    words: tuple[str, str]
+    status: Path
+    answers: tuple[str, str]
+
+
+def _freezers(host: Path) -> tuple[_Freezer, _Freezer]:
+    """Name version 1's freezer first: a hybrid machine's processes are in that one as well."""
+    state = host / "freezer.state"
+    return (
+        _Freezer(state, ("THAWED", "FROZEN"), state, ("THAWED", "FROZEN")),
+        _Freezer(
+            host / "cgroup.freeze", ("0", "1"), host / "cgroup.events", ("frozen 0", "frozen 1")
+        ),
+    )
 
 
 def end_processes(folders: Iterable[Path], *, timeout_s: float) -> None:
