@@ -1,0 +1,82 @@
+"""What may one answer depend on, and how are the words of a request read?
+
+Every word comes from a stranger: it is read strictly, and a wrong one names its field. Do not add
+what an answer says: `reads.py` does that.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.codes import Code
+from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault
+from aitbc_node.types import Height
+
+T = TypeVar("T")
+
+HASH_DIGITS = 64
+_HEX = frozenset("0123456789abcdef")
+_SHOWN_CHARS = 40
+
+
+class Call(msgspec.Struct, frozen=True):
+    """Hold all that an answer may depend on; `params` are the named parts of the path."""
+
+    request: Request
+    params: Mapping[str, str]
+    facts: Facts
+    view: NodeView
+    reader: Reader
+
+    def option(self, name: str) -> str | None:
+        """Return a query parameter, None when it was not given."""
+        values = self.request.query.get(name)
+        return values[0] if values else None
+
+
+def read_height(text: str, *, field: str) -> Height:
+    """Read a height."""
+    return Height(read_number(text, field=field, low=0, high=limits.INT_MAX))
+
+
+def read_number(text: str, *, field: str, low: int, high: int) -> int:
+    """Read a whole number within bounds."""
+    wanted = f"a whole number from {low} to {high}"
+    value = _read(text, field=field, how=_digits, wanted=wanted)
+    if not low <= value <= high:
+        raise RequestFault(400, Code.E_BAD_REQUEST, f"{value} is not {wanted}", field=field)
+    return value
+
+
+def read_flag(text: str, *, field: str) -> bool:
+    """Read a yes or no."""
+    return _read(text, field=field, how={"0": False, "1": True}.__getitem__, wanted="0 or 1")
+
+
+def read_hash(text: str, *, field: str) -> bytes:
+    """Read 32 bytes in the one way that we write them."""
+    return _read(text, field=field, how=_hash, wanted=f"{HASH_DIGITS} lower-case hex digits")
+
+
+def _digits(text: str) -> int:
+    """Read plain digits only: `int` alone would take '1_0', ' 1' and digits of other scripts."""
+    if not (text.isascii() and text.isdigit() and len(text) <= len(str(limits.INT_MAX))):
+        raise ValueError
+    return int(text)
+
+
+def _hash(text: str) -> bytes:
+    """Read hex digits only: `fromhex` alone would take spaces and capitals."""
+    if len(text) != HASH_DIGITS or not _HEX.issuperset(text):
+        raise ValueError
+    return bytes.fromhex(text)
+
+
+def _read(text: str, *, field: str, how: Callable[[str], T], wanted: str) -> T:
+    try:
+        return how(text)
+    except (ValueError, KeyError) as error:
+        message = f"{text[:_SHOWN_CHARS]!r} is not {wanted}"
+        raise RequestFault(400, Code.E_BAD_REQUEST, message, field=field) from error

@@ -1,0 +1,160 @@
+"""Which requests are there, and what becomes of each?
+
+`dispatch` is a pure function: a request and a look at the node give a whole response, or tell the
+server what else to do first: hand transactions to the machine, or open a stream of events. How a
+read is answered is in `reads.py`. Do not add sockets, clocks or waiting here.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from aitbc_node.codes import Code
+from aitbc_node.events import TxOutcome
+from aitbc_node.rpc import openapi, reads, schema, submission
+from aitbc_node.rpc.call import Call
+from aitbc_node.rpc.route import ENVELOPE, Route, Subscription, Table, Text
+from aitbc_node.rpc.submission import Submission
+from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, Response
+
+TOPICS = ("block", "tx", "consensus", "peer")
+
+Outcome: TypeAlias = Response | Submission | Subscription
+
+
+def _metrics(call: Call) -> Text:
+    return Text("text/plain; version=0.0.4; charset=utf-8", call.reader.metrics())
+
+
+def _openapi(_call: Call) -> Text:
+    return Text("application/json", openapi.document_bytes(ROUTES))
+
+
+def _events(call: Call) -> Subscription:
+    asked = (call.option("topic") or "block").split(",")
+    for topic in asked:
+        if topic not in TOPICS:
+            message = f"no topic {topic[:40]!r}"
+            hint = f"topics are {', '.join(TOPICS)}"
+            raise RequestFault(400, Code.E_BAD_REQUEST, message, field="topic", hint=hint)
+    return Subscription(frozenset(asked), call.option("last_id") or "")
+
+
+def _submit(call: Call) -> Submission:
+    if reads.is_stale(call.view):
+        raise submission.no_quorum()
+    return submission.read(call.request)
+
+
+# fmt: off
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/health", reads.health, "Whether answers are fresh.", (schema.Health,)),
+    Route("GET", "/status", reads.status, "The node at a glance.", (schema.Status,)),
+    Route("GET", "/validators", reads.validators, "Who may vote at a height.",
+          (schema.Validators,), ("height",)),
+    Route("GET", "/blocks", reads.blocks, "Final blocks in ascending order.",
+          (schema.Blocks,), ("from", "count")),
+    Route("GET", "/blocks/latest", reads.latest_block, "The newest final block.",
+          (schema.BlockView,)),
+    Route("GET", "/blocks/{height}", reads.block, "One final block.", (schema.BlockView,)),
+    Route("GET", "/tx/{id}", reads.transaction, "The fate of a transaction.", (schema.TxView,)),
+    Route("GET", "/state/accounts/{address}", reads.account, "An account, with proof=1 proved.",
+          (schema.AccountView,), ("proof",)),
+    Route("GET", "/state/assets/{ticker}", reads.asset, "An asset, with proof=1 proved.",
+          (schema.AssetView,), ("proof",)),
+    Route("GET", "/state/asset/{ticker}", reads.asset_facts, "The four facts about a token.",
+          (schema.AssetFacts,)),
+    Route("GET", "/state_root", reads.state_root, "The state root after a block.",
+          (schema.StateRoot,), ("height",)),
+    Route("GET", "/params", reads.parameters, "The chain's parameters.", (schema.Parameters,)),
+    Route("GET", "/audit", reads.audit, "The ledger's invariants, judged.",
+          (schema.AuditAnswer,)),
+    Route("GET", "/net/peers", reads.peers, "The live links of the node.", (schema.Peers,)),
+    Route("GET", "/net/partition", reads.partition, "The reachable voting power.",
+          (schema.Partition,)),
+    Route("GET", "/metrics", _metrics, "Metrics in Prometheus' text format.", media="text/plain"),
+    Route("GET", "/openapi.json", _openapi, "This interface, described."),
+    Route("GET", "/events", _events, "Server-sent events; Last-Event-ID resumes.",
+          options=("topic", "last_id"), media="text/event-stream"),
+    Route("POST", "/tx", _submit, "Hand in one transaction or a batch.",
+          (schema.Accepted, schema.BatchResult)),
+)
+# fmt: on
+
+_TABLE = Table(ROUTES)
+_encoder = msgspec.json.Encoder()
+
+
+def dispatch(request: Request, facts: Facts, view: NodeView, reader: Reader) -> Outcome:
+    """Answer one request, or say what the server has to do before it can be answered."""
+    try:
+        route, params = _TABLE.find(request)
+        result = route.handler(Call(request, params, facts, view, reader))
+    except RequestFault as fault:
+        return refuse(fault, request)
+    match result:
+        case Submission() | Subscription():
+            return result
+        case Text(content_type=content_type, body=body):
+            return Response(200, body, content_type, _identity(request))
+        case answer:
+            stale = (("x-stale", "1"),) if reads.is_stale(view) else ()
+            return _respond(answer, request, status=200, headers=stale)
+
+
+def answer_submission(
+    asked: Submission,
+    outcomes: Sequence[TxOutcome],
+    request: Request,
+    *,
+    view: NodeView,
+    reader: Reader,
+) -> Response:
+    """Answer a `POST /tx` after the machine has spoken; what was known before outranks it."""
+    known = [reads.fate(view, reader, outcome.id) for outcome in outcomes]
+    if not asked.single:
+        rows = [submission.row(*pair) for pair in zip(outcomes, known, strict=True)]
+        return _respond(schema.BatchResult(results=rows), request, status=202)
+    try:
+        accepted = submission.single(outcomes[0], known[0])
+    except RequestFault as fault:
+        return refuse(fault, request)
+    return _respond(accepted, request, status=202)
+
+
+def refuse(fault: RequestFault, request: Request) -> Response:
+    """Make the response that says why a request was not answered."""
+    told = schema.Fault(
+        code=str(fault.code),
+        message=fault.message,
+        field=fault.field,
+        hint=fault.hint,
+        request_id=request.request_id,
+    )
+    answer = schema.ErrorAnswer(error=told)
+    return _respond(answer, request, status=fault.status, headers=fault.headers)
+
+
+def _respond(
+    answer: schema.Answer,
+    request: Request,
+    *,
+    status: int,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Response:
+    """Tie one record to its request: by headers always, on demand in the body too."""
+    kind = type(answer).__name__
+    body: object = answer
+    if request.query.get(ENVELOPE) == ["1"]:
+        match answer:
+            case schema.ErrorAnswer(error=error):
+                body = {"id": request.request_id, "type": kind, "error": error}
+            case _:
+                body = {"id": request.request_id, "type": kind, "result": answer}
+    named = (*_identity(request), ("x-response-type", kind), *headers)
+    return Response(status, _encoder.encode(body), headers=named)
+
+
+def _identity(request: Request) -> tuple[tuple[str, str], ...]:
+    return (("x-request-id", request.request_id),)

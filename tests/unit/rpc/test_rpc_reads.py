@@ -1,0 +1,319 @@
+"""What the node answers to reads."""
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitbc_node import bech32
+from aitbc_node.events import SignState
+from aitbc_node.ledger import objects, trie
+from aitbc_node.rpc import schema
+from aitbc_node.types import BlockId, Height, PeerId, Power, Round, Signature, TxId
+
+
+def holder_of(node: Any) -> str:
+    """Write the address of the one funded account."""
+    (address, _account), *_ = node.state.accounts()
+    return bech32.address_text("aitd", address)
+
+
+def test_status_shows_tip_and_own_votes(node: Any) -> None:
+    """The status names the chain, the tip, its root, and how far the own key has signed."""
+    node.sign_state = SignState(
+        Height(4),
+        Round(1),
+        2,
+        b"",
+        Signature(b""),
+        Round(-1),
+        BlockId(b""),
+        Round(-1),
+        BlockId(b""),
+    )
+
+    told = msgspec.json.decode(node.ask("/status").body, type=schema.Status)
+
+    assert (told.node, told.chain_id, told.height, told.step) == ("v1", "aitbc-dev-1", 3, "propose")
+    assert told.state_root == node.state.root.hex()
+    assert told.state_root_height == 3
+    assert told.block_id == node.finals[-1].certificate.block_id.hex()
+    assert told.block_time == "2023-11-14T22:13:23.000Z"
+    assert told.block_age_ms == 500
+    assert (told.power, told.total_power, told.last_voted_height) == (1, 4, 2)
+    assert told.sign_state == schema.SignStateView(height=4, round=1, step=2)
+    assert told.stale is False
+
+
+def test_status_of_a_node_before_the_first_block(node: Any) -> None:
+    """Before the first block there is a root, but no block id and no age."""
+    node.finals.clear()
+
+    told = node.read("/status")
+
+    assert (told["height"], told["block_id"], told["block_age_ms"]) == (0, "", 0)
+    assert told["state_root"] == node.state.root.hex()
+
+
+def test_reads_of_a_minority_are_marked_stale(node: Any) -> None:
+    """A node without a quorum answers, but says that the mesh may be ahead of it."""
+    assert ("x-stale", "1") not in node.ask("/status").headers
+    node.reachable_power = Power(2)
+
+    response = node.ask("/status")
+
+    assert ("x-stale", "1") in response.headers
+    assert msgspec.json.decode(response.body)["stale"] is True
+
+
+def test_health_without_quorum_is_503(node: Any) -> None:
+    """A supervisor or balancer learns from the status alone that answers may be old."""
+    assert node.read("/health")["status"] == "ok"
+    node.reachable_power = Power(2)
+
+    fault = node.fault("/health", status=503)
+
+    assert fault["code"] == "no-quorum"
+    assert "2 of 4" in fault["message"]
+
+
+def test_a_block_shows_who_signed(node: Any) -> None:
+    """A block names its transactions, and its certificate the keys behind the votes."""
+    told = node.read("/blocks/2")
+
+    members = node.validators.members
+    assert told["height"] == 2
+    assert told["previous_id"] == (bytes([1]) * 32).hex()
+    assert told["tx_ids"] == [hashlib.sha256(b"tx2").hexdigest()]
+    assert told["certificate"] == {
+        "round": 1,
+        "signers": [members[place].key.hex() for place in (0, 1, 3)],
+        "power": 3,
+    }
+    assert node.read("/blocks/latest")["height"] == 3
+
+
+def test_signers_are_unknown_when_the_set_is_not_kept(node: Any) -> None:
+    """Votes of another validator set are not pinned on the present validators."""
+    final = node.finals[0]
+    header = msgspec.structs.replace(final.block.header, validators_hash=b"x" * 32)
+    block = msgspec.structs.replace(final.block, header=header)
+    node.finals[0] = msgspec.structs.replace(final, block=block)
+
+    certificate = node.read("/blocks/1")["certificate"]
+
+    assert certificate == {"round": 1, "signers": [], "power": None}
+    assert node.fault("/validators?height=1", status=404)["field"] == "height"
+
+
+@pytest.mark.parametrize(
+    ("target", "heights"),
+    [
+        ("/blocks", [1, 2, 3]),
+        ("/blocks?count=2", [2, 3]),
+        ("/blocks?from=2", [2, 3]),
+        ("/blocks?from=1&count=2", [1, 2]),
+        ("/blocks?from=9", []),
+    ],
+)
+def test_a_page_of_blocks(node: Any, target: str, heights: list[int]) -> None:
+    """A page holds final blocks only, in ascending order."""
+    told = node.read(target)
+
+    assert [block["height"] for block in told["blocks"]] == heights
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "field"),
+    [
+        ("/blocks/0", 404, "height"),
+        ("/blocks/4", 404, "height"),
+        ("/blocks/x", 400, "height"),
+        ("/blocks/-1", 400, "height"),
+        ("/blocks/1_0", 400, "height"),
+        ("/blocks/99999999999999999999", 400, "height"),
+        ("/blocks?count=21", 400, "count"),
+        ("/blocks?count=1&count=2", 400, "count"),
+        ("/blocks?cuont=1", 400, "cuont"),
+        ("/tx/zz", 400, "id"),
+        ("/tx/" + "AB" * 32, 400, "id"),
+        ("/tx/" + "ab " * 21 + "a", 400, "id"),
+        ("/state/accounts/aitd1qqq", 400, "address"),
+        ("/state/assets/nope", 404, "ticker"),
+        ("/state_root?height=9", 404, "height"),
+        ("/events?topic=blocks", 400, "topic"),
+        ("/nowhere", 404, ""),
+        ("/blocks/", 400, "height"),
+    ],
+)
+def test_a_wrong_word_names_its_field(node: Any, target: str, status: int, field: str) -> None:
+    """Each wrong word in a request is refused with the name of its field."""
+    fault = node.fault(target, status=status)
+
+    assert fault["field"] == field
+    assert fault["code"] in {"bad-request", "not-found", "unknown-asset"}
+
+
+def test_an_address_of_another_network_is_refused(node: Any) -> None:
+    """An address of the production network does not read as one of this chain."""
+    elsewhere = bech32.address_text("ait", b"a" * 20)
+
+    fault = node.fault(f"/state/accounts/{elsewhere}", status=400)
+
+    assert "network 'ait'" in fault["message"]
+    assert "aitd1" in fault["hint"]
+
+
+@pytest.mark.proves("A1")
+def test_token_facts_are_four_and_add_up(node: Any) -> None:
+    """The token query gives four facts, and the supply is the sum over all holders."""
+    told = node.read("/state/asset/mUSDA")
+
+    held = sum(objects.balance(account.balances, "mUSDA") for _, account in node.state.accounts())
+    assert told == {
+        "name": "Mock US dollar",
+        "ticker": "mUSDA",
+        "decimals": 6,
+        "total_supply": str(held),
+    }
+
+
+@pytest.mark.proves("A2")
+def test_a_balance_has_three_parts(node: Any) -> None:
+    """A balance is told as balance, locked and available, in decimal strings of base units."""
+    told = node.read(f"/state/accounts/{holder_of(node)}")
+
+    row = told["balances"]["mUSDA"]
+    assert row == {"balance": "1000", "locked": "0", "available": "1000"}
+    assert int(row["available"]) == int(row["balance"]) - int(row["locked"])
+
+
+def test_an_unknown_account_owns_nothing(node: Any) -> None:
+    """An address that nothing ever happened to is an account with nothing in it."""
+    told = node.read(f"/state/accounts/{bech32.address_text('aitd', b'n' * 20)}")
+
+    assert (told["nonce"], told["balances"], told["policy"]) == (0, {}, None)
+
+
+def test_the_next_nonce_counts_what_waits(node: Any) -> None:
+    """A client that sends several transactions in a row learns the first free nonce."""
+    node.mempool.waiting = {TxId(b"1" * 32), TxId(b"2" * 32)}
+
+    told = node.read(f"/state/accounts/{holder_of(node)}")
+
+    assert (told["nonce"], told["next_nonce"]) == (0, 2)
+
+
+def test_an_account_proof_holds_against_the_root(node: Any) -> None:
+    """The proof of an account verifies against the state root of the same answer."""
+    told = node.read(f"/state/accounts/{holder_of(node)}?proof=1")
+
+    proof = told["proof"]
+    nodes = [bytes.fromhex(text) for text in proof["nodes"]]
+    root = bytes.fromhex(proof["state_root"])
+    assert trie.verify(root, bytes.fromhex(proof["path"]), nodes) is not None
+    assert root == node.state.root
+
+
+@pytest.mark.parametrize("status", ["committed", "rejected", "expired"])
+def test_an_ended_transaction_stays_what_it_is(node: Any, status: str) -> None:
+    """An end outranks a waiting copy of the same transaction."""
+    wanted = TxId(b"t" * 32)
+    node.mempool.waiting = {wanted}
+    assert node.read(f"/tx/{wanted.hex()}")["status"] == "pending"
+    node.fates[wanted] = (status, 2, 0, "ok", 210, (("transfer", "a"),))
+
+    told = node.read(f"/tx/{wanted.hex()}")
+
+    assert (told["status"], told["fee"], told["events"]) == (status, "210", [["transfer", "a"]])
+
+
+def test_an_unknown_transaction_is_404(node: Any) -> None:
+    """A node does not guess about a transaction that it was never given."""
+    fault = node.fault(f"/tx/{'00' * 32}", status=404)
+
+    assert fault["code"] == "not-found"
+
+
+def test_state_roots_of_past_heights_come_from_headers(node: Any) -> None:
+    """The root of a past height is the one in its final header; the tip's is the state's own."""
+    assert node.read("/state_root")["height"] == 3
+    told = node.read("/state_root?height=2")
+
+    assert told["state_root"] == node.finals[1].block.header.state_root.hex()
+    assert told["block_id"] == node.finals[1].certificate.block_id.hex()
+
+
+def test_validators_name_one_proposer(node: Any) -> None:
+    """The validator list carries the power of each and one turn."""
+    told = node.read("/validators")
+
+    assert (told["height"], told["total_power"]) == (4, 4)
+    assert [row["proposer"] for row in told["validators"]].count(True) == 1
+
+
+def test_parameters_carry_their_bounds(node: Any) -> None:
+    """Each chain parameter is told with value, default, unit and bounds."""
+    told = node.read("/params")["params"]
+
+    assert told["max_block_txs"]["value"] == 2000
+    assert told["max_block_txs"]["high"] == 10_000
+
+
+def test_audit_of_a_sound_state_finds_nothing(node: Any) -> None:
+    """A sound ledger has no violated invariant."""
+    told = node.read("/audit")
+
+    assert told["violations"] == []
+    assert told["supply"]["mUSDA"] == "1000"
+
+
+def test_audit_of_minted_money_is_red(node: Any) -> None:
+    """One unit out of nowhere is a violation that names the asset."""
+    for key, record in list(node.state.items()):
+        if key == (objects.ASSET, b"mUSDA"):
+            more = msgspec.structs.replace(record, supply=1001)
+            node.state.adopt({key: more}, node.state.tree)
+
+    told = node.read("/audit")
+
+    assert any("mUSDA" in line for line in told["violations"])
+
+
+def test_peers_and_partition(node: Any) -> None:
+    """Links are listed by id, and the reachable power tells whether anybody is missing."""
+    node.links = [node_peer(b"z"), node_peer(b"a")]
+    node.reachable_power = Power(3)
+
+    rows = node.read("/net/peers")["peers"]
+    told = node.read("/net/partition")
+
+    assert [row["id"] for row in rows] == [(b"a" * 20).hex(), (b"z" * 20).hex()]
+    assert (told["reachable_power"], told["partitioned"]) == (3, True)
+    assert len(told["components"][0]) == 3
+
+
+def node_peer(name: bytes) -> object:
+    """Make a link from plain values."""
+    return type(
+        "Peer",
+        (),
+        {
+            "id": PeerId(name * 20),
+            "address": "10.0.0.2:8600",
+            "direction": "in",
+            "rtt_ms": None,
+            "score": 1,
+            "version": "0.1.0",
+        },
+    )()
+
+
+@pytest.mark.parametrize("time_ms", [0, 951_782_400_123, 1_709_164_800_000, 4_102_444_799_999])
+def test_times_are_written_like_the_library_does(time_ms: int) -> None:
+    """Our calendar agrees with the standard library, leap days included."""
+    known = datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")
+
+    assert schema.rfc3339(time_ms) == known.replace("+00:00", "Z")
