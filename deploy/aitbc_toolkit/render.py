@@ -1,0 +1,206 @@
+"""What does each node's configuration say? Rendered here, whole, before any host is touched.
+
+Templates are Jinja2 with StrictUndefined: a variable that nobody gives stops everything. The same
+inputs give the same bytes. Do not read hosts or write files here.
+"""
+
+import getpass
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import jinja2
+
+from aitbc_toolkit import paths, shell
+from aitbc_toolkit.errors import ConfigError
+from aitbc_toolkit.inventory import Environment, Host, Instance
+
+# A path of a Unix socket has to fit into 107 bytes; the supervisor adds a suffix while it binds.
+_SOCKET_CHARS_MAX = 90
+_HASH_CHARS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RestartPolicy:
+    """Say once, for both service managers, what follows a crash.
+
+    The delay is fixed because systemd knows no growing one; the node's own back-off grows.
+    """
+
+    delay_s: int = 1
+    tries_max: int = 5
+    final_statuses: tuple[int, ...] = (64, 78)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """Hold what one node is given; `hash` names the files apart from the commit in them."""
+
+    instance: str
+    files: Mapping[str, str]
+    hash: str
+
+
+def configurations(
+    environment: Environment,
+    *,
+    commit: str,
+    peer_ids: Mapping[str, str],
+    genesis: str,
+    templates: Path | None = None,
+) -> dict[str, Configuration]:
+    """Render every node of an environment; `peer_ids` has the live id of each by its name.
+
+    Raises: ConfigError for a template that is missing, broken, or asks for what nobody gave.
+    """
+    source = _templates(templates)
+    return {
+        each.name: _configuration(
+            environment, each, commit=commit, peer_ids=peer_ids, genesis=genesis, source=source
+        )
+        for each in environment.instances
+    }
+
+
+def manager(host: Host, *, templates: Path | None = None) -> dict[str, Any]:
+    """Write what the host-side programs need to know about a host's service manager."""
+    if host.manager == "systemd":
+        return {"kind": "systemd"}
+    folder = host.layout.supervisor
+    socket = _socket(folder)
+    values = {
+        "environment": host.layout.environment,
+        "folder": folder,
+        "socket": socket,
+        "user": getpass.getuser() if os.geteuid() == 0 else "",
+    }
+    text = _render(_templates(templates), "supervisord.conf.j2", values)
+    configuration = str(folder / "supervisord.conf")
+    return {
+        "kind": "supervisord",
+        "folder": str(folder),
+        "socket": str(socket),
+        "text": text,
+        "argv": [host.python, "-m", "supervisor.supervisord", "-c", configuration],
+    }
+
+
+def start_command(instance: Instance) -> str:
+    """Write the command of a node: links resolved first, then the node in the shell's place."""
+    script = (
+        f"release=$(readlink -e {shell.quoted([str(instance.paths.current)])}) && "
+        'PYTHONPATH="$release/node" exec "$release/venv/bin/python" -P -m aitbc_node run '
+        f"--config {shell.quoted([str(instance.paths.config / 'node.toml')])}"
+    )
+    return f"/bin/sh -c {shell.quoted([script])}"
+
+
+def _configuration(
+    environment: Environment,
+    instance: Instance,
+    *,
+    commit: str,
+    peer_ids: Mapping[str, str],
+    genesis: str,
+    source: jinja2.Environment,
+) -> Configuration:
+    host = environment.host(instance.host)
+    peers = [
+        {"peer_id": peer_ids[each.name], "address": endpoint(each.address, each.p2p_port)}
+        for each in environment.instances
+        if each.name != instance.name
+    ]
+    values = {
+        "environment": environment,
+        "host": host,
+        "instance": instance,
+        "commit": commit,
+        "peers": peers,
+        "restart": RestartPolicy(),
+        "start_command": start_command(instance),
+        "p2p_listen": endpoint(instance.address, instance.p2p_port),
+        "rpc_listen": endpoint(instance.address, instance.rpc_port),
+        "admin_listen": endpoint("127.0.0.1", instance.admin_port),
+    }
+    service = {
+        "systemd": "aitbc-instance.service.j2",
+        "supervisord": "supervisor-program.conf.j2",
+    }[host.manager]
+    files = {
+        "node.toml": _render(source, "node.toml.j2", values),
+        "genesis.json": genesis,
+        "service": _render(source, service, values),
+    }
+    return Configuration(instance.name, files, _hash(files, commit=commit))
+
+
+def endpoint(address: str, port: int) -> str:
+    """Write an address and a port as one text; an IPv6 address stands in brackets."""
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _hash(files: Mapping[str, str], *, commit: str) -> str:
+    """Name a configuration by its content; the commit in it is the release's name, not its own."""
+    plain = {name: text.replace(commit, "") for name, text in files.items()}
+    content = json.dumps(plain, sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()[:_HASH_CHARS]
+
+
+def _templates(folder: Path | None) -> jinja2.Environment:
+    source = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder or paths.templates()),
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - TOML and units, no HTML
+    )
+    source.filters["toml"] = _toml
+    source.filters["percent"] = lambda value: str(value).replace("%", "%%")
+    return source
+
+
+def _render(source: jinja2.Environment, name: str, values: Mapping[str, Any]) -> str:
+    try:
+        return source.get_template(name).render(values)
+    except jinja2.TemplateNotFound as missing:
+        raise ConfigError(f"template {missing.name} is missing", hint="git status templates") from (
+            missing
+        )
+    except jinja2.TemplateSyntaxError as wrong:
+        raise ConfigError(
+            f"template {name}, line {wrong.lineno}: {wrong.message}", hint=f"edit templates/{name}"
+        ) from wrong
+    except jinja2.UndefinedError as missing:
+        raise ConfigError(
+            f"template {name}, line {_line(missing, name)}: {missing.message}",
+            hint=f"edit templates/{name}",
+        ) from missing
+
+
+def _line(failure: BaseException, name: str) -> int:
+    """Find the template's own line: Jinja2 writes it into the traceback."""
+    trace, line = failure.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename.endswith(name):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def _toml(value: object) -> str:
+    """Write a value as TOML; a JSON string is a TOML basic string."""
+    text = json.dumps(str(value) if isinstance(value, PurePosixPath) else value)
+    return text.replace("\x7f", "\\u007f")
+
+
+def _socket(folder: PurePosixPath) -> PurePosixPath:
+    """Find a place for the supervisor's socket whose path is short enough."""
+    beside = folder / "supervisor.sock"
+    if len(str(beside)) <= _SOCKET_CHARS_MAX:
+        return beside
+    name = hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    return PurePosixPath(tempfile.gettempdir()) / f"aitbc-{os.getuid()}-{name}" / "supervisor.sock"
