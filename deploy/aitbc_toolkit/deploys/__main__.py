@@ -8,14 +8,14 @@ from gevent import monkey
 monkey.patch_all()
 
 import json  # noqa: E402 - the patches come before everything else, or time-outs are ignored
-import logging  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
-from typing import Any  # noqa: E402
+import logging  # noqa: E402 - as above
+import os  # noqa: E402 - as above
+import sys  # noqa: E402 - as above
+from typing import Any  # noqa: E402 - as above
 
-from gevent.fileobject import FileObjectPosix  # noqa: E402
+from gevent.fileobject import FileObjectPosix  # noqa: E402 - as above
 
-from aitbc_toolkit.deploys.session import Session  # noqa: E402
+from aitbc_toolkit.deploys.session import Session  # noqa: E402 - as above
 
 
 def main() -> None:

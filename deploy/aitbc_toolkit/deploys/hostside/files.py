@@ -16,6 +16,8 @@ from pathlib import Path
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _LOCK_POLL_S = 0.05
+# What `env` leaves with when there is no such program.
+_NOT_FOUND = 127
 
 
 def write(path: Path, text: str, *, mode: int = 0o644) -> bool:
@@ -118,11 +120,12 @@ def call(
 
     Raises: Trouble with its last lines when it fails, is missing, or takes too long.
     """
-    words = [str(word) for word in argv]
+    variables = {"LC_ALL": "C.UTF-8", **(env or {})}
+    words = ["env", *(f"{name}={value}" for name, value in variables.items()), *map(str, argv)]
+    program = str(argv[0])
     try:
         done = subprocess.run(  # noqa: S603 - argv never passes through a shell
             words,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
             user=user or None,
             group=user or None,
             extra_groups=[] if user else None,
@@ -132,12 +135,12 @@ def call(
             timeout=timeout_s,
             check=False,
         )
-    except FileNotFoundError as missing:
-        raise Trouble(f"{words[0]} is not on this host", kind="missing") from missing
     except subprocess.TimeoutExpired as late:
-        raise Trouble(f"{words[0]} did not end within {timeout_s:.0f} s") from late
+        raise Trouble(f"{program} did not end within {timeout_s:.0f} s") from late
+    if done.returncode == _NOT_FOUND:
+        raise Trouble(f"{program} is not on this host", kind="missing")
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
         tail = "\n".join(said.splitlines()[-4:])
-        raise Trouble(f"{' '.join(words[:3])} ended with {done.returncode}: {tail}")
+        raise Trouble(f"{' '.join(map(str, argv[:3]))} ended with {done.returncode}: {tail}")
     return done.stdout.decode(errors="replace")

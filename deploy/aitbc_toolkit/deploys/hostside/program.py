@@ -4,6 +4,7 @@ The last module of the bundle: `run` is called with the parameter document.
 """
 
 import json
+import os
 import sys
 import traceback
 from typing import Any
@@ -27,6 +28,7 @@ STEPS = {
 
 def run(step: str, params: dict[str, Any]) -> None:
     """Make one step and print its answer; leave with 1 when this host refuses or fails."""
+    os.umask(0o022)  # what is staged is read by the node's user; keys set their own mode
     try:
         answer = {"ok": True, **STEPS[step](params)}
     except Trouble as trouble:

@@ -1,0 +1,59 @@
+"""Where are the operator's own keys, and how are they made? PKCS#8 PEM files, mode 0600.
+
+Only keys that belong to the operator's machine: a node's keys are made on its host and never come
+here. Do not print a key, put one into an exception, or pass one in argv.
+"""
+
+import os
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from aitbc_node.crypto import SigningKey
+from aitbc_toolkit.errors import ConfigError
+
+
+def faucet_path(folder: Path) -> Path:
+    """Find the key of the account that a genesis funds, in the folder of an environment."""
+    return folder / "faucet.key"
+
+
+def make(path: Path) -> bool:
+    """Make a key where there is none; tell whether it was made."""
+    if path.exists():
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    return True
+
+
+def read(path: Path) -> SigningKey:
+    """Read a key that only its owner may read.
+
+    Raises: ConfigError when it is missing, open to others, or no Ed25519 key.
+    """
+    try:
+        mode = path.stat().st_mode
+        pem = path.read_bytes()
+    except OSError as missing:
+        raise ConfigError(f"no key at {path}: {missing.strerror}", hint="aitbc up") from missing
+    if mode & 0o077:
+        raise ConfigError(f"{path} can be read by others", hint=f"chmod 600 {path}")
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as wrong:
+        raise ConfigError(f"{path} is not a PKCS#8 PEM key") from wrong
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path} is not an Ed25519 key")
+    return SigningKey(key.private_bytes_raw())

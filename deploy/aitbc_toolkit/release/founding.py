@@ -1,0 +1,146 @@
+"""Which genesis does an environment have, and how is it made the first time?
+
+Built on the operator's machine from the public parts of keys that never left their hosts; kept;
+never made again silently. Do not decide here what a chain's parameters mean: the node does.
+"""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aitbc_node import bech32
+from aitbc_node.ledger import document
+from aitbc_node.ledger import genesis as ledger
+from aitbc_node.ledger.genesis import Genesis, GenesisAccount, GenesisAsset, GenesisValidator
+from aitbc_node.ledger.objects import NATIVE
+from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
+from aitbc_toolkit import keys
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+
+MOCK_ASSET = "mUSDA"
+
+_COIN = 1_000_000
+_FAUCET = 1_000_000_000 * _COIN
+_OPERATOR = 1_000_000 * _COIN
+
+
+@dataclass(frozen=True, slots=True)
+class Founded:
+    """Hold an environment's genesis as it is sent to nodes; `made` says that it is new."""
+
+    text: str
+    hash: str
+    chain_id: str
+    made: bool
+
+
+def path_of(environment: Environment) -> Path:
+    """Find the file that holds the genesis of an environment."""
+    return environment.folder / "genesis.json"
+
+
+def read(environment: Environment) -> Founded | None:
+    """Read the genesis that an environment has, or nothing before its first deploy."""
+    path = path_of(environment)
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    return _founded(document.from_json(text), text=text, made=False)
+
+
+def ensure(
+    environment: Environment, public: Mapping[str, Mapping[str, Any]], *, all_new: bool
+) -> Founded:
+    """Take the genesis that is there, or build it from the public parts of every validator.
+
+    `all_new` says that no node has chain data: only then, and only where the environment allows
+    it, does a genesis that belongs to other keys give way to a new one.
+    Raises: AitbcError (refused) when the genesis there does not name the keys that are on hosts.
+    """
+    known = read(environment)
+    if known is not None:
+        strangers = _strangers(environment, known, public)
+        if not strangers:
+            return known
+        if not (all_new and environment.rules.regenesis):
+            raise _mismatch(environment, strangers)
+        path = path_of(environment)
+        path.rename(path.with_name(f"genesis-{known.hash[:12]}.json"))
+    genesis = _build(environment, public)
+    ledger.validate(genesis)
+    text = document.to_json(genesis)
+    _write(path_of(environment), text)
+    return _founded(genesis, text=text, made=True)
+
+
+def _build(environment: Environment, public: Mapping[str, Mapping[str, Any]]) -> Genesis:
+    hrp = environment.chain.hrp
+    keys.make(keys.faucet_path(environment.folder))
+    faucet = single_key(keys.read(keys.faucet_path(environment.folder)).public_key)
+    validators = []
+    accounts = [GenesisAccount(address_of(faucet), faucet, ((NATIVE, Amount(_FAUCET)),))]
+    for instance in environment.validators:
+        parts = public[instance.name]
+        operator = Address(bech32.parse_address(str(parts["operator_address"]), hrp=hrp))
+        validators.append(
+            GenesisValidator(
+                operator=operator,
+                key=PublicKey(bytes.fromhex(parts["consensus_key"])),
+                power=Power(instance.power),
+                region=environment.host(instance.host).domain,
+                proof=Signature(bytes.fromhex(parts["proof"])),
+            )
+        )
+        accounts.append(GenesisAccount(operator, None, ((NATIVE, Amount(_OPERATOR)),)))
+    mock = GenesisAsset(MOCK_ASSET, "Mock US dollar", mint_authority=address_of(faucet))
+    return ledger.build(
+        chain_id=environment.chain.id,
+        hrp=hrp,
+        genesis_time_ms=time.time_ns() // 1_000_000,
+        validators=validators,
+        accounts=accounts,
+        assets=[mock] if environment.chain.mock_assets else [],
+        single_node_dev=len(validators) < ledger.VALIDATORS_MIN,
+    )
+
+
+def _strangers(
+    environment: Environment, known: Founded, public: Mapping[str, Mapping[str, Any]]
+) -> Sequence[str]:
+    """List the validators whose key on the host is not in the genesis."""
+    members = {entry.key.hex() for entry in document.from_json(known.text).validators}
+    return [
+        each.name
+        for each in environment.validators
+        if str(public[each.name]["consensus_key"]) not in members
+    ]
+
+
+def _mismatch(environment: Environment, strangers: Sequence[str]) -> AitbcError:
+    return AitbcError(
+        f"deploy {environment.name} refused: the genesis does not name the keys of "
+        f"{', '.join(strangers)}\n  a genesis is the chain's identity and is never made anew "
+        f"behind your back\n  changed so far   no running node",
+        hint=f"bring back the keys of {strangers[0]} from their backup\n"
+        f"aitbc down {environment.name} --wipe   # ends this chain, removes keys and data",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _founded(genesis: Genesis, *, text: str, made: bool) -> Founded:
+    return Founded(text, genesis.hash().hex(), genesis.chain_id, made)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with fresh.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
