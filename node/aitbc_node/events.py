@@ -99,7 +99,9 @@ class SignState(msgspec.Struct, frozen=True, array_like=True):
     """Remember the newest thing this key has signed, and the lock, so that neither is forgotten.
 
     Shape: `step` is 0 nothing yet, 1 proposal, 2 prevote, 3 precommit; -1 stands for no round and
-    `b""` for no block. Source: rules 2.1.
+    `b""` for no block. `prevotes` are (validator, signature) of the prevotes for `valid_id` in
+    `valid_round`, more than two thirds of the power: were they lost everywhere in a common crash,
+    nobody could show why a lock may yield, and the height might never end. Source: rules 2.1.
     """
 
     height: Height
@@ -111,6 +113,7 @@ class SignState(msgspec.Struct, frozen=True, array_like=True):
     locked_id: BlockId
     valid_round: Round
     valid_id: BlockId
+    prevotes: tuple[tuple[int, Signature], ...] = ()
 
 
 class Effect(msgspec.Struct, frozen=True, tag=True):
