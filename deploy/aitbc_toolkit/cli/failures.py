@@ -24,10 +24,10 @@ class Report:
 
     def tell(self, failure: BaseException) -> int:
         """Print what the operator needs to know about `failure`; return the exit status."""
-        if self.debug and not isinstance(failure, SystemExit):
+        if self.debug and not isinstance(failure, SystemExit | click.exceptions.Exit):
             traceback.print_exception(failure)
         match failure:
-            case SystemExit(code=int(status)):
+            case SystemExit(code=int(status)) | click.exceptions.Exit(exit_code=status):
                 return status
             case AitbcError(message=message, hint=hint, exit_status=status):
                 _say(message, hint)

@@ -112,7 +112,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; a command returns its `Exit`, or nothing for success."""
     report = failures.Report()
     try:
-        outcome = aitbc.main(list(arguments), prog_name="aitbc", standalone_mode=False, obj=report)
+        # Not `aitbc.main`, which would decide by itself how some failures end.
+        with aitbc.make_context("aitbc", list(arguments), obj=report) as context:
+            outcome = aitbc.invoke(context)
         sys.stdout.flush()
     except BaseException as failure:  # noqa: BLE001 - the one place where every failure ends
         return report.tell(failure)

@@ -1,0 +1,214 @@
+"""`./aitbc test` counts truly, skips with reasons, ends on time and leaves nothing running."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit import junit
+from aitbc_toolkit.cli import main
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.junit import Outcome
+from aitbc_toolkit.suites import leftovers, runs, selftest, stages
+from aitbc_toolkit.suites.stages import Check, Stage
+
+TRUE = Check("true", (sys.executable, "-c", ""), ("D23",))
+FALSE = Check("false", (sys.executable, "-c", "print('the cause'); raise SystemExit(3)"))
+
+
+def a_runner(folder: Path, said: list[str], *, tier: str = "ci") -> selftest.Runner:
+    """Make a runner that works in a folder and keeps what it says."""
+    return selftest.Runner(folder, runs.begin(folder), tier, said.append)
+
+
+def a_stage(*checks: Check, timeout_s: int = 60, tiers: tuple[str, ...] = stages.TIERS) -> Stage:
+    """Make a stage of checks."""
+    return Stage("planted", "a planted stage", timeout_s, checks=checks, tiers=tiers)
+
+
+def a_project(folder: Path, source: str) -> Path:
+    """Write a project whose tests of kind `sim` are given."""
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  sim: simulated\n")
+    (folder / "conftest.py").write_text(
+        "def pytest_addoption(parser):\n    parser.addoption('--tier')\n"
+    )
+    (folder / "test_planted.py").write_text(f"import pytest\n{source}")
+    return folder
+
+
+def test_checks_are_counted_and_written(tmp_path: Path) -> None:
+    """A stage counts what passed and failed, shows the cause, and writes a JUnit file."""
+    said: list[str] = []
+    runner = a_runner(tmp_path, said)
+
+    (result,) = runner.run([a_stage(TRUE, FALSE)])
+
+    assert (result.count(Outcome.PASSED), result.count(Outcome.FAILED)) == (1, 1)
+    assert selftest.failed([result])
+    assert any("the cause" in line for line in said)
+    written = list(junit.read(runner.folder / "planted.xml"))
+    assert [(case.name, case.outcome, case.proves) for case in written] == [
+        ("planted.true", Outcome.PASSED, ("D23",)),
+        ("planted.false", Outcome.FAILED, ()),
+    ]
+
+
+def test_a_stage_after_a_failed_one_still_runs(tmp_path: Path) -> None:
+    """One run shows everything that is wrong."""
+    results = a_runner(tmp_path, []).run([a_stage(FALSE), a_stage(TRUE)._replace(name="second")])
+
+    assert [result.count(Outcome.PASSED) for result in results] == [0, 1]
+
+
+def test_a_check_that_does_not_end_fails_at_its_deadline(tmp_path: Path) -> None:
+    """A program that hangs is ended when its stage's time is over, with its children."""
+    hangs = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], stdin=-1)"
+    began = time.monotonic()
+
+    (result,) = a_runner(tmp_path, []).run(
+        [
+            a_stage(
+                Check("hangs", ("sh", "-c", "sleep 600")),
+                Check("forks", (sys.executable, "-c", hangs)),
+                timeout_s=2,
+            )
+        ]
+    )
+
+    assert result.count(Outcome.FAILED) == 2
+    assert result.cases[0].detail == "the deadline passed"
+    assert time.monotonic() - began < 30
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows another's environment")
+def test_what_a_stage_leaves_running_is_ended_and_is_a_failure(tmp_path: Path) -> None:
+    """A process that detached itself is found, named, ended, and makes the stage fail."""
+    detach = (
+        "import subprocess\n"
+        "child = subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(child.pid))"
+    )
+    runner = a_runner(tmp_path, [])
+
+    (result,) = runner.run([a_stage(Check("detaches", (sys.executable, "-c", detach)))])
+
+    pid = int((tmp_path / "pid").read_text())
+    assert result.count(Outcome.FAILED) == 1
+    assert f"{pid} sleep 600" in result.note
+    assert leftovers.running(str(runner.folder)) == {}
+
+
+def test_a_stage_of_another_tier_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    """What a tier leaves out is a skip that says so."""
+    (result,) = a_runner(tmp_path, [], tier="fast").run([a_stage(TRUE, tiers=("ci",))])
+
+    assert result.skips() == [("not part of tier fast", 1)]
+
+
+def test_a_lab_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without root the lab is skipped with the reason, and the run does not fail."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    (result,) = a_runner(tmp_path, []).run([a_stage(TRUE)._replace(needs_root=True)])
+
+    assert result.skips() == [("needs root on Linux", 1)]
+    assert not selftest.failed([result])
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux, as the rule does"
+)
+@pytest.mark.parametrize("source", ["", "@pytest.mark.sim\ndef test_it(): pytest.skip('why')\n"])
+def test_as_root_a_skipped_lab_is_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    """Where the lab could have run, no tests or a skipped one make the stage fail."""
+    monkeypatch.setattr("aitbc_toolkit.lab.requirements.ensure_packages", lambda _say: None)
+    project = a_project(tmp_path / "project", source)
+    stage = Stage("planted", "as if a lab", 60, kinds=("sim",), needs_root=True)
+
+    (result,) = a_runner(project, []).run([stage])
+
+    assert selftest.failed([result])
+
+
+@pytest.mark.parametrize(
+    ("source", "counts", "note"),
+    [
+        ("@pytest.mark.sim\ndef test_it(): pass\n", (1, 0, 0), ""),
+        ("@pytest.mark.sim\ndef test_it(): assert 0\n", (0, 1, 0), ""),
+        ("@pytest.mark.sim\ndef test_it(): pytest.skip('why')\n", (0, 0, 1), ""),
+        ("def test_it(): pass\n", (0, 0, 0), "there are no tests of this kind yet"),
+        ("raise ValueError\n", (0, 1, 0), ""),
+        ("import os\n@pytest.mark.sim\ndef test_it(): os._exit(1)\n", (0, 1, 0), ""),
+    ],
+)
+def test_tests_are_counted_as_they_ended(
+    tmp_path: Path, source: str, counts: tuple[int, int, int], note: str
+) -> None:
+    """Passed, failed, skipped, none, broken at import, and killed: each is told apart."""
+    project = a_project(tmp_path / "project", source)
+    stage = Stage("planted", "planted tests", 60, kinds=("sim",))
+
+    (result,) = a_runner(project, []).run([stage])
+
+    assert tuple(result.count(outcome) for outcome in Outcome) == counts
+    assert result.note == note
+
+
+def test_the_test_command_is_exact() -> None:
+    """The lab's tests are asked for, one after another; the unit tests run on two workers."""
+    by_name = {stage.name: stage for stage in stages.STAGES}
+
+    lab = by_name["lab"].test_argv(junit=Path("x.xml"), tier="ci")[2:]
+    unit = by_name["unit"].test_argv(junit=Path("x.xml"), tier="fast")[2:]
+
+    assert " ".join(lab) == "pytest -q -m lab --lab --tier ci --junitxml=x.xml"
+    assert " ".join(unit) == "pytest -q -m unit or integration -n 2 --tier fast --junitxml=x.xml"
+
+
+def test_the_command_sums_up_and_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line is the sum, the status the verdict, and `trace` reads the record."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda: tmp_path)
+    monkeypatch.setattr("aitbc_toolkit.cli.test.STAGES", (a_stage(TRUE, FALSE),))
+
+    ended = main.run(["test"])
+    out = capsys.readouterr().out.splitlines()
+    traced = main.run(["trace"])
+    traced_out = capsys.readouterr().out
+
+    assert (ended, out[-1]) == (Exit.FAILED, "1 passed, 1 failed, 0 skipped")
+    assert any(line.startswith("failed: false: ended with status 3") for line in out)
+    assert traced == Exit.FAILED
+    assert "D23 P0  proved" in traced_out
+    assert "        planted.true" in traced_out
+    assert "E4  P0  UNPROVED" in traced_out
+
+
+def test_trace_without_a_run_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first run there is nothing to trace, and one line says so."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda: tmp_path)
+
+    assert main.run(["trace"]) == Exit.FAILED
+    assert capsys.readouterr().err.splitlines()[-1] == "hint: ./aitbc test"
+
+
+def test_runs_are_numbered_and_bounded(tmp_path: Path) -> None:
+    """Every run has a folder of its own; old ones go, but never the one that `last` names."""
+    first = runs.begin(tmp_path)
+    runs.mark_last(first)
+    for _ in range(60):
+        newest = runs.begin(tmp_path)
+
+    kept = sorted(folder.name for folder in (tmp_path / "runs").iterdir() if folder.name != "last")
+    assert newest.name == "0061"
+    assert kept[0] == first.name == "0001"
+    assert len(kept) <= 52
+    assert runs.last(tmp_path) == first
