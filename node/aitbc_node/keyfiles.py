@@ -1,0 +1,114 @@
+"""Where a node's keys come from, and why they are not read when others could read them too.
+
+A key file is PKCS#8 PEM, mode 0600, owned by the node's user. It is made once and never
+overwritten. Do not sign here.
+"""
+
+import contextlib
+import os
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from aitbc_node.crypto import SigningKey
+from aitbc_node.errors import AitbcError, ConfigError
+
+CONSENSUS_KEY = "consensus.key"
+NODE_KEY = "node.key"
+OPERATOR_KEY = "operator.key"
+
+FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def load_signer(path: Path) -> SigningKey:
+    """Read a key file into a signer.
+
+    Raises: ConfigError when it is missing, open to others, or no Ed25519 key.
+    """
+    return SigningKey(load_private_key(path).private_bytes_raw())
+
+
+def load_private_key(path: Path) -> Ed25519PrivateKey:
+    """Read a key file.
+
+    Raises: ConfigError when it is missing, open to others, or no Ed25519 key.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if mode & _OTHERS:
+                raise ConfigError(
+                    f"{path}: mode {stat.S_IMODE(mode):04o} lets others read a secret key",
+                    hint=f"chmod 600 {path}",
+                )
+            data = file.read()
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: no such key file",
+            hint="make the keys with: aitbc-node init --key-dir DIR --role ROLE",
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    try:
+        key = load_pem_private_key(data, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise ConfigError(f"{path}: not an unencrypted PKCS#8 PEM key") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ConfigError(f"{path}: not an Ed25519 key")
+    return key
+
+
+def make_key(path: Path) -> bool:
+    """Make a key file where none is; tell whether one was made.
+
+    A crash leaves no half-written key: the file appears whole, under its name, or not at all.
+    """
+    if path.exists():
+        return False
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    temporary = path.with_name(f"{path.name}.new")
+    try:
+        temporary.unlink(missing_ok=True)
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+        try:
+            os.write(file, pem)
+            os.fsync(file)
+        finally:
+            os.close(file)
+        # A link fails where a file has appeared in the meantime; a rename would overwrite it.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+        temporary.unlink()
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise AitbcError(f"{path}: cannot make the key: {error.strerror}") from error
+    return True
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder for keys where it is missing; others may not look into it."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+    except OSError as error:
+        raise AitbcError(f"{path}: cannot make the folder: {error.strerror}") from error
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,379 @@
+"""Links over real sockets on this machine: pinned, proved, bounded."""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import uvloop
+
+from aitbc_node.crypto import SigningKey
+from aitbc_node.errors import ConfigError
+from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
+from aitbc_node.keyfiles import load_private_key, make_key
+from aitbc_node.transport import links as links_module
+from aitbc_node.transport.handshake import Identity
+from aitbc_node.transport.links import Links, Terms
+from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
+from aitbc_node.types import Hash, PeerId
+
+pytestmark = pytest.mark.integration
+WAIT_S = 10.0
+
+
+class Node:
+    """Be the links of one node and what they have reported."""
+
+    def __init__(self, folder: Path, **terms: object) -> None:
+        folder.mkdir()
+        make_key(folder / "node.key")
+        key = load_private_key(folder / "node.key")
+        (folder / "node.crt").write_bytes(certificate(key))
+        genesis = terms.pop("genesis", b"g" * 32)
+        self.identity = Identity(
+            "aitbc-test-1", Hash(genesis), SigningKey(key.private_bytes_raw()), "0.1.0"
+        )
+        self.events: list[Event] = []
+        self._changed = asyncio.Event()
+        self.links = Links(
+            Terms(
+                identity=self.identity,
+                acceptor_context=acceptor_context(folder / "node.key", folder / "node.crt"),
+                dialer_context=dialer_context(),
+                **terms,
+            ),
+            feed=self._take,
+            wall_ms=lambda: 0,
+        )
+        self.address = ""
+
+    @property
+    def id(self) -> PeerId:
+        return self.identity.id
+
+    def _take(self, event: Event) -> None:
+        self.events.append(event)
+        self._changed.set()
+
+    async def listen(self, host: str = "127.0.0.1") -> None:
+        port = await self.links.listen(host, 0)
+        self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+    def dial(self, other: "Node", address: str = "") -> None:
+        self.links.dial(other.id, address or other.address)
+
+    async def until(self, wanted: Callable[[], bool], what: str) -> None:
+        deadline = asyncio.get_running_loop().time() + WAIT_S
+        while not wanted():
+            assert asyncio.get_running_loop().time() < deadline, f"waited for {what}"
+            self._changed.clear()
+            # Not every change is an event of this node, so look again now and then.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), 0.02)
+
+    async def until_linked(self, *others: "Node") -> None:
+        await self.until(lambda: {o.id for o in others} <= set(self.links.peers), "linked")
+
+    async def first(self, kind: type[Event]) -> Event:
+        await self.until(lambda: any(isinstance(e, kind) for e in self.events), kind.__name__)
+        return next(event for event in self.events if isinstance(event, kind))
+
+    def payloads(self) -> list[bytes]:
+        return [event.payload for event in self.events if isinstance(event, FrameReceived)]
+
+
+@asynccontextmanager
+async def nodes(tmp_path: Path, count: int = 2, **terms: object) -> AsyncIterator[list[Node]]:
+    """Start some nodes that listen and close them again."""
+    made = [Node(tmp_path / f"n{index}", **dict(terms)) for index in range(count)]
+    try:
+        for node in made:
+            await node.listen()
+        yield made
+    finally:
+        for node in made:
+            await node.links.close()
+
+
+@pytest.fixture(params=["uvloop", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Run a coroutine on each of the two loops."""
+    factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+
+    def run_one(main: object) -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main)
+
+    return run_one
+
+
+def test_frames_travel_both_ways_in_order(run: Callable[..., None], tmp_path: Path) -> None:
+    """Small and large frames arrive whole, once and in order, on both sides."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            a.dial(b)
+            await a.until_linked(b)
+            await b.until_linked(a)
+            sent = [bytes([n]) * size for n, size in enumerate((1, 100, 70_000, 3_000_000, 5))]
+            for payload in sent:
+                a.links.send([b.id], payload)
+                b.links.send([a.id, PeerId(b"?" * 20)], payload)
+
+            await b.until(lambda: len(b.payloads()) == 5, "five frames")
+            await a.until(lambda: len(a.payloads()) == 5, "five frames")
+
+            assert a.payloads() == b.payloads() == sent
+            up = next(event for event in a.events if isinstance(event, PeerUp))
+            assert (up.peer, up.outbound, up.address) == (b.id, True, b.address)
+            assert a.links.bytes_sent > 3_000_000
+
+    run(main())
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_both_address_families_work(host: str, tmp_path: Path) -> None:
+    """IPv4 and IPv6 are the same to a node."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            b = Node(tmp_path / "b")
+            await b.listen(host)
+            a.dial(b)
+            await a.until_linked(b)
+            await b.links.close()
+            down = await a.first(PeerDown)
+            assert isinstance(down, PeerDown)
+            assert down.was_up
+
+    asyncio.run(main())
+
+
+def test_a_dial_to_another_key_fails(run: Callable[..., None], tmp_path: Path) -> None:
+    """The certificate's key must hash to the id that was dialled."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 3) as (a, b, c):
+            a.dial(b, address=c.address)
+
+            down = await a.first(PeerDown)
+
+            assert isinstance(down, PeerDown)
+            assert (down.peer, down.was_up) == (b.id, False)
+            assert f"not {b.id.hex()}" in down.reason
+            assert a.links.peers == c.links.peers == ()
+
+    run(main())
+
+
+@pytest.mark.proves("C3")
+def test_a_node_that_is_not_admitted_is_refused_and_told_why(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """Under listed admission a third with a good key of its own gets no link."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            listed = Node(tmp_path / "b", admits=lambda peer: peer == a.id)
+            await listed.listen()
+            third = Node(tmp_path / "c")
+            a.dial(listed)
+            third.dial(listed)
+
+            await a.until_linked(listed)
+            down = await third.first(PeerDown)
+
+            assert isinstance(down, PeerDown)
+            assert (down.was_up, "not admitted" in down.reason) == (False, True)
+            assert listed.links.peers == (a.id,)
+            await listed.links.close()
+
+    run(main())
+
+
+def test_another_genesis_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """Two chains never mix, and the operator reads why."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            other = Node(tmp_path / "b", genesis=b"h" * 32)
+            await other.listen()
+            a.dial(other)
+
+            down = await a.first(PeerDown)
+
+            assert isinstance(down, PeerDown)
+            assert "genesis 68686868" in down.reason
+            await other.links.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.proves("C3")
+def test_no_plaintext_is_on_the_wire(run: Callable[..., None], tmp_path: Path) -> None:
+    """A proxy that records all bytes finds neither messages nor ids nor the chain's name."""
+
+    async def main() -> None:
+        seen = bytearray()
+
+        async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            while data := await reader.read(65536):
+                seen.extend(data)
+                writer.write(data)
+            writer.close()
+
+        async with nodes(tmp_path) as (a, b):
+            host, port = b.address.rsplit(":", 1)
+            pumps: list[asyncio.Task[None]] = []
+
+            async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                far_reader, far_writer = await asyncio.open_connection(host, int(port))
+                pumps.append(asyncio.create_task(pump(reader, far_writer)))
+                pumps.append(asyncio.create_task(pump(far_reader, writer)))
+
+            proxy = await asyncio.start_server(relay, "127.0.0.1", 0)
+            a.dial(b, address=f"127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+            await a.until_linked(b)
+            a.links.send([b.id], b"a message in the clear" * 100)
+            await b.until(lambda: len(b.payloads()) == 1, "the message")
+            await a.links.close()
+            await asyncio.gather(*pumps, return_exceptions=True)
+            proxy.close()
+
+            assert len(seen) > 2200, "the proxy saw the link"
+            for secret in (b"in the clear", b"aitbc-test-1", b"aitbc/link", a.id, b.id):
+                assert secret not in seen
+
+    run(main())
+
+
+def test_two_that_dial_each_other_keep_the_same_one_link(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """Both sides keep the link that the smaller id dialled, and it carries frames."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            small, large = sorted((a, b), key=lambda node: node.id)
+
+            def settled() -> bool:
+                return all(
+                    [e.outbound for e in node.events if isinstance(e, PeerUp)][-1:] == [outbound]
+                    and len(node.links.peers) == 1
+                    and not node.links._dials
+                    for node, outbound in ((small, True), (large, False))
+                )
+
+            for _ in range(10):
+                small.dial(large)
+                large.dial(small)
+                await small.until(settled, "one link on both sides")
+                await large.until(settled, "one link on both sides")
+                small.links.send([large.id], b"to large")
+                large.links.send([small.id], b"to small")
+                await large.until(lambda: large.payloads()[-1:] == [b"to large"], "a frame")
+                await small.until(lambda: small.payloads()[-1:] == [b"to small"], "a frame")
+                small.links.disconnect(large.id, "again")
+                await small.until(lambda: not small.links.peers, "the end")
+                await large.until(lambda: not large.links.peers, "the end")
+                small.events.clear()
+                large.events.clear()
+
+    run(main())
+
+
+def test_a_peer_that_reads_too_slowly_loses_its_link(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """The sender's memory stays bounded and nobody else waits."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, queue_bytes_max=2_000_000) as (a, b):
+            a.dial(b)
+            await a.until_linked(b)
+            await b.until_linked(a)
+            b.links._up[a.id]._transport.pause_reading()
+
+            for _ in range(200):
+                a.links.send([b.id], b"x" * 1_000_000)
+                await asyncio.sleep(0)
+                if not a.links.peers:
+                    break
+
+            down = await a.first(PeerDown)
+            assert isinstance(down, PeerDown)
+            assert "too slowly" in down.reason
+
+    run(main())
+
+
+def test_strangers_get_little_room_and_little_time(
+    run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before its proof a dialer can send 4 KiB and must be quick; after TLS nobody is trusted."""
+    monkeypatch.setattr(links_module, "HANDSHAKE_S", 0.3)
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            host, port = a.address.rsplit(":", 1)
+            for first in (b"", b"\xff\xff\xff\xff", (5000).to_bytes(4, "big") + b"x" * 5000):
+                reader, writer = await asyncio.open_connection(
+                    host, int(port), ssl=dialer_context(), server_hostname="any"
+                )
+                writer.write(first)
+                async with asyncio.timeout(WAIT_S):
+                    assert await reader.read(), "a greeting"
+                    while await reader.read(65536):
+                        pass
+                writer.close()
+            assert a.events == []
+
+    run(main())
+
+
+def test_old_tls_is_refused(tmp_path: Path) -> None:
+    """Nothing below TLS 1.3 gets as far as a greeting."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            old = dialer_context()
+            old.minimum_version = ssl.TLSVersion.TLSv1_2
+            old.maximum_version = ssl.TLSVersion.TLSv1_2
+            host, port = a.address.rsplit(":", 1)
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                await asyncio.open_connection(host, int(port), ssl=old, server_hostname="any")
+
+    asyncio.run(main())
+
+
+def test_a_taken_port_is_one_clear_error(tmp_path: Path) -> None:
+    """The message names the setting and the address."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            b = Node(tmp_path / "b")
+            host, port = a.address.rsplit(":", 1)
+            with pytest.raises(ConfigError, match=rf"p2p\.listen.*{port}"):
+                await b.links.listen(host, int(port))
+
+    asyncio.run(main())
+
+
+def test_a_refused_dial_is_reported_once(run: Callable[..., None], tmp_path: Path) -> None:
+    """No listener: one event, which says so."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            await b.links.close()
+            for address in (b.address, "nonsense"):
+                a.events.clear()
+                a.dial(b, address=address)
+                down = await a.first(PeerDown)
+                assert isinstance(down, PeerDown)
+                assert (down.was_up, bool(down.reason)) == (False, True)
+            assert len(a.events) == 1
+
+    run(main())
