@@ -5,9 +5,11 @@ skips with a reason unless the run asks for it. What a test proves is checked ag
 `docs/features.toml` and ends up in the JUnit file, where `./aitbc trace` reads it.
 """
 
+import asyncio
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ _KIND_OF_FOLDER = {"unit": "unit", "sim": "sim", "mesh": "mesh", "lab": "lab"}
 _TESTS = Path(__file__).parent
 _NO_DISK = (_TESTS / "unit" / "ledger", _TESTS / "unit" / "consensus", _TESTS / "unit" / "gossip")
 _OUTSIDE = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork"})
+_POLL_S = 0.02
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -73,12 +76,42 @@ class _Fence:
         path, _, flags = args
         if self.around is None or not any(map(self.around.path.is_relative_to, _NO_DISK)):
             return False
+        if isinstance(path, int):
+            return False  # a descriptor, whose own opening was judged
         by_tools = (".hypothesis", "__pycache__", os.devnull)
         return bool(int(str(flags)) & _WRITES) and not any(name in str(path) for name in by_tools)
 
 
 _FENCE = _Fence()
 sys.addaudithook(_FENCE.hook)
+
+
+@pytest.fixture
+def eventually() -> Callable[..., None]:
+    """Wait until a condition holds; at the deadline the test fails, naming what it waited for."""
+
+    def wait(what: str, condition: Callable[[], object], *, deadline_s: float = 10.0) -> None:
+        until = time.monotonic() + deadline_s
+        while not condition():
+            if time.monotonic() > until:
+                pytest.fail(f"waited {deadline_s:.0f} s in vain for {what}")
+            time.sleep(_POLL_S)
+
+    return wait
+
+
+@pytest.fixture
+def eventually_async() -> Callable[..., Awaitable[None]]:
+    """Do the same inside an event loop."""
+
+    async def wait(what: str, condition: Callable[[], object], *, deadline_s: float = 10.0) -> None:
+        until = time.monotonic() + deadline_s
+        while not condition():
+            if time.monotonic() > until:
+                pytest.fail(f"waited {deadline_s:.0f} s in vain for {what}")
+            await asyncio.sleep(_POLL_S)
+
+    return wait
 
 
 @pytest.hookimpl(wrapper=True)

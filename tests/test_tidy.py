@@ -33,7 +33,7 @@ ENVIRONMENT_READERS: dict[str, str] = {
     "deploy/aitbc_toolkit/suites/selftest.py": "adds the run's mark to the environment of a child",
 }
 # Where a test waits for a condition, which is the only way that a test may wait.
-WAITING: dict[str, str] = {}
+WAITING: dict[str, str] = {"tests/conftest.py": "the fixtures `eventually` poll"}
 
 FOLDERS = frozenset(
     ("deploy", "docs", "inventories", "loadtests", "locks", "node", "templates", "tests")
@@ -50,7 +50,7 @@ VAGUE_NAMES = frozenset({"utils", "util", "helpers", "common", "manager", "base"
 
 # Written in pieces, because this file keeps the rules, too.
 UNFINISHED = re.compile(r"\b(TO" + r"DO|FIX" + r"ME|XX" + r"X|HA" + r"CK)\b")
-MACHINE_PATHS = re.compile("/" + r"work/|/" + r"tmp/w\b|/" + r"root/\.pyenv|/" + r"home/[a-z]")
+MACHINE_PATHS = re.compile("/" + r"work/|/" + r"tmp/w\b|/" + r"root/\.pyenv")
 REGISTRIES = re.compile(
     r"py" + r"pi\.org|python" + r"hosted|deb" + r"ian\.org|ubun" + r"tu\.com|npm" + r"js\.|"
     r"crates" + r"\.io|gh" + r"cr\.io|docker" + r"\.io|golang" + r"\.org"
@@ -144,8 +144,10 @@ def no_sleeps(path: PurePosixPath, text: str) -> Iterator[str]:
     if path.parts[0] != "tests" or str(path) in WAITING:
         return
     for node in ast.walk(parsed(text)):
-        if is_call(node, "time.sleep", "asyncio.sleep", "sleep"):
-            yield f"line {node.lineno} sleeps"  # type: ignore[attr-defined]  # a call has a line
+        if isinstance(node, ast.Call) and is_call(node, "time.sleep", "asyncio.sleep", "sleep"):
+            yields = [ast.unparse(argument) for argument in node.args] == ["0"]
+            if not yields:
+                yield f"line {node.lineno} sleeps"
 
 
 def reasoned_skips(path: PurePosixPath, text: str) -> Iterator[str]:
@@ -368,7 +370,6 @@ PLANTED: Sequence[tuple[Rule, str, str]] = (
     (unfinished, "README.md", "TO" + "DO: this\n"),
     (unfinished, "a.py", "# FIX" + "ME\n"),
     (foreign_places, "a.py", "'/" + "work/main'\n"),
-    (foreign_places, "a.py", "'/" + "home/ann'\n"),
     (foreign_places, "locks/a.lock", "https://py" + "pi.org/simple\n"),
     (machine_authors, "README.md", "Written by an LL" + "M.\n"),
     (clean_text, "a.md", "no newline at the end"),
@@ -385,6 +386,7 @@ ACCEPTED: Sequence[tuple[Rule, str, str]] = (
     (module_name, "node/aitbc_node/utility_prices.py", ""),
     (package_file, "a/__init__.py", '"""It."""\nfrom a.b import c\n__all__ = ["c"]\n'),
     (no_sleeps, "deploy/aitbc_toolkit/a.py", "time.sleep(1)\n"),
+    (no_sleeps, "tests/unit/test_a.py", "async def f():\n    await asyncio.sleep(0)\n"),
     (reasoned_skips, "tests/unit/test_a.py", "pytest.skip('no IPv6 here')\n"),
     (reasoned_skips, "tests/unit/test_a.py", "@pytest.mark.skip(reason='x')\ndef test_a(): pass\n"),
     (environment, "deploy/aitbc_toolkit/cli/a.py", "os.environ['A']\n"),

@@ -83,7 +83,7 @@ def _print_table(results: list[selftest.Result], folder: Path, took_s: float) ->
             click.echo(f"skipped: {count} of {result.stage}: {reason}")
         for case in result.cases:
             if case.outcome is Outcome.FAILED:
-                click.echo(f"failed: {case.name}: {case.detail[:120]}")
+                click.echo(f"failed: {case.name}: {_first_line(case.detail)}")
     proved, required = _coverage(folder)
     click.echo(f"features: {proved} of {required} required ones are proved (./aitbc trace)")
     click.echo(f"record: {folder}, took {took_s:.0f} s")
@@ -115,6 +115,10 @@ def _coverage(folder: Path) -> tuple[int, int]:
     proofs = features.proofs(junit.read_folder(folder))
     required = catalogue.required()
     return sum(feature.id in proofs for feature in required), len(required)
+
+
+def _first_line(text: str) -> str:
+    return (text.splitlines() or [""])[0][:120]
 
 
 def _total(results: list[selftest.Result], outcome: Outcome) -> int:
