@@ -1,6 +1,7 @@
 """What a host's disk holds before its first boot, and how ssh reads what we write for it."""
 
 import io
+import os
 import stat
 from pathlib import Path
 
@@ -49,9 +50,10 @@ def a_lab_folder(folder: Path) -> Lab:
 
 
 def an_image(folder: Path) -> Path:
-    """Build the part of an image that seeding reads; git is root there, as tests may not be."""
+    """Build the part of an image that seeding reads; git is whoever runs the test."""
     (folder / "etc").mkdir(parents=True)
-    (folder / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\ngit:x:0:0::/srv/git:/bin/sh\n")
+    git = f"git:x:{os.getuid()}:{os.getgid()}::/srv/git:/bin/sh\n"
+    (folder / "etc/passwd").write_text(f"root:x:0:0::/root:/bin/sh\n{git}")
     return folder
 
 

@@ -64,7 +64,7 @@ def bring_up(
     reaper.reap(where)
     image = ensure_image(where.cache, progress=progress)
     where.uv_cache.mkdir(parents=True, exist_ok=True)
-    present = _find(where, spec.name)
+    present = _settled(where, spec.name, progress=progress)
     if present is not None and present.state == "up":
         return _mend(where, present, spec)
     began = time.monotonic()
@@ -74,7 +74,9 @@ def bring_up(
         progress(f"hosts         booting {len(lab.hosts)} hosts and the forge")
         shell.detach(commands.hold(where, lab, image=image), log=lab.folder / "holder.log")
         _await_holder(where, lab)
-        make_ready(lab, timeout_s=_READY_TIMEOUT_S, alive=lambda: _check_holder(where, lab))
+        make_ready(
+            lab, timeout_s=_READY_TIMEOUT_S, fresh=True, alive=lambda: _check_holder(where, lab)
+        )
         _ask(where, lab, {"verb": "keep", "owner": owner_pid})
     except BaseException:
         _stop(where, claim)
@@ -151,7 +153,20 @@ def _find(places: Places, name: str) -> LabState | None:
         answer = _ask(places, lab, {"verb": "status"})
     except AitbcError:
         return LabState(lab, "starting")
-    return LabState(lab, "up", answer["hosts"])
+    return LabState(lab, "up" if answer["kept"] else "starting", answer["hosts"])
+
+
+def _settled(places: Places, name: str, *, progress: Progress) -> LabState | None:
+    """Wait while another command makes the lab, or while a holder that was killed still ends."""
+    deadline = time.monotonic() + _READY_TIMEOUT_S
+    state = _find(places, name)
+    if state is not None and state.state == "starting":
+        progress(f"hosts         waiting for the command that makes lab {name}")
+    while state is not None and state.state == "starting" and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+        state = _find(places, name)
+    reaper.reap(places)
+    return state
 
 
 def _ask(places: Places, lab: Lab, request: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +184,9 @@ def _mend(places: Places, present: LabState, spec: LabSpec) -> Lab:
     for host, runs in present.running.items():
         if not runs:
             _ask(places, lab, {"verb": "boot", "host": host})
-    make_ready(lab, timeout_s=_READY_TIMEOUT_S, alive=lambda: _check_holder(places, lab))
+    make_ready(
+        lab, timeout_s=_READY_TIMEOUT_S, fresh=False, alive=lambda: _check_holder(places, lab)
+    )
     return lab
 
 

@@ -37,10 +37,11 @@ mv /srv/git/.ssh/new /srv/git/.ssh/authorized_keys
 """
 
 
-def make_ready(lab: Lab, *, timeout_s: float, alive: Callable[[], None]) -> None:
+def make_ready(lab: Lab, *, timeout_s: float, fresh: bool, alive: Callable[[], None]) -> None:
     """Wait for all hosts at once, then let the forge know their deploy keys.
 
-    `alive` raises when waiting has become pointless.
+    `alive` raises when waiting has become pointless. On a `fresh` host every unit has to be well;
+    on one that was in use a unit may have failed that is not the lab's business.
 
     Raises: AitbcError naming the host that did not come, or whose systemd is not well.
     """
@@ -48,7 +49,8 @@ def make_ready(lab: Lab, *, timeout_s: float, alive: Callable[[], None]) -> None
     given_up = threading.Event()
 
     def visit(host: LabHost) -> str:
-        return _visit(lab, host, deadline=deadline, alive=lambda: _go_on(given_up, alive))
+        _await_banner(lab, host, deadline=deadline, alive=lambda: _go_on(given_up, alive))
+        return _visit(lab, host, fresh=fresh)
 
     with ThreadPoolExecutor(max_workers=len(lab.machines)) as pool:
         try:
@@ -72,13 +74,12 @@ def await_ssh(
     shell.run(commands.ssh(lab, host.name, command="true"), timeout_s=_SSH_TIMEOUT_S)
 
 
-def _visit(lab: Lab, host: LabHost, *, deadline: float, alive: Callable[[], None]) -> str:
-    """Wait for a host and look at it; return its public deploy key."""
-    _await_banner(lab, host, deadline=deadline, alive=alive)
+def _visit(lab: Lab, host: LabHost, *, fresh: bool) -> str:
+    """Let a host make its deploy key, and look at its units; return the public key."""
     argv = commands.ssh(lab, host.name, command="sh -s")
     lines = shell.run(argv, stdin=_FIRST_VISIT, timeout_s=_SSH_TIMEOUT_S).stdout.splitlines()
     key, state, *failed = [*lines, "", ""]
-    if state != _READY_WORD:
+    if fresh and state != _READY_WORD:
         units = " ".join(line.split()[0] for line in failed if line)
         raise AitbcError(
             f"lab {lab.name}: systemd of {host.name} is {state or 'silent'}: {units}",
