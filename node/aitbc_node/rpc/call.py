@@ -1,7 +1,7 @@
 """What may one answer depend on, and how are the words of a request read?
 
 Every word comes from a stranger: it is read strictly, and a wrong one names its field. Do not add
-what an answer says: `reads.py` does that.
+what an answer says here.
 """
 
 from collections.abc import Callable, Mapping

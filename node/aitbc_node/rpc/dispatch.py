@@ -1,8 +1,9 @@
 """Which requests are there, and what becomes of each?
 
 `dispatch` is a pure function: a request and a look at the node give a whole response, or tell the
-server what else to do first: hand transactions to the machine, or open a stream of events. How a
-read is answered is in `reads.py`. Do not add sockets, clocks or waiting here.
+server what else to do first: hand transactions to the machine, or open a stream of events. How
+reads are answered is in `mesh.py`, `history.py` and `holdings.py`. Do not add sockets, clocks or
+waiting here.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import msgspec
 
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
-from aitbc_node.rpc import openapi, reads, schema, submission
+from aitbc_node.rpc import history, holdings, mesh, openapi, schema, submission
 from aitbc_node.rpc.call import Call
 from aitbc_node.rpc.route import ENVELOPE, Route, Subscription, Table, Text
 from aitbc_node.rpc.submission import Submission
@@ -42,36 +43,36 @@ def _events(call: Call) -> Subscription:
 
 
 def _submit(call: Call) -> Submission:
-    if reads.is_stale(call.view):
+    if mesh.is_stale(call.view):
         raise submission.no_quorum()
     return submission.read(call.request)
 
 
 # fmt: off
 ROUTES: tuple[Route, ...] = (
-    Route("GET", "/health", reads.health, "Whether answers are fresh.", (schema.Health,)),
-    Route("GET", "/status", reads.status, "The node at a glance.", (schema.Status,)),
-    Route("GET", "/validators", reads.validators, "Who may vote at a height.",
+    Route("GET", "/health", mesh.health, "Whether answers are fresh.", (schema.Health,)),
+    Route("GET", "/status", mesh.status, "The node at a glance.", (schema.Status,)),
+    Route("GET", "/validators", mesh.validators, "Who may vote at a height.",
           (schema.Validators,), ("height",)),
-    Route("GET", "/blocks", reads.blocks, "Final blocks in ascending order.",
+    Route("GET", "/blocks", history.blocks, "Final blocks in ascending order.",
           (schema.Blocks,), ("from", "count")),
-    Route("GET", "/blocks/latest", reads.latest_block, "The newest final block.",
+    Route("GET", "/blocks/latest", history.latest_block, "The newest final block.",
           (schema.BlockView,)),
-    Route("GET", "/blocks/{height}", reads.block, "One final block.", (schema.BlockView,)),
-    Route("GET", "/tx/{id}", reads.transaction, "The fate of a transaction.", (schema.TxView,)),
-    Route("GET", "/state/accounts/{address}", reads.account, "An account, with proof=1 proved.",
+    Route("GET", "/blocks/{height}", history.block, "One final block.", (schema.BlockView,)),
+    Route("GET", "/tx/{id}", history.transaction, "The fate of a transaction.", (schema.TxView,)),
+    Route("GET", "/state/accounts/{address}", holdings.account, "An account, with proof=1 proved.",
           (schema.AccountView,), ("proof",)),
-    Route("GET", "/state/assets/{ticker}", reads.asset, "An asset, with proof=1 proved.",
+    Route("GET", "/state/assets/{ticker}", holdings.asset, "An asset, with proof=1 proved.",
           (schema.AssetView,), ("proof",)),
-    Route("GET", "/state/asset/{ticker}", reads.asset_facts, "The four facts about a token.",
+    Route("GET", "/state/asset/{ticker}", holdings.asset_facts, "The four facts about a token.",
           (schema.AssetFacts,)),
-    Route("GET", "/state_root", reads.state_root, "The state root after a block.",
+    Route("GET", "/state_root", history.state_root, "The state root after a block.",
           (schema.StateRoot,), ("height",)),
-    Route("GET", "/params", reads.parameters, "The chain's parameters.", (schema.Parameters,)),
-    Route("GET", "/audit", reads.audit, "The ledger's invariants, judged.",
+    Route("GET", "/params", holdings.parameters, "The chain's parameters.", (schema.Parameters,)),
+    Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",
           (schema.AuditAnswer,)),
-    Route("GET", "/net/peers", reads.peers, "The live links of the node.", (schema.Peers,)),
-    Route("GET", "/net/partition", reads.partition, "The reachable voting power.",
+    Route("GET", "/net/peers", mesh.peers, "The live links of the node.", (schema.Peers,)),
+    Route("GET", "/net/partition", mesh.partition, "The reachable voting power.",
           (schema.Partition,)),
     Route("GET", "/metrics", _metrics, "Metrics in Prometheus' text format.", media="text/plain"),
     Route("GET", "/openapi.json", _openapi, "This interface, described."),
@@ -99,7 +100,7 @@ def dispatch(request: Request, facts: Facts, view: NodeView, reader: Reader) -> 
         case Text(content_type=content_type, body=body):
             return Response(200, body, content_type, _identity(request))
         case answer:
-            stale = (("x-stale", "1"),) if reads.is_stale(view) else ()
+            stale = (("x-stale", "1"),) if mesh.is_stale(view) else ()
             return _respond(answer, request, status=200, headers=stale)
 
 
@@ -112,7 +113,7 @@ def answer_submission(
     reader: Reader,
 ) -> Response:
     """Answer a `POST /tx` after the machine has spoken; what was known before outranks it."""
-    known = [reads.fate(view, reader, outcome.id) for outcome in outcomes]
+    known = [history.fate(view, reader, outcome.id) for outcome in outcomes]
     if not asked.single:
         rows = [submission.row(*pair) for pair in zip(outcomes, known, strict=True)]
         return _respond(schema.BatchResult(results=rows), request, status=202)

@@ -123,7 +123,7 @@ class CertificateView(Answer, frozen=True, kw_only=True):
 
 
 class BlockView(Answer, frozen=True, kw_only=True):
-    """Show one final block."""
+    """Show one final block; `last_commit` is the certificate inside it, about the block before."""
 
     height: int
     id: Hex
@@ -137,6 +137,7 @@ class BlockView(Answer, frozen=True, kw_only=True):
     tx_count: int
     tx_ids: list[Hex]
     certificate: CertificateView
+    last_commit: CertificateView
 
 
 class Blocks(Answer, frozen=True, kw_only=True):

@@ -225,7 +225,9 @@ def a_final_block(state: State, *, height: int, txs: tuple[bytes, ...] = ()) -> 
     )
     votes = tuple(CommitVote(place, header.time_ms, Signature(b"s" * 64)) for place in (0, 1, 3))
     certificate = Certificate(Height(height), Round(1), block_id(header), votes)
-    return FinalBlock(Block(header, txs, NO_COMMIT, ()), certificate)
+    before = Certificate(Height(height - 1), Round(0), header.parent_id, votes[1:])
+    last_commit = NO_COMMIT if height == 1 else before
+    return FinalBlock(Block(header, txs, last_commit, ()), certificate)
 
 
 @pytest.fixture

@@ -92,6 +92,12 @@ def test_a_block_shows_who_signed(node: Any) -> None:
         "signers": [members[place].key.hex() for place in (0, 1, 3)],
         "power": 3,
     }
+    assert told["last_commit"] == {
+        "round": 0,
+        "signers": [members[place].key.hex() for place in (1, 3)],
+        "power": 2,
+    }
+    assert node.read("/blocks/1")["last_commit"] == {"round": 0, "signers": [], "power": 0}
     assert node.read("/blocks/latest")["height"] == 3
 
 

@@ -1,0 +1,132 @@
+"""What does a node say of itself, of the validators and of its peers?
+
+One pure function per route, answered from the view alone. Blocks and transactions are in
+`history.py`, money is in `holdings.py`.
+"""
+
+from aitbc_node import bech32
+from aitbc_node.codes import Code
+from aitbc_node.rpc import schema
+from aitbc_node.rpc.call import Call, read_height
+from aitbc_node.rpc.history import final_block, validators_of
+from aitbc_node.rpc.view import NodeView, RequestFault
+from aitbc_node.types import BlockId, Height, Round
+from aitbc_node.validators import ValidatorSet
+
+
+def status(call: Call) -> schema.Status:
+    """Answer `GET /status`."""
+    view, facts, chain = call.view, call.facts, call.view.state.chain
+    identity, header = view.last_block or (BlockId(b""), None)
+    time_ms = header.time_ms if header else 0
+    return schema.Status(
+        node=facts.node,
+        role=facts.role,
+        chain_id=chain.chain_id,
+        hrp=chain.hrp,
+        genesis_hash=facts.genesis_hash.hex(),
+        version=facts.version,
+        commit=facts.commit,
+        data_version=facts.data_version,
+        height=view.height,
+        round=view.round,
+        step=str(view.step),
+        block_id=identity.hex(),
+        block_time=schema.rfc3339(time_ms),
+        block_age_ms=max(0, call.request.wall_ms - time_ms) if header else 0,
+        state_root=view.state.root.hex(),
+        state_root_height=view.height,
+        validator=facts.validator.hex() if facts.validator else None,
+        power=view.own_power,
+        total_power=view.validators.total_power,
+        reachable_power=view.reachable_power,
+        proposer=view.proposer().hex(),
+        last_voted_height=view.last_voted_height,
+        syncing=view.syncing,
+        stale=is_stale(view),
+        peers=len(view.peers()),
+        mempool=len(view.mempool),
+        sign_state=_sign_state(view),
+    )
+
+
+def is_stale(view: NodeView) -> bool:
+    """Tell whether the node sees no quorum, so that the mesh may be ahead without it."""
+    return not view.validators.is_quorum(view.reachable_power)
+
+
+def health(call: Call) -> schema.Health:
+    """Answer `GET /health`: an error with status 503 when answers may be old."""
+    view = call.view
+    if is_stale(view):
+        power = f"{view.reachable_power} of {view.validators.total_power}"
+        message = f"voting power {power} is reachable, more than two thirds are needed"
+        raise RequestFault(503, Code.E_NO_QUORUM, message, headers=(("retry-after", "2"),))
+    return schema.Health(
+        status="syncing" if view.syncing else "ok", height=view.height, peers=len(view.peers())
+    )
+
+
+def validators(call: Call) -> schema.Validators:
+    """Answer `GET /validators`."""
+    text = call.option("height")
+    above = Height(call.view.height + 1)
+    if text is None or (height := read_height(text, field="height")) == above:
+        return _validators(call, call.view.validators, height=above)
+    known = validators_of(call.view, final_block(call, height).block.header)
+    if known is None:
+        message = f"the validators of height {height} are not kept"
+        raise RequestFault(404, Code.E_NOT_FOUND, message, field="height")
+    return _validators(call, known, height=height)
+
+
+def peers(call: Call) -> schema.Peers:
+    """Answer `GET /net/peers`."""
+    rows = [
+        schema.PeerRow(
+            id=peer.id.hex(),
+            address=peer.address,
+            direction="out" if peer.direction == "out" else "in",
+            rtt_ms=peer.rtt_ms,
+            score=peer.score,
+            version=peer.version,
+        )
+        for peer in sorted(call.view.peers(), key=lambda peer: peer.id)
+    ]
+    return schema.Peers(id=call.facts.peer_id.hex(), peers=rows)
+
+
+def partition(call: Call) -> schema.Partition:
+    """Answer `GET /net/partition`: the component that this node is part of, by its live links."""
+    view = call.view
+    own = {call.facts.peer_id.hex(), *(peer.id.hex() for peer in view.peers())}
+    return schema.Partition(
+        components=[sorted(own)],
+        reachable_power=view.reachable_power,
+        total_power=view.validators.total_power,
+        partitioned=view.reachable_power < view.validators.total_power,
+    )
+
+
+def _sign_state(view: NodeView) -> schema.SignStateView | None:
+    signed = view.sign_state
+    if signed is None:
+        return None
+    return schema.SignStateView(height=signed.height, round=signed.round, step=signed.step)
+
+
+def _validators(call: Call, members: ValidatorSet, *, height: Height) -> schema.Validators:
+    hrp = call.view.state.chain.hrp
+    turn = members.proposer(Round(0)).key
+    rows = [
+        schema.ValidatorView(
+            address=bech32.address_text(hrp, member.operator),
+            key=member.key.hex(),
+            power=member.power,
+            priority=member.priority,
+            status="active",
+            proposer=member.key == turn,
+        )
+        for member in members.members
+    ]
+    return schema.Validators(height=height, total_power=members.total_power, validators=rows)

@@ -1,0 +1,155 @@
+"""How does the interface listen, and what may a connection cost us?
+
+uvicorn's HTTP protocol runs inside the node's own event loop; its server class is not used, because
+it takes over signals and polls. Heads of requests are bounded in size and time here, bodies in
+`app.py`. Do not add routes here.
+"""
+
+import asyncio
+import errno
+import socket
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from aitbc_node import limits
+from aitbc_node.errors import ConfigError
+from aitbc_node.rpc.app import App, Port
+
+HEAD_BYTES_MAX = 16 * limits.KIB
+HEAD_DEADLINE_S = 10.0
+IDLE_DEADLINE_S = 30
+STOP_DEADLINE_S = 1.0
+CONNECTIONS_MAX = limits.EVENT_STREAMS_MAX + 1_000
+BACKLOG = 2_048
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """Speak HTTP, but wait only so long and read only so much for the head of a request."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the deadline."""
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head before parsing it."""
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            # A body may begin in the same piece, so one piece above the bound is let through.
+            if self._head_bytes - len(data) > HEAD_BYTES_MAX:
+                self.send_400_response("The head of the request is too long.")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """Begin to wait for the end of a head."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        """Stop waiting: the head is here."""
+        self._head_is_here()
+        super().on_headers_complete()
+
+    def _expect_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self.timeout_keep_alive_handler)
+
+    def _head_is_here(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+
+class Server:
+    """Listen on one address until stopped."""
+
+    def __init__(self, port: Port, *, listen: str) -> None:
+        self.listen = listen
+        self._app = App(port, name=port.facts.node)
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def url(self) -> str:
+        """Return where the server listens, with the real port number."""
+        assert self._server is not None, "not started"
+        host, port = self._server.sockets[0].getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def start(self) -> None:
+        """Begin to listen.
+
+        Raises: ConfigError when the address is malformed, not ours, or taken.
+        """
+        config = uvicorn.Config(
+            self._app,
+            http=BoundedProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=CONNECTIONS_MAX,
+            timeout_keep_alive=IDLE_DEADLINE_S,
+            proxy_headers=False,
+        )
+        config.load()
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: BoundedProtocol(config=config, server_state=self._state, app_state={}),
+            sock=_bound(self.listen),
+            backlog=BACKLOG,
+        )
+
+    async def stop(self) -> None:
+        """Stop listening, let answers under way end, and cut what is left after a second."""
+        assert self._server is not None, "not started"
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_DEADLINE_S):
+                while self._state.tasks:
+                    await asyncio.wait(set(self._state.tasks))
+        for task in list(self._state.tasks):
+            task.cancel()
+        for connection in list(self._state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.gather(*self._state.tasks, return_exceptions=True)
+
+
+def _bound(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    if not host or not (port.isascii() and port.isdigit()):
+        raise ConfigError(f"rpc.listen: {listen!r} is not host:port")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, int(port)))
+    except (OSError, OverflowError) as error:
+        sock.close()
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        why = "the address is in use" if taken else str(error)
+        raise ConfigError(
+            f"rpc.listen: cannot listen on {listen}: {why}",
+            hint=f"see who has it: ss -ltnp 'sport = :{port}'" if taken else "",
+        ) from error
+    return sock

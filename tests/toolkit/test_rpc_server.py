@@ -1,0 +1,393 @@
+"""The node's HTTP server on a real socket: shapes, bounds, deadlines, streams."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from aitbc_node import limits
+from aitbc_node.errors import ConfigError
+from aitbc_node.events import TxOutcome
+from aitbc_node.rpc import app, server
+from aitbc_node.rpc.server import Server
+from aitbc_node.rpc.streams import Hub
+from aitbc_node.types import TxId
+
+
+def _builders() -> ModuleType:
+    path = Path(__file__).parents[1] / "unit" / "rpc" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("rpc_builders", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+_NODE = _builders()
+
+
+class FakePort:
+    """Be a driver with a machine made of plain values."""
+
+    def __init__(self) -> None:
+        state = _NODE.a_state()
+        self.view = _NODE.FakeNode(state, [_NODE.a_final_block(state, height=1)])
+        self.reader = self.view
+        self.facts = self.view.facts
+        self.hub = Hub(boot="b")
+        self.submitted: list[bytes] = []
+
+    async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
+        self.submitted += raws
+        return [TxOutcome(TxId(raw.ljust(32, b"."))[:32], "ok") for raw in raws]
+
+
+@dataclass
+class Site:
+    """Where a server of its own listens for one test."""
+
+    port: FakePort
+    host: str
+    number: int
+
+
+@contextlib.asynccontextmanager
+async def serving(port: FakePort) -> AsyncIterator[tuple[str, int]]:
+    """Serve on a free port of the loopback; yield host and port."""
+    running = Server(port, listen="127.0.0.1:0")
+    await running.start()
+    try:
+        host, number = running.url.removeprefix("http://").split(":")
+        yield host, int(number)
+    finally:
+        await running.stop()
+
+
+def live(test: Callable[[Site], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    """Run a test against a server of its own."""
+
+    def run() -> None:
+        async def whole() -> None:
+            port = FakePort()
+            async with serving(port) as (host, number), asyncio.timeout(20):
+                await test(Site(port, host, number))
+
+        asyncio.run(whole())
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+async def exchange(site: Site, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Send bytes, read one whole response, close."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(request)
+    try:
+        return await read_response(reader)
+    finally:
+        writer.close()
+
+
+async def read_head(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    """Read status and headers."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+    pairs = [line.split(": ", 1) for line in head[1:] if line]
+    return int(head[0].split()[1]), {name.lower(): value for name, value in pairs}
+
+
+async def read_response(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """Read one response with a content length."""
+    status, headers = await read_head(reader)
+    return status, headers, await reader.readexactly(int(headers["content-length"]))
+
+
+def a_get(path: str, *headers: str) -> bytes:
+    """Write a GET request."""
+    lines = [f"GET {path} HTTP/1.1", "Host: x", *headers, "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def a_post(body: bytes, *headers: str) -> bytes:
+    """Write a `POST /tx` request."""
+    lines = [
+        "POST /tx HTTP/1.1",
+        "Host: x",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *headers,
+        "",
+        "",
+    ]
+    return "\r\n".join(lines).encode() + body
+
+
+@live
+async def test_a_read_over_http(site: Site) -> None:
+    """A read is answered as JSON, with the client's own request id when it sent one."""
+    status, headers, body = await exchange(site, a_get("/status", "X-Request-Id: mine-7"))
+
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert headers["x-request-id"] == "mine-7"
+    assert json.loads(body)["height"] == 1
+
+
+@live
+async def test_a_strange_request_id_is_replaced(site: Site) -> None:
+    """An id that could spoil logs or headers is not echoed."""
+    _, headers, _ = await exchange(site, a_get("/status", "X-Request-Id: a b\t{c}"))
+
+    assert headers["x-request-id"].startswith("v1-")
+
+
+@live
+async def test_a_transaction_over_http(site: Site) -> None:
+    """A transaction reaches the machine as the very bytes, and the answer is 202."""
+    status, _, body = await exchange(site, a_post(b'{"raw": "aGVsbG8="}'))
+
+    assert (status, site.port.submitted) == (202, [b"hello"])
+    assert json.loads(body)["status"] == "pending"
+
+
+@live
+async def test_one_connection_carries_many_requests(site: Site) -> None:
+    """Requests one after the other, and several at once, are answered in order."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+
+    writer.write(a_get("/blocks/1") + a_get("/nowhere") + a_get("/health"))
+
+    assert [(await read_response(reader))[0] for _ in range(3)] == [200, 404, 200]
+    writer.close()
+
+
+@live
+async def test_head_is_a_get_without_body(site: Site) -> None:
+    """HEAD tells what GET would, without the body."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+
+    writer.write(b"HEAD /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    status, headers = await read_head(reader)
+    assert (status, int(headers["content-length"]) > 0) == (200, True)
+    assert await reader.read() == b""
+    writer.close()
+
+
+@live
+async def test_an_announced_giant_is_refused_unread(site: Site) -> None:
+    """A body that is announced as too large is refused before a byte of it is sent."""
+    announced = limits.RPC_BODY_BYTES_MAX + 1
+    head = f"POST /tx HTTP/1.1\r\nHost: x\r\nContent-Length: {announced}\r\n\r\n".encode()
+
+    status, headers, body = await exchange(site, head)
+
+    assert (status, headers["connection"]) == (413, "close")
+    assert json.loads(body)["error"]["field"] == "body"
+    assert site.port.submitted == []
+
+
+@live
+async def test_a_giant_in_chunks_is_refused(site: Site) -> None:
+    """A body of unknown length is cut off at the same bound."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(b"POST /tx HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+    with contextlib.suppress(ConnectionError):
+        for _ in range(limits.RPC_BODY_BYTES_MAX // limits.MIB + 1):
+            writer.write(b"100000\r\n" + bytes(limits.MIB) + b"\r\n")
+            await writer.drain()
+
+    assert (await read_response(reader))[0] == 413
+    writer.close()
+
+
+@live
+async def test_an_endless_head_is_cut_off(site: Site) -> None:
+    """A head that never ends is refused at its bound, not kept."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+
+    with contextlib.suppress(ConnectionError):
+        writer.write(b"GET / HTTP/1.1\r\nX: ")
+        for _ in range(100):
+            writer.write(b"a" * limits.KIB)
+            await writer.drain()
+
+    with contextlib.suppress(ConnectionError):
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /sta", b"GET /status HTTP/1.1\r\nHost:"])
+def test_a_silent_client_is_hung_up_on(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that never finishes its head loses the connection at the deadline."""
+    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.2)
+
+    @live
+    async def scene(site: Site) -> None:
+        reader, writer = await asyncio.open_connection(site.host, site.number)
+        writer.write(sent)
+        began = time.monotonic()
+        assert await reader.read() == b""
+        assert time.monotonic() - began < 5
+        writer.close()
+
+    scene()
+
+
+def test_a_body_that_does_not_come_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that announces a body and sends nothing is answered and hung up on."""
+    monkeypatch.setattr(app, "BODY_DEADLINE_S", 0.2)
+
+    @live
+    async def scene(site: Site) -> None:
+        head = b"POST /tx HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc"
+        status, headers, body = await exchange(site, head)
+        assert (status, headers["connection"]) == (408, "close")
+        assert json.loads(body)["error"]["field"] == "body"
+
+    scene()
+
+
+def test_a_machine_that_does_not_answer_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the machine is silent the client learns that the outcome is unknown, and what to do."""
+    monkeypatch.setattr(app, "SUBMIT_DEADLINE_S", 0.1)
+
+    @live
+    async def scene(site: Site) -> None:
+        site.port.submit = lambda _raws: asyncio.Event().wait()  # type: ignore[assignment,method-assign,return-value]
+        status, _, body = await exchange(site, a_post(b'{"raw": "aGVsbG8="}'))
+        assert (status, json.loads(body)["error"]["code"]) == (503, "unavailable")
+        assert "same bytes" in json.loads(body)["error"]["hint"]
+
+    scene()
+
+
+@live
+async def test_a_stream_delivers_and_resumes(site: Site) -> None:
+    """A stream delivers events as they come; a new one resumes behind the last id."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(a_get("/events?topic=block,peer"))
+    status, headers = await read_head(reader)
+    assert (status, headers["content-type"]) == (200, "text/event-stream")
+    await reader.readuntil(b": hello\n\n")
+
+    site.port.hub.publish("block", {"height": 2})
+    site.port.hub.publish("tx", {"height": 2})
+    site.port.hub.publish("peer", {"id": "x"})
+
+    assert b"id: b-1\n" in await reader.readuntil(b'data: {"height":2}\n\n')
+    assert b"id: b-3\n" in await reader.readuntil(b'data: {"id":"x"}\n\n')
+    writer.close()
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(a_get("/events?topic=block,peer", "Last-Event-ID: b-1"))
+    assert b"id: b-3\n" in await reader.readuntil(b'data: {"id":"x"}\n\n')
+    writer.close()
+
+
+@live
+async def test_a_closed_stream_is_forgotten(site: Site) -> None:
+    """A listener that goes away frees its place at once."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(a_get("/events"))
+    await reader.readuntil(b": hello\n\n")
+    assert site.port.hub.listeners == 1
+
+    writer.close()
+
+    while site.port.hub.listeners:  # the test's own time limit ends this
+        await exchange(site, a_get("/health"))
+
+
+@live
+async def test_an_idle_stream_shows_life(site: Site) -> None:
+    """A stream without events says now and then that it is alive, so that nobody cuts it."""
+    before, app.KEEP_ALIVE_S = app.KEEP_ALIVE_S, 0.05
+    try:
+        reader, writer = await asyncio.open_connection(site.host, site.number)
+        writer.write(a_get("/events"))
+        await reader.readuntil(b": still here\n\n")
+        site.port.hub.publish("block", {"height": 9})
+        await reader.readuntil(b'data: {"height":9}\n\n')
+        writer.close()
+    finally:
+        app.KEEP_ALIVE_S = before
+
+
+@live
+async def test_too_many_streams_are_refused(site: Site) -> None:
+    """The number of streams is bounded, and the next client is told so."""
+    site.port.hub.listeners = limits.EVENT_STREAMS_MAX
+
+    status, _, body = await exchange(site, a_get("/events"))
+
+    assert (status, json.loads(body)["error"]["code"]) == (503, "unavailable")
+    site.port.hub.listeners = 0
+
+
+@pytest.mark.parametrize(
+    "bytes_sent", [b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 64, b"GET\r\n\r\n"]
+)
+def test_garbage_is_400_and_the_server_goes_on(bytes_sent: bytes) -> None:
+    """Bytes that are no HTTP end that connection only."""
+
+    @live
+    async def scene(site: Site) -> None:
+        reader, writer = await asyncio.open_connection(site.host, site.number)
+        writer.write(bytes_sent)
+        assert (await reader.read()).startswith(b"HTTP/1.1 400")
+        writer.close()
+        assert (await exchange(site, a_get("/health")))[0] == 200
+
+    scene()
+
+
+def test_stopping_ends_open_streams() -> None:
+    """A server that stops cuts its streams within its deadline and frees the port."""
+
+    async def scene() -> None:
+        port = FakePort()
+        async with serving(port) as (host, number):
+            reader, writer = await asyncio.open_connection(host, number)
+            writer.write(a_get("/events"))
+            await reader.readuntil(b": hello\n\n")
+            began = time.monotonic()
+        assert time.monotonic() - began < 3
+        assert port.hub.listeners == 0
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            again.bind((host, number))
+        writer.close()
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1", "127.0.0.1:x", ":80", "127.0.0.1:99999"])
+def test_a_malformed_address_is_a_configuration_error(listen: str) -> None:
+    """An address that cannot be listened on is refused with the key that names it."""
+    with pytest.raises(ConfigError, match=r"rpc\.listen"):
+        asyncio.run(Server(FakePort(), listen=listen).start())
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    """A port in use is named, with the command that shows who has it."""
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        taken = holder.getsockname()[1]
+
+        with pytest.raises(
+            ConfigError, match=f"127.0.0.1:{taken}: the address is in use"
+        ) as caught:
+            asyncio.run(Server(FakePort(), listen=f"127.0.0.1:{taken}").start())
+
+    assert f"sport = :{taken}" in caught.value.hint

@@ -1,0 +1,97 @@
+"""How events wait for their listeners."""
+
+from aitbc_node.rpc.streams import BATCH_MAX, Hub
+
+BLOCK = frozenset({"block"})
+ALL = frozenset({"block", "tx", "peer"})
+
+
+def a_hub(count: int, *, backlog: int = 8) -> Hub:
+    """Make a hub that has published numbered blocks."""
+    hub = Hub(boot="b", backlog=backlog)
+    for number in range(1, count + 1):
+        hub.publish("block", {"height": number})
+    return hub
+
+
+def ids(text: bytes) -> list[str]:
+    """List the ids of the events in a piece of a stream."""
+    return [line[4:] for line in text.decode().splitlines() if line.startswith("id: ")]
+
+
+def test_a_new_listener_hears_what_comes() -> None:
+    """Without an id to resume from, a listener starts at the next event."""
+    hub = a_hub(3)
+    place, first = hub.begin("")
+
+    hub.publish("block", {"height": 4})
+    _, text = hub.read(place, BLOCK)
+
+    assert first == b""
+    assert text == b'id: b-4\nevent: block\ndata: {"height":4}\n\n'
+
+
+def test_a_listener_resumes_behind_what_it_saw() -> None:
+    """With the id of its last event, a listener misses nothing and hears nothing twice."""
+    hub = a_hub(5)
+    place, first = hub.begin("b-2")
+
+    place, text = hub.read(place, BLOCK)
+
+    assert (first, ids(text)) == (b"", ["b-3", "b-4", "b-5"])
+    assert not hub.has_news(place)
+
+
+def test_topics_are_told_apart() -> None:
+    """A listener hears its topics only, and still moves on past the others."""
+    hub = a_hub(1)
+    hub.publish("peer", {"id": "x"}, name="peer.up")
+    place, _ = hub.begin("b-0")
+
+    place, text = hub.read(place, frozenset({"peer"}))
+
+    assert b"event: peer.up" in text
+    assert ids(text) == ["b-2"]
+    assert not hub.has_news(place)
+
+
+def test_a_slow_listener_is_told_what_it_lost() -> None:
+    """Who falls behind the ring hears how many events are gone, and then the ones still there."""
+    hub = a_hub(20, backlog=8)
+    place, _ = hub.begin("b-2")
+
+    _, text = hub.read(place, BLOCK)
+
+    assert text.startswith(b'id: b-12\nevent: gap\ndata: {"lost":10}\n\n')
+    assert ids(text)[1:] == [f"b-{number}" for number in range(13, 21)]
+
+
+def test_an_id_of_an_earlier_process_is_a_gap() -> None:
+    """After a restart nobody can say how much was missed, and the stream says so."""
+    hub = a_hub(5)
+
+    for strange in ("a-2", "b-", "b-x", "b-" + "9" * 30, "-", "b-\u0663"):
+        place, first = hub.begin(strange)
+        assert b'event: gap\ndata: {"lost":null}' in first, strange
+        assert not hub.has_news(place)
+
+
+def test_an_id_from_the_future_waits_for_the_next_event() -> None:
+    """An id that was never given out does not make the listener deaf."""
+    hub = a_hub(2)
+    place, _ = hub.begin("b-500")
+
+    hub.publish("block", {"height": 3})
+
+    assert ids(hub.read(place, BLOCK)[1]) == ["b-3"]
+
+
+def test_a_piece_is_bounded() -> None:
+    """One listener gets so many events at once and no more, however far behind it is."""
+    hub = a_hub(2 * BATCH_MAX, backlog=2 * BATCH_MAX)
+    place, _ = hub.begin("b-0")
+
+    place, text = hub.read(place, ALL)
+
+    assert len(ids(text)) == BATCH_MAX
+    assert hub.has_news(place)
