@@ -28,6 +28,7 @@ PLANTED = {
     "node layers": ("node/aitbc_node/types.py", "import aitbc_node.limits"),
     "independent parts": ("node/aitbc_node/gossip/planted.py", "import aitbc_node.ledger"),
     "pure parts": ("node/aitbc_node/ledger/planted.py", "import time"),
+    "deterministic simulator": ("node/aitbc_sim/planted.py", "import socket"),
     "toolkit layers": ("deploy/aitbc_toolkit/paths.py", "import aitbc_toolkit.shell"),
     "gevent fence": ("deploy/aitbc_toolkit/release/planted.py", "import pyinfra"),
     "deploys are a child process": (
