@@ -132,7 +132,8 @@ def test_image_is_built_in_namespaces_that_end_with_the_build() -> None:
     )
 
     assert quoted(argv) == (
-        "unshare --mount --propagation private --pid --fork --kill-child=SIGKILL --mount-proc --"
+        "setpriv --pdeathsig KILL"
+        " unshare --mount --propagation private --pid --fork --kill-child=SIGKILL --mount-proc --"
         " debootstrap --variant=minbase --merged-usr --cache-dir=/c/packages"
         " --keyring=/usr/share/keyrings/k.gpg --include=git,nftables"
         " bookworm /c/unfinished-x http://mirror.example/debian"

@@ -30,7 +30,12 @@ def lab() -> None:
 @lab.command()
 @click.argument("name", default=_DEFAULT_NAME)
 @click.option("--hosts", default=4, show_default=True, help="How many hosts beside the forge.")
-@click.option("--cpu-percent", default=0, help="Of one core per host; 0 is no limit.")
+@click.option(
+    "--cpu-percent",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Of one core, per host; 0 is no limit.",
+)
 @click.option("--owner-pid", type=int, help="End the lab when this process ends.")
 def up(name: str, hosts: int, cpu_percent: int, owner_pid: int | None) -> None:
     """Bring up a lab of systemd hosts and a forge."""
@@ -83,10 +88,10 @@ def shell(name: str, host: str) -> int:
     return access.open_shell(lifecycle.load_lab(name, places=_places()), host)
 
 
-@lab.command("exec")
+@lab.command("exec", context_settings={"allow_interspersed_args": False})
 @click.argument("name")
 @click.argument("host")
 @click.argument("command", nargs=-1, required=True)
 def exec_(name: str, host: str, command: tuple[str, ...]) -> int:
-    """Run one command on a host, as in: aitbc lab exec lab lab1 -- uname -a."""
+    """Run a command on a host: aitbc lab exec lab lab1 uname -a."""
     return access.pass_through(lifecycle.load_lab(name, places=_places()), host, command)

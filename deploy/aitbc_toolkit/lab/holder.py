@@ -55,6 +55,7 @@ class Holder:
         """Make bridge and disks, and boot every host."""
         for argv in commands.add_bridge(self.lab):
             shell.run(argv)
+            _allow_ipv6(self.lab.bridge)
         for host in self.lab.machines:
             disk = self.places.disk(self.lab.tag, host.name)
             disk.mkdir(parents=True)
@@ -151,6 +152,13 @@ class Holder:
             case _:
                 raise UsageError(f"the holder does not know the request {request}")
         return {}
+
+
+def _allow_ipv6(link: str) -> None:
+    """Let this one interface speak IPv6 on a machine that switched it off for new ones."""
+    switch = Path(f"/proc/sys/net/ipv6/conf/{link}/disable_ipv6")
+    if switch.is_file() and switch.read_text(encoding="ascii").strip() != "0":
+        switch.write_text("0", encoding="ascii")
 
 
 def serve(holder: Holder, *, stop: int) -> None:

@@ -8,6 +8,7 @@ here: it is seeded onto the host's own disk.
 
 import hashlib
 import json
+import os
 import shutil
 import sys
 import time
@@ -151,9 +152,10 @@ def bootstrap_argv(recipe: Recipe, *, mirror: Mirror, cache: Path, tree: Path) -
     """Write the command that makes the bare tree.
 
     It runs in its own mount and process namespaces: debootstrap mounts /proc in the tree, and
-    these end with it whatever ends it.
+    these end with it whatever ends it. It ends with us: else a next build would meet it.
     """
     return [
+        *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--mount", "--propagation", "private"),
         *("--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--"),
         *("debootstrap", "--variant=minbase", "--merged-usr", f"--cache-dir={cache}"),
@@ -164,7 +166,7 @@ def bootstrap_argv(recipe: Recipe, *, mirror: Mirror, cache: Path, tree: Path) -
 
 
 def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
-    work = cache / f"unfinished-{recipe.key}"
+    work = cache / f"unfinished-{recipe.key}-{os.getpid()}"
     packages = cache / "packages"
     packages.mkdir(parents=True, exist_ok=True)
     mirror = find_mirror(recipe.suite)
@@ -172,10 +174,10 @@ def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
     result = shell.run(argv, env=_proxy(), timeout_s=_BUILD_TIMEOUT_S, check=False)
     if not result.ok:
         log = work / "debootstrap" / "debootstrap.log"
-        reason = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
+        lines = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
         _clear_unfinished(cache)
         raise AitbcError(
-            "\n".join(["lab image failed: debootstrap did not end well", result.tail, *reason]),
+            "\n  ".join(["lab image failed: debootstrap did not end well", result.tail, *lines]),
             hint="apt-get update   # does this machine reach its own apt sources?",
         )
     _furnish(work, recipe)

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from aitbc_toolkit import shell
-from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.errors import AitbcError, ConfigError
 from aitbc_toolkit.lab.image import find_uv
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.model import UV_CACHE_ON_HOST
@@ -32,17 +32,19 @@ _FILL_TIMEOUT_S = 600.0
 def warm_cache(lock_file: Path, *, places: Places | None = None) -> bool:
     """Put everything that a lock names into the cache; return whether there was work to do.
 
-    Raises: AitbcError when the lock cannot be installed here.
+    Raises: ConfigError when there is no such lock, AitbcError when it cannot be installed here.
     """
     where = places or Places.of()
-    digest = hashlib.sha256(lock_file.read_bytes()).hexdigest()
-    filled = where.cache / "filled" / digest
+    if not lock_file.is_file():
+        raise ConfigError(f"there is no lock {lock_file}", hint="aitbc locks update")
+    uv = find_uv()
+    filled = where.uv_cache / "filled" / _digest(uv, lock_file)
     if filled.is_file():
         return False
     with locked(where.cache / "uv.lock", timeout_s=_FILL_TIMEOUT_S, what="the wheel cache"):
         if filled.is_file():
             return False
-        _fill(lock_file, where.uv_cache)
+        _fill(uv, lock_file=lock_file, cache=where.uv_cache)
         filled.parent.mkdir(parents=True, exist_ok=True)
         filled.touch()
     return True
@@ -59,14 +61,20 @@ def fill_argv(uv: Path, *, lock_file: Path, venv: Path) -> tuple[list[str], list
     )
 
 
-def _fill(lock_file: Path, cache: Path) -> None:
+def _digest(uv: Path, lock_file: Path) -> str:
+    """Name what was put into the cache; another uv may keep its cache in another shape."""
+    version = shell.run([uv, "--version"]).stdout
+    return hashlib.sha256(version.encode() + lock_file.read_bytes()).hexdigest()
+
+
+def _fill(uv: Path, *, lock_file: Path, cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     environment = {"UV_CACHE_DIR": str(cache), "UV_PYTHON_DOWNLOADS": "never"}
     for leftover in cache.parent.glob("scratch-*"):
         shutil.rmtree(leftover)  # of a command that was killed: we hold the lock
     with tempfile.TemporaryDirectory(dir=cache.parent, prefix="scratch-") as scratch:
         venv = Path(scratch) / "venv"
-        for argv in fill_argv(find_uv(), lock_file=lock_file, venv=venv):
+        for argv in fill_argv(uv, lock_file=lock_file, venv=venv):
             result = shell.run(argv, env=environment, timeout_s=_FILL_TIMEOUT_S, check=False)
             if not result.ok:
                 raise AitbcError(
