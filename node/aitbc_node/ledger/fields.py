@@ -10,7 +10,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from aitbc_node.canonical import Record
+from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
+from aitbc_node.codes import Code, Refusal
 
 _PLACE = re.compile(r" - at `\$((?:\[\d+\])*)`$")
 
@@ -26,6 +27,19 @@ def locate(error: str, data: bytes, kind: type[Record]) -> tuple[str, str]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
         name = ""
     return name, error[: found.start()]
+
+
+def form_fault(record: Record) -> Refusal | None:
+    """Judge the lengths and ranges of a record that was put together here, not decoded."""
+    try:
+        data = encode(record)
+    except OverflowError as error:
+        return Refusal(Code.E_MALFORMED, "", str(error))
+    try:
+        decode(data, type(record))
+    except NotCanonicalError as error:
+        return Refusal(Code.E_MALFORMED, *locate(str(error), data, type(record)))
+    return None
 
 
 def _name(kind: Any, value: Any, steps: list[int]) -> str:

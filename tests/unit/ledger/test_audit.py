@@ -1,0 +1,102 @@
+"""The audit: clean after every block, and red for each planted violation."""
+
+import msgspec
+
+from aitbc_node.canonical import Record
+from aitbc_node.ledger import objects
+from aitbc_node.ledger.audit import audit, audit_block
+from aitbc_node.ledger.objects import Account, Fees, ObjectKey, Pool
+from aitbc_node.ledger.state import State
+from aitbc_node.types import Amount
+from aitbc_node.validators import ValidatorSet
+from aitbc_sim.town import Town, address, pay
+
+CARLOTTA: ObjectKey = (objects.ACCOUNT, address("carlotta"))
+NATIVE: ObjectKey = (objects.ASSET, b"AIT")
+FEES: ObjectKey = (objects.FEES, b"")
+TREASURY: ObjectKey = (objects.POOL, b"treasury")
+VALIDATORS: ObjectKey = (objects.VALIDATORS, b"")
+
+
+def spoiled(town: Town, key: ObjectKey, **changes: object) -> State:
+    """Change one object behind the ledger's back."""
+    contents: dict[ObjectKey, Record] = dict(town.state.items())
+    contents[key] = msgspec.structs.replace(contents[key], **changes)
+    return State(contents)
+
+
+def with_object(town: Town, key: ObjectKey, value: Record) -> State:
+    """Add one object behind the ledger's back."""
+    return State({**dict(town.state.items()), key: value})
+
+
+def test_a_running_ledger_is_clean(town: Town) -> None:
+    """Nothing is violated before or after blocks."""
+    assert audit(town.state) == []
+
+    town.apply(town.tx("alice", pay("bob", 5)))
+
+    assert audit(town.state) == []
+
+
+def test_money_from_nowhere_is_found(town: Town) -> None:
+    """One unit in an account that no rule put there breaks conservation (I1)."""
+    state = with_object(town, CARLOTTA, Account(0, None, (("AIT", Amount(1)),)))
+
+    assert audit(state) == ["I1: AIT: held 3000000001, supply 3000000000"]
+
+
+def test_money_in_a_pool_from_nowhere_is_found(town: Town) -> None:
+    """Pools count as much as accounts."""
+    assert "I1" in audit(with_object(town, TREASURY, Pool((("AIT", Amount(5)),))))[0]
+
+
+def test_holdings_of_no_asset_are_found(town: Town) -> None:
+    """An asset that was never defined cannot be held."""
+    state = with_object(town, CARLOTTA, Account(0, None, (("GHOST", Amount(1)),)))
+
+    assert audit(state) == ["I1: GHOST is held but no asset"]
+
+
+def test_a_balance_of_zero_or_less_is_found(town: Town) -> None:
+    """Empty rows would give one state two roots; negative ones would be debts."""
+    state = with_object(town, CARLOTTA, Account(0, None, (("AIT", Amount(0)),)))
+
+    assert audit(state) == [f"I1: account {address('carlotta').hex()} holds 0 of AIT"]
+
+
+def test_a_supply_that_moved_by_itself_is_found(town: Town) -> None:
+    """Supply is what was minted less what was burnt (I2)."""
+    native = town.state.asset("AIT")
+    assert native is not None
+
+    found = audit(spoiled(town, NATIVE, minted=Amount(native.minted + 1)))
+
+    assert [fault[:2] for fault in found] == ["I2"]
+
+
+def test_fees_that_were_not_shared_are_found(town: Town) -> None:
+    """Collected is what proposers, treasury and fire got (I9)."""
+    assert audit(spoiled(town, FEES, collected=Amount(1))) == ["I9: collected 1, shared 0"]
+
+
+def test_fees_burnt_but_not_taken_from_the_supply_are_found(town: Town) -> None:
+    """The fire's total is part of what the native asset lost (I2)."""
+    state = spoiled(town, FEES, collected=Amount(1), burned=Amount(1))
+
+    assert audit(state) == ["I2: fees burned 1, more than AIT lost"]
+
+
+def test_a_ledger_without_validators_is_found(town: Town) -> None:
+    """Somebody must be able to vote (I6)."""
+    assert audit(with_object(town, VALIDATORS, ValidatorSet(())))[0].startswith("I6")
+
+
+def test_receipts_that_disagree_with_the_totals_are_found(town: Town) -> None:
+    """What a block's receipts say was paid is what the totals gained (I9)."""
+    before = town.state.fees
+    receipts = town.apply(town.tx("alice", pay("bob", 5))).receipts
+
+    assert audit_block(before, town.state, receipts) == []
+    assert audit_block(before, town.state, ()) == ["I9: receipts say 0 of fees, totals gained 210"]
+    assert audit_block(Fees(1), town.state, receipts) != []

@@ -1,0 +1,129 @@
+"""Random blocks keep every promise of the ledger, and replaying them gives the same state."""
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aitbc_node import limits
+from aitbc_node.codes import Code
+from aitbc_node.ledger.apply import Execution, build
+from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.transactions import Body, Output, Parsed, Transfer
+from aitbc_node.types import Amount
+from aitbc_sim.town import WEALTH, Town, a_genesis, address, supply
+
+NAMES = ("alice", "bob", "carol", "mint", "north")
+GENESIS = a_genesis(params=Params(max_block_gas=2_000_000))
+
+AMOUNTS = st.sampled_from([1, 2, 99, WEALTH // 3, WEALTH - 210, WEALTH, limits.INT_MAX])
+OUTPUTS = st.builds(
+    lambda name, asset, amount: Output(address(name), asset, Amount(amount)),
+    st.sampled_from(NAMES),
+    st.sampled_from(["AIT", "mUSDA", "NOPE"]),
+    AMOUNTS,
+)
+TRANSFERS = st.lists(OUTPUTS, min_size=1, max_size=3).map(lambda outs: Transfer(tuple(outs)))
+SUPPLIES = st.builds(
+    lambda name, amount, sign, asset: supply(name, sign * amount, asset),
+    st.sampled_from(NAMES),
+    AMOUNTS,
+    st.sampled_from([1, -1]),
+    st.sampled_from(["AIT", "mUSDA"]),
+)
+NOWHERE = Transfer((Output(address("bob"), "NOPE", Amount(1)),))
+BODIES = st.lists(TRANSFERS | SUPPLIES, min_size=1, max_size=3)
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """Say what somebody tries, good or bad."""
+
+    sender: str
+    bodies: list[Body]
+    tip: int
+    ahead: int
+    max_gas_price: int
+
+
+ASKS = st.builds(
+    Ask,
+    sender=st.sampled_from(NAMES),
+    bodies=BODIES,
+    tip=st.sampled_from([0, 0, 7, WEALTH]),
+    ahead=st.sampled_from([0, 0, 0, 1, -1]),
+    max_gas_price=st.sampled_from([10**9, 10**9, 9_999]),
+)
+BLOCKS = st.lists(st.lists(ASKS, max_size=6), min_size=1, max_size=4)
+
+
+def transactions(town: Town, asks: list[Ask]) -> list[Parsed]:
+    """Sign what is asked, counting each sender's nonces on from the state."""
+    used = dict.fromkeys(NAMES, 0)
+    txs = []
+    for ask in asks:
+        draft = town.draft(ask.sender, *ask.bodies)
+        nonce = max(0, draft.nonce + used[ask.sender] + ask.ahead)
+        changes = {"nonce": nonce, "tip": Amount(ask.tip), "max_gas_price": ask.max_gas_price}
+        txs.append(town.tx(ask.sender, *ask.bodies, **changes))
+        used[ask.sender] += ask.ahead == 0
+    return txs
+
+
+@pytest.mark.proves("M12")
+@given(blocks=BLOCKS)
+@settings(max_examples=60)
+def test_random_blocks_keep_the_invariants(blocks: list[list[Ask]]) -> None:
+    """I1, I2, I5, I6 and I9 hold after every block; a replay from genesis has the same roots."""
+    town = Town(GENESIS)
+    history: list[tuple[Parsed, ...]] = []
+    roots = []
+    seen: set[bytes] = set()
+
+    for asks in blocks:
+        built = build(town.state, town.context(), transactions(town, asks))
+        execution = town.apply(*built.txs)
+        assert execution.state_root == built.execution.state_root
+        ids = {tx.id for tx in built.txs}
+        assert len(ids) == len(built.txs)
+        assert seen.isdisjoint(ids)
+        seen |= ids
+        history.append(built.txs)
+        roots.append(execution.state_root)
+
+    replay = Town(GENESIS)
+    assert [replay.apply(*txs).state_root for txs in history] == roots
+
+
+@given(asks=st.lists(ASKS, max_size=6))
+@settings(max_examples=60)
+def test_a_failing_body_leaves_fee_and_nonce_only(asks: list[Ask]) -> None:
+    """Whatever came before it in the bundle, a failing body takes everything back."""
+    town = Town(GENESIS)
+    doomed = [msgspec.structs.replace(ask, bodies=[*ask.bodies, NOWHERE]) for ask in asks]
+    built = build(town.state, town.context(), transactions(town, doomed))
+    left = {name: town.owns(name) for name in ("alice", "bob", "carol", "mint")}
+    sent = dict.fromkeys(NAMES, 0)
+    for tx, receipt in zip(built.txs, built.execution.receipts, strict=True):
+        sender = next(name for name in NAMES if address(name) == tx.tx.sender)
+        left[sender] -= receipt.fee
+        sent[sender] += 1
+        assert receipt.code != Code.OK
+
+    town.apply(*built.txs)
+
+    assert {name: town.owns(name) for name in left} == left
+    assert all(town.owns(name, "mUSDA") == 0 for name in left)
+    for name in ("alice", "bob", "mint"):
+        assert town.state.account(address(name)).nonce == sent[name]
+
+
+@given(asks=st.lists(ASKS, max_size=8))
+@settings(max_examples=40)
+def test_admission_never_takes_what_the_next_block_would_refuse(asks: list[Ask]) -> None:
+    """With exactly the next nonce, admitted now means valid in the next block on its own."""
+    town = Town(GENESIS)
+
+    for tx in transactions(town, asks):
+        account = town.state.account(tx.tx.sender)
+        admitted = town.admit(tx, pending_nonce=account.nonce if account else 0) is None
+        assert admitted == isinstance(town.judge(tx), Execution)
