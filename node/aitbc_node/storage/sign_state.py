@@ -55,7 +55,7 @@ class SignStateFile:
         """Write a first file; only where none is."""
         assert not self.exists(), "a sign state is never made anew over an old one"
         self._sequence = 0
-        self._disk.replace(FILE_NAME, _slot(0, state) + bytes(SLOT_BYTES))
+        self._disk.replace(FILE_NAME, _slot(0, state).ljust(2 * SLOT_BYTES, b"\0"))
 
     def load(self) -> SignState:
         """Return the newest good state and go on from it.
@@ -90,7 +90,7 @@ def _slot(sequence: int, state: SignState) -> bytes:
     payload = encode(state)
     assert len(payload) <= _PAYLOAD_BYTES_MAX, "a sign state that outgrew its slot"
     body = _HEAD.pack(MAGIC, sequence, len(payload)) + payload
-    return (body + hashlib.sha256(body).digest()).ljust(SLOT_BYTES, b"\0")
+    return body + hashlib.sha256(body).digest()
 
 
 def _read_slot(data: bytes, index: int) -> tuple[int, SignState] | None:

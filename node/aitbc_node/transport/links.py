@@ -1,54 +1,25 @@
-"""How this node's links to its peers are opened, proved, filled, bounded and closed.
+"""Which links this node holds to its peers, and which of two to the same peer it keeps.
 
-A link carries frames in both directions once the handshake is done; until then a stranger can make
-the node hold a few kilobytes for a few seconds. A slow peer pays for itself: when its queue is full
-its link is dropped, nobody waits. Do not interpret payloads here.
+At most one link per peer; a peer is who has proved its node key. How one connection works is in
+`connection.py`. Do not interpret payloads here.
 """
 
 import asyncio
-import logging
-import secrets
-import socket
-import ssl
 from collections.abc import Callable, Iterable
-from typing import cast
 
-import msgspec
-
-from aitbc_node.crypto import peer_id
 from aitbc_node.errors import ConfigError, PeerFault
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
-from aitbc_node.limits import (
-    DEAD_AFTER_MS,
-    FRAME_BYTES_MAX,
-    MIB,
-    PEER_QUEUE_BYTES_MAX,
-    PEERS_MAX,
-)
-from aitbc_node.transport import handshake
 from aitbc_node.transport.addresses import format_address, parse_address
-from aitbc_node.transport.frames import FrameDecoder, framed
-from aitbc_node.transport.handshake import Identity, Peer
-from aitbc_node.transport.tls import SERVER_NAME, peer_key
-from aitbc_node.types import PeerId, PublicKey
+from aitbc_node.transport.connection import HANDSHAKE_S, Connection, Terms, said
+from aitbc_node.transport.frames import framed
+from aitbc_node.transport.handshake import Peer
+from aitbc_node.transport.tls import SERVER_NAME
+from aitbc_node.types import PeerId
 
-HANDSHAKE_S = 5.0
+__all__ = ["Links", "Terms"]
+
 DIAL_S = 3.0
 STRANGERS_MAX = 64
-_WRITE_BUFFER_BYTES = MIB
-
-log = logging.getLogger(__name__)
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """Be what a node offers and accepts on its links; `admits` judges a proved peer."""
-
-    identity: Identity
-    acceptor_context: ssl.SSLContext
-    dialer_context: ssl.SSLContext
-    admits: Callable[[PeerId], bool] = lambda _: True
-    peers_max: int = PEERS_MAX
-    queue_bytes_max: int = PEER_QUEUE_BYTES_MAX
 
 
 class Links:
@@ -62,8 +33,8 @@ class Links:
         self.bytes_sent = 0
         self._feed = feed
         self._wall_ms = wall_ms
-        self._up: dict[PeerId, _Link] = {}
-        self._strangers: set[_Link] = set()
+        self._up: dict[PeerId, Connection] = {}
+        self._strangers: set[Connection] = set()
         self._dials: dict[PeerId, asyncio.Task[None]] = {}
         self._server: asyncio.Server | None = None
 
@@ -80,7 +51,7 @@ class Links:
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: _Link(self, dialled=None),
+                lambda: Connection(self, dialled=None),
                 host,
                 port,
                 ssl=self.terms.acceptor_context,
@@ -132,7 +103,7 @@ class Links:
             host, port = parse_address(address)
             async with asyncio.timeout(DIAL_S):
                 _, link = await asyncio.get_running_loop().create_connection(
-                    lambda: _Link(self, dialled=peer),
+                    lambda: Connection(self, dialled=peer),
                     host,
                     port,
                     ssl=self.terms.dialer_context,
@@ -143,7 +114,7 @@ class Links:
         except TimeoutError:
             reason = "timed out"
         except (OSError, ValueError) as error:
-            reason = _said(error)
+            reason = said(error)
         finally:
             self._dials.pop(peer, None)
         if reason:
@@ -151,7 +122,7 @@ class Links:
 
     # What the links report.
 
-    def greet(self, link: "_Link") -> None:
+    def greet(self, link: Connection) -> None:
         """Count a link that has proved nothing yet.
 
         Raises: PeerFault when there are too many of them.
@@ -160,7 +131,7 @@ class Links:
             raise PeerFault("too many unproved links")
         self._strangers.add(link)
 
-    def check(self, link: "_Link", peer: Peer) -> None:
+    def check(self, link: Connection, peer: Peer) -> None:
         """Decide whether a proved peer may stay.
 
         Raises: PeerFault with what to tell it.
@@ -176,7 +147,7 @@ class Links:
         if old is None and len(self._up) >= self.terms.peers_max:
             raise PeerFault("no room for another peer")
 
-    def up(self, link: "_Link", peer: Peer) -> None:
+    def up(self, link: Connection, peer: Peer) -> None:
         """Take a link into use, in place of an older one to the same peer."""
         self._strangers.discard(link)
         old = self._up.get(peer.id)
@@ -198,193 +169,19 @@ class Links:
         """Hand one payload on."""
         self._report(FrameReceived(wall_ms=self._wall_ms(), peer=peer, payload=payload))
 
-    def gone(self, link: "_Link", peer: PeerId | None, reason: str) -> None:
+    def gone(self, link: Connection, peer: PeerId | None, reason: str) -> None:
         """Forget a link that is closed."""
         self._strangers.discard(link)
         if peer is not None:
             self._down(link, peer, reason)
 
-    def _down(self, link: "_Link", peer: PeerId, reason: str) -> None:
+    def _down(self, link: Connection, peer: PeerId, reason: str) -> None:
         if self._up.get(peer) is link:
             del self._up[peer]
             self._report(PeerDown(wall_ms=self._wall_ms(), peer=peer, reason=reason, was_up=True))
 
     def _report(self, event: Event) -> None:
         self._feed(event)
-
-
-class _Link(asyncio.Protocol):
-    """Be one connection: handshake first, then frames."""
-
-    def __init__(self, links: Links, *, dialled: PeerId | None) -> None:
-        self.is_outbound = dialled is not None
-        self.address = ""
-        # Set when the handshake has ended: "" when the link is up, else the reason why not.
-        self.settled: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._links = links
-        self._dialled = dialled
-        self._nonce = secrets.token_bytes(handshake.NONCE_BYTES)
-        # The acceptor is proved before it can send; only a dialer is a stranger with a small limit.
-        limit = FRAME_BYTES_MAX if self.is_outbound else handshake.HANDSHAKE_BYTES_MAX
-        self._decoder = FrameDecoder(limit)
-        self._transport: asyncio.Transport | None = None
-        self._peer: Peer | None = None
-        self._is_up = False
-        self._deadline: asyncio.TimerHandle | None = None
-        self._queue: list[bytes] = []
-        self._queue_bytes = 0
-        self._is_paused = False
-        self._flush_is_due = False
-        self._reason = ""
-
-    # asyncio calls these.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the handshake; TLS is done."""
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
-        self.address = _tune(self._transport)
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(HANDSHAKE_S, self.close, "no handshake in time")
-        try:
-            self._links.greet(self)
-            if self._dialled is not None:
-                self._check_pin(self._dialled)
-            else:
-                self._write(handshake.hello(self._links.terms.identity, self._nonce))
-        except PeerFault as fault:
-            self._refuse(fault.what)
-
-    def data_received(self, data: bytes) -> None:
-        """Take what came, frame by frame."""
-        self._links.bytes_received += len(data)
-        try:
-            for payload in self._decoder.feed(data):
-                self._take(payload)
-        except PeerFault as fault:
-            self._refuse(fault.what)
-
-    def pause_writing(self) -> None:
-        """Keep frames here while the peer does not take them."""
-        self._is_paused = True
-
-    def resume_writing(self) -> None:
-        """Go on."""
-        self._is_paused = False
-        self._flush()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell what became of the link."""
-        if self._deadline is not None:
-            self._deadline.cancel()
-        # Why we closed it says more than what the closing ran into.
-        self._reason = self._reason or (_said(exc) if exc else "closed by the peer")
-        if not self.settled.done():
-            self.settled.set_result(self._reason)
-        self._transport = None
-        self._links.gone(self, self._peer.id if self._peer and self._is_up else None, self._reason)
-
-    # Links calls these.
-
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; frames of one turn of the loop leave in one write."""
-        self._queue.append(frame)
-        self._queue_bytes += len(frame)
-        if self._queue_bytes > self._links.terms.queue_bytes_max:
-            self._abort("its queue is full: it reads too slowly")
-        elif not self._flush_is_due and not self._is_paused:
-            self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
-
-    def close(self, reason: str) -> None:
-        """Close after what is queued has left."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._reason = reason
-            self._flush()
-            self._transport.close()
-
-    # The handshake.
-
-    def _take(self, payload: bytes) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
-        if self._is_up:
-            assert self._peer is not None, "a link is up only with a peer"
-            self._links.received(self._peer.id, payload)
-        elif not self.is_outbound:
-            self._take_proof(payload)
-        elif self._peer is None:
-            self._take_hello(payload)
-        else:
-            handshake.check_welcome(payload)
-            self._links.check(self, self._peer)
-            self._become_up(self._peer)
-
-    def _take_proof(self, payload: bytes) -> None:
-        peer = handshake.judge(self._links.terms.identity, payload, nonce=self._nonce)
-        self._links.check(self, peer)
-        self._peer = peer
-        self._write(handshake.verdict())
-        self._decoder.bytes_max = FRAME_BYTES_MAX
-        self._become_up(peer)
-
-    def _take_hello(self, payload: bytes) -> None:
-        identity = self._links.terms.identity
-        self._peer, proof = handshake.prove(identity, payload, acceptor_key=self._acceptor_key())
-        self._write(proof)
-
-    def _become_up(self, peer: Peer) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._is_up = True
-        self._links.up(self, peer)
-        if not self.settled.done():
-            self.settled.set_result("")
-
-    def _check_pin(self, dialled: PeerId) -> None:
-        shown = peer_id(self._acceptor_key())
-        if shown != dialled:
-            raise PeerFault(f"the node there is {shown.hex()}, not {dialled.hex()}")
-
-    def _acceptor_key(self) -> PublicKey:
-        assert self._transport is not None, "the certificate is read while the link stands"
-        tls = self._transport.get_extra_info("ssl_object")
-        return peer_key(tls.getpeercert(binary_form=True))
-
-    def _refuse(self, what: str) -> None:
-        """Tell the other side why, note it here, and hang up."""
-        log.warning(
-            "link.refused",
-            extra={"address": self.address, "outbound": self.is_outbound, "reason": what},
-        )
-        if not self._is_up and not what.startswith("refused by the peer"):
-            self._write(handshake.verdict(what))
-        self.close(what)
-
-    # Bytes out.
-
-    def _write(self, payload: bytes) -> None:
-        if self._transport is not None:
-            frame = framed(payload)
-            self._links.bytes_sent += len(frame)
-            self._transport.write(frame)
-
-    def _flush(self) -> None:
-        self._flush_is_due = False
-        if self._transport is None or self._is_paused or not self._queue:
-            return
-        self._links.bytes_sent += self._queue_bytes
-        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
-        self._queue.clear()
-        self._queue_bytes = 0
-        self._transport.write(data)
-
-    def _abort(self, reason: str) -> None:
-        if self._transport is not None:
-            self._reason = reason
-            self._queue.clear()
-            self._queue_bytes = 0
-            self._transport.abort()
 
 
 def _wins(own: PeerId, peer: PeerId, *, old: bool, new: bool) -> bool:
@@ -394,17 +191,3 @@ def _wins(own: PeerId, peer: PeerId, *, old: bool, new: bool) -> bool:
     second link from the same dialer means that it lost the first one: the newer stays.
     """
     return new in (old, own < peer)
-
-
-def _said(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _tune(transport: asyncio.Transport) -> str:
-    """Set the socket's options; return the other end's address."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)
-    host, port = transport.get_extra_info("peername")[:2]
-    return format_address(host, port)

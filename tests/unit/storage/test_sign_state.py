@@ -6,6 +6,7 @@ import pytest
 from aitbc_node.blocks import NO_BLOCK
 from aitbc_node.errors import DiskError
 from aitbc_node.events import SignState
+from aitbc_node.limits import VALIDATORS_MAX
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.sign_state import FILE_NAME, NOTHING_SIGNED, SLOT_BYTES, SignStateFile
 from aitbc_node.types import BlockId, Height, Round, Signature
@@ -129,6 +130,7 @@ def test_the_largest_state_fits_its_slot() -> None:
         sign_bytes=b"s" * 512,
         valid_round=Round(2**31),
         valid_id=BlockId(b"v" * 32),
+        prevotes=tuple((index, Signature(b"p" * 64)) for index in range(VALIDATORS_MAX)),
     )
 
     file.save(largest)

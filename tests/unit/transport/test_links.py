@@ -14,7 +14,7 @@ from aitbc_node.crypto import SigningKey
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
 from aitbc_node.keyfiles import load_private_key, make_key
-from aitbc_node.transport import links as links_module
+from aitbc_node.transport import connection
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
 from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
@@ -314,7 +314,7 @@ def test_strangers_get_little_room_and_little_time(
     run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before its proof a dialer can send 4 KiB and must be quick; after TLS nobody is trusted."""
-    monkeypatch.setattr(links_module, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 0.3)
 
     async def main() -> None:
         async with nodes(tmp_path, 1) as (a,):

@@ -1,0 +1,140 @@
+"""The transaction index: fates are known at once, kept, and never in the way."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header
+from aitbc_node.events import Committed, TxReceipt
+from aitbc_node.storage.index import TxIndex
+from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, TxId
+
+pytestmark = pytest.mark.integration
+EMPTY = Hash(bytes(32))
+
+
+def an_id(number: int) -> TxId:
+    """Build a transaction's id."""
+    return TxId(number.to_bytes(32, "big"))
+
+
+def a_commit(height: int, *codes: str) -> Committed:
+    """Build a block whose transactions ended with these codes."""
+    header = Header(
+        version=1,
+        chain_id="aitbc-test-1",
+        height=Height(height),
+        parent_id=BlockId(b""),
+        time_ms=0,
+        proposer=PublicKey(bytes(32)),
+        tx_root=EMPTY,
+        tx_count=len(codes),
+        state_root=EMPTY,
+        receipts_root=EMPTY,
+        last_commit_hash=EMPTY,
+        validators_hash=EMPTY,
+        next_validators_hash=EMPTY,
+        params_hash=EMPTY,
+        app_version=1,
+        evidence_root=EMPTY,
+    )
+    id_ = BlockId(height.to_bytes(32, "big"))
+    final = FinalBlock(
+        Block(header, (), NO_COMMIT, ()), Certificate(Height(height), Round(0), id_, ())
+    )
+    receipts = tuple(
+        TxReceipt(an_id(100 * height + place), code, 21_000, 210, (("transfer", "a", "b"),))
+        for place, code in enumerate(codes)
+    )
+    return Committed(id_, final, receipts)
+
+
+@pytest.fixture(params=["memory", "disk"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TxIndex]:
+    """Open an index of each kind."""
+    opened = TxIndex(tmp_path / "index.db" if request.param == "disk" else None)
+    yield opened
+    opened.close()
+
+
+def test_a_fate_is_known_at_once(index: TxIndex) -> None:
+    """The moment a block is announced its transactions are found, good ones and failed ones."""
+    index.put_block(a_commit(1, "ok", "insufficient"))
+
+    events = (("transfer", "a", "b"),)
+    assert index.get(an_id(100)) == ("committed", 1, 0, "ok", 210, events)
+    assert index.get(an_id(101)) == ("rejected", 1, 1, "insufficient", 210, events)
+    assert index.get(an_id(102)) is None
+
+
+def test_a_block_outranks_an_expiry(index: TxIndex) -> None:
+    """Whichever is told first, what is in a block is in a block."""
+    index.put_expired([an_id(100), an_id(999)])
+    index.put_block(a_commit(1, "ok"))
+    index.put_expired([an_id(100)])
+
+    found, expired = index.get(an_id(100)), index.get(an_id(999))
+    assert found is not None
+    assert found[0] == "committed"
+    assert expired == ("expired", None, None, "expired", None, ())
+
+
+def test_fates_and_progress_survive_a_restart(tmp_path: Path) -> None:
+    """What was written is found again, and the index knows how far it is."""
+    first = TxIndex(tmp_path / "index.db")
+    for height in range(1, 200):
+        first.put_block(a_commit(height, "ok"))
+    first.put_expired([an_id(7)])
+    first.put_block(a_commit(200))
+    first.close()
+
+    second = TxIndex(tmp_path / "index.db")
+
+    assert (second.last_height, second.last_id) == (200, a_commit(200).id)
+    for number, status in ((100, "committed"), (19_900, "committed"), (7, "expired")):
+        fate = second.get(an_id(number))
+        assert fate is not None
+        assert fate[0] == status
+    second.close()
+
+
+@pytest.mark.parametrize("damage", ["garbage", "format"])
+def test_an_unusable_index_is_made_anew(tmp_path: Path, damage: str) -> None:
+    """Nothing is lost with it: it follows from the log."""
+    path = tmp_path / "index.db"
+    old = TxIndex(path)
+    old.put_block(a_commit(1, "ok"))
+    old.close()
+    if damage == "garbage":
+        path.write_bytes(b"not a database" * 1000)
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE facts SET value = '999' WHERE name = 'format'")
+        connection.close()
+
+    index = TxIndex(path)
+
+    assert (index.last_height, index.get(an_id(100))) == (0, None)
+    index.put_block(a_commit(1, "ok"))
+    assert index.get(an_id(100)) is not None
+    index.close()
+
+
+def test_a_disk_that_fails_loses_nothing_while_the_node_lives(tmp_path: Path) -> None:
+    """What cannot be written is still answered, and written when the disk is back."""
+    index = TxIndex(tmp_path / "index.db")
+    blocker = sqlite3.connect(tmp_path / "index.db")
+    blocker.execute("BEGIN EXCLUSIVE")
+
+    index.put_block(a_commit(1, "ok"))
+    answered = index.get(an_id(100))
+    blocker.rollback()
+    blocker.close()
+    index.close()
+
+    assert answered is not None
+    again = TxIndex(tmp_path / "index.db")
+    assert again.get(an_id(100)) == answered
+    again.close()
