@@ -115,7 +115,7 @@ def _block_view(call: Call, final: FinalBlock) -> schema.BlockView:
 
 
 def _voters_before(call: Call, header: Header) -> ValidatorSet | None:
-    """Return who could vote on the parent: its own header says, since sets change between blocks."""
+    """Return who could vote on the parent; its own header says, since sets change."""
     if header.height == 1:
         return validator_set(())
     parent = call.reader.block(Height(header.height - 1))

@@ -1,0 +1,148 @@
+"""How is a whole mesh asked? All nodes side by side, or any node that answers.
+
+A node that is silent is a value with its reason, never a guess. Do not add what an answer means:
+that is the caller's.
+"""
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.rpc_client import (
+    RETRIES,
+    TRY_AGAIN,
+    RefusedError,
+    RpcClient,
+    SilentError,
+    Target,
+    connection,
+)
+
+FAN_OUT_MAX = 32
+POLL_S = 0.1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Stand in a table of answers for a node that gave none."""
+
+    reason: str
+
+
+class MeshClient:
+    """Talk to all nodes of a mesh; use it in a `with` block."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        *,
+        http: httpx.Client | None = None,
+        retries: int = RETRIES,
+    ) -> None:
+        self._http = http or connection()
+        self.nodes = tuple(RpcClient(each, http=self._http, retries=retries) for each in targets)
+        self._pool = ThreadPoolExecutor(max(1, min(FAN_OUT_MAX, len(self.nodes))))
+        self._turn = itertools.count()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._http.close()
+
+    def node(self, name: str) -> RpcClient:
+        """Return the client of one node; the caller knows that the name exists."""
+        return next(each for each in self.nodes if each.name == name)
+
+    def ask_all(self, question: Callable[[RpcClient], T]) -> dict[str, T | Silence]:
+        """Ask every node side by side; one that does not answer is a row with the reason."""
+
+        def asked(node: RpcClient) -> T | Silence:
+            try:
+                return question(node)
+            except (SilentError, RefusedError) as failure:
+                return Silence(failure.reason)
+
+        return dict(
+            zip((node.name for node in self.nodes), self._pool.map(asked, self.nodes), strict=True)
+        )
+
+    def ask_any(self, question: Callable[[RpcClient], T]) -> T:
+        """Ask one node, the next one when it is silent; turns go round so that load is spread.
+
+        Raises: SilentError naming every node when all are silent; RefusedError from the first node
+        that answers, since another would say the same, but not for what only this node cannot do.
+        """
+        reasons = []
+        for node in self._in_turn():
+            try:
+                return question(node)
+            except SilentError as silent:
+                reasons.append(f"{node.name} {silent.reason}")
+            except RefusedError as refused:
+                if refused.status not in TRY_AGAIN:
+                    raise
+                reasons.append(f"{node.name} {refused.reason}")
+        raise self._all_silent(reasons)
+
+    def submit(self, raw: bytes) -> schema.Accepted:
+        """Hand in a transaction to any node that takes it; the same bytes go to the next one."""
+        return self.ask_any(lambda node: node.submit(raw))
+
+    def wait(self, tx_id: str, *, deadline_s: float, raw: bytes | None = None) -> schema.TxView:
+        """Wait for the end of a transaction; with `raw`, hand it in again where it is unknown.
+
+        Raises: AitbcError with exit status 124 when it has not ended by the deadline.
+        """
+        until = time.monotonic() + deadline_s
+        while True:
+            found = self._fate(tx_id)
+            if found is not None and found.status != "pending":
+                return found
+            if time.monotonic() >= until:
+                last = found.status if found else "unknown to every node that answers"
+                raise AitbcError(
+                    f"transaction {tx_id[:12]} is not final after {deadline_s:.0f} s: it is {last}",
+                    hint=f"aitbc tx wait {tx_id}",
+                    exit_status=Exit.DEADLINE,
+                )
+            if found is None and raw is not None:
+                self.submit(raw)
+            time.sleep(POLL_S)
+
+    def _fate(self, tx_id: str) -> schema.TxView | None:
+        """Return the best that any node knows; an end outranks pending."""
+        answers = self.ask_all(lambda node: node.transaction(tx_id))
+        known = [answer for answer in answers.values() if isinstance(answer, schema.TxView)]
+        if not known and all(isinstance(answer, Silence) for answer in answers.values()):
+            raise self._all_silent(
+                [f"{name} {answer.reason}" for name, answer in answers.items() if answer]  # type: ignore[union-attr]  # all are silences here
+            )
+        ended = [answer for answer in known if answer.status != "pending"]
+        return next(iter(ended or known), None)
+
+    def _in_turn(self) -> Sequence[RpcClient]:
+        start = next(self._turn) % max(1, len(self.nodes))
+        return (*self.nodes[start:], *self.nodes[:start])
+
+    def _all_silent(self, reasons: Sequence[str]) -> AitbcError:
+        return AitbcError(
+            f"no node answers: {'; '.join(reasons) or 'there are none'}",
+            exit_status=Exit.UNREACHABLE,
+        )

@@ -1,0 +1,213 @@
+"""How does the toolkit talk to one node? Through typed reads and one way to hand in bytes.
+
+Reads are repeated when a node says that it cannot answer now; a transaction is only ever sent again
+as the very same bytes, so that it cannot take effect twice. Do not add what an answer means:
+that is the caller's.
+"""
+
+import errno
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
+
+import httpx
+import msgspec
+
+from aitbc_node.codes import Code
+from aitbc_node.rpc import schema
+from aitbc_toolkit.errors import AitbcError, Exit
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 5.0
+RETRIES = 2
+PAUSE_MAX_S = 1.0
+
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+Answer = TypeVar("Answer", bound=schema.Answer)
+
+
+class Target(NamedTuple):
+    """Name a node and where its RPC is."""
+
+    name: str
+    url: str
+
+
+class RefusedError(AitbcError):
+    """A node answered that it will not do this; `code` is stable, `field` is at fault."""
+
+    def __init__(self, node: str, status: int, fault: schema.Fault) -> None:
+        where = f" ({fault.field})" if fault.field else ""
+        super().__init__(f"{node} refused: {fault.message} [{fault.code}]{where}", hint=fault.hint)
+        self.reason = f"{fault.message} [{fault.code}]"
+        self.status = status
+        self.code = fault.code
+        self.field = fault.field
+
+
+class SilentError(AitbcError):
+    """A node gave no answer that can be read; `reason` is short enough for a table."""
+
+    exit_status = Exit.UNREACHABLE
+
+    def __init__(self, node: str, url: str, reason: str) -> None:
+        super().__init__(f"{node} at {url} is unreachable: {reason}")
+        self.node = node
+        self.reason = reason
+
+
+class RpcClient:
+    """Talk to one node; `retried` counts the repeated reads."""
+
+    def __init__(
+        self,
+        target: Target,
+        *,
+        http: httpx.Client,
+        retries: int = RETRIES,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = target.name
+        self.url = target.url.rstrip("/")
+        self.retried = 0
+        self._http = http
+        self._retries = retries
+        self._pause = pause
+
+    def get(
+        self, route: str, shape: type[Answer], options: Mapping[str, str | int] | None = None
+    ) -> Answer:
+        """Read one route, repeating while the node says that it cannot answer now.
+
+        Raises: RefusedError, SilentError.
+        """
+        for attempt in range(self._retries + 1):
+            response = self._exchange("GET", route, params=dict(options or {}))
+            if response.status_code not in TRY_AGAIN or attempt == self._retries:
+                break
+            self.retried += 1
+            self._pause(_pause_of(response))
+        return self._read(response, shape)
+
+    def text(self, route: str) -> str:
+        """Read a route that answers in plain text."""
+        response = self._exchange("GET", route)
+        if not response.is_success:
+            self._read(response, schema.Answer)
+        return response.text
+
+    def status(self) -> schema.Status:
+        """Read `/status`."""
+        return self.get("/status", schema.Status)
+
+    def block(self, height: int) -> schema.BlockView:
+        """Read one final block."""
+        return self.get(f"/blocks/{height}", schema.BlockView)
+
+    def blocks(self, first: int, count: int) -> list[schema.BlockView]:
+        """Read a page of final blocks."""
+        return self.get("/blocks", schema.Blocks, {"from": first, "count": count}).blocks
+
+    def state_root(self, height: int) -> schema.StateRoot:
+        """Read the state root after a block."""
+        return self.get("/state_root", schema.StateRoot, {"height": height})
+
+    def account(self, address: str) -> schema.AccountView:
+        """Read an account."""
+        return self.get(f"/state/accounts/{address}", schema.AccountView)
+
+    def asset(self, ticker: str) -> schema.AssetView:
+        """Read an asset."""
+        return self.get(f"/state/assets/{ticker}", schema.AssetView)
+
+    def transaction(self, tx_id: str) -> schema.TxView | None:
+        """Read the fate of a transaction; None when the node was never given it."""
+        try:
+            return self.get(f"/tx/{tx_id}", schema.TxView)
+        except RefusedError as refused:
+            if refused.code == Code.E_NOT_FOUND:
+                return None
+            raise
+
+    def submit(self, raw: bytes) -> schema.Accepted:
+        """Hand in one transaction, once.
+
+        Raises: RefusedError with the code of the refusal, SilentError when the outcome is unknown.
+        """
+        body = msgspec.json.encode({"raw": raw})
+        return self._post(body, "application/json", schema.Accepted)
+
+    def submit_batch(self, raws: Sequence[bytes]) -> list[schema.TxResult]:
+        """Hand in several transactions; each has its own result, in order."""
+        body = msgspec.msgpack.encode(list(raws))
+        return self._post(body, "application/msgpack", schema.BatchResult).results
+
+    def _post(self, body: bytes, content_type: str, shape: type[Answer]) -> Answer:
+        headers = {"content-type": content_type}
+        return self._read(self._exchange("POST", "/tx", content=body, headers=headers), shape)
+
+    def _exchange(
+        self,
+        method: str,
+        route: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            return self._http.request(
+                method, self.url + route, params=params, content=content, headers=headers
+            )
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise SilentError(self.name, self.url, _reason(error)) from error
+
+    def _read(self, response: httpx.Response, shape: type[Answer]) -> Answer:
+        try:
+            if response.is_success:
+                return msgspec.json.decode(response.content, type=shape)
+            told = msgspec.json.decode(response.content, type=schema.ErrorAnswer)
+        except msgspec.MsgspecError as error:
+            reason = f"status {response.status_code} and no answer of an AITBC node"
+            raise SilentError(self.name, self.url, reason) from error
+        raise RefusedError(self.name, response.status_code, told.error)
+
+
+def connection() -> httpx.Client:
+    """Open what all clients of one command share: a pool of connections with deadlines."""
+    timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    return httpx.Client(timeout=timeout, trust_env=False)
+
+
+def _pause_of(response: httpx.Response) -> float:
+    asked = response.headers.get("retry-after", "")
+    return min(float(asked) if asked.isdigit() else PAUSE_MAX_S / 4, PAUSE_MAX_S)
+
+
+def _reason(error: Exception) -> str:
+    """Put a failed exchange into a few words."""
+    match error:
+        case httpx.ConnectTimeout():
+            return f"no connection within {CONNECT_TIMEOUT_S:.0f} s"
+        case httpx.TimeoutException():
+            return f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
+        case httpx.ConnectError():
+            return _connect_reason(error)
+        case httpx.RemoteProtocolError():
+            return "closed the connection in mid-answer"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _connect_reason(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    match cause.errno if isinstance(cause, OSError) else None:
+        case errno.ECONNREFUSED:
+            return "connection refused"
+        case errno.EHOSTUNREACH | errno.ENETUNREACH:
+            return "no route to host"
+        case _:
+            return str(error) or "no connection"
