@@ -1,0 +1,209 @@
+"""The key signs each step once, also across restarts, and keeps silent when it cannot know."""
+
+import pytest
+
+from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE
+from aitbc_node.consensus.inputs import (
+    CastVote,
+    ConsensusEffect,
+    ProposalReceived,
+    Propose,
+    Step,
+    TimeoutFired,
+    ValueBuilt,
+    ValueChecked,
+    VoteReceived,
+    WantValue,
+)
+from aitbc_node.events import Note, SaveSignState, SignState
+from aitbc_node.storage.sign_state import NOTHING_SIGNED
+from aitbc_node.types import Height, Round
+from aitbc_sim.testing import Bench, a_core, a_proposal, a_value, a_vote
+
+pytestmark = pytest.mark.unit
+
+V = a_value("v")
+W = a_value("w")
+FOUR = (1, 1, 1, 1)
+
+
+def votes(effects: list[ConsensusEffect]) -> list[CastVote]:
+    """Return the votes among the effects."""
+    return [effect for effect in effects if isinstance(effect, CastVote)]
+
+
+def refusals(effects: list[ConsensusEffect]) -> list[object]:
+    """Return the reasons given for not voting."""
+    return [
+        dict(effect.fields)["reason"]
+        for effect in effects
+        if isinstance(effect, Note) and effect.name == "vote.refused"
+    ]
+
+
+def a_prevoter() -> Bench:
+    """Return validator 3 after its prevote for V in round 0."""
+    bench = a_core(FOUR, own=3)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    bench.feed(ProposalReceived(a_proposal(V, by=0)))
+    return bench
+
+
+def restarted(bench: Bench, *, height: int = 1) -> tuple[Bench, list[ConsensusEffect]]:
+    """Return a new core with nothing but the sign state of the old one."""
+    again = a_core(FOUR, own=3, sign_state=bench.core.sign_state, height=None)
+    again.now_ms, again.wall_ms = 5_000, 99_000
+    return again, again.enter(height)
+
+
+@pytest.mark.proves("E5")
+def test_a_restart_resends_the_stored_prevote_and_nothing_else() -> None:
+    """Same step, same id: the very signature again, without another write."""
+    bench = a_prevoter()
+    stored = bench.core.sign_state
+    assert stored is not None
+
+    again, effects = restarted(bench)
+
+    (sent,) = votes(effects)
+    assert sent.vote.signature == stored.signature
+    assert not any(isinstance(effect, SaveSignState) for effect in effects)
+    assert again.core.state.step is Step.PREVOTE
+
+
+@pytest.mark.proves("E5")
+def test_after_a_restart_another_proposal_is_not_prevoted() -> None:
+    """Killed between prevote and precommit: W in the same round gets no vote at all."""
+    again, _ = restarted(a_prevoter())
+    again.feed(ValueChecked(W, valid=True, time_ms=1))
+
+    effects = again.feed(ProposalReceived(a_proposal(W, by=0)))
+    effects += again.feed(TimeoutFired(Step.PROPOSE, Height(1), Round(0)))
+
+    assert votes(effects) == []
+
+
+@pytest.mark.proves("E5")
+def test_the_lock_and_its_prevotes_survive_a_restart() -> None:
+    """Locked on V in round 0; after a restart W in round 1 gets nil, and V's prevotes are here."""
+    bench = a_prevoter()
+    for by in (0, 1):
+        bench.feed(VoteReceived(a_vote(PREVOTE, V, by=by)))
+    assert bench.core.state.locked_id == V
+
+    again, effects = restarted(bench)
+    again.feed(TimeoutFired(Step.PRECOMMIT, Height(1), Round(0)))
+    again.feed(ValueChecked(W, valid=True, time_ms=1))
+    later = again.feed(ProposalReceived(a_proposal(W, by=1, round_=1)))
+
+    assert [(v.vote.kind, v.vote.block_id) for v in votes(effects)] == [(PRECOMMIT, V)]
+    assert [(v.vote.kind, v.vote.block_id) for v in votes(later)] == [(PREVOTE, NO_BLOCK)]
+    rows = dict(again.core.summary().prevotes)
+    assert rows[Round(0)] == bytes((0b1011,))
+
+
+def test_a_restarted_proposer_sends_its_stored_proposal() -> None:
+    """It does not build another value for the same round."""
+    bench = a_core(FOUR, own=0)
+    (sent,) = (
+        effect.proposal
+        for effect in bench.feed(ValueBuilt(Height(1), Round(0), V, 5))
+        if isinstance(effect, Propose)
+    )
+    at_proposal = SignState(
+        Height(1),
+        Round(0),
+        1,
+        sent.sign_bytes("aitbc-sim-1"),
+        sent.signature,
+        Round(-1),
+        NO_BLOCK,
+        Round(-1),
+        NO_BLOCK,
+    )
+
+    again = a_core(FOUR, own=0, sign_state=at_proposal, height=None)
+    effects = again.enter()
+    effects += again.feed(ValueBuilt(Height(1), Round(0), W, 5))
+    effects += again.feed(ValueChecked(V, valid=True, time_ms=5))
+
+    assert [effect for effect in effects if isinstance(effect, Propose)] == [Propose(sent)]
+    assert WantValue(V) in effects
+    assert [v.vote.block_id for v in votes(effects)] == [V]
+
+
+def test_a_sign_state_ahead_of_the_chain_is_silent_until_passed() -> None:
+    """The data folder was lost, the key's was not: follow to the stored height, then vote."""
+    bench = a_core(FOUR, own=3, sign_state=NOTHING_SIGNED, height=7)
+    bench.feed(TimeoutFired(Step.PROPOSE, Height(7), Round(0)))
+    again, _ = restarted(bench, height=6)
+
+    behind = again.feed(TimeoutFired(Step.PROPOSE, Height(6), Round(0)))
+    same = again.enter(7)
+    again.enter(8)
+    past = again.feed(TimeoutFired(Step.PROPOSE, Height(8), Round(0)))
+
+    assert (votes(behind), refusals(behind)) == ([], ["sign state is ahead"])
+    assert [v.vote.height for v in votes(same)] == [7]
+    assert [v.vote.height for v in votes(past)] == [8]
+
+
+def test_a_key_without_sign_state_follows_a_running_chain_only() -> None:
+    """Past height 0 the key may have signed anything; at height 1 it is new with its chain."""
+    late = a_core(FOUR, own=3, height=None)
+    effects = late.enter(2)
+    effects += late.feed(TimeoutFired(Step.PROPOSE, Height(2), Round(0)))
+    first = a_core(FOUR, own=3)
+    voted = first.feed(TimeoutFired(Step.PROPOSE, Height(1), Round(0)))
+
+    assert (votes(effects), refusals(effects)) == ([], [late.core.refusal])
+    assert "no sign state" in late.core.refusal
+    assert len(votes(voted)) == 1
+
+
+def test_a_sign_state_of_another_chain_forbids_voting() -> None:
+    """A key that is moved between networks does not take its memory along by mistake."""
+    bench = a_prevoter()
+    stored = bench.core.sign_state
+    assert stored is not None
+    other = SignState(
+        stored.height,
+        stored.round,
+        stored.step,
+        stored.sign_bytes.replace(b"aitbc-sim-1", b"aitbc-sim-2"),
+        stored.signature,
+        stored.locked_round,
+        stored.locked_id,
+        stored.valid_round,
+        stored.valid_id,
+    )
+
+    effects = a_core(FOUR, own=3, sign_state=other, height=None).enter()
+
+    assert refusals(effects) == ["sign state of another chain"]
+
+
+def test_an_unknown_vote_of_the_own_key_stops_voting() -> None:
+    """Somebody else signs with this key: one of the two must be silent, at once."""
+    bench = a_core(FOUR, own=3)
+
+    effects = bench.feed(VoteReceived(a_vote(PREVOTE, W, by=3)))
+    effects += bench.feed(TimeoutFired(Step.PROPOSE, Height(1), Round(0)))
+
+    assert votes(effects) == []
+    assert set(refusals(effects)) == {"another node signs with this key"}
+
+
+def test_an_echo_of_the_own_vote_is_no_twin() -> None:
+    """A peer sends back an older own vote after a restart: counted, and voting goes on."""
+    bench = a_prevoter()
+    for by in (0, 1):
+        bench.feed(VoteReceived(a_vote(PREVOTE, V, by=by)))
+    again, _ = restarted(bench)
+
+    again.feed(VoteReceived(a_vote(PREVOTE, V, by=3)))
+    again.feed(TimeoutFired(Step.PRECOMMIT, Height(1), Round(0)))
+    effects = again.feed(TimeoutFired(Step.PROPOSE, Height(1), Round(1)))
+
+    assert again.core.refusal == ""
+    assert len(votes(effects)) == 1
