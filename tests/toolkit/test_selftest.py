@@ -1,8 +1,11 @@
 """`./aitbc test` counts truly, skips with reasons, ends on time and leaves nothing running."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -212,3 +215,34 @@ def test_runs_are_numbered_and_bounded(tmp_path: Path) -> None:
     assert kept[0] == first.name == "0001"
     assert len(kept) <= 52
     assert runs.last(tmp_path) == first
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows another's environment")
+def test_an_interrupt_ends_what_the_stage_started(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """After Ctrl-C neither the stage nor what it detached is running."""
+    deed = (
+        "import subprocess, sys\n"
+        "subprocess.Popen(['sleep', '600'], start_new_session=True)\n"
+        "print('detached', flush=True)\n"
+        "sys.stdin.read() or subprocess.run(['sleep', '600'])\n"
+    )
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from aitbc_toolkit.suites import selftest\n"
+        "from aitbc_toolkit.suites.stages import Check, Stage\n"
+        f"check = Check('long', (sys.executable, '-c', {deed!r}))\n"
+        "stage = Stage('planted', 'planted', 60, checks=(check,))\n"
+        f"selftest.Runner(Path('.'), Path({str(tmp_path)!r}), 'ci', print).run([stage])\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
+    log = tmp_path / "planted.log"
+    eventually("the stage to begin", lambda: log.exists() and "detached" in log.read_text())
+
+    child.send_signal(signal.SIGINT)
+    child.wait(30)
+
+    assert child.returncode != 0
+    assert leftovers.running(str(tmp_path)) == {}

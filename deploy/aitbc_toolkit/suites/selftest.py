@@ -87,24 +87,27 @@ class Runner:
 
     def _run(self, stage: Stage) -> tuple[list[Case], str]:
         log = self.folder / f"{stage.name}.log"
-        if stage.needs_root:
-            try:
+        try:
+            if stage.needs_root:
                 requirements.ensure_packages(self.say)
-            except AitbcError as missing:
-                return [Case("system packages", Outcome.FAILED, missing.message)], missing.message
-        deadline = time.monotonic() + stage.timeout_s
-        if stage.checks:
-            cases = [self._check(check, log, deadline=deadline) for check in stage.checks]
-            note = ""
-        else:
-            cases, note = self._tests(stage, log, deadline=deadline)
-        left = leftovers.end(self._mark, grace_s=_LEFTOVER_GRACE_S)
+            cases, note = self._work(stage, log)
+        except AitbcError as missing:
+            cases, note = [Case("system packages", Outcome.FAILED, missing.message)], ""
+        finally:
+            # Also after Ctrl-C: what a stage started may have detached itself from its group.
+            left = leftovers.end(self._mark, grace_s=_LEFTOVER_GRACE_S)
         if left:
-            cases.append(Case("nothing left running", Outcome.FAILED, "; ".join(left)))
             note = "left running: " + "; ".join(left)
+            cases.append(Case("nothing left running", Outcome.FAILED, note))
         if any(case.outcome is Outcome.FAILED for case in cases):
             self._show_end(log)
         return cases, note
+
+    def _work(self, stage: Stage, log: Path) -> tuple[list[Case], str]:
+        deadline = time.monotonic() + stage.timeout_s
+        if stage.checks:
+            return [self._check(check, log, deadline=deadline) for check in stage.checks], ""
+        return self._tests(stage, log, deadline=deadline)
 
     def _check(self, check: Check, log: Path, *, deadline: float) -> Case:
         status = self._execute(check.argv, log, deadline=deadline)
