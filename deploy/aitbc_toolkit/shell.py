@@ -65,7 +65,7 @@ def run(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
-            env={**os.environ, **env} if env else None,
+            env={**os.environ, "PATH": search_path(), **(env or {})},
             cwd=cwd,
             process_group=0,
         )
@@ -86,6 +86,15 @@ def attach(argv: Sequence[str | Path]) -> int:
     return status if status >= 0 else 128 - status
 
 
+def search_path() -> str:
+    """Give the folders where programs are looked for.
+
+    System programs are found also where the operator's own path leaves their folders out, as it
+    does after a plain `su`.
+    """
+    return os.pathsep.join([*os.get_exec_path(), "/usr/sbin", "/sbin"])
+
+
 def detach(argv: Sequence[str | Path], *, log: Path) -> None:
     """Start a program that outlives us, in a session of its own, with its output in `log`."""
     with log.open("ab") as output:
@@ -94,6 +103,7 @@ def detach(argv: Sequence[str | Path], *, log: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            env={**os.environ, "PATH": search_path()},
             cwd="/",
             check=True,
         )

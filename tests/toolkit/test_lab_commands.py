@@ -116,8 +116,8 @@ def test_ssh_uses_the_labs_configuration_and_never_asks() -> None:
     plain = commands.ssh(a_lab(), "lab1", command="true")
     login = commands.ssh(a_lab(), "forge", terminal=True)
 
-    assert quoted(plain) == "ssh -F /state/labs/try/ssh_config -o BatchMode=yes lab1 true"
-    assert quoted(login) == "ssh -F /state/labs/try/ssh_config -t forge"
+    assert quoted(plain) == "ssh -F /state/labs/try/ssh_config -o BatchMode=yes -- lab1 true"
+    assert quoted(login) == "ssh -F /state/labs/try/ssh_config -t -- forge"
 
 
 def test_image_is_built_in_namespaces_that_end_with_the_build() -> None:

@@ -94,4 +94,5 @@ def shell(name: str, host: str) -> int:
 @click.argument("command", nargs=-1, required=True)
 def exec_(name: str, host: str, command: tuple[str, ...]) -> int:
     """Run a command on a host: aitbc lab exec lab lab1 uname -a."""
-    return access.pass_through(lifecycle.load_lab(name, places=_places()), host, command)
+    words = command[1:] if command[0] == "--" else command
+    return access.pass_through(lifecycle.load_lab(name, places=_places()), host, words)

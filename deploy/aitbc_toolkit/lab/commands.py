@@ -112,8 +112,14 @@ def make_key(path: Path, *, comment: str) -> list[str]:
 
 def ssh(lab: Lab, host: str, *, command: str = "", terminal: bool = False) -> list[str]:
     """Reach a host as root; strict host keys come with the lab's own configuration."""
+    manner = ["-t"] if terminal else ["-o", "BatchMode=yes"]
     target = lab.host(host).name
-    first = ["ssh", "-F", str(lab.ssh_config)]
-    if terminal:
-        return [*first, "-t", target, *([command] if command else [])]
-    return [*first, "-o", "BatchMode=yes", target, *([command] if command else [])]
+    return [
+        "ssh",
+        "-F",
+        str(lab.ssh_config),
+        *manner,
+        "--",
+        target,
+        *([command] if command else []),
+    ]

@@ -49,9 +49,13 @@ def require_root() -> None:
         )
 
 
-def missing_packages(which: Callable[[str], str | None] = shutil.which) -> list[str]:
+def missing_packages() -> list[str]:
     """List the packages whose programs are not here."""
-    return sorted({package for program, package in PROGRAMS.items() if which(program) is None})
+    return sorted({package for program, package in PROGRAMS.items() if not _is_here(program)})
+
+
+def _is_here(program: str) -> bool:
+    return shutil.which(program, path=shell.search_path()) is not None
 
 
 def ensure_packages(progress: Progress) -> None:
@@ -63,7 +67,7 @@ def ensure_packages(progress: Progress) -> None:
     if not missing:
         return
     names = " ".join(missing)
-    if shutil.which("apt-get") is None:
+    if not _is_here("apt-get"):
         raise AitbcError(
             f"lab refused: these packages are missing and there is no apt: {names}",
             hint="install them with this machine's own package manager",
