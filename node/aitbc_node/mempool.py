@@ -6,7 +6,7 @@ nor signatures; the caller brings the account nonces. Do not add those checks he
 """
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -71,9 +71,8 @@ class Mempool(Generic[Content]):
             next_nonce += 1
         return next_nonce
 
-    def add(self, entry: Entry[Content], *, next_nonce: int) -> Refusal | None:
-        """Take a transaction, or say why not. Units: `next_nonce` is the account's on the chain."""
-        assert entry.nonce >= next_nonce, "the caller takes no used nonce"
+    def refusal_of(self, entry: Entry[Content], *, next_nonce: int) -> Refusal | None:
+        """Say why `add` would not take this now; asked before signatures cost anything."""
         if entry.id in self._entries:
             return Refusal(Code.E_DUPLICATE, "", "already waiting here")
         queue = self._queues.get(entry.sender, {})
@@ -87,27 +86,38 @@ class Mempool(Generic[Content]):
             return Refusal(Code.E_POOL_FULL, "", f"{len(self)} transactions wait already")
         if self.bytes_total + entry.size > self._limits.bytes_max:
             return Refusal(Code.E_POOL_FULL, "", f"{self.bytes_total} bytes wait already")
-        self._insert(entry)
         return None
 
-    def select(self, *, count_max: int, bytes_max: int, nonce_of: NonceOf) -> list[Entry[Content]]:
-        """Choose for a block: best price first, each account's in order of nonce without a gap.
+    def add(self, entry: Entry[Content], *, next_nonce: int) -> Refusal | None:
+        """Take a transaction, or say why not. Units: `next_nonce` is the account's on the chain."""
+        assert entry.nonce >= next_nonce, "the caller takes no used nonce"
+        refusal = self.refusal_of(entry, next_nonce=next_nonce)
+        if refusal is None:
+            self._insert(entry)
+        return refusal
 
-        Shape: equal prices go in order of arrival, so the choice is the same in every run.
+    def ranked(self, nonce_of: NonceOf) -> Iterator[Entry[Content]]:
+        """Go through what a block may hold: best price first, each account's in order of nonce.
+
+        Shape: stops an account at a gap in its nonces. Equal prices go in order of arrival, so the
+        order is the same in every run. The pool must not change meanwhile.
         """
         heads: list[tuple[int, int, Entry[Content]]] = []
         for sender, queue in self._queues.items():
-            self._push(heads, queue.get(nonce_of(sender)))
+            entry = queue.get(nonce_of(sender))
+            if entry is not None:
+                heads.append(self._head(entry))
         heapq.heapify(heads)
-        chosen: list[Entry[Content]] = []
-        while heads and len(chosen) < count_max:
+        while heads:
             entry = heapq.heappop(heads)[2]
-            if entry.size > bytes_max:
-                continue  # its followers need its nonce, so the whole account waits
-            bytes_max -= entry.size
-            chosen.append(entry)
-            self._push(heads, self._queues[entry.sender].get(entry.nonce + 1), heap=True)
-        return chosen
+            yield entry
+            follower = self._queues[entry.sender].get(entry.nonce + 1)
+            if follower is not None:
+                heapq.heappush(heads, self._head(follower))
+
+    def waiting(self) -> Iterator[Entry[Content]]:
+        """Go through all that waits, in order of arrival."""
+        return iter(self._entries.values())
 
     def advance(
         self,
@@ -159,21 +169,9 @@ class Mempool(Generic[Content]):
         self._arrivals += 1
         self.bytes_total += entry.size
 
-    def _push(
-        self,
-        heads: list[tuple[int, int, Entry[Content]]],
-        entry: Entry[Content] | None,
-        *,
-        heap: bool = False,
-    ) -> None:
-        if entry is None:
-            return
+    def _head(self, entry: Entry[Content]) -> tuple[int, int, Entry[Content]]:
         # The arrival number is unique, so a tie never compares the entries themselves.
-        head = (-entry.price, self._arrival[entry.id], entry)
-        if heap:
-            heapq.heappush(heads, head)
-        else:
-            heads.append(head)
+        return -entry.price, self._arrival[entry.id], entry
 
     def _stale(self, senders: Iterable[Address], nonce_of: NonceOf) -> list[Entry[Content]]:
         stale: list[Entry[Content]] = []

@@ -36,9 +36,9 @@ def refused(pool: Mempool[str], entry: Entry[str], next_nonce: int = 0) -> Code:
     return refusal.code
 
 
-def chosen(pool: Mempool[str], *, count_max: int = 100, bytes_max: int = 10_000) -> list[str]:
+def chosen(pool: Mempool[str]) -> list[str]:
     """Name what a block would get, in order, as account and nonce."""
-    picked = pool.select(count_max=count_max, bytes_max=bytes_max, nonce_of=lambda _: 0)
+    picked = pool.ranked(lambda _: 0)
     return [f"{entry.sender[:1].decode()}{entry.nonce}" for entry in picked]
 
 
@@ -71,19 +71,6 @@ def test_a_gap_holds_back_what_is_behind_it() -> None:
     assert before == []
     assert chosen(pool) == ["a0", "a1", "a2"]
     assert pool.pending_nonce(ALICE, next_nonce=0) == 3
-
-
-def test_select_keeps_to_count_and_bytes() -> None:
-    """A block's bounds hold; an account whose next transaction is too large waits as a whole."""
-    pool = a_pool(
-        an_entry(ALICE, nonce=0, price=99, size=500),
-        an_entry(ALICE, nonce=1, price=99),
-        an_entry(BOB, nonce=0),
-        an_entry(BOB, nonce=1),
-    )
-
-    assert chosen(pool, bytes_max=250) == ["b0", "b1"]
-    assert chosen(pool, count_max=3) == ["a0", "a1", "b0"]
 
 
 def test_one_account_cannot_fill_the_pool() -> None:

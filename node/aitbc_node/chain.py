@@ -1,0 +1,262 @@
+"""Which block may come next, and what is the state after it?
+
+Holds the newest final block and the ledger's state after it; builds, judges and applies the block
+of the next height. A judged block keeps its execution, so that a block is executed once per node,
+and one that loses is simply dropped. Do not add votes, peers or waiting transactions here.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from aitbc_node import certificates
+from aitbc_node.blocks import (
+    NO_BLOCK,
+    NO_COMMIT,
+    PROTOCOL_VERSION,
+    Block,
+    Certificate,
+    FinalBlock,
+    Header,
+    Proposed,
+    block_id,
+    certificate_hash,
+    ids_root,
+    tx_id,
+)
+from aitbc_node.crypto import Verifier
+from aitbc_node.errors import DiskError, PeerFault
+from aitbc_node.ledger import apply
+from aitbc_node.ledger.apply import BlockContext, Execution, InvalidBlock
+from aitbc_node.ledger.genesis import Genesis, initial_state
+from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.types import BlockId, Hash, Height, PublicKey
+from aitbc_node.validators import ValidatorSet
+
+_NO_IDS = ids_root(())
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """Be a valid block of the next height with everything that is needed to make it final."""
+
+    id: BlockId
+    block: Block
+    txs: tuple[Parsed, ...]
+    execution: Execution
+
+    def proposed(self) -> Proposed:
+        """Return the block as a proposal carries it."""
+        ids = tuple(parsed.id for parsed in self.txs)
+        return Proposed(self.block.header, ids, self.block.last_commit, self.block.evidence)
+
+
+class Chain:
+    """Follow one chain from its genesis, block by block."""
+
+    def __init__(self, genesis: Genesis, verify: Verifier) -> None:
+        self._verify = verify
+        self._genesis_time_ms = genesis.genesis_time_ms
+        self.chain_id = genesis.chain_id
+        self.genesis_hash = genesis.hash()
+        self.state = initial_state(genesis)
+        self.height = Height(0)
+        self.tip_id: BlockId = NO_BLOCK
+        self.tip: Header | None = None
+        self.tip_certificate = NO_COMMIT
+        self.tip_validators = ValidatorSet(())
+        """The set that made the newest block final."""
+
+    @property
+    def next_height(self) -> Height:
+        """Return the height of the block that comes next."""
+        return Height(self.height + 1)
+
+    @property
+    def tip_time_ms(self) -> int:
+        """Return the time of the newest block, or of the genesis."""
+        return self._genesis_time_ms if self.tip is None else self.tip.time_ms
+
+    def build(self, candidates: Iterable[Parsed], *, proposer: PublicKey) -> Candidate:
+        """Make a block of what fits and is valid now."""
+        last_commit = self.tip_certificate
+        context = self._context(proposer, last_commit)
+        built = apply.build(self.state, context, candidates)
+        header = self._header(context, built.txs, last_commit, built.execution)
+        block = Block(header, tuple(parsed.raw for parsed in built.txs), last_commit, ())
+        return Candidate(block_id(header), block, built.txs, built.execution)
+
+    def fault_of_header(self, proposed: Proposed) -> str:
+        """Say why no block with this header can come next; empty when bodies may decide."""
+        header = proposed.header
+        if proposed.evidence:
+            return "evidence is not part of this version"
+        if header.height != self.next_height or header.parent_id != self.tip_id:
+            return "it does not follow the newest block"
+        if len(set(proposed.tx_ids)) != len(proposed.tx_ids):
+            return "a transaction is in it twice"
+        if len(proposed.tx_ids) > self.state.params.max_block_txs:
+            return "more transactions than a block may hold"
+        if self.state.validators.index_of(header.proposer) is None:
+            return "its proposer is no validator"
+        fault = self._fault_of_last_commit(proposed.last_commit)
+        if fault:
+            return f"last commit: {fault}"
+        return self._fault_of_fields(header, proposed.last_commit)
+
+    def judge(self, proposed: Proposed, txs: Sequence[Parsed]) -> Candidate | str:
+        """Execute a block whose header is sound and whose signatures are verified.
+
+        The answer is the candidate, or why the block is invalid.
+        """
+        header = proposed.header
+        context = self._context(header.proposer, proposed.last_commit)
+        done = apply.execute(self.state, context, txs)
+        if isinstance(done, InvalidBlock):
+            return f"transaction {done.index}: {done.refusal.code}: {done.refusal.message}"
+        if header != self._header(context, txs, proposed.last_commit, done):
+            return "its roots are not those of its execution"
+        raws = tuple(parsed.raw for parsed in txs)
+        block = Block(header, raws, proposed.last_commit, proposed.evidence)
+        return Candidate(block_id(header), block, tuple(txs), done)
+
+    def fault_of_final(self, final: FinalBlock) -> str:
+        """Say why a certificate does not make this block the next final one; empty when it does."""
+        return certificates.fault_of(
+            final.certificate,
+            chain_id=self.chain_id,
+            height=self.next_height,
+            block_id=block_id(final.block.header),
+            validators=self.state.validators,
+            verify=self._verify,
+        )
+
+    def apply(self, candidate: Candidate, certificate: Certificate) -> None:
+        """Make a candidate final."""
+        header = candidate.block.header
+        assert header.height == self.next_height, "blocks become final height by height"
+        assert header.parent_id == self.tip_id, "a final block follows the final one before it"
+        assert certificate.block_id == candidate.id, "the certificate is of this block"
+        self.tip_validators = self.state.validators
+        apply.commit(self.state, candidate.execution)
+        assert self.state.root == header.state_root, "the state is what the header says"
+        self.height = header.height
+        self.tip = header
+        self.tip_id = candidate.id
+        self.tip_certificate = certificate
+
+    def add_late_votes(self, certificate: Certificate) -> None:
+        """Take a fuller certificate of the newest block, so that the next one can carry it."""
+        same = (certificate.height, certificate.block_id) == (self.height, self.tip_id)
+        if same and len(certificate.votes) > len(self.tip_certificate.votes):
+            self.tip_certificate = certificate
+
+    def replay(self, final: FinalBlock) -> None:
+        """Apply a block of the own log again; its signatures were verified before it was logged.
+
+        Raises: DiskError when the block does not lead to the state that it names.
+        """
+        parsed = [parse(raw) for raw in final.block.txs]
+        txs = [entry for entry in parsed if isinstance(entry, Parsed)]
+        proposed = as_proposed(final.block)
+        candidate: Candidate | str = "it does not follow the block before it"
+        if len(txs) < len(parsed):
+            candidate = "a transaction in it cannot be read"
+        elif (final.block.header.height, final.block.header.parent_id) == (
+            self.next_height,
+            self.tip_id,
+        ):
+            candidate = self.judge(proposed, txs)
+        if isinstance(candidate, str):
+            raise DiskError(
+                f"the logged block of height {final.block.header.height} is wrong: {candidate}",
+                hint="start the release that wrote it, or remove the data folder (never the keys)",
+            )
+        self.apply(candidate, final.certificate)
+
+    def _context(self, proposer: PublicKey, last_commit: Certificate) -> BlockContext:
+        members = self.tip_validators.members
+        return BlockContext(
+            height=self.next_height,
+            time_ms=self._time_ms(last_commit),
+            proposer=proposer,
+            signers=frozenset(members[vote.validator].key for vote in last_commit.votes),
+        )
+
+    def _header(
+        self,
+        context: BlockContext,
+        txs: Sequence[Parsed],
+        last_commit: Certificate,
+        execution: Execution,
+    ) -> Header:
+        return Header(
+            version=PROTOCOL_VERSION,
+            chain_id=self.chain_id,
+            height=context.height,
+            parent_id=self.tip_id,
+            time_ms=context.time_ms,
+            proposer=context.proposer,
+            tx_root=ids_root([parsed.id for parsed in txs]),
+            tx_count=len(txs),
+            state_root=execution.state_root,
+            receipts_root=execution.receipts_root,
+            last_commit_hash=certificate_hash(last_commit),
+            validators_hash=self.state.validators.digest(),
+            next_validators_hash=execution.next_validators.digest(),
+            params_hash=self.state.params.digest(),
+            app_version=self.state.chain.app_version,
+            evidence_root=_NO_IDS,
+        )
+
+    def _time_ms(self, last_commit: Certificate) -> int:
+        """Return the one time that the next block may carry. Source: rules 2.4."""
+        if self.tip is None:
+            return self._genesis_time_ms
+        median = certificates.median_time_ms(last_commit, self.tip_validators)
+        return max(median, self.tip.time_ms + 1)
+
+    def _fault_of_last_commit(self, last_commit: Certificate) -> str:
+        if self.tip is None:
+            return "" if last_commit == NO_COMMIT else "nothing comes before the first block"
+        return certificates.fault_of(
+            last_commit,
+            chain_id=self.chain_id,
+            height=self.height,
+            block_id=self.tip_id,
+            validators=self.tip_validators,
+            verify=self._verify,
+            proven=self.tip_certificate,
+        )
+
+    def _fault_of_fields(self, header: Header, last_commit: Certificate) -> str:
+        """Judge early what `judge` compares anyway, so that no body is fetched in vain."""
+        if (header.version, header.chain_id) != (PROTOCOL_VERSION, self.chain_id):
+            return "another version or chain"
+        if header.time_ms != self._time_ms(last_commit):
+            return "its time is not the median of the last commit"
+        if header.validators_hash != self.state.validators.digest():
+            return "it names other validators"
+        if header.params_hash != self.state.params.digest():
+            return "it names other parameters"
+        return ""
+
+
+def as_proposed(block: Block) -> Proposed:
+    """Return a whole block as a proposal would carry it."""
+    ids = tuple(tx_id(raw) for raw in block.txs)
+    return Proposed(block.header, ids, block.last_commit, block.evidence)
+
+
+def check_form(proposed: Proposed) -> BlockId:
+    """Make sure that ids and last commit are those of the header, and return the block's id.
+
+    Raises: PeerFault. The block may still be good: whoever sent it mixed it up.
+    """
+    header = proposed.header
+    if header.tx_root != ids_root(proposed.tx_ids) or header.tx_count != len(proposed.tx_ids):
+        raise PeerFault("transaction ids that are not those of the header")
+    if header.last_commit_hash != certificate_hash(proposed.last_commit):
+        raise PeerFault("a last commit that is not that of the header")
+    if header.evidence_root != ids_root([Hash(tx_id(entry)) for entry in proposed.evidence]):
+        raise PeerFault("evidence that is not that of the header")
+    return block_id(header)

@@ -1,0 +1,103 @@
+"""How does a node that fell behind apply the final blocks that others send it?
+
+One block at a time: header and certificate are judged first, then the workshop verifies and
+executes the bodies like those of any block, and only then the block is final here. Do not add whom
+to ask: that is `gossip/catch_up.py`.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from aitbc_node.blocks import Certificate, FinalBlock
+from aitbc_node.blocks import block_id as block_id_of
+from aitbc_node.chain import Candidate, Chain, as_proposed, check_form
+from aitbc_node.errors import PeerFault
+from aitbc_node.mesh import Mesh
+from aitbc_node.outbox import Outbox
+from aitbc_node.types import BlockId, PeerId
+from aitbc_node.workshop import Workshop
+
+PATIENCE_MS = 10_000
+"""Verifying one block never takes this long; asking again is safe, waiting for ever is not."""
+
+OnFinal = Callable[[Candidate, Certificate], None]
+
+
+class Following:
+    """Work off the final blocks of one answer."""
+
+    def __init__(
+        self, outbox: Outbox, chain: Chain, mesh: Mesh, *, workshop: Workshop, on_final: OnFinal
+    ) -> None:
+        self._out = outbox
+        self._chain = chain
+        self._mesh = mesh
+        self._workshop = workshop
+        self._on_final = on_final
+        self._queue: deque[tuple[PeerId, FinalBlock]] = deque()
+        self._supplied: BlockId | None = None
+        self._supplied_ms = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether blocks wait to be applied."""
+        return bool(self._queue)
+
+    def on_finals(self, peer: PeerId, blocks: tuple[FinalBlock, ...]) -> None:
+        """Take a peer's answer. Raises: PeerFault when it is not what was asked for."""
+        fresh = self._mesh.catch_up.answered(peer, blocks, self._out.now_ms)
+        self._queue.extend((peer, final) for final in fresh)
+
+    def advance(self) -> None:
+        """Apply what can be applied; a block whose bodies are being verified holds up the rest."""
+        while self._queue:
+            peer, final = self._queue[0]
+            if final.block.header.height <= self._chain.height:
+                self._queue.popleft()
+                continue
+            try:
+                candidate = self._candidate_of(peer, final)
+            except PeerFault as fault:
+                self._give_up(peer)
+                self._mesh.fault(peer, fault.what)
+                return
+            if candidate is None:
+                return
+            self._queue.popleft()
+            self._on_final(candidate, final.certificate)
+
+    def poll(self) -> None:
+        """Ask for more when peers are ahead."""
+        catch_up = self._mesh.catch_up
+        now_ms = self._out.now_ms
+        self._out.extend(catch_up.poll(self._chain.height, now_ms, busy=self.is_busy))
+
+    def _candidate_of(self, peer: PeerId, final: FinalBlock) -> Candidate | None:
+        """Judge the block in front; None while that takes time, or when it can never be applied."""
+        block_id = block_id_of(final.block.header)
+        if block_id != self._supplied:
+            check_form(as_proposed(final.block))
+            fault = self._chain.fault_of_final(final)
+            if fault:
+                raise PeerFault(fault)
+            self._supplied, self._supplied_ms = block_id, self._out.now_ms
+            self._workshop.supply(final.block, peer)
+        elif self._out.now_ms - self._supplied_ms > PATIENCE_MS:
+            self._give_up(peer)
+        if self._workshop.is_invalid(block_id):
+            self._stop(peer, block_id)
+        return self._workshop.candidate(block_id)
+
+    def _stop(self, peer: PeerId, block_id: BlockId) -> None:
+        """Stand still: more than two thirds made final what this build finds invalid.
+
+        The peer only passed it on. Whoever is wrong, voting or asking on would not help; an
+        operator has to compare the builds.
+        """
+        self._out.note("chain.diverged", height=self._chain.next_height, id=block_id.hex())
+        self._give_up(peer)
+
+    def _give_up(self, peer: PeerId) -> None:
+        self._queue.clear()
+        self._supplied = None
+        self._mesh.catch_up.doubt(peer, self._out.now_ms)

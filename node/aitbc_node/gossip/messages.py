@@ -1,0 +1,253 @@
+"""Which messages peers exchange, how large each may be, and how a frame becomes one.
+
+One frame carries one message: a canonical array whose first element is the message's tag. Votes and
+proposals travel as opaque bytes, because gossip knows nothing of consensus. What a peer may send is
+bounded here by construction; whether it is *true* is decided elsewhere. Do not add reactions here.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from aitbc_node import limits
+from aitbc_node.blocks import Block, Certificate, FinalBlock, Proposed
+from aitbc_node.canonical import Record, encode
+from aitbc_node.crypto import KEY_BYTES, SIGNATURE_BYTES
+from aitbc_node.errors import PeerFault
+from aitbc_node.events import Send
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Signature, TxId
+
+ID_BYTES = 32
+PEER_ID_BYTES = 20
+CONSENSUS_BYTES_MAX = 4 * limits.KIB
+VOTES_COUNT_MAX = 8 * limits.VALIDATORS_MAX
+
+Number = Annotated[int, Meta(ge=0, le=limits.INT_MAX)]
+At = Annotated[Height, Meta(ge=0, le=limits.INT_MAX)]
+BlockName = Annotated[BlockId, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+TxName = Annotated[TxId, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+PeerName = Annotated[PeerId, Meta(min_length=PEER_ID_BYTES, max_length=PEER_ID_BYTES)]
+RawTx = Annotated[bytes, Meta(min_length=1, max_length=limits.TX_BYTES_MAX)]
+Opaque = Annotated[bytes, Meta(min_length=1, max_length=CONSENSUS_BYTES_MAX)]
+
+
+class Ping(Record, frozen=True, tag="ping"):
+    """Ask for a sign of life; `number` comes back."""
+
+    number: Number
+
+
+class Pong(Record, frozen=True, tag="pong"):
+    """Answer a ping."""
+
+    number: Number
+
+
+class Hello(Record, frozen=True, tag="hello"):
+    """Say which validator this node is, with its consensus key's word for it, as first message.
+
+    Node key and consensus key differ, so without this nobody could tell whose power is reachable.
+    """
+
+    validator: Annotated[PublicKey, Meta(min_length=KEY_BYTES, max_length=KEY_BYTES)]
+    proof: Annotated[Signature, Meta(min_length=SIGNATURE_BYTES, max_length=SIGNATURE_BYTES)]
+
+
+class Status(Record, frozen=True, tag="status"):
+    """Say which block is the newest final one here; sent on link up and after each commit."""
+
+    height: At
+
+
+class Neighbours(Record, frozen=True, tag="neighbours"):
+    """Name the peers this node is linked with; sent whenever that changes."""
+
+    peers: Annotated[tuple[PeerName, ...], Meta(max_length=limits.PEERS_MAX)]
+
+
+class Transactions(Record, frozen=True, tag="txs"):
+    """Pass verified transactions on, many at a time."""
+
+    raws: Annotated[tuple[RawTx, ...], Meta(max_length=limits.TX_BATCH_COUNT_MAX)]
+
+
+class ProposalSent(Record, frozen=True, tag="proposal"):
+    """Carry a signed proposal together with the block's header and transaction ids."""
+
+    proposal: Opaque
+    proposed: Proposed
+
+
+class VotesSent(Record, frozen=True, tag="votes"):
+    """Carry votes, one now or many after a loss."""
+
+    votes: Annotated[tuple[Opaque, ...], Meta(max_length=VOTES_COUNT_MAX)]
+
+
+class SummarySent(Record, frozen=True, tag="summary"):
+    """Carry what a node holds of a height, so that the others can send what it lacks."""
+
+    summary: Opaque
+
+
+class BodiesWanted(Record, frozen=True, tag="bodies?"):
+    """Ask for the bodies of some transactions of a block."""
+
+    block_id: BlockName
+    ids: Annotated[tuple[TxName, ...], Meta(min_length=1, max_length=limits.BLOCK_TXS_MAX)]
+
+
+class Bodies(Record, frozen=True, tag="bodies"):
+    """Answer with those bodies that are here."""
+
+    block_id: BlockName
+    raws: Annotated[tuple[RawTx, ...], Meta(max_length=limits.BLOCK_TXS_MAX)]
+
+
+class BlockWanted(Record, frozen=True, tag="block?"):
+    """Ask for a block that votes name, but of which nothing is here."""
+
+    block_id: BlockName
+
+
+class BlockFound(Record, frozen=True, tag="block"):
+    """Answer with the whole block."""
+
+    block: Block
+
+
+class FinalsWanted(Record, frozen=True, tag="finals?"):
+    """Ask for final blocks `first..last`."""
+
+    first: Annotated[Height, Meta(ge=1, le=limits.INT_MAX)]
+    last: Annotated[Height, Meta(ge=1, le=limits.INT_MAX)]
+
+
+class Finals(Record, frozen=True, tag="finals"):
+    """Answer with final blocks in ascending order: as many as there are, and as fit."""
+
+    blocks: Annotated[tuple[FinalBlock, ...], Meta(max_length=limits.CATCH_UP_BLOCKS_MAX)]
+
+
+Message = (
+    Ping
+    | Pong
+    | Hello
+    | Status
+    | Neighbours
+    | Transactions
+    | ProposalSent
+    | VotesSent
+    | SummarySent
+    | BodiesWanted
+    | Bodies
+    | BlockWanted
+    | BlockFound
+    | FinalsWanted
+    | Finals
+)
+
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+
+
+def decode_message(payload: bytes) -> Message:
+    """Read one frame of a peer.
+
+    Raises: PeerFault when it is malformed, not canonical, or larger than its kind may be.
+    """
+    if len(payload) > limits.FRAME_BYTES_MAX:
+        raise PeerFault(f"a frame of {len(payload)} bytes")
+    try:
+        message = _decoder.decode(payload)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
+        raise PeerFault(f"a frame that is no message: {error}") from error
+    if encode(message) != payload:
+        raise PeerFault("a frame that is not the shortest encoding of its message")
+    _check_size(message)
+    return message
+
+
+def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
+    """Yield the effect that puts a message into some peers' queues, or nothing for nobody."""
+    targets = tuple(peers)
+    if targets:
+        yield Send(targets, encode(message))
+
+
+def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:
+    """Return what a validator's consensus key signs to say which node is its own.
+
+    The tag comes before the array, so these bytes can never be those of a vote.
+    """
+    return b"aitbc/validator-node\0" + encode((chain_id, peer))
+
+
+def batches(raws: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+    """Cut raw transactions into portions that fit one message."""
+    portion: list[bytes] = []
+    size = 0
+    for raw in raws:
+        full = len(portion) == limits.TX_BATCH_COUNT_MAX
+        if portion and (full or size + len(raw) > limits.TX_BATCH_BYTES_MAX):
+            yield tuple(portion)
+            portion, size = [], 0
+        portion.append(raw)
+        size += len(raw)
+    if portion:
+        yield tuple(portion)
+
+
+def fitting(finals: Iterable[FinalBlock]) -> tuple[FinalBlock, ...]:
+    """Take as many final blocks from the front as one message carries; at least one if any."""
+    taken: list[FinalBlock] = []
+    room = limits.BLOCK_BYTES_MAX
+    for final in finals:
+        room -= len(encode(final))
+        if taken and (room < 0 or len(taken) == limits.CATCH_UP_BLOCKS_MAX):
+            break
+        taken.append(final)
+    return tuple(taken)
+
+
+def _check_size(message: Message) -> None:
+    match message:
+        case Transactions(raws=raws):
+            _check_total(raws, limits.TX_BATCH_BYTES_MAX)
+        case Bodies(raws=raws):
+            _check_total(raws, limits.BLOCK_BYTES_MAX)
+        case ProposalSent(proposed=proposed):
+            if len(proposed.tx_ids) > limits.BLOCK_TXS_MAX:
+                raise PeerFault(f"a proposal of {len(proposed.tx_ids)} transactions")
+            if any(len(tx_id) != ID_BYTES for tx_id in proposed.tx_ids):
+                raise PeerFault("a transaction id of a wrong length")
+            _check_certificate(proposed.last_commit)
+        case BlockFound(block=block):
+            _check_block(block)
+        case Finals(blocks=blocks):
+            for final in blocks:
+                _check_block(final.block)
+                _check_certificate(final.certificate)
+        case FinalsWanted(first=first, last=last) if last < first:
+            raise PeerFault("a request for no blocks")
+        case _:
+            pass
+
+
+def _check_block(block: Block) -> None:
+    if len(block.txs) > limits.BLOCK_TXS_MAX:
+        raise PeerFault(f"a block of {len(block.txs)} transactions")
+    _check_total(block.txs, limits.BLOCK_BYTES_MAX)
+    _check_certificate(block.last_commit)
+
+
+def _check_certificate(certificate: Certificate) -> None:
+    if len(certificate.votes) > limits.VALIDATORS_MAX:
+        raise PeerFault(f"a certificate of {len(certificate.votes)} votes")
+
+
+def _check_total(raws: Sequence[bytes], bytes_max: int) -> None:
+    total = sum(map(len, raws))
+    if total > bytes_max:
+        raise PeerFault(f"{total} bytes of transactions in one message")

@@ -1,0 +1,55 @@
+"""How much voting power can this node reach, its own included?
+
+A validator counts while its node is linked directly, or while a vote of it came in lately over
+others: in a partial mesh not everybody is linked with everybody. Do not add votes here.
+"""
+
+from aitbc_node.crypto import Verifier
+from aitbc_node.errors import PeerFault
+from aitbc_node.gossip.messages import Hello, hello_sign_bytes
+from aitbc_node.types import PeerId, Power, PublicKey
+from aitbc_node.validators import ValidatorSet
+
+HEARD_MS_MIN = 3_000
+
+
+class Reach:
+    """Know which validators are within reach."""
+
+    def __init__(
+        self, *, chain_id: str, own_key: PublicKey | None, verify: Verifier, interval_ms: int
+    ) -> None:
+        self._chain_id = chain_id
+        self._own_key = own_key
+        self._verify = verify
+        # Votes come once per block at least, so two intervals without one are news.
+        self._heard_for_ms = max(HEARD_MS_MIN, 2 * interval_ms + 1_000)
+        self._linked: dict[PeerId, PublicKey] = {}
+        self._heard_ms: dict[PublicKey, int] = {}
+
+    def told(self, peer: PeerId, hello: Hello) -> None:
+        """Take a peer's word for which validator it is. Raises: PeerFault when it is not."""
+        message = hello_sign_bytes(self._chain_id, peer)
+        if not self._verify(hello.validator, message, hello.proof):
+            raise PeerFault("a hello that its validator did not sign")
+        self._linked[peer] = hello.validator
+
+    def forget(self, peer: PeerId) -> None:
+        """Drop a peer whose link is gone, and with it what was heard of its validator."""
+        key = self._linked.pop(peer, None)
+        if key is not None:
+            self._heard_ms.pop(key, None)
+
+    def heard(self, key: PublicKey, now_ms: int) -> None:
+        """Remember that a validator's vote arrived; the caller has verified it."""
+        self._heard_ms[key] = now_ms
+
+    def power(self, validators: ValidatorSet, now_ms: int) -> Power:
+        """Sum the power within reach."""
+        keys = set(self._linked.values())
+        if self._own_key is not None:
+            keys.add(self._own_key)
+        for key, heard_ms in self._heard_ms.items():
+            if now_ms - heard_ms < self._heard_for_ms:
+                keys.add(key)
+        return Power(sum(member.power for member in validators.members if member.key in keys))

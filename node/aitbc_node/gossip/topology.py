@@ -1,0 +1,38 @@
+"""Whom must a message still be passed on to, so that a partial mesh gets it and nobody twice?
+
+Every node tells its peers whom it is linked with. A node that first got a message from S passes it
+on to those of its peers that are not linked with S. In a full mesh that is nobody. In a partial one
+everybody is reached: a neighbour of S has it from S itself, or is linked with whom S had it from,
+and so on back to the origin, which sent it to all its peers. A stale or false list can cost a hop;
+round summaries and the pull of missing bodies make up for it. Do not add what is passed on.
+"""
+
+from collections.abc import Iterable
+
+from aitbc_node.types import PeerId
+
+
+class Topology:
+    """Hold the lists of the peers that are linked now."""
+
+    def __init__(self) -> None:
+        self._neighbours: dict[PeerId, frozenset[PeerId]] = {}
+
+    def told(self, peer: PeerId, neighbours: Iterable[PeerId]) -> None:
+        """Take a peer's newest list."""
+        self._neighbours[peer] = frozenset(neighbours)
+
+    def forget(self, peer: PeerId) -> None:
+        """Drop the list of a peer whose link is gone."""
+        self._neighbours.pop(peer, None)
+
+    def targets(self, linked: tuple[PeerId, ...], source: PeerId | None) -> tuple[PeerId, ...]:
+        """Choose from the linked peers those that do not have it from `source` anyway."""
+        if source is None:
+            return linked
+        return tuple(peer for peer in linked if peer != source and not self._joined(peer, source))
+
+    def _joined(self, one: PeerId, other: PeerId) -> bool:
+        # Both must say so: while one of the two has not heard of the link, nothing went over it.
+        lists = self._neighbours
+        return other in lists.get(one, ()) and one in lists.get(other, ())

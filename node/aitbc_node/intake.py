@@ -1,0 +1,272 @@
+"""How does a transaction get from a stranger's bytes to a verified one, once per node?
+
+Clients, peers, the journal and blocks all hand raw transactions in here. Each is read, checked
+against the state, has its signatures judged once (`Verify` / `Verified`), and is then pooled,
+relayed and answered for, or given to the block that asked. What is being verified is bounded. Do
+not add rules of the ledger, nor the assembly of blocks.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.blocks import tx_id as id_of
+from aitbc_node.chain import Chain
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.errors import PeerFault
+from aitbc_node.events import (
+    AppendTransactions,
+    Reply,
+    SignatureCheck,
+    TxOutcome,
+    Verified,
+    Verify,
+)
+from aitbc_node.gossip.relay import TxRelay
+from aitbc_node.ledger.apply import check_admission
+from aitbc_node.ledger.fees import gas_of
+from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
+from aitbc_node.mempool import Entry, Mempool
+from aitbc_node.outbox import Outbox
+from aitbc_node.types import Address, Height, PeerId, TxId
+
+IN_FLIGHT_MAX = 2 * limits.BLOCK_TXS_MAX
+"""Transactions of clients and peers that are being verified; blocks are bounded elsewhere."""
+
+VERIFY_CHECKS_MAX = 256
+"""Checks per `Verify`: about 10 ms of one core, so that consensus never waits long behind one."""
+
+IN_FLIGHT_BYTES_MAX = limits.MEMPOOL_BYTES_MAX
+
+_PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
+"""Refusals that an honest peer would have found itself, whatever its state of the chain."""
+
+
+class _Request(msgspec.Struct):
+    """Gather the outcomes of one `Submitted` until all are known."""
+
+    number: int
+    outcomes: list[TxOutcome | None]
+    accepted: list[bytes]
+
+
+class _Item(msgspec.Struct):
+    """Follow one transaction through its verification; `height` is where it was last checked."""
+
+    parsed: Parsed
+    height: Height
+    pooled: bool
+    source: PeerId | None = None
+    request: _Request | None = None
+    slot: int = 0
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """Tell which transactions turned out good or bad, and who passed bad ones on."""
+
+    good: tuple[Parsed, ...]
+    bad: tuple[TxId, ...]
+    culprits: tuple[PeerId, ...]
+
+
+class Intake:
+    """Take raw transactions in."""
+
+    def __init__(self, outbox: Outbox, chain: Chain, pool: Mempool[Parsed], relay: TxRelay) -> None:
+        self._out = outbox
+        self._chain = chain
+        self._pool = pool
+        self._relay = relay
+        self._in_flight: dict[TxId, _Item] = {}
+        self._bytes_in_flight = 0
+        self._batches: dict[int, list[_Item]] = {}
+        self._batch_number = 0
+        self._own: dict[TxId, None] = {}
+
+    def find(self, tx_id: TxId) -> Parsed | None:
+        """Return a verified transaction that waits here."""
+        entry = self._pool.get(tx_id)
+        return None if entry is None else entry.content
+
+    def is_being_verified(self, tx_id: TxId) -> bool:
+        """Tell whether the outcome of a verification will come."""
+        return tx_id in self._in_flight
+
+    def nonce_of(self, sender: Address) -> int:
+        """Return the nonce that the next block expects of an account."""
+        account = self._chain.state.account(sender)
+        return 0 if account is None else account.nonce
+
+    def own_waiting(self) -> Iterator[tuple[TxId, bytes]]:
+        """Go through the waiting transactions that clients gave to this very node."""
+        self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
+        for tx_id in self._own:
+            entry = self._pool.get(tx_id)
+            if entry is not None:
+                yield tx_id, entry.content.raw
+
+    def submit(self, number: int, raws: Sequence[bytes]) -> None:
+        """Take transactions of a client; every one gets an outcome in one `Reply`."""
+        request = _Request(number, [None] * len(raws), [])
+        items = []
+        for slot, raw in enumerate(raws):
+            item = self._admit(raw)
+            if isinstance(item, _Item):
+                item.request, item.slot = request, slot
+                items.append(item)
+            else:
+                request.outcomes[slot] = item
+        if items:
+            self._verify(items)
+        else:
+            self._answer(request)
+
+    def refuse(self, number: int, raws: Sequence[bytes], refusal: Refusal) -> None:
+        """Answer a client that nothing is taken now."""
+        self._out.add(Reply(number, tuple(_outcome(id_of(raw), refusal) for raw in raws)))
+
+    def gossip(self, peer: PeerId, raws: Sequence[bytes]) -> None:
+        """Take transactions of a peer. Raises: PeerFault for what no honest peer passes on."""
+        ids = [id_of(raw) for raw in raws]
+        self._relay.peer_has(peer, ids)
+        items = []
+        for tx_id, raw in zip(ids, raws, strict=True):
+            known = self._in_flight.get(tx_id)
+            if known is not None:
+                known.pooled = True
+                continue
+            if tx_id in self._pool:
+                continue
+            item = self._admit(raw)
+            if isinstance(item, _Item):
+                item.source = peer
+                items.append(item)
+            elif item.code in _PEER_FAULTS:
+                raise PeerFault(f"a transaction refused as {item.code}: {item.message}")
+        self._verify(items)
+
+    def readmit(self, raws: Iterable[bytes]) -> None:
+        """Take back what the journal kept; what can be in no block any more is left out."""
+        items = []
+        for raw in raws:
+            item = self._admit(raw)
+            if isinstance(item, _Item):
+                self._own[item.parsed.id] = None
+                items.append(item)
+        self._verify(items)
+
+    def verify_bodies(self, bodies: Iterable[Parsed]) -> None:
+        """Verify transactions that came only inside a block; the answer is in `Judged`."""
+        height = self._chain.height
+        self._verify([_Item(parsed, height, pooled=False) for parsed in bodies])
+
+    def on_verified(self, event: Verified) -> Judged:
+        """Finish a batch: pool, journal, relay and answer."""
+        items = self._batches.pop(event.batch, None)
+        assert items is not None, "a batch is answered once"
+        verdicts = iter(event.good)
+        good: list[Parsed] = []
+        bad: list[_Item] = []
+        for item in items:
+            del self._in_flight[item.parsed.id]
+            self._bytes_in_flight -= len(item.parsed.raw)
+            # A list, not a generator: every verdict must be consumed, also after a bad one.
+            if all([next(verdicts) for _ in item.parsed.sigs]):  # noqa: C419 - see above
+                good.append(item.parsed)
+                self._finish(item, self._take(item) if item.pooled else None)
+            else:
+                bad.append(item)
+                self._finish(item, Refusal(Code.E_SIGNATURE, "sigs", "a signature is false"))
+        if items[0].request is not None:  # a batch serves one request at most
+            self._answer(items[0].request)
+        culprits = dict.fromkeys(item.source for item in bad if item.source is not None)
+        return Judged(tuple(good), tuple(item.parsed.id for item in bad), tuple(culprits))
+
+    def _admit(self, raw: bytes) -> _Item | TxOutcome:
+        """Check all that costs no signature."""
+        parsed = parse(raw)
+        if isinstance(parsed, Refusal):
+            return _outcome(id_of(raw), parsed)
+        refusal = self._refusal_of(parsed)
+        if refusal is not None:
+            return _outcome(parsed.id, refusal)
+        return _Item(parsed, self._chain.height, pooled=True)
+
+    def _refusal_of(self, parsed: Parsed) -> Refusal | None:
+        if parsed.id in self._in_flight:
+            return Refusal(Code.E_DUPLICATE, "", "just being verified")
+        if len(self._in_flight) >= IN_FLIGHT_MAX or self._bytes_in_flight >= IN_FLIGHT_BYTES_MAX:
+            return Refusal(Code.E_POOL_FULL, "", "too many transactions are being verified")
+        next_nonce = self.nonce_of(parsed.tx.sender)
+        if parsed.tx.nonce >= next_nonce:
+            refusal = self._pool.refusal_of(_entry(parsed), next_nonce=next_nonce)
+            if refusal is not None:
+                return refusal
+        return check_admission(self._chain.state, parsed, height=self._chain.next_height)
+
+    def _verify(self, items: Iterable[_Item]) -> None:
+        checks: list[SignatureCheck] = []
+        batch: list[_Item] = []
+        for item in items:
+            if item.parsed.id in self._in_flight:  # twice in one hand-over
+                self._finish(item, Refusal(Code.E_DUPLICATE, "", "just being verified"))
+                continue
+            self._in_flight[item.parsed.id] = item
+            self._bytes_in_flight += len(item.parsed.raw)
+            batch.append(item)
+            checks += signature_checks(item.parsed)
+            if len(checks) >= VERIFY_CHECKS_MAX:
+                self._ask(batch, checks)
+                batch, checks = [], []
+        if batch:
+            self._ask(batch, checks)
+
+    def _ask(self, batch: list[_Item], checks: list[SignatureCheck]) -> None:
+        self._batch_number += 1
+        self._batches[self._batch_number] = batch
+        self._out.add(Verify(self._batch_number, tuple(checks)))
+
+    def _take(self, item: _Item) -> Refusal | None:
+        """Pool and relay a verified transaction; the chain may have moved on meanwhile."""
+        parsed = item.parsed
+        if item.height != self._chain.height:
+            refusal = check_admission(self._chain.state, parsed, height=self._chain.next_height)
+            if refusal is not None:
+                return refusal
+        next_nonce = self.nonce_of(parsed.tx.sender)
+        refusal = self._pool.add(_entry(parsed), next_nonce=next_nonce)
+        if refusal is None:
+            self._relay.add(parsed.id, parsed.raw, source=item.source)
+        return refusal
+
+    def _finish(self, item: _Item, refusal: Refusal | None) -> None:
+        if item.request is None:
+            return
+        item.request.outcomes[item.slot] = _outcome(item.parsed.id, refusal)
+        if refusal is None:
+            self._own[item.parsed.id] = None
+            item.request.accepted.append(item.parsed.raw)
+
+    def _answer(self, request: _Request) -> None:
+        """Reply once every outcome is known; accepted ones are in the journal before that."""
+        outcomes = tuple(outcome for outcome in request.outcomes if outcome is not None)
+        if len(outcomes) < len(request.outcomes):
+            return
+        if request.accepted:
+            self._out.add(AppendTransactions(tuple(request.accepted)))
+        self._out.add(Reply(request.number, outcomes))
+
+
+def _entry(parsed: Parsed) -> Entry[Parsed]:
+    """Describe a transaction to the pool; it is ranked by tip per gas."""
+    tx = parsed.tx
+    price = tx.tip * 1_000_000 // gas_of(tx)
+    size = len(parsed.raw)
+    return Entry(parsed.id, tx.sender, tx.nonce, tx.valid_until, price, size, parsed)
+
+
+def _outcome(tx_id: TxId, refusal: Refusal | None) -> TxOutcome:
+    if refusal is None:
+        return TxOutcome(tx_id, Code.OK)
+    return TxOutcome(tx_id, refusal.code, refusal.field, refusal.message)

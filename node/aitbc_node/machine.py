@@ -1,0 +1,423 @@
+"""What does one node do about one event?
+
+Composes ledger, consensus, gossip and mempool as one pure `step()`: an event and the time go in,
+effects come out in the order in which they must be carried out. The driver runs it on real clocks,
+sockets and files, the simulator on virtual ones. Each part does its own work; only what concerns
+several of them is here. Do not add rules of any part.
+"""
+
+from typing import assert_never
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.blocks import Certificate, FinalBlock
+from aitbc_node.chain import Candidate, Chain
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.consensus.inputs import Decided, PeerLinked, Tick
+from aitbc_node.consensus.replica import Consensus
+from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.crypto import Signer, Verifier
+from aitbc_node.errors import PeerFault
+from aitbc_node.events import (
+    AppendCertificate,
+    BlocksRead,
+    Committed,
+    DiskFailed,
+    DiskHealed,
+    Effect,
+    Event,
+    Expired,
+    FrameReceived,
+    PeerDown,
+    PeerUp,
+    ReadBlocks,
+    SetTimer,
+    SignState,
+    Submitted,
+    Timer,
+    TimerFired,
+    Verified,
+)
+from aitbc_node.following import Following
+from aitbc_node.gossip.messages import (
+    BlockFound,
+    BlockWanted,
+    Bodies,
+    BodiesWanted,
+    Finals,
+    FinalsWanted,
+    Hello,
+    Message,
+    Neighbours,
+    Ping,
+    Pong,
+    ProposalSent,
+    Status,
+    SummarySent,
+    Transactions,
+    VotesSent,
+    decode_message,
+    fitting,
+)
+from aitbc_node.gossip.peers import Peers
+from aitbc_node.gossip.reach import Reach
+from aitbc_node.gossip.relay import FLUSH_MS
+from aitbc_node.intake import Intake
+from aitbc_node.ledger.genesis import Genesis
+from aitbc_node.ledger.transactions import Parsed
+from aitbc_node.mempool import Mempool, PoolLimits
+from aitbc_node.mesh import Mesh, hello_of
+from aitbc_node.outbox import Outbox
+from aitbc_node.storage.store import Recovered
+from aitbc_node.types import BlockId, Height, PeerId, Round
+from aitbc_node.view import View
+from aitbc_node.voting import TIMEOUT_PREFIX, Voting
+from aitbc_node.workshop import Workshop
+
+TICK_MS = limits.PING_MS // 2
+
+_TICK = Timer("tick", Height(0), Round(0))
+_RELAY = Timer("relay", Height(0), Round(0))
+
+
+class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold what one node may choose for itself; nothing here changes the result of a block."""
+
+    role: str = "validator"
+    block_interval_ms: int = limits.BLOCK_INTERVAL_MS
+    timeouts: Timeouts = Timeouts()
+    bootstrap: tuple[tuple[PeerId, str], ...] = ()
+    admission: str = "open"
+    mempool: PoolLimits = PoolLimits()
+
+
+class Machine:
+    """Be one node, without clock, sockets and files."""
+
+    def __init__(
+        self,
+        config: MachineConfig,
+        genesis: Genesis,
+        *,
+        own_id: PeerId,
+        signer: Signer | None,
+        verify: Verifier,
+    ) -> None:
+        assert (config.role == "validator") == (signer is not None), "only a validator has a key"
+        self._config = config
+        self._signer = signer
+        self._own_key = None if signer is None else signer.public_key
+        self._verify = verify
+        self._out = Outbox()
+        self._pool = Mempool[Parsed](config.mempool)
+        self._chain = Chain(genesis, verify)
+        self._mesh = self._new_mesh(own_id)
+        self._intake = Intake(self._out, self._chain, self._pool, self._mesh.relay)
+        self._workshop = Workshop(
+            self._out,
+            self._chain,
+            self._intake,
+            fetches=self._mesh.fetches,
+            linked=self._mesh.linked,
+            pinned=self._pinned,
+            on_judged=self._on_judged,
+        )
+        self._following = Following(
+            self._out,
+            self._chain,
+            self._mesh,
+            workshop=self._workshop,
+            on_final=self._make_final,
+        )
+        self._voting = self._new_voting(None)
+        self._journal: tuple[bytes, ...] = ()
+        self._decided: Decided | None = None
+        self._due_ms = 0
+        self._relay_armed = False
+        self._disk_failed = False
+        self._last_voted = Height(0)
+
+    # The verbs.
+
+    @property
+    def view(self) -> View:
+        """Return what others may read, to be used before the next step only."""
+        return View(
+            chain=self._chain,
+            mempool=self._pool,
+            mesh=self._mesh,
+            voting=self._voting,
+            following=self._following,
+            own_key=self._own_key,
+            last_voted_height=self._last_voted,
+            now_ms=self._out.now_ms,
+        )
+
+    def restore(self, recovered: Recovered) -> None:
+        """Go back to where the disk says this node was; once, before `start`.
+
+        Raises: DiskError when the log does not lead to the states that it names.
+        """
+        assert self._chain.height == 0, "a machine is restored once, at its start"
+        for final in recovered.finals:
+            self._note_votes(final.block.last_commit)
+            self._chain.replay(final)
+        self._workshop.readmit(recovered.pending)
+        self._voting = self._new_voting(recovered.sign_state)
+        self._journal = recovered.journal
+
+    def start(self, *, now_ms: int, wall_ms: int) -> list[Effect]:
+        """Begin: dial, take the journal back, and take part in the height that comes next."""
+        self._out.now_ms, self._out.wall_ms = now_ms, wall_ms
+        self._out.add(SetTimer(_TICK, TICK_MS))
+        self._mesh.tick()
+        self._intake.readmit(self._journal)
+        self._journal = ()
+        self._voting.enter_height()
+        self._settle()
+        return self._out.take()
+
+    def step(self, event: Event, *, now_ms: int) -> list[Effect]:
+        """Take one input; return what to do about it, in order."""
+        assert now_ms >= self._out.now_ms, "the driver's clock ran backwards"
+        self._out.now_ms, self._out.wall_ms = now_ms, event.wall_ms
+        self._on_event(event)
+        self._settle()
+        return self._out.take()
+
+    # What comes in.
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case FrameReceived(peer=peer, payload=payload):
+                self._on_frame(peer, payload)
+            case TimerFired(timer=timer):
+                self._on_timer(timer)
+            case Submitted():
+                self._on_submitted(event)
+            case Verified():
+                judged = self._intake.on_verified(event)
+                self._workshop.on_verified(judged)
+                for peer in judged.culprits:
+                    self._mesh.fault(peer, "a transaction that is signed falsely")
+            case BlocksRead(peer=peer, blocks=blocks):
+                if self._mesh.peers.is_linked(peer):
+                    self._out.send((peer,), Finals(fitting(blocks)))
+            case PeerUp():
+                self._on_peer_up(event)
+            case PeerDown():
+                self._mesh.down(event)
+            case DiskFailed(reason=reason):
+                self._disk_failed = True
+                self._out.note("disk.failed", reason=reason)
+            case DiskHealed():
+                self._disk_failed = False
+                self._out.note("disk.healed")
+            case _:
+                raise AssertionError(f"an unknown event: {event}")
+
+    def _on_peer_up(self, event: PeerUp) -> None:
+        if not self._mesh.up(event, self._chain.height):
+            return
+        rows = self._intake.own_waiting()
+        self._out.extend(self._mesh.relay.greet(event.peer, rows))
+        self._voting.feed(PeerLinked(event.peer))
+
+    def _on_submitted(self, event: Submitted) -> None:
+        if self._disk_failed:
+            refusal = Refusal(Code.E_UNAVAILABLE, "", "the disk of this node cannot be written")
+            self._intake.refuse(event.request, event.raws, refusal)
+            return
+        validators = self._chain.state.validators
+        power = self._mesh.reach.power(validators, self._out.now_ms)
+        if not validators.is_quorum(power):
+            message = f"only {power} of {validators.total_power} voting power is within reach"
+            refusal = Refusal(Code.E_NO_QUORUM, "", message)
+            self._intake.refuse(event.request, event.raws, refusal)
+        else:
+            self._intake.submit(event.request, event.raws)
+
+    def _on_timer(self, timer: Timer) -> None:
+        if timer.name == _TICK.name:
+            self._out.add(SetTimer(_TICK, TICK_MS))
+            self._mesh.tick()
+            self._voting.feed(Tick())
+            self._following.poll()
+            self._enter_if_due()
+        elif timer.name == _RELAY.name:
+            self._relay_armed = False
+            self._mesh.flush()
+        elif timer.name.startswith(TIMEOUT_PREFIX):
+            self._voting.on_timer(timer)
+        else:
+            self._enter_if_due()
+
+    def _on_frame(self, peer: PeerId, payload: bytes) -> None:
+        """Take a peer's frame; whatever is in it, nothing but a note and a closed link comes."""
+        if self._disk_failed or not self._mesh.peers.heard(peer, self._out.now_ms):
+            return
+        try:
+            self._on_message(peer, decode_message(payload))
+        except PeerFault as fault:
+            self._mesh.fault(peer, fault.what)
+
+    def _on_message(self, peer: PeerId, message: Message) -> None:
+        match message:
+            case VotesSent():
+                self._voting.on_votes(peer, message)
+            case ProposalSent():
+                self._voting.on_proposal(peer, message)
+            case SummarySent():
+                self._voting.on_summary(peer, message)
+            case Transactions(raws=raws):
+                self._intake.gossip(peer, raws)
+            case Ping(number=number):
+                self._out.send((peer,), Pong(number))
+            case Pong(number=number):
+                self._mesh.peers.on_pong(peer, number, self._out.now_ms)
+            case Status(height=height):
+                self._mesh.catch_up.claim(peer, height, self._out.now_ms)
+                self._following.poll()
+            case Neighbours(peers=peers):
+                self._mesh.topology.told(peer, peers)
+            case Hello():
+                self._mesh.reach.told(peer, message)
+            case BodiesWanted() | BlockWanted() | FinalsWanted():
+                self._on_request(peer, message)
+            case Bodies(block_id=block_id, raws=raws):
+                self._workshop.on_bodies(block_id, raws)
+            case BlockFound(block=block):
+                self._workshop.on_block(block, peer)
+            case Finals(blocks=blocks):
+                self._following.on_finals(peer, blocks)
+            case _:
+                assert_never(message)
+
+    def _on_request(self, peer: PeerId, message: BodiesWanted | BlockWanted | FinalsWanted) -> None:
+        match message:
+            case BodiesWanted(block_id=block_id, ids=ids):
+                raws = self._workshop.bodies_of(block_id, ids)
+                self._out.send((peer,), Bodies(block_id, raws))
+            case BlockWanted(block_id=block_id):
+                block = self._workshop.whole(block_id)
+                if block is not None:
+                    self._out.send((peer,), BlockFound(block))
+            case FinalsWanted(first=first, last=last):
+                last = Height(min(last, self._chain.height, first + limits.CATCH_UP_BLOCKS_MAX - 1))
+                if first <= last:
+                    self._out.add(ReadBlocks(peer, first, last))
+                else:
+                    self._out.send((peer,), Finals(()))
+
+    # What concerns several parts.
+
+    def _settle(self) -> None:
+        """Let everything that this event set in motion come to rest."""
+        self._voting.run()
+        self._following.advance()
+        self._voting.run()
+        if self._mesh.relay.waiting and not self._relay_armed:
+            self._relay_armed = True
+            self._out.add(SetTimer(_RELAY, FLUSH_MS))
+
+    def _build(self) -> Candidate:
+        assert self._own_key is not None, "a follower proposes nothing"
+        ranked = self._pool.ranked(self._intake.nonce_of)
+        return self._workshop.build((entry.content for entry in ranked), proposer=self._own_key)
+
+    def _on_judged(self, block_id: BlockId, candidate: Candidate | None) -> None:
+        decided = self._decided
+        if decided is not None and decided.block_id == block_id and candidate is not None:
+            self._make_final(candidate, decided.certificate)
+        else:
+            self._voting.on_judged(block_id, candidate)
+
+    def _on_decided(self, decided: Decided) -> None:
+        if decided.height != self._chain.next_height:
+            return  # caught up with in the meantime
+        candidate = self._workshop.candidate(decided.block_id)
+        if candidate is None:
+            # It was judged good, then made room for others in a very long height: get it back.
+            self._decided = decided
+            self._workshop.want(decided.block_id)
+        else:
+            self._make_final(candidate, decided.certificate)
+
+    def _make_final(self, candidate: Candidate, certificate: Certificate) -> None:
+        """Let a block be final: log it, apply it, tell everybody, and plan the next height."""
+        self._decided = None
+        self._out.add(AppendCertificate(certificate))
+        self._note_votes(candidate.block.last_commit)
+        self._chain.apply(candidate, certificate)
+        self._workshop.advance(candidate)
+        self._mesh.catch_up.moved()
+        dead = self._pool.advance(
+            included=((parsed.id, parsed.tx.sender) for parsed in candidate.txs),
+            next_height=self._chain.next_height,
+            nonce_of=self._intake.nonce_of,
+        )
+        if dead:
+            self._out.add(Expired(dead))
+        final = FinalBlock(candidate.block, certificate)
+        self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
+        self._mesh.broadcast(Status(self._chain.height))
+        self._plan_next_height()
+        self._following.poll()
+
+    def _plan_next_height(self) -> None:
+        """Begin the next height one interval after this commit. Source: rules 1.9."""
+        wait_ms = self._config.block_interval_ms
+        self._due_ms = self._out.now_ms + wait_ms
+        timer = Timer("height", self._chain.next_height, Round(0))
+        self._out.add(SetTimer(timer, wait_ms))
+
+    def _enter_if_due(self) -> None:
+        if self._voting.is_at_work or self._out.now_ms < self._due_ms or self._following.is_busy:
+            return
+        if not self._mesh.catch_up.is_far_behind(self._chain.height):
+            self._voting.enter_height()
+
+    def _pinned(self) -> tuple[BlockId, ...]:
+        return self._voting.pinned()
+
+    def _note_votes(self, last_commit: Certificate) -> None:
+        """Remember the newest height whose commit holds the own precommit. Source: rules 1.15."""
+        own = None
+        if self._own_key is not None:
+            own = self._chain.tip_validators.index_of(self._own_key)
+        if own is not None and any(vote.validator == own for vote in last_commit.votes):
+            self._last_voted = last_commit.height
+
+    def _new_mesh(self, own_id: PeerId) -> Mesh:
+        config = self._config
+        listed_only = config.admission == "listed"
+        return Mesh(
+            self._out,
+            Peers(own_id, config.bootstrap, listed_only=listed_only),
+            Reach(
+                chain_id=self._chain.chain_id,
+                own_key=self._own_key,
+                verify=self._verify,
+                interval_ms=config.block_interval_ms,
+            ),
+            hello_of(self._chain.chain_id, own_id, self._signer),
+        )
+
+    def _new_voting(self, sign_state: SignState | None) -> Voting:
+        consensus = Consensus(
+            chain_id=self._chain.chain_id,
+            signer=self._signer,
+            verify=self._verify,
+            timeouts=self._config.timeouts,
+            sign_state=sign_state,
+        )
+        return Voting(
+            self._out,
+            self._chain,
+            self._mesh,
+            consensus=consensus,
+            workshop=self._workshop,
+            build=self._build,
+            on_decided=self._on_decided,
+        )

@@ -1,0 +1,99 @@
+"""What may a reader see of the machine between two steps?
+
+Satisfies the protocol that RPC declares for itself. Nothing here changes anything. Do not add
+formats of answers.
+"""
+
+import msgspec
+
+from aitbc_node.blocks import Header
+from aitbc_node.chain import Chain
+from aitbc_node.consensus.inputs import Step
+from aitbc_node.events import SignState
+from aitbc_node.following import Following
+from aitbc_node.gossip.peers import PeerView
+from aitbc_node.ledger.state import State
+from aitbc_node.ledger.transactions import Parsed
+from aitbc_node.mempool import Mempool
+from aitbc_node.mesh import Mesh
+from aitbc_node.types import BlockId, Height, Power, PublicKey, Round
+from aitbc_node.validators import ValidatorSet
+from aitbc_node.voting import Voting
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """Show the parts of one machine; a fresh one is taken after each step."""
+
+    chain: Chain
+    mempool: Mempool[Parsed]
+    mesh: Mesh
+    voting: Voting
+    following: Following
+    own_key: PublicKey | None
+    last_voted_height: Height
+    """The newest height whose commit holds the own precommit; 0 for none."""
+    now_ms: int
+
+    @property
+    def height(self) -> Height:
+        """Return the newest final height; 0 before the first block."""
+        return self.chain.height
+
+    @property
+    def round(self) -> Round:
+        """Return the round at the height above."""
+        return self.voting.consensus.state.round if self.voting.is_at_work else Round(0)
+
+    @property
+    def step(self) -> str:
+        """Return the step of that round; `idle` until the interval after a commit is over."""
+        state = self.voting.consensus.state
+        return (state.step if self.voting.is_at_work else Step.IDLE).name.lower()
+
+    @property
+    def syncing(self) -> bool:
+        """Tell whether the node knows that it is behind."""
+        return self.following.is_busy or self.mesh.catch_up.is_far_behind(self.height)
+
+    @property
+    def last_block(self) -> tuple[BlockId, Header] | None:
+        """Return the newest final block, None before the first."""
+        return None if self.chain.tip is None else (self.chain.tip_id, self.chain.tip)
+
+    @property
+    def state(self) -> State:
+        """Return the ledger after the newest final block."""
+        return self.chain.state
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """Return who votes on the height above."""
+        return self.chain.state.validators
+
+    @property
+    def sign_state(self) -> SignState | None:
+        """Return what the own key has signed last."""
+        return self.voting.consensus.sign_state
+
+    @property
+    def refusal(self) -> str:
+        """Say why the own key signs nothing until an operator acts; empty when it may."""
+        return self.voting.consensus.refusal
+
+    @property
+    def own_power(self) -> Power:
+        """Return the own voting power."""
+        return Power(0) if self.own_key is None else self.validators.power_of(self.own_key)
+
+    @property
+    def reachable_power(self) -> Power:
+        """Return the voting power within reach, the own included."""
+        return self.mesh.reach.power(self.validators, self.now_ms)
+
+    def proposer(self) -> PublicKey:
+        """Return whose turn it is now."""
+        return self.validators.proposer(self.round).key
+
+    def peers(self) -> tuple[PeerView, ...]:
+        """Return the live links."""
+        return self.mesh.peers.views(self.now_ms)

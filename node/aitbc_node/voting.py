@@ -1,0 +1,219 @@
+"""How do the consensus and the rest of the machine talk to each other?
+
+Feeds the consensus one event at a time and carries its effects out: votes and proposals to the
+peers, values from and to the workshop, time-outs to timers. Own votes go to all peers; those of
+others are passed on once, when the consensus has accepted them, to peers that are not linked with
+the sender, so that a partial mesh works; summaries make up for what is lost. Do not add rules of
+the algorithm.
+"""
+
+from collections import deque
+from collections.abc import Callable
+
+from aitbc_node.blocks import PRECOMMIT
+from aitbc_node.canonical import NotCanonicalError, T, decode, encode
+from aitbc_node.chain import Candidate, Chain
+from aitbc_node.consensus.inputs import (
+    Accepted,
+    BuildValue,
+    CastVote,
+    ConsensusEffect,
+    ConsensusEvent,
+    Decided,
+    Equivocation,
+    Fault,
+    ProposalReceived,
+    Propose,
+    Retransmit,
+    ScheduleTimeout,
+    Step,
+    Summarise,
+    SummaryReceived,
+    TimeoutFired,
+    ValueBuilt,
+    ValueChecked,
+    VoteReceived,
+    WantValue,
+)
+from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
+from aitbc_node.consensus.replica import Consensus
+from aitbc_node.errors import PeerFault
+from aitbc_node.events import Note, SaveSignState, SetTimer, Timer
+from aitbc_node.gossip.messages import ProposalSent, SummarySent, VotesSent
+from aitbc_node.mesh import Mesh
+from aitbc_node.outbox import Outbox
+from aitbc_node.types import BlockId, PeerId
+from aitbc_node.workshop import Workshop
+
+TIMEOUT_PREFIX = "timeout."
+
+
+class Voting:
+    """Run the consensus inside the machine."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        chain: Chain,
+        mesh: Mesh,
+        *,
+        consensus: Consensus,
+        workshop: Workshop,
+        build: Callable[[], Candidate],
+        on_decided: Callable[[Decided], None],
+    ) -> None:
+        self._out = outbox
+        self._chain = chain
+        self._mesh = mesh
+        self._workshop = workshop
+        self._build = build
+        self._on_decided = on_decided
+        self._queue: deque[ConsensusEvent] = deque()
+        self.consensus = consensus
+
+    @property
+    def is_at_work(self) -> bool:
+        """Tell whether the consensus works on the height that comes next."""
+        return self.consensus.state.height == self._chain.next_height
+
+    def pinned(self) -> tuple[BlockId, BlockId]:
+        """Name the blocks that consensus may come back to."""
+        return self.consensus.state.locked_id, self.consensus.state.valid_id
+
+    def enter_height(self) -> None:
+        """Begin the height after the newest block."""
+        effects = self.consensus.enter_height(
+            self._chain.next_height,
+            self._chain.state.validators,
+            last_time_ms=self._chain.tip_time_ms,
+            now_ms=self._out.now_ms,
+            wall_ms=self._out.wall_ms,
+        )
+        self._carry_out(effects)
+        self._workshop.report_all()
+        self.run()
+
+    def feed(self, event: ConsensusEvent) -> None:
+        """Queue an event; `run` takes it."""
+        self._queue.append(event)
+
+    def run(self) -> None:
+        """Let the consensus work off its queue, including what its own effects put there."""
+        while self._queue:
+            event = self._queue.popleft()
+            if self._is_overtaken() and not isinstance(event, VoteReceived | ProposalReceived):
+                continue
+            now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
+            self._carry_out(self.consensus.step(event, now_ms=now_ms, wall_ms=wall_ms))
+
+    def on_judged(self, block_id: BlockId, candidate: Candidate | None) -> None:
+        """Tell the consensus a verdict of the workshop."""
+        if self.is_at_work:
+            time_ms = 0 if candidate is None else candidate.block.header.time_ms
+            self.feed(ValueChecked(block_id, candidate is not None, time_ms))
+
+    def on_proposal(self, sender: PeerId, message: ProposalSent) -> None:
+        """Take a peer's proposal. Raises: PeerFault."""
+        proposal = _decoded(message.proposal, Proposal)
+        if not self._chain.height < proposal.height <= self._chain.next_height + 1:
+            return  # long decided, or too far ahead to be of use
+        if self._workshop.offer(message.proposed, sender) != proposal.block_id:
+            raise PeerFault("a proposal with another block's header")
+        self.feed(ProposalReceived(proposal, sender))
+
+    def on_votes(self, sender: PeerId, message: VotesSent) -> None:
+        """Take a peer's votes. Raises: PeerFault."""
+        for payload in message.votes:
+            vote = _decoded(payload, Vote)
+            # A vote on a height that was caught up with is late, or of use to nobody.
+            if vote.height >= self._chain.height:
+                self.feed(VoteReceived(vote, sender))
+
+    def on_summary(self, sender: PeerId, message: SummarySent) -> None:
+        """Take a peer's summary. Raises: PeerFault."""
+        self.feed(SummaryReceived(sender, _decoded(message.summary, RoundSummary)))
+
+    def on_timer(self, timer: Timer) -> None:
+        """Take a time-out that the consensus asked for."""
+        step = Step[timer.name.removeprefix(TIMEOUT_PREFIX).upper()]
+        self.feed(TimeoutFired(step, timer.height, timer.round))
+
+    def _is_overtaken(self) -> bool:
+        """Tell whether the height was caught up with while the consensus was still at it."""
+        state = self.consensus.state
+        return state.step is not Step.IDLE and not self.is_at_work
+
+    def _carry_out(self, effects: list[ConsensusEffect]) -> None:
+        for effect in effects:
+            self._carry_out_one(effect)
+
+    def _carry_out_one(self, effect: ConsensusEffect) -> None:  # noqa: C901 - one match table
+        match effect:
+            case SaveSignState() | Note():
+                self._out.add(effect)
+            case CastVote(vote=vote):
+                self._mesh.broadcast(VotesSent((encode(vote),)))
+            case Propose(proposal=proposal):
+                self._mesh.flush()  # so that the others have the bodies before the ids
+                self._send_proposal(self._mesh.linked(), proposal)
+            case Accepted(message=message, sender=sender):
+                self._on_accepted(message, sender)
+            case ScheduleTimeout(step=step, height=height, round=round_, delay_ms=delay_ms):
+                timer = Timer(TIMEOUT_PREFIX + step.name.lower(), height, round_)
+                self._out.add(SetTimer(timer, delay_ms))
+            case BuildValue(height=height, round=round_):
+                candidate = self._build()
+                time_ms = candidate.block.header.time_ms
+                self.feed(ValueBuilt(height, round_, candidate.id, time_ms))
+            case WantValue(block_id=block_id):
+                self._workshop.want(block_id)
+            case Decided():
+                self._on_decided(effect)
+            case Summarise(peer=peer, summary=summary):
+                peers = self._mesh.linked() if peer is None else (peer,)
+                self._out.send(peers, SummarySent(encode(summary)))
+            case Retransmit(peer=peer, messages=messages):
+                self._retransmit(peer, messages)
+            case Equivocation(first=first, second=second):
+                self._out.note("consensus.equivocation", first=str(first), second=str(second))
+            case Fault(peer=peer, what=what):
+                self._mesh.fault(peer, what)
+
+    def _on_accepted(self, message: Proposal | Vote, sender: PeerId | None) -> None:
+        if isinstance(message, Proposal):
+            self._send_proposal(self._mesh.topology.targets(self._mesh.linked(), sender), message)
+            return
+        self._mesh.pass_on(VotesSent((encode(message),)), sender)
+        self._hear(message)
+        if message.kind == PRECOMMIT and message.height == self._chain.height:
+            certificate = self.consensus.late_votes()
+            if certificate is not None:
+                self._chain.add_late_votes(certificate)
+
+    def _hear(self, vote: Vote) -> None:
+        voters = {
+            self._chain.height: self._chain.tip_validators,
+            self._chain.next_height: self._chain.state.validators,
+        }.get(vote.height)
+        if voters is not None and vote.validator < len(voters.members):
+            self._mesh.reach.heard(voters.members[vote.validator].key, self._out.now_ms)
+
+    def _send_proposal(self, peers: tuple[PeerId, ...], proposal: Proposal) -> None:
+        proposed = self._workshop.proposed(proposal.block_id)
+        if proposed is not None:
+            self._out.send(peers, ProposalSent(encode(proposal), proposed))
+
+    def _retransmit(self, peer: PeerId, messages: tuple[Proposal | Vote, ...]) -> None:
+        votes = tuple(encode(message) for message in messages if isinstance(message, Vote))
+        for message in messages:
+            if isinstance(message, Proposal):
+                self._send_proposal((peer,), message)
+        if votes:
+            self._out.send((peer,), VotesSent(votes))
+
+
+def _decoded(payload: bytes, kind: type[T]) -> T:
+    try:
+        return decode(payload, kind)
+    except NotCanonicalError as error:
+        raise PeerFault(f"no {kind.__name__}: {error}") from error
