@@ -70,14 +70,24 @@ def path_of(environment: Environment) -> Path:
     return environment.folder / "history.jsonl"
 
 
-def read(environment: Environment, *, hosts: Iterable[Mapping[str, Any]] = ()) -> list[Record]:
-    """Read the records, those that only hosts have included, the oldest first."""
+def read(
+    environment: Environment,
+    *,
+    hosts: Iterable[Mapping[str, Any]] = (),
+    genesis_hash: str | None = None,
+) -> list[Record]:
+    """Read the records, those that only hosts have included, the oldest first.
+
+    With a genesis hash, only those of that chain: an earlier chain's releases are gone with it.
+    """
     path = path_of(environment)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found = {
-        record.id: record for record in map(_parse, [*lines, *map(json.dumps, hosts)]) if record
-    }
-    return sorted(found.values(), key=lambda record: (record.started, record.number))
+    parsed = map(_parse, [*lines, *map(json.dumps, hosts)])
+    found = {record.id: record for record in parsed if record}
+    return sorted(
+        (each for each in found.values() if genesis_hash in {None, each.genesis_hash}),
+        key=lambda record: (record.started, record.number),
+    )
 
 
 def append(environment: Environment, record: Record) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aitbc_toolkit import lab, paths
+from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 
@@ -49,12 +49,12 @@ class Source:
     ref: str
 
 
-def resolve(ref: str | None, *, snapshot: bool, root: Path | None = None) -> Revision:
+def resolve(ref: str | None, *, snapshot: bool, root: Path) -> Revision:
     """Find the commit that a name means, or make one of the uncommitted tree.
 
     Raises: UsageError for a name that is no commit, ConfigError where there is no repository.
     """
-    repository = _repository(root or paths.project_root())
+    repository = _repository(root)
     changed = _changed(repository)
     if snapshot and changed and ref is None:
         commit = _snapshot(repository)
@@ -64,12 +64,12 @@ def resolve(ref: str | None, *, snapshot: bool, root: Path | None = None) -> Rev
     return Revision(found.hexsha, subject, dirty=0 if ref else changed, snapshot=False)
 
 
-def publish(environment: Environment, revision: Revision, *, root: Path | None = None) -> Source:
+def publish(environment: Environment, revision: Revision, *, root: Path) -> Source:
     """Put the commit where this environment's hosts can fetch it; return the place.
 
     Raises: AitbcError (refused) when it cannot get there.
     """
-    repository = _repository(root or paths.project_root())
+    repository = _repository(root)
     match environment.rules.source:
         case "checkout":
             return Source(str(Path(repository.common_dir).resolve()), revision.commit)

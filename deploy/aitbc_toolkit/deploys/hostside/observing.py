@@ -24,7 +24,10 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
         "findings": _findings(params),
         "wall_ms": time.time_ns() // 1_000_000,
         "hostname": socket.gethostname(),
-        "releases": sorted(each.parent.name for each in base.glob("releases/*/manifest.json")),
+        "releases": {
+            each.parent.name: sorted(config.name for config in each.parent.glob("etc/*"))
+            for each in base.glob("releases/*/manifest.json")
+        },
         "instances": {
             each["name"]: _instance(each, manager=manager) for each in params["instances"]
         },

@@ -151,7 +151,7 @@ class Supervisord:
             "word": word,
             "failed": word in {"fatal", "exited"},
             "pid": int(facts["pid"]),
-            "restarts": 1 if word == "backoff" else 0,
+            "restarts": 0,  # it does not count them
             "status": int(facts["exitstatus"]),
         }
 

@@ -1,0 +1,97 @@
+"""`aitbc deploy | rollback | status | history`: the releases of an environment."""
+
+import json
+
+import click
+
+from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.narration import narrator
+from aitbc_toolkit.cli.prompting import confirm
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import history as records
+from aitbc_toolkit.release import state
+from aitbc_toolkit.release.deploy import Request
+from aitbc_toolkit.release.deploy import deploy as run_deploy
+from aitbc_toolkit.release.rollback import rollback as run_rollback
+
+_json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
+_yes = click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.")
+_stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh stops meanwhile.")
+
+
+@click.command()
+@environment_argument
+@click.option("--ref", help="A commit, tag or branch; HEAD unless given.")
+@click.option("--dirty", is_flag=True, help="Take uncommitted work along (dev and lab).")
+@_stall
+@_yes
+@_json
+def deploy(
+    environment: str,
+    *,
+    ref: str | None,
+    dirty: bool,
+    allow_stall: bool,
+    yes: bool,
+    as_json: bool,
+) -> Exit:
+    """Take a commit to every host, one node at a time, and prove that it votes.
+
+    Example: aitbc deploy lab
+    """
+    found = load(environment)
+    confirm(found, f"deploy to {found.name}?", yes=yes)
+    draw = narrator(f"deploy {found.name}", as_json=as_json)
+    request = Request(ref=ref, snapshot=dirty, allow_stall=allow_stall)
+    return draw.end(run_deploy(found, request, draw.tell))
+
+
+@click.command()
+@environment_argument
+@_stall
+@_yes
+@_json
+def rollback(environment: str, *, allow_stall: bool, yes: bool, as_json: bool) -> Exit:
+    """Return to the newest release that was healthy before; nobody has to name it.
+
+    Example: aitbc rollback lab
+    """
+    found = load(environment)
+    confirm(found, f"roll back {found.name}?", yes=yes)
+    draw = narrator(f"rollback {found.name}", as_json=as_json)
+    return draw.end(run_rollback(found, draw.tell, allow_stall=allow_stall))
+
+
+@click.command()
+@environment_argument
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def status(environment: str, *, as_json: bool) -> Exit:
+    """Show what runs where: release, service, height, votes; read now from hosts and nodes.
+
+    Example: aitbc status lab
+    """
+    found = state.look(load(environment))
+    if as_json:
+        click.echo(json.dumps(found.to_document()))
+    else:
+        for line in found.to_lines():
+            click.echo(line)
+    return Exit.OK
+
+
+@click.command()
+@environment_argument
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def history(environment: str, *, as_json: bool) -> Exit:
+    """List the deploys and rollbacks of an environment, the newest last.
+
+    Example: aitbc history lab
+    """
+    found = load(environment)
+    known = records.read(found)
+    if as_json:
+        click.echo(json.dumps([json.loads(record.to_line()) for record in known]))
+        return Exit.OK
+    for line in state.history_lines(found.name, known):
+        click.echo(line)
+    return Exit.OK

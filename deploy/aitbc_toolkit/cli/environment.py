@@ -1,0 +1,41 @@
+"""How does a command line name its environment? By argument, else AITBC_ENV, else the chosen one.
+
+Do not read inventories beyond finding the one that is named.
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.inventory import Environment, Inventory
+
+DEFAULT = "dev"
+
+environment_argument = click.argument(
+    "environment", required=False, default="", metavar="[ENVIRONMENT]"
+)
+
+
+def chosen_path() -> Path:
+    """Find the file in which `env switch` keeps the operator's choice."""
+    return paths.state_root() / "env"
+
+
+def chosen(named: str = "") -> str:
+    """Give the name of the environment that is meant."""
+    if named:
+        return named
+    if variable := os.environ.get("AITBC_ENV", ""):
+        return variable
+    path = chosen_path()
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else DEFAULT
+
+
+def load(named: str = "") -> Environment:
+    """Load the environment that is meant.
+
+    Raises: UsageError for a name that does not exist, ConfigError for a bad inventory.
+    """
+    return Inventory.load(chosen(named))

@@ -1,0 +1,43 @@
+"""`aitbc up | down`: a whole mesh with one command, and away with it."""
+
+import click
+
+from aitbc_toolkit.cli.environment import DEFAULT
+from aitbc_toolkit.cli.narration import narrator
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.release import meshing
+from aitbc_toolkit.release.deploy import Request
+
+_environment = click.argument("environment", required=False, default=DEFAULT)
+_json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
+_yes = click.option("--yes", "-y", is_flag=True, help="Accepted everywhere; nothing is asked here.")
+
+
+@click.command()
+@_environment
+@click.option("--dirty", is_flag=True, help="Take uncommitted work along.")
+@_yes
+@_json
+def up(environment: str, *, dirty: bool, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - --yes is accepted by every verb
+    """Bring up a mesh from this checkout: `dev` (here, no root), `lab` or `lab-NAME` (hosts).
+
+    Example: aitbc up lab
+    """
+    draw = narrator(f"up {environment}", as_json=as_json)
+    request = Request(snapshot=dirty)
+    return draw.end(meshing.up(environment, request, draw.tell))
+
+
+@click.command()
+@_environment
+@click.option("--wipe", is_flag=True, help="End the chain: remove data, keys and genesis.")
+@_yes
+@_json
+def down(environment: str, *, wipe: bool, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - as above
+    """Stop a mesh that `up` started; its data stays unless wiped.
+
+    Example: aitbc down lab
+    """
+    draw = narrator(f"down {environment}", as_json=as_json)
+    return draw.end(meshing.down(Inventory.load(environment), draw.tell, wipe=wipe))

@@ -1,0 +1,191 @@
+"""What is each host told in each step, and what follows when one answers badly?
+
+Builds the parameter documents and judges the rows. The order of steps is not here.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from aitbc_toolkit import render
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment, Host, Instance
+from aitbc_toolkit.release.source import Revision, Source
+from aitbc_toolkit.remote import Hosts, Row
+
+Params = dict[str, dict[str, Any]]
+
+DISK_FREE_MIB_MIN = 300
+
+_OBSERVE_S = 20
+_STAGE_S = 300
+_CONFIGURE_S = 30
+_SWITCH_S = 60
+_RECORD_S = 30
+_KINDS = {"busy": Exit.BUSY, "bug": Exit.BUG}
+
+
+class Crew:
+    """Run the steps of a deploy on the hosts of one environment."""
+
+    def __init__(self, environment: Environment, remote: Hosts) -> None:
+        self.environment = environment
+        self._remote = remote
+        self._managers = {host.name: render.manager(host) for host in environment.hosts}
+
+    def observe(self, verb: str) -> dict[str, Mapping[str, Any]]:
+        """Look at every host; refuse when one cannot be reached or cannot take a release."""
+        params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
+        rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
+        self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
+        findings = [
+            (name, finding) for name, row in rows.items() for finding in row.answer["findings"]
+        ]
+        if findings:
+            name = self.environment.name
+            lines = [f"  {host:<14} {finding['what']}" for host, finding in findings]
+            raise AitbcError(
+                "\n".join([f"{verb} {name} refused: hosts are not ready", *lines]),
+                hint="\n".join(dict.fromkeys(finding["hint"] for _, finding in findings)),
+                exit_status=Exit.REFUSED,
+            )
+        return {name: row.answer for name, row in rows.items()}
+
+    def glance(self) -> dict[str, Mapping[str, Any]]:
+        """Tell what each node's host shows of it; a host that does not answer is left out."""
+        params = self._params(disk_free_mib_min=0)
+        rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
+        return {
+            name: told
+            for row in rows.values()
+            if row.ok
+            for name, told in row.answer["instances"].items()
+        }
+
+    def stage(
+        self, revision: Revision, source: Source, manifest: Mapping[str, Any]
+    ) -> dict[str, Mapping[str, Any]]:
+        """Make the release on every host side by side; nothing that runs is touched."""
+        params = self._params(
+            commit=revision.commit,
+            source=source.url,
+            source_ref=source.ref,
+            hrp=self.environment.chain.hrp,
+            chain_id=self.environment.chain.id,
+            manifest=dict(manifest),
+        )
+        rows = self._remote.step("stage", params, deadline_s=_STAGE_S)
+        changed = "nothing that runs, on no host"
+        self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
+        return {name: row.answer for name, row in rows.items()}
+
+    def configure(
+        self, commit: str, configurations: Mapping[str, render.Configuration]
+    ) -> list[str]:
+        """Keep every node's rendered files in its release; return the nodes with new ones."""
+        params = self._params(commit=commit)
+        for host in self.environment.hosts:
+            for instance in params[host.name]["instances"]:
+                ready = configurations[instance["name"]]
+                instance["files"] = dict(ready.files)
+                instance["config_hash"] = ready.hash
+        rows = self._remote.step("configure", params, deadline_s=_CONFIGURE_S)
+        changed = "nothing that runs, on no host"
+        self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
+        return [name for row in rows.values() for name in row.answer["changed"]]
+
+    def switch(self, targets: Mapping[str, Sequence[str]]) -> dict[str, Row]:
+        """Point nodes at (commit, configuration) and restart them; the rows are the caller's."""
+        params = self._params(only=set(targets))
+        for host in params.values():
+            for instance in host["instances"]:
+                instance["commit"], instance["config_hash"] = targets[instance["name"]]
+        return self._remote.step("switch", params, deadline_s=_SWITCH_S)
+
+    def service(self, action: str, names: Collection[str]) -> dict[str, Row]:
+        """Start, stop or restart nodes where they are."""
+        params = self._params(only=set(names), action=action)
+        return self._remote.step("service", params, deadline_s=_SWITCH_S)
+
+    def watch(self, names: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Tell the state of services and their newest log lines; a lost host is left out."""
+        rows = self._remote.step("watch", self._params(only=set(names)), deadline_s=_OBSERVE_S)
+        return {
+            name: state
+            for row in rows.values()
+            if row.ok
+            for name, state in row.answer["services"].items()
+        }
+
+    def record(self, line: str, *, keep: Sequence[str]) -> dict[str, Row]:
+        """Add a record to the journal of every host."""
+        params = self._params(line=line, keep=list(keep))
+        return self._remote.step("record", params, deadline_s=_RECORD_S)
+
+    def shut_down(self, *, wipe: bool) -> dict[str, Row]:
+        """Stop everything of this environment; with `wipe`, remove data and keys too."""
+        return self._remote.step("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)
+
+    def require(self, rows: Mapping[str, Row], *, verb: str, changed: str, status: Exit) -> None:
+        """Raise one error that says what went wrong on which hosts, and what was changed."""
+        bad = [row for row in rows.values() if not row.ok]
+        if not bad:
+            return
+        name = self.environment.name
+        head = f"{verb} {name} {'refused' if status is Exit.REFUSED else 'failed'}: "
+        head += "one host cannot" if len(bad) == 1 else f"{len(bad)} hosts cannot"
+        lines = [f"  {row.host:<14} {row.error}" for row in bad]
+        hints = [row.hint for row in bad if row.hint]
+        if not hints and any(row.kind == "unreachable" for row in bad):
+            hints = [self._reach(bad[0].host)]
+        raise AitbcError(
+            "\n".join([head, *lines, f"  changed so far {changed}"]),
+            hint="\n".join(dict.fromkeys(hints)),
+            exit_status=_KINDS.get(bad[0].kind, status),
+        )
+
+    def _reach(self, host: str) -> str:
+        if self.environment.lab:
+            return f"aitbc lab list\naitbc lab up {self.environment.lab}"
+        found = self.environment.host(host)
+        return f"ssh -p {found.ssh_port} {found.ssh_user}@{found.address} true"
+
+    def _params(self, *, only: Collection[str] | None = None, **more: Any) -> Params:
+        """Write the document of every host that has one of the named nodes, or of all."""
+        documents: Params = {}
+        for host in self.environment.hosts:
+            instances = [
+                _instance(each)
+                for each in self.environment.on(host.name)
+                if only is None or each.name in only
+            ]
+            if instances or only is None:
+                documents[host.name] = {
+                    **_host(host),
+                    "manager": self._managers[host.name],
+                    "instances": instances,
+                    **more,
+                }
+        return documents
+
+
+def _host(host: Host) -> dict[str, Any]:
+    return {
+        "layout": host.layout.to_wire(),
+        "python": host.python,
+        "uv": host.uv,
+        "uv_cache": host.uv_cache,
+        "offline": host.offline,
+        "run_as": host.run_as,
+    }
+
+
+def _instance(instance: Instance) -> dict[str, Any]:
+    return {
+        **instance.paths.to_wire(),
+        "role": instance.role,
+        "listen": {
+            "p2p": [instance.address, instance.p2p_port],
+            "rpc": [instance.address, instance.rpc_port],
+            "admin": ["127.0.0.1", instance.admin_port],
+        },
+    }

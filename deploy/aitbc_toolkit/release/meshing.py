@@ -1,0 +1,95 @@
+"""How does a whole mesh come up with one command, and go away again?
+
+`up` makes the hosts where they are made (lab), then deploys; `down` stops what runs. What a deploy
+is stands in `deploy`.
+"""
+
+import time
+
+from aitbc_toolkit import lab
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import LAB, Environment, Inventory, canonical_name
+from aitbc_toolkit.release.deploy import Request, at_work, deploy
+from aitbc_toolkit.release.outcome import Outcome, fact
+from aitbc_toolkit.release.progress import Tell, duration, note, step
+
+
+def up(name: str, request: Request, tell: Tell) -> Outcome:
+    """Bring a mesh up from this checkout and prove it; a mesh that is up already stays."""
+    began = time.monotonic()
+    canonical = canonical_name(name)
+    if canonical == LAB or canonical.startswith(f"{LAB}-"):
+        _lab_up(canonical.removeprefix(f"{LAB}-"), len(Inventory.read(canonical).hosts), tell)
+    environment = Inventory.load(canonical)
+    _refuse_shared(environment)
+    done = deploy(environment, request, tell)
+    if done.error:
+        return done
+    took_s = time.monotonic() - began
+    lines = [*done.lines, *_addresses(environment)]
+    facts = {**done.facts, "rpc": [each.rpc_url for each in environment.instances]}
+    return Outcome(done.exit, lines, changed=done.changed, took_s=took_s, facts=facts)
+
+
+def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
+    """Stop every node of an environment; with `wipe`, end its chain: data, keys and genesis go."""
+    began = time.monotonic()
+    _refuse_shared(environment)
+    with (
+        at_work(environment, tell) as run,
+        step(tell, "stop", f"stopping {environment.name}") as now,
+    ):
+        rows = run.crew.shut_down(wipe=wipe)
+        run.crew.require(rows, verb="down", changed="see aitbc status", status=Exit.FAILED)
+        stopped = [name for row in rows.values() for name in row.answer["stopped"]]
+        now.say(" ".join(stopped) or "nothing ran")
+    if wipe:
+        _forget(environment)
+    if environment.lab:
+        with step(tell, "lab", f"taking {environment.lab} down"):
+            lab.take_down(environment.lab)
+    kept = "data and keys are removed" if wipe else "data and keys are kept"
+    took_s = time.monotonic() - began
+    head = f"{environment.name} is down: {len(stopped)} nodes stopped, {kept}"
+    facts = {"environment": environment.name, "wiped": wipe}
+    lines = [f"{head}; took {duration(took_s)}"]
+    return Outcome(Exit.OK, lines, changed=stopped, took_s=took_s, facts=facts)
+
+
+def _lab_up(name: str, hosts: int, tell: Tell) -> None:
+    with step(tell, "lab", f"{hosts} hosts and forge") as now:
+        found = lab.bring_up(
+            lab.LabSpec(name, hosts), progress=lambda text: note(tell, f"  {text}")
+        )
+        now.say(f"{found.name}: {len(found.hosts)} hosts and forge run")
+
+
+def _addresses(environment: Environment) -> list[str]:
+    urls = [each.rpc_url for each in environment.instances]
+    more = (
+        f" ... {urls[-1].rpartition(':')[2]}" if environment.profile.rpc_bind == "loopback" else ""
+    )
+    shown = f"{urls[0]}{more}" if more else " ".join(urls)
+    name = environment.name
+    return [
+        fact("rpc", shown),
+        fact("stop", f"aitbc down {name}"),
+        f"next: aitbc network status -e {name}",
+    ]
+
+
+def _forget(environment: Environment) -> None:
+    """Drop what the operator's machine keeps of a chain that is no more; its records stay."""
+    for name in ("genesis.json", "public_keys.json", "faucet.key"):
+        (environment.folder / name).unlink(missing_ok=True)
+
+
+def _refuse_shared(environment: Environment) -> None:
+    """Refuse to bring up or end a mesh that is not the operator's own."""
+    if environment.rules.dirty:
+        return
+    raise AitbcError(
+        f"up and down are for dev and lab; {environment.name} is deployed",
+        hint=f"aitbc deploy {environment.name}",
+        exit_status=Exit.REFUSED,
+    )

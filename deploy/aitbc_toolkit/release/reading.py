@@ -1,0 +1,117 @@
+"""What do the nodes themselves say? All are asked side by side; silence is a value, not a guess.
+
+Reads over the public RPC only. What an answer means for a deploy is judged in `gates`.
+"""
+
+import http.client
+import statistics
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+import msgspec
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.inventory import Environment, Instance
+
+_TIMEOUT_S = 2.0
+_PAGE = 20
+
+Answer = TypeVar("Answer", bound=schema.Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Tell how blocks came over a stretch of heights, by the median time in their headers."""
+
+    first: int
+    last: int
+    longest_gap_ms: int
+    interval_ms: int
+    extra_rounds: int
+
+
+class Mesh:
+    """Ask the nodes of one environment; use it in a `with` block."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self._client = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
+        self._pool = ThreadPoolExecutor(max_workers=max(1, len(environment.instances)))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+        self._client.close()
+
+    def statuses(self, names: Iterable[str] | None = None) -> dict[str, schema.Status | None]:
+        """Ask nodes for their status; one that does not answer is None."""
+        wanted = set(names) if names is not None else None
+        asked = [
+            each for each in self.environment.instances if wanted is None or each.name in wanted
+        ]
+        answers = self._pool.map(lambda each: self.ask(each, "/status", schema.Status), asked)
+        return dict(zip([each.name for each in asked], answers, strict=True))
+
+    def ask(self, instance: Instance, route: str, shape: type[Answer]) -> Answer | None:
+        """Read one route of one node, or None when it gives no such answer."""
+        try:
+            answer = self._client.get(instance.rpc_url + route)
+            return msgspec.json.decode(answer.content, type=shape) if answer.is_success else None
+        except (httpx.HTTPError, http.client.HTTPException, msgspec.MsgspecError):
+            return None
+
+    def blocks(self, first: int, last: int) -> list[schema.BlockView]:
+        """Read a stretch of final blocks from whichever node has it."""
+        found: dict[int, schema.BlockView] = {}
+        for instance in self.environment.instances:
+            while (start := first + len(found)) <= last:
+                route = f"/blocks?from={start}&count={min(_PAGE, last - start + 1)}"
+                page = self.ask(instance, route, schema.Blocks)
+                if page is None or not page.blocks:
+                    break
+                found.update((block.height, block) for block in page.blocks)
+            if first + len(found) > last:
+                break
+        return [found[height] for height in sorted(found)]
+
+    def roots(self, height: int) -> dict[str, str]:
+        """Read every node's state root of one height; a node that cannot tell is left out."""
+        asked = self.environment.instances
+        route = f"/state_root?height={height}"
+        answers = self._pool.map(lambda each: self.ask(each, route, schema.StateRoot), asked)
+        return {
+            each.name: answer.state_root
+            for each, answer in zip(asked, answers, strict=True)
+            if answer is not None
+        }
+
+    def pace(self, first: int, last: int) -> Pace | None:
+        """Measure the gaps between the blocks of a stretch of heights."""
+        blocks = self.blocks(first, last)
+        gaps = [after.time_ms - before.time_ms for before, after in pairwise(blocks)]
+        if not gaps:
+            return None
+        return Pace(
+            first=blocks[0].height,
+            last=blocks[-1].height,
+            longest_gap_ms=max(gaps),
+            interval_ms=int(statistics.median(gaps)),
+            extra_rounds=sum(block.round for block in blocks),
+        )
+
+
+def tip(statuses: Mapping[str, schema.Status | None]) -> int:
+    """Give the greatest final height that any node tells; 0 when none answers."""
+    return max((status.height for status in statuses.values() if status), default=0)

@@ -1,0 +1,78 @@
+"""How does an environment return to the release before? Nobody has to name it.
+
+The newest release that was healthy before the current one, from the records; it lies on the hosts
+still, so nothing is fetched. Same waves, gates and record as a deploy.
+"""
+
+import time
+from collections.abc import Sequence
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import founding, history, waves
+from aitbc_toolkit.release.change import Change, carry_out
+from aitbc_toolkit.release.deploy import Facts, at_work, differing, host_count, places, seen
+from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell, step
+from aitbc_toolkit.release.source import SHORT
+
+
+def rollback(environment: Environment, tell: Tell, *, allow_stall: bool = False) -> Outcome:
+    """Return every node to the newest release that was healthy before the current one."""
+    began = time.monotonic()
+    with at_work(environment, tell) as run:
+        with step(tell, "observe", f"looking at {host_count(environment)}") as now:
+            facts = run.crew.observe("rollback")
+            founded = founding.read(environment)
+            genesis_hash = founded.hash if founded else ""
+            hosts = [record for host in facts.values() for record in host["records"]]
+            records = history.read(environment, hosts=hosts, genesis_hash=genesis_hash)
+            target, skipped = history.before(records, environment=environment.name)
+            _refuse_missing(environment, facts, target)
+            now.say(f"{host_count(environment)} with {target.commit[:SHORT]}")
+        tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
+        targets = {name: (target.commit, each) for name, each in target.configs.items()}
+        changed = differing(run, facts, targets)
+        change = Change(
+            action="rollback",
+            commit=target.commit,
+            subject=target.subject,
+            snapshot=target.snapshot,
+            targets=targets,
+            before=places(facts),
+            plan=waves.plan(environment, changed, seen(run, facts), allow_stall=allow_stall),
+            genesis_hash=genesis_hash,
+            records=records,
+            began=began,
+        )
+        return carry_out(run, change)
+
+
+def _announcement(
+    environment: Environment, facts: Facts, target: Record, skipped: Sequence[Record]
+) -> str:
+    """Say what is returned to, and why it is that one."""
+    now = sorted({place[0][:SHORT] for place in places(facts).values() if place[0]})
+    bad = ", ".join(f"{each.commit[:SHORT]}, {each.outcome}" for each in skipped)
+    return (
+        f"roll back {environment.name}: {' '.join(now)} -> {target.commit[:SHORT]}, "
+        f"the newest release that was healthy before" + (f" (skips {bad})" if bad else "")
+    )
+
+
+def _refuse_missing(environment: Environment, facts: Facts, target: Record) -> None:
+    """Refuse before any change when a host does not have the release, or a node no place in it."""
+    missing = [
+        f"  {host:<14} has no {target.commit[:SHORT]} for {name}"
+        for host, told in facts.items()
+        for name in told["instances"]
+        if f"{name}-{target.configs.get(name, '')}" not in told["releases"].get(target.commit, [])
+    ]
+    if missing:
+        head = f"rollback {environment.name} refused: the release is not on every host"
+        raise AitbcError(
+            "\n".join([head, *missing, "  changed so far   nothing, on no host"]),
+            hint=f"aitbc deploy {environment.name} --ref {target.commit[:SHORT]}",
+            exit_status=Exit.REFUSED,
+        )

@@ -1,0 +1,150 @@
+"""How do nodes change from one release to another, wave by wave, and all back when one fails?
+
+Used by deploys and rollbacks alike. What to change and in which order was decided before; what is
+told to the operator at the end is decided after.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import gates
+from aitbc_toolkit.release.hosts import Crew
+from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.reading import Mesh, Pace, tip
+from aitbc_toolkit.release.waves import Plan
+
+Place = tuple[str, str]
+"""A release of one node: commit and configuration hash; two empty texts for none."""
+
+NOTHING: Place = ("", "")
+
+_GATE_S = 20.0
+_GATE_INTERVALS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Hold what every part of one run works with."""
+
+    environment: Environment
+    crew: Crew
+    mesh: Mesh
+    tell: Tell
+
+
+@dataclass(slots=True)
+class Rolled:
+    """Collect what happened: which nodes changed, what failed, and what was undone."""
+
+    switched: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    wave: int = 0
+    stranded: dict[str, str] = field(default_factory=dict)
+    restart_ms: list[int] = field(default_factory=list)
+    first_height: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether every wave passed."""
+        return not self.failed
+
+    def floor_ms(self, interval_ms: int) -> int:
+        """Give the least time that these waves could take: each restarts, then votes."""
+        return sum(self.restart_ms) + len(self.restart_ms) * gates.HEIGHTS * interval_ms
+
+
+def roll(run: Run, plan: Plan, targets: Mapping[str, Place], before: Mapping[str, Place]) -> Rolled:
+    """Switch wave after wave, each through its gate; at the first failure return all nodes."""
+    rolled = Rolled(first_height=tip(run.mesh.statuses()))
+    for number, wave in enumerate(plan.waves, start=1):
+        rolled.wave = number
+        rolled.switched += wave
+        place = f"wave {number}/{len(plan.waves)}"
+        rolled.failed = _switch(run, wave, targets, rolled=rolled, place=place)
+        if rolled.failed:
+            rolled.stranded = give_back(run, rolled, before, at_once=len(plan.waves) == 1)
+            break
+    return rolled
+
+
+def measure(run: Run, rolled: Rolled) -> Pace | None:
+    """Measure the blocks since the run began; nothing when there was no chain before it."""
+    if rolled.first_height == 0:
+        return None
+    return run.mesh.pace(rolled.first_height, tip(run.mesh.statuses()))
+
+
+def gate_deadline_s(environment: Environment) -> float:
+    """Give a node as long as a start and a bad run of rounds may take."""
+    return _GATE_S + _GATE_INTERVALS * environment.chain.block_interval_ms / 1000
+
+
+def _switch(
+    run: Run, wave: Sequence[str], targets: Mapping[str, Place], *, rolled: Rolled, place: str
+) -> dict[str, str]:
+    """Take one wave to its targets and through the gate; return who failed and why."""
+    names = " ".join(wave)
+    commit = targets[wave[0]][0]
+    fields = {"type": "wave", "nodes": list(wave), "place": place}
+    run.tell({**fields, "state": "begin", "text": f"{place} {names} restart {commit[:12]}"})
+    began = time.monotonic()
+    before = run.mesh.statuses(wave)
+    rows = run.crew.switch({name: targets[name] for name in wave})
+    failed = {
+        name: row.error
+        for row in rows.values()
+        if not row.ok
+        for name in wave
+        if run.environment.instance(name).host == row.host
+    }
+    if not failed:
+        verdict = gates.pass_gate(
+            run.mesh,
+            wave,
+            since={name: _voted(status) for name, status in before.items()},
+            watch=run.crew.watch,
+            deadline_s=gate_deadline_s(run.environment),
+        )
+        failed = dict(verdict.failed)
+        commanded = max(int(row.answer["restart_ms"]) for row in rows.values())
+        rolled.restart_ms.append(commanded + max(verdict.restart_ms.values()))
+    took_s = round(time.monotonic() - began, 3)
+    state = "failed" if failed else "done"
+    text = f"{place} {names} " + ("failed" if failed else f"ok voted {gates.HEIGHTS}/3")
+    run.tell({**fields, "state": state, "text": text, "took_s": took_s})
+    return failed
+
+
+def give_back(
+    run: Run, rolled: Rolled, before: Mapping[str, Place], *, at_once: bool
+) -> dict[str, str]:
+    """Take every switched node back to where it was; return those that could not be.
+
+    The nodes that failed go first: until they vote again the mesh can spare nobody else.
+    """
+    failed = list(rolled.failed)
+    last_wave = [*failed, *(name for name in rolled.switched if name not in failed)]
+    groups = (
+        [last_wave]
+        if at_once
+        else [failed, *([name] for name in reversed(last_wave[len(failed) :]))]
+    )
+    stranded: dict[str, str] = {}
+    for number, group in enumerate(groups, start=1):
+        new = [name for name in group if before.get(name, NOTHING) == NOTHING]
+        old = [name for name in group if name not in new]
+        if new:
+            rows = run.crew.service("stop", new)
+            stranded |= {row.host: row.error for row in rows.values() if not row.ok}
+        if old:
+            place = f"return {number}/{len(groups)}"
+            stranded |= _switch(run, old, before, rolled=Rolled(), place=place)
+    return stranded
+
+
+def _voted(status: schema.Status | None) -> int:
+    return status.last_voted_height if status is not None else 0

@@ -1,0 +1,143 @@
+"""What runs in an environment now, by its hosts and by its nodes? Reads only, both sides named.
+
+An unreachable host or node is a row that says so, never a value from before.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import history
+from aitbc_toolkit.release.gates import voting
+from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.hosts import Crew
+from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release.source import SHORT
+from aitbc_toolkit.remote import Hosts
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """Hold one node as its host and as it itself shows it; None is *did not answer*."""
+
+    name: str
+    host: str
+    role: str
+    release: str | None
+    service: str
+    height: int | None
+    voted: int | None
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Hold an environment at one moment."""
+
+    environment: str
+    nodes: Sequence[NodeRow]
+    votes: int
+    validators: int
+    last: Record | None
+
+    def to_document(self) -> dict[str, Any]:
+        """Write the state for programs."""
+        return {
+            "environment": self.environment,
+            "votes": self.votes,
+            "validators": self.validators,
+            "nodes": [
+                {field: getattr(row, field) for field in NodeRow.__slots__} for row in self.nodes
+            ],
+            "last": None
+            if self.last is None
+            else {
+                "action": self.last.action,
+                "commit": self.last.commit,
+                "outcome": self.last.outcome,
+                "started": self.last.started,
+            },
+        }
+
+    def to_lines(self) -> list[str]:
+        """Write the state for people."""
+        head = f"{'NODE':<6} {'HOST':<10} {'ROLE':<10} {'RELEASE':<13} {'SERVICE':<10} "
+        lines = [head + f"{'HEIGHT':>8} {'VOTED':>8}  STATE"]
+        for row in self.nodes:
+            release = (row.release or "-")[:SHORT]
+            height = f"{row.height:,}" if row.height is not None else "-"
+            voted = f"{row.voted:,}" if row.voted else "-"
+            lines.append(
+                f"{row.name:<6} {row.host:<10} {row.role:<10} {release:<13} {row.service:<10} "
+                f"{height:>8} {voted:>8}  {row.state}"
+            )
+        lines += ["", f"{self.environment}: {self.votes} of {self.validators} validators vote"]
+        if self.last is not None:
+            last = self.last
+            lines.append(
+                f"last {last.action}: {last.commit[:SHORT]}, {last.outcome}, {last.started}"
+            )
+        return lines
+
+
+def look(environment: Environment) -> State:
+    """Ask every host and every node, now."""
+    with Hosts(environment) as remote, Mesh(environment) as mesh:
+        told = Crew(environment, remote).glance()
+        statuses = mesh.statuses()
+    votes = voting(environment, statuses)
+    rows = [
+        _row(each.name, environment, told.get(each.name), statuses[each.name], votes=votes)
+        for each in environment.instances
+    ]
+    known = history.read(environment)
+    last = known[-1] if known else None
+    return State(environment.name, rows, len(votes), len(environment.validators), last)
+
+
+def history_lines(name: str, known: Sequence[Record]) -> list[str]:
+    """Write the records of an environment as a table."""
+    if not known:
+        return [f"{name} has no deploys yet"]
+    lines = [
+        f"{'N':>3} {'STARTED':<20} {'ACTION':<8} {'COMMIT':<12} {'OUTCOME':<11} {'TOOK':>7}  BY"
+    ]
+    for each in known:
+        lines.append(
+            f"{each.number:>3} {each.started:<20} {each.action:<8} {each.commit[:SHORT]:<12} "
+            f"{each.outcome:<11} {each.took_s:>5.1f} s  {each.who}"
+        )
+        if each.reason:
+            lines.append(f"    {each.reason}")
+    return lines
+
+
+def _row(
+    name: str,
+    environment: Environment,
+    told: Mapping[str, Any] | None,
+    status: schema.Status | None,
+    *,
+    votes: Sequence[str],
+) -> NodeRow:
+    instance = environment.instance(name)
+    if status is None:
+        state = "unreachable"
+    elif name in votes:
+        state = "voting"
+    else:
+        state = (
+            "syncing" if status.syncing else ("at tip" if instance.role == "full" else "not voting")
+        )
+    return NodeRow(
+        name=name,
+        host=instance.host,
+        role=instance.role,
+        release=(str(told["running_commit"] or told["commit"]) if told else None) or None,
+        service=str(told["service"]["word"]) if told else "unknown",
+        height=status.height if status else None,
+        voted=status.last_voted_height if status else None,
+        state=state,
+    )
