@@ -462,11 +462,12 @@ class Consensus:
     def _start(self, stored: SignState | None) -> None:
         """Begin the height in round 0, or where this key's sign state says it was left."""
         record = self._record
-        if stored is None or stored.height != record.state.height or record.own_index is None:
+        message = None
+        if record.own_index is not None:
+            message = self._guard.stored_message(record.own_index)
+        if stored is None or message is None or message.height != record.state.height:
             self._apply(algorithm.RoundBegins(Round(0), record.proposes_in(Round(0))))
             return
-        message = self._guard.stored_message(record.own_index)
-        assert message is not None, "a sign state of a height holds a message"
         record.state = State(
             height=stored.height,
             round=stored.round,

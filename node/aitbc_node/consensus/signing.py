@@ -108,9 +108,12 @@ class SignGuard:
         return Signed(message, (SaveSignState(self.stored),))
 
     def stored_message(self, validator: int) -> Proposal | Vote | None:
-        """Rebuild the newest signed message from the sign state; None when there is none."""
+        """Rebuild the newest signed message from the sign state; None when there is none.
+
+        A sign state that only forbids everything below a height holds no message.
+        """
         stored = self.stored
-        if stored is None or stored.step == 0:
+        if stored is None or not stored.sign_bytes:
             return None
         match Step(stored.step):
             case Step.PROPOSE:
@@ -157,7 +160,7 @@ def _refused(reason: str, message: Proposal | Vote) -> Note:
 
 
 def _is_of_chain(stored: SignState, chain_id: str) -> bool:
-    if stored.step == 0:
+    if not stored.sign_bytes:
         return True
     named = msgspec.msgpack.decode(stored.sign_bytes)
     return isinstance(named, list) and bool(named) and named[0] == chain_id

@@ -1,5 +1,6 @@
 """The key signs each step once, also across restarts, and keeps silent when it cannot know."""
 
+import msgspec
 import pytest
 
 from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE
@@ -207,3 +208,19 @@ def test_an_echo_of_the_own_vote_is_no_twin() -> None:
 
     assert again.core.refusal == ""
     assert len(votes(effects)) == 1
+
+
+def test_a_sign_state_that_only_forbids_is_silent_up_to_its_height() -> None:
+    """A restored key with `--not-before-height 8` holds no message and first votes at 8."""
+    forbidding = msgspec.structs.replace(
+        NOTHING_SIGNED, height=Height(7), round=Round(10_000), step=3
+    )
+    bench = a_core(FOUR, own=3, sign_state=forbidding, height=None)
+
+    cast = []
+    for height in (6, 7, 8):
+        bench.enter(height)
+        effects = bench.feed(TimeoutFired(Step.PROPOSE, Height(height), Round(0)))
+        cast += [vote.vote.height for vote in votes(effects)]
+
+    assert cast == [8]
