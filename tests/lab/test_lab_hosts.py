@@ -30,7 +30,8 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 @pytest.fixture(scope="module")
 def lab(places: Places) -> Iterator[Lab]:
     """Have one lab of two hosts for the module; it ends with us, even if we are killed."""
-    spec = LabSpec(f"t{secrets.token_hex(3)}", 2, Limits(tasks_max=300))
+    limits = Limits(memory_mib=640, disk_mib=384, tasks_max=300)
+    spec = LabSpec(f"t{secrets.token_hex(3)}", 2, limits)
     yield labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
     labs.destroy(spec.name, places=places)
 
@@ -129,6 +130,16 @@ def test_host_may_not_start_more_than_its_share(lab: Lab) -> None:
     assert why
     assert 200 < int(count) < 300, "300 are allowed, and systemd has some of them"
     assert on(lab, "lab1", "echo alive") == "alive"
+
+
+def test_host_may_not_take_more_memory_than_its_share(lab: Lab) -> None:
+    """What asks for more is killed on its host, which goes on; the other host has its own share."""
+    greedy = labs.exec_in(lab, "lab1", ["sh", "-c", "python3 -c 'b\"x\" * 2**30'; echo $?"])
+    modest = labs.exec_in(lab, "lab2", ["python3", "-c", "print(len(b'x' * 2**27))"])
+
+    assert greedy.stdout == "137\n"
+    assert modest.stdout == "134217728\n"
+    assert on(lab, "lab1", "systemctl is-active ssh") == "active"
 
 
 def test_hosts_fetch_but_never_push(lab: Lab, tmp_path: Path) -> None:

@@ -78,6 +78,18 @@ def test_killed_holder_takes_its_hosts_with_it_and_the_rest_is_reaped(places: Pl
     assert remains(lab.tag) == {}
 
 
+def test_frozen_host_of_a_killed_holder_is_reaped_as_well(places: Places) -> None:
+    """A frozen process does not die until it is thawed: the reaper has to think of that."""
+    lab = a_lab(places, "frozen")
+    labs.freeze(lab, "lab1", places=places)
+
+    os.kill(_holder(places, lab), signal.SIGKILL)
+    _await(lambda: _stale(places, lab), "the holder is dead")
+    labs.list_labs(places=places)
+
+    assert remains(lab.tag) == {}
+
+
 def test_killed_lab_comes_up_again_at_once(places: Places) -> None:
     """`up` needs no cleaning by hand, and keeps the lab's keys."""
     lab = a_lab(places, "again")
@@ -231,6 +243,11 @@ def _holder(places: Places, lab: Lab) -> int:
     assert claim is not None
     assert claim.held
     return claim.holder.pid
+
+
+def _stale(places: Places, lab: Lab) -> bool:
+    claim = claims.read_claim(places, lab.tag)
+    return claim is not None and claim.stale
 
 
 def _pids(lab: Lab, host: str) -> list[int]:

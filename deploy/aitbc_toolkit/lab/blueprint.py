@@ -41,6 +41,7 @@ def claim_lab(places: Places, spec: LabSpec) -> claims.Claim:
             holder=this_process(),
         )
         claims.write_claim(places, claim)
+        cgroups.make_lab(claim.cgroups)
     return claim
 
 

@@ -74,6 +74,15 @@ def lab_folders(trees: Iterable[Hierarchy], *, tag: str) -> tuple[Path, ...]:
     return tuple(tree.base / PARENT / tag for tree in trees)
 
 
+def make_lab(folders: Iterable[Path]) -> None:
+    """Make a lab's own folders; the caller holds the machine's lock.
+
+    While they exist, the end of another lab cannot take the shared parent away from under us.
+    """
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def make(labs: Iterable[Path], *, host: str, limits: Limits) -> tuple[Path, ...]:
     """Make a host's folders below the lab's and write its limits; return the folders."""
     made = []
