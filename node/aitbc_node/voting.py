@@ -147,7 +147,7 @@ class Voting:
         for effect in effects:
             self._carry_out_one(effect)
 
-    def _carry_out_one(self, effect: ConsensusEffect) -> None:  # noqa: C901 - one match table
+    def _carry_out_one(self, effect: ConsensusEffect) -> None:
         match effect:
             case SaveSignState() | Note():
                 self._out.add(effect)

@@ -122,7 +122,10 @@ class Peers:
         return [Note("peer.up", (("peer", peer.hex()), ("outbound", event.outbound)))]
 
     def on_down(self, event: PeerDown, now_ms: int) -> list[Effect]:
-        """Forget a link and plan the next dial."""
+        """Forget a link, or a dial that failed, and plan the next dial."""
+        if not event.was_up:
+            self._plan_dial(event.peer, now_ms)
+            return []
         self._closing.pop(event.peer, None)
         was_linked = self._links.pop(event.peer, None) is not None
         self._plan_dial(event.peer, now_ms)

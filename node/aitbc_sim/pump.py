@@ -1,0 +1,398 @@
+"""How do whole machines behave together when nothing but time stands between them?
+
+A few machines on one virtual clock: links with a fixed delay that can be cut, a store in memory per
+node, crashes that lose the process but not the disk. Deterministic, without any randomness, and
+small enough for a unit test; torn disks, lossy links and faulty peers are `world.py`'s. Agreement
+is checked at every commit.
+"""
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from aitbc_node.canonical import encode
+from aitbc_node.crypto import sha256
+from aitbc_node.events import (
+    AppendBlock,
+    AppendCertificate,
+    AppendTransactions,
+    BlocksRead,
+    Committed,
+    Dial,
+    Disconnect,
+    Effect,
+    Event,
+    Expired,
+    FrameReceived,
+    Note,
+    PeerDown,
+    PeerUp,
+    ReadBlocks,
+    Reply,
+    SaveSignState,
+    Send,
+    SetTimer,
+    Submitted,
+    TimerFired,
+    TxOutcome,
+    Verified,
+    Verify,
+)
+from aitbc_node.ledger import genesis
+from aitbc_node.ledger.objects import NATIVE
+from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.transactions import Output, Transaction, Transfer, sign
+from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.store import Store
+from aitbc_node.types import Address, Amount, BlockId, Gas, Height, PeerId, Power, PublicKey, TxId
+from aitbc_sim.testing import FakeSigner, fake_verify
+
+CHAIN_ID = "aitbc-pump-1"
+START_WALL_MS = 1_760_000_000_000
+LATENCY_MS = 5
+DIAL_TIMEOUT_MS = 1_000
+VERIFY_MS = 1
+WEALTH = 10**12
+
+
+def signer_of(name: str) -> FakeSigner:
+    """Make the same key for the same name, always."""
+    return FakeSigner(PublicKey(sha256(name.encode())))
+
+
+def address(name: str) -> Address:
+    """Return the address of a name's account."""
+    return address_of(single_key(signer_of(name).public_key))
+
+
+def a_payment(
+    sender: str, to: str, amount: int, *, nonce: int, valid_until: int = 1_000, tip: int = 0
+) -> bytes:
+    """Sign a transfer."""
+    tx = Transaction(
+        chain_id=CHAIN_ID,
+        sender=address(sender),
+        nonce=nonce,
+        valid_until=Height(valid_until),
+        gas_limit=Gas(100_000),
+        max_gas_price=10**9,
+        tip=Amount(tip),
+        policy=None,
+        bundle=False,
+        bodies=(Transfer((Output(address(to), NATIVE, Amount(amount)),)),),
+    )
+    return sign(tx, [signer_of(sender)])
+
+
+def a_genesis(powers: Sequence[int], rich: Iterable[str]) -> genesis.Genesis:
+    """Found a chain with validators `v0`, `v1`, ... and some rich citizens."""
+    names = [f"v{index}" for index in range(len(powers))]
+    policies = [single_key(signer_of(name).public_key) for name in rich]
+    return genesis.build(
+        chain_id=CHAIN_ID,
+        hrp="aitd",
+        genesis_time_ms=START_WALL_MS - 1_000,
+        validators=[
+            genesis.GenesisValidator(
+                address(name),
+                signer_of(f"{name} votes").public_key,
+                Power(power),
+                "",
+                genesis.possession_proof(CHAIN_ID, address(name), signer_of(f"{name} votes")),
+            )
+            for name, power in zip(names, powers, strict=True)
+        ],
+        accounts=[
+            genesis.GenesisAccount(address_of(policy), policy, ((NATIVE, Amount(WEALTH)),))
+            for policy in policies
+        ],
+        single_node_dev=len(powers) < genesis.VALIDATORS_MIN,
+    )
+
+
+@dataclass
+class Node:
+    """Hold one node: its disks stay, its machine comes and goes."""
+
+    index: int
+    id: PeerId
+    votes: bool
+    data: MemoryDisk = field(default_factory=MemoryDisk)
+    keys: MemoryDisk = field(default_factory=MemoryDisk)
+    machine: Machine | None = None
+    store: Store | None = None
+    life: int = 0
+    timers: dict[str, int] = field(default_factory=dict)
+    committed: dict[int, BlockId] = field(default_factory=dict)
+    expired: list[TxId] = field(default_factory=list)
+    replies: dict[int, tuple[TxOutcome, ...]] = field(default_factory=dict)
+    notes: Counter[str] = field(default_factory=Counter)
+    persisted: list[Effect] = field(default_factory=list)
+
+
+class Pump:
+    """Run validators first, then followers, on one clock."""
+
+    def __init__(
+        self,
+        powers: Sequence[int] = (1, 1, 1, 1),
+        *,
+        followers: int = 0,
+        rich: Sequence[str] = ("alice", "bob"),
+        config: MachineConfig | None = None,
+        knows: Callable[[int, int], bool] = lambda one, other: one != other,
+    ) -> None:
+        self.genesis = a_genesis(powers, rich)
+        self._config = config or MachineConfig()
+        self._knows = knows
+        self.now_ms = 0
+        self.wall_skew_ms: dict[int, int] = {}
+        self.blocks: dict[int, set[BlockId]] = defaultdict(set)
+        self.frames: Counter[str] = Counter()
+        """Frames delivered, by kind."""
+        self.drop: Callable[[int, int, bytes], bool] = lambda _from, _to, _payload: False
+        self._cut: set[frozenset[int]] = set()
+        self._links: set[frozenset[int]] = set()
+        self._queue: list[tuple[int, int, int, int, Event | str]] = []
+        self._order = 0
+        self._request = 0
+        self.nodes = [
+            Node(index, PeerId(sha256(f"node {index}".encode())[:20]), index < len(powers))
+            for index in range(len(powers) + followers)
+        ]
+        self._by_id = {node.id: node for node in self.nodes}
+
+    # Verbs of a test.
+
+    def start(self, *indices: int) -> "Pump":
+        """Start these nodes, or all."""
+        for index in indices or range(len(self.nodes)):
+            self._start(self.nodes[index])
+        return self
+
+    def machine(self, index: int) -> Machine:
+        """Return the machine of a node that runs."""
+        machine = self.nodes[index].machine
+        assert machine is not None, f"node {index} is down"
+        return machine
+
+    def heights(self) -> list[int]:
+        """Return the newest final height of every node that runs."""
+        return [node.machine.view.height for node in self.nodes if node.machine is not None]
+
+    def run(self, until: Callable[[], bool], *, limit_ms: int = 20_000) -> bool:
+        """Let time pass until something holds; tell whether it did within the limit."""
+        end_ms = self.now_ms + limit_ms
+        while not until():
+            if not self._queue or self._queue[0][0] > end_ms:
+                self.now_ms = end_ms
+                return False
+            self.now_ms, _, index, life, event = heapq.heappop(self._queue)
+            node = self.nodes[index]
+            if node.machine is not None and node.life == life:
+                self._deliver(node, event)
+        return True
+
+    def run_to(self, height: int, *, limit_ms: int = 20_000) -> None:
+        """Let all running nodes reach a height."""
+        reached = self.run(lambda: min(self.heights()) >= height, limit_ms=limit_ms)
+        assert reached, f"wanted height {height}, got {self.heights()} after {limit_ms} ms"
+
+    def wait(self, milliseconds: int) -> None:
+        """Let time pass."""
+        self.run(lambda: False, limit_ms=milliseconds)
+
+    def submit(self, index: int, *raws: bytes) -> int:
+        """Hand transactions to a node like a client; return the request's number."""
+        self._request += 1
+        node = self.nodes[index]
+        self._deliver(node, Submitted(wall_ms=self._wall(node), request=self._request, raws=raws))
+        return self._request
+
+    def outcomes(self, index: int, *raws: bytes) -> list[str]:
+        """Hand transactions in and wait for the codes of the reply."""
+        request = self.submit(index, *raws)
+        replies = self.nodes[index].replies
+        assert self.run(lambda: request in replies, limit_ms=1_000), "every request is answered"
+        return [str(outcome.code) for outcome in replies[request]]
+
+    def crash(self, index: int) -> None:
+        """Kill a node; its disks stay, the others notice a closed link."""
+        node = self.nodes[index]
+        node.machine = None
+        node.life += 1
+        for link in [link for link in self._links if index in link]:
+            self._unlink(link, "reset by peer")
+
+    def restart(self, index: int) -> None:
+        """Kill a node if it runs, and start it from its disks."""
+        self.crash(index)
+        self._start(self.nodes[index])
+
+    def partition(self, *groups: Sequence[int]) -> None:
+        """Drop every frame between nodes of different groups, silently, as a firewall does."""
+        side = {index: number for number, group in enumerate(groups) for index in group}
+        self._cut = {
+            frozenset((one, other)) for one in side for other in side if side[one] != side[other]
+        }
+
+    def heal(self) -> None:
+        """Let all frames through again."""
+        self._cut = set()
+
+    def inject(self, to: int, sender: int, payload: bytes) -> None:
+        """Deliver a frame that no honest machine sent."""
+        node = self.nodes[to]
+        wall_ms = self._wall(node)
+        frame = FrameReceived(wall_ms=wall_ms, peer=self.nodes[sender].id, payload=payload)
+        self._deliver(node, frame)
+
+    # The world.
+
+    def _start(self, node: Node) -> None:
+        config = self._config_of(node)
+        signer = signer_of(f"v{node.index} votes") if node.votes else None
+        node.store = Store(node.data, node.keys if node.votes else None)
+        recovered = node.store.recover()
+        if node.votes and recovered.sign_state is None:
+            node.store.create_sign_state()
+            recovered = node.store.recover()
+        node.machine = Machine(
+            config, self.genesis, own_id=node.id, signer=signer, verify=fake_verify
+        )
+        node.machine.restore(recovered)
+        node.timers.clear()
+        effects = node.machine.start(now_ms=self.now_ms, wall_ms=self._wall(node))
+        self._carry_out(node, effects)
+
+    def _config_of(self, node: Node) -> MachineConfig:
+        known = tuple(
+            (other.id, f"node{other.index}:1")
+            for other in self.nodes
+            if self._knows(node.index, other.index) and other is not node
+        )
+        old = self._config
+        return MachineConfig(
+            role="validator" if node.votes else "full",
+            block_interval_ms=old.block_interval_ms,
+            timeouts=old.timeouts,
+            bootstrap=known,
+            admission=old.admission,
+            mempool=old.mempool,
+        )
+
+    def _wall(self, node: Node) -> int:
+        return START_WALL_MS + self.now_ms + self.wall_skew_ms.get(node.index, 0)
+
+    def _later(self, node: Node, delay_ms: int, event: Event) -> None:
+        self._order += 1
+        entry = (self.now_ms + delay_ms, self._order, node.index, node.life, event)
+        heapq.heappush(self._queue, entry)
+
+    def _deliver(self, node: Node, event: Event | str) -> None:
+        assert node.machine is not None, "a dead node gets nothing"
+        assert isinstance(event, Event), "only events are queued"
+        if isinstance(event, TimerFired):
+            if node.timers.get(event.timer.name) != self.now_ms:
+                return  # replaced since
+            del node.timers[event.timer.name]
+        self._carry_out(node, node.machine.step(event, now_ms=self.now_ms))
+
+    def _carry_out(self, node: Node, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            self._carry_out_one(node, effect)
+
+    def _carry_out_one(self, node: Node, effect: Effect) -> None:
+        wall_ms = self._wall(node)
+        match effect:
+            case SaveSignState() | AppendBlock() | AppendCertificate() | AppendTransactions():
+                assert node.store is not None, "a node that runs has a store"
+                node.persisted.append(effect)
+                node.store.run(effect)
+            case Send(peers=peers, payload=payload):
+                for peer in peers:
+                    self._send(node, self._by_id[peer], payload)
+            case SetTimer(timer=timer, delay_ms=delay_ms):
+                node.timers[timer.name] = self.now_ms + delay_ms
+                self._later(node, delay_ms, TimerFired(wall_ms=wall_ms + delay_ms, timer=timer))
+            case Verify(batch=batch, checks=checks):
+                good = tuple(fake_verify(row.key, row.message, row.signature) for row in checks)
+                self._later(node, VERIFY_MS, Verified(wall_ms=wall_ms, batch=batch, good=good))
+            case Dial(peer=peer):
+                self._dial(node, self._by_id[peer])
+            case Disconnect(peer=peer, reason=reason):
+                self._unlink(frozenset((node.index, self._by_id[peer].index)), reason)
+            case ReadBlocks(peer=peer, first=first, last=last):
+                assert node.store is not None, "a node that runs has a store"
+                blocks = node.store.read_blocks(first, last)
+                self._later(node, 1, BlocksRead(wall_ms=wall_ms, peer=peer, blocks=blocks))
+            case Committed(id=block_id, final=final):
+                height = final.block.header.height
+                self.blocks[height].add(block_id)
+                assert len(self.blocks[height]) == 1, f"two final blocks at height {height}"
+                node.committed[height] = block_id
+            case Expired(ids=ids):
+                node.expired.extend(ids)
+            case Reply(request=request, outcomes=outcomes):
+                assert request not in node.replies, "a request is answered once"
+                node.replies[request] = outcomes
+            case Note(name=name):
+                node.notes[name] += 1
+            case _:
+                raise AssertionError(f"an unknown effect: {effect}")
+
+    def _send(self, source: Node, target: Node, payload: bytes) -> None:
+        link = frozenset((source.index, target.index))
+        if link not in self._links or link in self._cut or target.machine is None:
+            return
+        if self.drop(source.index, target.index, payload):
+            return
+        self.frames[_kind_of(payload)] += 1
+        wall_ms = self._wall(target) + LATENCY_MS
+        frame = FrameReceived(wall_ms=wall_ms, peer=source.id, payload=payload)
+        self._later(target, LATENCY_MS, frame)
+
+    def _dial(self, node: Node, target: Node) -> None:
+        link = frozenset((node.index, target.index))
+        if target.machine is None or link in self._cut:
+            delay_ms = LATENCY_MS if target.machine is None else DIAL_TIMEOUT_MS
+            self._down(node, target, "no answer", was_up=False, delay_ms=delay_ms)
+            return
+        if link in self._links:
+            self._down(node, target, "linked already", was_up=False, delay_ms=LATENCY_MS)
+            return
+        self._links.add(link)
+        for one, other, outbound in ((node, target, True), (target, node, False)):
+            up = PeerUp(
+                wall_ms=self._wall(one),
+                peer=other.id,
+                outbound=outbound,
+                address=f"node{other.index}:1",
+                version="test",
+            )
+            self._later(one, LATENCY_MS, up)
+
+    def _unlink(self, link: frozenset[int], reason: str) -> None:
+        if link not in self._links:
+            return
+        self._links.discard(link)
+        one, other = (self.nodes[index] for index in sorted(link))
+        self._down(one, other, reason, was_up=True, delay_ms=LATENCY_MS)
+        self._down(other, one, reason, was_up=True, delay_ms=LATENCY_MS)
+
+    def _down(self, node: Node, other: Node, reason: str, *, was_up: bool, delay_ms: int) -> None:
+        if node.machine is not None:
+            wall_ms = self._wall(node)
+            event = PeerDown(wall_ms=wall_ms, peer=other.id, reason=reason, was_up=was_up)
+            self._later(node, delay_ms, event)
+
+
+def _kind_of(payload: bytes) -> str:
+    """Read a message's tag: a short string behind the array's first byte."""
+    length = payload[1] & 0x1F
+    return payload[2 : 2 + length].decode()
+
+
+assert _kind_of(encode(("ping", 1))) == "ping"
