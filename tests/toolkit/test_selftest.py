@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aitbc_toolkit import junit
+from aitbc_toolkit import features, junit
 from aitbc_toolkit.cli import main
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.junit import Outcome
@@ -162,6 +162,35 @@ def test_tests_are_counted_as_they_ended(
     assert result.note == note
 
 
+@pytest.mark.parametrize(
+    ("within_s", "fence", "outcome", "proved"),
+    [
+        (60, ["env"], Outcome.PASSED, {"E59": ["planted.in time"]}),
+        (0, ["env"], Outcome.FAILED, {}),
+        (60, [], Outcome.SKIPPED, {}),
+    ],
+)
+def test_a_promise_is_kept_in_time_and_offline_or_not_at_all(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    within_s: int,
+    fence: list[str],
+    outcome: Outcome,
+    proved: dict[str, list[str]],
+) -> None:
+    """A stage's promise proves its features only when it was kept under its conditions."""
+    monkeypatch.setattr(selftest, "_without_network", lambda: fence)
+    project = a_project(tmp_path / "project", "@pytest.mark.sim\ndef test_it(): pass\n")
+    promise = stages.Promise("in time", within_s, ("E59",))
+    stage = Stage("planted", "planted", 60, kinds=("sim",), offline=True, promise=promise)
+    runner = a_runner(project, [])
+
+    (result,) = runner.run([stage])
+
+    assert result.cases[-1].outcome is outcome
+    assert features.proofs(junit.read_folder(runner.folder)) == proved
+
+
 def test_the_test_command_is_exact() -> None:
     """The lab's tests are asked for, one after another; the unit tests run on two workers."""
     by_name = {stage.name: stage for stage in stages.STAGES}
@@ -170,7 +199,7 @@ def test_the_test_command_is_exact() -> None:
     unit = by_name["unit"].test_argv(junit=Path("x.xml"), tier="fast")[2:]
 
     assert " ".join(lab) == "pytest -q -m lab --lab --tier ci --junitxml=x.xml"
-    assert " ".join(unit) == "pytest -q -m unit or integration -n 2 --tier fast --junitxml=x.xml"
+    assert " ".join(unit) == "pytest -q -m unit -n 2 --tier fast --junitxml=x.xml"
 
 
 def test_the_command_sums_up_and_records(

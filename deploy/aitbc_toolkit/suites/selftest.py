@@ -6,6 +6,7 @@ are data in `stages`.
 """
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.junit import Case, Outcome
 from aitbc_toolkit.lab import requirements
 from aitbc_toolkit.suites import leftovers
-from aitbc_toolkit.suites.stages import Check, Stage
+from aitbc_toolkit.suites.stages import Check, Promise, Stage
 
 Say = Callable[[str], None]
 
@@ -117,7 +118,11 @@ class Runner:
 
     def _tests(self, stage: Stage, log: Path, *, deadline: float) -> tuple[list[Case], str]:
         path = self.folder / f"{stage.name}.xml"
-        status = self._execute(stage.test_argv(junit=path, tier=self.tier), log, deadline=deadline)
+        argv = stage.test_argv(junit=path, tier=self.tier)
+        fence = _without_network() if stage.offline else []
+        began = time.monotonic()
+        status = self._execute([*fence, *argv], log, deadline=deadline)
+        took_s = time.monotonic() - began
         cases = list(junit.read(path))
         failed = any(case.outcome is Outcome.FAILED for case in cases)
         if status == _NO_TESTS:
@@ -126,6 +131,10 @@ class Runner:
         if status != 0 and not failed:
             # The run itself broke: its cases, if any, cannot speak for the stage.
             cases.append(Case(f"the {stage.name} run", Outcome.FAILED, _why(status)))
+        if stage.promise and status == 0:
+            kept = _judge(stage.promise, took_s=took_s, fenced=bool(fence) or not stage.offline)
+            junit.write(self.folder / f"{stage.name}-promise.xml", stage.name, [kept])
+            cases.append(kept)
         if stage.needs_root:
             cases += [
                 Case(f"{case.name} may not be skipped as root", Outcome.FAILED, case.detail)
@@ -179,6 +188,25 @@ def failed(results: Sequence[Result]) -> bool:
 
 def _may_make_hosts() -> bool:
     return sys.platform == "linux" and os.geteuid() == 0
+
+
+def _without_network() -> list[str]:
+    """Find the words that run a program where there is no network; none where that is refused."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
+    argv = ["unshare", *user, "--net", "--"]
+    if shutil.which("unshare") is None:
+        return []
+    tried = subprocess.run([*argv, "true"], capture_output=True, check=False)  # noqa: S603 - ours
+    return argv if tried.returncode == 0 else []
+
+
+def _judge(promise: Promise, *, took_s: float, fenced: bool) -> Case:
+    if not fenced:
+        return Case(promise.claim, Outcome.SKIPPED, "this system cannot take the network away")
+    if took_s > promise.within_s:
+        late = f"took {took_s:.0f} s, allowed {promise.within_s} s"
+        return Case(promise.claim, Outcome.FAILED, late)
+    return Case(promise.claim, Outcome.PASSED, "", promise.proves)
 
 
 def _why(status: int | None) -> str:

@@ -21,6 +21,14 @@ class Check(NamedTuple):
     proves: tuple[str, ...] = ()
 
 
+class Promise(NamedTuple):
+    """What a whole stage shows beside its tests: that it ends in time, proving features."""
+
+    claim: str
+    within_s: int
+    proves: tuple[str, ...]
+
+
 class Stage(NamedTuple):
     """One step of `./aitbc test`: either checks or a selection of tests."""
 
@@ -31,6 +39,8 @@ class Stage(NamedTuple):
     kinds: tuple[str, ...] = ()
     workers: int = 0
     needs_root: bool = False
+    offline: bool = False
+    promise: Promise | None = None
     tiers: tuple[str, ...] = TIERS
 
     def test_argv(self, *, junit: Path, tier: str) -> list[str]:
@@ -68,7 +78,16 @@ STAGES: Sequence[Stage] = (
         120,
         checks=(Check("lint-imports", (str(_BIN / "lint-imports"),)),),
     ),
-    Stage("unit", "pure parts and tools", 420, kinds=("unit", "integration"), workers=2),
+    Stage(
+        "unit",
+        "pure parts, without a network",
+        240,
+        kinds=("unit",),
+        workers=2,
+        offline=True,
+        promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
+    ),
+    Stage("tools", "programs and files of this machine", 420, kinds=("integration",), workers=2),
     Stage("sim", "simulator seeds", 300, kinds=("sim",), workers=2),
     Stage("mesh", "a mesh of real processes on this machine", 600, kinds=("mesh",)),
     Stage("lab", "lab hosts", 900, kinds=("lab",), needs_root=True, tiers=("ci",)),
