@@ -124,6 +124,18 @@ def test_a_change_of_what_it_was_built_from_renews_it(built: tuple[Path, list[st
     assert second[2] == ""
 
 
+def test_a_python_that_went_away_is_replaced(built: tuple[Path, list[str]]) -> None:
+    """After the removal of the Python that .venv was made with, .venv is made again."""
+    python = built[0] / ".venv" / "bin" / "python3"
+    python.unlink()
+    python.symlink_to("/nowhere/python3")
+
+    status, out, err = run(built[0] / "aitbc", "--version")
+
+    assert (status, out[:6]) == (0, "aitbc ")
+    assert "first use" in err
+
+
 def test_a_killed_build_is_made_again(built: tuple[Path, list[str]], tmp_path: Path) -> None:
     """After a SIGKILL in the middle of the first run the next one builds from nothing."""
     assert built  # what can be fetched is cached by now
