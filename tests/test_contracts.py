@@ -65,10 +65,10 @@ def broken(tree: Path) -> set[str]:
     return set(re.findall(r"^(.+?) BROKEN(?: \(.*\))?$", ran.stdout, re.MULTILINE))
 
 
-def node_modules() -> Iterator[tuple[str, str]]:
-    """Yield each module of the node as a dotted name and a path from the top."""
-    for path in sorted((ROOT / "node" / "aitbc_node").rglob("*.py")):
-        relative = path.relative_to(ROOT / "node")
+def modules(package: str) -> Iterator[tuple[str, str]]:
+    """Yield each module of a package as a dotted name and a path from the top."""
+    for path in sorted((ROOT / package).rglob("*.py")):
+        relative = path.relative_to((ROOT / package).parent)
         if path.name != "__init__.py":
             yield ".".join(relative.with_suffix("").parts), str(path.relative_to(ROOT))
 
@@ -111,12 +111,17 @@ def test_a_planted_violation_breaks_its_contract(tmp_path: Path, name: str) -> N
     assert broken(tree) == {name} | ALSO_BROKEN.get(name, set())
 
 
-def test_every_module_of_the_node_has_a_layer() -> None:
-    """No module of the node stands outside the layers, where nothing would be checked."""
-    layers = " : ".join(CONTRACTS["node layers"]["layers"])
-    listed = [f"aitbc_node.{name.strip(' ()')}" for name in re.split(r"[:|]", layers)]
+@pytest.mark.parametrize(
+    ("name", "package"),
+    [("node layers", "node/aitbc_node"), ("toolkit layers", "deploy/aitbc_toolkit")],
+)
+def test_every_module_has_a_layer(name: str, package: str) -> None:
+    """No module stands outside the layers, where nothing would be checked."""
+    (container,) = CONTRACTS[name]["containers"]
+    layers = re.split(r"[:|]", " : ".join(CONTRACTS[name]["layers"]))
+    listed = [f"{container}.{layer.strip(' ()')}" for layer in layers]
 
-    assert [module for module, _ in node_modules() if not covers(listed, module)] == []
+    assert [module for module, _ in modules(package) if not covers(listed, module)] == []
 
 
 def test_both_lists_of_impure_modules_agree() -> None:
@@ -124,7 +129,7 @@ def test_both_lists_of_impure_modules_agree() -> None:
     ignored = CONTRACTS["pure parts"]["ignore_imports"]
     excused = [line.removesuffix(" -> *") for line in ignored]
 
-    for module, path in node_modules():
+    for module, path in modules("node/aitbc_node"):
         assert (module in excused) == may_be_impure(path), module
 
 
