@@ -91,9 +91,10 @@ class Systemd:
         }
 
     def log(self, instance: Instance) -> list[str]:
-        """Read the journal."""
-        argv = ["journalctl", "-u", instance["unit"], "-n", str(_LOG_LINES), "-o", "cat"]
-        return files.call([*argv, "--no-pager"]).splitlines()
+        """Read what the node itself wrote; systemd's own remarks would push it out."""
+        wanted = f"_SYSTEMD_UNIT={instance['unit']}.service"
+        argv = ["journalctl", wanted, "-n", str(_LOG_LINES), "-o", "cat", "--no-pager"]
+        return files.call(argv).splitlines()
 
     def _forget_failures(self, instance: Instance) -> None:
         """Start counting restarts anew; systemd complains when there is nothing to forget."""

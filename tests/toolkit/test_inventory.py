@@ -1,0 +1,177 @@
+"""An inventory is judged whole, and finds every host and node of its environment."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit import inventory, paths
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
+from aitbc_toolkit.inventory import Inventory
+
+
+def a_folder(tmp_path: Path, text: str) -> Path:
+    """Make a folder of inventories with this text for dev."""
+    folder = tmp_path / "inventories"
+    (folder / "dev").mkdir(parents=True)
+    (folder / "dev" / "inventory.toml").write_text(text)
+    return folder
+
+
+def dev_text() -> str:
+    """Read the real inventory of dev."""
+    return (paths.inventories() / "dev" / "inventory.toml").read_text()
+
+
+def a_lab(state: Path, *, hosts: int) -> None:
+    """Write the record of a lab named demo."""
+    folder = state / "labs" / "demo"
+    folder.mkdir(parents=True)
+    machines = [
+        {"name": f"lab{n}", "ipv4": f"10.213.0.{10 + n}", "port": 22, "key": f"/k/{n}"}
+        for n in range(1, hosts + 1)
+    ]
+    written = {"folder": str(folder), "hosts": machines}
+    (folder / "lab.json").write_text(json.dumps(written))
+
+
+@pytest.mark.proves("E53")
+@pytest.mark.parametrize(
+    ("name", "validators", "interval_ms", "size", "log_level"),
+    [
+        ("dev", 4, 1_000, 10, "DEBUG"),
+        ("staging", 4, 2_000, 20, "INFO"),
+        ("production", 10, 5_000, 50, "WARNING"),
+    ],
+)
+def test_profiles_are_those_of_the_table(
+    name: str, validators: int, interval_ms: int, size: int, log_level: str
+) -> None:
+    """Each environment has the size, pace and log level that its profile promises."""
+    found = Inventory.load(name)
+
+    assert len(found.validators) == validators
+    assert found.chain.block_interval_ms == interval_ms
+    assert (found.profile.network_size, found.profile.log_level) == (size, log_level)
+
+
+@pytest.mark.proves("E53")
+def test_development_is_dev() -> None:
+    """An alias means the same environment, under its one name."""
+    assert Inventory.load("development").name == "dev"
+
+
+@pytest.mark.proves("E53")
+@pytest.mark.parametrize(
+    ("wrong", "near"), [("stagin", "staging"), ("prodution", "production"), ("Dev", "dev")]
+)
+def test_an_unknown_environment_is_refused_with_the_nearest(wrong: str, near: str) -> None:
+    """A typo ends with status 64 and the name that was meant."""
+    with pytest.raises(UsageError, match=f"nearest is {near}") as refused:
+        Inventory.load(wrong)
+
+    assert refused.value.exit_status is Exit.USAGE
+    assert "dev, lab, production, staging" in refused.value.hint
+
+
+def test_a_lab_of_any_name_uses_the_inventory_of_lab(tmp_path: Path) -> None:
+    """`lab-demo` is the lab named demo: its addresses, keys and host keys, its own folder."""
+    a_lab(tmp_path, hosts=4)
+
+    found = Inventory.load("lab-demo", state=tmp_path)
+
+    assert (found.name, found.lab) == ("lab-demo", "demo")
+    assert found.instance("v3").rpc_url == "http://10.213.0.13:8710"
+    assert found.host("lab3").known_hosts == str(tmp_path / "labs/demo/known_hosts")
+    assert found.folder == tmp_path / "envs/lab-demo"
+
+
+def test_a_lab_that_is_not_there_is_named_with_the_way_to_it(tmp_path: Path) -> None:
+    """Without its lab an environment has no hosts, and says how to get them."""
+    with pytest.raises(AitbcError, match="lab demo is not there") as refused:
+        Inventory.load("lab-demo", state=tmp_path)
+
+    assert refused.value.hint == "aitbc up lab-demo"
+
+
+def test_a_lab_with_too_few_hosts_is_named(tmp_path: Path) -> None:
+    """A lab that lacks a host of the inventory is no silent smaller mesh."""
+    a_lab(tmp_path, hosts=3)
+
+    with pytest.raises(ConfigError, match="the lab has no host lab4"):
+        Inventory.load("lab-demo", state=tmp_path)
+
+
+def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
+    """One run shows all typos, each with its key and the nearest name; status 78."""
+    text = dev_text().replace("block_interval_ms", "block_intervall_ms")
+    text = text.replace('connector = "local"', 'connector = "telnet"')
+
+    with pytest.raises(ConfigError) as refused:
+        Inventory.read("dev", folder=a_folder(tmp_path, text))
+
+    said = refused.value.message
+    assert "dev/inventory.toml: 3 mistakes" in said
+    assert "unknown key chain.block_intervall_ms, the nearest is block_interval_ms" in said
+    assert "chain.block_interval_ms is missing" in said
+    assert "hosts.localhost.connector" in said
+    assert "'telnet'" in said
+    assert refused.value.exit_status is Exit.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("rpc = 8711", "rpc = 8710", "port 8710 of host localhost is given to 2 listeners"),
+        ('[instances.v2]\nhost = "localhost"', '[instances.v2]\nhost = "localhots"', "localhost"),
+        ("[instances.v2]", "[instances.V2]", "the name 'V2' has to be a letter"),
+        ("rpc = 8711", "rpc = 80", "greater than or equal to 1024"),
+        ('id = "aitbc-dev-1"', 'id = "dev"', "chain.id"),
+        ("dirty = true", 'dirty = "yes"', "environment.dirty"),
+    ],
+)
+def test_contradictions_are_found(tmp_path: Path, before: str, after: str, said: str) -> None:
+    """What is right alone and wrong together is refused before anything is done with it."""
+    assert before in dev_text()
+
+    with pytest.raises(ConfigError) as refused:
+        Inventory.read("dev", folder=a_folder(tmp_path, dev_text().replace(before, after)))
+
+    assert said in refused.value.message
+
+
+def test_no_failure_domain_of_production_holds_a_third() -> None:
+    """The loss of one place must leave more than two thirds of the power."""
+    written = (paths.inventories() / "production" / "inventory.toml").read_text()
+    crowded = written.replace("site-2", "site-1").replace("site-3", "site-1")
+
+    with pytest.raises(ConfigError, match="failure domain site-1 holds 6 of 10 power"):
+        inventory.parse(crowded, path=Path("inventory.toml"))
+
+
+def test_production_refuses_mock_money() -> None:
+    """An asset that anybody may mint has no place where two people approve."""
+    written = (paths.inventories() / "production" / "inventory.toml").read_text()
+
+    with pytest.raises(ConfigError, match=r"chain\.mock_assets"):
+        inventory.parse(
+            written.replace("mock_assets = false", "mock_assets = true"), path=Path("i.toml")
+        )
+
+
+def test_an_unknown_node_or_host_is_refused_with_the_nearest() -> None:
+    """A typo in the name of a node is a usage mistake that says what was meant."""
+    found = Inventory.load("staging")
+
+    with pytest.raises(UsageError, match="staging has no host 'aitbc2', the nearest is aitbc1"):
+        found.host("aitbc2")
+    with pytest.raises(UsageError, match="staging has no node 'v44'"):
+        found.instance("v44")
+
+
+def test_two_nodes_on_one_host_share_no_path_or_unit() -> None:
+    """The instance is part of every path and unit name."""
+    first, second = Inventory.load("staging").on("aitbc1")
+
+    own = [set(each.paths.to_wire().values()) for each in (first, second)]
+    assert not own[0] & own[1]

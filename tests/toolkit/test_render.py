@@ -1,0 +1,151 @@
+"""Configuration is rendered whole, before any host, and says what the inventory says."""
+
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aitbc_node import config
+from aitbc_toolkit import paths, render
+from aitbc_toolkit.errors import ConfigError, Exit
+from aitbc_toolkit.inventory import Environment, Inventory
+
+COMMIT = "c" * 40
+
+
+def rendered(
+    environment: Environment, *, commit: str = COMMIT, templates: Path | None = None
+) -> dict[str, render.Configuration]:
+    """Render an environment whose peer ids spell the nodes' names."""
+    peer_ids = {each.name: each.name.encode().hex().zfill(40) for each in environment.instances}
+    return render.configurations(
+        environment, commit=commit, peer_ids=peer_ids, genesis="{}", templates=templates
+    )
+
+
+@pytest.mark.proves("E53")
+@pytest.mark.parametrize("name", ["dev", "staging", "production"])
+def test_the_node_accepts_what_is_rendered(name: str) -> None:
+    """The node's own reader takes every rendered file and finds the inventory's values in it."""
+    environment = Inventory.load(name)
+
+    for each in rendered(environment).values():
+        read = config.parse(each.files["node.toml"], Path("/etc/aitbc/node.toml"))
+
+        instance = environment.instance(each.instance)
+        assert read.node.id == instance.name
+        assert read.node.log_level == environment.profile.log_level.lower()
+        assert read.consensus.block_interval_ms == environment.chain.block_interval_ms
+        assert read.rpc.listen == f"{instance.address}:{instance.rpc_port}"
+        assert read.node.commit == COMMIT
+
+
+@pytest.mark.proves("A22")
+def test_every_node_is_given_the_live_ids_of_all_others() -> None:
+    """Peer lists come from the keys on the hosts; nobody is told to dial itself."""
+    environment = Inventory.load("dev")
+
+    for each in rendered(environment).values():
+        read = config.parse(each.files["node.toml"], Path("node.toml"))
+
+        peers = {peer.id: peer.address for peer in read.p2p.bootstrap}
+        others = [other for other in environment.instances if other.name != each.instance]
+        assert peers == {
+            other.name.encode().hex().zfill(40): f"127.0.0.1:{other.p2p_port}" for other in others
+        }
+
+
+def test_the_hash_leaves_the_commit_out_and_nothing_else() -> None:
+    """A new commit alone is no new configuration; any other change is."""
+    environment = Inventory.load("dev")
+
+    one = rendered(environment)["v1"]
+    other = rendered(environment, commit="d" * 40)["v1"]
+
+    assert one.hash == other.hash
+    assert one.files["node.toml"] != other.files["node.toml"]
+    assert one.hash != rendered(environment)["v2"].hash
+
+
+def test_the_same_inputs_give_the_same_bytes() -> None:
+    """Rendering twice is rendering once."""
+    environment = Inventory.load("staging")
+
+    assert rendered(environment) == rendered(environment)
+
+
+def test_a_missing_variable_names_the_template_and_its_line(tmp_path: Path) -> None:
+    """What nobody gives stops everything with status 78, before any host."""
+    templates = tmp_path / "templates"
+    shutil.copytree(paths.templates(), templates)
+    node = templates / "node.toml.j2"
+    node.write_text(node.read_text().replace("environment.name", "enviroment.name"))
+    line = next(
+        number
+        for number, text in enumerate(node.read_text().splitlines(), start=1)
+        if "enviroment" in text
+    )
+
+    with pytest.raises(ConfigError, match=f"node.toml.j2, line {line}: 'enviroment'") as refused:
+        rendered(Inventory.load("dev"), templates=templates)
+
+    assert refused.value.exit_status is Exit.CONFIG
+    assert refused.value.hint == "edit templates/node.toml.j2"
+
+
+@pytest.mark.parametrize("broken", ["{% if %}", "{{ instance.name", "{% include 'not-there' %}"])
+def test_a_broken_template_is_one_line(tmp_path: Path, broken: str) -> None:
+    """A template that Jinja2 cannot read is the operator's mistake, not a crash."""
+    templates = tmp_path / "templates"
+    shutil.copytree(paths.templates(), templates)
+    (templates / "node.toml.j2").write_text(broken)
+
+    with pytest.raises(ConfigError, match="template"):
+        rendered(Inventory.load("dev"), templates=templates)
+
+
+@pytest.mark.integration
+def test_the_start_command_keeps_the_release_it_was_started_from(tmp_path: Path) -> None:
+    """The links are resolved once: a switch cannot change what a running node still imports."""
+    environment = Inventory.load("dev", state=tmp_path)
+    instance = environment.instance("v1")
+    release = tmp_path / "dev/opt/aitbc/dev/releases/one"
+    python = release / "venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text('#!/bin/sh\necho "$PYTHONPATH" "$@"\n')
+    python.chmod(0o755)
+    current = Path(instance.paths.current)
+    current.parent.mkdir(parents=True)
+    current.symlink_to("../releases/one")
+
+    argv = shlex.split(render.start_command(instance))
+    said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
+
+    assert said[0] == str(release / "node")
+    assert said[1:] == [
+        *("-P", "-m", "aitbc_node", "run", "--config"),
+        str(instance.paths.config / "node.toml"),
+    ]
+
+
+def test_both_managers_are_told_the_same_restart_policy() -> None:
+    """One policy: a second between restarts, none after a configuration mistake."""
+    unit = rendered(Inventory.load("staging"))["v1"].files["service"]
+    program = rendered(Inventory.load("dev"))["v1"].files["service"]
+
+    assert "RestartSec=1\n" in unit
+    assert "RestartPreventExitStatus=64 78\n" in unit
+    assert "startsecs=1\n" in program
+    assert "exitcodes=0,64,78\n" in program
+
+
+def test_the_unit_gives_the_node_its_own_two_folders_and_no_more() -> None:
+    """A node cannot write its own code, its configuration or another node's keys."""
+    unit = rendered(Inventory.load("production"))["v1"].files["service"]
+
+    assert "ProtectSystem=strict\n" in unit
+    assert "ReadWritePaths=/var/lib/aitbc/production/v1 /var/lib/aitbc-keys/v1\n" in unit
+    assert "User=aitbc\n" in unit
+    assert "NoNewPrivileges=yes\n" in unit
