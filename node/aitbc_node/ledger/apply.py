@@ -204,8 +204,8 @@ class _Run:
             done = _apply_body(self._draft, tx.sender, body)
             if isinstance(done, Refusal):
                 self._draft.roll_back(mark)
-                failed = ("failed", str(place), done.field, done.message)
-                return done.code, (failed,)
+                # Receipts are hashed: the sentence stays out, so that it may be reworded.
+                return done.code, (("failed", str(place), done.field),)
             events.extend(done)
         return Code.OK, tuple(events)
 

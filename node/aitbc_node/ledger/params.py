@@ -33,7 +33,14 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Parameter("epoch_blocks", 20, "blocks", 1, 1_000_000, "parameters and powers change then"),
+    Parameter(
+        "epoch_blocks",
+        20,
+        "blocks",
+        1,
+        1_000_000,
+        "length of an epoch; nothing happens at its end yet",
+    ),
     Parameter(
         "max_block_txs",
         limits.BLOCK_TXS_DEFAULT,

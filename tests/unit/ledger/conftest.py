@@ -1,13 +1,8 @@
 """What the tests of the ledger share."""
 
-import hypothesis
 import pytest
 
 from aitbc_sim.town import Town, a_genesis
-
-# A deadline per example would measure the machine's load, not the ledger.
-hypothesis.settings.register_profile("ledger", deadline=None)
-hypothesis.settings.load_profile("ledger")
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""The golden vectors: the node computes what the files say, and the document shows the same."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_node.codes import Code
+from aitbc_node.ledger.params import PARAMETERS
+
+VECTORS = Path(__file__).parent / "vectors"
+BUILD: dict[str, Any] = runpy.run_path(str(VECTORS / "build.py"))
+DOCUMENT: Path = BUILD["DOCUMENT"]
+AGAIN = "the protocol changed: run tests/unit/vectors/build.py and read the difference"
+
+
+def contents(name: str) -> str:
+    """Read one file of vectors."""
+    return (VECTORS / name).read_text()
+
+
+@pytest.mark.parametrize("name", BUILD["FILES"])
+def test_the_node_computes_what_the_file_says(name: str) -> None:
+    """No change of the protocol goes unnoticed."""
+    assert contents(name) == BUILD["text_of"](name), AGAIN
+
+
+def test_every_file_of_vectors_is_built() -> None:
+    """No file lies about that nothing computes."""
+    assert {path.name for path in VECTORS.glob("*.json")} == set(BUILD["FILES"])
+
+
+def test_the_document_shows_every_vector_as_it_is() -> None:
+    """A reader who trusts the document's copies gets the same bytes."""
+    text = DOCUMENT.read_text()
+
+    assert BUILD["with_vectors"](text, contents) == text, AGAIN
+    for name in BUILD["FILES"]:
+        assert f"<!-- vectors: {name} -->\n```json\n" in text
+
+
+def test_the_document_prints_the_table_of_parameters_and_codes() -> None:
+    """Defaults, units and bounds are written down once, in the code."""
+    text = DOCUMENT.read_text()
+
+    assert BUILD["with_tables"](text) == text, AGAIN
+    for parameter in PARAMETERS:
+        assert f"| `{parameter.name}` | {parameter.default:,} |" in text
+    for code in Code:
+        assert f"`{code}`" in text
