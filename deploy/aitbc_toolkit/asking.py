@@ -16,6 +16,7 @@ import httpx
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import (
     RETRIES,
     TRY_AGAIN,
@@ -112,7 +113,7 @@ class MeshClient:
         """
         until = time.monotonic() + deadline_s
         while True:
-            found = self._fate(tx_id)
+            found = self.fate(tx_id)
             if found is not None and found.status != "pending":
                 return found
             if time.monotonic() >= until:
@@ -126,8 +127,11 @@ class MeshClient:
                 self.submit(raw)
             time.sleep(POLL_S)
 
-    def _fate(self, tx_id: str) -> schema.TxView | None:
-        """Return the best that any node knows; an end outranks pending."""
+    def fate(self, tx_id: str) -> schema.TxView | None:
+        """Return the best that any node knows, None when none was given it; an end is best.
+
+        Raises: AitbcError when no node answers.
+        """
         answers = self.ask_all(lambda node: node.transaction(tx_id))
         known = [answer for answer in answers.values() if isinstance(answer, schema.TxView)]
         if not known and all(isinstance(answer, Silence) for answer in answers.values()):
@@ -146,3 +150,12 @@ class MeshClient:
             f"no node answers: {'; '.join(reasons) or 'there are none'}",
             exit_status=Exit.UNREACHABLE,
         )
+
+
+def open_mesh(environment: Environment, *, node: str = "", retries: int = RETRIES) -> MeshClient:
+    """Open a client for all nodes of an environment, or for the one named.
+
+    Raises: UsageError with the nearest name when there is no such node.
+    """
+    chosen = (environment.instance(node),) if node else environment.instances
+    return MeshClient([Target(each.name, each.rpc_url) for each in chosen], retries=retries)

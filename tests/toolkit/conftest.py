@@ -1,152 +1,191 @@
-"""What the deployer's tests share: a small project whose node is a stand-in, and its dev mesh."""
+"""A mesh of real RPC servers over one real ledger, without consensus, for tests of the toolkit."""
 
-import json
-import os
-import socket
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+import asyncio
+import dataclasses
+import importlib.util
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 
-from aitbc_node import bech32
-from aitbc_node.crypto import SigningKey, peer_id, sha256
-from aitbc_node.ledger.genesis import possession_proof
+from aitbc_node import crypto
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.events import TxOutcome
+from aitbc_node.ledger import apply, genesis
+from aitbc_node.ledger.apply import BlockContext, Execution
+from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_toolkit import paths
+from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
+from aitbc_node.rpc.server import Server
+from aitbc_node.rpc.streams import Hub
+from aitbc_node.types import Amount, Height, PeerId, Power, TxId
+from aitbc_toolkit import keys
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.release import meshing
-from aitbc_toolkit.release.deploy import Request, deploy
-from aitbc_toolkit.release.outcome import Outcome
-from aitbc_toolkit.release.rollback import rollback
-
-CHAIN = "aitbc-stand-1"
-HRP = "aitd"
-NAMES = ("v1", "v2", "v3", "v4")
 
 
-@dataclass
-class Project:
-    """A git checkout with a stand-in node, an inventory `dev`, and an operator's state folder."""
-
-    root: Path
-    records: list[Mapping[str, object]] = field(default_factory=list)
-
-    @property
-    def checkout(self) -> Path:
-        return self.root / "checkout"
-
-    @property
-    def environment(self) -> Environment:
-        return Inventory.load("dev", folder=self.root / "inventories", state=self.root / "state")
-
-    def commit(self, behaviour: str, subject: str = "a change") -> str:
-        """Commit a build that behaves in some way; return its name."""
-        (self.checkout / "node/aitbc_node/behaviour").write_text(behaviour + "\n")
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", subject)
-        return self.git("rev-parse", "HEAD")
-
-    def git(self, *words: str) -> str:
-        argv = ["git", "-C", str(self.checkout), *words]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-
-    def deploy(self, **request: Any) -> Outcome:
-        """Deploy HEAD unless told else."""
-        wanted = Request(checkout=self.checkout, **request)
-        return deploy(self.environment, wanted, self.records.append)
-
-    def rollback(self) -> Outcome:
-        return rollback(self.environment, self.records.append)
-
-    def down(self, *, wipe: bool = False) -> Outcome:
-        return meshing.down(self.environment, self.records.append, wipe=wipe)
-
-    def host_file(self, path: str) -> Path:
-        """Find a file below the root of the one host."""
-        return self.root / "state" / "dev" / path
-
-    def running(self) -> dict[str, str]:
-        """Read which release each node points at."""
-        base = self.host_file("opt/aitbc/dev")
-        links = {each.parent.name: each for each in base.glob("*/current")}
-        return {name: link.resolve().name for name, link in sorted(links.items())}
+def _builders() -> ModuleType:
+    path = Path(__file__).parents[1] / "unit" / "rpc" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("rpc_builders", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def identities() -> dict[str, dict[str, str]]:
-    """Make the public parts that `init` would print, from fixed seeds."""
-    found = {}
-    for name in NAMES:
-        key = SigningKey(sha256(name.encode()))
-        operator = address_of(single_key(key.public_key))
-        found[name] = {
-            "peer_id": peer_id(key.public_key).hex(),
-            "node_key": key.public_key.hex(),
-            "consensus_key": key.public_key.hex(),
-            "operator_key": key.public_key.hex(),
-            "operator_address": bech32.address_text(HRP, operator),
-            "proof": possession_proof(CHAIN, operator, key).hex(),
+BUILD = _builders()
+
+
+class OneLedger:
+    """Be the chain that all nodes of a fake mesh show: every good transaction is a block."""
+
+    def __init__(self, faucet: crypto.SigningKey) -> None:
+        policy = single_key(faucet.public_key)
+        account = address_of(policy)
+        founded = genesis.build(
+            chain_id=BUILD.CHAIN,
+            hrp="aitd",
+            genesis_time_ms=time.time_ns() // 1_000_000,
+            validators=[
+                GenesisValidator(
+                    BUILD.address_of_key(key),
+                    key.public_key,
+                    Power(1),
+                    "here",
+                    genesis.possession_proof(BUILD.CHAIN, BUILD.address_of_key(key), key),
+                )
+                for key in BUILD.KEYS
+            ],
+            accounts=[GenesisAccount(account, None, (("AIT", Amount(10**12)),))],
+            assets=[GenesisAsset("mUSDA", "Mock US dollar", 6, account)],
+        )
+        self.state = genesis.initial_state(founded)
+        self.finals: list[Any] = []
+        self.fates: dict[TxId, tuple[object, ...]] = {}
+        self.grow(3)
+
+    def grow(self, count: int) -> None:
+        """Add empty blocks."""
+        for _ in range(count):
+            self._append(self._executed([]), ())
+
+    def take(self, raw: bytes) -> TxOutcome:
+        """Judge one transaction and, when it is good, put it into a block of its own."""
+        parsed = parse(raw)
+        if isinstance(parsed, Refusal):
+            return TxOutcome(TxId(bytes(32)), parsed.code, parsed.field, parsed.message)
+        if parsed.id in self.fates:
+            return TxOutcome(parsed.id, Code.E_DUPLICATE)
+        if not all(crypto.verify(*msgspec.structs.astuple(c)) for c in signature_checks(parsed)):
+            return TxOutcome(parsed.id, Code.E_SIGNATURE, "sigs", "a signature is wrong")
+        height = Height(len(self.finals) + 1)
+        refusal = apply.check_admission(self.state, parsed, height=height)
+        if refusal is not None:
+            return TxOutcome(parsed.id, refusal.code, refusal.field, refusal.message)
+        execution = self._executed([parsed])
+        (receipt,) = execution.receipts
+        status = "committed" if receipt.code == Code.OK else "rejected"
+        known = (status, height, 0, receipt.code, receipt.fee, receipt.events)
+        self._append(execution, (raw,))
+        self.fates[parsed.id] = known
+        return TxOutcome(parsed.id, Code.OK)
+
+    def _executed(self, txs: list[Parsed]) -> Execution:
+        proposer = self.state.validators.members[0].key
+        context = BlockContext(Height(len(self.finals) + 1), 0, proposer)
+        execution = apply.execute(self.state, context, txs)
+        assert isinstance(execution, Execution), execution
+        return execution
+
+    def _append(self, execution: Execution, raws: tuple[bytes, ...]) -> None:
+        apply.commit(self.state, execution)
+        final = BUILD.a_final_block(self.state, height=len(self.finals) + 1, txs=raws)
+        now_ms = time.time_ns() // 1_000_000
+        header = msgspec.structs.replace(final.block.header, time_ms=now_ms)
+        block = msgspec.structs.replace(final.block, header=header)
+        self.finals.append(msgspec.structs.replace(final, block=block))
+
+
+class FakePort:
+    """Show the ledger as one node; its view may be bent by a test."""
+
+    def __init__(self, name: str, place: int, ledger: OneLedger) -> None:
+        self._ledger = ledger
+        self.view = BUILD.FakeNode(ledger.state, ledger.finals)
+        self.view.fates = ledger.fates
+        self.view.last_voted_height = 10**6
+        self.view.links = [BUILD.FakePeer(PeerId(bytes([n]) * 20)) for n in range(4) if n != place]
+        self.facts = msgspec.structs.replace(
+            self.view.facts, node=name, peer_id=PeerId(bytes([place]) * 20)
+        )
+        self.view.facts = self.facts
+        self.reader = self.view
+        self.hub = Hub(boot="b")
+        self.submitted: list[bytes] = []
+
+    async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
+        self.submitted += raws
+        return [self._ledger.take(raw) for raw in raws]
+
+
+class FakeMesh:
+    """Serve four nodes on the loopback from a thread of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        written = Inventory.load("dev", state=folder)
+        keys.make(keys.faucet_path(written.folder))
+        self.faucet = keys.read(keys.faucet_path(written.folder))
+        self.ledger = OneLedger(self.faucet)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.ports = {
+            each.name: FakePort(each.name, place, self.ledger)
+            for place, each in enumerate(written.instances)
         }
-    return found
+        self._servers = {
+            name: Server(port, listen="127.0.0.1:0") for name, port in self.ports.items()
+        }
+        for server in self._servers.values():
+            self._run(server.start)
+        self.environment = self._environment(written)
 
+    def kill(self, name: str) -> None:
+        """Stop one node; its port refuses connections from now on."""
+        self._run(self._servers.pop(name).stop)
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on; all are held until all are known."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+    def close(self) -> None:
+        """Stop every node and the thread."""
+        for server in self._servers.values():
+            self._run(server.stop)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()
 
+    def _run(self, action: Callable[[], Any]) -> None:
+        done = asyncio.run_coroutine_threadsafe(action(), self._loop)
+        done.result(5)
 
-def inventory_text(*, rollout: str) -> str:
-    """Write an inventory of four nodes on this machine, on ports that are free now."""
-    ports = free_ports(3 * len(NAMES))
-    text = (paths.inventories() / "dev" / "inventory.toml").read_text()
-    head = text.partition("[instances.v1]")[0]
-    head = head.replace('id = "aitbc-dev-1"', f'id = "{CHAIN}"')
-    head = head.replace("block_interval_ms = 1000", "block_interval_ms = 100")
-    head = head.replace('rollout = "all"', f'rollout = "{rollout}"')
-    for place, name in enumerate(NAMES):
-        p2p, rpc, admin = ports[3 * place : 3 * place + 3]
-        head += f'[instances.{name}]\nhost = "localhost"\n'
-        head += f"ports = {{ p2p = {p2p}, rpc = {rpc}, admin = {admin} }}\n"
-    return head
-
-
-def make_project(root: Path, *, rollout: str) -> Project:
-    """Lay out a project and its first commit."""
-    project = Project(root)
-    package = project.checkout / "node" / "aitbc_node"
-    package.mkdir(parents=True)
-    stand_in = Path(__file__).with_name("stand_in_node.py")
-    (package / "__main__.py").write_text(stand_in.read_text())
-    (package / "identities.json").write_text(json.dumps(identities()))
-    (project.checkout / "locks").mkdir()
-    (project.checkout / "locks" / "node.lock").write_text("# nothing is needed\n")
-    folder = root / "inventories" / "dev"
-    folder.mkdir(parents=True)
-    (folder / "inventory.toml").write_text(inventory_text(rollout=rollout))
-    project.git("init", "--quiet")
-    project.git("config", "user.name", "Test")
-    project.git("config", "user.email", "test@localhost")
-    project.commit("ok", "the first build")
-    return project
+    def _environment(self, written: Environment) -> Environment:
+        instances = tuple(
+            dataclasses.replace(each, rpc_url=self._servers[each.name].url)
+            for each in written.instances
+        )
+        return dataclasses.replace(written, instances=instances)
 
 
 @pytest.fixture
-def a_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
-    """Build projects; whatever they started is stopped at the end of the test."""
-    made: list[Project] = []
-
-    def build(*, rollout: str = "serial") -> Project:
-        os.environ.pop("GIT_DIR", None)
-        made.append(make_project(tmp_path / f"p{len(made)}", rollout=rollout))
-        return made[-1]
-
-    yield build
-    for project in made:
-        project.down()
+def fake_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMesh]:
+    """Four nodes that answer; every command that names no environment means them."""
+    mesh = FakeMesh(tmp_path)
+    monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", lambda _named: mesh.environment)
+    monkeypatch.setattr("aitbc_toolkit.cli.tx.load", lambda _named: mesh.environment)
+    try:
+        yield mesh
+    finally:
+        mesh.close()

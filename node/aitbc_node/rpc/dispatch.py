@@ -69,6 +69,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/state_root", history.state_root, "The state root after a block.",
           (schema.StateRoot,), ("height",)),
     Route("GET", "/params", holdings.parameters, "The chain's parameters.", (schema.Parameters,)),
+    Route("GET", "/fees/estimate", holdings.fee_estimate, "The price of gas.",
+          (schema.FeeEstimate,)),
     Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",
           (schema.AuditAnswer,)),
     Route("GET", "/net/peers", mesh.peers, "The live links of the node.", (schema.Peers,)),

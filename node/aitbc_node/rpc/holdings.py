@@ -6,7 +6,7 @@ One pure function per route, answered from the state after the newest final bloc
 from aitbc_node import bech32, limits
 from aitbc_node.codes import Code
 from aitbc_node.ledger import audit as judge
-from aitbc_node.ledger import objects, params
+from aitbc_node.ledger import fees, objects, params
 from aitbc_node.ledger.objects import Account, ObjectKey
 from aitbc_node.ledger.policy import Policy
 from aitbc_node.rpc import schema
@@ -76,6 +76,19 @@ def parameters(call: Call) -> schema.Parameters:
         for row in params.PARAMETERS
     }
     return schema.Parameters(height=call.view.height, params=rows)
+
+
+def fee_estimate(call: Call) -> schema.FeeEstimate:
+    """Answer `GET /fees/estimate`; a full block raises the price by a tenth."""
+    price = call.view.state.fees.price
+    return schema.FeeEstimate(
+        height=call.view.height,
+        price=price,
+        slow=price,
+        standard=2 * price,
+        fast=10 * price,
+        transfer_fee=str(fees.fee_of(fees.TRANSFER_GAS, price)),
+    )
 
 
 def audit(call: Call) -> schema.AuditAnswer:

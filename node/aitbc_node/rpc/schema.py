@@ -250,6 +250,21 @@ class Parameters(Answer, frozen=True, kw_only=True):
     params: dict[str, ParamView]
 
 
+class FeeEstimate(Answer, frozen=True, kw_only=True):
+    """Tell what gas costs now, and how much of a rise each `max_gas_price` would outlive.
+
+    Units: thousandths of a base unit per 1000 gas; what is paid is the price of the block, never
+    more than the transaction's `max_gas_price`.
+    """
+
+    height: int
+    price: int
+    slow: int
+    standard: int
+    fast: int
+    transfer_fee: Digits
+
+
 class PeerRow(Answer, frozen=True, kw_only=True):
     """Show one live link."""
 

@@ -268,6 +268,14 @@ def test_parameters_carry_their_bounds(node: Any) -> None:
     assert told["max_block_txs"]["high"] == 10_000
 
 
+def test_the_fee_of_a_transfer_is_told(node: Any) -> None:
+    """A client learns what a plain transfer costs now, and limits that outlive a rise."""
+    told = node.read("/fees/estimate")
+
+    assert (told["price"], told["transfer_fee"]) == (10_000, "210")
+    assert told["slow"] <= told["standard"] <= told["fast"]
+
+
 def test_audit_of_a_sound_state_finds_nothing(node: Any) -> None:
     """A sound ledger has no violated invariant."""
     told = node.read("/audit")

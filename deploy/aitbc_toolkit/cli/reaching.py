@@ -1,0 +1,26 @@
+"""How does a reading command reach the nodes of its environment? One option, one client.
+
+Do not add what is asked.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from aitbc_toolkit.asking import MeshClient, open_mesh
+from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.inventory import Environment
+
+environment_option = click.option(
+    "-e", "--env", "environment", default="", help="Else AITBC_ENV, else the chosen one."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+@contextmanager
+def reach(named: str, *, node: str = "") -> Iterator[tuple[Environment, MeshClient]]:
+    """Load an environment and open a client for all of its nodes, or for the one named."""
+    found = load(named)
+    with open_mesh(found, node=node) as mesh:
+        yield found, mesh

@@ -1,0 +1,53 @@
+"""How is a table drawn so that it fits the terminal? Columns go, rows never wrap.
+
+What comes from a node is shown as plain text: control characters could redraw the operator's
+screen. Do not decide what is in a table here.
+"""
+
+import shutil
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_GAP = "  "
+
+
+class Column(NamedTuple):
+    """Describe a column; those with the greatest `spare` go first when there is no room."""
+
+    title: str
+    spare: int = 0
+    right: bool = False
+
+
+def draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int = 0) -> list[str]:
+    """Return the lines of a table that is no wider than the terminal; the last column is cut."""
+    room = width or shutil.get_terminal_size((100, 24)).columns
+    cells = [[printable(cell) for cell in row] for row in rows]
+    kept = list(range(len(columns)))
+    sizes = [
+        max(len(column.title), *(len(row[place]) for row in cells), 0)
+        for place, column in enumerate(columns)
+    ]
+    while _total(sizes, kept) > room and any(columns[place].spare for place in kept):
+        kept.remove(max(kept, key=lambda place: columns[place].spare))
+    titles = [column.title for column in columns]
+    return [_line(row, columns, sizes, kept)[:room] for row in (titles, *cells)]
+
+
+def printable(text: str) -> str:
+    """Return the text without anything that a terminal would obey."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _total(sizes: Sequence[int], kept: Sequence[int]) -> int:
+    return sum(sizes[place] for place in kept) + len(_GAP) * (len(kept) - 1)
+
+
+def _line(
+    row: Sequence[str], columns: Sequence[Column], sizes: Sequence[int], kept: Sequence[int]
+) -> str:
+    parts = [
+        row[place].rjust(sizes[place]) if columns[place].right else row[place].ljust(sizes[place])
+        for place in kept
+    ]
+    return _GAP.join(parts).rstrip()

@@ -1,0 +1,226 @@
+"""How is the mesh, seen from all of its nodes at one moment? One row each, and one verdict.
+
+Everything is read live. A node that does not answer is a row with the reason and no values; state
+roots are compared at one common height. Do not print here.
+"""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.asking import MeshClient, Silence
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.inventory import Environment, Instance
+
+LAG_MAX = 1
+VOTE_LAG_MAX = 3
+STALL_INTERVALS = 3
+STALL_ROUND_MS = 8_000
+"""A round that fails at the capped time-outs takes this long, so silence till then is no stall."""
+
+PACE_BLOCKS = 20
+
+
+class Verdict(StrEnum):
+    """Sum up a mesh in a word; all but `ok` mean that something is wrong."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    PARTITIONED = "partitioned"
+    STALLED = "stalled"
+    FORKED = "forked"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """Show one node; None stands for *not known*, and `state` is a word with its reason."""
+
+    name: str
+    host: str
+    role: str
+    power: int
+    state: str
+    voting: bool = False
+    height: int | None = None
+    lag: int | None = None
+    round: int | None = None
+    peers: int | None = None
+    state_root: str | None = None
+    commit: str | None = None
+    version: str | None = None
+    last_voted_height: int | None = None
+    mempool: int | None = None
+    block_age_ms: int | None = None
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Show how the newest blocks came."""
+
+    blocks: int
+    interval_p50_ms: int
+    interval_p95_ms: int
+    extra_rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Hold the rows, and what follows from them."""
+
+    environment: str
+    verdict: Verdict
+    height_spread: int
+    common_height: int | None
+    voting_power: int
+    total_power: int
+    nodes: tuple[NodeRow, ...]
+    pace: Pace | None
+    findings: tuple[str, ...]
+
+    @property
+    def needed_power(self) -> int:
+        """Return the least power that is more than two thirds."""
+        return 2 * self.total_power // 3 + 1
+
+    def to_json(self) -> dict[str, object]:
+        """Return the one document of `--json`."""
+        return {**asdict(self), "needed_power": self.needed_power}
+
+
+def look(environment: Environment, mesh: MeshClient) -> Overview:
+    """Ask every node, and judge."""
+    told = mesh.ask_all(lambda node: node.status())
+    up = {name: each for name, each in told.items() if isinstance(each, schema.Status)}
+    common = min((each.height for each in up.values()), default=None)
+    roots = _roots(mesh, common)
+    tip = max((each.height for each in up.values()), default=0)
+    stalled = _is_stalled(up.values(), environment.chain.block_interval_ms)
+    rows = tuple(
+        _row(each, told[each.name], tip=tip, root=roots.get(each.name), stalled=stalled)
+        for each in environment.instances
+    )
+    total = sum(each.power for each in environment.instances)
+    voting = sum(row.power for row in rows if row.voting)
+    return Overview(
+        environment=environment.name,
+        verdict=_verdict(rows, roots, stalled=stalled),
+        height_spread=tip - common if common is not None else 0,
+        common_height=common,
+        voting_power=voting,
+        total_power=total,
+        nodes=rows,
+        pace=_pace(mesh, tip) if up else None,
+        findings=tuple(_findings(rows, roots, common)),
+    )
+
+
+def _roots(mesh: MeshClient, height: int | None) -> Mapping[str, str]:
+    """Read the state root of one height from every node that can tell it."""
+    if height is None:
+        return {}
+    told = mesh.ask_all(lambda node: node.state_root(height).state_root)
+    return {name: root for name, root in told.items() if isinstance(root, str)}
+
+
+def _is_stalled(statuses: Iterable[schema.Status], interval_ms: int) -> bool:
+    """Tell whether even the newest block is old, by the clocks of the nodes themselves."""
+    ages = [each.block_age_ms for each in statuses if each.height > 0]
+    return bool(ages) and min(ages) > STALL_INTERVALS * interval_ms + STALL_ROUND_MS
+
+
+def _row(
+    instance: Instance,
+    told: schema.Status | Silence,
+    *,
+    tip: int,
+    root: str | None,
+    stalled: bool,
+) -> NodeRow:
+    known = (instance.name, instance.host, instance.role, instance.power)
+    if isinstance(told, Silence):
+        return NodeRow(*known, state=f"unreachable ({told.reason})")
+    lag = tip - told.height
+    votes = instance.role == "validator" and told.last_voted_height >= tip - VOTE_LAG_MAX
+    voting = votes and lag <= VOTE_LAG_MAX and not stalled and told.height > 0
+    return NodeRow(
+        *known,
+        state=_state(told, instance.role, lag=lag, voting=voting, stalled=stalled),
+        voting=voting,
+        height=told.height,
+        lag=lag,
+        round=told.round,
+        peers=told.peers,
+        state_root=root,
+        commit=told.commit,
+        version=told.version,
+        last_voted_height=told.last_voted_height,
+        mempool=told.mempool,
+        block_age_ms=told.block_age_ms,
+        stale=told.stale,
+    )
+
+
+def _state(status: schema.Status, role: str, *, lag: int, voting: bool, stalled: bool) -> str:
+    if status.stale:
+        return f"cut off, reaches power {status.reachable_power} of {status.total_power}"
+    if lag > VOTE_LAG_MAX or status.syncing:
+        return "catching up"
+    if stalled:
+        return f"waiting, last block {status.block_age_ms / 1000:.1f} s ago"
+    if role != "validator":
+        return "at tip"
+    return "voting" if voting else "not voting"
+
+
+def _verdict(rows: Sequence[NodeRow], roots: Mapping[str, str], *, stalled: bool) -> Verdict:
+    if all(row.height is None for row in rows):
+        return Verdict.DOWN
+    if len(set(roots.values())) > 1:
+        return Verdict.FORKED
+    if any(row.stale for row in rows):
+        return Verdict.PARTITIONED
+    if stalled:
+        return Verdict.STALLED
+    return Verdict.OK if all(_is_well(row) for row in rows) else Verdict.DEGRADED
+
+
+def _is_well(row: NodeRow) -> bool:
+    return row.voting if row.role == "validator" else row.state == "at tip"
+
+
+def _findings(
+    rows: Sequence[NodeRow], roots: Mapping[str, str], common: int | None
+) -> Iterable[str]:
+    """Say in words what is wrong, worst first."""
+    if len(set(roots.values())) > 1:
+        told = ", ".join(f"{name} {root[:12]}" for name, root in roots.items())
+        yield f"state roots differ at height {common:,}: {told}"
+    for row in rows:
+        if not _is_well(row):
+            yield f"{row.name} on {row.host}: {row.state}"
+    for row in rows:
+        if row.height is not None and row.name not in roots:
+            yield f"{row.name} could not tell its state root of height {common:,}"
+
+
+def _pace(mesh: MeshClient, tip: int) -> Pace | None:
+    """Measure the newest blocks, by the median times in their headers."""
+    first = max(1, tip - PACE_BLOCKS + 1)
+    try:
+        blocks = mesh.ask_any(lambda node: node.blocks(first, PACE_BLOCKS))
+    except AitbcError:
+        return None  # a measure of comfort: the rows say already who does not answer
+    gaps = sorted(after.time_ms - before.time_ms for before, after in pairwise(blocks))
+    if not gaps:
+        return None
+    return Pace(
+        blocks=len(blocks),
+        interval_p50_ms=int(statistics.median(gaps)),
+        interval_p95_ms=gaps[min(len(gaps) - 1, len(gaps) * 95 // 100)],
+        extra_rounds=sum(block.round for block in blocks),
+    )

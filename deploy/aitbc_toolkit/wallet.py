@@ -1,0 +1,101 @@
+"""How does a key of the operator pay? It signs a transaction; the mesh is asked for the rest.
+
+A wallet keeps no state: nonce, price and height come from the mesh each time, so that a lost file
+or a second wallet of the same key does no harm. Do not print or log keys.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from aitbc_node import bech32
+from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.fees import gas_of
+from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.transactions import Body, Output, Transaction, Transfer, sign
+from aitbc_node.rpc import schema
+from aitbc_node.types import Address, Amount, Gas, Height
+from aitbc_toolkit.asking import MeshClient
+from aitbc_toolkit.errors import UsageError
+from aitbc_toolkit.rpc_client import RpcClient
+
+LIFETIME_S = 300
+"""How long a transaction may wait before it expires for good."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainNow:
+    """Hold what a transaction must know of the chain to be good in the next blocks."""
+
+    chain_id: str
+    hrp: str
+    valid_until: int
+    max_gas_price: int
+
+
+class Wallet:
+    """Sign for the ordinary account of one key."""
+
+    def __init__(self, key: SigningKey) -> None:
+        self._key = key
+        self.policy = single_key(key.public_key)
+        self.account = address_of(self.policy)
+
+    def address(self, hrp: str) -> str:
+        """Write the account's address on one network."""
+        return bech32.address_text(hrp, self.account)
+
+    def transfer(
+        self,
+        chain: ChainNow,
+        *,
+        nonce: int,
+        new: bool,
+        outs: Sequence[Output],
+        memo: str = "",
+    ) -> bytes:
+        """Sign a payment; `new` accounts carry their policy along."""
+        return self._sign(chain, nonce=nonce, new=new, body=Transfer(tuple(outs), memo))
+
+    def _sign(self, chain: ChainNow, *, nonce: int, new: bool, body: Body) -> bytes:
+        unsigned = Transaction(
+            chain_id=chain.chain_id,
+            sender=self.account,
+            nonce=nonce,
+            valid_until=Height(chain.valid_until),
+            gas_limit=Gas(0),
+            max_gas_price=chain.max_gas_price,
+            tip=Amount(0),
+            policy=self.policy if new else None,
+            bundle=False,
+            bodies=(body,),
+        )
+        exact = msgspec.structs.replace(unsigned, gas_limit=gas_of(unsigned))
+        return sign(exact, [self._key])
+
+
+def look(node: RpcClient, *, interval_ms: int) -> ChainNow:
+    """Ask one node what a transaction has to say now."""
+    status = node.status()
+    fees = node.get("/fees/estimate", schema.FeeEstimate)
+    ahead = -(-LIFETIME_S * 1000 // interval_ms)
+    return ChainNow(status.chain_id, status.hrp, status.height + ahead, fees.fast)
+
+
+def look_any(mesh: MeshClient, *, interval_ms: int) -> ChainNow:
+    """Ask whichever node answers what a transaction has to say now."""
+    return mesh.ask_any(lambda node: look(node, interval_ms=interval_ms))
+
+
+def read_address(text: str, *, hrp: str) -> Address:
+    """Read an address that a person wrote.
+
+    Raises: UsageError saying what is wrong with it.
+    """
+    try:
+        return bech32.parse_address(text, hrp=hrp)
+    except ValueError as error:
+        raise UsageError(
+            f"{text[:60]!r} is no address: {error}", hint=f"addresses here begin with {hrp}1"
+        ) from error

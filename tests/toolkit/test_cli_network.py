@@ -1,0 +1,183 @@
+"""`aitbc network`, against four servers that show one ledger."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitbc_node.types import Power
+from aitbc_toolkit.cli import tables
+from aitbc_toolkit.cli.main import run
+from aitbc_toolkit.cli.tables import Column
+from aitbc_toolkit.errors import Exit
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return the one JSON document on stdout."""
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_healthy_mesh_is_ok(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every node is a row with what it says of itself, and the verdict is ok."""
+    status = run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert status == Exit.OK
+    assert told["verdict"] == "ok"
+    assert told["height_spread"] == 0
+    assert [row["name"] for row in told["nodes"]] == ["v1", "v2", "v3", "v4"]
+    root = fake_mesh.ledger.state.root.hex()
+    for row in told["nodes"]:
+        assert (row["height"], row["round"], row["peers"], row["commit"], row["voting"]) == (
+            (3, 0, 3, "8b1f3c2", True)
+        )
+        assert row["state_root"] == root
+
+
+def test_a_dead_node_is_a_row_that_says_so(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that is down has no values and a reason; the mesh is degraded, the exit status 0."""
+    fake_mesh.kill("v4")
+
+    status = run(["network", "status", "--json"])
+
+    told = document(capsys)
+    dead = told["nodes"][3]
+    assert (status, told["verdict"]) == (Exit.OK, "degraded")
+    assert (dead["name"], dead["state"]) == ("v4", "unreachable (connection refused)")
+    assert dead["height"] is dead["state_root"] is dead["commit"] is None
+    assert dead["voting"] is False
+    assert (told["voting_power"], told["needed_power"]) == (3, 3)
+
+
+def test_the_table_says_what_the_document_says(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """People read the same rows, a sentence with the power, and one next command."""
+    fake_mesh.kill("v4")
+
+    run(["network", "status"])
+
+    shown = capsys.readouterr()
+    assert "v4    localhost  validator" in shown.out
+    assert "unreachable (connection refused)" in shown.out
+    assert "dev is DEGRADED: 3 of 4 power votes, 3 needed; no more may go down" in shown.out
+    assert shown.err == "hint: what is wrong: aitbc network health -e dev\n"
+
+
+def test_nobody_there_is_69(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """When no node answers the rows still say why, and the exit status is that of unreachable."""
+    for name in ("v1", "v2", "v3", "v4"):
+        fake_mesh.kill(name)
+
+    status = run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert (status, told["verdict"], told["pace"]) == (Exit.UNREACHABLE, "down", None)
+
+
+def test_a_lagging_node_is_seen(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node that is far behind the others is catching up, and roots are compared at its height."""
+    behind = fake_mesh.ports["v2"].view
+    fake_mesh.ledger.grow(7)
+    behind.finals = fake_mesh.ledger.finals[:2]
+    behind.state = fake_mesh.ledger.state
+
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert (told["height_spread"], told["common_height"]) == (8, 2)
+    assert told["nodes"][1]["state"] == "catching up"
+
+
+def test_a_forked_node_is_forked(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Another state root at the same height is the worst verdict, and is named."""
+    other = type(fake_mesh.ledger)(fake_mesh.faucet)
+    other.state.adopt({}, None)  # a tree without anything in it
+    strayed = fake_mesh.ports["v3"].view
+    strayed.state, strayed.finals = other.state, other.finals
+
+    run(["network", "status", "--json"])
+    told = document(capsys)
+    assert run(["network", "health"]) == Exit.FAILED
+
+    assert told["verdict"] == "forked"
+    assert "state roots differ at height 3" in capsys.readouterr().out
+
+
+def test_a_cut_off_node_is_a_partition(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node that reaches no quorum says so itself."""
+    fake_mesh.ports["v1"].view.reachable_power = Power(1)
+
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert told["verdict"] == "partitioned"
+    assert told["nodes"][0]["state"] == "cut off, reaches power 1 of 4"
+
+
+def test_old_blocks_are_a_stall(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """When even the newest block is old nobody counts as voting."""
+    for place, final in enumerate(fake_mesh.ledger.finals):
+        header = msgspec.structs.replace(final.block.header, time_ms=1_700_000_000_000)
+        block = msgspec.structs.replace(final.block, header=header)
+        fake_mesh.ledger.finals[place] = msgspec.structs.replace(final, block=block)
+
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert (told["verdict"], told["voting_power"]) == ("stalled", 0)
+
+
+def test_health_is_a_check(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Health exits 0 or 1, and names what is wrong."""
+    assert run(["network", "health"]) == Exit.OK
+    fake_mesh.kill("v4")
+    capsys.readouterr()
+
+    assert run(["network", "health"]) == Exit.FAILED
+
+    assert "v4 on localhost: unreachable (connection refused)" in capsys.readouterr().out
+
+
+def test_peers_are_listed_by_name(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Links carry the names of the inventory; a dead node has none."""
+    fake_mesh.kill("v4")
+
+    status = run(["network", "peers", "--json"])
+
+    rows = document(capsys)["nodes"]
+    assert status == Exit.OK
+    assert [peer["name"] for peer in rows[0]["peers"]] == ["v2", "v3", None]
+    assert rows[3]["peers"] is None
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_a_table_fits_and_never_wraps(width: int) -> None:
+    """At every width each row is one line no wider than the terminal."""
+    columns = (Column("NODE"), Column("HOST", spare=2), Column("STATE"))
+    rows = [["v1", "h" * 50, "unreachable (" + "x" * 40 + ")"]] * 3
+
+    lines = tables.draw(columns, rows, width=width)
+
+    assert len(lines) == 4
+    assert max(map(len, lines)) <= width
+    assert ("HOST" in lines[0]) == (width >= 110)
+
+
+def test_a_node_cannot_redraw_the_terminal() -> None:
+    """Control characters from a node are shown as question marks."""
+    (_, line) = tables.draw((Column("NODE"),), [["v1\x1b[2J\r\n"]], width=80)
+
+    assert line == "v1?[2J??"
+
+
+def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A name that does not exist is refused with the nearest one, before anything is asked."""
+    status = run(["network", "status", "-e", "labb"])
+
+    shown = capsys.readouterr()
+    assert (status, shown.out) == (Exit.USAGE, "")
+    assert shown.err.startswith("error: unknown environment 'labb', the nearest is lab\nhint: ")

@@ -1,0 +1,228 @@
+"""`aitbc tx`, `account` and `asset`, against four servers that show one real ledger."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_node import bech32
+from aitbc_toolkit import amounts, keys
+from aitbc_toolkit.cli.main import run
+from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.wallet import Wallet
+
+FRIEND = bech32.encode("aitd", b"f" * 20)
+
+
+def document(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return the one JSON document on stdout."""
+    return json.loads(capsys.readouterr().out)
+
+
+def send(*more: str) -> int:
+    """Run `tx send` to a friend."""
+    return run(["tx", "send", "--to", FRIEND, *more])
+
+
+def test_a_payment_is_final(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A payment from the faucet is committed, and the friend has it to the last unit."""
+    status = send("--amount", "1.5", "--json")
+
+    told = document(capsys)
+    assert (status, told["status"], told["code"]) == (Exit.OK, "committed", "ok")
+    run(["account", "show", FRIEND, "--json"])
+    owned = document(capsys)["balances"]["AIT"]
+    assert owned == {
+        "balance": "1500000",
+        "locked": "0",
+        "available": "1500000",
+        "human": "1.500000",
+    }
+    assert sum(len(port.submitted) for port in fake_mesh.ports.values()) == 1
+
+
+@pytest.mark.proves("A2")
+def test_balances_are_shown_for_people(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A thousand base units at six decimals are shown as 0.001000, in all three parts."""
+    assert fake_mesh.faucet is not None
+    send("--amount", "0.001")
+    capsys.readouterr()
+
+    run(["account", "show", FRIEND])
+
+    assert "AIT       0.001000, locked 0.000000, available 0.001000" in capsys.readouterr().out
+
+
+def test_payments_go_to_the_named_node(fake_mesh: Any) -> None:
+    """With --node the transaction is handed to that node and no other."""
+    assert send("--amount", "1", "--node", "v3") == Exit.OK
+
+    taken = {name: len(port.submitted) for name, port in fake_mesh.ports.items()}
+    assert taken == {"v1": 0, "v2": 0, "v3": 1, "v4": 0}
+
+
+def test_a_dead_node_does_not_stop_a_payment(fake_mesh: Any) -> None:
+    """Another node takes what a dead one cannot."""
+    fake_mesh.kill("v1")
+
+    assert send("--amount", "1") == Exit.OK
+
+
+def test_a_failed_payment_is_exit_1(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A transaction that is in a block without effect is a failed command, and says why."""
+    assert fake_mesh.faucet is not None
+
+    status = send("--amount", "5", "--asset", "mUSDA")
+
+    assert status == Exit.FAILED
+    assert "status    rejected: insufficient" in capsys.readouterr().out
+
+
+def test_show_and_wait_find_it_again(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A transaction is found by its id, on any node."""
+    assert fake_mesh.faucet is not None
+    send("--amount", "1", "--no-wait", "--json")
+    told = document(capsys)
+    assert told["status"] == "pending"
+
+    for command in (["tx", "show"], ["tx", "wait"]):
+        assert run([*command, told["id"], "--json"]) == Exit.OK
+        assert document(capsys)["status"] == "committed"
+
+
+def test_an_unknown_transaction_is_exit_1(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An id that nobody was given is an error, not an empty answer."""
+    assert fake_mesh.faucet is not None
+
+    assert run(["tx", "show", "ab" * 32]) == Exit.FAILED
+
+    assert capsys.readouterr().err.startswith("error: transaction abababababab is not known")
+
+
+def test_a_key_of_ones_own_pays(
+    fake_mesh: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A new key has an address; once it was paid it can pay, carrying its policy along."""
+    file = tmp_path / "mine.key"
+    assert run(["account", "new", str(file)]) == Exit.OK
+    address = capsys.readouterr().out.strip()
+    assert address == Wallet(keys.read(file)).address("aitd")
+    run(["tx", "send", "--to", address, "--amount", "2"])
+
+    status = run(["tx", "send", "--to", "faucet", "--amount", "1", "--key", str(file)])
+
+    assert status == Exit.OK
+    assert sum(len(port.submitted) for port in fake_mesh.ports.values()) == 2
+
+
+def test_a_key_file_is_not_overwritten(
+    fake_mesh: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Making a key where one is refuses, and leaves the key."""
+    assert fake_mesh.faucet is not None
+    file = tmp_path / "mine.key"
+    run(["account", "new", str(file)])
+    before = file.read_bytes()
+
+    assert run(["account", "new", str(file)]) == Exit.USAGE
+
+    assert file.read_bytes() == before
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["--amount", "1e9"], Exit.USAGE, "amount '1e9' is not a plain decimal number"),
+        (["--amount", "-1"], Exit.USAGE, "amount '-1' is not a plain decimal number"),
+        (["--amount", ""], Exit.USAGE, "amount '' is not a plain decimal number"),
+        (["--amount", "0.0"], Exit.USAGE, "amount 0.0 is nothing"),
+        (["--amount", "0.0000001"], Exit.USAGE, "amount 0.0000001 is finer than the 6 decimals"),
+        (["--amount", "1", "--asset", "gold"], Exit.USAGE, "no asset 'gold' on this chain"),
+        (["--amount", "1", "--node", "v9"], Exit.USAGE, "dev has no node 'v9'"),
+        (["--amount", "1", "--key", "/none"], Exit.CONFIG, "no key at /none"),
+        (["--amount", "1", "--memo", "x" * 257], Exit.USAGE, "the memo is longer than 256 bytes"),
+        (["--amount", "1", "--asste", "AIT"], Exit.USAGE, "unknown option '--asste'"),
+        ([], Exit.USAGE, "missing option '--amount'"),
+    ],
+)
+def test_bad_words_are_one_line(
+    fake_mesh: Any,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    status: Exit,
+    message: str,
+) -> None:
+    """Whatever is wrong with the words is told in one line before anything is handed in."""
+    assert send(*words) == status
+
+    shown = capsys.readouterr()
+    assert shown.err.startswith(f"error: {message}"), shown.err
+    assert "Traceback" not in shown.err
+    assert all(not port.submitted for port in fake_mesh.ports.values())
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        (bech32.encode("ait", b"f" * 20), "an address of network 'ait', here it is 'aitd'"),
+        (FRIEND[:-1] + "q", "the check characters do not match"),
+        ("somebody", "not a prefix"),
+    ],
+)
+def test_a_bad_address_is_one_line(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str], address: str, why: str
+) -> None:
+    """An address with a slip of the pen, or of another network, is refused before sending."""
+    status = run(["tx", "send", "--to", address, "--amount", "1"])
+
+    assert status == Exit.USAGE
+    assert why in capsys.readouterr().err
+    assert all(not port.submitted for port in fake_mesh.ports.values())
+
+
+@pytest.mark.proves("A1")
+def test_an_asset_is_shown(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """An asset is shown with name, ticker, decimals and supply."""
+    assert fake_mesh.faucet is not None
+
+    assert run(["asset", "show", "mUSDA"]) == Exit.OK
+
+    shown = capsys.readouterr().out
+    for line in ("ticker    mUSDA", "decimals  6", "supply    0.000000 (0 base units)"):
+        assert line in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "units"),
+    [("1.5", 6, 1_500_000), ("7", 0, 7), ("0.000001", 6, 1), ("1.50", 1, 15), ("007", 2, 700)],
+)
+def test_amounts_are_read_exactly(text: str, decimals: int, units: int) -> None:
+    """Decimals become base units without a float in between."""
+    assert amounts.read(text, decimals=decimals, asset="X") == units
+
+
+@pytest.mark.parametrize("text", ["1,5", " 1", "1_0", "\u0661", ".5", "5.", "nan", "1" * 21])
+def test_odd_amounts_are_refused(text: str) -> None:
+    """What Python would read as a number, but nobody writes as money, is refused."""
+    with pytest.raises(UsageError, match="is not a plain decimal number"):
+        amounts.read(text, decimals=6, asset="X")
+
+
+def test_an_amount_beyond_the_ledger_is_refused() -> None:
+    """No amount above 2**63-1 base units leaves this machine."""
+    assert amounts.read("9223372036854.775807", decimals=6, asset="X") == 2**63 - 1
+    with pytest.raises(UsageError, match="more X than an account can hold"):
+        amounts.read("9223372036854.775808", decimals=6, asset="X")
+
+
+@pytest.mark.parametrize(
+    ("units", "decimals", "text"),
+    [(1000, 6, "0.001000"), (0, 6, "0.000000"), (12_345_678_900, 6, "12,345.678900"), (7, 0, "7")],
+)
+def test_amounts_are_written_with_all_decimals(units: int, decimals: int, text: str) -> None:
+    """Base units are written with every decimal, so that nobody guesses the scale."""
+    assert amounts.write(units, decimals=decimals) == text
