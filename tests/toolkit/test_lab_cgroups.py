@@ -114,7 +114,20 @@ def test_folders_are_removed_deepest_first_and_twice(tmp_path: Path) -> None:
     lab = tmp_path / "aitbc-lab" / "t"
     (lab / "lab1" / "payload" / "system.slice").mkdir(parents=True)
 
-    cgroups.remove([lab])
-    cgroups.remove([lab])
+    cgroups.remove_lab([lab])
+    cgroups.remove_lab([lab])
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_end_of_one_lab_leaves_the_parent_to_the_other(tmp_path: Path) -> None:
+    """What labs share goes with the last one; the end of a host never touches its lab's folder."""
+    first, second = (tmp_path / "aitbc-lab" / tag for tag in ("a", "b"))
+    cgroups.make_lab([first, second])
+    (first / "lab1").mkdir()
+
+    cgroups.remove([first / "lab1"])
+    assert first.is_dir()
+    cgroups.remove_lab([first])
+
+    assert second.is_dir()

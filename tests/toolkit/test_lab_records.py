@@ -129,6 +129,16 @@ def test_claim_reads_back_as_it_was_written(places: Places) -> None:
     assert claims.read_claims(places) == (claim,)
 
 
+@pytest.mark.parametrize("left", ["", '{"tag": "67b6e4"}', "[1]", '{"tag": '])
+def test_claim_that_a_power_loss_tore_counts_as_none(places: Places, left: str) -> None:
+    """No lab survives a power loss, so its torn claim must not stop the next one."""
+    claims.write_claim(places, a_claim(places))
+    (places.claims / "67b6e4.json").write_text(left)
+
+    assert claims.read_claim(places, "67b6e4") is None
+    assert claims.read_claims(places) == ()
+
+
 def test_dropped_claim_is_gone_and_may_be_dropped_again(places: Places) -> None:
     """Clearing is idempotent."""
     claim = a_claim(places)

@@ -7,7 +7,6 @@ folder with everything that the holder and the hosts need to know. Do not start 
 from pathlib import Path
 
 from aitbc_toolkit import shell
-from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.lab import addresses, cgroups, claims, commands, seed
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.model import Lab, LabHost, LabSpec, to_json
@@ -17,17 +16,16 @@ from aitbc_toolkit.lab.processes import this_process
 SSH_PORT = 22
 
 
-def claim_lab(places: Places, spec: LabSpec) -> claims.Claim:
-    """Take a slot and the lab's name on this machine; from here on a kill leaves it reapable."""
+def claim_lab(places: Places, spec: LabSpec) -> claims.Claim | None:
+    """Take a slot and the lab's name on this machine, unless another command has just done so.
+
+    From here on a kill leaves it reapable.
+    """
     tag = places.tag(spec.name)
     with locked(places.machine_lock, timeout_s=claims.LOCK_TIMEOUT_S, what="the labs"):
         others = claims.read_claims(places)
         if any(other.tag == tag for other in others):
-            raise AitbcError(
-                f"lab {spec.name} is being brought up or taken down by another command",
-                hint="aitbc lab list",
-                exit_status=Exit.BUSY,
-            )
+            return None
         claim = claims.Claim(
             tag=tag,
             name=spec.name,

@@ -177,8 +177,15 @@ def remove(folders: Iterable[Path], *, timeout_s: float = 2.0) -> None:
     for root in folders:
         while not _removed(root) and time.monotonic() < deadline:
             time.sleep(_POLL_S)
+
+
+def remove_lab(folders: Iterable[Path]) -> None:
+    """Remove a lab's folders, and with the last lab the parent; we hold the machine's lock."""
+    roots = tuple(folders)
+    remove(roots)
+    for root in roots:
         with contextlib.suppress(OSError):
-            root.parent.rmdir()  # the shared parent goes with the last lab
+            root.parent.rmdir()
 
 
 def _removed(root: Path) -> bool:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -115,10 +116,14 @@ def _path(places: Places, tag: str) -> Path:
 
 
 def _read(path: Path) -> Claim | None:
+    """Read a claim; one that a power loss left torn counts as none, as its lab is gone too."""
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return _claim(json.loads(path.read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _claim(fields: dict[str, Any]) -> Claim:
     return Claim(
         folder=Path(fields.pop("folder")),
         machines=tuple(fields.pop("machines")),

@@ -5,7 +5,7 @@ dies. On SIGTERM, or when the owner it was tied to is gone, it clears the lab an
 outright it leaves a claim that the next lab command reaps. One thread: a host's wrapper gets its
 death signal when the *thread* that started it ends.
 
-Run as `python -m aitbc_toolkit.lab.holder`; nothing but `launch` starts it. Do not add anything
+Run as `python -m aitbc_toolkit.lab.holder`; nothing but `bring_up` starts it. Do not add anything
 that waits for ssh: a boot that hangs must not make the holder deaf.
 """
 

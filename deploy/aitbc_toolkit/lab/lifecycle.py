@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit import shell
-from aitbc_toolkit.errors import AitbcError, UsageError
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.lab import claims, commands, control, reaper
 from aitbc_toolkit.lab.blueprint import claim_lab, write_lab
 from aitbc_toolkit.lab.image import ensure_image
@@ -64,11 +64,10 @@ def bring_up(
     reaper.reap(where)
     image = ensure_image(where.cache, progress=progress)
     where.uv_cache.mkdir(parents=True, exist_ok=True)
-    present = _settled(where, spec.name, progress=progress)
-    if present is not None and present.state == "up":
-        return _mend(where, present, spec)
+    claim = _claim_or_find(where, spec, progress=progress)
+    if isinstance(claim, LabState):
+        return _mend(where, claim, spec)
     began = time.monotonic()
-    claim = claim_lab(where, spec)
     try:
         lab = write_lab(where, spec, claim)
         progress(f"hosts         booting {len(lab.hosts)} hosts and the forge")
@@ -156,17 +155,32 @@ def _find(places: Places, name: str) -> LabState | None:
     return LabState(lab, "up" if answer["kept"] else "starting", answer["hosts"])
 
 
-def _settled(places: Places, name: str, *, progress: Progress) -> LabState | None:
-    """Wait while another command makes the lab, or while a holder that was killed still ends."""
+def _claim_or_find(places: Places, spec: LabSpec, *, progress: Progress) -> claims.Claim | LabState:
+    """Claim the lab, or find it up once another command has made it.
+
+    A holder that was killed a moment ago, and still ends, is waited for in the same way.
+
+    Raises: AitbcError (busy) when neither comes true.
+    """
     deadline = time.monotonic() + _READY_TIMEOUT_S
-    state = _find(places, name)
-    if state is not None and state.state == "starting":
-        progress(f"hosts         waiting for the command that makes lab {name}")
-    while state is not None and state.state == "starting" and time.monotonic() < deadline:
+    told = False
+    while time.monotonic() < deadline:
+        reaper.reap(places)
+        present = _find(places, spec.name)
+        if present is not None and present.state == "up":
+            return present
+        claim = claim_lab(places, spec)
+        if claim is not None:
+            return claim
+        if not told:
+            progress(f"hosts         waiting for the command that makes lab {spec.name}")
+            told = True
         time.sleep(_POLL_S)
-        state = _find(places, name)
-    reaper.reap(places)
-    return state
+    raise AitbcError(
+        f"lab {spec.name} is being brought up or taken down by another command",
+        hint="aitbc lab list",
+        exit_status=Exit.BUSY,
+    )
 
 
 def _ask(places: Places, lab: Lab, request: dict[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def clear(places: Places, claim: Claim) -> None:
     for link in [*(f"vb-{machine}" for machine in claim.machines), claim.bridge]:
         if (_LINKS / link).exists():
             shell.run(commands.delete_link(link), check=False)
-    cgroups.remove(claim.cgroups)
+    cgroups.remove_lab(claim.cgroups)
     for machine in claim.machines:
         shutil.rmtree(_NSPAWN / "propagate" / machine, ignore_errors=True)
     shutil.rmtree(places.live(claim.tag), ignore_errors=True)
