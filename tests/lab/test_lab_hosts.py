@@ -1,7 +1,9 @@
 """Lab hosts as their users see them: real systemd hosts, apart from each other, offline."""
 
+import json
 import os
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +57,18 @@ def test_lab_comes_up_in_seconds(lab: Lab, places: Places) -> None:
     assert time.monotonic() - began < UP_S_MAX
     assert [host.name for host in again.machines] == ["lab1", "lab2", "forge"]
     assert labs.bring_up(LabSpec(lab.name, 2), progress=print, places=places) == again
+
+
+def test_list_is_one_json_document_without_secrets(lab: Lab, places: Places) -> None:
+    """Programs read what is up from standard output; key files are named, never shown."""
+    argv = [sys.executable, "-m", "aitbc_toolkit.cli.main", "lab", "list", "--json"]
+
+    result = shell.run(argv, env={"AITBC_STATE": str(places.state)})
+
+    [state] = json.loads(result.stdout)["labs"]
+    assert (state["lab"]["name"], state["state"]) == (lab.name, "up")
+    assert state["running"] == {"lab1": True, "lab2": True, "forge": True}
+    assert "PRIVATE" not in result.stdout
 
 
 def test_every_host_runs_a_whole_systemd(lab: Lab) -> None:
