@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from aitbc_node.canonical import encode
+from aitbc_node.canonical import decode, encode
+from aitbc_node.consensus.messages import Vote
 from aitbc_node.crypto import sha256
 from aitbc_node.events import (
     AppendBlock,
@@ -39,6 +40,7 @@ from aitbc_node.events import (
     Verified,
     Verify,
 )
+from aitbc_node.gossip.messages import VotesSent, decode_message
 from aitbc_node.ledger import genesis
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.policy import address_of, single_key
@@ -152,7 +154,14 @@ class Pump:
         self.blocks: dict[int, set[BlockId]] = defaultdict(set)
         self.frames: Counter[str] = Counter()
         """Frames delivered, by kind."""
+        self.signed: dict[tuple[int, int, int, int], set[BlockId]] = defaultdict(set)
+        """What each validator voted for on the wire, by (validator, height, round, kind)."""
+        self.effects_done = 0
+        self.crash_at: dict[int, int] = {}
+        """Effects left until a node crashes; it is restarted by `crash_back_ms` later."""
+        self.crash_back_ms = 300
         self.drop: Callable[[int, int, bytes], bool] = lambda _from, _to, _payload: False
+        self.tamper: Callable[[int, int, bytes], bytes] = lambda _from, _to, payload: payload
         self._cut: set[frozenset[int]] = set()
         self._links: set[frozenset[int]] = set()
         self._queue: list[tuple[int, int, int, int, Event | str]] = []
@@ -178,6 +187,20 @@ class Pump:
         assert machine is not None, f"node {index} is down"
         return machine
 
+    def roots(self) -> set[bytes]:
+        """Return the state roots of all nodes that run; one when they agree."""
+        machines = [node.machine for node in self.nodes if node.machine is not None]
+        return {machine.view.state.root for machine in machines}
+
+    def notes(self, name: str) -> int:
+        """Count a note over all nodes, whatever became of them."""
+        return sum(node.notes[name] for node in self.nodes)
+
+    def settle(self) -> None:
+        """Let every running node reach the height of the highest, at one moment."""
+        same = self.run(lambda: len(set(self.heights())) == 1, limit_ms=10_000)
+        assert same, f"heights stay apart: {self.heights()}"
+
     def heights(self) -> list[int]:
         """Return the newest final height of every node that runs."""
         return [node.machine.view.height for node in self.nodes if node.machine is not None]
@@ -191,7 +214,11 @@ class Pump:
                 return False
             self.now_ms, _, index, life, event = heapq.heappop(self._queue)
             node = self.nodes[index]
-            if node.machine is not None and node.life == life:
+            if node.life != life:
+                continue
+            if isinstance(event, str):
+                self._start(node)
+            elif node.machine is not None:
                 self._deliver(node, event)
         return True
 
@@ -291,9 +318,8 @@ class Pump:
         entry = (self.now_ms + delay_ms, self._order, node.index, node.life, event)
         heapq.heappush(self._queue, entry)
 
-    def _deliver(self, node: Node, event: Event | str) -> None:
+    def _deliver(self, node: Node, event: Event) -> None:
         assert node.machine is not None, "a dead node gets nothing"
-        assert isinstance(event, Event), "only events are queued"
         if isinstance(event, TimerFired):
             if node.timers.get(event.timer.name) != self.now_ms:
                 return  # replaced since
@@ -302,7 +328,21 @@ class Pump:
 
     def _carry_out(self, node: Node, effects: Iterable[Effect]) -> None:
         for effect in effects:
+            left = self.crash_at.get(node.index)
+            if left == 0:
+                del self.crash_at[node.index]
+                self.crash(node.index)
+                self._revive(node)
+                return
+            if left is not None:
+                self.crash_at[node.index] = left - 1
+            self.effects_done += 1
             self._carry_out_one(node, effect)
+
+    def _revive(self, node: Node) -> None:
+        self._order += 1
+        at_ms = self.now_ms + self.crash_back_ms
+        heapq.heappush(self._queue, (at_ms, self._order, node.index, node.life, "start"))
 
     def _carry_out_one(self, node: Node, effect: Effect) -> None:
         wall_ms = self._wall(node)
@@ -349,10 +389,22 @@ class Pump:
             return
         if self.drop(source.index, target.index, payload):
             return
+        payload = self.tamper(source.index, target.index, payload)
         self.frames[_kind_of(payload)] += 1
+        self._watch(payload)
         wall_ms = self._wall(target) + LATENCY_MS
         frame = FrameReceived(wall_ms=wall_ms, peer=source.id, payload=payload)
         self._later(target, LATENCY_MS, frame)
+
+    def _watch(self, payload: bytes) -> None:
+        """Check that no validator ever votes for two things in one place."""
+        message = decode_message(payload)
+        if not isinstance(message, VotesSent):
+            return
+        for vote in (decode(raw, Vote) for raw in message.votes):
+            ids = self.signed[vote.validator, vote.height, vote.round, vote.kind]
+            ids.add(vote.block_id)
+            assert len(ids) == 1, f"validator {vote.validator} voted twice: {vote}"
 
     def _dial(self, node: Node, target: Node) -> None:
         link = frozenset((node.index, target.index))

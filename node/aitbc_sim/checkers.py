@@ -1,0 +1,152 @@
+"""Is what the nodes did allowed? Each checker looks at every step and raises at the first breach.
+
+They are incremental: a block, a state root or a vote is judged when it is first seen, and compared
+afterwards. A breach names its checker. Do not repair or influence anything here.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from aitbc_node.blocks import PRECOMMIT, Certificate
+from aitbc_node.canonical import decode, encode
+from aitbc_node.consensus.messages import Proposal, Vote
+from aitbc_node.events import Committed
+from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.state import State
+from aitbc_node.types import BlockId, Hash, Height, PublicKey, TxId
+from aitbc_node.validators import ValidatorSet
+from aitbc_sim.testing import CHAIN_ID, fake_verify
+
+SAFETY = ("agreement", "state_root_equal", "supply_conserved", "no_double_sign")
+
+
+class Violation(Exception):  # noqa: N818 - it is the finding, not a failure of the simulator
+    """An invariant does not hold."""
+
+    def __init__(self, checker: str, message: str) -> None:
+        super().__init__(f"{checker}: {message}")
+        self.checker = checker
+        self.message = message
+
+
+class Checkers:
+    """Watch a whole run, over the lives of all nodes."""
+
+    def __init__(self) -> None:
+        self._block_at: dict[Height, BlockId] = {}
+        self._audited: set[Hash] = set()
+        self._proven: set[bytes] = set()
+        self._signed: dict[tuple[PublicKey, int, int, int], BlockId] = {}
+        self._height_of: dict[TxId, Height] = {}
+
+    def committed(
+        self, index: int, event: Committed, state: State | None, voters: ValidatorSet
+    ) -> None:
+        """Judge a block that a node calls final, and the state it came to.
+
+        `state` is None for a block that was final only in passing, while catching up.
+        """
+        header = event.final.block.header
+        height = header.height
+        first = self._block_at.setdefault(height, event.id)
+        if first != event.id:
+            _breach(
+                "agreement",
+                f"height {height}: node {index} has {event.id.hex()[:12]}, "
+                f"another {first.hex()[:12]}",
+            )
+        if state is not None:
+            self._check_state(index, height, state, header.state_root)
+        self._check_once(event, height)
+        self._check_proof(event.final.certificate, event.id, voters)
+
+    def _check_state(self, index: int, height: Height, state: State, root: Hash) -> None:
+        if state.root != root:
+            _breach("state_root_equal", f"height {height}: node {index} has another root")
+        if root not in self._audited:
+            self._audited.add(root)
+            faults = audit(state)
+            if faults:
+                _breach("supply_conserved", f"height {height}: {'; '.join(faults)}")
+
+    def _check_once(self, event: Committed, height: Height) -> None:
+        for receipt in event.receipts:
+            known = self._height_of.setdefault(receipt.id, height)
+            if known != height:
+                what = f"{receipt.id.hex()[:12]} is in the blocks {known} and {height}"
+                _breach("tx_once", what)
+
+    def _check_proof(
+        self, certificate: Certificate, block_id: BlockId, voters: ValidatorSet
+    ) -> None:
+        """Check that more than two thirds have signed exactly this block. Source: feature E4."""
+        data = encode(certificate)
+        if data in self._proven:
+            return
+        self._proven.add(data)
+        power = 0
+        for row in certificate.votes:
+            member = voters.members[row.validator]
+            vote = Vote(
+                PRECOMMIT,
+                certificate.height,
+                certificate.round,
+                block_id,
+                row.time_ms,
+                row.validator,
+                row.signature,
+            )
+            if fake_verify(member.key, vote.sign_bytes(CHAIN_ID), row.signature):
+                power += member.power
+        if not voters.is_quorum(power):
+            _breach("certificate", f"height {certificate.height}: only {power} of power signed")
+
+    def sent(self, key: PublicKey, messages: Sequence[Proposal | Vote]) -> None:
+        """Judge what a node sends that its own key has signed."""
+        for message in messages:
+            kind = message.kind if isinstance(message, Vote) else 0
+            if not fake_verify(key, message.sign_bytes(CHAIN_ID), message.signature):
+                continue  # another's vote, passed on
+            place = (key, message.height, message.round, kind)
+            first = self._signed.setdefault(place, message.block_id)
+            if first != message.block_id:
+                _breach(
+                    "no_double_sign",
+                    f"{key.hex()[:8]} signed {first.hex()[:12]} and {message.block_id.hex()[:12]} "
+                    f"at height {message.height}, round {message.round}, kind {kind}",
+                )
+
+    def restarted(self, index: int, height: Height, *, least: Height) -> None:
+        """Judge the height that a node comes back with."""
+        if height < least:
+            _breach("height_monotone", f"node {index} came back at {height}, had {least}")
+
+    def replayed(self, index: int, height: Height, root: Hash, *, expected: Hash) -> None:
+        """Judge the state that a replay from genesis comes to. Source: feature M12."""
+        if root != expected:
+            _breach("replay", f"node {index}: another root at height {height} from its own log")
+
+
+_reader: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
+
+
+def signed_payloads(payload: bytes) -> tuple[Proposal | Vote, ...]:
+    """Return the proposals and votes inside a frame that a node sends."""
+    match tag_of(payload):
+        case b"votes":
+            return tuple(decode(vote, Vote) for vote in _reader.decode(payload)[1])
+        case b"proposal":
+            return (decode(_reader.decode(payload)[1], Proposal),)
+        case _:
+            return ()
+
+
+def tag_of(payload: bytes) -> bytes:
+    """Return the tag of a frame: an array whose first element is a short string."""
+    return payload[2 : 2 + (payload[1] & 0x1F)]
+
+
+def _breach(checker: str, message: str) -> NoReturn:
+    raise Violation(checker, message)

@@ -1,0 +1,70 @@
+"""What happened in a run: a hash over every event and effect, and counts of what was met?
+
+Two runs of one seed must give the same hash, whatever Python's hash seed is; the record of single
+steps finds the first one that differs. Do not judge here: `checkers.py`.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from aitbc_node.events import Effect, Event
+
+SOMETIMES = (
+    "round above zero",
+    "lock",
+    "relock",
+    "valid-round re-proposal",
+    "crash between persist and send",
+    "torn tail",
+    "catch-up",
+    "partition",
+    "all nodes down",
+    "transaction refused",
+    "restart with a lock",
+)
+"""What a sweep must have met at least once each; otherwise its green says nothing about it."""
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class History:
+    """Record one run."""
+
+    def __init__(self, *, keep_steps: bool = False) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+        self.counts: Counter[str] = Counter()
+        self.steps: list[str] | None = [] if keep_steps else None
+
+    @property
+    def digest(self) -> str:
+        """Return the hash over everything so far."""
+        return self._hash.hexdigest()
+
+    def add(self, now_ms: int, index: int, event: Event | str, effects: Sequence[Effect]) -> None:
+        """Take in one step of one node."""
+        data = _encoder.encode((now_ms, index, event, effects))
+        self._hash.update(data)
+        if self.steps is not None:
+            self.steps.append(f"{now_ms} ms, node {index}: {_short(event)} -> {_short(effects)}")
+
+    def met(self, what: str) -> None:
+        """Count something."""
+        self.counts[what] += 1
+
+
+def first_difference(one: Sequence[str], other: Sequence[str]) -> str:
+    """Name the first step in which two runs of one seed differ; empty when none does."""
+    for number, (a, b) in enumerate(zip(one, other, strict=False)):
+        if a != b:
+            return f"step {number}: {a} | {b}"
+    if len(one) != len(other):
+        return f"step {min(len(one), len(other))}: one run ends here"
+    return ""
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 400 else f"{text[:400]}... ({len(text)} characters)"  # noqa: PLR2004 - a line on a screen

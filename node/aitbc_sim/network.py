@@ -1,0 +1,139 @@
+"""Who can reach whom now, and when does a frame arrive, if it does?
+
+Links are ordered like the connections of the real transport; faults are drawn from the run's one
+generator. A partition is a set of directed edges that carry nothing; the nodes find out by silence.
+Do not add reactions of nodes.
+"""
+
+import random
+from collections.abc import Callable, Collection, Iterable, Iterator
+
+from aitbc_sim.options import Options
+
+Edge = tuple[int, int]
+"""From one node's index to another's."""
+
+
+SOUND_DELAY_MS = 20
+
+
+class Network:
+    """Hold the links of a run."""
+
+    def __init__(self, options: Options, dice: random.Random) -> None:
+        self._options = options
+        self._dice = dice
+        self._loss = dict(options.loss)
+        self._links: dict[frozenset[int], int] = {}
+        self._count = 0
+        self._free_at_ms: dict[Edge, int] = {}
+        self._sound: frozenset[int] = frozenset()
+        self.blocked: frozenset[Edge] = frozenset()
+        self.is_lossy = False
+        """Whether messages are lost, repeated and held up at the moment."""
+
+    def link(self, one: int, other: int) -> int:
+        """Make a link, in the place of an older one; return its number."""
+        self._count += 1
+        self._links[frozenset((one, other))] = self._count
+        return self._count
+
+    def number(self, one: int, other: int) -> int | None:
+        """Return the number of the link between two nodes; frames of older ones are void."""
+        return self._links.get(frozenset((one, other)))
+
+    def cut(self, one: int, other: int) -> bool:
+        """Remove a link; tell whether there was one."""
+        return self._links.pop(frozenset((one, other)), None) is not None
+
+    def partners(self, index: int) -> list[int]:
+        """List the nodes that a node is linked with."""
+        return sorted(other for pair in self._links if index in pair for other in pair - {index})
+
+    def can_dial(self, source: int, target: int) -> bool:
+        """Tell whether a handshake would come through both ways."""
+        return not {(source, target), (target, source)} & self.blocked
+
+    def arrivals(self, source: int, target: int, kind: str, now_ms: int) -> Iterator[int]:
+        """Yield when a frame sent now arrives: once, twice when repeated, or never."""
+        if (source, target) in self.blocked:
+            return
+        is_sound = self._sound.issuperset((source, target))
+        low_ms, high_ms = self._options.delay_ms
+        delay_ms = self._dice.randint(low_ms, min(high_ms, SOUND_DELAY_MS) if is_sound else high_ms)
+        is_lossy = self.is_lossy and not is_sound
+        if is_lossy:
+            if self._dice.random() < self._loss.get(kind, 0.0):
+                return
+            if self._options.clog and self._dice.random() < self._options.clog:
+                delay_ms += self._dice.randrange(500, 2_500)
+        at_ms = max(now_ms + delay_ms, self._free_at_ms.get((source, target), 0))
+        self._free_at_ms[source, target] = at_ms
+        yield at_ms
+        if is_lossy and self._dice.random() < self._options.duplicate:
+            yield at_ms + self._dice.randrange(1, 3_000)
+
+    def heal(self, sound: Collection[int]) -> None:
+        """Freeze the faults, but make every way between these nodes sound and quick."""
+        self._sound = frozenset(sound)
+        self.blocked = frozenset(edge for edge in self.blocked if not self._sound.issuperset(edge))
+        self._free_at_ms = {
+            edge: at_ms
+            for edge, at_ms in self._free_at_ms.items()
+            if not self._sound.issuperset(edge)
+        }
+
+
+def split(groups: Iterable[Iterable[int]]) -> frozenset[Edge]:
+    """Cut every edge between different groups, both ways."""
+    sides = [tuple(group) for group in groups]
+    return frozenset(
+        (a, b)
+        for place, side in enumerate(sides)
+        for other, others in enumerate(sides)
+        if place != other
+        for a in side
+        for b in others
+    )
+
+
+def isolate(victim: int, nodes: Iterable[int]) -> frozenset[Edge]:
+    """Cut one node off from all others, both ways."""
+    return split([[victim], [node for node in nodes if node != victim]])
+
+
+def deafen(victim: int, nodes: Iterable[int]) -> frozenset[Edge]:
+    """Let one node speak but not hear."""
+    return frozenset((node, victim) for node in nodes if node != victim)
+
+
+def mute(victim: int, nodes: Iterable[int]) -> frozenset[Edge]:
+    """Let one node hear but not speak."""
+    return frozenset((victim, node) for node in nodes if node != victim)
+
+
+def ring(nodes: Iterable[int]) -> frozenset[Edge]:
+    """Let each node reach only its two neighbours in a ring."""
+    order = list(nodes)
+    near = {(order[i], order[(i + 1) % len(order)]) for i in range(len(order))}
+    return frozenset(
+        (a, b) for a in order for b in order if a != b and (a, b) not in near and (b, a) not in near
+    )
+
+
+def draw_partition(dice: random.Random, count: int) -> frozenset[Edge]:
+    """Draw one of the shapes over `count` nodes."""
+    nodes = list(range(count))
+    dice.shuffle(nodes)
+    if count == 1:
+        return frozenset()
+    cut_at = dice.randrange(1, count)
+    shapes: tuple[Callable[[], frozenset[Edge]], ...] = (
+        lambda: split([nodes[:cut_at], nodes[cut_at:]]),
+        lambda: split([nodes[: count // 2], nodes[count // 2 :]]),
+        lambda: isolate(nodes[0], nodes),
+        lambda: deafen(nodes[0], nodes),
+        lambda: mute(nodes[0], nodes),
+        lambda: ring(nodes),
+    )
+    return dice.choice(shapes)()

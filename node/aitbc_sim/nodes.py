@@ -1,0 +1,312 @@
+"""How does one node live in a simulation?
+
+Does what the driver does on a real host: feeds the machine, carries out its effects in order with
+each `Persist` as a barrier, keeps timers and links; and dies and comes back. The store and its log
+are the node's own code, on a disk that forgets. Do not add faults: `world.py` decides when.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from aitbc_node.consensus.messages import NO_ROUND
+from aitbc_node.crypto import Signer
+from aitbc_node.events import (
+    AppendCertificate,
+    AppendTransactions,
+    BlocksRead,
+    Committed,
+    Dial,
+    Disconnect,
+    Effect,
+    Event,
+    FrameReceived,
+    PeerDown,
+    PeerUp,
+    Persist,
+    ReadBlocks,
+    Reply,
+    SaveSignState,
+    Send,
+    SetTimer,
+    SignState,
+    Submitted,
+    TimerFired,
+    Verified,
+    Verify,
+)
+from aitbc_node.ledger.genesis import Genesis
+from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.storage.store import Store
+from aitbc_node.types import Height, PeerId
+from aitbc_sim.checkers import tag_of
+from aitbc_sim.disk import PowerCutError, SimDisk
+from aitbc_sim.history import History
+from aitbc_sim.testing import fake_verify
+from aitbc_sim.workload import EPOCH_MS
+
+
+class Host(Protocol):
+    """What a node needs of the world around it."""
+
+    now_ms: int
+    history: History
+
+    def later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
+        """Call something after a while."""
+
+    def dial(self, source: "Process", target: PeerId) -> None:
+        """Try to make a link."""
+
+    def hang_up(self, source: "Process", target: PeerId) -> None:
+        """Close a link from one side."""
+
+    def transmit(self, source: "Process", effect: Send) -> None:
+        """Put a frame on its way to its receivers."""
+
+    def observed(self, source: "Process", event: Event | str, effects: list[Effect]) -> None:
+        """See a step of a node before anything of it is carried out."""
+
+    def power_cut(self, process: "Process") -> None:
+        """Kill a node in the middle of what it does."""
+
+    def answered(self, reply: Reply) -> None:
+        """Hand an answer to the clients."""
+
+    def announced(self, source: "Process", committed: Committed) -> None:
+        """Hear that a block is final."""
+
+
+class Process:
+    """Be one node: a machine while it runs, two disks for good."""
+
+    def __init__(
+        self,
+        host: Host,
+        index: int,
+        *,
+        genesis: Genesis,
+        config: MachineConfig,
+        signer: Signer | None,
+        dice: random.Random,
+        sync_ms: tuple[int, int],
+        wall_skew_ms: int,
+    ) -> None:
+        self.index = index
+        self.peer_id = peer_of(index)
+        self.signer = signer
+        self.machine: Machine | None = None
+        self.life = 0
+        self.data = SimDisk(dice)
+        self.keys = SimDisk(dice)
+        self.announced_height = Height(0)
+        self.durable_height = Height(0)
+        self.crash_after_persist = False
+        self.last_signed: SignState | None = None
+        self._host = host
+        self._genesis = genesis
+        self._config = config
+        self._dice = dice
+        self._sync_ms = sync_ms
+        self._wall_skew_ms = wall_skew_ms
+        self._store = self._new_store()
+        self._queue: deque[Effect] = deque()
+        self._syncing = False
+        self._timers: dict[str, int] = {}
+        self._appended_height = Height(0)
+
+    @property
+    def height(self) -> Height:
+        """Return the newest final height of a running node; 0 when it is down."""
+        return Height(0) if self.machine is None else self.machine.view.height
+
+    @property
+    def wall_ms(self) -> int:
+        """Return what this host's clock on the wall says."""
+        return EPOCH_MS + self._host.now_ms + self._wall_skew_ms
+
+    def prepare(self) -> None:
+        """Make the key folder as `aitbc-node init` does."""
+        if self.signer is not None:
+            self._store.create_sign_state()
+
+    def boot(self) -> None:
+        """Start from what is on disk."""
+        assert self.machine is None, "a running node is not started again"
+        self.life += 1
+        self._store = self._new_store()
+        recovered = self._store.recover()
+        if recovered.bytes_cut:
+            self._host.history.met("torn tail")
+        stored = recovered.sign_state
+        if stored and stored.height == recovered.last_height + 1 and stored.locked_round >= 0:
+            self._host.history.met("restart with a lock")
+        self.machine = self.new_machine()
+        self.machine.restore(recovered)
+        self._appended_height = self.durable_height = recovered.last_height
+        effects = self.machine.start(now_ms=self._host.now_ms, wall_ms=self.wall_ms)
+        self._take("boot", effects)
+
+    def new_machine(self) -> Machine:
+        """Return a machine as this node runs it, at height 0."""
+        return Machine(
+            self._config,
+            self._genesis,
+            own_id=self.peer_id,
+            signer=self.signer,
+            verify=fake_verify,
+        )
+
+    def new_store(self) -> Store:
+        """Return another look at this node's disks."""
+        return self._new_store()
+
+    def _new_store(self) -> Store:
+        keys = None if self.signer is None else self.keys
+        salt = bytes((self.index + 1,)) * 16
+        return Store(self.data, keys, chain=self._genesis.hash(), salt=salt)
+
+    def crash(self, *, power: bool) -> None:
+        """Die at once; with the power, unsynced writes go too."""
+        assert self.machine is not None, "only a running node dies"
+        history = self._host.history
+        if self._syncing and self._queue:
+            history.met("crash between persist and send")
+        self.machine = None
+        self.life += 1
+        self._queue.clear()
+        self._syncing = False
+        self._timers.clear()
+        self.crash_after_persist = False
+        if power:
+            harmed = [disk.lose_power() for disk in (self.data, self.keys)]
+            history.counts["unsynced writes lost"] += any(harmed)
+            self.announced_height = min(self.announced_height, self.durable_height)
+
+    def feed(self, event: Event) -> None:
+        """Let the machine take one event."""
+        if self.machine is None:
+            return
+        effects = self.machine.step(event, now_ms=self._host.now_ms)
+        self._take(event, effects)
+
+    def feed_if_alive(self, life: int, event: Event) -> None:
+        """Let the machine take an event that was meant for this life of the node."""
+        if life == self.life:
+            self.feed(event)
+
+    def _take(self, event: Event | str, effects: list[Effect]) -> None:
+        self._host.observed(self, event, effects)
+        self._queue.extend(effects)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Carry out what is queued, up to the next barrier."""
+        life = self.life
+        while self._queue and not self._syncing and life == self.life:
+            try:
+                self._carry_out(self._queue.popleft())
+            except PowerCutError:
+                self._host.history.met("power cut in a write")
+                self._host.power_cut(self)
+                return
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Send():
+                self._host.transmit(self, effect)
+            case Persist():
+                self._persist(effect)
+            case SetTimer(timer=timer, delay_ms=delay_ms):
+                number = self._timers.get(timer.name, 0) + 1
+                self._timers[timer.name] = number
+                self._host.later(delay_ms, self._fire, self.life, effect, number)
+            case AppendCertificate(certificate=certificate):
+                self._store.run(effect)
+                self._appended_height = certificate.height
+            case AppendTransactions():
+                self._store.run(effect)
+            case Verify(batch=batch, checks=checks):
+                good = tuple(fake_verify(c.key, c.message, c.signature) for c in checks)
+                answer = Verified(wall_ms=self.wall_ms, batch=batch, good=good)
+                self._host.later(1, self.feed_if_alive, self.life, answer)
+            case ReadBlocks(peer=peer, first=first, last=last):
+                blocks = self._store.read_blocks(first, last)
+                answer_read = BlocksRead(wall_ms=self.wall_ms, peer=peer, blocks=blocks)
+                self._host.later(1, self.feed_if_alive, self.life, answer_read)
+            case Dial(peer=peer):
+                self._host.dial(self, peer)
+            case Disconnect(peer=peer):
+                self._host.hang_up(self, peer)
+            case Reply():
+                self._host.answered(effect)
+            case Committed():
+                self.announced_height = effect.final.block.header.height
+                self._host.announced(self, effect)
+            case _:
+                pass  # notes and expiries are seen by the history
+
+    def _persist(self, effect: Persist) -> None:
+        assert isinstance(effect, Persist), "only these are barriers"
+        self._store.run(effect)  # type: ignore[arg-type]  # every Persist is storable
+        self.durable_height = self._appended_height
+        if isinstance(effect, SaveSignState):
+            self._note_signed(effect.state)
+        self._syncing = True
+        if self.crash_after_persist:
+            self._host.power_cut(self)
+            return
+        self._host.later(self._dice.randint(*self._sync_ms), self._synced, self.life)
+
+    def _synced(self, life: int) -> None:
+        if life == self.life:
+            self._syncing = False
+            self._pump()
+
+    def _note_signed(self, state: SignState) -> None:
+        last, self.last_signed = self.last_signed, state
+        if state.step != 3 or state.locked_round != state.round:  # noqa: PLR2004 - a precommit
+            return
+        self._host.history.met("lock")
+        if last is None or last.height != state.height:
+            return
+        if last.locked_round != NO_ROUND and last.locked_round < state.locked_round:
+            self._host.history.met("relock")
+
+    def _fire(self, life: int, effect: SetTimer, number: int) -> None:
+        if life == self.life and self._timers.get(effect.timer.name) == number:
+            self.feed(TimerFired(wall_ms=self.wall_ms, timer=effect.timer))
+
+    # What others do to this node.
+
+    def linked(self, peer: PeerId, *, outbound: bool) -> None:
+        """Tell the machine of a new link."""
+        self.feed(
+            PeerUp(
+                wall_ms=self.wall_ms,
+                peer=peer,
+                outbound=outbound,
+                address=f"node{peer[0]}:8600",
+                version="sim",
+            )
+        )
+
+    def unlinked(self, peer: PeerId, reason: str, *, was_up: bool) -> None:
+        """Tell the machine that a link is gone or could not be made."""
+        self.feed(PeerDown(wall_ms=self.wall_ms, peer=peer, reason=reason, was_up=was_up))
+
+    def receive(self, peer: PeerId, payload: bytes) -> None:
+        """Hand over a frame."""
+        if tag_of(payload) == b"finals":
+            self._host.history.met("catch-up")
+        self.feed(FrameReceived(wall_ms=self.wall_ms, peer=peer, payload=payload))
+
+    def submit(self, request: int, raws: tuple[bytes, ...]) -> None:
+        """Hand in a client's transactions."""
+        self.feed(Submitted(wall_ms=self.wall_ms, request=request, raws=raws))
+
+
+def peer_of(index: int) -> PeerId:
+    """Return the peer id of a node; its first byte is the node's index."""
+    return PeerId(bytes((index,)) * 20)

@@ -1,0 +1,355 @@
+"""What happens when, to whom: one run on virtual time.
+
+First a safety phase in which anything may crash or be cut off; then a liveness phase: a quorum and
+the full nodes are healed, every other fault stays as it is, and the healed must go on together and
+finish what was promised. Do not judge here: `checkers.py`.
+"""
+
+import heapq
+import random
+from collections.abc import Callable
+
+from aitbc_node.blocks import PRECOMMIT
+from aitbc_node.consensus.messages import Proposal, Vote
+from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.events import Committed, Effect, Event, Reply, Send
+from aitbc_node.machine import MachineConfig
+from aitbc_node.types import PeerId
+from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
+from aitbc_sim.history import History
+from aitbc_sim.network import Network, draw_partition
+from aitbc_sim.nodes import Process, peer_of
+from aitbc_sim.options import Options
+from aitbc_sim.workload import Workload, a_genesis, signer_of
+
+MORE_BLOCKS = 3
+"""How many blocks past everybody's the healed nodes must make."""
+
+_KINDS = {
+    b"proposal": "proposal",
+    b"summary": "summary",
+    b"finals": "finals",
+    b"finals?": "finals",
+    b"status": "status",
+    b"bodies": "bodies",
+    b"bodies?": "bodies",
+    b"block": "bodies",
+    b"block?": "bodies",
+    b"txs": "txs",
+}
+
+
+class World:
+    """Hold everything of one run."""
+
+    def __init__(self, seed: int, options: Options, history: History) -> None:
+        self.now_ms = 0
+        self.history = history
+        self.options = options
+        self._dice = random.Random(f"run {seed}")  # noqa: S311 - repeatable on purpose
+        self._agenda: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        self._order = 0
+        self._network = Network(options, self._dice)
+        self._checkers = Checkers()
+        self._workload = Workload(self._dice, history)
+        self._genesis = a_genesis(options.powers)
+        self._voters = self._genesis.validator_set()
+        self._is_safe_phase = True
+        self._requests = 0
+        self._healed: list[Process] = []
+        self.top = 0
+        """The highest height that anybody has called final."""
+        self.nodes = [self._new_process(index) for index in range(self._count)]
+
+    @property
+    def _count(self) -> int:
+        return len(self.options.powers) + self.options.full_nodes
+
+    def _new_process(self, index: int) -> Process:
+        options = self.options
+        is_validator = index < len(options.powers)
+        config = MachineConfig(
+            role="validator" if is_validator else "full",
+            block_interval_ms=options.interval_ms,
+            timeouts=Timeouts(
+                propose_ms=options.timeout_ms,
+                vote_ms=options.timeout_ms,
+                delta_ms=options.timeout_ms // 2,
+                cap_ms=4 * options.timeout_ms,
+            ),
+            bootstrap=tuple(
+                (peer_of(other), f"node{other}:8600")
+                for other in range(self._count)
+                if other != index
+            ),
+        )
+        skew_ms = options.wall_skew_ms
+        return Process(
+            self,
+            index,
+            genesis=self._genesis,
+            config=config,
+            signer=signer_of(f"validator {index}") if is_validator else None,
+            dice=self._dice,
+            sync_ms=options.sync_ms,
+            wall_skew_ms=self._dice.randint(-skew_ms, skew_ms),
+        )
+
+    # The course of a run.
+
+    def run(self) -> None:
+        """Run both phases. Raises: Violation at the first breach."""
+        options = self.options
+        for process in self.nodes:
+            process.prepare()
+            self.later(self._dice.randrange(100), self._boot, process)
+        self._network.is_lossy = True
+        self._plan_faults()
+        self.later(200, self._submit)
+        self._run_until(lambda: self.top >= options.blocks, options.safety_ms_max)
+        healed = self._heal()
+        target = max(self.top + MORE_BLOCKS, options.blocks)
+        done = self._run_until(
+            lambda: all(p.height >= target for p in healed) and not self._promises(),
+            options.liveness_ms_max,
+        )
+        if not done:
+            heights = [process.height for process in healed]
+            what = f"heights {heights} of {target}, {self._promises()} promises after "
+            raise Violation("liveness", f"{what}{options.liveness_ms_max} ms")
+        for process in healed:
+            self._check_replay(process)
+
+    def _run_until(self, done: Callable[[], bool], limit_ms: int) -> bool:
+        end_ms = self.now_ms + limit_ms
+        while not done():
+            if not self._agenda or self._agenda[0][0] > end_ms:
+                self.now_ms = end_ms
+                return False
+            self.now_ms, _, act, arguments = heapq.heappop(self._agenda)
+            act(*arguments)
+        return True
+
+    def _promises(self) -> int:
+        """Count accepted transactions that are neither final nor expired."""
+        return sum(waiting.accepted for waiting in self._workload.waiting.values())
+
+    def _check_replay(self, process: Process) -> None:
+        """Let a second machine replay a node's log from genesis. Source: feature M12."""
+        assert process.machine is not None, "only running nodes are compared"
+        view = process.machine.view
+        again = process.new_machine()
+        again.restore(process.new_store().recover())
+        height = again.view.height
+        if height == view.height:
+            root, expected = again.view.state.root, view.state.root
+            self._checkers.replayed(process.index, height, root, expected=expected)
+        else:
+            self._checkers.restarted(process.index, height, least=process.announced_height)
+
+    def later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
+        """Call something after a while; in the order of asking when at the same time."""
+        self._order += 1
+        heapq.heappush(self._agenda, (self.now_ms + delay_ms, self._order, act, arguments))
+
+    # Clients.
+
+    def _submit(self) -> None:
+        running = [p for p in self.nodes if p.machine is not None]
+        if running:
+            process = self._dice.choice(running)
+            raws = self._raws_for(process)
+            if raws:
+                self._requests += 1
+                process.submit(self._requests, raws)
+        self.later(self._dice.randrange(1, 2 * self.options.tx_every_ms), self._submit)
+
+    def _raws_for(self, process: Process) -> tuple[bytes, ...]:
+        assert process.machine is not None, "clients talk to running nodes"
+        if self._is_safe_phase:
+            return self._workload.next_raws(process.machine.view.state, self.now_ms)
+        return self._workload.overdue_raws(self.now_ms)
+
+    def answered(self, reply: Reply) -> None:
+        """Hand an answer to the clients."""
+        self._workload.on_reply(reply)
+
+    def announced(self, source: Process, committed: Committed) -> None:
+        """Let the clients hear of a final block."""
+        del source
+        self._workload.on_committed(committed)
+
+    # Faults.
+
+    def _plan_faults(self) -> None:
+        options = self.options
+        if options.crash_every_ms:
+            self.later(self._after(options.crash_every_ms), self._crash_some)
+        if options.partition_every_ms:
+            self.later(self._after(options.partition_every_ms), self._partition)
+        if options.loss_duty < 1.0:
+            self.later(1_000, self._toggle_loss)
+
+    def _after(self, mean_ms: int) -> int:
+        return 1 + int(self._dice.expovariate(1 / mean_ms))
+
+    def _crash_some(self) -> None:
+        if not self._is_safe_phase:
+            return
+        self.later(self._after(self.options.crash_every_ms), self._crash_some)
+        running = [p for p in self.nodes if p.machine is not None]
+        if not running:
+            return
+        if self._dice.random() < self.options.crash_all:
+            for process in running:
+                self.later(self._dice.randrange(1_000), self._crash_if_alive, process, process.life)
+            return
+        process = self._dice.choice(running)
+        match self._dice.randrange(3):
+            case 0:
+                process.crash_after_persist = True
+            case 1:
+                process.data.fuse = self._dice.randrange(6)
+            case _:
+                self._crash(process)
+
+    def _crash_if_alive(self, process: Process, life: int) -> None:
+        if process.life == life and self._is_safe_phase:
+            self._crash(process)
+
+    def power_cut(self, process: Process) -> None:
+        """Kill a node in the middle of what it does."""
+        self._crash(process)
+
+    def _crash(self, process: Process) -> None:
+        power = self._dice.random() < self.options.power_loss
+        if process.data.fuse is not None and process.data.fuse < 0:
+            power = True  # a write was cut short: that is what went wrong
+        process.data.fuse = None
+        process.crash(power=power)
+        self.history.met("crash")
+        if all(p.machine is None for p in self.nodes if p.signer is not None):
+            self.history.met("all nodes down")
+        for other in self._network.partners(process.index):
+            self._network.cut(process.index, other)
+            if not power:  # the kernel of a living host resets its connections
+                self.later(5, self._unlink, self.nodes[other], process, "reset")
+        if self._is_safe_phase:
+            self.later(self._dice.randint(*self.options.down_ms), self._boot, process)
+
+    def _boot(self, process: Process) -> None:
+        if process.machine is None and self._may_run(process):
+            process.boot()
+            self._checkers.restarted(process.index, process.height, least=process.announced_height)
+
+    def _may_run(self, process: Process) -> bool:
+        return self._is_safe_phase or process in self._healed
+
+    def _partition(self) -> None:
+        if not self._is_safe_phase:
+            return
+        self._network.blocked = draw_partition(self._dice, self._count)
+        self.history.met("partition")
+        self.later(self._dice.randint(*self.options.partition_ms), self._unpartition)
+
+    def _unpartition(self) -> None:
+        if self._is_safe_phase:
+            self._network.blocked = frozenset()
+            self.later(self._after(self.options.partition_every_ms), self._partition)
+
+    def _toggle_loss(self) -> None:
+        if self._is_safe_phase:
+            self._network.is_lossy = self._dice.random() < self.options.loss_duty
+            self.later(self._dice.randrange(200, 3_000), self._toggle_loss)
+
+    def _heal(self) -> list[Process]:
+        """Freeze all faults, and take a random quorum and the full nodes out of them."""
+        self._is_safe_phase = False
+        order = [p for p in self.nodes if p.signer is not None]
+        self._dice.shuffle(order)
+        self._healed = [p for p in self.nodes if p.signer is None]
+        power = 0
+        for process in order:
+            if not self._voters.is_quorum(power):
+                self._healed.append(process)
+                power += self.options.powers[process.index]
+        self._healed.sort(key=lambda process: process.index)
+        sound = {process.index for process in self._healed}
+        self._network.heal(sound)
+        for process in self._healed:
+            process.crash_after_persist = False
+            process.data.fuse = None
+            self._boot(process)
+        return self._healed
+
+    # Links.
+
+    def dial(self, source: Process, target: PeerId) -> None:
+        """Try to make a link; the answer comes after a round trip."""
+        delay_ms = 2 + self._dice.randrange(2 * self.options.delay_ms[0] + 10)
+        self.later(delay_ms, self._connect, source, source.life, self.nodes[target[0]])
+
+    def _connect(self, source: Process, life: int, target: Process) -> None:
+        if source.life != life:
+            return
+        if target.machine is None or not self._network.can_dial(source.index, target.index):
+            source.unlinked(target.peer_id, "unreachable", was_up=False)
+            return
+        self._network.link(source.index, target.index)
+        target.linked(source.peer_id, outbound=False)
+        source.linked(target.peer_id, outbound=True)
+
+    def hang_up(self, source: Process, target: PeerId) -> None:
+        """Close a link; the other side hears of it when the way is open."""
+        other = self.nodes[target[0]]
+        was_up = self._network.cut(source.index, other.index)
+        self.later(1, self._unlink, source, other, "closed here")
+        if was_up and (source.index, other.index) not in self._network.blocked:
+            self.later(self.options.delay_ms[0] + 1, self._unlink, other, source, "closed there")
+
+    def _unlink(self, process: Process, other: Process, reason: str) -> None:
+        if self._network.number(process.index, other.index) is None:
+            process.unlinked(other.peer_id, reason, was_up=True)
+
+    def transmit(self, source: Process, effect: Send) -> None:
+        """Put a frame on its way, and look at what the sender has signed."""
+        messages = signed_payloads(effect.payload)
+        if source.signer is not None and messages:
+            self._checkers.sent(source.signer.public_key, messages)
+        kind = _kind_of(effect.payload, messages)
+        if kind == "proposal" and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
+            self.history.met("valid-round re-proposal")
+        for peer in effect.peers:
+            number = self._network.number(source.index, peer[0])
+            if number is None:
+                continue
+            for at_ms in self._network.arrivals(source.index, peer[0], kind, self.now_ms):
+                target = self.nodes[peer[0]]
+                delay_ms = at_ms - self.now_ms
+                self.later(delay_ms, self._deliver, source, target, number, effect.payload)
+
+    def _deliver(self, source: Process, target: Process, number: int, payload: bytes) -> None:
+        if self._network.number(source.index, target.index) == number:
+            target.receive(source.peer_id, payload)
+
+    # What is seen.
+
+    def observed(self, source: Process, event: Event | str, effects: list[Effect]) -> None:
+        """See a step of a node before anything of it is carried out."""
+        self.history.add(self.now_ms, source.index, event, effects)
+        commits = [effect for effect in effects if isinstance(effect, Committed)]
+        for commit in commits:
+            assert source.machine is not None, "a dead node committed"
+            state = source.machine.view.state
+            is_last = commit is commits[-1]
+            self._checkers.committed(source.index, commit, state if is_last else None, self._voters)
+            certificate = commit.final.certificate
+            self.top = max(self.top, certificate.height)
+            if certificate.round > 0:
+                self.history.met("round above zero")
+
+
+def _kind_of(payload: bytes, messages: tuple[Proposal | Vote, ...]) -> str:
+    if messages and isinstance(messages[0], Vote):
+        return "precommit" if messages[0].kind == PRECOMMIT else "prevote"
+    return _KINDS.get(tag_of(payload), "")
