@@ -61,6 +61,7 @@ class Hosts:
         self._jobs = 0
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._child: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -82,6 +83,8 @@ class Hosts:
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
+        if self._reader is not None:
+            self._reader.join()
 
     def step(
         self, step: str, params_by_host: Mapping[str, Mapping[str, Any]], *, deadline_s: int = 60
@@ -144,14 +147,16 @@ class Hosts:
                 process_group=0,
             )
         assert child.stdout is not None
-        threading.Thread(target=self._read, args=[child.stdout], daemon=True).start()
+        self._reader = threading.Thread(target=self._read, args=[child.stdout], daemon=True)
+        self._reader.start()
         self._child = child
         self._send({"hosts": {host.name: connection(host) for host in self._environment.hosts}})
         return child
 
     def _read(self, answers: IO[str]) -> None:
-        for line in answers:
-            self._answers.put(json.loads(line))
+        with answers:
+            for line in answers:
+                self._answers.put(json.loads(line))
         self._answers.put(None)
 
 

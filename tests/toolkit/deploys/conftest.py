@@ -1,0 +1,152 @@
+"""What the deployer's tests share: a small project whose node is a stand-in, and its dev mesh."""
+
+import json
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_node import bech32
+from aitbc_node.crypto import SigningKey, peer_id, sha256
+from aitbc_node.ledger.genesis import possession_proof
+from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_toolkit import paths
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.release import meshing
+from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.rollback import rollback
+
+CHAIN = "aitbc-stand-1"
+HRP = "aitd"
+NAMES = ("v1", "v2", "v3", "v4")
+
+
+@dataclass
+class Project:
+    """A git checkout with a stand-in node, an inventory `dev`, and an operator's state folder."""
+
+    root: Path
+    records: list[Mapping[str, object]] = field(default_factory=list)
+
+    @property
+    def checkout(self) -> Path:
+        return self.root / "checkout"
+
+    @property
+    def environment(self) -> Environment:
+        return Inventory.load("dev", folder=self.root / "inventories", state=self.root / "state")
+
+    def commit(self, behaviour: str, subject: str = "a change") -> str:
+        """Commit a build that behaves in some way; return its name."""
+        (self.checkout / "node/aitbc_node/behaviour").write_text(behaviour + "\n")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", subject)
+        return self.git("rev-parse", "HEAD")
+
+    def git(self, *words: str) -> str:
+        argv = ["git", "-C", str(self.checkout), *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def deploy(self, **request: Any) -> Outcome:
+        """Deploy HEAD unless told else."""
+        wanted = Request(checkout=self.checkout, **request)
+        return deploy(self.environment, wanted, self.records.append)
+
+    def rollback(self) -> Outcome:
+        return rollback(self.environment, self.records.append)
+
+    def down(self, *, wipe: bool = False) -> Outcome:
+        return meshing.down(self.environment, self.records.append, wipe=wipe)
+
+    def host_file(self, path: str) -> Path:
+        """Find a file below the root of the one host."""
+        return self.root / "state" / "dev" / path
+
+    def running(self) -> dict[str, str]:
+        """Read which release each node points at."""
+        base = self.host_file("opt/aitbc/dev")
+        links = {each.parent.name: each for each in base.glob("*/current")}
+        return {name: link.resolve().name for name, link in sorted(links.items())}
+
+
+def identities() -> dict[str, dict[str, str]]:
+    """Make the public parts that `init` would print, from fixed seeds."""
+    found = {}
+    for name in NAMES:
+        key = SigningKey(sha256(name.encode()))
+        operator = address_of(single_key(key.public_key))
+        found[name] = {
+            "peer_id": peer_id(key.public_key).hex(),
+            "node_key": key.public_key.hex(),
+            "consensus_key": key.public_key.hex(),
+            "operator_key": key.public_key.hex(),
+            "operator_address": bech32.address_text(HRP, operator),
+            "proof": possession_proof(CHAIN, operator, key).hex(),
+        }
+    return found
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on; all are held until all are known."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def inventory_text(*, rollout: str) -> str:
+    """Write an inventory of four nodes on this machine, on ports that are free now."""
+    ports = free_ports(3 * len(NAMES))
+    text = (paths.inventories() / "dev" / "inventory.toml").read_text()
+    head = text.partition("[instances.v1]")[0]
+    head = head.replace('id = "aitbc-dev-1"', f'id = "{CHAIN}"')
+    head = head.replace("block_interval_ms = 1000", "block_interval_ms = 100")
+    head = head.replace('rollout = "all"', f'rollout = "{rollout}"')
+    for place, name in enumerate(NAMES):
+        p2p, rpc, admin = ports[3 * place : 3 * place + 3]
+        head += f'[instances.{name}]\nhost = "localhost"\n'
+        head += f"ports = {{ p2p = {p2p}, rpc = {rpc}, admin = {admin} }}\n"
+    return head
+
+
+def make_project(root: Path, *, rollout: str) -> Project:
+    """Lay out a project and its first commit."""
+    project = Project(root)
+    package = project.checkout / "node" / "aitbc_node"
+    package.mkdir(parents=True)
+    stand_in = Path(__file__).with_name("stand_in_node.py")
+    (package / "__main__.py").write_text(stand_in.read_text())
+    (package / "identities.json").write_text(json.dumps(identities()))
+    (project.checkout / "locks").mkdir()
+    (project.checkout / "locks" / "node.lock").write_text("# nothing is needed\n")
+    folder = root / "inventories" / "dev"
+    folder.mkdir(parents=True)
+    (folder / "inventory.toml").write_text(inventory_text(rollout=rollout))
+    project.git("init", "--quiet")
+    project.git("config", "user.name", "Test")
+    project.git("config", "user.email", "test@localhost")
+    project.commit("ok", "the first build")
+    return project
+
+
+@pytest.fixture
+def a_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
+    """Build projects; whatever they started is stopped at the end of the test."""
+    made: list[Project] = []
+
+    def build(*, rollout: str = "serial") -> Project:
+        os.environ.pop("GIT_DIR", None)
+        made.append(make_project(tmp_path / f"p{len(made)}", rollout=rollout))
+        return made[-1]
+
+    yield build
+    for project in made:
+        project.down()

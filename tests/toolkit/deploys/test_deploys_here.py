@@ -1,0 +1,330 @@
+"""Deploys and rollbacks of a stand-in node on this machine: real git, uv, pyinfra, supervisord."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
+from aitbc_toolkit.lab.locking import locked
+from aitbc_toolkit.release import founding, history, source, state
+from aitbc_toolkit.remote import Hosts
+
+pytestmark = pytest.mark.integration
+
+Build = Callable[..., Any]
+
+
+def test_a_second_run_changes_nothing(a_project: Build) -> None:
+    """The first deploy brings four nodes up; the same again touches none of them."""
+    project = a_project()
+
+    first = project.deploy()
+    again = project.deploy()
+
+    assert first.exit is Exit.OK, first.error
+    assert sorted(first.changed) == ["v1", "v2", "v3", "v4"]
+    assert again.exit is Exit.OK
+    assert again.changed == ()
+    assert "Nothing to do" in again.lines[0]
+    assert set(project.running().values()) == {project.git("rev-parse", "HEAD")}
+
+
+@pytest.mark.proves("E47")
+def test_a_rollback_brings_the_release_before_back(a_project: Build) -> None:
+    """A new commit goes out node by node; a rollback that names no version undoes exactly that."""
+    project = a_project()
+    project.deploy()
+    old = project.git("rev-parse", "HEAD")
+    new = project.commit("ok", "a second build")
+
+    deployed = project.deploy()
+    after_deploy = project.running()
+    rolled_back = project.rollback()
+
+    assert deployed.exit is Exit.OK, deployed.error
+    assert set(after_deploy.values()) == {new}
+    assert rolled_back.exit is Exit.OK, rolled_back.error
+    assert set(project.running().values()) == {old}
+    waves = [each["nodes"] for each in project.records if each["type"] == "wave"]
+    assert max(map(len, waves[2:])) == 1, "after the first start, nodes change one at a time"
+    assert deployed.facts["longest_gap_ms"] > 0
+    assert deployed.facts["floor_ms"] > 0
+    assert [each.action for each in history.read(project.environment)] == [
+        *("deploy", "deploy", "rollback"),
+    ]
+
+
+def test_a_build_that_crashes_touches_one_node_and_goes_back(a_project: Build) -> None:
+    """The first wave fails at once, with what the node wrote; the others never notice."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    bad = project.commit("crash")
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "keeps crashing" in failed.error
+    assert "this build cannot start" in failed.error
+    assert set(project.running().values()) == {good}
+    assert "never changed" in "\n".join(failed.lines)
+    newest = history.read(project.environment)[-1]
+    assert (newest.commit, newest.outcome) == (bad, "rolled back")
+    assert project.deploy(ref=good).changed == (), "all nodes run the good build as before"
+
+
+def test_a_root_that_differs_takes_the_whole_fleet_back(a_project: Build) -> None:
+    """Every node votes and the states differ: no node keeps the new build."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    project.commit("root")
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "state roots differ at height" in failed.error
+    assert set(project.running().values()) == {good}
+
+
+def test_a_failed_first_deploy_leaves_nothing_running(a_project: Build) -> None:
+    """There is no release to return to: as before means down."""
+    project = a_project()
+    project.commit("crash")
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "as before: not running" in "\n".join(failed.lines)
+    rows = state.look(project.environment).nodes
+    assert {row.state for row in rows} == {"unreachable"}
+    assert not {row.service for row in rows} & {"running", "starting"}
+
+
+def test_a_first_start_that_crashes_is_repaired_by_the_next_deploy(a_project: Build) -> None:
+    """What failed is no obstacle: the next commit comes up on the same hosts and keys."""
+    project = a_project()
+    project.commit("crash")
+    project.deploy()
+    project.commit("ok", "repaired")
+
+    assert project.deploy().exit is Exit.OK
+
+
+@pytest.mark.proves("E45")
+def test_code_comes_by_git_and_by_nothing_else(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line of a source file is in what is sent; the host's tree is the commit's, by git."""
+    project = a_project()
+    sent: list[str] = []
+    send = Hosts._send
+
+    def recorded(hosts: Hosts, job: dict[str, Any]) -> None:
+        sent.append(json.dumps(job))
+        send(hosts, job)
+
+    monkeypatch.setattr(Hosts, "_send", recorded)
+    project.deploy()
+
+    code = (project.checkout / "node/aitbc_node/__main__.py").read_text()
+    lines = [line for line in code.splitlines() if len(line) > 40]
+    assert lines
+    assert sent
+    assert not [line for line in lines if json.dumps(line)[1:-1] in "".join(sent)]
+    commit = project.git("rev-parse", "HEAD")
+    release = project.host_file(f"opt/aitbc/dev/releases/{commit}")
+    assert json.loads((release / "manifest.json").read_text())["commit"] == commit
+    assert (release / "node/aitbc_node/__main__.py").read_text() == code
+    mirror = project.host_file("opt/aitbc/dev/repo.git")
+    assert (mirror / "HEAD").is_file()
+
+
+def test_no_private_key_leaves_its_host(a_project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a host answers has public parts only, and its admin token is nobody else's to read."""
+    project = a_project()
+    heard: list[str] = []
+    wait = Hosts._wait_for
+
+    def recorded(hosts: Hosts, job: int, **more: Any) -> dict[str, Any]:
+        rows = wait(hosts, job, **more)
+        heard.append(json.dumps(rows))
+        return rows
+
+    monkeypatch.setattr(Hosts, "_wait_for", recorded)
+    project.deploy()
+
+    keys = project.host_file("var/lib/aitbc-keys/v1")
+    token = (keys / "admin.token").read_text().strip()
+    assert (keys.stat().st_mode & 0o777, len(token)) == (0o700, 48)
+    assert (keys / "admin.token").stat().st_mode & 0o777 == 0o600
+    assert token not in "".join(heard)
+    assert "PRIVATE" not in "".join(heard)
+
+
+@pytest.mark.proves("E45")
+def test_an_edited_release_is_refused(a_project: Build) -> None:
+    """A folder that is not its commit any more is shown, and nothing is switched to it."""
+    project = a_project()
+    project.deploy()
+    old = project.git("rev-parse", "HEAD")
+    project.commit("ok", "a second build")
+    project.deploy()
+    edited = project.host_file(f"opt/aitbc/dev/releases/{old}/node/aitbc_node/__main__.py")
+    edited.write_text(edited.read_text() + "# a quick fix\n")
+
+    with pytest.raises(AitbcError) as refused:
+        project.deploy(ref=old)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "M node/aitbc_node/__main__.py" in refused.value.message
+    assert old not in project.running().values()
+
+
+def test_an_interrupted_switch_is_finished_by_the_next_run(a_project: Build) -> None:
+    """Links that changed without a restart are noticed by what the process runs."""
+    project = a_project()
+    project.deploy()
+    old = project.git("rev-parse", "HEAD")
+    new = project.commit("ok", "a second build")
+    project.deploy()
+    link = project.host_file("opt/aitbc/dev/v2/current")
+    link.unlink()
+    link.symlink_to(f"../releases/{old}")
+
+    repaired = project.deploy()
+
+    assert repaired.changed == ["v2"]
+    assert set(project.running().values()) == {new}
+
+
+def test_uncommitted_work_goes_along_only_when_asked(a_project: Build) -> None:
+    """A snapshot is a commit of its own: no branch, index or file of the checkout changes."""
+    project = a_project()
+    (project.checkout / "notes.txt").write_text("work in progress\n")
+    project.git("add", "notes.txt")
+    (project.checkout / "notes.txt").write_text("more of it\n")
+    before = (project.git("status", "--porcelain"), project.git("rev-parse", "HEAD"))
+
+    plain = source.resolve(None, snapshot=False, root=project.checkout)
+    dirty = source.resolve(None, snapshot=True, root=project.checkout)
+    again = source.resolve(None, snapshot=True, root=project.checkout)
+
+    assert (plain.commit, plain.dirty) == (before[1], 1)
+    assert dirty.commit not in {before[1], ""}
+    assert again == dirty, "the same tree has the same name, so a second run finds no change"
+    assert project.git("show", f"{dirty.commit}:notes.txt") == "more of it"
+    assert before == (project.git("status", "--porcelain"), project.git("rev-parse", "HEAD"))
+    assert project.git("for-each-ref", "--contains", dirty.commit) == ""
+    assert project.deploy(snapshot=True).exit is Exit.OK
+    assert set(project.running().values()) == {dirty.commit}
+
+
+def test_a_port_in_use_is_named_before_anything_changes(a_project: Build) -> None:
+    """The refusal says whose port on which host, and no folder was made."""
+    project = a_project()
+    instance = project.environment.instance("v2")
+    with socket.socket() as other:
+        other.bind((instance.address, instance.rpc_port))
+        other.listen()
+
+        with pytest.raises(AitbcError) as refused:
+            project.deploy()
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert f"v2             {instance.address}:{instance.rpc_port} (rpc)" in refused.value.message
+    assert not project.host_file("opt").exists()
+
+
+def test_an_unreachable_host_is_refused_in_one_sentence(a_project: Build) -> None:
+    """No traceback, no half-done deploy: the host, the reason, the command that shows it."""
+    project = a_project()
+    path = project.root / "inventories/dev/inventory.toml"
+    known_hosts = project.root / "known_hosts"
+    known_hosts.write_text("")
+    remote = (
+        f'connector = "ssh"\naddress = "127.0.0.1"\nssh_port = 1\nknown_hosts = "{known_hosts}"'
+    )
+    path.write_text(path.read_text().replace('connector = "local"', remote))
+
+    with pytest.raises(AitbcError) as refused:
+        project.deploy()
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "localhost" in refused.value.message
+    assert "nothing, on no host" in refused.value.message
+    assert refused.value.hint == "ssh -p 1 root@127.0.0.1 true"
+    path.write_text(path.read_text().replace(remote, 'connector = "local"'))
+
+
+def test_two_runs_of_one_checkout_do_not_meet(a_project: Build) -> None:
+    """The second is told that the environment is busy, with the status for it."""
+    project = a_project()
+    environment = project.environment
+    with (
+        locked(environment.folder / "deploy.lock", timeout_s=1, what="the test"),
+        pytest.raises(AitbcError, match="environment dev is busy") as refused,
+    ):
+        project.deploy()
+
+    assert refused.value.exit_status is Exit.BUSY
+
+
+@pytest.mark.parametrize(("request_", "said"), [({"ref": "no-such"}, "unknown commit")])
+def test_a_name_that_is_no_commit_is_refused(
+    a_project: Build, request_: dict[str, Any], said: str
+) -> None:
+    """A typo in a ref is a usage mistake."""
+    with pytest.raises(AitbcError, match=said) as refused:
+        a_project().deploy(**request_)
+
+    assert refused.value.exit_status is Exit.USAGE
+
+
+def test_a_folder_without_git_is_refused(tmp_path: Path) -> None:
+    """Code moves only by git, so there has to be a repository."""
+    with pytest.raises(ConfigError, match="no git checkout"):
+        source.resolve(None, snapshot=False, root=tmp_path)
+
+
+def test_a_chain_ends_only_when_asked_and_another_begins(a_project: Build) -> None:
+    """`down` keeps the chain; `down --wipe` ends it, and the next deploy founds a new one."""
+    project = a_project()
+    project.deploy()
+    first = founding.read(project.environment)
+
+    project.down()
+    project.deploy()
+    kept = founding.read(project.environment)
+    project.down(wipe=True)
+    wiped = founding.read(project.environment)
+    project.deploy()
+    second = founding.read(project.environment)
+
+    assert first is not None
+    assert kept is not None
+    assert second is not None
+    assert kept.hash == first.hash
+    assert wiped is None
+    assert second.hash != first.hash
+    assert not project.host_file("var/lib/aitbc-keys/v5").exists()
+
+
+def test_status_tells_hosts_and_nodes_apart(a_project: Build) -> None:
+    """A node that is down is a row that says so; its release is still what its host shows."""
+    project = a_project()
+    project.deploy()
+    commit = project.git("rev-parse", "HEAD")
+
+    up = state.look(project.environment)
+    project.down()
+    down = state.look(project.environment)
+
+    assert (up.votes, {row.state for row in up.nodes}) == (4, {"voting"})
+    assert {row.release for row in up.nodes} == {commit}
+    assert (down.votes, {row.state for row in down.nodes}) == (0, {"unreachable"})
+    assert {row.release for row in down.nodes} == {commit}
