@@ -172,3 +172,30 @@ def _fatal(path: Path) -> Iterator[None]:
             f"{path}: sync failed: {error.strerror}; what is on the disk is unknown",
             hint="check the disk before starting the node again",
         ) from error
+
+
+class ReadOnlyFiles(FileDisk):
+    """Look at a folder without changing a byte of it, also while a node runs on it."""
+
+    def write_at(self, name: str, offset: int, data: bytes) -> None:
+        """Refuse; nothing that only looks may write."""
+        raise AssertionError(f"an inspection wrote to {name} at {offset}: {len(data)} bytes")
+
+    def truncate(self, name: str, size: int) -> None:
+        """Leave a torn tail as it is."""
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Say that there is nothing to look at."""
+        raise DiskError(
+            f"{self.folder / name}: no such file (a node would begin one of {len(data)} bytes)",
+            hint="has the node ever run here?",
+        )
+
+    def sync(self, name: str) -> None:
+        """Do nothing: nothing was written."""
+
+    def _open(self, name: str) -> int:
+        file = self._files.get(name)
+        if file is None:
+            file = self._files[name] = os.open(self.folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        return file

@@ -1,0 +1,177 @@
+"""How the node is started from a command line: `aitbc-node run | init | inspect | version`.
+
+Parses, calls one function, prints. Data goes to standard output, everything else to standard error;
+exit statuses are those of `docs/exit-codes.md`. Do not add behaviour here.
+"""
+
+import argparse
+import contextlib
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from aitbc_node import config as configuration
+from aitbc_node import logs
+from aitbc_node.errors import AitbcError, Exit, UsageError
+from aitbc_node.types import Height
+from aitbc_node.version import VERSION
+
+log = logging.getLogger(__name__)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuse a wrong command line with the house's status and two lines."""
+
+    def error(self, message: str) -> Any:
+        raise UsageError(message, hint=self.format_usage().removeprefix("usage: ").strip())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit status."""
+    if not __debug__:
+        _complain("python -O removes the node's assertions", "start it without -O")
+        return Exit.USAGE
+    try:
+        options = _parser().parse_args(argv)
+        return int(options.command(options))
+    except AitbcError as error:
+        _complain(error.message, error.hint)
+        return int(error.exit_status)
+    except BrokenPipeError:
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception:
+        logging.basicConfig()  # where logging was not set up yet; does nothing otherwise
+        log.critical("bug", exc_info=True)
+        return Exit.BUG
+    finally:
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+
+
+def _run(options: argparse.Namespace) -> int:
+    from aitbc_node import process, restarts  # noqa: PLC0415 - `init` must not wait for these
+
+    config = configuration.load(options.config)
+    logs.set_up(node=config.node.id, level=config.node.log_level, style=config.node.log_format)
+    exits = restarts.FastExits(config.run_dir)
+    delay = exits.begin()
+    status: int | None = None
+    try:
+        if delay.seconds:
+            log.warning("start.delayed", extra={"seconds": delay.seconds})
+            time.sleep(delay.seconds)
+        process.run(config, not_before=options.not_before_height)
+        status = Exit.OK
+    except AitbcError as error:
+        status = error.exit_status
+        log.error("node.failed", extra={"error": error.message, "hint": error.hint})  # noqa: TRY400 - the line is for people, the traceback says nothing more
+        raise
+    finally:
+        if status in (Exit.OK, Exit.CONFIG, Exit.BUSY):
+            exits.ended_orderly()
+    log.info("node.stopped")
+    return status
+
+
+def _init(options: argparse.Namespace) -> int:
+    from aitbc_node import keymaking  # noqa: PLC0415 - see _run
+
+    made = keymaking.make(
+        options.key_dir, role=options.role, hrp=options.hrp, chain_id=options.chain_id
+    )
+    _print(made, as_json=options.json)
+    return Exit.OK
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from aitbc_node import inspection  # noqa: PLC0415 - see _run
+
+    looks: dict[str, Callable[[configuration.Config], dict[str, Any]]] = {
+        "log": inspection.log,
+        "state": inspection.state,
+        "sign-state": inspection.sign_state,
+        "config": inspection.configuration,
+        "block": lambda config: inspection.block(config, options.height),
+    }
+    if options.what == "block" and options.height is None:
+        raise UsageError("which block?", hint="aitbc-node inspect block HEIGHT --config FILE")
+    _print(looks[options.what](configuration.load(options.config)), as_json=options.json)
+    return Exit.OK
+
+
+def _version(options: argparse.Namespace) -> int:
+    from aitbc_node.blocks import PROTOCOL_VERSION  # noqa: PLC0415 - see _run
+    from aitbc_node.storage.store import DATA_VERSION  # noqa: PLC0415 - see _run
+
+    versions = {
+        "version": VERSION,
+        "protocol_version": PROTOCOL_VERSION,
+        "data_version": DATA_VERSION,
+    }
+    _print(versions, as_json=options.json)
+    return Exit.OK
+
+
+def _print(facts: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return
+    from aitbc_node.inspection import lines  # noqa: PLC0415 - see _run
+
+    sys.stdout.writelines(f"{line}\n" for line in lines(facts))
+
+
+def _complain(message: str, hint: str) -> None:
+    sys.stderr.write(f"error: {message}\n")
+    sys.stderr.writelines(f"hint: {line}\n" for line in hint.splitlines())
+
+
+def _height(text: str) -> Height:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a height")
+    return Height(int(text))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="aitbc-node", description="One node of an AITBC mesh.", allow_abbrev=False
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="run a node until it is told to stop")
+    run.add_argument("--config", type=Path, required=True, metavar="FILE", help="node.toml")
+    run.add_argument(
+        "--not-before-height",
+        type=_height,
+        metavar="H",
+        help="vote again with a key whose sign state is lost, from height H on",
+    )
+    run.set_defaults(command=_run)
+
+    init = commands.add_parser("init", help="make keys where they are missing; print public parts")
+    init.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
+    init.add_argument("--role", choices=("validator", "full"), default="validator")
+    init.add_argument("--hrp", default="", help="address prefix; prints the operator's address")
+    init.add_argument("--chain-id", default="", help="prints the proof of possession")
+    init.set_defaults(command=_init)
+
+    inspect = commands.add_parser("inspect", help="show what is on disk, changing nothing")
+    inspect.add_argument("what", choices=("log", "block", "state", "sign-state", "config"))
+    inspect.add_argument("height", type=_height, nargs="?", help="for `block`")
+    inspect.add_argument("--config", type=Path, required=True, metavar="FILE", help="node.toml")
+    inspect.set_defaults(command=_inspect)
+
+    version = commands.add_parser("version", help="show versions")
+    version.set_defaults(command=_version)
+    for command in (init, inspect, version):
+        command.add_argument("--json", action="store_true", help="one JSON document")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""How a host gets its keys: made where missing, never overwritten, only public parts shown.
+
+The sign state is born here, together with the consensus key: a key that already exists and has no
+sign state may have signed anything, so none is made for it later.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from aitbc_node import bech32, crypto, keyfiles
+from aitbc_node.crypto import SigningKey
+from aitbc_node.errors import UsageError
+from aitbc_node.ledger.genesis import possession_proof
+from aitbc_node.ledger.policy import Policy, address_of
+from aitbc_node.storage.files import FileDisk
+from aitbc_node.storage.sign_state import SignStateFile
+from aitbc_node.types import Address
+
+
+def make(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
+    """Make the keys of a role and return their public parts.
+
+    With `hrp` the operator's address is among them, with `chain_id` the consensus key's proof.
+    """
+    if hrp and not bech32.is_prefix(hrp):
+        raise UsageError(f"{hrp!r} is not an address prefix", hint="lower-case letters, like aitd")
+    keyfiles.make_folder(folder)
+    names = [keyfiles.NODE_KEY]
+    if role == "validator":
+        names += [keyfiles.CONSENSUS_KEY, keyfiles.OPERATOR_KEY]
+    disk = FileDisk(folder)
+    sign_state = SignStateFile(disk)
+    # Before the key: a crash in between leaves a sign state without a key, which signs nothing,
+    # and not a key without a sign state, which never votes.
+    if role == "validator" and not _has(folder, keyfiles.CONSENSUS_KEY) and not sign_state.exists():
+        sign_state.create()
+    disk.close()
+    made = [name for name in names if keyfiles.make_key(folder / name)]
+    return {"made": made, **_public(folder, role=role, hrp=hrp, chain_id=chain_id)}
+
+
+def _public(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
+    node = keyfiles.load_signer(folder / keyfiles.NODE_KEY)
+    shown: dict[str, Any] = {
+        "peer_id": crypto.peer_id(node.public_key).hex(),
+        "node_key": node.public_key.hex(),
+    }
+    if role != "validator":
+        return shown
+    consensus = keyfiles.load_signer(folder / keyfiles.CONSENSUS_KEY)
+    operator = keyfiles.load_signer(folder / keyfiles.OPERATOR_KEY)
+    address = operator_address(operator)
+    shown["consensus_key"] = consensus.public_key.hex()
+    shown["operator_key"] = operator.public_key.hex()
+    if hrp:
+        shown["operator_address"] = bech32.address_text(hrp, address)
+    if chain_id:
+        shown["proof"] = possession_proof(chain_id, address, consensus).hex()
+    return shown
+
+
+def operator_address(operator: SigningKey) -> Address:
+    """Return the account of an operator who signs alone."""
+    return address_of(Policy(1, (operator.public_key,)))
+
+
+def _has(folder: Path, name: str) -> bool:
+    return (folder / name).exists()

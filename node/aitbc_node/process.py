@@ -1,0 +1,197 @@
+"""How a node process is put together, and how it ends.
+
+What is read first is in `startup.py`; then links, HTTP and the machine's first event, and the
+reverse on the way out. Do not add behaviour of the running node: that is `driver.py` and below.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import uvloop
+
+from aitbc_node import crypto, keyfiles
+from aitbc_node.announcing import Announcer
+from aitbc_node.config import Config
+from aitbc_node.driver import Clock, Driver
+from aitbc_node.errors import ConfigError
+from aitbc_node.metrics import Counters
+from aitbc_node.restarts import YOUNG_S, FastExits
+from aitbc_node.rpc.server import Server
+from aitbc_node.rpc.streams import Hub
+from aitbc_node.serving import NodePort, collector_of
+from aitbc_node.startup import (
+    Files,
+    Identities,
+    bring_index_up,
+    load_identities,
+    locked,
+    open_store,
+    restored_machine,
+)
+from aitbc_node.storage.index import TxIndex
+from aitbc_node.storage.store import Recovered, Store
+from aitbc_node.transport.addresses import parse_address
+from aitbc_node.transport.handshake import Identity
+from aitbc_node.transport.links import Links, Terms
+from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
+from aitbc_node.types import Height
+from aitbc_node.version import VERSION
+
+GIL_SWITCH_S = 0.0005
+"""The disk thread asks for the interpreter a few times per write; by default it waits 5 ms each."""
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config, *, not_before: Height | None) -> None:
+    """Run a node until it is told to stop.
+
+    Raises: AitbcError for everything that an operator can mend, AssertionError for our bugs.
+    """
+    identities = load_identities(config)
+    _raise_file_limit()
+    sys.setswitchinterval(GIL_SWITCH_S)
+    with locked(config) as files:
+        store, recovered = open_store(config, files, identities, not_before=not_before)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_live(config, identities, files, store=store, recovered=recovered))
+
+
+async def _live(
+    config: Config,
+    identities: Identities,
+    files: Files,
+    *,
+    store: Store,
+    recovered: Recovered,
+) -> None:
+    stop = _stop_signal()
+    async with _running(config, identities, files, store=store, recovered=recovered) as driver:
+        exits = FastExits(config.run_dir)
+        asyncio.get_running_loop().call_later(YOUNG_S, exits.lived)
+        await asyncio.wait((stop, driver.failed), return_when=asyncio.FIRST_COMPLETED)
+        if driver.failed.done():
+            await driver.failed  # raises what ended the node
+        log.info("node.stopping")
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    config: Config,
+    identities: Identities,
+    files: Files,
+    *,
+    store: Store,
+    recovered: Recovered,
+) -> AsyncIterator[Driver]:
+    """Start everything, and stop it in the reverse order however this ends."""
+    clock, counters = Clock(), Counters()
+    hub = Hub(boot=f"{clock.wall_ms():x}")
+    has_disk = config.storage.backend == "disk"
+    async with contextlib.AsyncExitStack() as stack:
+        index = TxIndex(config.data_dir / "index.db" if has_disk else None)
+        stack.callback(index.close)
+        machine = restored_machine(config, identities, recovered)
+        bring_index_up(index, identities.genesis, store)
+        driver = Driver(
+            machine,
+            store,
+            Announcer(index, hub, counters),
+            verify=crypto.verify,
+            clock=clock,
+            counters=counters,
+        )
+        stack.push_async_callback(driver.stop)
+        asyncio.get_running_loop().set_exception_handler(_failing(driver))
+        links = Links(_terms(config, identities), feed=driver.feed, wall_ms=clock.wall_ms)
+        driver.wire = links
+        await links.listen(*parse_address(config.p2p.listen))
+        stack.push_async_callback(links.close)
+        collector = collector_of(counters, machine=machine, files=files, links=links, hub=hub)
+        port = NodePort(config, identities, driver, machine=machine, index=index, hub=hub)
+        port.collector = collector if config.metrics.enabled else None
+        if config.rpc.listen:
+            server = Server(port, listen=config.rpc.listen)
+            await server.start()
+            stack.push_async_callback(server.stop)
+        gc.collect()
+        gc.freeze()  # the chain's state lives long; looking at it again and again is in vain
+        log.info(
+            "node.running",
+            extra={
+                "height": machine.view.height,
+                "p2p": config.p2p.listen,
+                "rpc": config.rpc.listen,
+            },
+        )
+        driver.begin(machine.start(now_ms=clock.now_ms(), wall_ms=clock.wall_ms()))
+        yield driver
+
+
+def _terms(config: Config, identities: Identities) -> Terms:
+    key_file = config.key_dir / keyfiles.NODE_KEY
+    shown = config.run_dir / "node.crt"
+    try:
+        shown.parent.mkdir(parents=True, exist_ok=True)
+        shown.write_bytes(certificate(keyfiles.load_private_key(key_file)))
+    except OSError as error:
+        raise ConfigError(f"{shown}: cannot be written: {error.strerror}") from error
+    known = frozenset(peer.peer_id for peer in config.p2p.bootstrap) | frozenset(
+        bytes.fromhex(peer) for peer in config.p2p.allowed
+    )
+    is_open = config.p2p.admission == "open"
+    return Terms(
+        identity=Identity(
+            chain_id=identities.genesis.chain_id,
+            genesis_hash=identities.genesis.hash(),
+            signer=identities.node,
+            release=VERSION,
+            advertise=config.p2p.advertise,
+        ),
+        acceptor_context=acceptor_context(key_file, shown),
+        dialer_context=dialer_context(),
+        admits=lambda peer: is_open or peer in known,
+        peers_max=config.p2p.max_peers,
+    )
+
+
+def _stop_signal() -> asyncio.Future[None]:
+    """Return what is done once somebody asks the process to stop."""
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def ask() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(wanted, ask)
+    return stop
+
+
+def _failing(driver: Driver) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return a handler by which whatever nobody caught in a callback ends the process."""
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is None or isinstance(error, OSError | ssl.SSLError | EOFError):
+            # What a connection runs into is never our bug; its own end is reported elsewhere.
+            log.debug("loop.trouble", extra={"what": str(context.get("message")), "error": error})
+        else:
+            driver.fail(error)
+
+    return handle
+
+
+def _raise_file_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

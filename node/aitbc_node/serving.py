@@ -1,0 +1,104 @@
+"""What the HTTP interface sees of a running node, metrics included.
+
+Reads only, and the one way in: `submit`. How requests are answered is in `rpc`.
+"""
+
+from aitbc_node import crypto
+from aitbc_node.blocks import FinalBlock
+from aitbc_node.config import Config
+from aitbc_node.driver import Driver
+from aitbc_node.machine import Machine
+from aitbc_node.metrics import Counters, NodeCollector
+from aitbc_node.rpc.streams import Hub
+from aitbc_node.rpc.view import Facts
+from aitbc_node.startup import Files, Identities
+from aitbc_node.storage.files import FileDisk
+from aitbc_node.storage.index import Fate, TxIndex
+from aitbc_node.storage.store import DATA_VERSION
+from aitbc_node.transport.links import Links
+from aitbc_node.types import Height, TxId
+from aitbc_node.version import VERSION
+from aitbc_node.view import View
+
+
+class NodePort:
+    """Be what the HTTP interface sees of the node."""
+
+    def __init__(
+        self,
+        config: Config,
+        identities: Identities,
+        driver: Driver,
+        *,
+        machine: Machine,
+        index: TxIndex,
+        hub: Hub,
+    ) -> None:
+        self.hub = hub
+        self.reader = self
+        self.submit = driver.submit
+        self.block_of = driver.block
+        self.collector: NodeCollector | None = None
+        self.facts = Facts(
+            node=config.node.id,
+            role=config.node.role,
+            version=VERSION,
+            commit=config.node.commit,
+            data_version=DATA_VERSION,
+            genesis_hash=identities.genesis.hash(),
+            peer_id=crypto.peer_id(identities.node.public_key),
+            validator=None if identities.voter is None else identities.voter.public_key,
+        )
+        self._index = index
+        self._machine = machine
+
+    @property
+    def view(self) -> View:
+        """Return the machine as it is between two steps."""
+        return self._machine.view
+
+    def block(self, height: Height, /) -> FinalBlock | None:
+        """Return a final block."""
+        return self.block_of(height)
+
+    def transaction(self, tx_id: TxId, /) -> Fate | None:
+        """Return the fate of a transaction."""
+        return self._index.get(tx_id)
+
+    def metrics(self) -> bytes:
+        """Return the metrics in Prometheus' text format."""
+        return b"" if self.collector is None else self.collector.text()
+
+
+def collector_of(
+    counters: Counters, *, machine: Machine, files: Files, links: Links, hub: Hub
+) -> NodeCollector:
+    """Tie metrics to where they are counted."""
+
+    def seconds(disk: FileDisk) -> float:
+        return disk.sync_ns / 1e9
+
+    return NodeCollector(
+        counters,
+        gauges={
+            "height": ("Newest final height", lambda: machine.view.height),
+            "round": ("Round at the height above", lambda: machine.view.round),
+            "peers": ("Links that stand", lambda: len(links.peers)),
+            "mempool_txs": ("Transactions that wait", lambda: len(machine.view.mempool)),
+            "mempool_bytes": ("Bytes that wait", lambda: machine.view.mempool.bytes_total),
+            "reachable_power": ("Voting power within reach", lambda: machine.view.reachable_power),
+            "last_voted_height": (
+                "Own precommit in its commit",
+                lambda: machine.view.last_voted_height,
+            ),
+            "event_streams": ("Open event streams", lambda: hub.listeners),
+        },
+        totals={
+            "log_syncs": ("Syncs of files of the data folder", lambda: files.data.sync_count),
+            "log_sync_seconds": ("Time they took", lambda: seconds(files.data)),
+            "sign_state_syncs": ("Syncs of the sign state", lambda: files.keys.sync_count),
+            "sign_state_sync_seconds": ("Time they took", lambda: seconds(files.keys)),
+            "p2p_received_bytes": ("Bytes from peers", lambda: links.bytes_received),
+            "p2p_sent_bytes": ("Bytes to peers", lambda: links.bytes_sent),
+        },
+    )

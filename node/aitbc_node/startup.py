@@ -1,0 +1,181 @@
+"""What a node reads before its first event: genesis, keys, files, and where it was.
+
+Everything that can be wrong with a host is found here, and said in one line. Do not add what needs
+an event loop.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from aitbc_node import crypto, keyfiles
+from aitbc_node.chain import Chain, as_proposed
+from aitbc_node.config import Config
+from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.crypto import Signer
+from aitbc_node.errors import ConfigError
+from aitbc_node.events import Committed
+from aitbc_node.ledger.document import from_json
+from aitbc_node.ledger.genesis import Genesis, validate
+from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.mempool import PoolLimits
+from aitbc_node.storage.files import FileDisk
+from aitbc_node.storage.index import TxIndex
+from aitbc_node.storage.log import SALT_BYTES
+from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.store import Recovered, Store
+from aitbc_node.types import Height
+
+log = logging.getLogger(__name__)
+
+
+class Files(msgspec.Struct, frozen=True):
+    """Hold the locked folders of one node."""
+
+    data: FileDisk
+    keys: FileDisk
+
+
+class Identities(msgspec.Struct, frozen=True):
+    """Hold what a node is: its chain and its keys; no `voter` on a node that never votes."""
+
+    genesis: Genesis
+    node: Signer
+    voter: Signer | None
+
+
+def load_identities(config: Config) -> Identities:
+    """Read genesis and keys.
+
+    Raises: ConfigError when one is missing, wrong, or open to others.
+    """
+    genesis = load_genesis(config.genesis_file)
+    node = keyfiles.load_signer(config.key_dir / keyfiles.NODE_KEY)
+    voter = None
+    if config.node.role == "validator":
+        voter = keyfiles.load_signer(config.key_dir / keyfiles.CONSENSUS_KEY)
+        if voter.public_key == node.public_key:
+            raise ConfigError(f"{config.key_dir}: node key and consensus key are the same")
+    return Identities(genesis, node, voter)
+
+
+def load_genesis(path: Path) -> Genesis:
+    """Read and judge a genesis file.
+
+    Raises: ConfigError that names the file and the field.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the genesis cannot be read: {error}") from error
+    genesis = from_json(text)
+    validate(genesis)
+    return genesis
+
+
+@contextlib.contextmanager
+def locked(config: Config) -> Iterator[Files]:
+    """Keep every other process away from keys and data for as long as this one lives."""
+    files = Files(FileDisk(config.data_dir), FileDisk(config.key_dir))
+    with contextlib.ExitStack() as stack:
+        for disk in (files.keys, files.data):
+            disk.lock()
+            stack.callback(disk.close)
+        yield files
+
+
+def open_store(
+    config: Config, files: Files, identities: Identities, *, not_before: Height | None
+) -> tuple[Store, Recovered]:
+    """Recover what the disk has; decide what a missing sign state means.
+
+    Raises: DiskError for damage, ConfigError for data of another chain or a wrong `not_before`.
+    """
+    data = MemoryDisk() if config.storage.backend == "memory" else files.data
+    keys = None if identities.voter is None else files.keys
+    salt = os.urandom(SALT_BYTES)
+    store = Store(data, keys, chain=identities.genesis.hash(), salt=salt)
+    recovered = store.recover()
+    if recovered.bytes_cut:
+        log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})
+    if identities.voter is not None and recovered.sign_state is None:
+        recovered = _begin_sign_state(store, recovered, not_before)
+    elif not_before is not None:
+        raise ConfigError(
+            "--not-before-height is for a validator whose sign state is missing; here is none",
+            hint="start without it",
+        )
+    return store, recovered
+
+
+def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | None) -> Recovered:
+    """Decide about a key whose sign state is missing: it may have signed anything."""
+    if not_before is None:
+        log.error("sign_state.missing", extra={"consequence": "this node follows, never votes"})
+        return recovered
+    if not_before <= recovered.last_height + 2:
+        raise ConfigError(
+            f"--not-before-height {not_before} is not above the tip here + 2 "
+            f"({recovered.last_height} + 2)",
+            hint="ask another node for the height of the chain, and stop the old host for good",
+        )
+    store.create_sign_state(not_before)
+    log.warning("sign_state.created", extra={"not_before_height": not_before})
+    return store.recover()
+
+
+def restored_machine(config: Config, identities: Identities, recovered: Recovered) -> Machine:
+    """Build the machine and take it to where the disk says it was."""
+    votes = identities.voter is not None and recovered.sign_state is not None
+    section = config.consensus
+    machine = Machine(
+        MachineConfig(
+            role="validator" if votes else "full",
+            block_interval_ms=section.block_interval_ms,
+            timeouts=Timeouts(
+                propose_ms=section.propose_timeout_ms,
+                vote_ms=section.vote_timeout_ms,
+                delta_ms=section.timeout_delta_ms,
+                cap_ms=section.timeout_cap_ms,
+            ),
+            bootstrap=tuple((peer.peer_id, peer.address) for peer in config.p2p.bootstrap),
+            admission="open",  # links judge who is listed, before the machine hears of anybody
+            mempool=PoolLimits(
+                txs_max=config.mempool.max_txs,
+                bytes_max=config.mempool.max_bytes,
+                per_account_max=config.mempool.per_account,
+            ),
+        ),
+        identities.genesis,
+        own_id=crypto.peer_id(identities.node.public_key),
+        signer=identities.voter if votes else None,
+        verify=crypto.verify,
+    )
+    machine.restore(recovered)
+    return machine
+
+
+def bring_index_up(index: TxIndex, genesis: Genesis, store: Store) -> None:
+    """Execute the log once more where the index, which is written behind, misses blocks of it."""
+    last = store.block(index.last_height) if index.last_height else None
+    is_ours = last is None or last.certificate.block_id == index.last_id
+    if index.last_height == store.last_height and is_ours:
+        return
+    log.info("index.behind", extra={"height": index.last_height, "log_height": store.last_height})
+    chain = Chain(genesis, crypto.verify)
+    known = index.last_height if is_ours and index.last_height <= store.last_height else 0
+    for height in range(1, store.last_height + 1):
+        final = store.block(Height(height))
+        assert final is not None, "the log has every block up to its last"
+        txs = [tx for raw in final.block.txs if isinstance(tx := parse(raw), Parsed)]
+        candidate = chain.judge(as_proposed(final.block), txs)
+        assert not isinstance(candidate, str), "the machine has replayed this block before"
+        chain.apply(candidate, final.certificate)
+        if height > known:
+            receipts = candidate.execution.receipts
+            index.put_block(Committed(candidate.id, final, receipts))
