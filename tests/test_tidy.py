@@ -9,12 +9,14 @@ import functools
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from aitbc_node.version import VERSION
 from aitbc_toolkit import paths
 
 ROOT = paths.project_root()
@@ -318,6 +320,15 @@ def test_only_programs_are_executable() -> None:
 
     assert {name for mode, _, name in entries if mode.startswith("100755")} == EXECUTABLES
     assert [name for mode, _, name in entries if mode.startswith("120000")] == []
+
+
+def test_one_version_is_told_everywhere() -> None:
+    """Both distributions and the node itself, which runs without metadata, tell one version."""
+    files = ("pyproject.toml", "node/pyproject.toml")
+
+    versions = {tomllib.loads(contents(name))["project"]["version"] for name in files}
+
+    assert versions == {VERSION}
 
 
 @pytest.mark.parametrize("name", [*LONG_MODULES, *ENVIRONMENT_READERS, *WAITING])
