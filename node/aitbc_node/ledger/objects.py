@@ -5,6 +5,7 @@ here: each is in the file of its rule set.
 """
 
 import hashlib
+from functools import lru_cache
 from typing import TypeAlias
 
 from aitbc_node.canonical import Record
@@ -89,6 +90,8 @@ NEW_ACCOUNT = Account()
 EMPTY_POOL = Pool()
 
 
+# Busy accounts come again in every block; the bound is some 16 MB.
+@lru_cache(maxsize=1 << 16)
 def path_of(key: ObjectKey) -> bytes:
     """Return the place of an object in the state tree."""
     kind, name = key
@@ -105,10 +108,11 @@ def balance(balances: Balances, asset: str) -> Amount:
 
 def adjusted(balances: Balances, asset: str, delta: int) -> Balances:
     """Return balances after adding to one; the caller has checked that it suffices."""
-    amount = balance(balances, asset) + delta
-    assert amount >= 0, "a balance below zero"
-    rows = [row for row in balances if row[0] != asset]
-    if amount:
-        rows.append((asset, Amount(amount)))
-        rows.sort()
-    return tuple(rows)
+    for place, (ticker, amount) in enumerate(balances):
+        if ticker == asset:
+            left = amount + delta
+            assert left >= 0, "a balance below zero"
+            row = ((asset, Amount(left)),) if left else ()
+            return balances[:place] + row + balances[place + 1 :]
+    assert delta >= 0, "a balance below zero"
+    return tuple(sorted((*balances, (asset, Amount(delta))))) if delta else balances

@@ -5,7 +5,7 @@ policy of their own. Do not add signature checks here: membership only.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated
 
@@ -53,17 +53,16 @@ def check_policy(policy: Policy) -> Refusal | None:
     return None
 
 
-def check_signers(policy: Policy, signers: Iterable[PublicKey]) -> Refusal | None:
+def check_signers(policy: Policy, signers: Sequence[PublicKey]) -> Refusal | None:
     """Judge whether these keys, distinct by their order, are what the policy asks for.
 
     Exactly `threshold` of them: a surplus signature would only cost everyone a verification.
     """
-    keys = tuple(signers)
-    for place, key in enumerate(keys):
+    for place, key in enumerate(signers):
         if key not in policy.keys:
             return Refusal(Code.E_SIGNATURE, f"sigs[{place}].key", "not a key of the account")
-    if len(keys) != policy.threshold:
-        message = f"{len(keys)} signatures, the account's policy asks for {policy.threshold}"
+    if len(signers) != policy.threshold:
+        message = f"{len(signers)} signatures, the account's policy asks for {policy.threshold}"
         return Refusal(Code.E_SIGNATURE, "sigs", message)
     return None
 

@@ -25,7 +25,9 @@ class Reader(Protocol):
 
     def account(self, address: Address) -> Account | None:
         """Return an account, or None when nothing ever happened to it."""
-        return _as(Account, self.lookup((objects.ACCOUNT, address)))
+        found = self.lookup((objects.ACCOUNT, address))
+        assert found is None or isinstance(found, Account), "not an account under its key"
+        return found
 
     def asset(self, ticker: str) -> Asset | None:
         """Return an asset."""
@@ -74,6 +76,11 @@ class State(Reader):
         """Return the tree over all objects."""
         return self._tree
 
+    @property
+    def contents(self) -> Mapping[ObjectKey, Record]:
+        """Return all objects by kind and name; they change with the next `adopt`."""
+        return self._objects
+
     def lookup(self, key: ObjectKey) -> Record | None:
         """Return one committed object."""
         return self._objects.get(key)
@@ -112,13 +119,14 @@ class Draft(Reader):
 
     def __init__(self, base: State) -> None:
         self.base = base
+        self._committed = base.contents
         self._writes: dict[ObjectKey, Record] = {}
         self._undo: list[tuple[ObjectKey, Record | None]] = []
 
     def lookup(self, key: ObjectKey) -> Record | None:
         """Return one object as the draft sees it."""
         found = self._writes.get(key)
-        return self.base.lookup(key) if found is None else found
+        return self._committed.get(key) if found is None else found
 
     def put(self, key: ObjectKey, value: Record) -> None:
         """Set one object."""
@@ -148,8 +156,8 @@ class Draft(Reader):
 
     def writes(self) -> dict[ObjectKey, Record]:
         """Return what differs from the base; a change there and back is none."""
-        lookup = self.base.lookup
-        return {key: value for key, value in self._writes.items() if lookup(key) != value}
+        before = self._committed
+        return {key: value for key, value in self._writes.items() if before.get(key) != value}
 
     def tree(self, writes: Mapping[ObjectKey, Record]) -> trie.Node | None:
         """Return the base's tree with these changes."""

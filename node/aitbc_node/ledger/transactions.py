@@ -151,26 +151,26 @@ def _check_form(tx: Transaction) -> Refusal | None:
     if len(tx.bodies) > 1 and not tx.bundle:
         return Refusal(Code.E_MALFORMED, "bodies", "several bodies without the bundle flag")
     for place, body in enumerate(tx.bodies):
-        refusal = _check_body(body, f"bodies[{place}]")
-        if refusal is not None:
-            return refusal
+        fault = _fault_of(body)
+        if fault is not None:
+            return Refusal(fault.code, f"bodies[{place}].{fault.field}", fault.message)
     return None if tx.policy is None else check_policy(tx.policy)
 
 
-def _check_body(body: Body, place: str) -> Refusal | None:
+def _fault_of(body: Body) -> Refusal | None:
     match body:
         case Transfer(outs=outs, memo=memo):
             if not memo.isascii() and not _is_plain_text(memo):
                 message = "over 256 bytes, not NFC, or a character newer than Unicode 3.2"
-                return Refusal(Code.E_MALFORMED, f"{place}.memo", message)
+                return Refusal(Code.E_MALFORMED, "memo", message)
             for index, out in enumerate(outs):
                 if not out.asset.isascii():
-                    return Refusal(Code.E_MALFORMED, f"{place}.outs[{index}].asset", "not ASCII")
+                    return Refusal(Code.E_MALFORMED, f"outs[{index}].asset", "not ASCII")
         case AssetSupply(asset=asset, delta=delta):
             if not asset.isascii():
-                return Refusal(Code.E_MALFORMED, f"{place}.asset", "not ASCII")
+                return Refusal(Code.E_MALFORMED, "asset", "not ASCII")
             if delta == 0:
-                return Refusal(Code.E_AMOUNT, f"{place}.delta", "zero changes nothing")
+                return Refusal(Code.E_AMOUNT, "delta", "zero changes nothing")
     return None
 
 

@@ -15,7 +15,6 @@ child hashes ascend by nibble, at least two. The empty tree's root is SHA-256("a
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from typing import TypeAlias
 
 import msgspec
@@ -75,7 +74,7 @@ def root_hash(node: Node | None) -> Hash:
 
 def update(node: Node | None, changes: Mapping[bytes, bytes | None]) -> Node | None:
     """Return the tree with these values set, or removed where the value is None."""
-    return _merge(node, sorted(changes.items())) if changes else node
+    return _merge(node, sorted(changes.items()), known=0) if changes else node
 
 
 def find(node: Node | None, path: bytes) -> bytes | None:
@@ -138,42 +137,59 @@ def verify(root: Hash, path: bytes, proof: Sequence[bytes]) -> bytes | None:
     return None
 
 
-def _merge(node: Node | None, changes: list[Change]) -> Node | None:
-    """Apply changes, ascending by path and not empty, to one node."""
+def _merge(node: Node | None, changes: list[Change], *, known: int) -> Node | None:
+    """Apply changes, ascending by path and not empty, to one node.
+
+    `known` counts the nibbles that the way here has shown all paths to share.
+    """
     if node is None:
         return _build(changes)
     if isinstance(node, Leaf):
         if all(path != node.path for path, _ in changes):
             changes = sorted([*changes, (node.path, node.value)])
         return _build(changes)
-    shared = min(
-        node.depth,
-        _shared_nibbles(changes[0][0], node.start),
-        _shared_nibbles(changes[-1][0], node.start),
-    )
+    shared = node.depth
+    if shared > known:
+        first, last = changes[0][0], changes[-1][0]
+        leaving = min(_shared_nibbles(first, node.start), _shared_nibbles(last, node.start))
+        shared = min(shared, leaving)
     if shared == node.depth:
         children = list(node.children)
     else:  # some paths leave before this branch: it becomes a child of a new one
         children = list(_NO_CHILDREN)
         children[_nibble(node.start, shared)] = node
-    for nibble, group in groupby(changes, key=lambda change: _nibble(change[0], shared)):
-        children[nibble] = _merge(children[nibble], list(group))
+    for nibble, group in _groups(changes, shared):
+        children[nibble] = _merge(children[nibble], group, known=shared + 1)
     return _branch(shared, node.start, children)
 
 
 def _build(changes: list[Change]) -> Node | None:
     """Make a tree of values, ascending by path; removals find nothing here."""
-    values = [(path, value) for path, value in changes if value is not None]
+    values = [change for change in changes if change[1] is not None]
     if not values:
         return None
     if len(values) == 1:
         path, value = values[0]
+        assert value is not None
         return Leaf(path, value, Hash(hashlib.sha256(LEAF_TAG + path + value).digest()))
     depth = _shared_nibbles(values[0][0], values[-1][0])
     children: list[Node | None] = list(_NO_CHILDREN)
-    for nibble, group in groupby(values, key=lambda change: _nibble(change[0], depth)):
-        children[nibble] = _build(list(group))
+    for nibble, group in _groups(values, depth):
+        children[nibble] = _build(group)
     return _branch(depth, values[0][0], children)
+
+
+def _groups(changes: list[Change], depth: int) -> Iterator[tuple[int, list[Change]]]:
+    """Divide changes, ascending by path, by their nibble at a depth."""
+    byte, shift = depth >> 1, 0 if depth & 1 else 4
+    start = 0
+    while start < len(changes):
+        nibble = changes[start][0][byte] >> shift & 15
+        end = start + 1
+        while end < len(changes) and changes[end][0][byte] >> shift & 15 == nibble:
+            end += 1
+        yield nibble, changes[start:end]
+        start = end
 
 
 def _branch(depth: int, path: bytes, children: list[Node | None]) -> Node | None:
