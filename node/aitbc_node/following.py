@@ -50,6 +50,18 @@ class Following:
 
     def advance(self) -> None:
         """Apply what can be applied; a block whose bodies are being verified holds up the rest."""
+        if not self._queue:
+            return
+        self._apply_queue()
+        self.poll()
+
+    def poll(self) -> None:
+        """Ask for more when peers are ahead."""
+        catch_up = self._mesh.catch_up
+        now_ms = self._out.now_ms
+        self._out.extend(catch_up.poll(self._chain.height, now_ms, busy=self.is_busy))
+
+    def _apply_queue(self) -> None:
         while self._queue:
             peer, final = self._queue[0]
             if final.block.header.height <= self._chain.height:
@@ -59,18 +71,12 @@ class Following:
                 candidate = self._candidate_of(peer, final)
             except PeerFault as fault:
                 self._give_up(peer)
-                self._mesh.fault(peer, fault.what)
+                self._mesh.fault(peer, fault.what, is_forgery=True)
                 return
             if candidate is None:
                 return
             self._queue.popleft()
             self._on_final(candidate, final.certificate)
-
-    def poll(self) -> None:
-        """Ask for more when peers are ahead."""
-        catch_up = self._mesh.catch_up
-        now_ms = self._out.now_ms
-        self._out.extend(catch_up.poll(self._chain.height, now_ms, busy=self.is_busy))
 
     def _candidate_of(self, peer: PeerId, final: FinalBlock) -> Candidate | None:
         """Judge the block in front; None while that takes time, or when it can never be applied."""
@@ -84,9 +90,9 @@ class Following:
             self._workshop.supply(final.block, peer)
         elif self._out.now_ms - self._supplied_ms > PATIENCE_MS:
             self._give_up(peer)
-        if self._workshop.is_invalid(block_id):
+        if self._workshop.shelf.is_invalid(block_id):
             self._stop(peer, block_id)
-        return self._workshop.candidate(block_id)
+        return self._workshop.shelf.candidate(block_id)
 
     def _stop(self, peer: PeerId, block_id: BlockId) -> None:
         """Stand still: more than two thirds made final what this build finds invalid.

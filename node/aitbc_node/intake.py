@@ -39,6 +39,9 @@ VERIFY_CHECKS_MAX = 256
 
 IN_FLIGHT_BYTES_MAX = limits.MEMPOOL_BYTES_MAX
 
+OWN_MAX = 2 * limits.MEMPOOL_TXS_MAX
+"""Ids of clients' transactions remembered before those that no longer wait are dropped."""
+
 _PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
 """Refusals that an honest peer would have found itself, whatever its state of the chain."""
 
@@ -100,7 +103,7 @@ class Intake:
 
     def own_waiting(self) -> Iterator[tuple[TxId, bytes]]:
         """Go through the waiting transactions that clients gave to this very node."""
-        self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
+        self._forget_final()
         for tx_id in self._own:
             entry = self._pool.get(tx_id)
             if entry is not None:
@@ -246,7 +249,12 @@ class Intake:
         item.request.outcomes[item.slot] = _outcome(item.parsed.id, refusal)
         if refusal is None:
             self._own[item.parsed.id] = None
+            if len(self._own) > OWN_MAX:
+                self._forget_final()
             item.request.accepted.append(item.parsed.raw)
+
+    def _forget_final(self) -> None:
+        self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
 
     def _answer(self, request: _Request) -> None:
         """Reply once every outcome is known; accepted ones are in the journal before that."""

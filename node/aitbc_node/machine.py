@@ -6,8 +6,6 @@ sockets and files, the simulator on virtual ones. Each part does its own work; o
 several of them is here. Do not add rules of any part.
 """
 
-from typing import assert_never
-
 import msgspec
 
 from aitbc_node import limits
@@ -17,8 +15,8 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.consensus.inputs import Decided, PeerLinked, Tick
 from aitbc_node.consensus.replica import Consensus
 from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.conversation import Conversation
 from aitbc_node.crypto import Signer, Verifier
-from aitbc_node.errors import PeerFault
 from aitbc_node.events import (
     AppendCertificate,
     BlocksRead,
@@ -31,7 +29,6 @@ from aitbc_node.events import (
     FrameReceived,
     PeerDown,
     PeerUp,
-    ReadBlocks,
     SetTimer,
     SignState,
     Submitted,
@@ -40,26 +37,7 @@ from aitbc_node.events import (
     Verified,
 )
 from aitbc_node.following import Following
-from aitbc_node.gossip.messages import (
-    BlockFound,
-    BlockWanted,
-    Bodies,
-    BodiesWanted,
-    Finals,
-    FinalsWanted,
-    Hello,
-    Message,
-    Neighbours,
-    Ping,
-    Pong,
-    ProposalSent,
-    Status,
-    SummarySent,
-    Transactions,
-    VotesSent,
-    decode_message,
-    fitting,
-)
+from aitbc_node.gossip.messages import Status
 from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach
 from aitbc_node.gossip.relay import FLUSH_MS
@@ -130,7 +108,16 @@ class Machine:
             workshop=self._workshop,
             on_final=self._make_final,
         )
-        self._voting = self._new_voting(None)
+        self._voting = self._new_voting()
+        self._conversation = Conversation(
+            self._out,
+            self._chain,
+            self._mesh,
+            intake=self._intake,
+            workshop=self._workshop,
+            voting=self._voting,
+            following=self._following,
+        )
         self._journal: tuple[bytes, ...] = ()
         self._decided: Decided | None = None
         self._due_ms = 0
@@ -164,7 +151,7 @@ class Machine:
             self._note_votes(final.block.last_commit)
             self._chain.replay(final)
         self._workshop.readmit(recovered.pending)
-        self._voting = self._new_voting(recovered.sign_state)
+        self._voting.consensus = self._new_consensus(recovered.sign_state)
         self._journal = recovered.journal
 
     def start(self, *, now_ms: int, wall_ms: int) -> list[Effect]:
@@ -191,7 +178,8 @@ class Machine:
     def _on_event(self, event: Event) -> None:
         match event:
             case FrameReceived(peer=peer, payload=payload):
-                self._on_frame(peer, payload)
+                if self._mesh.peers.heard(peer, self._out.now_ms) and not self._disk_failed:
+                    self._conversation.on_frame(peer, payload)
             case TimerFired(timer=timer):
                 self._on_timer(timer)
             case Submitted():
@@ -202,8 +190,7 @@ class Machine:
                 for peer in judged.culprits:
                     self._mesh.fault(peer, "a transaction that is signed falsely")
             case BlocksRead(peer=peer, blocks=blocks):
-                if self._mesh.peers.is_linked(peer):
-                    self._out.send((peer,), Finals(fitting(blocks)))
+                self._conversation.on_blocks_read(peer, blocks)
             case PeerUp():
                 self._on_peer_up(event)
             case PeerDown():
@@ -253,63 +240,6 @@ class Machine:
         else:
             self._enter_if_due()
 
-    def _on_frame(self, peer: PeerId, payload: bytes) -> None:
-        """Take a peer's frame; whatever is in it, nothing but a note and a closed link comes."""
-        if self._disk_failed or not self._mesh.peers.heard(peer, self._out.now_ms):
-            return
-        try:
-            self._on_message(peer, decode_message(payload))
-        except PeerFault as fault:
-            self._mesh.fault(peer, fault.what)
-
-    def _on_message(self, peer: PeerId, message: Message) -> None:
-        match message:
-            case VotesSent():
-                self._voting.on_votes(peer, message)
-            case ProposalSent():
-                self._voting.on_proposal(peer, message)
-            case SummarySent():
-                self._voting.on_summary(peer, message)
-            case Transactions(raws=raws):
-                self._intake.gossip(peer, raws)
-            case Ping(number=number):
-                self._out.send((peer,), Pong(number))
-            case Pong(number=number):
-                self._mesh.peers.on_pong(peer, number, self._out.now_ms)
-            case Status(height=height):
-                self._mesh.catch_up.claim(peer, height, self._out.now_ms)
-                self._following.poll()
-            case Neighbours(peers=peers):
-                self._mesh.topology.told(peer, peers)
-            case Hello():
-                self._mesh.reach.told(peer, message)
-            case BodiesWanted() | BlockWanted() | FinalsWanted():
-                self._on_request(peer, message)
-            case Bodies(block_id=block_id, raws=raws):
-                self._workshop.on_bodies(block_id, raws)
-            case BlockFound(block=block):
-                self._workshop.on_block(block, peer)
-            case Finals(blocks=blocks):
-                self._following.on_finals(peer, blocks)
-            case _:
-                assert_never(message)
-
-    def _on_request(self, peer: PeerId, message: BodiesWanted | BlockWanted | FinalsWanted) -> None:
-        match message:
-            case BodiesWanted(block_id=block_id, ids=ids):
-                raws = self._workshop.bodies_of(block_id, ids)
-                self._out.send((peer,), Bodies(block_id, raws))
-            case BlockWanted(block_id=block_id):
-                block = self._workshop.whole(block_id)
-                if block is not None:
-                    self._out.send((peer,), BlockFound(block))
-            case FinalsWanted(first=first, last=last):
-                last = Height(min(last, self._chain.height, first + limits.CATCH_UP_BLOCKS_MAX - 1))
-                if first <= last:
-                    self._out.add(ReadBlocks(peer, first, last))
-                else:
-                    self._out.send((peer,), Finals(()))
-
     # What concerns several parts.
 
     def _settle(self) -> None:
@@ -336,7 +266,7 @@ class Machine:
     def _on_decided(self, decided: Decided) -> None:
         if decided.height != self._chain.next_height:
             return  # caught up with in the meantime
-        candidate = self._workshop.candidate(decided.block_id)
+        candidate = self._workshop.shelf.candidate(decided.block_id)
         if candidate is None:
             # It was judged good, then made room for others in a very long height: get it back.
             self._decided = decided
@@ -363,7 +293,6 @@ class Machine:
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height()
-        self._following.poll()
 
     def _plan_next_height(self) -> None:
         """Begin the next height one interval after this commit. Source: rules 1.9."""
@@ -404,19 +333,21 @@ class Machine:
             hello_of(self._chain.chain_id, own_id, self._signer),
         )
 
-    def _new_voting(self, sign_state: SignState | None) -> Voting:
-        consensus = Consensus(
+    def _new_consensus(self, sign_state: SignState | None) -> Consensus:
+        return Consensus(
             chain_id=self._chain.chain_id,
             signer=self._signer,
             verify=self._verify,
             timeouts=self._config.timeouts,
             sign_state=sign_state,
         )
+
+    def _new_voting(self) -> Voting:
         return Voting(
             self._out,
             self._chain,
             self._mesh,
-            consensus=consensus,
+            consensus=self._new_consensus(None),
             workshop=self._workshop,
             build=self._build,
             on_decided=self._on_decided,

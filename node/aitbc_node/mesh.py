@@ -55,9 +55,10 @@ class Mesh:
         self._out.extend(self.peers.on_down(event, self._out.now_ms))
         self._tell_neighbours()
 
-    def fault(self, peer: PeerId, what: str) -> None:
+    def fault(self, peer: PeerId, what: str, *, is_forgery: bool = False) -> None:
         """Punish a peer for what no honest node does."""
-        self._out.extend(self.peers.fault(peer, what, self._out.now_ms))
+        now_ms = self._out.now_ms
+        self._out.extend(self.peers.fault(peer, what, now_ms, is_forgery=is_forgery))
         self._tell_neighbours()
 
     def tick(self) -> None:

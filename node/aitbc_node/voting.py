@@ -101,7 +101,7 @@ class Voting:
         """Let the consensus work off its queue, including what its own effects put there."""
         while self._queue:
             event = self._queue.popleft()
-            if self._is_overtaken() and not isinstance(event, VoteReceived | ProposalReceived):
+            if self._is_overtaken() and not self._is_ahead(event):
                 continue
             now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
             self._carry_out(self.consensus.step(event, now_ms=now_ms, wall_ms=wall_ms))
@@ -142,6 +142,16 @@ class Voting:
         """Tell whether the height was caught up with while the consensus was still at it."""
         state = self.consensus.state
         return state.step is not Step.IDLE and not self.is_at_work
+
+    def _is_ahead(self, event: ConsensusEvent) -> bool:
+        """Tell whether an event will count at the height that is entered next."""
+        match event:
+            case VoteReceived(vote=vote):
+                return vote.height > self.consensus.state.height
+            case ProposalReceived(proposal=proposal):
+                return proposal.height > self.consensus.state.height
+            case _:
+                return False
 
     def _carry_out(self, effects: list[ConsensusEffect]) -> None:
         for effect in effects:

@@ -20,13 +20,11 @@ from aitbc_node.gossip.fetch import Fetches
 from aitbc_node.intake import Intake, Judged
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.outbox import Outbox
+from aitbc_node.shelf import Shelf
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, TxId
 
 OFFERS_MAX = 32
 """Headers with ids that are here without being judged; the oldest that nobody wants go first."""
-
-CANDIDATES_MAX = 16
-"""Judged blocks of one height; the oldest go first, never one that consensus holds on to."""
 
 OnJudged = Callable[[BlockId, Candidate | None], None]
 """Takes a verdict: the good block, or None for a bad one."""
@@ -65,27 +63,16 @@ class Workshop:
         self._intake = intake
         self._fetches = fetches
         self._linked = linked
-        self._pinned = pinned
         self._on_judged = on_judged
         self._offers: dict[BlockId, _Offer] = {}
-        self._candidates: dict[BlockId, Candidate] = {}
-        self._invalid: dict[BlockId, None] = {}
-        self._tip: Candidate | None = None
+        self.shelf = Shelf(pinned)
         self._own: Candidate | None = None
 
     # Questions.
 
-    def candidate(self, block_id: BlockId) -> Candidate | None:
-        """Return a good block of the next height."""
-        return self._candidates.get(block_id)
-
-    def is_invalid(self, block_id: BlockId) -> bool:
-        """Tell whether a block of the next height was judged and found bad."""
-        return block_id in self._invalid
-
     def proposed(self, block_id: BlockId) -> Proposed | None:
         """Return header and ids of a block, judged or not, to pass a proposal on."""
-        candidate = self._candidates.get(block_id)
+        candidate = self.shelf.candidate(block_id)
         if candidate is not None:
             return candidate.proposed()
         offer = self._offers.get(block_id)
@@ -93,14 +80,14 @@ class Workshop:
 
     def whole(self, block_id: BlockId) -> Block | None:
         """Return a block that is here with all bodies, the newest final one included."""
-        candidate = self._served(block_id)
+        candidate = self.shelf.served(block_id)
         return None if candidate is None else candidate.block
 
     def bodies_of(self, block_id: BlockId, ids: Sequence[TxId]) -> tuple[bytes, ...]:
         """Return those of the wanted bodies that are here."""
         offer = self._offers.get(block_id)
         known = dict(offer.bodies) if offer is not None else {}
-        candidate = self._served(block_id)
+        candidate = self.shelf.served(block_id)
         if candidate is not None:
             known.update((parsed.id, parsed) for parsed in candidate.txs)
         found = (known.get(tx_id) or self._intake.find(tx_id) for tx_id in ids)
@@ -123,14 +110,14 @@ class Workshop:
     def offer(self, proposed: Proposed, source: PeerId) -> BlockId:
         """Remember header and ids until consensus wants the block. Raises: PeerFault."""
         block_id = check_form(proposed)
-        if block_id not in self._offers and not self._is_judged(block_id):
+        if block_id not in self._offers and block_id not in self.shelf:
             self._remember(block_id, _new_offer(proposed, source))
         return block_id
 
     def want(self, block_id: BlockId) -> None:
         """Judge a block as soon as it is here, and get it here."""
-        if self._is_judged(block_id):
-            self._on_judged(block_id, self._candidates.get(block_id))
+        if block_id in self.shelf:
+            self._on_judged(block_id, self.shelf.candidate(block_id))
             return
         offer = self._offers.get(block_id)
         if offer is None:
@@ -142,7 +129,7 @@ class Workshop:
         """Take a whole block that was asked for, and judge it. Raises: PeerFault."""
         proposed = as_proposed(block)
         block_id = check_form(proposed)
-        if self._is_judged(block_id):
+        if block_id in self.shelf:
             return
         offer = self._offers.get(block_id)
         if offer is None:
@@ -188,21 +175,19 @@ class Workshop:
             bodies = [parsed for parsed in map(parse, block.txs) if isinstance(parsed, Parsed)]
             judged = fault or self._chain.judge(proposed, bodies)
             if isinstance(judged, Candidate) and judged.id == block_id:
-                self._candidates[block_id] = judged
+                self.shelf.keep(judged)
             else:
                 self._out.note("block.pending_invalid", id=block_id.hex(), fault=str(judged))
 
     def report_all(self) -> None:
         """Tell consensus of every judged block anew: it has just entered the height."""
-        for block_id in (*self._candidates, *self._invalid):
-            self._on_judged(block_id, self._candidates.get(block_id))
+        for block_id, candidate in self.shelf.verdicts():
+            self._on_judged(block_id, candidate)
 
     def advance(self, final: Candidate) -> None:
         """Forget the height that is final now, but for the block itself, which others may need."""
-        self._tip = final
+        self.shelf.advance(final)
         self._own = None
-        self._candidates.clear()
-        self._invalid.clear()
         self._fetches.clear()
         height: Height = final.block.header.height
         self._offers = {
@@ -279,33 +264,20 @@ class Workshop:
         self._out.note("block.invalid", height=header.height, id=block_id.hex(), fault=fault)
         self._offers.pop(block_id, None)
         self._fetches.done(block_id)
-        self._invalid[block_id] = None
+        self.shelf.reject(block_id)
         self._on_judged(block_id, None)
 
     def _keep(self, candidate: Candidate) -> None:
         """Log a good block: it must be on disk before this node votes for it."""
-        if candidate.id in self._candidates:
-            return
-        held = set(self._pinned())
-        loose = [block_id for block_id in self._candidates if block_id not in held]
-        if len(self._candidates) >= CANDIDATES_MAX and loose:
-            del self._candidates[loose[0]]
-        self._candidates[candidate.id] = candidate
-        self._out.add(AppendBlock(candidate.id, candidate.block))
+        if self.shelf.candidate(candidate.id) is None:
+            self.shelf.keep(candidate)
+            self._out.add(AppendBlock(candidate.id, candidate.block))
 
     def _remember(self, block_id: BlockId, offer: _Offer) -> None:
         unwanted = [known for known, other in self._offers.items() if not other.wanted]
         if len(self._offers) >= OFFERS_MAX:
             del self._offers[(unwanted or list(self._offers))[0]]
         self._offers[block_id] = offer
-
-    def _is_judged(self, block_id: BlockId) -> bool:
-        return block_id in self._candidates or block_id in self._invalid
-
-    def _served(self, block_id: BlockId) -> Candidate | None:
-        if self._tip is not None and self._tip.id == block_id:
-            return self._tip
-        return self._candidates.get(block_id)
 
 
 def _fill(offer: _Offer, parsed: Parsed) -> None:

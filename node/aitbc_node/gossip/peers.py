@@ -23,6 +23,8 @@ FAULT_PENALTY = 25
 PENALTY_MAX = 100
 """A peer with this much penalty is banned; a second without a fault takes one point off."""
 BAN_MS = 60_000
+REQUESTS_PER_TICK_MAX = 200
+"""A node that catches up asks once per round trip: not more often than once in two milliseconds."""
 CULPRITS_MAX = 1_000
 
 
@@ -38,6 +40,7 @@ class Link(msgspec.Struct):
     ping_number: int = 0
     pong_due: bool = False
     rtt_ms: int | None = None
+    requests: int = 0
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -150,9 +153,20 @@ class Peers:
         sample = now_ms - link.pinged_ms
         link.rtt_ms = sample if link.rtt_ms is None else (7 * link.rtt_ms + sample) // 8
 
-    def fault(self, peer: PeerId, what: str, now_ms: int) -> list[Effect]:
-        """Note a fault of a peer, drop its link, and ban it when faults pile up."""
-        penalty = min(self._penalty(peer, now_ms) + FAULT_PENALTY, PENALTY_MAX)
+    def may_ask(self, peer: PeerId) -> bool:
+        """Count a request of a peer; False when it has asked too often since the last tick."""
+        link = self._links.get(peer)
+        if link is None:
+            return False
+        link.requests += 1
+        return link.requests <= REQUESTS_PER_TICK_MAX
+
+    def fault(
+        self, peer: PeerId, what: str, now_ms: int, *, is_forgery: bool = False
+    ) -> list[Effect]:
+        """Note a fault of a peer and drop its link; forgery or a row of faults means a ban."""
+        added = PENALTY_MAX if is_forgery else FAULT_PENALTY
+        penalty = min(self._penalty(peer, now_ms) + added, PENALTY_MAX)
         culprit = self._culprits.pop(peer, None) or _Culprit(0, now_ms)
         culprit.penalty, culprit.since_ms = penalty, now_ms
         if penalty >= PENALTY_MAX:
@@ -173,6 +187,7 @@ class Peers:
         self._ticked_ms = now_ms
         effects: list[Effect] = []
         for link in tuple(self._links.values()):
+            link.requests = 0
             if paused:
                 link.heard_ms = now_ms
             if now_ms - link.heard_ms >= limits.DEAD_AFTER_MS:

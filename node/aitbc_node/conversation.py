@@ -1,0 +1,134 @@
+"""Which part of the machine takes which message of a peer?
+
+Every frame of every peer comes through here, so here is also where a peer's fault ends: the link is
+closed, the fault counted, and nothing else happens. Do not add what the parts do.
+"""
+
+from typing import assert_never
+
+from aitbc_node import limits
+from aitbc_node.blocks import FinalBlock
+from aitbc_node.chain import Chain
+from aitbc_node.errors import PeerFault
+from aitbc_node.events import ReadBlocks
+from aitbc_node.following import Following
+from aitbc_node.gossip.messages import (
+    BlockFound,
+    BlockWanted,
+    Bodies,
+    BodiesWanted,
+    Finals,
+    FinalsWanted,
+    Hello,
+    Message,
+    Neighbours,
+    Ping,
+    Pong,
+    ProposalSent,
+    Status,
+    SummarySent,
+    Transactions,
+    VotesSent,
+    decode_message,
+    fitting,
+)
+from aitbc_node.intake import Intake
+from aitbc_node.mesh import Mesh
+from aitbc_node.outbox import Outbox
+from aitbc_node.types import Height, PeerId
+from aitbc_node.voting import Voting
+from aitbc_node.workshop import Workshop
+
+Request = BodiesWanted | BlockWanted | FinalsWanted
+
+
+class Conversation:
+    """Take frames."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        chain: Chain,
+        mesh: Mesh,
+        *,
+        intake: Intake,
+        workshop: Workshop,
+        voting: Voting,
+        following: Following,
+    ) -> None:
+        self._out = outbox
+        self._chain = chain
+        self._mesh = mesh
+        self._intake = intake
+        self._workshop = workshop
+        self._voting = voting
+        self._following = following
+        self._reading: dict[PeerId, None] = {}
+
+    def on_frame(self, peer: PeerId, payload: bytes) -> None:
+        """Take a frame; whatever is in it, at worst the link is closed."""
+        try:
+            self._on_message(peer, decode_message(payload))
+        except PeerFault as fault:
+            self._mesh.fault(peer, fault.what)
+
+    def on_blocks_read(self, peer: PeerId, blocks: tuple[FinalBlock, ...]) -> None:
+        """Send a peer the final blocks that it asked for, now that the disk gave them."""
+        self._reading.pop(peer, None)
+        self._out.send((peer,) if self._mesh.peers.is_linked(peer) else (), Finals(fitting(blocks)))
+
+    def _on_message(self, peer: PeerId, message: Message) -> None:
+        match message:
+            case VotesSent():
+                self._voting.on_votes(peer, message)
+            case ProposalSent():
+                self._voting.on_proposal(peer, message)
+            case SummarySent():
+                self._voting.on_summary(peer, message)
+            case Transactions(raws=raws):
+                self._intake.gossip(peer, raws)
+            case Ping(number=number):
+                self._out.send((peer,), Pong(number))
+            case Pong(number=number):
+                self._mesh.peers.on_pong(peer, number, self._out.now_ms)
+            case Status(height=height):
+                self._mesh.catch_up.claim(peer, height, self._out.now_ms)
+                self._following.poll()
+            case Neighbours(peers=peers):
+                self._mesh.topology.told(peer, peers)
+            case Hello():
+                self._mesh.reach.told(peer, message)
+            case BodiesWanted() | BlockWanted() | FinalsWanted():
+                self._on_request(peer, message)
+            case Bodies(block_id=block_id, raws=raws):
+                self._workshop.on_bodies(block_id, raws)
+            case BlockFound(block=block):
+                self._workshop.on_block(block, peer)
+            case Finals(blocks=blocks):
+                self._following.on_finals(peer, blocks)
+            case _:
+                assert_never(message)
+
+    def _on_request(self, peer: PeerId, message: Request) -> None:
+        """Answer a peer; each peer gets a bounded number of answers between two ticks."""
+        if not self._mesh.peers.may_ask(peer):
+            raise PeerFault("more requests than any node needs")
+        match message:
+            case BodiesWanted(block_id=block_id, ids=ids):
+                raws = self._workshop.bodies_of(block_id, ids)
+                self._out.send((peer,), Bodies(block_id, raws))
+            case BlockWanted(block_id=block_id):
+                block = self._workshop.whole(block_id)
+                if block is not None:
+                    self._out.send((peer,), BlockFound(block))
+            case FinalsWanted(first=first, last=last):
+                self._read(peer, first, last)
+
+    def _read(self, peer: PeerId, first: Height, last: Height) -> None:
+        """Have blocks read for a peer, one request at a time."""
+        last = Height(min(last, self._chain.height, first + limits.CATCH_UP_BLOCKS_MAX - 1))
+        if first > last:
+            self._out.send((peer,), Finals(()))
+        elif peer not in self._reading:
+            self._reading[peer] = None
+            self._out.add(ReadBlocks(peer, first, last))

@@ -1,0 +1,313 @@
+"""Whole machines in step: blocks, transactions, followers, and what goes over the wire."""
+
+import pytest
+
+from aitbc_node.codes import Code
+from aitbc_node.events import (
+    AppendBlock,
+    AppendCertificate,
+    AppendTransactions,
+    DiskFailed,
+    DiskHealed,
+    Reply,
+    SaveSignState,
+    Submitted,
+)
+from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.objects import NATIVE, balance
+from aitbc_node.machine import MachineConfig
+from aitbc_node.mempool import PoolLimits
+from aitbc_sim.pump import WEALTH, Pump, a_payment, address
+
+
+def owned(pump: Pump, index: int, name: str) -> int:
+    """Return what an account owns, as one node sees it."""
+    account = pump.machine(index).view.state.account(address(name))
+    return 0 if account is None else balance(account.balances, NATIVE)
+
+
+def nonce(pump: Pump, index: int, name: str) -> int:
+    """Return how many transactions of an account are final, as one node sees it."""
+    account = pump.machine(index).view.state.account(address(name))
+    return 0 if account is None else account.nonce
+
+
+@pytest.mark.proves("E4")
+def test_four_validators_finalise_blocks() -> None:
+    """Every block has more than two thirds of the power in its certificate, and all agree."""
+    pump = Pump().start()
+
+    pump.run_to(10)
+    pump.settle()
+
+    assert len(pump.roots()) == 1
+    assert pump.notes("round.begins") == 0
+    for node in pump.nodes:
+        certificates = [row for row in node.persisted if isinstance(row, AppendCertificate)]
+        assert all(len(row.certificate.votes) >= 3 for row in certificates)
+
+
+def test_heights_keep_the_block_interval() -> None:
+    """The interval is the least time between two commits, and not much is added to it."""
+    pump = Pump(config=MachineConfig(block_interval_ms=1_000)).start()
+    pump.run_to(1)
+    begin_ms = pump.now_ms
+
+    pump.run_to(11)
+
+    assert 10_000 <= pump.now_ms - begin_ms <= 10_500
+
+
+def test_the_block_is_logged_before_its_vote() -> None:
+    """A vote never refers to a block that a crash could take away."""
+    pump = Pump().start()
+
+    pump.run_to(5)
+
+    for node in pump.nodes:
+        logged: set[bytes] = set()
+        for effect in node.persisted:
+            if isinstance(effect, AppendBlock):
+                logged.add(effect.id)
+            elif isinstance(effect, SaveSignState) and effect.state.step >= 2:
+                named = effect.state.locked_id or effect.state.valid_id
+                assert not named or named in logged
+
+
+def test_transactions_through_every_node_are_final_once() -> None:
+    """Twenty transfers per node arrive everywhere exactly once; no money is made or lost."""
+    names = [f"citizen{index}" for index in range(4)]
+    pump = Pump(rich=names).start()
+    pump.run_to(1)
+
+    for index, name in enumerate(names):
+        raws = [a_payment(name, "bob", 7, nonce=number) for number in range(20)]
+        assert pump.outcomes(index, *raws) == ["ok"] * 20
+    pump.run_to(4)
+    pump.settle()
+
+    for index in range(4):
+        assert owned(pump, index, "bob") == 4 * 20 * 7
+        assert [nonce(pump, index, name) for name in names] == [20] * 4
+        assert len(pump.machine(index).view.mempool) == 0
+        assert audit(pump.machine(index).view.state) == []
+
+
+def test_bodies_travel_once_in_a_full_mesh() -> None:
+    """A burst leaves its node in a few frames, and nobody passes it on to whom has it anyway."""
+    pump = Pump().start()
+    pump.run_to(2)
+
+    pump.outcomes(0, *(a_payment("alice", "bob", 1, nonce=number) for number in range(60)))
+    pump.run_to(4)
+
+    assert pump.frames["txs"] == 3
+    assert pump.frames["bodies?"] == 0
+
+
+def test_every_outcome_of_a_batch_comes_in_its_order() -> None:
+    """Good, malformed, badly signed, repeated, used and unaffordable ones each get their code."""
+    pump = Pump().start()
+    good = a_payment("alice", "bob", 5, nonce=0)
+    forged = bytearray(a_payment("alice", "bob", 5, nonce=1))
+    forged[-1] ^= 1
+    pump.run_to(2)
+
+    codes = pump.outcomes(
+        0,
+        good,
+        b"not a transaction",
+        bytes(forged),
+        good,
+        a_payment("alice", "bob", 5, nonce=99),
+        a_payment("nobody", "bob", 5, nonce=0),
+        a_payment("bob", "alice", 5, nonce=0, valid_until=1),
+    )
+
+    assert codes == [
+        Code.OK,
+        Code.E_MALFORMED,
+        Code.E_SIGNATURE,
+        Code.E_DUPLICATE,
+        Code.E_NONCE,
+        Code.E_POLICY,
+        Code.E_EXPIRED,
+    ]
+    pump.wait(50)
+    assert pump.outcomes(1, good) == [Code.E_DUPLICATE]
+    pump.run_to(4)
+    assert pump.outcomes(0, good) == [Code.E_NONCE]
+
+
+def test_an_accepted_transaction_is_journaled_before_the_reply() -> None:
+    """`ok` means that a killed node still knows the transaction."""
+    pump = Pump().start()
+    pump.run_to(1)
+    node = pump.nodes[0]
+
+    pump.outcomes(0, a_payment("alice", "bob", 5, nonce=0))
+
+    assert any(isinstance(effect, AppendTransactions) for effect in node.persisted)
+
+
+@pytest.mark.proves("A10")
+def test_what_is_not_in_a_block_in_time_expires_everywhere() -> None:
+    """Behind a gap it can never be final: each node drops it, and takes it no more."""
+    pump = Pump().start()
+    pump.run_to(1)
+    late = a_payment("alice", "bob", 5, nonce=1, valid_until=4)
+    assert pump.outcomes(0, late) == [Code.OK]
+
+    pump.run_to(4)
+    pump.outcomes(0, a_payment("alice", "bob", 5, nonce=0))
+    pump.run_to(6)
+
+    assert all(len(node.expired) == 1 for node in pump.nodes)
+    assert pump.outcomes(1, late) == [Code.E_EXPIRED]
+    assert nonce(pump, 0, "alice") == 1
+
+
+def test_the_pool_is_bounded_per_account() -> None:
+    """One sender's burst ends in `account-queue-full`; another sender still gets in."""
+    pump = Pump(config=MachineConfig(mempool=PoolLimits(per_account_max=5))).start()
+    pump.run_to(1)
+
+    codes = pump.outcomes(0, *(a_payment("alice", "bob", 1, nonce=n) for n in range(7)))
+
+    assert codes == [Code.OK] * 5 + [Code.E_QUEUE_FULL] * 2
+    assert pump.outcomes(0, a_payment("bob", "alice", 1, nonce=0)) == [Code.OK]
+
+
+def test_dearer_transactions_go_first_when_a_block_is_full() -> None:
+    """Among equal work the higher tip is final no later."""
+    names = [f"citizen{index}" for index in range(6)]
+    pump = Pump(rich=names).start()
+    pump.run_to(1)
+
+    raws = [a_payment(name, "bob", 1, nonce=0, tip=tip) for tip, name in enumerate(names)]
+    pump.outcomes(0, *raws)
+
+    ranked = pump.machine(0).view.mempool.ranked(lambda _: 0)
+    assert [entry.content.tx.tip for entry in ranked] == [5, 4, 3, 2, 1, 0]
+
+
+def test_one_validator_finalises_alone() -> None:
+    """The same code with n = 1, for the single-node development mode."""
+    pump = Pump((1,)).start()
+    pump.run_to(1)
+
+    assert pump.outcomes(0, a_payment("alice", "bob", 5, nonce=0)) == [Code.OK]
+    pump.run_to(3)
+
+    assert owned(pump, 0, "bob") == WEALTH + 5
+
+
+@pytest.mark.proves("E9")
+def test_a_follower_verifies_and_serves_but_never_votes() -> None:
+    """It has every block as soon as the validators, passes transactions on, and signs nothing."""
+    pump = Pump(followers=2).start()
+    pump.run_to(1)
+
+    assert pump.outcomes(5, a_payment("alice", "bob", 5, nonce=0)) == [Code.OK]
+    pump.run_to(4)
+    pump.settle()
+
+    assert owned(pump, 4, "bob") == WEALTH + 5
+    assert len(pump.roots()) == 1
+    assert all(place[0] < 4 for place in pump.signed)
+    assert pump.frames["finals?"] == 0, "it follows by votes, not by catching up"
+    followers = [pump.nodes[4], pump.nodes[5]]
+    assert not any(
+        isinstance(effect, SaveSignState) for node in followers for effect in node.persisted
+    )
+
+
+@pytest.mark.parametrize("shape", ["line", "star"])
+def test_a_partial_mesh_passes_votes_and_transactions_on(shape: str) -> None:
+    """Validators that are not linked with each other still agree, through those between."""
+
+    def knows(one: int, other: int) -> bool:
+        return abs(one - other) == 1 if shape == "line" else 0 in (one, other)
+
+    pump = Pump(followers=1, knows=knows).start()
+    pump.run_to(2)
+
+    assert pump.outcomes(4, a_payment("alice", "bob", 5, nonce=0)) == [Code.OK]
+    pump.run_to(6)
+    pump.settle()
+
+    assert {owned(pump, index, "bob") for index in range(5)} == {WEALTH + 5}
+    assert pump.notes("round.begins") == 0
+    assert pump.notes("peer.fault") == 0
+
+
+def test_missing_bodies_are_fetched_from_the_proposer() -> None:
+    """Transaction gossip may fail altogether: a block's bodies still come, and are verified."""
+    pump = Pump()
+    pump.drop = lambda _from, _to, payload: b"txs" in payload[:8]
+    pump.start()
+    pump.run_to(1)
+
+    pump.outcomes(0, *(a_payment("alice", "bob", 1, nonce=number) for number in range(10)))
+    assert pump.run(lambda: nonce(pump, 3, "alice") == 10)
+
+    assert pump.frames["bodies?"] > 0
+    assert pump.notes("peer.fault") == 0
+
+
+def test_a_bad_disk_stops_clients_and_peers_until_it_heals() -> None:
+    """Nothing is taken that could not be kept; afterwards the node goes on by itself."""
+    pump = Pump().start()
+    pump.run_to(2)
+    machine = pump.machine(0)
+    machine.step(DiskFailed(wall_ms=0, reason="disk full"), now_ms=pump.now_ms)
+
+    raws = (a_payment("alice", "bob", 5, nonce=0),)
+    effects = machine.step(Submitted(wall_ms=0, request=99, raws=raws), now_ms=pump.now_ms)
+    pump.wait(3_000)
+    stuck = machine.view.height
+    machine.step(DiskHealed(wall_ms=0), now_ms=pump.now_ms)
+    pump.run_to(max(pump.heights()) + 2)
+
+    replies = [effect for effect in effects if isinstance(effect, Reply)]
+    assert [row.code for row in replies[0].outcomes] == [Code.E_UNAVAILABLE]
+    assert stuck < max(pump.heights()) - 2
+    pump.settle()
+    assert len(pump.roots()) == 1
+
+
+def test_the_same_run_gives_the_same_bytes() -> None:
+    """Nothing depends on the order of a set or on the time of day."""
+
+    def run() -> tuple[list[bytes], dict[str, int], int]:
+        pump = Pump(followers=1).start()
+        pump.run_to(2)
+        for index in range(4):
+            pump.submit(index, a_payment("alice", "bob", 1, nonce=index))
+        pump.crash_at[2] = 40
+        pump.run_to(12)
+        ids = [pump.nodes[0].committed[height] for height in range(1, 13)]
+        return [bytes(block_id) for block_id in ids], dict(pump.frames), pump.effects_done
+
+    assert run() == run()
+
+
+def test_a_view_tells_what_rpc_needs() -> None:
+    """Height, round, proposer, peers and power are those of the running machine."""
+    pump = Pump(powers=(4, 3, 2, 1)).start()
+    pump.run_to(5)
+    pump.wait(100)
+
+    view = pump.machine(0).view
+
+    assert view.last_block is not None
+    assert view.last_block[1].height == view.height == 5
+    assert view.last_voted_height == 4
+    assert view.own_power + 0 in {4, 3, 2, 1}
+    assert view.reachable_power == 10
+    assert view.step == "idle"
+    assert view.sign_state is not None
+    assert view.sign_state.height == 5
+    assert not view.syncing
+    assert view.proposer() in {member.key for member in view.validators.members}
+    assert {peer.rtt_ms for peer in view.peers()} == {10}

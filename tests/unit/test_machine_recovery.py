@@ -1,0 +1,312 @@
+"""Whole machines after crashes, partitions, losses and long absences."""
+
+import pytest
+from msgspec.structs import replace
+
+from aitbc_node.blocks import FinalBlock
+from aitbc_node.canonical import encode
+from aitbc_node.codes import Code
+from aitbc_node.errors import DiskError
+from aitbc_node.events import AppendBlock
+from aitbc_node.gossip.messages import Finals, Status, decode_message
+from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.storage.store import Recovered
+from aitbc_node.types import Height, Signature
+from aitbc_sim.pump import Pump, a_payment, address
+from aitbc_sim.testing import fake_verify
+
+INTERVAL_MS = 500
+TIMEOUT_MS = 1_000
+
+
+def nonce(pump: Pump, index: int, name: str) -> int:
+    """Return how many transactions of an account are final, as one node sees it."""
+    account = pump.machine(index).view.state.account(address(name))
+    return 0 if account is None else account.nonce
+
+
+@pytest.mark.proves("E6")
+def test_another_validator_proposes_when_one_is_down() -> None:
+    """With one of four dead the others go on, at most two time-outs later where it was its turn."""
+    pump = Pump().start()
+    pump.run_to(3)
+
+    pump.crash(1)
+    height = max(pump.heights())
+    for step in range(1, 9):
+        pump.run_to(height + step, limit_ms=INTERVAL_MS + 2 * TIMEOUT_MS + 200)
+
+    assert pump.notes("round.begins") > 0
+
+
+@pytest.mark.parametrize("after", range(0, 120, 3))
+def test_a_crash_between_any_two_effects_is_survived(after: int) -> None:
+    """Killed at any point, a validator comes back, votes nothing twice, and has the same state."""
+    pump = Pump().start()
+    pump.run_to(2)
+    for number in range(5):
+        pump.submit(0, a_payment("alice", "bob", 1, nonce=number))
+
+    pump.crash_at[2] = after
+    pump.run(lambda: 2 not in pump.crash_at, limit_ms=30_000)
+    pump.run(lambda: len(pump.heights()) == 4)
+    pump.run_to(max(pump.heights()) + 3)
+    pump.settle()
+
+    assert len(pump.roots()) == 1
+    assert nonce(pump, 2, "alice") == 5
+    assert pump.notes("vote.refused") == 0
+
+
+def test_all_killed_at_once_lose_no_final_block() -> None:
+    """After a restart of everybody the chain goes on where it was."""
+    pump = Pump().start()
+    pump.run_to(4)
+    pump.outcomes(0, a_payment("alice", "bob", 1, nonce=0))
+    before = dict(pump.nodes[0].committed)
+
+    for index in range(4):
+        pump.crash(index)
+    pump.start()
+    pump.run_to(max(before) + 3)
+    pump.settle()
+
+    assert all(pump.blocks[height] == {block_id} for height, block_id in before.items())
+    assert len(pump.roots()) == 1
+    assert nonce(pump, 3, "alice") == 1, "what was accepted came back from the journal"
+
+
+def test_killed_over_and_over_the_height_never_goes_back() -> None:
+    """Fifty kills of changing nodes, each at another point of its work."""
+    pump = Pump().start()
+    pump.run_to(2)
+    pump.crash_back_ms = 150
+
+    for kill in range(50):
+        index = kill % 4
+        before = pump.machine(index).view.height
+        pump.crash_at[index] = (kill * 7) % 41
+        assert pump.run(lambda: not pump.crash_at, limit_ms=30_000)
+        assert pump.run(lambda: len(pump.heights()) == 4, limit_ms=1_000)
+        assert pump.machine(index).view.height >= before
+    pump.run_to(max(pump.heights()) + 2)
+    pump.settle()
+
+    assert len(pump.roots()) == 1
+    assert pump.notes("vote.refused") == 0
+
+
+def test_a_logged_but_undecided_block_is_offered_again_after_a_restart() -> None:
+    """All die after the block was logged and before anybody decided: the lock still holds it."""
+    pump = Pump().start()
+    pump.run_to(2)
+    logged = {node.index: len(node.persisted) for node in pump.nodes}
+    pump.drop = lambda _from, _to, payload: b"votes" in payload[:8] and pump.now_ms > at_ms + 6
+    at_ms = pump.now_ms + INTERVAL_MS
+    pump.wait(INTERVAL_MS + 100)
+    blocks = {
+        effect.id
+        for node in pump.nodes
+        for effect in node.persisted[logged[node.index] :]
+        if isinstance(effect, AppendBlock) and effect.block.header.height == 3
+    }
+    assert max(pump.heights()) == 2
+
+    for index in range(4):
+        pump.crash(index)
+    pump.drop = lambda _from, _to, _payload: False
+    pump.start()
+    pump.run_to(4)
+
+    assert pump.blocks[3] <= blocks
+    pump.settle()
+    assert len(pump.roots()) == 1
+
+
+def test_a_minority_commits_nothing_and_catches_up() -> None:
+    """Cut 3/1 for a minute: the three go on, the one refuses clients, and joins again in time."""
+    pump = Pump().start()
+    pump.run_to(3)
+
+    pump.partition([0, 1, 2], [3])
+    pump.wait(60_000)
+    alone, others = pump.machine(3).view, pump.machine(0).view
+    assert pump.outcomes(3, a_payment("alice", "bob", 1, nonce=0)) == [Code.E_NO_QUORUM]
+    assert pump.outcomes(0, a_payment("alice", "bob", 1, nonce=0)) == [Code.OK]
+    assert alone.height == 3
+    assert others.height > 20
+    assert (alone.reachable_power, others.reachable_power) == (1, 3)
+
+    pump.heal()
+    pump.run_to(max(pump.heights()) + 2, limit_ms=30_000)
+    pump.settle()
+    assert len(pump.roots()) == 1
+    assert pump.run(lambda: pump.machine(3).view.reachable_power == 4, limit_ms=5_000)
+
+
+def test_two_halves_stand_still_and_go_on_together() -> None:
+    """Cut 2/2 nobody commits; after the healing the chain resumes without a fork."""
+    pump = Pump().start()
+    pump.run_to(3)
+
+    pump.partition([0, 1], [2, 3])
+    pump.wait(60_000)
+    assert set(pump.heights()) <= {3, 4}
+    pump.heal()
+    pump.run_to(7, limit_ms=30_000)
+    pump.settle()
+
+    assert len(pump.roots()) == 1
+
+
+@pytest.mark.parametrize("percent", [5, 20, 35])
+def test_lost_frames_are_made_up_for(percent: int) -> None:
+    """Rounds, summaries and requests are repeated until they arrive."""
+    counter = iter(range(10**9))
+    pump = Pump(followers=1)
+    pump.drop = lambda _from, _to, _payload: next(counter) * 7_919 % 101 < percent
+    pump.start()
+    pump.run_to(2, limit_ms=60_000)
+
+    for number in range(5):
+        pump.submit(0, a_payment("alice", "bob", 1, nonce=number))
+    pump.run_to(12, limit_ms=300_000)
+    pump.drop = lambda _from, _to, _payload: False
+    pump.settle()
+
+    assert len(pump.roots()) == 1
+    assert nonce(pump, 4, "alice") == 5
+    assert pump.notes("peer.fault") == 0
+
+
+@pytest.mark.proves("E10")
+def test_a_newcomer_verifies_the_whole_chain_and_takes_part() -> None:
+    """A validator with an empty disk reaches the tip in batches, and then votes."""
+    pump = Pump()
+    pump.start(0, 1, 2)
+    pump.run_to(1, limit_ms=60_000)
+    for number in range(60):
+        pump.submit(0, a_payment("alice", "bob", 1, nonce=number))
+    pump.run_to(150, limit_ms=600_000)
+
+    pump.start(3)
+    pump.run(lambda: pump.machine(3).view.height >= 150, limit_ms=5_000)
+    assert not pump.machine(3).view.syncing
+    pump.run_to(max(pump.heights()) + 4)
+    pump.settle()
+
+    assert len(pump.roots()) == 1
+    assert nonce(pump, 3, "alice") == 60
+    assert pump.machine(3).view.last_voted_height >= 150
+    assert pump.nodes[3].notes["peer.fault"] == 0
+
+
+def with_a_lie(first: FinalBlock, lie: str) -> FinalBlock:
+    """Return a final block that is none any more."""
+    certificate, header = first.certificate, first.block.header
+    match lie:
+        case "block":
+            header = replace(header, time_ms=header.time_ms + 1)
+            return replace(first, block=replace(first.block, header=header))
+        case "signature":
+            vote = replace(certificate.votes[0], signature=Signature(bytes(64)))
+            certificate = replace(certificate, votes=(vote, *certificate.votes[1:]))
+        case "few votes":
+            certificate = replace(certificate, votes=certificate.votes[:2])
+        case "one vote thrice":
+            certificate = replace(certificate, votes=certificate.votes[:1] * 3)
+    return replace(first, certificate=certificate)
+
+
+@pytest.mark.proves("E10")
+@pytest.mark.parametrize("lie", ["block", "signature", "few votes", "one vote thrice"])
+def test_a_lying_peer_is_dropped_and_another_one_used(lie: str) -> None:
+    """Whatever the peer that was asked first answers, the true chain comes from the others."""
+    pump = Pump(followers=1).start(0, 1, 2, 3)
+    pump.run_to(20, limit_ms=60_000)
+    liars: list[int] = []
+
+    def falsify(source: int, target: int, payload: bytes) -> bytes:
+        message = decode_message(payload)
+        if target != 4 or not isinstance(message, Finals) or (liars and source not in liars):
+            return payload
+        liars.append(source)
+        return encode(Finals((with_a_lie(message.blocks[0], lie), *message.blocks[1:])))
+
+    pump.tamper = falsify
+    pump.start(4)
+    pump.run_to(24, limit_ms=20_000)
+    pump.settle()
+
+    assert liars
+    assert pump.nodes[4].notes["peer.fault"] >= 1
+    assert len(pump.roots()) == 1
+
+
+def test_a_silent_peer_is_given_up() -> None:
+    """A peer that never answers costs one time-out, then another one is asked."""
+    pump = Pump(followers=1).start(0, 1, 2, 3)
+    pump.run_to(20, limit_ms=60_000)
+    mute: list[int] = []
+
+    def silence(source: int, target: int, payload: bytes) -> bool:
+        if target != 4 or b"finals" not in payload[:10]:
+            return False
+        mute.append(source)
+        return source == mute[0]
+
+    pump.drop = silence
+    pump.start(4)
+    begin_ms = pump.now_ms
+    pump.run(lambda: pump.machine(4).view.height >= 20)
+
+    assert mute
+    assert pump.now_ms - begin_ms < 5_000
+    assert pump.notes("peer.fault") == 0
+
+
+def test_a_boaster_does_not_keep_a_node_from_taking_part() -> None:
+    """A false claim of a great height stops a validator for one time-out at most."""
+    pump = Pump().start()
+    pump.run_to(3)
+
+    pump.inject(1, 0, encode(Status(Height(10**9))))
+    pump.run_to(6, limit_ms=6_000)
+    assert pump.machine(1).view.last_voted_height <= 5
+    pump.inject(1, 0, encode(Status(Height(10**9))))
+    pump.run_to(12, limit_ms=10_000)
+
+    assert not pump.machine(1).view.syncing
+    assert pump.machine(1).view.last_voted_height >= 10
+
+
+def test_a_peer_hands_out_a_block_that_only_votes_name() -> None:
+    """A node that got the votes but not the proposal fetches the block and decides with it."""
+    pump = Pump()
+    pump.drop = lambda _from, to, payload: to == 3 and b"proposal" in payload[:10]
+    pump.start()
+
+    pump.run_to(8, limit_ms=30_000)
+    pump.settle()
+
+    assert pump.frames["block?"] > 0
+    assert pump.notes("peer.fault") == 0
+
+
+def test_a_log_that_lies_is_refused() -> None:
+    """A block that does not lead to its own state root stops the start with a hint."""
+    pump = Pump().start()
+    pump.run_to(3)
+    store = pump.nodes[0].store
+    assert store is not None
+    finals = store.read_blocks(Height(1), Height(3))
+    stranger = Machine(
+        MachineConfig(role="full"),
+        Pump(rich=["carol"]).genesis,
+        own_id=pump.nodes[0].id,
+        signer=None,
+        verify=fake_verify,
+    )
+
+    with pytest.raises(DiskError, match="logged block of height 1 is wrong"):
+        stranger.restore(Recovered(finals, (), None, ()))
