@@ -121,7 +121,7 @@ def check_admission(
     elif parsed.tx.nonce != pending_nonce:
         message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
         refusal = Refusal(Code.E_NONCE, "nonce", message)
-    gas = fees.gas_of(parsed.tx)
+    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
     return refusal or accounts.check_fee(terms, account, parsed.tx, gas)
 
 
@@ -148,7 +148,7 @@ class _Run:
     def include(self, parsed: Parsed) -> Refusal | None:
         """Apply one transaction, or say why it cannot be in this block."""
         tx = parsed.tx
-        gas = fees.gas_of(tx)
+        gas = fees.gas_of(tx, signatures=len(parsed.sigs))
         account = self._draft.account(tx.sender) or NEW_ACCOUNT
         refusal = self._check_room(parsed, gas) or self._check(account, parsed, gas)
         if refusal is not None:
@@ -212,21 +212,18 @@ class _Run:
     def _share_fees(self) -> None:
         """Divide what the block collected; the tips go to the proposer's operator alone."""
         draft = self._draft
-        before = draft.fees
-        after = fees.after_block(before, self._params, gas=self._gas, collected=self._fees)
-        draft.put((objects.FEES, b""), after)
-        earned = after.to_proposers - before.to_proposers + self._tips
+        done = fees.after_block(draft.fees, self._params, gas=self._gas, collected=self._fees)
+        draft.put((objects.FEES, b""), done)
+        earned = done.to_proposer + self._tips
         if earned:
             accounts.move(draft, self._operator(), NATIVE, earned)
-        kept = after.to_treasury - before.to_treasury
-        if kept:
-            balances = adjusted(draft.pool(TREASURY).balances, NATIVE, kept)
+        if done.to_treasury:
+            balances = adjusted(draft.pool(TREASURY).balances, NATIVE, done.to_treasury)
             draft.put((objects.POOL, TREASURY.encode()), Pool(balances))
-        burned = after.burned - before.burned
-        if burned:
+        if done.burned:
             native = draft.asset(NATIVE)
             assert native is not None, "a state without the native asset"
-            draft.put_asset(NATIVE, assets.resupplied(native, -burned))
+            draft.put_asset(NATIVE, assets.resupplied(native, -done.burned))
 
     def _operator(self) -> Address:
         validators = self._draft.validators

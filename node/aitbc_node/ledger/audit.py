@@ -18,10 +18,13 @@ def audit(state: State) -> list[str]:
 
 
 def audit_block(before: Fees, state: State, receipts: Iterable[TxReceipt]) -> list[str]:
-    """Compare a block's receipts with what the fee totals gained by it (I9), tips apart."""
+    """Compare a block's receipts with the fees that its state says were collected (I9).
+
+    `before` holds the price that the block paid; tips are apart.
+    """
     owed = sum(fee_of(receipt.gas_used, before.price) for receipt in receipts)
-    gained = state.fees.collected - before.collected
-    return [] if owed == gained else [f"I9: receipts say {owed} of fees, totals gained {gained}"]
+    found = state.fees.collected
+    return [] if owed == found else [f"I9: receipts say {owed} of fees, collected {found}"]
 
 
 def _conservation(state: State) -> list[str]:
@@ -56,7 +59,7 @@ def _supply(state: State) -> list[str]:
 
 def _fees(state: State) -> list[str]:
     fees = state.fees
-    shared = fees.to_proposers + fees.to_treasury + fees.burned
+    shared = fees.to_proposer + fees.to_treasury + fees.burned
     if shared != fees.collected:
         return [f"I9: collected {fees.collected}, shared {shared}"]
     if balance(state.pool("treasury").balances, NATIVE) < 0:

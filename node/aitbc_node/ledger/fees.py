@@ -11,6 +11,7 @@ from aitbc_node.types import Amount, Gas
 
 TRANSFER_GAS = 21_000
 OUTPUT_GAS = 5_000
+SIGNATURE_GAS = 5_000
 ASSET_GAS = 40_000
 
 PRICE_UNITS = 1_000_000
@@ -19,9 +20,13 @@ PRICE_UNITS = 1_000_000
 RECENT_BLOCKS = 10
 
 
-def gas_of(tx: Transaction) -> Gas:
-    """Return the gas that a transaction uses, whether or not its bodies succeed."""
-    return Gas(sum(body_gas(body) for body in tx.bodies))
+def gas_of(tx: Transaction, *, signatures: int = 1) -> Gas:
+    """Return the gas that a transaction uses, whether or not its bodies succeed.
+
+    Every validator verifies every signature, which costs more than everything else together.
+    """
+    extra = max(0, signatures - 1)
+    return Gas(sum([body_gas(body) for body in tx.bodies]) + SIGNATURE_GAS * extra)
 
 
 def body_gas(body: Body) -> int:
@@ -60,14 +65,14 @@ def next_price(price: int, recent_gas: tuple[int, ...], params: Params) -> int:
 
 
 def after_block(fees: Fees, params: Params, *, gas: int, collected: int) -> Fees:
-    """Return price and totals after a block that used this gas and collected these fees."""
+    """Return the next price, and where the fees of the block just executed go."""
     to_proposer, to_treasury, burned = split(collected, params)
     recent_gas = (*fees.recent_gas, gas)[-RECENT_BLOCKS:]
     return Fees(
         price=next_price(fees.price, recent_gas, params),
         recent_gas=recent_gas,
-        collected=Amount(fees.collected + collected),
-        to_proposers=Amount(fees.to_proposers + to_proposer),
-        to_treasury=Amount(fees.to_treasury + to_treasury),
-        burned=Amount(fees.burned + burned),
+        collected=Amount(collected),
+        to_proposer=to_proposer,
+        to_treasury=to_treasury,
+        burned=burned,
     )

@@ -72,7 +72,7 @@ class Chain(Record, frozen=True):
 
 
 class Fees(Record, frozen=True):
-    """Hold the price of gas, and where all fees so far went.
+    """Hold the price of gas, and where the fees of the newest block went.
 
     Shape: `recent_gas` is the gas of the newest blocks, newest last, at most ten. Units: `price` in
     thousandths of a base unit per 1000 gas.
@@ -81,7 +81,7 @@ class Fees(Record, frozen=True):
     price: int
     recent_gas: tuple[int, ...] = ()
     collected: Amount = Amount(0)
-    to_proposers: Amount = Amount(0)
+    to_proposer: Amount = Amount(0)
     to_treasury: Amount = Amount(0)
     burned: Amount = Amount(0)
 

@@ -44,7 +44,7 @@ class Reader(Protocol):
 
     @property
     def fees(self) -> Fees:
-        """Return the price of gas and the totals of fees."""
+        """Return the price of gas, and where the newest fees went."""
         return _only(Fees, self.lookup((objects.FEES, b"")))
 
     @property

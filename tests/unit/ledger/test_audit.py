@@ -81,7 +81,7 @@ def test_fees_that_were_not_shared_are_found(town: Town) -> None:
 
 
 def test_fees_burnt_but_not_taken_from_the_supply_are_found(town: Town) -> None:
-    """The fire's total is part of what the native asset lost (I2)."""
+    """What the fire took is part of what the native asset lost (I2)."""
     state = spoiled(town, FEES, collected=Amount(1), burned=Amount(1))
 
     assert audit(state) == ["I2: fees burned 1, more than AIT lost"]
@@ -92,11 +92,11 @@ def test_a_ledger_without_validators_is_found(town: Town) -> None:
     assert audit(with_object(town, VALIDATORS, ValidatorSet(())))[0].startswith("I6")
 
 
-def test_receipts_that_disagree_with_the_totals_are_found(town: Town) -> None:
-    """What a block's receipts say was paid is what the totals gained (I9)."""
+def test_receipts_that_disagree_with_the_fees_are_found(town: Town) -> None:
+    """What a block's receipts say was paid is what was collected (I9)."""
     before = town.state.fees
     receipts = town.apply(town.tx("alice", pay("bob", 5))).receipts
 
     assert audit_block(before, town.state, receipts) == []
-    assert audit_block(before, town.state, ()) == ["I9: receipts say 0 of fees, totals gained 210"]
+    assert audit_block(before, town.state, ()) == ["I9: receipts say 0 of fees, collected 210"]
     assert audit_block(Fees(1), town.state, receipts) != []
