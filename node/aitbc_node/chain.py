@@ -150,7 +150,7 @@ class Chain:
         if same and len(certificate.votes) > len(self.tip_certificate.votes):
             self.tip_certificate = certificate
 
-    def replay(self, final: FinalBlock) -> None:
+    def replay(self, final: FinalBlock) -> Candidate:
         """Apply a block of the own log again; its signatures were verified before it was logged.
 
         Raises: DiskError when the block does not lead to the state that it names.
@@ -172,6 +172,7 @@ class Chain:
                 hint="start the release that wrote it, or remove the data folder (never the keys)",
             )
         self.apply(candidate, final.certificate)
+        return candidate
 
     def _context(self, proposer: PublicKey, last_commit: Certificate) -> BlockContext:
         members = self.tip_validators.members

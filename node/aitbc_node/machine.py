@@ -6,6 +6,8 @@ sockets and files, the simulator on virtual ones. Each part does its own work; o
 several of them is here. Do not add rules of any part.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from aitbc_node import limits
@@ -141,15 +143,20 @@ class Machine:
             now_ms=self._out.now_ms,
         )
 
-    def restore(self, recovered: Recovered) -> None:
+    def restore(
+        self, recovered: Recovered, *, on_replayed: Callable[[Committed], None] | None = None
+    ) -> None:
         """Go back to where the disk says this node was; once, before `start`.
 
+        `on_replayed` is told of every final block on the way, so that an index can catch up.
         Raises: DiskError when the log does not lead to the states that it names.
         """
         assert self._chain.height == 0, "a machine is restored once, at its start"
         for final in recovered.finals:
             self._note_votes(final.block.last_commit)
-            self._chain.replay(final)
+            candidate = self._chain.replay(final)
+            if on_replayed is not None:
+                on_replayed(Committed(candidate.id, final, candidate.execution.receipts))
         self._workshop.readmit(recovered.pending)
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         self._journal = recovered.journal
