@@ -1,0 +1,138 @@
+"""A fresh clone in an empty folder comes to a live mesh with the README's own commands.
+
+The clone gets ports of its own, so that it disturbs no mesh that runs here, and where the tests
+run as root it belongs to an ordinary user, because no part of this needs root.
+"""
+
+import json
+import os
+import pwd
+import random
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit import paths
+
+ROOT = paths.project_root()
+FIRST_UP_S, NEXT_UP_S = 180, 30
+# What a README says to type, and what is run in its place here.
+INSTEAD = {
+    "./aitbc test": "./aitbc test --stage lint --stage types",  # this test is a part of the whole
+    "./aitbc up lab": "./aitbc lab --help",  # needs root; tests/lab does it
+}
+SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PORT = re.compile(r"\b8[67]\d\d\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Hold a clone and the user that it belongs to."""
+
+    folder: Path
+    user: int
+    environment: Mapping[str, str]
+
+    def run(self, command: str, *, timeout_s: int) -> tuple[float, str]:
+        """Run one command in the clone; it must end with 0. Gives its duration and its stdout."""
+        began = time.monotonic()
+        ran = subprocess.run(
+            shlex.split(command),
+            cwd=self.folder,
+            env=self.environment,
+            user=self.user if os.geteuid() == 0 else None,
+            extra_groups=[] if os.geteuid() == 0 else None,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+        assert ran.returncode == 0, f"{command}\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}"
+        return time.monotonic() - began, ran.stdout
+
+
+def a_free_offset() -> int:
+    """Find a number that makes free ports of all the ports of the dev inventory."""
+    wanted = [8600 + n for n in range(4)] + [8710 + n for n in range(4)]
+    wanted += [8760 + n for n in range(4)]
+    for offset in random.sample(range(10_000, 20_000, 200), 50):
+        if all(is_free(port + offset) for port in wanted):
+            return offset
+    pytest.fail("no block of free ports was found")
+
+
+def is_free(port: int) -> bool:
+    """Tell whether nobody listens on a port of this machine."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def git(folder: Path, *words: str) -> None:
+    """Run git in the clone as its maker."""
+    name = ["-c", "user.name=Clone", "-c", "user.email=clone@localhost"]
+    subprocess.run(["git", *name, *words], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def clone() -> Iterator[Clone]:
+    """Clone what is committed, for an ordinary user; take down whatever was brought up."""
+    top = Path(tempfile.mkdtemp(prefix="aitbc-clone-"))
+    folder, home = top / "aitbc", top / "home"
+    git(top, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder))
+    offset = a_free_offset()
+    inventory = folder / "inventories" / "dev" / "inventory.toml"
+    moved = PORT.sub(lambda port: str(int(port[0]) + offset), inventory.read_text())
+    inventory.write_text(moved)
+    git(folder, "commit", "--quiet", "--all", "--message", "inventory: ports of this clone")
+    home.mkdir()
+    user = os.geteuid()
+    environment = {**os.environ, "NO_COLOR": "1", "HOME": str(home)}
+    if user == 0:
+        user = pwd.getpwnam("nobody").pw_uid
+        environment["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+        subprocess.run(["chown", "-R", str(user), top], check=True)
+    made = Clone(folder, user, environment)
+    try:
+        yield made
+    finally:
+        made.run("./aitbc down", timeout_s=120)
+        shutil.rmtree(top)
+
+
+@pytest.mark.proves("A18")
+def test_a_fresh_clone_comes_up_twice(clone: Clone) -> None:
+    """The first `./aitbc up` makes everything it needs, the next one after a stop is fast."""
+    first_s, _ = clone.run("./aitbc up", timeout_s=FIRST_UP_S)
+    _, smoke = clone.run("./aitbc test smoke -e dev", timeout_s=300)
+    _, status = clone.run("./aitbc network status -e dev --json", timeout_s=30)
+    clone.run("./aitbc down", timeout_s=60)
+    next_s, _ = clone.run("./aitbc up", timeout_s=FIRST_UP_S)
+    clone.run("./aitbc down", timeout_s=60)
+
+    answer = json.loads(status)
+    assert answer["verdict"] == "ok"
+    assert [node["voting"] for node in answer["nodes"]] == [True] * 4
+    assert smoke
+    assert first_s <= FIRST_UP_S
+    assert next_s <= NEXT_UP_S
+
+
+@pytest.mark.proves("D23")
+def test_every_command_of_the_readmes_ends_well(clone: Clone) -> None:
+    """The commands that the READMEs show, lint and types among them, end with 0 in their order."""
+    documents = [clone.folder / "README.md", *sorted(clone.folder.glob("*/README.md"))]
+    for path in documents:
+        for block in SHELL_BLOCK.findall(path.read_text(encoding="utf-8")):
+            for line in block.splitlines():
+                command = line.split("#")[0].strip()
+                if command.startswith("./aitbc"):
+                    clone.run(INSTEAD.get(command, command), timeout_s=300)
