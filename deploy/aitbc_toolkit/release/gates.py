@@ -5,9 +5,10 @@ heights; a full node when it is at the tip and moves with it. A service that kee
 at once, with the last lines that it wrote. Do not undo anything here.
 """
 
+import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,12 +49,14 @@ class _Node:
     """Follow one node from its restart on."""
 
     name: str
-    since: int
     votes_needed: bool
-    answered_at: float = 0.0
+    answered_at: float
     first_answer_s: float = 0.0
+    after: int = -1
+    """The height that the node had reached or signed before it came back; older votes are no
+    proof that it votes now."""
+    key: str = ""
     voted: set[int] = field(default_factory=set)
-    first_height: int = -1
     last: schema.Status | None = None
 
     def see(self, status: schema.Status | None, *, now: float, began: float) -> None:
@@ -62,11 +65,18 @@ class _Node:
         if status is None:
             return
         self.answered_at = now
-        self.first_answer_s = self.first_answer_s or now - began
-        if self.first_height < 0:
-            self.first_height = status.height
-        if status.last_voted_height > self.since:
-            self.voted.add(status.last_voted_height)
+        if self.after < 0:
+            self.first_answer_s = now - began
+            signed = status.sign_state.height if status.sign_state else 0
+            self.after = max(status.height, signed)
+            self.key = status.validator or ""
+
+    def count(self, commits: Mapping[int, frozenset[str]]) -> None:
+        """Take the commits that blocks carry, by height."""
+        if self.after >= 0:
+            self.voted |= {
+                height for height in commits if height > self.after and self.key in commits[height]
+            }
 
     def passes(self, height: int) -> bool:
         """Tell whether the node has shown enough, when the mesh is at `height`."""
@@ -74,7 +84,7 @@ class _Node:
             return False
         if self.votes_needed:
             return consecutive(self.voted) >= HEIGHTS
-        return self.last.height >= self.first_height + HEIGHTS
+        return self.last.height >= self.after + HEIGHTS
 
     def reason(self, height: int, deadline_s: float) -> str:
         """Say why it has not passed, with the numbers on both sides."""
@@ -84,52 +94,65 @@ class _Node:
             return f"is at height {self.last.height:,}, the tip is {height:,}"
         if self.votes_needed:
             count = consecutive(self.voted)
-            last = self.last.last_voted_height
-            return f"voted in {count} of {HEIGHTS} consecutive heights, the last was {last:,}"
+            last = f"height {max(self.voted):,}" if self.voted else "before its restart"
+            return f"voted in {count} of {HEIGHTS} consecutive heights, last {last}"
         return f"did not move on from height {self.last.height:,}"
 
 
-def pass_gate(
-    mesh: Mesh,
-    names: Iterable[str],
-    *,
-    since: Mapping[str, int],
-    watch: Watch,
-    deadline_s: float,
-) -> Verdict:
-    """Wait until every named node has shown that it takes part, or until one cannot.
+class _Commits:
+    """Collect whose precommits the mesh's own blocks carry, from the gate's first look on."""
 
-    `since` is the last height that each had voted in before it was restarted.
-    """
+    def __init__(self, mesh: Mesh) -> None:
+        self._mesh = mesh
+        self._read = -1
+
+    def new(
+        self, statuses: Mapping[str, schema.Status | None], *, judged: Collection[str]
+    ) -> dict[int, frozenset[str]]:
+        """Read the blocks since the last look, from a node that is not judged where there is one.
+
+        The block of a height carries the commit of the height before it.
+        """
+        known = {name: status.height for name, status in statuses.items() if status}
+        if not known:
+            return {}
+        name = max(known, key=lambda each: (known[each], each not in judged))
+        if self._read < 0:
+            self._read = max(0, known[name] - 1)
+        blocks = self._mesh.page(name, self._read + 1)
+        if not blocks:
+            return {}
+        self._read = blocks[-1].height
+        return {block.height - 1: frozenset(block.last_commit.signers) for block in blocks}
+
+
+def pass_gate(mesh: Mesh, names: Collection[str], *, watch: Watch, deadline_s: float) -> Verdict:
+    """Wait until every named node has shown that it takes part, or until one cannot."""
     began = time.monotonic()
-    environment = mesh.environment
-    nodes = {
-        name: _Node(
-            name,
-            since=since.get(name, 0),
-            votes_needed=environment.instance(name).role == "validator",
-            answered_at=began,
-        )
+    nodes = [
+        _Node(name, mesh.environment.instance(name).role == "validator", answered_at=began)
         for name in names
-    }
-    looked_at = began
+    ]
+    commits = _Commits(mesh)
     crashes: Counter[str] = Counter()
+    looked_at = began
     while True:
         statuses = mesh.statuses()
-        now = time.monotonic()
-        height = tip(statuses)
-        for node in nodes.values():
+        now, height = time.monotonic(), tip(statuses)
+        new = commits.new(statuses, judged=names)
+        for node in nodes:
             node.see(statuses[node.name], now=now, began=began)
-        waiting = [node for node in nodes.values() if not node.passes(height)]
+            node.count(new)
+        waiting = [node for node in nodes if not node.passes(height)]
         failed: dict[str, str] = {}
         silent = [node.name for node in waiting if now - node.answered_at > _SILENCE_S]
         if silent and now - looked_at > _SILENCE_S:
             looked_at = now
             failed = crashing(watch(silent), crashes)
-        if not failed and now - began > deadline_s:
+        if waiting and not failed and now - began > deadline_s:
             failed = _late(waiting, height=height, watch=watch, deadline_s=deadline_s)
         if failed or not waiting:
-            restart_ms = {node.name: int(node.first_answer_s * 1000) for node in nodes.values()}
+            restart_ms = {node.name: int(node.first_answer_s * 1000) for node in nodes}
             return Verdict(failed, restart_ms, took_s=now - began)
         time.sleep(_POLL_S)
 
@@ -193,5 +216,21 @@ def _late(
 
 
 def _lines(service: Mapping[str, Any]) -> str:
-    lines = [str(line)[:_LOG_CHARS] for line in service.get("log", [])][-_LOG_LINES:]
-    return "".join(f"\n    {line}" for line in lines)
+    return "".join(f"\n    {line}" for line in map(said, service.get("log", [])[-_LOG_LINES:]))
+
+
+def said(line: str) -> str:
+    """Write one line of a node's log for people: the event and its fields, a traceback's end."""
+    try:
+        fields = json.loads(line)
+    except ValueError:
+        return line[:_LOG_CHARS]
+    if not isinstance(fields, dict):
+        return line[:_LOG_CHARS]
+    for name in ("time_ms", "node"):
+        fields.pop(name, None)
+    level, event = fields.pop("level", ""), fields.pop("event", "")
+    if "traceback" in fields:
+        fields["traceback"] = str(fields["traceback"]).strip().splitlines()[-1]
+    told = " ".join(f"{name}={value}" for name, value in fields.items())
+    return f"{level} {event} {told}".strip()[:_LOG_CHARS]

@@ -86,6 +86,12 @@ class Mesh:
                 break
         return [found[height] for height in sorted(found)]
 
+    def page(self, name: str, first: int) -> list[schema.BlockView]:
+        """Read one node's blocks from a height on, as many as one answer holds."""
+        instance = self.environment.instance(name)
+        page = self.ask(instance, f"/blocks?from={first}&count={_PAGE}", schema.Blocks)
+        return page.blocks if page is not None else []
+
     def roots(self, height: int) -> dict[str, str]:
         """Read every node's state root of one height; a node that cannot tell is left out."""
         asked = self.environment.instances

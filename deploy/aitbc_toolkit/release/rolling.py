@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import gates
 from aitbc_toolkit.release.hosts import Crew
@@ -92,7 +91,6 @@ def _switch(
     fields = {"type": "wave", "nodes": list(wave), "place": place}
     run.tell({**fields, "state": "begin", "text": f"{place} {names} restart {commit[:12]}"})
     began = time.monotonic()
-    before = run.mesh.statuses(wave)
     rows = run.crew.switch({name: targets[name] for name in wave})
     failed = {
         name: row.error
@@ -105,7 +103,6 @@ def _switch(
         verdict = gates.pass_gate(
             run.mesh,
             wave,
-            since={name: _voted(status) for name, status in before.items()},
             watch=run.crew.watch,
             deadline_s=gate_deadline_s(run.environment),
         )
@@ -144,7 +141,3 @@ def give_back(
             place = f"return {number}/{len(groups)}"
             stranded |= _switch(run, old, before, rolled=Rolled(), place=place)
     return stranded
-
-
-def _voted(status: schema.Status | None) -> int:
-    return status.last_voted_height if status is not None else 0
