@@ -158,7 +158,7 @@ Order = Offer | FetchOwnValue | Prevote | Precommit | Wait | Decide
 _Outcome = tuple[State, tuple[Order, ...]]
 
 
-def advance(state: State, condition: Condition) -> _Outcome:  # noqa: C901, PLR0911, PLR0912 - the paper is one table
+def advance(state: State, condition: Condition) -> _Outcome:  # noqa: PLR0911 - the paper is one table
     """Apply the one rule of the paper that the condition enables.
 
     A condition that does not fit the step changes nothing, as in the paper, where each rule is

@@ -349,7 +349,7 @@ class Consensus:
         now = record.state
         if (now.round, now.step) != (before.round, before.step):
             self._changed_ms = self._now_ms
-        if now.round != before.round or before.step is Step.IDLE:
+        if now.step is Step.PROPOSE and (now.round, now.step) != (before.round, before.step):
             self._open_round()
         record.done.add(type(condition))
         if isinstance(condition, algorithm.PrevotesForValue):
@@ -461,11 +461,14 @@ class Consensus:
 
     def _start(self, stored: SignState | None) -> None:
         """Begin the height in round 0, or where this key's sign state says it was left."""
-        record = self._record
-        message = None
-        if record.own_index is not None:
-            message = self._guard.stored_message(record.own_index)
-        if stored is None or message is None or message.height != record.state.height:
+        record, own = self._record, self._record.own_index
+        message = None if own is None else self._guard.stored_message(own)
+        if (
+            own is None
+            or stored is None
+            or message is None
+            or message.height != record.state.height
+        ):
             self._apply(algorithm.RoundBegins(Round(0), record.proposes_in(Round(0))))
             return
         record.state = State(
@@ -484,4 +487,4 @@ class Consensus:
             return
         self._carry_out(algorithm.Wait(Step.PROPOSE))
         self._out.append(Propose(message))
-        record.accept(message, record.own_index)
+        record.accept(message, own)

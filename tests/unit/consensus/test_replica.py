@@ -483,3 +483,13 @@ def test_a_summary_survives_the_wire_and_hostile_ones_are_harmless() -> None:
         for effect in bench.feed(SummaryReceived(PEER, hostile)):
             assert isinstance(effect, Retransmit)
             assert len(effect.messages) <= 2
+
+
+def test_a_time_out_between_heights_is_nothing() -> None:
+    """Decided, and the next height not begun: whatever still runs out has no effect."""
+    bench = a_core(FOUR, own=3)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    feed_votes(bench, *(a_vote(PRECOMMIT, V, by=by, time_ms=9) for by in (0, 1, 2)))
+
+    for step in (Step.PROPOSE, Step.PREVOTE, Step.PRECOMMIT):
+        assert bench.feed(TimeoutFired(step, Height(1), Round(0))) == []
