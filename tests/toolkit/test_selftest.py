@@ -222,6 +222,18 @@ def test_the_command_sums_up_and_records(
     assert "E4  P0  UNPROVED" in traced_out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["-e", "dev"], ["--seed", "1"], ["smoke", "--tier", "ci"], ["smoke", "--stage", "lint"]],
+)
+def test_a_suite_and_the_own_tests_are_not_mixed(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Options of the one are refused with the other, instead of being ignored."""
+    assert main.run(["test", *arguments]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("error: --")
+
+
 def test_trace_without_a_run_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

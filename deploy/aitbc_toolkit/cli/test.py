@@ -2,12 +2,12 @@
 
 import json
 import time
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from aitbc_toolkit import features, junit, paths
+from aitbc_toolkit.cli import environment as environments
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.junit import Outcome
 from aitbc_toolkit.suites import runs, selftest
@@ -17,6 +17,7 @@ from aitbc_toolkit.suites.stages import STAGES, TIERS
 @click.command()
 @click.argument("suite", required=False)
 @click.option("-e", "--env", "environment", help="The environment whose live mesh a SUITE judges.")
+@click.option("--seed", type=int, help="Repeat a SUITE with the seed that it printed.")
 @click.option(
     "--tier", type=click.Choice(TIERS), help="How much of the project's own tests to run."
 )
@@ -25,30 +26,32 @@ from aitbc_toolkit.suites.stages import STAGES, TIERS
     "chosen",
     multiple=True,
     type=click.Choice([stage.name for stage in STAGES]),
-    help="Run only this stage; may be repeated.",
+    help="Run only this stage of the project's own tests; may be repeated.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document at the end.")
 def test(
     *,
     suite: str | None,
     environment: str | None,
+    seed: int | None,
     tier: str | None,
     chosen: tuple[str, ...],
     as_json: bool,
 ) -> Exit:
     """Prove the project: lint, types, imports, tests, simulator, mesh and lab.
 
-    With SUITE (for example: smoke) judge the live mesh of an environment instead.
+    With SUITE (for example: smoke, or smoke/boot) judge the live mesh of an environment instead.
     """
-    if suite is not None:
-        if tier or chosen:
-            raise UsageError("--tier and --stage choose among the project's own tests, not suites")
-        live = import_module("aitbc_toolkit.suites.live")
-        outcome: Exit = live.run(suite, environment, as_json=as_json)
-        return outcome
-    if environment is not None:
-        raise UsageError("--env needs a suite", hint=f"aitbc test smoke -e {environment}")
-    return _prove_project(tier=tier or "ci", chosen=chosen, as_json=as_json)
+    if suite is None:
+        if environment is not None or seed is not None:
+            raise UsageError("--env and --seed need a suite", hint="aitbc test smoke -e dev")
+        return _prove_project(tier=tier or "ci", chosen=chosen, as_json=as_json)
+    if tier or chosen:
+        raise UsageError("--tier and --stage choose among the project's own tests, not suites")
+    from aitbc_toolkit.suites import live  # noqa: PLC0415 - the project's own tests need no mesh
+
+    named = environments.chosen(environment or "")
+    return live.run(suite, named, seed=seed, as_json=as_json)
 
 
 def _prove_project(*, tier: str, chosen: tuple[str, ...], as_json: bool) -> Exit:
