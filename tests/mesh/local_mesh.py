@@ -1,0 +1,336 @@
+"""How a test gets real node processes on this machine, and how it sees what they do.
+
+No deployer: a fresh genesis, free ports, one folder per node under the test's own. Nodes are
+killed by their process id; nothing outlives the `with` block, and on failure the logs are printed.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from aitbc_node import bech32, keymaking
+from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.document import to_json
+from aitbc_node.ledger.genesis import (
+    Genesis,
+    GenesisAccount,
+    GenesisValidator,
+    build,
+)
+from aitbc_node.ledger.policy import Policy, address_of
+from aitbc_node.ledger.transactions import Output, Transaction, Transfer, sign
+from aitbc_node.types import Address, Amount, Gas, Height, Power, PublicKey, Signature
+
+CHAIN_ID = "aitbc-test-1"
+HRP = "aitt"
+BLOCK_INTERVAL_MS = 100
+DEADLINE_S = 30.0
+
+FAUCET = SigningKey(b"\x07" * 32)
+FAUCET_POLICY = Policy(1, (FAUCET.public_key,))
+RECEIVER = Address(b"\x42" * 20)
+
+
+class NodeProcess:
+    """Be one node of a local mesh: its folder, its process, its answers."""
+
+    def __init__(self, folder: Path, name: str, *, role: str, p2p_port: int, rpc_port: int) -> None:
+        self.name = name
+        self.role = role
+        self.folder = folder
+        self.config = folder / "node.toml"
+        self.log = folder / "node.log"
+        self.p2p = f"127.0.0.1:{p2p_port}"
+        self.rpc = f"127.0.0.1:{rpc_port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.client = httpx.Client(base_url=f"http://{self.rpc}", timeout=5, trust_env=False)
+        folder.mkdir()
+        self.public = keymaking.make(folder / "keys", role=role, hrp=HRP, chain_id=CHAIN_ID)
+
+    def write_config(self, peers: Sequence["NodeProcess"], *, more: str = "") -> None:
+        """Write `node.toml`; `more` is appended."""
+        bootstrap = ", ".join(
+            f'{{ id = "{peer.public["peer_id"]}", address = "{peer.p2p}" }}'
+            for peer in peers
+            if peer is not self
+        )
+        self.config.write_text(
+            f"""
+[node]
+id = "{self.name}"
+role = "{self.role}"
+data_dir = "data"
+key_dir = "keys"
+genesis = "genesis.json"
+[consensus]
+block_interval_ms = {BLOCK_INTERVAL_MS}
+[rpc]
+listen = "{self.rpc}"
+[p2p]
+listen = "{self.p2p}"
+advertise = "{self.p2p}"
+bootstrap = [{bootstrap}]
+{more}
+""",
+            encoding="utf-8",
+        )
+
+    def start(self, *arguments: str) -> None:
+        """Start the process; an earlier one must have ended."""
+        assert not self.is_running, f"{self.name} runs already"
+        # A killed node counts as one that died young; here that is the test's doing.
+        (self.folder / "data" / "run" / "fast_exits.json").unlink(missing_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "aitbc_node",
+                    "run",
+                    "--config",
+                    str(self.config),
+                    *arguments,
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the process lives."""
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the process at once, wherever it is."""
+        self._signal(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """Ask the process to end; return its exit status."""
+        return self._signal(signal.SIGTERM)
+
+    def _signal(self, wanted: signal.Signals) -> int:
+        assert self.process is not None, f"{self.name} was never started"
+        if self.process.poll() is None:
+            os.kill(self.process.pid, wanted)
+        return self.process.wait(timeout=DEADLINE_S)
+
+    def get(self, path: str) -> Any:
+        """Ask the node over HTTP; None when it does not answer or says no."""
+        try:
+            answer = self.client.get(path)
+        except httpx.HTTPError:
+            return None
+        return answer.json() if answer.is_success else None
+
+    def post_txs(self, raws: Sequence[bytes]) -> list[dict[str, str]]:
+        """Hand transactions in as one msgpack array; return what became of each."""
+        answer = self.client.post(
+            "/tx",
+            content=msgspec.msgpack.encode(list(raws)),
+            headers={"content-type": "application/msgpack"},
+        )
+        rows: list[dict[str, str]] = answer.raise_for_status().json()["results"]
+        return rows
+
+    def height(self) -> int:
+        """Return the newest final height; -1 when the node does not answer."""
+        status = self.get("/status")
+        return -1 if status is None else int(status["height"])
+
+    def last_voted(self) -> int:
+        """Return the newest height whose commit holds this node's vote; -1 without an answer."""
+        status = self.get("/status")
+        return -1 if status is None else int(status["last_voted_height"])
+
+    def metric(self, name: str) -> float:
+        """Return one metric, summed over its labels; 0 where it is not told."""
+        lines = self.client.get("/metrics").raise_for_status().text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    def state_root(self, height: int) -> str | None:
+        """Return the state root after a block, None while it is not there."""
+        answer = self.get(f"/state_root?height={height}")
+        return None if answer is None else str(answer["state_root"])
+
+    def inspect(self, what: str, *arguments: str) -> Any:
+        """Run `aitbc-node inspect` on this node's files."""
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "aitbc_node",
+                "inspect",
+                what,
+                *arguments,
+                "--config",
+                str(self.config),
+                "--json",
+            ],
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        return json.loads(done.stdout)
+
+
+class Mesh:
+    """Be some nodes of one chain."""
+
+    def __init__(
+        self, nodes: Sequence[NodeProcess], genesis: Genesis, eventually: Callable[..., None]
+    ) -> None:
+        self.nodes = list(nodes)
+        self.genesis = genesis
+        self.eventually = eventually
+        self.next_nonce = 0
+        self.sender = address_of(FAUCET_POLICY)
+        self.faucet_address = bech32.address_text(HRP, self.sender)
+        self.receiver_address = bech32.address_text(HRP, RECEIVER)
+
+    @property
+    def validators(self) -> list[NodeProcess]:
+        """Return the nodes that vote."""
+        return [node for node in self.nodes if node.role == "validator"]
+
+    def start(self) -> None:
+        """Start every node that does not run."""
+        for node in self.nodes:
+            if not node.is_running:
+                node.start()
+
+    def transfers(self, count: int) -> list[bytes]:
+        """Sign the next transfers of the faucet, one coin each."""
+        raws = []
+        for _ in range(count):
+            tx = Transaction(
+                chain_id=CHAIN_ID,
+                sender=self.sender,
+                nonce=self.next_nonce,
+                valid_until=Height(100_000),
+                gas_limit=Gas(21_000),
+                max_gas_price=self.genesis.params.gas_max_price,
+                tip=Amount(0),
+                policy=None,
+                bundle=False,
+                bodies=(Transfer((Output(RECEIVER, "AIT", Amount(1)),)),),
+            )
+            raws.append(sign(tx, [FAUCET]))
+            self.next_nonce += 1
+        return raws
+
+    def until_heights(self, nodes: Sequence[NodeProcess], height: int) -> None:
+        """Wait until these nodes have a block of this height."""
+        names = ", ".join(node.name for node in nodes)
+        self.eventually(
+            f"height {height} on {names}",
+            lambda: all(node.height() >= height for node in nodes),
+            deadline_s=DEADLINE_S,
+        )
+
+    def grow(self, nodes: Sequence[NodeProcess], blocks: int) -> None:
+        """Wait until these nodes are so many blocks above the lowest of them."""
+        self.until_heights(nodes, max(0, *(node.height() for node in nodes)) + blocks)
+
+    def common_root(self, nodes: Sequence[NodeProcess]) -> str:
+        """Return the one state root of these nodes at the lowest of their tips."""
+        height = min(node.height() for node in nodes)
+        roots = {node.state_root(height) for node in nodes}
+        assert len(roots) == 1, f"height {height}: {roots}"
+        root = roots.pop()
+        assert root is not None, f"height {height} is everywhere"
+        return root
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, all different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def genesis_of(
+    validators: Sequence[NodeProcess], *, chain_id: str = CHAIN_ID, treasury: int = 0
+) -> Genesis:
+    """Build a genesis in which these nodes have equal power and the faucet has coins."""
+    accounts = [
+        GenesisAccount(address_of(FAUCET_POLICY), FAUCET_POLICY, (("AIT", Amount(10**15)),))
+    ]
+    return build(
+        chain_id=chain_id,
+        hrp=HRP,
+        genesis_time_ms=1_700_000_000_000,
+        validators=[
+            GenesisValidator(
+                operator=bech32.parse_address(node.public["operator_address"], hrp=HRP),
+                key=PublicKey(bytes.fromhex(node.public["consensus_key"])),
+                power=Power(1),
+                region="here",
+                proof=Signature(bytes.fromhex(node.public["proof"])),
+            )
+            for node in validators
+        ],
+        accounts=accounts,
+        treasury=treasury,
+        single_node_dev=len(validators) < 4,
+    )
+
+
+@contextlib.contextmanager
+def local_mesh(
+    folder: Path,
+    eventually: Callable[..., None],
+    *,
+    validators: int = 4,
+    full: int = 0,
+    start: bool = True,
+) -> Iterator[Mesh]:
+    """Make a mesh and end it however the test ends; `eventually` is the fixture."""
+    ports = free_ports(2 * (validators + full))
+    nodes = [
+        NodeProcess(
+            folder / f"n{number}",
+            f"n{number}",
+            role="validator" if number < validators else "full",
+            p2p_port=ports[2 * number],
+            rpc_port=ports[2 * number + 1],
+        )
+        for number in range(validators + full)
+    ]
+    genesis = genesis_of(nodes[:validators])
+    for node in nodes:
+        (node.folder / "genesis.json").write_text(to_json(genesis), encoding="utf-8")
+        node.write_config(nodes)
+    mesh = Mesh(nodes, genesis, eventually)
+    try:
+        if start:
+            mesh.start()
+        yield mesh
+    except BaseException:
+        _show_logs(nodes)
+        raise
+    finally:
+        for node in nodes:
+            node.client.close()
+            if node.is_running:
+                node.kill()
+
+
+def _show_logs(nodes: Sequence[NodeProcess]) -> None:
+    for node in nodes:
+        if node.log.exists():
+            lines = node.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            sys.stderr.write(f"--- {node.name}: last lines of {len(lines)}\n")
+            sys.stderr.writelines(f"{line}\n" for line in lines[-40:])
