@@ -1,0 +1,241 @@
+"""Peers: dialling, pinging, giving up, and punishing."""
+
+from aitbc_node import limits
+from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
+from aitbc_node.gossip.messages import Ping, decode_message
+from aitbc_node.gossip.peers import BAN_MS, REQUESTS_PER_TICK_MAX, YIELD_MS, Peers
+from aitbc_node.types import PeerId
+
+OWN = PeerId(b"m" * 20)
+LOW = PeerId(b"a" * 20)
+HIGH = PeerId(b"z" * 20)
+STRANGER = PeerId(b"s" * 20)
+
+
+def some_peers(*known: PeerId, listed_only: bool = False) -> Peers:
+    """Build the links of a node that knows these."""
+    bootstrap = tuple((peer, f"{peer.hex()}:1") for peer in known)
+    return Peers(OWN, bootstrap, listed_only=listed_only)
+
+
+def up(peer: PeerId, *, outbound: bool = True) -> PeerUp:
+    """Report a link."""
+    return PeerUp(wall_ms=0, peer=peer, outbound=outbound, address="there:1", version="1")
+
+
+def down(peer: PeerId, *, was_up: bool = True) -> PeerDown:
+    """Report the end of a link, or a failed dial."""
+    return PeerDown(wall_ms=0, peer=peer, reason="gone", was_up=was_up)
+
+
+def dialled(effects: list[Effect]) -> list[PeerId]:
+    """List whom these effects dial."""
+    return [effect.peer for effect in effects if isinstance(effect, Dial)]
+
+
+def dropped(effects: list[Effect]) -> list[PeerId]:
+    """List whose links these effects close."""
+    return [effect.peer for effect in effects if isinstance(effect, Disconnect)]
+
+
+def test_of_two_that_know_each_other_the_smaller_id_dials_first() -> None:
+    """Both would open a link at the same moment else."""
+    peers = some_peers(LOW, HIGH)
+
+    assert dialled(peers.tick(0)) == [HIGH]
+    assert dialled(peers.tick(YIELD_MS)) == [LOW]
+
+
+def test_a_failed_dial_is_repeated_with_growing_capped_delays() -> None:
+    """Each wait is longer than the one before until the cap, jitter included, and never ends."""
+    peers = some_peers(HIGH)
+    now_ms, gaps, last_ms = 0, [], 0
+    while len(gaps) < 8:
+        if dialled(peers.tick(now_ms)):
+            gaps.append(now_ms - last_ms)
+            last_ms = now_ms
+            peers.on_down(down(HIGH, was_up=False), now_ms)
+        now_ms += 10
+
+    cap_ms = limits.REDIAL_CAP_MS * 3 // 2 + 10
+    assert limits.REDIAL_BASE_MS <= gaps[1] < gaps[2] < gaps[3] <= cap_ms
+    assert all(limits.REDIAL_CAP_MS <= gap <= cap_ms for gap in gaps[5:])
+
+
+def test_the_jitter_differs_between_peers_and_not_between_runs() -> None:
+    """Nodes that lost each other do not dial in step; yet a run can be repeated."""
+
+    def delay_of(peer: PeerId) -> int:
+        peers = some_peers(peer)
+        peers.tick(YIELD_MS)
+        for _ in range(6):
+            peers.on_down(down(peer, was_up=False), 0)
+        return next(now_ms for now_ms in range(0, 10_000, 5) if dialled(peers.tick(now_ms)))
+
+    others = [PeerId(bytes([number]) * 20) for number in range(200, 206)]
+    assert [delay_of(peer) for peer in others] == [delay_of(peer) for peer in others]
+    assert len({delay_of(peer) for peer in others}) > 1
+
+
+def test_a_dial_that_nobody_answers_is_not_waited_for_for_ever() -> None:
+    """The driver may lose an answer; the peer is dialled again."""
+    peers = some_peers(HIGH)
+    peers.tick(0)
+
+    quiet = [dialled(peers.tick(now_ms)) for now_ms in range(250, 9_750, 250)]
+    later = [dialled(peers.tick(now_ms)) for now_ms in range(9_750, 14_000, 250)]
+
+    assert not any(quiet)
+    assert any(later)
+
+
+def test_no_more_than_the_greatest_number_is_dialled() -> None:
+    """Dials under way count; the rest wait for a free place."""
+    known = [PeerId(b"z" + bytes([number]) * 19) for number in range(limits.OUTBOUND_MAX + 5)]
+    peers = some_peers(*known)
+
+    first = dialled(peers.tick(0))
+    for peer in first:
+        peers.on_up(up(peer), 0)
+
+    assert len(first) == limits.OUTBOUND_MAX
+    assert dialled(peers.tick(250)) == []
+
+
+def test_pings_measure_the_way_and_silence_ends_a_link() -> None:
+    """Half a second between pings; two seconds without any frame and the link is closed."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    pings = []
+    for now_ms in range(0, 1_750, 250):
+        for effect in peers.tick(now_ms):
+            assert isinstance(effect, Send)
+            message = decode_message(effect.payload)
+            assert isinstance(message, Ping)
+            pings.append(now_ms)
+            if len(pings) == 1:
+                peers.on_pong(HIGH, message.number, now_ms + 30)
+
+    assert pings == [500, 1_000, 1_500]
+    assert [view.rtt_ms for view in peers.views(0)] == [30]
+    assert dropped(peers.tick(1_999)) == []
+    assert dropped(peers.tick(2_000)) == [HIGH]
+    assert peers.linked() == ()
+
+
+def test_any_frame_is_a_sign_of_life() -> None:
+    """A peer that only sends votes is alive."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+
+    for now_ms in range(250, 10_000, 250):
+        assert peers.heard(HIGH, now_ms)
+        assert dropped(peers.tick(now_ms)) == []
+    assert not peers.heard(STRANGER, 10_000)
+
+
+def test_after_an_own_pause_nobody_is_judged_silent_at_once() -> None:
+    """A stopped process finds the peers' frames in its queues when it goes on."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    peers.tick(0)
+
+    resumed = peers.tick(60_000)
+    later = [dropped(peers.tick(60_000 + step)) for step in range(250, 2_250, 250)]
+
+    assert dropped(resumed) == []
+    assert later[-1] == [HIGH]
+
+
+def test_a_pong_that_answers_nothing_measures_nothing() -> None:
+    """A peer cannot make itself look near."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    peers.tick(500)
+
+    peers.on_pong(HIGH, 99, 501)
+    peers.on_pong(STRANGER, 1, 501)
+
+    assert [view.rtt_ms for view in peers.views(0)] == [None]
+
+
+def test_faults_cost_the_link_and_pile_up_to_a_ban() -> None:
+    """Four faults in a row and the peer is refused for a minute; then it may come again."""
+    peers = some_peers(HIGH)
+    for _ in range(4):
+        peers.on_up(up(HIGH), 0)
+        assert dropped(peers.fault(HIGH, "nonsense", 0)) == [HIGH]
+        peers.on_down(down(HIGH), 0)
+
+    assert dropped(peers.on_up(up(HIGH, outbound=False), 0)) == [HIGH]
+    peers.on_down(down(HIGH), 0)
+    assert dialled(peers.tick(10_000)) == []
+    assert dialled(peers.tick(BAN_MS + 10_000)) == [HIGH]
+    assert dropped(peers.on_up(up(HIGH), BAN_MS + 10_000)) == []
+
+
+def test_a_single_fault_is_forgiven_with_time() -> None:
+    """The score comes back, point by point."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    peers.fault(HIGH, "nonsense", 0)
+    peers.on_down(down(HIGH), 0)
+    peers.on_up(up(HIGH), 0)
+
+    assert [view.score for view in peers.views(0)] == [75]
+    assert [view.score for view in peers.views(10_000)] == [85]
+    assert [view.score for view in peers.views(60_000)] == [100]
+
+
+def test_forgery_is_not_forgiven_so_easily() -> None:
+    """What no honest node could send even by mistake means a ban at once."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    peers.fault(HIGH, "a forged block", 0, is_forgery=True)
+    peers.on_down(down(HIGH), 0)
+
+    assert dropped(peers.on_up(up(HIGH), 1_000)) == [HIGH]
+
+
+def test_strangers_are_welcome_only_where_admission_is_open() -> None:
+    """A listed-only node closes the link of anybody else, and of itself."""
+    assert dropped(some_peers(HIGH).on_up(up(STRANGER, outbound=False), 0)) == []
+    closed = some_peers(HIGH, listed_only=True)
+    assert dropped(closed.on_up(up(STRANGER, outbound=False), 0)) == [STRANGER]
+    assert dropped(closed.on_up(up(OWN), 0)) == [OWN]
+
+
+def test_the_number_of_links_is_bounded() -> None:
+    """One more than allowed is closed; a known one that comes back replaces itself."""
+    peers = some_peers()
+    everybody = [PeerId(bytes([number]) * 20) for number in range(limits.PEERS_MAX)]
+    for peer in everybody:
+        assert dropped(peers.on_up(up(peer, outbound=False), 0)) == []
+
+    assert dropped(peers.on_up(up(STRANGER, outbound=False), 0)) == [STRANGER]
+    assert dropped(peers.on_up(up(everybody[0], outbound=False), 0)) == []
+    assert len(peers.linked()) == limits.PEERS_MAX
+
+
+def test_a_failed_dial_does_not_take_an_existing_link_away() -> None:
+    """Of two simultaneous dials one fails, and the other's link stays."""
+    peers = some_peers(HIGH)
+    peers.tick(0)
+    peers.on_up(up(HIGH, outbound=False), 5)
+
+    peers.on_down(down(HIGH, was_up=False), 6)
+
+    assert peers.linked() == (HIGH,)
+    assert dialled(peers.tick(5_000 - 3_500)) == []
+
+
+def test_requests_are_counted_between_ticks() -> None:
+    """A peer that only asks is noticed; the count begins anew with each tick."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+
+    assert all(peers.may_ask(HIGH) for _ in range(REQUESTS_PER_TICK_MAX))
+    assert not peers.may_ask(HIGH)
+    assert not peers.may_ask(STRANGER)
+    peers.tick(250)
+    assert peers.may_ask(HIGH)
