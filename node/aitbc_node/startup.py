@@ -124,9 +124,9 @@ def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | N
             f"({recovered.last_height} + 2)",
             hint="ask another node for the height of the chain, and stop the old host for good",
         )
-    store.create_sign_state(not_before)
+    state = store.create_sign_state(not_before)
     log.warning("sign_state.created", extra={"not_before_height": not_before})
-    return store.recover()
+    return msgspec.structs.replace(recovered, sign_state=state)
 
 
 def restored_machine(config: Config, identities: Identities, recovered: Recovered) -> Machine:

@@ -97,6 +97,7 @@ class Store:
 
         Raises: DiskError for damage, ConfigError for data of another chain or a newer version.
         """
+        assert not self._finals, "a store recovers once"
         for entry in self._log.open(chain=self._chain, salt=self._salt):
             self._index(entry)
         journal = tuple(
@@ -166,17 +167,16 @@ class Store:
         # Twice what is left, so that the cost per transaction stays constant.
         self._journal_bytes_max = max(JOURNAL_BYTES_MIN, 2 * self._journal.end)
 
-    def create_sign_state(self, not_before: Height | None = None) -> None:
+    def create_sign_state(self, not_before: Height | None = None) -> SignState:
         """Begin a sign state: an empty one, or one that signs nothing below `not_before`."""
         assert self._sign_state is not None, "a node without keys has no sign state"
-        if not_before is None:
-            self._sign_state.create()
-            return
-        self._sign_state.create(
-            msgspec.structs.replace(
+        state = NOTHING_SIGNED
+        if not_before is not None:
+            state = msgspec.structs.replace(
                 NOTHING_SIGNED, height=Height(not_before - 1), round=Round(ROUND_MAX), step=3
             )
-        )
+        self._sign_state.create(state)
+        return state
 
     def _append_block(self, id_: BlockId, block: Block) -> None:
         if id_ in self._waiting:
