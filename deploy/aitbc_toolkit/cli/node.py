@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from aitbc_node.rpc import schema
-from aitbc_toolkit.cli import tables
+from aitbc_toolkit.cli import services, tables
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
 from aitbc_toolkit.cli.tables import Column
 from aitbc_toolkit.errors import Exit
@@ -83,6 +83,10 @@ def metrics(name: str, environment: str, *, raw: bool) -> Exit:
     columns = (Column("METRIC"), Column("VALUE", right=True))
     click.echo("\n".join(tables.draw(columns, [(row[0], row[-1]) for row in rows])))
     return Exit.OK
+
+
+for _command in (services.start, services.stop, services.restart, services.logs):
+    node.add_command(_command)
 
 
 def _cells(row: NodeRow) -> tuple[str, ...]:

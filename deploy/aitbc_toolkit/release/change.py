@@ -19,6 +19,7 @@ from aitbc_toolkit.release.progress import duration, note, step
 from aitbc_toolkit.release.reading import Pace, tip
 from aitbc_toolkit.release.rolling import Place, Rolled, Run, give_back, measure, roll
 from aitbc_toolkit.release.source import SHORT, who
+from aitbc_toolkit.release.verifying import Prove
 from aitbc_toolkit.release.waves import Plan
 
 
@@ -36,6 +37,7 @@ class Change:
     genesis_hash: str
     records: Sequence[Record]
     began: float
+    prove: Prove
     lines: Sequence[str] = ()
 
     @property
@@ -81,10 +83,11 @@ def carry_out(run: Run, change: Change) -> Outcome:
 
 def _verify(run: Run, change: Change, rolled: Rolled, end: _End) -> None:
     """Prove the mesh as a whole; what is wrong with it takes the whole fleet back."""
-    with step(run.tell, "smoke", "state roots and smoke suite") as now:
-        end.height, end.root, problem = verifying.unequal_roots(run.mesh)
+    with step(run.tell, "smoke", "smoke suite, then state roots") as now:
+        end.checks, problem = change.prove(run.environment)
         if not problem:
-            end.checks, problem = verifying.smoke(run.environment)
+            # After the suite: its transfers have changed the state that has to be equal.
+            end.height, end.root, problem = verifying.unequal_roots(run.mesh)
         now.say(problem or f"{end.checks}, roots equal at height {end.height:,}")
     if problem:
         end.reason = problem

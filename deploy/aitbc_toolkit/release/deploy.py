@@ -6,8 +6,7 @@ then nothing that runs is touched, and a failure costs nothing.
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,17 @@ from typing import Any
 from aitbc_toolkit import lab, paths, render, shell
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.locking import locked
-from aitbc_toolkit.release import founding, history, source, waves
+from aitbc_toolkit.release import founding, history, source, verifying, waves
 from aitbc_toolkit.release.change import Change, carry_out
 from aitbc_toolkit.release.founding import Founded
 from aitbc_toolkit.release.gates import voting
-from aitbc_toolkit.release.hosts import Crew
-from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, note, step
-from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.release.reading import tip
 from aitbc_toolkit.release.rolling import NOTHING, Place, Run
 from aitbc_toolkit.release.source import Revision
-from aitbc_toolkit.remote import Hosts
+from aitbc_toolkit.release.verifying import Prove
 
 _PLACEHOLDER = "0" * 40
 
@@ -42,21 +40,7 @@ class Request:
     ref: str | None = None
     snapshot: bool = False
     allow_stall: bool = False
-
-
-@contextmanager
-def at_work(environment: Environment, tell: Tell) -> Iterator[Run]:
-    """Hold the environment for one run from this machine, with its connections.
-
-    Raises: AitbcError (busy) when another run holds it.
-    """
-    what = f"environment {environment.name}"
-    with (
-        locked(environment.folder / "deploy.lock", timeout_s=1.0, what=what),
-        Hosts(environment) as remote,
-        Mesh(environment) as mesh,
-    ):
-        yield Run(environment, Crew(environment, remote), mesh, tell)
+    prove: Prove = verifying.smoke
 
 
 def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
@@ -89,7 +73,8 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
             genesis_hash=founded.hash,
             records=records,
             began=began,
-            lines=_was(environment, before, changed),
+            prove=request.prove,
+            lines=_was(environment, records),
         )
         return carry_out(run, change)
 
@@ -283,12 +268,13 @@ def _records(environment: Environment, facts: Facts, founded: Founded) -> list[h
     return history.read(environment, hosts=hosts, genesis_hash=founded.hash)
 
 
-def _was(environment: Environment, before: Mapping[str, Place], changed: list[str]) -> list[str]:
-    old = sorted({before[name][0] for name in changed if before[name] != NOTHING})
-    if not old:
+def _was(environment: Environment, records: list[history.Record]) -> list[str]:
+    """Say what a rollback of this deploy would return to."""
+    last = history.newest_healthy(records)
+    if last is None:
         return []
-    shown = " ".join(commit[: source.SHORT] for commit in old)
-    return [f"  {'was':<13} {shown} (aitbc rollback {environment.name} returns to it)"]
+    commit = last.commit[: source.SHORT]
+    return [fact("was", f"{commit} (aitbc rollback {environment.name} returns to it)")]
 
 
 def _nothing_to_do(run: Run, revision: Revision, *, began: float) -> Outcome:

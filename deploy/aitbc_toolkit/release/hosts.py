@@ -103,12 +103,13 @@ class Crew:
 
     def service(self, action: str, names: Collection[str]) -> dict[str, Row]:
         """Start, stop or restart nodes where they are."""
-        params = self._params(only=set(names), action=action)
+        params = self._params(only=set(names), action=action, lines=8)
         return self._remote.step("service", params, deadline_s=_SWITCH_S)
 
-    def watch(self, names: Collection[str]) -> dict[str, Mapping[str, Any]]:
+    def watch(self, names: Collection[str], *, lines: int = 8) -> dict[str, Mapping[str, Any]]:
         """Tell the state of services and their newest log lines; a lost host is left out."""
-        rows = self._remote.step("watch", self._params(only=set(names)), deadline_s=_OBSERVE_S)
+        params = self._params(only=set(names), lines=lines)
+        rows = self._remote.step("watch", params, deadline_s=_OBSERVE_S)
         return {
             name: state
             for row in rows.values()

@@ -9,7 +9,8 @@ import time
 from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import LAB, Environment, Inventory, canonical_name
-from aitbc_toolkit.release.deploy import Request, at_work, deploy
+from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, note, step
 
@@ -32,28 +33,36 @@ def up(name: str, request: Request, tell: Tell) -> Outcome:
 
 
 def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
-    """Stop every node of an environment; with `wipe`, end its chain: data, keys and genesis go."""
+    """Stop every node of an environment; with `wipe`, end its chain: data, keys and genesis go.
+
+    The disks of a lab are memory: with its hosts goes the chain, asked or not, and `down` says so.
+    """
     began = time.monotonic()
     _refuse_shared(environment)
-    with (
-        at_work(environment, tell) as run,
-        step(tell, "stop", f"stopping {environment.name}") as now,
-    ):
+    if environment.lab:
+        with step(tell, "lab", f"taking {environment.lab} down"):
+            lab.take_down(environment.lab)
+        stopped = [each.name for each in environment.instances]
+        kept = "its disks were memory, so chain and keys are gone"
+    else:
+        stopped = _stop(environment, tell, wipe=wipe)
+        kept = "data and keys are removed" if wipe else "data and keys are kept"
+    wiped = wipe or bool(environment.lab)
+    if wiped:
+        _forget(environment)
+    took_s = time.monotonic() - began
+    lines = [f"{environment.name} is down: {kept}; took {duration(took_s)}"]
+    facts = {"environment": environment.name, "wiped": wiped}
+    return Outcome(Exit.OK, lines, changed=stopped, took_s=took_s, facts=facts)
+
+
+def _stop(environment: Environment, tell: Tell, *, wipe: bool) -> list[str]:
+    with at_work(environment, tell) as run, step(tell, "stop", environment.name) as now:
         rows = run.crew.shut_down(wipe=wipe)
         run.crew.require(rows, verb="down", changed="see aitbc status", status=Exit.FAILED)
         stopped = [name for row in rows.values() for name in row.answer["stopped"]]
         now.say(" ".join(stopped) or "nothing ran")
-    if wipe:
-        _forget(environment)
-    if environment.lab:
-        with step(tell, "lab", f"taking {environment.lab} down"):
-            lab.take_down(environment.lab)
-    kept = "data and keys are removed" if wipe else "data and keys are kept"
-    took_s = time.monotonic() - began
-    head = f"{environment.name} is down: {len(stopped)} nodes stopped, {kept}"
-    facts = {"environment": environment.name, "wiped": wipe}
-    lines = [f"{head}; took {duration(took_s)}"]
-    return Outcome(Exit.OK, lines, changed=stopped, took_s=took_s, facts=facts)
+    return stopped
 
 
 def _lab_up(name: str, hosts: int, tell: Tell) -> None:

@@ -9,16 +9,24 @@ from collections.abc import Sequence
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, waves
+from aitbc_toolkit.release import founding, history, verifying, waves
 from aitbc_toolkit.release.change import Change, carry_out
-from aitbc_toolkit.release.deploy import Facts, at_work, differing, host_count, places, seen
+from aitbc_toolkit.release.deploy import Facts, differing, host_count, places, seen
 from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, step
 from aitbc_toolkit.release.source import SHORT
+from aitbc_toolkit.release.verifying import Prove
 
 
-def rollback(environment: Environment, tell: Tell, *, allow_stall: bool = False) -> Outcome:
+def rollback(
+    environment: Environment,
+    tell: Tell,
+    *,
+    allow_stall: bool = False,
+    prove: Prove = verifying.smoke,
+) -> Outcome:
     """Return every node to the newest release that was healthy before the current one."""
     began = time.monotonic()
     with at_work(environment, tell) as run:
@@ -45,6 +53,7 @@ def rollback(environment: Environment, tell: Tell, *, allow_stall: bool = False)
             genesis_hash=genesis_hash,
             records=records,
             began=began,
+            prove=prove,
         )
         return carry_out(run, change)
 

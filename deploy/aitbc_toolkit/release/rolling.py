@@ -135,7 +135,7 @@ def give_back(
         new = [name for name in group if before.get(name, NOTHING) == NOTHING]
         old = [name for name in group if name not in new]
         if new:
-            rows = run.crew.service("stop", new)
+            rows = run.crew.service("remove", new)
             stranded |= {row.host: row.error for row in rows.values() if not row.ok}
         if old:
             place = f"return {number}/{len(groups)}"

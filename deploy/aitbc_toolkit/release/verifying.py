@@ -3,12 +3,15 @@
 Only asks; what follows from a problem is decided by the caller.
 """
 
-import importlib
 import time
-from typing import Any
+from collections.abc import Callable
 
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.suites import live
+
+Prove = Callable[[Environment], tuple[str, str]]
+"""Run a suite on a live mesh; return what it did, and what is wrong, empty when nothing."""
 
 _ROOTS_S = 10.0
 _POLL_S = 0.1
@@ -38,10 +41,4 @@ def unequal_roots(mesh: Mesh) -> tuple[int, str, str]:
 
 def smoke(environment: Environment) -> tuple[str, str]:
     """Run the quick smoke suite on the live mesh; return what it did, and what is wrong."""
-    try:
-        live: Any = importlib.import_module("aitbc_toolkit.suites.live")
-        suite = live.smoke
-    except (ImportError, AttributeError):
-        return "no suite at hand, state roots only", ""
-    said: tuple[str, str] = suite(environment, quick=True)
-    return said
+    return live.smoke(environment, quick=True)

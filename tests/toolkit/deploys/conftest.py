@@ -56,11 +56,11 @@ class Project:
 
     def deploy(self, **request: Any) -> Outcome:
         """Deploy HEAD unless told else."""
-        wanted = Request(checkout=self.checkout, **request)
+        wanted = Request(checkout=self.checkout, prove=proven, **request)
         return deploy(self.environment, wanted, self.records.append)
 
     def rollback(self) -> Outcome:
-        return rollback(self.environment, self.records.append)
+        return rollback(self.environment, self.records.append, prove=proven)
 
     def down(self, *, wipe: bool = False) -> Outcome:
         return meshing.down(self.environment, self.records.append, wipe=wipe)
@@ -74,6 +74,11 @@ class Project:
         base = self.host_file("opt/aitbc/dev")
         links = {each.parent.name: each for each in base.glob("*/current")}
         return {name: link.resolve().name for name, link in sorted(links.items())}
+
+
+def proven(_environment: Environment) -> tuple[str, str]:
+    """Stand in for the smoke suite: a stand-in node takes no transactions."""
+    return "0 of 0 checks", ""
 
 
 def identities() -> dict[str, dict[str, str]]:

@@ -17,7 +17,7 @@ from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 Instance = dict[str, Any]
 
-_LOG_LINES = 8
+_LOG_BYTES_PER_LINE = 2048
 _START_S = 10.0
 _POLL_S = 0.05
 _NO_WAIT = False
@@ -41,7 +41,7 @@ class Manager(Protocol):
     def state(self, instance: Instance) -> dict[str, Any]:
         """Tell the state: `active` or not, the process id, how often it was restarted."""
 
-    def log(self, instance: Instance) -> list[str]:
+    def log(self, instance: Instance, lines: int) -> list[str]:
         """Return the newest lines that the node wrote."""
 
 
@@ -90,10 +90,10 @@ class Systemd:
             "status": int(facts.get("ExecMainStatus", "0")),
         }
 
-    def log(self, instance: Instance) -> list[str]:
+    def log(self, instance: Instance, lines: int) -> list[str]:
         """Read what the node itself wrote; systemd's own remarks would push it out."""
         wanted = f"_SYSTEMD_UNIT={instance['unit']}.service"
-        argv = ["journalctl", wanted, "-n", str(_LOG_LINES), "-o", "cat", "--no-pager"]
+        argv = ["journalctl", wanted, "-n", str(lines), "-o", "cat", "--no-pager"]
         return files.call(argv).splitlines()
 
     def _forget_failures(self, instance: Instance) -> None:
@@ -156,14 +156,14 @@ class Supervisord:
             "status": int(facts["exitstatus"]),
         }
 
-    def log(self, instance: Instance) -> list[str]:
+    def log(self, instance: Instance, lines: int) -> list[str]:
         """Read the file that the supervisor writes."""
         path = Path(instance["log"])
         if not path.is_file():
             return []
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            return file.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
+            file.seek(max(0, path.stat().st_size - lines * _LOG_BYTES_PER_LINE))
+            return file.read().decode(errors="replace").splitlines()[-lines:]
 
     def running(self) -> bool:
         """Tell whether our supervisor answers."""

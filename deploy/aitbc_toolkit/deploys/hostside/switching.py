@@ -44,7 +44,7 @@ def _switch(instance: dict[str, Any], *, base: Path, manager: services.Manager) 
 
 
 def service(params: dict[str, Any]) -> dict[str, Any]:
-    """Start, stop or restart the named nodes, or only tell their state and newest log lines."""
+    """Start, stop or restart the named nodes, or take them back to having no release at all."""
     manager = services.manager(params)
     action = params["action"]
     with files.locked(Path(params["layout"]["state"]) / "lock"):
@@ -55,17 +55,29 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
                 manager.start(instance)
             elif action == "restart":
                 manager.restart(instance)
-    return {"services": {each["name"]: _seen(each, manager) for each in params["instances"]}}
+            elif action == "remove":
+                manager.stop(instance)
+                Path(instance["current"]).unlink(missing_ok=True)
+                Path(instance["config"]).unlink(missing_ok=True)
+    return {
+        "services": {
+            each["name"]: _seen(each, manager, params["lines"]) for each in params["instances"]
+        }
+    }
 
 
 def watch(params: dict[str, Any]) -> dict[str, Any]:
     """Tell the state and the newest log lines of the named nodes; take no lock, change nothing."""
     manager = services.manager(params)
-    return {"services": {each["name"]: _seen(each, manager) for each in params["instances"]}}
+    return {
+        "services": {
+            each["name"]: _seen(each, manager, params["lines"]) for each in params["instances"]
+        }
+    }
 
 
-def _seen(instance: dict[str, Any], manager: services.Manager) -> dict[str, Any]:
-    return {**manager.state(instance), "log": manager.log(instance)}
+def _seen(instance: dict[str, Any], manager: services.Manager, lines: int) -> dict[str, Any]:
+    return {**manager.state(instance), "log": manager.log(instance, lines)}
 
 
 def record(params: dict[str, Any]) -> dict[str, Any]:

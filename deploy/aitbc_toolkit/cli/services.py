@@ -1,0 +1,77 @@
+"""`aitbc node start | stop | restart | logs`: the service of one node."""
+
+import json
+
+import click
+
+from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.narration import narrator
+from aitbc_toolkit.cli.reaching import environment_option, json_option
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import services
+from aitbc_toolkit.release.services import Action
+
+_force = click.option("--force", is_flag=True, help="Even where the mesh stops without it.")
+
+
+@click.command()
+@click.argument("name")
+@environment_option
+@json_option
+def start(name: str, environment: str, *, as_json: bool) -> Exit:
+    """Start one node and wait until it votes.
+
+    Example: aitbc node start v1 -e lab
+    """
+    return _control("start", name, environment, force=False, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@environment_option
+@_force
+@json_option
+def stop(name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
+    """Stop one node; refused where the mesh would stop with it.
+
+    Example: aitbc node stop v1 -e lab
+    """
+    return _control("stop", name, environment, force=force, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@environment_option
+@_force
+@json_option
+def restart(name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
+    """Restart one node and wait until it votes.
+
+    Example: aitbc node restart v1 -e lab
+    """
+    return _control("restart", name, environment, force=force, as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@environment_option
+@click.option("--lines", "-n", default=50, show_default=True, help="How many.")
+@json_option
+def logs(name: str, environment: str, *, lines: int, as_json: bool) -> Exit:
+    """Show the newest lines that one node wrote, as it wrote them.
+
+    Example: aitbc node logs v1 -e lab
+    """
+    found = services.logs(load(environment), name, lines=lines)
+    if as_json:
+        click.echo(json.dumps({"node": name, "lines": list(found)}))
+        return Exit.OK
+    for line in found:
+        click.echo(line)
+    return Exit.OK
+
+
+def _control(action: Action, name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
+    found = load(environment)
+    draw = narrator(f"node {action} {name}", as_json=as_json)
+    return draw.end(services.control(found, action, name, draw.tell, force=force))

@@ -1,0 +1,108 @@
+"""How is one node started, stopped or restarted where it is, and what did it write?
+
+The same guard as for a deploy: nobody takes a node away that the mesh cannot spare, unless told to.
+No release changes here.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import gates, waves
+from aitbc_toolkit.release.gates import quorum, voting
+from aitbc_toolkit.release.hosts import Crew
+from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell, duration, step
+from aitbc_toolkit.release.rolling import Run, gate_deadline_s
+from aitbc_toolkit.remote import Hosts
+
+Action = Literal["start", "stop", "restart"]
+
+
+def control(
+    environment: Environment, action: Action, name: str, tell: Tell, *, force: bool = False
+) -> Outcome:
+    """Do one thing to one node's service, and wait until it shows.
+
+    Raises: AitbcError (refused) when the mesh would stop, unless forced.
+    """
+    began = time.monotonic()
+    instance = environment.instance(name)
+    with at_work(environment, tell) as run:
+        if action != "start" and not force:
+            _spare(run, action, name)
+        with step(tell, action, f"{name} on {instance.host}") as now:
+            rows = run.crew.service(action, [name])
+            run.crew.require(rows, verb=action, changed="see aitbc status", status=Exit.FAILED)
+            word = rows[instance.host].answer["services"][name]["word"]
+            now.say(f"{name} on {instance.host}: {word}")
+        if action != "stop":
+            _await(run, name, tell)
+    took_s = time.monotonic() - began
+    done = {"start": "started", "stop": "stopped", "restart": "restarted"}[action]
+    line = f"{name} of {environment.name} {done}, took {duration(took_s)}"
+    return Outcome(Exit.OK, [line], changed=[name], took_s=took_s, facts={"node": name})
+
+
+def logs(environment: Environment, name: str, *, lines: int) -> Sequence[str]:
+    """Read the newest lines that one node wrote.
+
+    Raises: AitbcError (unreachable) when its host does not answer.
+    """
+    instance = environment.instance(name)
+    with Hosts(environment) as remote:
+        seen = Crew(environment, remote).watch([name], lines=lines)
+    if name not in seen:
+        raise AitbcError(
+            f"logs of {name}: host {instance.host} does not answer",
+            hint=f"aitbc status {environment.name}",
+            exit_status=Exit.UNREACHABLE,
+        )
+    found: list[str] = seen[name]["log"]
+    return found
+
+
+def _spare(run: Run, action: Action, name: str) -> None:
+    """Refuse when the mesh votes now and would not without this node."""
+    environment = run.environment
+    now = voting(environment, run.mesh.statuses())
+    total = waves.total(environment)
+    power = waves.power(environment, now)
+    left = waves.power(environment, set(now) - {name})
+    if not quorum(power, total) or quorum(left, total):
+        return
+    needed = 2 * total // 3 + 1
+    raise AitbcError(
+        f"{action} {name} refused: it would stop the mesh of {environment.name}\n"
+        f"  voting power     total {total}, quorum is more than 2/3: at least {needed}\n"
+        f"  voting now       {' '.join(now)} = {power}, without {name} {left}\n"
+        "  changed so far   nothing, on no host",
+        hint=f"aitbc network status -e {environment.name}\n"
+        f"aitbc node {action} {name} -e {environment.name} --force   # stops the mesh",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _await(run: Run, name: str, tell: Tell) -> None:
+    """Wait until the node takes part again, as far as the mesh lets it."""
+    environment = run.environment
+    others = set(voting(environment, run.mesh.statuses())) | {name}
+    enough = quorum(waves.power(environment, others), waves.total(environment))
+    what = f"votes in {gates.HEIGHTS} heights" if enough else "answers; the mesh has no quorum"
+    with step(tell, "wait", f"until {name} {what}") as now:
+        verdict = gates.pass_gate(
+            run.mesh,
+            [name],
+            watch=run.crew.watch,
+            deadline_s=gate_deadline_s(environment),
+            answer_is_enough=not enough,
+        )
+        if not verdict.passed:
+            raise AitbcError(
+                f"{name} runs but does not take part: {verdict.failed[name]}",
+                hint=f"aitbc node logs {name} -e {environment.name}",
+            )
+        now.say(f"{name} {what}")
