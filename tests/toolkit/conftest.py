@@ -159,6 +159,15 @@ class FakeMesh:
         """Stop one node; its port refuses connections from now on."""
         self._run(self._servers.pop(name).stop)
 
+    def grow_every(self, seconds: float) -> None:
+        """Add an empty block again and again, in the thread that answers."""
+
+        def grow() -> None:
+            self.ledger.grow(1)
+            self._loop.call_later(seconds, grow)
+
+        self._loop.call_soon_threadsafe(grow)
+
     def close(self) -> None:
         """Stop every node and the thread."""
         for server in self._servers.values():

@@ -1,0 +1,139 @@
+"""Do the invariants hold in what was seen of a live mesh? Each checker judges one history.
+
+Pure: a history goes in, violations come out, an empty list is a pass. A checker that throws is
+*unknown*, never a pass; the caller sees to that. Do not add reading here: `history.py` does it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from aitbc_node.rpc import schema
+
+_SHORT = 12
+
+
+@dataclass(frozen=True, slots=True)
+class BlockFact:
+    """Hold what one node says of one final block."""
+
+    id: str
+    state_root: str
+    tx_ids: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class History:
+    """Hold what every node said: blocks and audits, fates by transaction, heights in time."""
+
+    blocks: dict[str, dict[int, BlockFact]] = field(default_factory=dict)
+    audits: dict[str, schema.AuditAnswer] = field(default_factory=dict)
+    fates: dict[str, dict[str, schema.TxView]] = field(default_factory=dict)
+    heights: dict[str, list[int]] = field(default_factory=dict)
+
+
+Checker = Callable[[History], list[str]]
+
+
+def agreement(history: History) -> list[str]:
+    """Find heights at which two nodes hold different blocks final."""
+    return list(_differences(history, "block", lambda fact: fact.id))
+
+
+def state_root_equal(history: History) -> list[str]:
+    """Find heights at which two nodes hold different states."""
+    return list(_differences(history, "state root", lambda fact: fact.state_root))
+
+
+def height_monotone(history: History) -> list[str]:
+    """Find nodes whose final height went back between two looks."""
+    return [
+        f"{name} went back from height {before} to {after}"
+        for name, seen in history.heights.items()
+        for before, after in pairwise(seen)
+        if after < before
+    ]
+
+
+def supply_conserved(history: History) -> list[str]:
+    """Find money out of nowhere: a node's own audit, and supplies that differ at one height."""
+    found = [
+        f"{name} at height {audit.height}: {line}"
+        for name, audit in history.audits.items()
+        for line in audit.violations
+    ]
+    by_height: dict[int, dict[str, Mapping[str, str]]] = defaultdict(dict)
+    for name, audit in history.audits.items():
+        by_height[audit.height][name] = audit.supply
+    for height, supplies in by_height.items():
+        first, *others = supplies.items()
+        found += [
+            f"height {height}: supply of {first[0]} is {dict(first[1])}, of {name} {dict(supply)}"
+            for name, supply in others
+            if supply != first[1]
+        ]
+    return found
+
+
+def tx_once(history: History) -> list[str]:
+    """Find transactions in two blocks, in another block than told, or with different fates."""
+    return [*_twice(history), *_misplaced(history), *_told_differently(history)]
+
+
+CHECKERS: Mapping[str, Checker] = {
+    "agreement": agreement,
+    "state_root_equal": state_root_equal,
+    "height_monotone": height_monotone,
+    "supply_conserved": supply_conserved,
+    "tx_once": tx_once,
+}
+
+
+def has_changed(history: History) -> bool:
+    """Tell whether the state changed at all while it was watched: else equal roots say nothing."""
+    roots = {fact.state_root for blocks in history.blocks.values() for fact in blocks.values()}
+    return len(roots) > 1
+
+
+def _differences(history: History, what: str, key: Callable[[BlockFact], str]) -> Iterator[str]:
+    by_height: dict[int, dict[str, str]] = defaultdict(dict)
+    for name, blocks in history.blocks.items():
+        for height, fact in blocks.items():
+            by_height[height][name] = key(fact)
+    for height, told in sorted(by_height.items()):
+        if len(set(told.values())) > 1:
+            rows = ", ".join(f"{name} {value[:_SHORT]}" for name, value in told.items())
+            yield f"{what} of height {height} differs: {rows}"
+
+
+def _twice(history: History) -> Iterator[str]:
+    for name, blocks in history.blocks.items():
+        counts = Counter(tx for fact in blocks.values() for tx in fact.tx_ids)
+        for tx, count in counts.items():
+            if count > 1:
+                yield f"transaction {tx[:_SHORT]} is {count} times in the blocks of {name}"
+
+
+def _misplaced(history: History) -> Iterator[str]:
+    for tx, told in history.fates.items():
+        for name, fate in told.items():
+            fact = history.blocks.get(name, {}).get(fate.height or 0)
+            if fact is not None and (
+                fate.index is None or fact.tx_ids[fate.index : fate.index + 1] != (tx,)
+            ):
+                where = f"block {fate.height}, index {fate.index}"
+                yield f"{name} says that transaction {tx[:_SHORT]} is in {where}; it is not"
+
+
+def _told_differently(history: History) -> Iterator[str]:
+    for tx, told in history.fates.items():
+        ends = {name: fate for name, fate in told.items() if fate.status != "pending"}
+        if len({_fate(fate) for fate in ends.values()}) > 1:
+            rows = ", ".join(f"{name} {fate.status} {fate.code}" for name, fate in ends.items())
+            yield f"transaction {tx[:_SHORT]} ended differently: {rows}"
+
+
+def _fate(fate: schema.TxView) -> tuple[object, ...]:
+    events = tuple(tuple(event) for event in fate.events)
+    return fate.status, fate.height, fate.index, fate.code, fate.fee, events

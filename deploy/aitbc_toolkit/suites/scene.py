@@ -1,0 +1,125 @@
+"""What does a scenario have at hand, and how is it judged when it is over?
+
+A scenario is a function that takes a scene and returns one line for people, or ends with a
+`ScenarioError`. The invariants are judged after every scenario, also after one that failed: safety
+outranks whatever else went wrong.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.asking import MeshClient
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.suites.checkers import CHECKERS, Checker, has_changed
+from aitbc_toolkit.suites.history import Recorder
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+
+LIVENESS_S = 60.0
+ROUND_TIMEOUT_S = 1.0
+
+
+@dataclass(slots=True)
+class Scene:
+    """Give a scenario its mesh, its recorder, and what it may decide by."""
+
+    environment: Environment
+    mesh: MeshClient
+    recorder: Recorder
+    seed: int
+    first_height: int
+
+    @property
+    def interval_s(self) -> float:
+        """Return the least time between blocks."""
+        return self.environment.chain.block_interval_ms / 1000
+
+    def all_statuses(self) -> dict[str, schema.Status]:
+        """Ask every node, and require that each one answers.
+
+        Raises: ScenarioError (infrastructure) naming those that do not.
+        """
+        up = self.recorder.statuses()
+        silent = [each.name for each in self.environment.instances if each.name not in up]
+        if silent:
+            raise ScenarioError(Verdict.INFRA, f"no answer from {', '.join(silent)}")
+        return up
+
+
+Scenario = Callable[[Scene], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Hold how one scenario ended, and each invariant: `held`, `broken` or `unknown`."""
+
+    name: str
+    verdict: Verdict
+    line: str
+    took_s: float
+    invariants: Mapping[str, str] = field(default_factory=dict)
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+def play(
+    name: str,
+    scenario: Scenario,
+    *,
+    environment: Environment,
+    mesh: MeshClient,
+    seed: int,
+    checkers: Mapping[str, Checker] = CHECKERS,
+) -> Result:
+    """Run one scenario and judge the invariants over everything that was seen meanwhile."""
+    began = time.monotonic()
+    recorder = Recorder(mesh)
+    verdict, line = Verdict.PASS, ""
+    first = 1
+    try:
+        heights = [status.height for status in recorder.statuses().values()]
+        first = max(1, min(heights, default=1))
+        line = scenario(Scene(environment, mesh, recorder, seed, first))
+    except ScenarioError as ended:
+        verdict, line = ended.verdict, ended.why
+    except AitbcError as failure:
+        verdict, line = Verdict.INFRA, failure.message
+    recorder.finish(first=first)
+    invariants, broken = judge(recorder, environment, checkers)
+    verdict, line = _with_invariants(verdict, line, invariants, broken)
+    took_s = time.monotonic() - began
+    return Result(name, verdict, line, took_s, invariants, recorder.to_json())
+
+
+def judge(
+    recorder: Recorder, environment: Environment, checkers: Mapping[str, Checker]
+) -> tuple[dict[str, str], list[str]]:
+    """Judge every invariant; return a word for each, and the violations."""
+    history = recorder.history
+    words: dict[str, str] = {}
+    broken: list[str] = []
+    seen_all = all(each.name in history.blocks for each in environment.instances)
+    complete = seen_all and all(each.name in history.audits for each in environment.instances)
+    for name, checker in checkers.items():
+        try:
+            violations = checker(history)
+        except Exception as bug:  # noqa: BLE001 - a checker that throws is unknown, never a pass
+            words[name] = f"unknown: {bug}"
+            continue
+        words[name] = "broken" if violations else "held" if complete else "unknown"
+        broken += [f"{name}: {violation}" for violation in violations]
+    if words.get("state_root_equal") == "held" and not has_changed(history):
+        words["state_root_equal"] = "unknown: the state never changed meanwhile"
+    return words, broken
+
+
+def _with_invariants(
+    verdict: Verdict, line: str, words: Mapping[str, str], broken: list[str]
+) -> tuple[Verdict, str]:
+    if broken:
+        return Verdict.SAFETY, "; ".join([*broken[:3], *([line] if verdict != "PASS" else [])])
+    unknown = [f"{name} {word}" for name, word in words.items() if word.startswith("unknown")]
+    if unknown and verdict is Verdict.PASS:
+        return Verdict.INCONCLUSIVE, "; ".join(unknown)
+    return verdict, line

@@ -1,0 +1,191 @@
+"""The smoke suite against four real RPC servers over one ledger that grows by itself."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitbc_toolkit import junit
+from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.junit import Outcome
+from aitbc_toolkit.suites import live, smoke, waiting
+from aitbc_toolkit.suites.scene import play
+from aitbc_toolkit.suites.verdicts import Verdict
+
+
+@pytest.fixture
+def growing(fake_mesh: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A mesh that makes a block every few milliseconds, and says that blocks are quick."""
+    monkeypatch.setattr(waiting, "POLL_S", 0.01)
+    fake_mesh.grow_every(0.02)
+    return fake_mesh
+
+
+def run_on(mesh: Any, suite: str, folder: Path) -> Exit:
+    """Run a suite on a mesh with a fixed seed."""
+    return live.run_on(mesh.environment, suite, folder=folder, seed=7)
+
+
+def verdict_of(folder: Path) -> Any:
+    """Return the document that a run left behind."""
+    return json.loads((folder / "verdict.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["smoke/boot", "smoke/tx-lifecycle"])
+def test_a_sound_mesh_passes(growing: Any, tmp_path: Path, name: str) -> None:
+    """A sound mesh passes, every invariant held, and the record says so."""
+    assert run_on(growing, name, tmp_path) == Exit.OK
+
+    told = verdict_of(tmp_path)
+    (scenario,) = told["scenarios"]
+    assert (told["exit"], told["seed"], scenario["verdict"]) == (0, 7, "PASS")
+    assert set(scenario["invariants"].values()) == {"held"}
+    (case,) = junit.read(tmp_path / "junit.xml")
+    assert (case.outcome, "M12" in case.proves) == (Outcome.PASSED, True)
+    evidence = json.loads((tmp_path / f"{name.replace('/', '-')}.json").read_text())
+    assert set(evidence["blocks"]) == {"v1", "v2", "v3", "v4"}
+
+
+def test_transfers_go_through_every_node(growing: Any, tmp_path: Path) -> None:
+    """Twenty transfers are handed to each node, and one of each once more elsewhere."""
+    run_on(growing, "smoke/tx-lifecycle", tmp_path)
+
+    counts = [len(set(port.submitted)) for port in growing.ports.values()]
+    assert sum(counts) == 4 * 20 + 1 + 4
+    assert min(counts) >= 21
+
+
+def test_the_quick_form_after_a_deploy(growing: Any) -> None:
+    """The quick form says in one line what it did, and nothing is wrong."""
+    told = live.smoke(growing.environment, quick=True)
+
+    assert told.problem == ""
+    assert told.done.startswith("6 of 6 checks, 4 transfers, one through each node")
+
+
+def test_a_dead_node_is_infrastructure(growing: Any, tmp_path: Path) -> None:
+    """A node that does not answer ends the run as infrastructure, and is named."""
+    growing.kill("v2")
+
+    assert run_on(growing, "smoke/boot", tmp_path) == Exit.INFRASTRUCTURE
+
+    assert "no answer from v2" in verdict_of(tmp_path)["scenarios"][0]["line"]
+    assert live.smoke(growing.environment).problem == "smoke/quick INFRA: no answer from v2"
+
+
+def test_a_mesh_that_stands_still_is_stuck(
+    fake_mesh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without new blocks the wait ends at its deadline, with what it saw last."""
+    monkeypatch.setattr(smoke, "LIVENESS_S", 0.3)
+
+    assert run_on(fake_mesh, "smoke/boot", tmp_path) == Exit.STUCK
+
+    line = verdict_of(tmp_path)["scenarios"][0]["line"]
+    assert "height 13 on every node" in line
+    assert "last seen: heights v1 3, v2 3, v3 3, v4 3" in line
+
+
+def test_a_node_without_links_is_stuck(
+    growing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All peers means all: a node that lacks a link fails the boot."""
+    monkeypatch.setattr(smoke, "LIVENESS_S", 0.5)
+    growing.ports["v3"].view.links.pop()
+
+    assert run_on(growing, "smoke/boot", tmp_path) == Exit.STUCK
+
+    assert "last seen: peers v3 2" in verdict_of(tmp_path)["scenarios"][0]["line"]
+
+
+def test_slow_blocks_miss_the_objective(
+    fake_mesh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mesh that works but is slow passes liveness and misses the objective, with both numbers."""
+    monkeypatch.setattr(smoke, "ROUND_TIMEOUT_S", 0.0)
+    chain = fake_mesh.environment.chain.model_copy(update={"block_interval_ms": 1})
+    fake_mesh.environment = dataclasses.replace(fake_mesh.environment, chain=chain)
+    fake_mesh.grow_every(0.02)
+
+    assert run_on(fake_mesh, "smoke/boot", tmp_path) == Exit.OBJECTIVE
+
+    assert "allowed 0.0 s" in verdict_of(tmp_path)["scenarios"][0]["line"]
+
+
+def test_a_fork_is_unsafe_whatever_else_is_wrong(
+    growing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node with other blocks is a safety verdict even when the scenario itself was stuck."""
+    monkeypatch.setattr(smoke, "LIVENESS_S", 0.5)
+    strayed = growing.ports["v3"].view
+    strayed.finals = [
+        msgspec.structs.replace(
+            final,
+            certificate=msgspec.structs.replace(final.certificate, block_id=b"x" * 32),
+        )
+        for final in growing.ledger.finals
+    ]
+
+    assert run_on(growing, "smoke/boot", tmp_path) == Exit.UNSAFE
+
+    (scenario,) = verdict_of(tmp_path)["scenarios"]
+    assert scenario["invariants"]["agreement"] == "broken"
+    assert scenario["line"].startswith("agreement: block of height")
+
+
+def test_a_lost_effect_is_unsafe(growing: Any, tmp_path: Path) -> None:
+    """A node that tells another end of a transfer turns the run unsafe."""
+    honest = growing.ports["v4"].view.fates
+    growing.ports["v4"].view.fates = Rejecting(honest)
+
+    assert run_on(growing, "smoke/tx-lifecycle", tmp_path) == Exit.UNSAFE
+
+    assert verdict_of(tmp_path)["scenarios"][0]["invariants"]["tx_once"] == "broken"
+
+
+class Rejecting(dict[Any, Any]):
+    """Tell of every transaction that it was rejected."""
+
+    def __init__(self, honest: dict[Any, Any]) -> None:
+        super().__init__()
+        self._honest = honest
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        known = self._honest.get(key)
+        return default if known is None else ("rejected", *known[1:3], "amount", *known[4:])
+
+
+def test_a_checker_that_throws_is_no_pass(growing: Any) -> None:
+    """A broken checker leaves its invariant unknown, and the run inconclusive."""
+
+    def broken(_history: object) -> list[str]:
+        raise RuntimeError("planted")
+
+    with live.open_mesh(growing.environment) as mesh:
+        result = play(
+            "x/y",
+            lambda _scene: "fine",
+            environment=growing.environment,
+            mesh=mesh,
+            seed=1,
+            checkers={"agreement": broken},
+        )
+
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.invariants == {"agreement": "unknown: planted"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("smoek", "unknown suite 'smoek', the nearest is smoke"),
+        ("smoke/bot", "unknown scenario 'smoke/bot', the nearest is smoke/boot"),
+    ],
+)
+def test_an_unknown_suite_is_named_with_the_nearest(name: str, message: str) -> None:
+    """A suite that does not exist is a usage error before anything is asked."""
+    with pytest.raises(UsageError, match=message):
+        live.run(name, "dev")
