@@ -5,6 +5,7 @@ the hot path. Do not add repairs here: a violated invariant is a bug to find.
 """
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger.fees import fee_of
@@ -31,6 +32,8 @@ def _conservation(state: State) -> list[str]:
     held: dict[str, int] = {}
     faults = []
     for address, account in state.accounts():
+        if not all(low < high for low, high in pairwise(account.balances)):
+            faults.append(f"I1: account {address.hex()} has balances out of order")
         for ticker, amount in account.balances:
             held[ticker] = held.get(ticker, 0) + amount
             if amount <= 0:

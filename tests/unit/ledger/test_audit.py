@@ -65,6 +65,15 @@ def test_a_balance_of_zero_or_less_is_found(town: Town) -> None:
     assert audit(state) == [f"I1: account {address('carlotta').hex()} holds 0 of AIT"]
 
 
+def test_balances_out_of_order_are_found(town: Town) -> None:
+    """One holding in two orders would be two roots."""
+    rows = (("mUSDA", Amount(1)), ("AIT", Amount(1)))
+
+    found = audit(with_object(town, CARLOTTA, Account(0, None, rows)))
+
+    assert f"I1: account {address('carlotta').hex()} has balances out of order" in found
+
+
 def test_a_supply_that_moved_by_itself_is_found(town: Town) -> None:
     """Supply is what was minted less what was burnt (I2)."""
     native = town.state.asset("AIT")

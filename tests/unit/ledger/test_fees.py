@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aitbc_node.codes import Code
 from aitbc_node.ledger import fees
-from aitbc_node.ledger.objects import balance
+from aitbc_node.ledger.objects import Fees, balance
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.transactions import Output, Transfer
 from aitbc_node.types import Amount, Gas
@@ -128,6 +128,19 @@ def test_empty_blocks_lower_the_price_to_its_floor_and_no_further() -> None:
         price = fees.next_price(price, (0,) * 10, params)
 
     assert price == params.gas_min_price
+
+
+def test_one_quiet_block_among_busy_ones_does_not_lower_the_price() -> None:
+    """The mean of the last ten blocks decides, and an eleventh is forgotten."""
+    params = Params()
+    busy = params.max_block_gas * 7 // 10
+    state = Fees(10_000)
+    for gas in [0, *[busy] * 9, 0]:
+        state = fees.after_block(state, params, gas=gas, collected=0)
+
+    assert state.recent_gas == (*[busy] * 9, 0)
+    assert fees.next_price(10_000, state.recent_gas, params) == 10_000
+    assert fees.next_price(10_000, (0, 0, *state.recent_gas[2:]), params) == 9_090
 
 
 def test_a_busy_but_not_full_block_leaves_the_price() -> None:

@@ -15,6 +15,7 @@ from aitbc_node.ledger.policy import Policy
 from aitbc_node.ledger.transactions import (
     SIGN_TAG,
     AssetSupply,
+    Body,
     Envelope,
     Output,
     Parsed,
@@ -183,6 +184,26 @@ def test_memos_have_one_form_under_every_version_of_unicode(
     assert isinstance(parsed, Parsed) is good
     if not good:
         assert parsed.field == "bodies[0].memo"
+
+
+@pytest.mark.parametrize(
+    ("changes", "bodies", "field"),
+    [
+        ({"chain_id": "aitbc-té-1"}, [], "chain_id"),
+        ({}, [pay("bob", 1, "É")], "bodies[0].outs[0].asset"),
+        ({}, [AssetSupply("É", address("bob"), 1)], "bodies[0].asset"),
+    ],
+)
+def test_names_are_plain_ascii(
+    town: Town, changes: dict[str, str], bodies: list[Body], field: str
+) -> None:
+    """No name is ever normalised, compared or printed in two ways."""
+    draft = town.draft("alice", *(bodies or [pay("bob", 1)]), **changes)
+
+    refusal = parse(sign(draft, [key_of("alice")]))
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.field) == (Code.E_MALFORMED, field)
 
 
 def test_several_bodies_need_the_bundle_flag(town: Town) -> None:

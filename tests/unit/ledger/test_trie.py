@@ -132,6 +132,20 @@ def test_a_changed_proof_never_proves_something_else(
     assert proved == pairs.get(path)
 
 
+def test_a_path_that_leaves_inside_a_prefix_is_proved_absent() -> None:
+    """The branch that the path leaves is shown, though it has a child for the path's nibble."""
+    pairs = {b"\xab" * 31 + bytes([last]): b"value" for last in (0x00, 0x10)}
+    tree = trie.update(None, pairs)
+    stranger = b"\xab" * 30 + b"\xac\x10"
+
+    proof = trie.prove(tree, stranger)
+
+    assert len(proof) == 1
+    assert trie.verify(trie.root_hash(tree), stranger, proof) is None
+    with pytest.raises(trie.ProofError):
+        trie.verify(trie.root_hash(tree), next(iter(pairs)), proof)
+
+
 def test_the_empty_tree_proves_every_absence_without_a_node() -> None:
     """There is nothing to show, and nothing else passes for it."""
     path = bytes(32)
