@@ -389,9 +389,9 @@ class Pump:
             return
         if self.drop(source.index, target.index, payload):
             return
-        payload = self.tamper(source.index, target.index, payload)
         self.frames[_kind_of(payload)] += 1
         self._watch(payload)
+        payload = self.tamper(source.index, target.index, payload)
         wall_ms = self._wall(target) + LATENCY_MS
         frame = FrameReceived(wall_ms=wall_ms, peer=source.id, payload=payload)
         self._later(target, LATENCY_MS, frame)

@@ -49,7 +49,8 @@ def test_of_two_that_know_each_other_the_smaller_id_dials_first() -> None:
 def test_a_failed_dial_is_repeated_with_growing_capped_delays() -> None:
     """Each wait is longer than the one before until the cap, jitter included, and never ends."""
     peers = some_peers(HIGH)
-    now_ms, gaps, last_ms = 0, [], 0
+    now_ms = last_ms = 0
+    gaps: list[int] = []
     while len(gaps) < 8:
         if dialled(peers.tick(now_ms)):
             gaps.append(now_ms - last_ms)

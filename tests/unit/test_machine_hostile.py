@@ -1,0 +1,359 @@
+"""Whole machines among peers and proposers that do not keep to the rules."""
+
+import random
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from aitbc_node import limits
+from aitbc_node.blocks import PRECOMMIT, block_id
+from aitbc_node.canonical import decode, encode
+from aitbc_node.consensus.messages import Proposal, Vote
+from aitbc_node.gossip.messages import (
+    Bodies,
+    BodiesWanted,
+    FinalsWanted,
+    Hello,
+    Message,
+    Ping,
+    ProposalSent,
+    Status,
+    SummarySent,
+    Transactions,
+    VotesSent,
+    decode_message,
+)
+from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
+from aitbc_node.intake import _entry
+from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Round, Signature, TxId
+from aitbc_sim.pump import CHAIN_ID, Pump, a_payment, signer_of
+
+ID = BlockId(bytes(32))
+
+
+def forged_payment(nonce: int = 0) -> bytes:
+    """Return a transaction whose signature is false."""
+    raw = bytearray(a_payment("alice", "bob", 5, nonce=nonce))
+    raw[-1] ^= 1
+    return bytes(raw)
+
+
+def a_forged_vote(validator: int) -> Vote:
+    """Return a precommit of height 3 that nobody signed."""
+    return Vote(PRECOMMIT, Height(3), Round(0), ID, 5, validator, Signature(bytes(64)))
+
+
+def faults_of(pump: Pump, index: int, message: Message | bytes) -> int:
+    """Let a linked peer send this to a node; return how many faults the node noted."""
+    before = pump.nodes[index].notes["peer.fault"]
+    sender = (index + 1) % 4
+    payload = message if isinstance(message, bytes) else encode(message)
+    pump.inject(index, sender, payload)
+    pump.wait(50)
+    return pump.nodes[index].notes["peer.fault"] - before
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\x00" * 100,
+        Transactions((b"no transaction",)),
+        Transactions((forged_payment(),)),
+        VotesSent((b"no vote",)),
+        SummarySent(b"no summary"),
+        Hello(PublicKey(bytes(32)), Signature(bytes(64))),
+        VotesSent((encode(a_forged_vote(1)),)),
+        VotesSent((encode(a_forged_vote(99)),)),
+    ],
+    ids=[
+        "nothing",
+        "zeros",
+        "malformed transaction",
+        "forged transaction",
+        "malformed vote",
+        "malformed summary",
+        "forged hello",
+        "forged vote",
+        "vote of nobody",
+    ],
+)
+def test_what_no_honest_node_sends_costs_the_link(message: Message | bytes) -> None:
+    """One note, one closed link, and the chain goes on as if nothing had been."""
+    pump = Pump().start()
+    pump.run_to(2)
+    assert pump.run(lambda: pump.machine(0).view.step == "propose")
+
+    assert faults_of(pump, 0, message) == 1
+    pump.run_to(max(pump.heights()) + 3)
+    pump.settle()
+    assert len(pump.roots()) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Ping(1),
+        Status(Height(1)),
+        Bodies(ID, (b"nobody asked for this",)),
+        BodiesWanted(ID, (TxId(ID),)),
+        FinalsWanted(Height(5), Height(10**15)),
+        FinalsWanted(Height(1), Height(10**15)),
+        Transactions((a_payment("alice", "bob", 5, nonce=70),)),
+        Transactions((a_payment("alice", "bob", 5, nonce=0, valid_until=1),)),
+        Transactions((a_payment("nobody", "bob", 5, nonce=0),)),
+    ],
+)
+def test_what_an_honest_node_may_send_at_a_bad_moment_costs_nothing(message: Message) -> None:
+    """Late, early and useless messages are dropped without blame."""
+    pump = Pump().start()
+    pump.run_to(2)
+
+    assert faults_of(pump, 0, message) == 0
+
+
+def test_a_peer_that_only_asks_is_dropped() -> None:
+    """Answers are much larger than questions."""
+    pump = Pump().start()
+    pump.run_to(3)
+    peer = pump.nodes[1].id
+
+    for _ in range(REQUESTS_PER_TICK_MAX + 1):
+        pump.inject(0, 1, encode(FinalsWanted(Height(1), Height(3))))
+
+    assert pump.nodes[0].notes["peer.fault"] == 1
+    assert peer not in {view.id for view in pump.machine(0).view.peers()}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_mutated_frames_of_a_live_mesh_never_stop_it(seed: int) -> None:
+    """Real frames with a few bytes changed, one in ten, and the mesh still agrees."""
+    draw = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    pump = Pump()
+    mutated = 0
+
+    def mutate(_source: int, target: int, payload: bytes) -> bytes:
+        nonlocal mutated
+        machine = pump.nodes[target].machine
+        if machine is not None:
+            machine._mesh.peers._culprits.clear()  # bans would end the test early
+        if draw.random() > 0.1:
+            return payload
+        mutated += 1
+        changed = bytearray(payload)
+        for _ in range(draw.randint(1, 4)):
+            changed[draw.randrange(len(changed))] = draw.randrange(256)
+        return bytes(changed)
+
+    pump.tamper = mutate
+    pump.start()
+    pump.run_to(2, limit_ms=60_000)
+    for number in range(40):
+        pump.submit(number % 4, a_payment("alice", "bob", 1, nonce=number))
+        pump.wait(500)
+    pump.tamper = lambda _from, _to, payload: payload
+    pump.run_to(max(pump.heights()) + 3, limit_ms=60_000)
+    pump.settle()
+
+    assert mutated > 200
+    assert pump.notes("peer.fault") > 100
+    assert len(pump.roots()) == 1
+    assert max(pump.heights()) > 5
+
+
+def twisted(value: object, draw: random.Random) -> object:
+    """Change one place deep inside a decoded message into something of the same kind."""
+    match value:
+        case list() if value and draw.random() < 0.8:
+            place = draw.randrange(len(value))
+            return [*value[:place], twisted(value[place], draw), *value[place + 1 :]]
+        case list():
+            return value[:-1] if draw.random() < 0.5 else value * 2
+        case bool() | None:
+            return value
+        case int():
+            near = min(value + 1, 2**63)
+            return draw.choice([-1, 0, 1, near, 2**31, 2**63 - 1, 2**64 - 1, -(2**63)])
+        case bytes():
+            return draw.choice([b"", bytes(32), value[:-1], value + b"x", draw.randbytes(32)])
+        case _:
+            return draw.choice(["", "transfer", "é", "x" * 100])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_twisted_messages_of_every_kind_raise_nothing(seed: int) -> None:
+    """Well-formed frames with strange values: at most a fault each, and the node still works."""
+    draw = random.Random(seed)  # noqa: S311 - repeatable on purpose
+    frames: dict[str, list[bytes]] = {}
+    pump = Pump(followers=1)
+
+    def collect(_source: int, _target: int, payload: bytes) -> bytes:
+        frames.setdefault(type(decode_message(payload)).__name__, []).append(payload)
+        return payload
+
+    pump.tamper = collect
+    pump.drop = lambda _from, to, payload: to == 3 and b"txs" in payload[:8]
+    pump.start(0, 1, 2, 3)
+    for number in range(10):
+        pump.run_to(number + 2, limit_ms=60_000)
+        pump.submit(0, a_payment("alice", "bob", 1, nonce=number))
+    pump.start(4)
+    pump.run_to(14, limit_ms=60_000)
+    pump.tamper = lambda _from, _to, payload: payload
+    faults: list[str] = []
+
+    def note(peer: PeerId, what: str, *, is_forgery: bool = False) -> None:
+        faults.append(f"{peer.hex()} {what} {is_forgery}")
+
+    pump.machine(1)._mesh.fault = note  # type: ignore[method-assign]
+
+    for _ in range(3_000):
+        kind = draw.choice(sorted(frames))
+        message = msgspec.msgpack.decode(draw.choice(frames[kind]))
+        for _ in range(draw.randint(1, 2)):
+            message = twisted(message, draw)
+        pump.inject(1, draw.choice([0, 2, 3]), msgspec.msgpack.encode(message))
+        if draw.random() < 0.1:
+            pump.wait(20)
+    pump.run_to(max(pump.heights()) + 3, limit_ms=60_000)
+    pump.settle()
+
+    assert {"Finals", "ProposalSent", "VotesSent", "Transactions", "BodiesWanted"} <= set(frames)
+    assert len(faults) > 500
+    assert len(pump.roots()) == 1
+
+
+class Liar:
+    """Change the proposals of one validator and sign them again with its key."""
+
+    def __init__(self, pump: Pump, index: int) -> None:
+        self.pump = pump
+        self.index = index
+        self.lies = 0
+        pump.tamper = self.tamper
+
+    def change(self, message: ProposalSent, target: int) -> ProposalSent | None:
+        """Return another proposal, or None to leave it."""
+        raise NotImplementedError
+
+    def tamper(self, source: int, target: int, payload: bytes) -> bytes:
+        """Replace the liar's own proposals."""
+        if source != self.index:
+            return payload
+        message = decode_message(payload)
+        if not isinstance(message, ProposalSent):
+            return payload
+        changed = self.change(message, target)
+        if changed is None:
+            return payload
+        self.lies += 1
+        return encode(changed)
+
+    def signed(self, message: ProposalSent, state_root: Hash) -> ProposalSent:
+        """Propose the same block with another state root."""
+        header = replace(message.proposed.header, state_root=state_root)
+        proposal = replace(decode(message.proposal, Proposal), block_id=block_id(header))
+        signer = signer_of(f"v{self.index} votes")
+        signature = signer.sign(proposal.sign_bytes(CHAIN_ID))
+        proposed = replace(message.proposed, header=header)
+        return ProposalSent(encode(replace(proposal, signature=signature)), proposed)
+
+
+def test_a_block_with_a_wrong_state_root_is_voted_down() -> None:
+    """The others prevote nil, the next proposer's block is final, and no peer is blamed."""
+
+    class WrongRoot(Liar):
+        def change(self, message: ProposalSent, target: int) -> ProposalSent:
+            del target
+            return self.signed(message, Hash(bytes(32)))
+
+    pump = Pump().start()
+    pump.run_to(2)
+    liar = WrongRoot(pump, 1)
+    pump.run_to(9, limit_ms=60_000)
+    pump.settle()
+
+    assert liar.lies > 0
+    assert pump.notes("block.invalid") >= 3
+    assert pump.notes("round.begins") > 0
+    assert pump.notes("peer.fault") == 0
+    assert len(pump.roots()) == 1
+
+
+def test_a_proposer_that_tells_two_stories_makes_no_fork() -> None:
+    """Half gets one block, half another, both signed: no two blocks are final at any height."""
+
+    class TwoStories(Liar):
+        def change(self, message: ProposalSent, target: int) -> ProposalSent | None:
+            return self.signed(message, Hash(bytes(32))) if target % 2 else None
+
+    pump = Pump().start()
+    pump.run_to(2)
+    liar = TwoStories(pump, 2)
+    pump.run_to(10, limit_ms=60_000)
+    pump.settle()
+
+    assert liar.lies > 0
+    assert all(len(ids) == 1 for ids in pump.blocks.values())
+    assert len(pump.roots()) == 1
+
+
+def test_a_block_with_a_forged_transaction_is_voted_down() -> None:
+    """Its body comes only inside the block, is verified there, and the block is bad."""
+    pump = Pump().start()
+    pump.run_to(2)
+    forged = parse(forged_payment())
+    assert isinstance(forged, Parsed)
+    pump.machine(3)._pool.add(_entry(forged), next_nonce=0)
+
+    pump.run_to(10, limit_ms=60_000)
+    pump.settle()
+
+    assert pump.notes("block.invalid") >= 3
+    assert pump.frames["bodies?"] > 0
+    assert len(pump.roots()) == 1
+    account = pump.machine(0).view.state.account(forged.tx.sender)
+    assert account is not None
+    assert account.nonce == 0
+
+
+def test_a_header_that_does_not_belong_to_its_proposal_is_a_fault() -> None:
+    """Neither a foreign block nor mixed-up ids reach the consensus."""
+    pump = Pump().start()
+    seen: list[ProposalSent] = []
+
+    def collect(_source: int, _target: int, payload: bytes) -> bytes:
+        message = decode_message(payload)
+        if isinstance(message, ProposalSent):
+            seen.append(message)
+        return payload
+
+    pump.tamper = collect
+    pump.run_to(3)
+    proposal = replace(decode(seen[-1].proposal, Proposal), height=Height(4))
+    foreign = replace(proposal, block_id=ID)
+    mixed = replace(seen[-1].proposed, tx_ids=(TxId(ID),))
+
+    assert faults_of(pump, 0, ProposalSent(encode(foreign), seen[-1].proposed)) == 1
+    assert faults_of(pump, 1, ProposalSent(encode(proposal), mixed)) == 1
+
+
+def test_a_flood_of_transactions_leaves_no_more_than_the_bounds_allow() -> None:
+    """Memory stays bounded whatever a peer sends; the flood's rest is dropped, not faulted."""
+    names = [f"citizen{index}" for index in range(200)]
+    pump = Pump(rich=names)
+    pump.start()
+    pump.run_to(2)
+    raws = [a_payment(name, "bob", 1, nonce=nonce) for name in names for nonce in range(70)]
+    for start in range(0, len(raws), limits.TX_BATCH_COUNT_MAX):
+        batch = tuple(raws[start : start + limits.TX_BATCH_COUNT_MAX])
+        pump.inject(0, 1, encode(Transactions(batch)))
+    pump.wait(100)
+
+    assert len(pump.machine(0).view.mempool) <= limits.MEMPOOL_TXS_MAX
+    assert pump.notes("peer.fault") == 0
+    pump.run_to(max(pump.heights()) + 4, limit_ms=60_000)
+    pump.settle()
+    assert len(pump.roots()) == 1
