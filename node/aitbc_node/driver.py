@@ -1,12 +1,11 @@
 """How the machine's effects become files, frames and timers: the only event loop of the node.
 
-Reads the clocks, feeds the machine one event at a time and carries out its effects strictly in
-order. A `Persist` is a barrier: while the disk thread works, effects behind it wait, events do not.
-Signatures are judged in short slices between everything else. Do not decide anything here.
+Reads the clocks, feeds the machine one event at a time and has its effects carried out strictly in
+order: `barrier.py` holds them back behind the disk, `judging.py` verifies signatures between
+everything else. Do not decide anything here.
 """
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections import deque
@@ -14,16 +13,12 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-import msgspec
-
 from aitbc_node.announcing import Announcer
+from aitbc_node.barrier import Barrier
 from aitbc_node.blocks import FinalBlock
 from aitbc_node.codes import Code
 from aitbc_node.crypto import Verifier
 from aitbc_node.events import (
-    AppendBlock,
-    AppendCertificate,
-    AppendTransactions,
     BlocksRead,
     Committed,
     Dial,
@@ -34,10 +29,8 @@ from aitbc_node.events import (
     Event,
     Expired,
     Note,
-    Persist,
     ReadBlocks,
     Reply,
-    SaveSignState,
     Send,
     SetTimer,
     Submitted,
@@ -46,17 +39,10 @@ from aitbc_node.events import (
     Verified,
     Verify,
 )
+from aitbc_node.judging import Judge
 from aitbc_node.machine import Machine
-from aitbc_node.metrics import Counters
-from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.store import Storable, Store
 from aitbc_node.types import Height, PeerId, TxId
-
-VERIFY_SLICE_NS = 4_000_000
-DISK_RETRY_S = 1.0
-DRAIN_S = 2.0
-
-_STORABLE = (SaveSignState, AppendBlock, AppendCertificate, AppendTransactions)
 
 
 class Wire(Protocol):
@@ -87,13 +73,6 @@ class Clock:
         return time.time_ns() // 1_000_000
 
 
-class _VerifyJob(msgspec.Struct):
-    """Be a batch of signatures on its way; `good` grows slice by slice."""
-
-    effect: Verify
-    good: list[bool]
-
-
 class Driver:
     """Run one machine. `wire` is set before the first effect is taken."""
 
@@ -107,27 +86,21 @@ class Driver:
         *,
         verify: Verifier,
         clock: Clock,
-        counters: Counters,
     ) -> None:
-        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+        self.events_taken = 0
+        self.barrier = Barrier(store, self)
+        self.judge = Judge(verify, before_slice=self._turn, answer=self._verified)
         self._machine = machine
         self._store = store
         self._announcer = announcer
-        self._verify = verify
         self._clock = clock
-        self._counters = counters
         self._inbox: deque[Event] = deque()
         self._turn_is_due = False
         self._is_stopping = False
-        self._effects: deque[Effect] = deque()
-        self._disk_thread = ThreadPoolExecutor(1, "disk")
         self._reading_thread = ThreadPoolExecutor(1, "reading")
-        self._is_storing = False
-        self._disk_failure = ""
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._jobs: deque[_VerifyJob] = deque()
-        self._slice_is_due = False
         self._requests = itertools.count(1)
         self._replies: dict[int, asyncio.Future[Sequence[TxOutcome]]] = {}
 
@@ -136,7 +109,7 @@ class Driver:
     def begin(self, effects: Sequence[Effect]) -> None:
         """Carry out what the machine asked for at its start."""
         self._accept(effects)
-        self._pump()
+        self.barrier.pump()
 
     def feed(self, event: Event) -> None:
         """Hand an event to the machine, soon and in order."""
@@ -147,11 +120,10 @@ class Driver:
 
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         """Hand transactions to the machine and wait for what becomes of them."""
-        if self._disk_failure:
+        if self.barrier.disk_failure:
             # The machine's answer would wait behind the write that the disk does not take.
-            message = f"the disk of this node cannot be written: {self._disk_failure}"
-            code = Code.E_UNAVAILABLE
-            return [TxOutcome(TxId(b""), code, message=message) for _ in raws]
+            message = f"the disk of this node cannot be written: {self.barrier.disk_failure}"
+            return [TxOutcome(TxId(b""), Code.E_UNAVAILABLE, message=message) for _ in raws]
         request = next(self._requests)
         reply: asyncio.Future[Sequence[TxOutcome]] = self._loop.create_future()
         self._replies[request] = reply
@@ -161,34 +133,29 @@ class Driver:
         finally:
             del self._replies[request]
 
-    def fail(self, error: BaseException) -> None:
-        """End the process because of this; the first failure counts."""
-        if not self.failed.done():
-            self.failed.set_exception(error)
+    def block(self, height: Height) -> FinalBlock | None:
+        """Return a final block, also one that is not on disk yet."""
+        return self._announcer.unstored(height) or self._store.block(height)
 
     async def stop(self) -> None:
         """Take no more events, let the disk finish what it has, and be durable."""
         self._is_stopping = True
         for timer in self._timers.values():
             timer.cancel()
-        if not self._disk_failure:
-            # The disk thread has one thing at a time, so this also waits for what it is doing.
-            flushed = self._loop.run_in_executor(self._disk_thread, self._store.flush)
-            with contextlib.suppress(TimeoutError, DiskUnavailableError):
-                async with asyncio.timeout(DRAIN_S):
-                    await flushed
-        self._disk_thread.shutdown(wait=False, cancel_futures=True)
+        self.judge.close()
         self._reading_thread.shutdown(wait=False, cancel_futures=True)
+        await self.barrier.close()
 
     # Events in.
 
     def _turn(self) -> None:
+        """Let the machine take everything that has arrived."""
         self._turn_is_due = False
         while self._inbox and not self._is_stopping:
             event = self._inbox.popleft()
-            self._counters.events += 1
+            self.events_taken += 1
             self._accept(self._machine.step(event, now_ms=self._clock.now_ms()))
-        self._pump()
+        self.barrier.pump()
 
     def _accept(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
@@ -197,29 +164,19 @@ class Driver:
                 self._announcer.foretell(effect)
             elif isinstance(effect, Expired):
                 self._announcer.foretell_expired(effect)
-        self._effects.extend(effects)
+        self.barrier.extend(effects)
 
-    # Effects out.
+    # What the barrier calls.
 
-    def _pump(self) -> None:
-        """Carry out effects until one has to wait for the disk."""
-        effects = self._effects
-        while effects and not self._is_storing:
-            if isinstance(effects[0], _STORABLE):
-                self._store_next()
-            else:
-                self._carry_out(effects.popleft())
-        self._counters.effects_waiting = len(effects)
-
-    def _carry_out(self, effect: Effect) -> None:
+    def carry_out(self, effect: Effect) -> None:
+        """Carry out an effect that stores nothing."""
         match effect:
             case Send(peers=peers, payload=payload):
                 self.wire.send(peers, payload)
             case SetTimer():
                 self._set_timer(effect)
             case Verify():
-                self._jobs.append(_VerifyJob(effect, []))
-                self._plan_slice()
+                self.judge.add(effect)
             case ReadBlocks():
                 self._read_blocks(effect)
             case Reply(request=request, outcomes=outcomes):
@@ -239,137 +196,57 @@ class Driver:
             case _:
                 raise AssertionError(f"an effect that nobody carries out: {effect}")
 
-    # The disk.
+    def stored(self, effect: Storable) -> None:
+        """Hear that an effect is written, and durable if it had to be."""
+        self._announcer.stored(effect)
 
-    def _store_next(self) -> None:
-        """Write everything that can be written now; in the disk thread if it has to be synced."""
-        batch: list[Storable] = []
-        for effect in self._effects:
-            if not isinstance(effect, _STORABLE):
-                break
-            batch.append(effect)
-        if not any(isinstance(effect, Persist) for effect in batch):
-            self._stored(self._store_batch(batch))
-            return
-        self._is_storing = True
-        job = self._loop.run_in_executor(self._disk_thread, self._store_batch, batch)
-        job.add_done_callback(self._on_stored)
+    def disk_failed(self, reason: str) -> None:
+        """Tell the machine that it cannot be made durable now."""
+        self.feed(DiskFailed(wall_ms=self._clock.wall_ms(), reason=reason))
 
-    def _store_batch(self, batch: Sequence[Storable]) -> tuple[int, str]:
-        """Write in order; return how many were written and why the next was not."""
-        for count, effect in enumerate(batch):
-            try:
-                self._store.run(effect)
-            except DiskUnavailableError as error:
-                return count, error.message
-        return len(batch), ""
+    def disk_healed(self) -> None:
+        """Tell the machine that it can be made durable again."""
+        self.feed(DiskHealed(wall_ms=self._clock.wall_ms()))
 
-    def _on_stored(self, job: asyncio.Future[tuple[int, str]]) -> None:
-        self._is_storing = False
-        if job.cancelled():
-            return
-        error = job.exception()
-        if error is not None:
-            self.fail(error)
-            return
-        self._stored(job.result())
-        self._pump()
+    def waiting_raws(self) -> Sequence[bytes]:
+        """Return the transactions that wait for a block."""
+        return [entry.content.raw for entry in self._machine.view.mempool.waiting()]
 
-    def _stored(self, done: tuple[int, str]) -> None:
-        count, failure = done
-        for _ in range(count):
-            self._announcer.stored(self._effects.popleft())
-        if failure:
-            self._wait_for_disk(failure)
-        elif self._disk_failure:
-            self._disk_failure = ""
-            self.feed(DiskHealed(wall_ms=self._clock.wall_ms()))
-        elif self._store.is_journal_long:
-            self._rewrite_journal()
+    def fail(self, error: BaseException) -> None:
+        """End the process because of this; the first failure counts."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
-    def _wait_for_disk(self, failure: str) -> None:
-        self._is_storing = True
-        if not self._disk_failure:
-            self.feed(DiskFailed(wall_ms=self._clock.wall_ms(), reason=failure))
-        self._disk_failure = failure
-        self._loop.call_later(DISK_RETRY_S, self._retry_disk)
-
-    def _retry_disk(self) -> None:
-        self._is_storing = False
-        if not self._is_stopping:
-            self._pump()
-
-    def _rewrite_journal(self) -> None:
-        raws = [entry.content.raw for entry in self._machine.view.mempool.waiting()]
-        self._is_storing = True
-        job = self._loop.run_in_executor(self._disk_thread, self._try_rewrite, raws)
-        job.add_done_callback(self._on_stored)
-
-    def _try_rewrite(self, raws: Sequence[bytes]) -> tuple[int, str]:
-        try:
-            self._store.rewrite_journal(raws)
-        except DiskUnavailableError as error:
-            return 0, error.message
-        return 0, ""
-
-    def _read_blocks(self, effect: ReadBlocks) -> None:
-        job = self._loop.run_in_executor(
-            self._reading_thread, self._store.read_blocks, effect.first, effect.last
-        )
-
-        def answer(done: asyncio.Future[tuple[FinalBlock, ...]]) -> None:
-            if done.cancelled():
-                return
-            error = done.exception()
-            if error is not None:
-                self.fail(error)
-            else:
-                wall_ms = self._clock.wall_ms()
-                self.feed(BlocksRead(wall_ms=wall_ms, peer=effect.peer, blocks=done.result()))
-
-        job.add_done_callback(answer)
-
-    def block(self, height: Height) -> FinalBlock | None:
-        """Return a final block, also one that is not on disk yet."""
-        return self._announcer.unstored(height) or self._store.block(height)
-
-    # Timers.
+    # Single effects.
 
     def _set_timer(self, effect: SetTimer) -> None:
         old = self._timers.pop(effect.timer.name, None)
         if old is not None:
             old.cancel()
         if not self._is_stopping:
-            self._timers[effect.timer.name] = self._loop.call_later(
-                effect.delay_ms / 1000, self._fire, effect
-            )
+            delay_s = effect.delay_ms / 1000
+            self._timers[effect.timer.name] = self._loop.call_later(delay_s, self._fire, effect)
 
     def _fire(self, effect: SetTimer) -> None:
         del self._timers[effect.timer.name]
         self.feed(TimerFired(wall_ms=self._clock.wall_ms(), timer=effect.timer))
 
-    # Signatures.
+    def _verified(self, batch: int, good: tuple[bool, ...]) -> None:
+        self.feed(Verified(wall_ms=self._clock.wall_ms(), batch=batch, good=good))
 
-    def _plan_slice(self) -> None:
-        if self._jobs and not self._slice_is_due and not self._is_stopping:
-            self._slice_is_due = True
-            self._loop.call_soon(self._verify_slice)
+    def _read_blocks(self, effect: ReadBlocks) -> None:
+        def answer(done: asyncio.Future[tuple[FinalBlock, ...]]) -> None:
+            if done.cancelled():
+                return
+            error = done.exception()
+            if error is not None:
+                self.fail(error)
+                return
+            wall_ms = self._clock.wall_ms()
+            self.feed(BlocksRead(wall_ms=wall_ms, peer=effect.peer, blocks=done.result()))
 
-    def _verify_slice(self) -> None:
-        """Judge signatures for a few milliseconds; what came from peers meanwhile goes first."""
-        self._slice_is_due = False
-        if self._turn_is_due:
-            self._turn()
-        deadline_ns = time.monotonic_ns() + VERIFY_SLICE_NS
-        while self._jobs and time.monotonic_ns() < deadline_ns:
-            job = self._jobs[0]
-            for check in itertools.islice(job.effect.checks, len(job.good), None):
-                job.good.append(self._verify(check.key, check.message, check.signature))
-                self._counters.signatures_judged += 1
-                if time.monotonic_ns() >= deadline_ns:
-                    break
-            if len(job.good) == len(job.effect.checks):
-                self._jobs.popleft()
-                wall_ms = self._clock.wall_ms()
-                self.feed(Verified(wall_ms=wall_ms, batch=job.effect.batch, good=tuple(job.good)))
-        self._plan_slice()
+        if not self._is_stopping:
+            read = self._store.read_blocks
+            self._loop.run_in_executor(
+                self._reading_thread, read, effect.first, effect.last
+            ).add_done_callback(answer)

@@ -19,9 +19,6 @@ class Counters:
     """Count what happened since the process began."""
 
     def __init__(self) -> None:
-        self.events = 0
-        self.effects_waiting = 0
-        self.signatures_judged = 0
         self.blocks_final = 0
         self.txs_final = 0
         self.txs_failed = 0
@@ -58,8 +55,6 @@ class NodeCollector(Collector):
         """Yield every metric with its value now."""
         counted = self._counters
         for name, meaning, value in (
-            ("events", "Events the machine took", counted.events),
-            ("signatures_judged", "Transaction signatures verified", counted.signatures_judged),
             ("blocks_final", "Blocks made final since the start", counted.blocks_final),
             ("txs_final", "Transactions in those blocks", counted.txs_final),
             ("txs_failed", "Of those, the ones whose body failed", counted.txs_failed),
@@ -69,9 +64,6 @@ class NodeCollector(Collector):
             yield CounterMetricFamily(f"aitbc_{name}", meaning, value=value)
         for name, (meaning, read) in self._totals.items():
             yield CounterMetricFamily(f"aitbc_{name}", meaning, value=read())
-        yield GaugeMetricFamily(
-            "aitbc_effects_waiting", "Effects behind a write", value=counted.effects_waiting
-        )
         for name, (meaning, read) in self._gauges.items():
             yield GaugeMetricFamily(f"aitbc_{name}", meaning, value=read())
         notes = CounterMetricFamily("aitbc_notes", "What the machine noted", labels=["name"])

@@ -107,7 +107,6 @@ async def _running(
             Announcer(index, hub, counters),
             verify=crypto.verify,
             clock=clock,
-            counters=counters,
         )
         stack.push_async_callback(driver.stop)
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
@@ -115,7 +114,7 @@ async def _running(
         driver.wire = links
         await links.listen(*parse_address(config.p2p.listen))
         stack.push_async_callback(links.close)
-        collector = collector_of(counters, machine=machine, files=files, links=links, hub=hub)
+        collector = collector_of(counters, driver=driver, machine=machine, files=files, links=links)
         port = NodePort(config, identities, driver, machine=machine, index=index, hub=hub)
         port.collector = collector if config.metrics.enabled else None
         if config.rpc.listen:

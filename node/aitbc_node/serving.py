@@ -71,7 +71,7 @@ class NodePort:
 
 
 def collector_of(
-    counters: Counters, *, machine: Machine, files: Files, links: Links, hub: Hub
+    counters: Counters, *, driver: Driver, machine: Machine, files: Files, links: Links
 ) -> NodeCollector:
     """Tie metrics to where they are counted."""
 
@@ -91,9 +91,11 @@ def collector_of(
                 "Own precommit in its commit",
                 lambda: machine.view.last_voted_height,
             ),
-            "event_streams": ("Open event streams", lambda: hub.listeners),
+            "effects_waiting": ("Effects behind a write", lambda: len(driver.barrier)),
         },
         totals={
+            "events": ("Events the machine took", lambda: driver.events_taken),
+            "signatures_judged": ("Transaction signatures verified", lambda: driver.judge.judged),
             "log_syncs": ("Syncs of files of the data folder", lambda: files.data.sync_count),
             "log_sync_seconds": ("Time they took", lambda: seconds(files.data)),
             "sign_state_syncs": ("Syncs of the sign state", lambda: files.keys.sync_count),
