@@ -1,0 +1,139 @@
+"""The smoke suite and the reading commands against real node processes."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from local_mesh import BLOCK_INTERVAL_MS, CHAIN_ID, HRP, Mesh, local_mesh
+
+from aitbc_node.ledger.document import to_json
+from aitbc_toolkit import keys
+from aitbc_toolkit.cli.main import run
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.suites import live
+
+FAUCET_SEED = b"\x07" * 32
+
+
+def environment_of(mesh: Mesh, state: Path) -> Environment:
+    """Describe a local mesh as the inventory of an environment, faucet key and genesis included."""
+    written = Inventory.load("dev", state=state)
+    chain = written.chain.model_copy(
+        update={"id": CHAIN_ID, "hrp": HRP, "block_interval_ms": BLOCK_INTERVAL_MS}
+    )
+    instances = tuple(
+        dataclasses.replace(
+            like,
+            name=node.name,
+            rpc_url=f"http://{node.rpc}",
+            address="127.0.0.1",
+            p2p_port=int(node.p2p.rpartition(":")[2]),
+        )
+        for like, node in zip(written.instances, mesh.nodes, strict=True)
+    )
+    found = dataclasses.replace(written, chain=chain, instances=instances)
+    found.folder.mkdir(parents=True)
+    (found.folder / "genesis.json").write_text(to_json(mesh.genesis), encoding="utf-8")
+    pem = Ed25519PrivateKey.from_private_bytes(FAUCET_SEED).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path = keys.faucet_path(found.folder)
+    path.write_bytes(pem)
+    path.chmod(0o600)
+    return found
+
+
+@pytest.fixture
+def site(
+    tmp_path: Path, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Mesh, Environment]]:
+    """Four processes, and the environment that the command line takes them for."""
+    with local_mesh(tmp_path, eventually) as mesh:
+        mesh.until_heights(mesh.nodes, 2)
+        found = environment_of(mesh, tmp_path / "state")
+        monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", lambda _named: found)
+        yield mesh, found
+
+
+@pytest.mark.proves("M12", "A9")
+def test_the_smoke_suite_passes_on_real_processes(
+    site: tuple[Mesh, Environment], tmp_path: Path
+) -> None:
+    """Boot, transfers and a cold join pass, and every invariant holds in each of them."""
+    _mesh, found = site
+    folder = tmp_path / "run"
+    folder.mkdir()
+
+    status = live.run_on(found, "smoke", folder=folder, seed=1)
+
+    told = json.loads((folder / "verdict.json").read_text())
+    assert status == Exit.OK, told
+    assert [each["verdict"] for each in told["scenarios"]] == ["PASS"] * 3
+    for each in told["scenarios"]:
+        assert set(each["invariants"].values()) == {"held"}, each
+
+
+def test_the_quick_form_is_quick(site: tuple[Mesh, Environment]) -> None:
+    """After a deploy one transfer goes through each node and is final everywhere."""
+    told = live.smoke(site[1], quick=True)
+
+    assert told.problem == ""
+    assert "4 transfers, one through each node" in told.done
+
+
+def test_a_killed_validator_is_a_row_and_the_mesh_goes_on(
+    site: tuple[Mesh, Environment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With one of four killed, status names it, payments are final, and smoke names it, too."""
+    mesh, found = site
+    mesh.nodes[3].kill()
+    mesh.grow(mesh.nodes[:3], 2)
+
+    shown = status_document(capsys)
+    assert (shown["verdict"], shown["nodes"][3]["state"]) == (
+        "degraded",
+        "unreachable (connection refused)",
+    )
+    assert [row["voting"] for row in shown["nodes"]] == [True, True, True, False]
+    assert run(["tx", "send", "--to", "faucet", "--amount", "1"]) == Exit.OK
+    assert live.smoke(found).problem == "smoke/quick INFRA: no answer from n3"
+
+
+def test_a_lost_quorum_is_seen_and_refused(
+    site: tuple[Mesh, Environment],
+    capsys: pytest.CaptureFixture[str],
+    eventually: Callable[..., None],
+) -> None:
+    """With two of four killed the others say that they are cut off, and take no transactions."""
+    mesh, _found = site
+    for node in mesh.nodes[2:]:
+        node.kill()
+    eventually("both are cut off", lambda: all(is_cut_off(node) for node in mesh.nodes[:2]))
+
+    shown = status_document(capsys)
+    refused = run(["tx", "send", "--to", "faucet", "--amount", "1"])
+
+    assert shown["verdict"] == "partitioned"
+    assert refused == Exit.UNREACHABLE
+    assert "[no-quorum]" in capsys.readouterr().err
+
+
+def is_cut_off(node: Any) -> bool:
+    """Tell whether a node says that it sees no quorum."""
+    status = node.get("/status")
+    return status is not None and bool(status["stale"])
+
+
+def status_document(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Run `network status --json`."""
+    capsys.readouterr()
+    assert run(["network", "status", "--json"]) == Exit.OK
+    return json.loads(capsys.readouterr().out)
