@@ -39,7 +39,7 @@ from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.consensus.replica import Consensus
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Note, SaveSignState, SetTimer, Timer
-from aitbc_node.gossip.messages import ProposalSent, SummarySent, VotesSent
+from aitbc_node.gossip.messages import ProposalSent, Status, SummarySent, VotesSent
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import BlockId, PeerId
@@ -131,7 +131,12 @@ class Voting:
 
     def on_summary(self, sender: PeerId, message: SummarySent) -> None:
         """Take a peer's summary. Raises: PeerFault."""
-        self.feed(SummaryReceived(sender, _decoded(message.summary, RoundSummary)))
+        summary = _decoded(message.summary, RoundSummary)
+        self.feed(SummaryReceived(sender, summary))
+        if summary.height <= self._chain.height:
+            # It works on a height that is final: the news was lost, and without its vote there
+            # may never be another block whose news would reach it.
+            self._out.send((sender,), Status(self._chain.height))
 
     def on_timer(self, timer: Timer) -> None:
         """Take a time-out that the consensus asked for."""

@@ -19,6 +19,8 @@ from aitbc_node.types import Height, PeerId
 
 ANSWER_MS = 3_000
 DOUBT_MS = 30_000
+SILENT_MS = 2_000
+"""A peer that did not answer may have been cut off: doubted for so long, doubled each time."""
 DOUBTED_MAX = 4 * limits.PEERS_MAX
 PATIENCE_MS = 300
 """A peer one block ahead is normal: votes are about to bring that block here as well."""
@@ -37,6 +39,7 @@ class CatchUp:
     def __init__(self) -> None:
         self._claims: dict[PeerId, Height] = {}
         self._doubted_until_ms: dict[PeerId, int] = {}
+        self._silences: dict[PeerId, int] = {}
         self._request: _Request | None = None
         self._behind_since_ms: int | None = None
 
@@ -52,12 +55,19 @@ class CatchUp:
         if self._request is not None and self._request.peer == peer:
             self._request = None
 
-    def doubt(self, peer: PeerId, now_ms: int) -> None:
+    def doubt(self, peer: PeerId, now_ms: int, *, for_ms: int = DOUBT_MS) -> None:
         """Believe a peer's claims no more for a while."""
         self.forget(peer)
         if len(self._doubted_until_ms) >= DOUBTED_MAX:
             del self._doubted_until_ms[next(iter(self._doubted_until_ms))]
-        self._doubted_until_ms[peer] = now_ms + DOUBT_MS
+        self._doubted_until_ms[peer] = now_ms + for_ms
+
+    def _doubt_silent(self, peer: PeerId, now_ms: int) -> None:
+        if len(self._silences) >= DOUBTED_MAX:
+            self._silences.clear()
+        count = self._silences.get(peer, 0)
+        self._silences[peer] = count + 1
+        self.doubt(peer, now_ms, for_ms=min(SILENT_MS << min(count, 8), DOUBT_MS))
 
     def is_far_behind(self, tip: Height) -> bool:
         """Tell whether taking part at the next height is pointless: others are past it."""
@@ -70,7 +80,7 @@ class CatchUp:
     def poll(self, tip: Height, now_ms: int, *, busy: bool) -> Iterator[Send]:
         """Ask for the next blocks if there is reason to; `busy` while earlier ones are applied."""
         if self._request is not None and now_ms - self._request.asked_ms >= ANSWER_MS:
-            self.doubt(self._request.peer, now_ms)
+            self._doubt_silent(self._request.peer, now_ms)
         ahead = self.best_claim() - tip
         if ahead <= 0:
             self._behind_since_ms = None
@@ -98,6 +108,7 @@ class CatchUp:
         if request is None or request.peer != peer:
             return ()
         self._request = None
+        self._silences.pop(peer, None)
         if not blocks:
             self.doubt(peer, now_ms)
         wanted = range(request.first, request.last + 1)
