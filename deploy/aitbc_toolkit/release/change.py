@@ -97,10 +97,16 @@ def _verify(run: Run, change: Change, rolled: Rolled, end: _End) -> None:
 
 
 def _wave_reason(change: Change, rolled: Rolled) -> str:
-    first, why = next(iter(rolled.failed.items()))
-    others = len(rolled.failed) - 1
-    more = f" (and {others} more)" if others else ""
-    return f"wave {rolled.wave} of {len(change.plan.waves)}: {first}{more} {why}"
+    why, names = _by_reason(rolled.failed)[0]
+    return f"wave {rolled.wave} of {len(change.plan.waves)}: {' '.join(names)} {why}"
+
+
+def _by_reason(failed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Put nodes with the same reason together, with the log lines of the first."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for name, why in failed.items():
+        found.setdefault(why.partition("\n")[0], (why, []))[1].append(name)
+    return list(found.values())
 
 
 def _judge(rolled: Rolled, end: _End) -> None:
@@ -211,7 +217,9 @@ def _bad_news(
     lines = [fact("rolled back", f"{' '.join(undone) or 'nobody'}")]
     if never:
         lines.append(fact("never changed", " ".join(never)))
-    lines += [fact("stranded", f"{who_}: {why}") for who_, why in rolled.stranded.items()]
+    lines += [
+        fact("stranded", f"{' '.join(names)}: {why}") for why, names in _by_reason(rolled.stranded)
+    ]
     as_before = f"as before: {' '.join(old)}" if old else "as before: not running"
     lines.append(fact("mesh", "mixed, see aitbc status" if rolled.stranded else as_before))
     lines += _pace_lines(end)

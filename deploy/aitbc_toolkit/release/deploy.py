@@ -74,7 +74,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
             records=records,
             began=began,
             prove=request.prove,
-            lines=_was(environment, records),
+            lines=_was(environment, records, release),
         )
         return carry_out(run, change)
 
@@ -268,10 +268,14 @@ def _records(environment: Environment, facts: Facts, founded: Founded) -> list[h
     return history.read(environment, hosts=hosts, genesis_hash=founded.hash)
 
 
-def _was(environment: Environment, records: list[history.Record]) -> list[str]:
-    """Say what a rollback of this deploy would return to."""
+def _was(
+    environment: Environment, records: list[history.Record], release: Mapping[str, Place]
+) -> list[str]:
+    """Say what a rollback of this deploy would return to; nothing when it only starts nodes."""
     last = history.newest_healthy(records)
-    if last is None:
+    if last is None or all(
+        (last.commit, last.configs.get(name)) == place for name, place in release.items()
+    ):
         return []
     commit = last.commit[: source.SHORT]
     return [fact("was", f"{commit} (aitbc rollback {environment.name} returns to it)")]

@@ -15,6 +15,7 @@ from typing import Any
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.render import RestartPolicy
 
 HEIGHTS = 3
 
@@ -23,7 +24,7 @@ _POLL_S = 0.1
 _SILENCE_S = 1.5
 _CRASHES = 2
 _LOG_CHARS = 160
-_LOG_LINES = 3
+_LOG_LINES = 4
 _LAG_MAX = 1
 
 Watch = Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]
@@ -192,9 +193,10 @@ def crashing(services: Mapping[str, Mapping[str, Any]], crashes: Counter[str]) -
     for name, service in services.items():
         crashes[name] += service["word"] == "backoff"
         count = max(crashes[name], int(service["restarts"]))
-        if not service["failed"] and count < _CRASHES:
+        final = not service["active"] and service["status"] in RestartPolicy().final_statuses
+        if not service["failed"] and not final and count < _CRASHES:
             continue
-        what = "has stopped" if service["failed"] else "keeps crashing"
+        what = "has stopped" if service["failed"] or final else "keeps crashing"
         found[name] = f"{what} ({service['word']}, status {service['status']})" + _lines(service)
     return found
 
@@ -228,7 +230,9 @@ def _late(
 
 
 def _lines(service: Mapping[str, Any]) -> str:
-    return "".join(f"\n    {line}" for line in map(said, service.get("log", [])[-_LOG_LINES:]))
+    """Indent the newest lines, each once: a loop writes the same words again and again."""
+    lines = dict.fromkeys(map(said, reversed(service.get("log", []))))
+    return "".join(f"\n    {line}" for line in reversed(list(lines)[:_LOG_LINES]))
 
 
 def said(line: str) -> str:

@@ -23,6 +23,7 @@ def up(name: str, request: Request, tell: Tell) -> Outcome:
         _lab_up(canonical.removeprefix(f"{LAB}-"), len(Inventory.read(canonical).hosts), tell)
     environment = Inventory.load(canonical)
     _refuse_shared(environment)
+    note(tell, _announcement(environment, request))
     done = deploy(environment, request, tell)
     if done.error:
         return done
@@ -30,6 +31,12 @@ def up(name: str, request: Request, tell: Tell) -> Outcome:
     lines = [*done.lines, *_addresses(environment)]
     facts = {**done.facts, "rpc": [each.rpc_url for each in environment.instances]}
     return Outcome(done.exit, lines, changed=done.changed, took_s=took_s, facts=facts)
+
+
+def _announcement(environment: Environment, request: Request) -> str:
+    where = f"lab {environment.lab}" if environment.lab else "this machine"
+    what = "the work tree as it is" if request.snapshot else "HEAD"
+    return f"up: {len(environment.validators)} validators on {where}, from {what} of this checkout"
 
 
 def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:

@@ -23,6 +23,7 @@ def switch(params: dict[str, Any]) -> dict[str, Any]:
         for instance in params["instances"]:
             _switch(instance, base=Path(layout["base"]), manager=manager)
         for instance in params["instances"]:
+            _forget_crashes(instance)
             manager.restart(instance)
     return {
         "restart_ms": int((time.monotonic() - began) * 1000),
@@ -52,8 +53,10 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
             if action == "stop":
                 manager.stop(instance)
             elif action == "start":
+                _forget_crashes(instance)
                 manager.start(instance)
             elif action == "restart":
+                _forget_crashes(instance)
                 manager.restart(instance)
             elif action == "remove":
                 manager.stop(instance)
@@ -64,6 +67,11 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
             each["name"]: _seen(each, manager, params["lines"]) for each in params["instances"]
         }
     }
+
+
+def _forget_crashes(instance: dict[str, Any]) -> None:
+    """Let a node start that has given up: an operator's start is not one more of its own tries."""
+    (Path(instance["data"]) / "run" / "fast_exits.json").unlink(missing_ok=True)
 
 
 def watch(params: dict[str, Any]) -> dict[str, Any]:
