@@ -1,0 +1,423 @@
+"""The driver: effects in order, the disk as a barrier, signatures in slices."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+from aitbc_node import barrier as barrier_module
+from aitbc_node import judging
+from aitbc_node.announcing import Announcer
+from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header, block_id
+from aitbc_node.codes import Code
+from aitbc_node.driver import Clock, Driver
+from aitbc_node.errors import DiskError
+from aitbc_node.events import (
+    AppendBlock,
+    AppendCertificate,
+    AppendTransactions,
+    BlocksRead,
+    Committed,
+    Dial,
+    Disconnect,
+    DiskFailed,
+    DiskHealed,
+    Effect,
+    Event,
+    Note,
+    ReadBlocks,
+    Reply,
+    SaveSignState,
+    Send,
+    SetTimer,
+    SignatureCheck,
+    Submitted,
+    Timer,
+    TimerFired,
+    TxOutcome,
+    TxReceipt,
+    Verified,
+    Verify,
+)
+from aitbc_node.metrics import Counters
+from aitbc_node.rpc.streams import Hub
+from aitbc_node.storage.disk import DiskUnavailableError
+from aitbc_node.storage.index import TxIndex
+from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.sign_state import NOTHING_SIGNED
+from aitbc_node.storage.store import Store
+from aitbc_node.types import (
+    BlockId,
+    Hash,
+    Height,
+    PeerId,
+    PublicKey,
+    Round,
+    Signature,
+    TxId,
+)
+
+PEER = PeerId(b"p" * 20)
+EMPTY = Hash(bytes(32))
+SIGN = SaveSignState(NOTHING_SIGNED)
+
+
+class Disk(MemoryDisk):
+    """Be a disk that can be slow, full or broken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.is_full = False
+        self.is_broken = False
+
+    def write_at(self, name: str, offset: int, data: bytes) -> None:
+        if self.is_full:
+            raise DiskUnavailableError("no space left")
+        super().write_at(name, offset, data)
+
+    def sync(self, name: str) -> None:
+        if self.is_broken:
+            raise DiskError(f"{name}: sync failed")
+        assert self.gate.wait(10), "the test opens the gate"
+
+
+class Script:
+    """Be a machine that answers events as the test says, and the wire, in one record."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.done: list[object] = []
+        self.answers: Callable[[Event], Sequence[Effect]] = lambda _: ()
+
+    def step(self, event: Event, *, now_ms: int) -> Sequence[Effect]:
+        assert now_ms >= 0
+        self.events.append(event)
+        return self.answers(event)
+
+    def send(self, peers: Iterable[PeerId], payload: bytes) -> None:
+        assert list(peers) == [PEER]
+        self.done.append(payload)
+
+    def dial(self, peer: PeerId, address: str) -> None:
+        self.done.append(("dial", peer, address))
+
+    def disconnect(self, peer: PeerId, reason: str) -> None:
+        self.done.append(("disconnect", peer, reason))
+
+    def of(self, kind: type[Event]) -> list[Event]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class Stage:
+    """Be a driver with everything around it."""
+
+    def __init__(self) -> None:
+        self.script = Script()
+        self.data, self.keys = Disk(), Disk()
+        self.store = Store(self.data, self.keys)
+        self.store.recover()
+        self.store.create_sign_state()
+        self.index = TxIndex(None)
+        self.verdict = True
+        announcer = Announcer(self.index, Hub(boot="t"), Counters())
+        self.driver = Driver(
+            self.script,  # type: ignore[arg-type]  # a script in a machine's place
+            self.store,
+            announcer,
+            verify=lambda *_: self.verdict,
+            clock=Clock(),
+        )
+        self.driver.wire = self.script
+
+    def sent(self, *payloads: bytes) -> bool:
+        return [item for item in self.script.done if isinstance(item, bytes)] == list(payloads)
+
+
+def send(payload: bytes) -> Send:
+    """Build an effect that can be seen on the wire."""
+    return Send((PEER,), payload)
+
+
+def a_block(height: int) -> Block:
+    """Build a block that only the store takes for one."""
+    header = Header(
+        version=1,
+        chain_id="c",
+        height=Height(height),
+        parent_id=BlockId(b""),
+        time_ms=0,
+        proposer=PublicKey(bytes(32)),
+        tx_root=EMPTY,
+        tx_count=1,
+        state_root=EMPTY,
+        receipts_root=EMPTY,
+        last_commit_hash=EMPTY,
+        validators_hash=EMPTY,
+        next_validators_hash=EMPTY,
+        params_hash=EMPTY,
+        app_version=1,
+        evidence_root=EMPTY,
+    )
+    return Block(header, (b"raw",), NO_COMMIT, ())
+
+
+def commit_effects(height: int) -> tuple[Effect, ...]:
+    """Return what the machine emits around one final block."""
+    block = a_block(height)
+    id_ = block_id(block.header)
+    certificate = Certificate(Height(height), Round(0), id_, ())
+    receipt = TxReceipt(TxId(height.to_bytes(32, "big")), Code.OK, 1, 1, ())
+    return (
+        AppendBlock(id_, block),
+        AppendCertificate(certificate),
+        Committed(id_, FinalBlock(block, certificate), (receipt,)),
+    )
+
+
+Test = Callable[[Stage], Coroutine[Any, Any, None]]
+
+
+def on_stage(test: Test) -> None:
+    """Run a test inside a loop with a fresh stage."""
+
+    async def main() -> None:
+        stage = Stage()
+        async with asyncio.timeout(20):
+            await test(stage)
+        stage.data.gate.set()
+        stage.keys.gate.set()
+        await stage.driver.stop()
+
+    asyncio.run(main())
+
+
+def test_effects_without_a_barrier_are_carried_out_at_once_and_in_order() -> None:
+    """Nothing waits when nothing has to be durable."""
+
+    async def test(stage: Stage) -> None:
+        stage.driver.begin(
+            (send(b"1"), Dial(PEER, "a:1"), Disconnect(PEER, "x"), Note("n"), send(b"2"))
+        )
+
+        assert stage.script.done == [b"1", ("dial", PEER, "a:1"), ("disconnect", PEER, "x"), b"2"]
+
+    on_stage(test)
+
+
+def test_nothing_behind_a_persist_begins_before_it_is_durable(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """The vote leaves after its sign state is on disk, while events are still taken."""
+
+    async def test(stage: Stage) -> None:
+        stage.keys.gate.clear()
+        stage.driver.begin((send(b"before"), SIGN, send(b"vote"), SIGN, send(b"last")))
+        for number in range(5):
+            stage.driver.feed(Submitted(wall_ms=0, request=number, raws=()))
+        await eventually_async("five events", lambda: len(stage.script.events) == 5)
+
+        assert stage.sent(b"before")
+
+        stage.keys.gate.set()
+        await eventually_async("all", lambda: stage.sent(b"before", b"vote", b"last"))
+
+    on_stage(test)
+
+
+def test_a_full_disk_is_told_retried_and_told_again(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The node lives on: the machine hears once of the failure and once of its end."""
+    monkeypatch.setattr(barrier_module, "RETRY_S", 0.01)
+
+    async def test(stage: Stage) -> None:
+        stage.data.is_full = True
+        stage.driver.begin((*commit_effects(1), send(b"after")))
+        await eventually_async("the failure", lambda: stage.script.of(DiskFailed))
+        refused = await stage.driver.submit((b"raw",))
+        assert [outcome.code for outcome in refused] == [Code.E_UNAVAILABLE]
+        assert stage.sent()
+
+        stage.data.is_full = False
+
+        await eventually_async("the cure", lambda: stage.script.of(DiskHealed))
+        assert stage.sent(b"after")
+        assert len(stage.script.of(DiskFailed)) == 1
+        assert stage.store.last_height == 1
+
+    on_stage(test)
+
+
+def test_a_failed_sync_ends_the_node(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """It is never tried again, and nothing behind it happens."""
+
+    async def test(stage: Stage) -> None:
+        stage.keys.is_broken = True
+        stage.driver.begin((SIGN, send(b"vote")))
+        await eventually_async("the end", stage.driver.failed.done)
+
+        assert stage.sent()
+        with pytest.raises(DiskError, match="sync failed"):
+            await stage.driver.failed
+        stage.keys.is_broken = False
+
+    on_stage(test)
+
+
+def test_readers_find_a_final_block_however_slow_the_disk_is(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """Between the machine's word and the log's there is no moment without the block."""
+
+    async def test(stage: Stage) -> None:
+        stage.data.gate.clear()
+        stage.driver.begin(commit_effects(1))
+
+        found = stage.driver.block(Height(1))
+        assert found is not None
+        assert stage.index.get(TxId((1).to_bytes(32, "big"))) is not None
+        assert stage.store.last_height == 0
+
+        stage.data.gate.set()
+        await eventually_async("the log", lambda: stage.store.last_height == 1)
+        assert stage.driver.block(Height(1)) == found
+
+    on_stage(test)
+
+
+def test_a_later_timer_of_the_same_name_replaces_the_earlier(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """Only the newest of a name fires; other names are not touched."""
+
+    async def test(stage: Stage) -> None:
+        def timer(name: str, height: int) -> Timer:
+            return Timer(name, Height(height), Round(0))
+
+        stage.driver.begin(
+            (
+                SetTimer(timer("a", 1), 10),
+                SetTimer(timer("b", 2), 20),
+                SetTimer(timer("a", 3), 30),
+            )
+        )
+        await eventually_async("two timers", lambda: len(stage.script.of(TimerFired)) == 2)
+
+        fired = [event.timer for event in stage.script.events if isinstance(event, TimerFired)]
+        assert fired == [timer("b", 2), timer("a", 3)]
+
+    on_stage(test)
+
+
+def test_signatures_are_judged_in_slices_between_events(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long batch keeps no event waiting, and its verdicts come whole and in order."""
+    monkeypatch.setattr(judging, "SLICE_NS", 100_000)
+
+    async def test(stage: Stage) -> None:
+        checks = tuple(
+            SignatureCheck(PublicKey(b""), bytes([n % 256]), Signature(b"")) for n in range(20_000)
+        )
+        stage.driver.judge._verify = lambda _key, message, _sig: message[0] % 2 == 0
+        stage.driver.begin((Verify(7, checks), Verify(8, ())))
+        stage.driver.feed(Submitted(wall_ms=0, request=1, raws=()))
+        await eventually_async("both verdicts", lambda: len(stage.script.of(Verified)) == 2)
+
+        kinds = [type(event) for event in stage.script.events]
+        assert kinds == [Submitted, Verified, Verified]
+        first, second = stage.script.of(Verified)
+        assert isinstance(first, Verified)
+        assert isinstance(second, Verified)
+        assert (first.batch, first.good) == (7, tuple(n % 256 % 2 == 0 for n in range(20_000)))
+        assert (second.batch, second.good) == (8, ())
+
+    on_stage(test)
+
+
+def test_a_submission_gets_its_own_reply() -> None:
+    """Replies find their requests, in whatever order they come; a lost client is no matter."""
+
+    async def test(stage: Stage) -> None:
+        waiting: list[Reply] = []
+
+        def answers(event: Event) -> Sequence[Effect]:
+            assert isinstance(event, Submitted)
+            outcome = TxOutcome(TxId(event.raws[0]), Code.OK)
+            waiting.insert(0, Reply(event.request, (outcome,)))
+            return tuple(waiting) if len(waiting) == 3 else ()
+
+        stage.script.answers = answers
+        calls = [asyncio.ensure_future(stage.driver.submit((bytes([n]),))) for n in range(3)]
+        await asyncio.sleep(0)
+        calls[1].cancel()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+        assert [outcomes[0][0].id, outcomes[2][0].id] == [b"\0", b"\2"]  # type: ignore[index]
+        assert isinstance(outcomes[1], asyncio.CancelledError)
+
+    on_stage(test)
+
+
+def test_blocks_are_read_for_peers_in_order_of_effects(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """A block that was made final just before is in the answer."""
+
+    async def test(stage: Stage) -> None:
+        stage.driver.begin((*commit_effects(1), ReadBlocks(PEER, Height(1), Height(9))))
+        await eventually_async("the blocks", lambda: stage.script.of(BlocksRead))
+
+        (answer,) = stage.script.of(BlocksRead)
+        assert isinstance(answer, BlocksRead)
+        assert [final.block.header.height for final in answer.blocks] == [1]
+
+    on_stage(test)
+
+
+def test_what_is_written_is_durable_after_a_stop(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """The last certificate is synced although no vote followed it."""
+
+    async def main() -> None:
+        stage = Stage()
+        synced: list[str] = []
+        stage.data.sync = synced.append  # type: ignore[method-assign]
+        stage.driver.begin(commit_effects(1)[:1])
+        await eventually_async("the block", lambda: not stage.driver.barrier._is_waiting)
+        stage.driver.begin(commit_effects(1)[1:])
+        before = len(synced)
+
+        await stage.driver.stop()
+
+        assert synced[before:] == ["blocks.log"]
+        stage.driver.feed(Submitted(wall_ms=0, request=1, raws=()))
+        await asyncio.sleep(0)
+        assert stage.script.events == [], "a stopped driver takes nothing"
+
+    asyncio.run(main())
+
+
+def test_a_long_journal_is_rewritten_behind_what_filled_it(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """The journal shrinks to what still waits, and effects go on afterwards."""
+
+    async def test(stage: Stage) -> None:
+        stage.driver.waiting_raws = lambda: [b"still waiting"]  # type: ignore[method-assign]
+        big = b"x" * 1_000_000
+        stage.driver.begin((AppendTransactions((big,) * 5), send(b"after")))
+        await eventually_async("the rest", lambda: stage.sent(b"after"))
+
+        assert stage.data.size("journal.log") < 1000
+
+    on_stage(test)
