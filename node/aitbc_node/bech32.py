@@ -35,6 +35,8 @@ def decode(text: str) -> tuple[str, bytes]:
     """
     if len(text) > TEXT_CHARS_MAX:
         raise ValueError(f"longer than {TEXT_CHARS_MAX} characters")
+    if not text.isascii():
+        raise ValueError("a character outside of ASCII")
     if text.lower() != text and text.upper() != text:
         raise ValueError("upper and lower case are mixed")
     hrp, separator, tail = text.lower().rpartition("1")

@@ -94,6 +94,7 @@ def test_one_wrong_character_is_always_noticed(place: int, char: str) -> None:
         (TEXT + "q" * 60, "longer than"),
         (bech32.encode("ait", ADDRESS), "an address of network 'ait'"),
         (bech32.encode("aitd", bytes(19)), "19 bytes"),
+        ("AITD1\u212a", "outside of ASCII"),
         ("", "not a prefix"),
         ("aitd1", "not a prefix"),
         ("aitd1" + "b" * 20, "alphabet"),

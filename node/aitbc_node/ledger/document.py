@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import msgspec
 
-from aitbc_node import bech32
+from aitbc_node import bech32, limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.ledger.genesis import Genesis, GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.objects import Balances
@@ -19,6 +19,8 @@ from aitbc_node.ledger.policy import Policy
 from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
 
 T = TypeVar("T")
+
+_AMOUNT_DIGITS_MAX = len(str(limits.INT_MAX))
 
 
 class _Part(msgspec.Struct, forbid_unknown_fields=True):
@@ -218,6 +220,8 @@ def _bytes(text: str, field: str) -> bytes:
 def _amount(text: str, field: str) -> Amount:
     if not (text.isascii() and text.isdigit()):
         raise ConfigError(f"genesis: {field}: '{text}' is not a decimal string of base units")
+    if len(text) > _AMOUNT_DIGITS_MAX:
+        raise ConfigError(f"genesis: {field}: more than an amount can hold")
     return Amount(int(text))
 
 

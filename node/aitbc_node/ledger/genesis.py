@@ -23,7 +23,7 @@ from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS, ObjectKey
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Key, Policy, address_of, check_policy
 from aitbc_node.ledger.state import State
-from aitbc_node.ledger.transactions import AccountName, Count, Money, Ticker
+from aitbc_node.ledger.transactions import AccountName, Count, Money, Ticker, is_plain_text
 from aitbc_node.types import Address, Amount, Hash, Power, Signature
 from aitbc_node.validators import Validator, ValidatorSet, validator_set
 
@@ -36,6 +36,7 @@ VALIDATORS_MIN = 4
 
 PRODUCTION_HRP = "ait"
 DECIMALS_MAX = 18
+NAME_BYTES_MAX = 64
 POWER_TOTAL_MAX = 2**53
 """Turn priorities stay a small multiple of the total and so within 64 bits."""
 
@@ -176,7 +177,6 @@ def faults(genesis: Genesis, *, verify: Verifier = crypto.verify) -> Iterator[Re
         yield _fault(f"params.{fault.field}", fault.message)
     yield from _asset_faults(genesis)
     yield from _account_faults(genesis)
-    yield from _supply_faults(genesis)
     yield from _validator_faults(genesis, verify)
 
 
@@ -244,6 +244,8 @@ def _asset_faults(genesis: Genesis) -> Iterator[Refusal]:
         field = f"assets[{place}]"
         if not _TICKER_CHARS.issuperset(asset.ticker):
             yield _fault(f"{field}.ticker", f"'{asset.ticker}' is not letters and digits only")
+        if not is_plain_text(asset.name, bytes_max=NAME_BYTES_MAX):
+            yield _fault(f"{field}.name", f"not NFC text of at most {NAME_BYTES_MAX} bytes")
         if asset.ticker == NATIVE and asset.decimals != NATIVE_DECIMALS:
             yield _fault(f"{field}.decimals", f"{NATIVE} has {NATIVE_DECIMALS}")
         if asset.mint_authority is not None and genesis.hrp == PRODUCTION_HRP:
@@ -266,8 +268,6 @@ def _account_faults(genesis: Genesis) -> Iterator[Refusal]:
             if ticker not in tickers:
                 yield _fault(f"{field}.balances.{ticker}", "no such asset")
 
-
-def _supply_faults(genesis: Genesis) -> Iterator[Refusal]:
     for ticker, supply in sorted(_supplies(genesis).items()):
         if supply > limits.INT_MAX:
             yield _fault("accounts", f"all holdings of {ticker} are more than an amount can hold")
@@ -283,6 +283,8 @@ def _validator_faults(genesis: Genesis, verify: Verifier) -> Iterator[Refusal]:
         yield _fault("validators", f"total power above {POWER_TOTAL_MAX}")
     for place, entry in enumerate(genesis.validators):
         field = f"validators[{place}]"
+        if not is_plain_text(entry.region, bytes_max=NAME_BYTES_MAX):
+            yield _fault(f"{field}.region", f"not NFC text of at most {NAME_BYTES_MAX} bytes")
         if crypto.is_weak_key(entry.key):
             yield _fault(f"{field}.key", "of small order or not in canonical form")
         claim = possession_message(genesis.chain_id, entry.operator)

@@ -138,6 +138,20 @@ def signer_keys(parsed: Parsed) -> tuple[PublicKey, ...]:
     return tuple(sig.key for sig in parsed.sigs)
 
 
+def is_plain_text(text: str, *, bytes_max: int) -> bool:
+    """Judge text for people in a way that is the same under every Python version.
+
+    Unicode promises that the NFC form of characters assigned in a version never changes later; for
+    characters that are newer than a node's tables two nodes could disagree. Hence only characters
+    of Unicode 3.2, whose tables every Python carries, as in RFC 3454.
+    """
+    if text.isascii():
+        return len(text) <= bytes_max
+    if len(text.encode()) > bytes_max or not unicodedata.is_normalized("NFC", text):
+        return False
+    return all(unicodedata.ucd_3_2_0.category(char) != "Cn" for char in text)
+
+
 def _read(data: bytes, kind: type[R]) -> R | Refusal:
     try:
         return decode(data, kind)
@@ -160,7 +174,7 @@ def _check_form(tx: Transaction) -> Refusal | None:
 def _fault_of(body: Body) -> Refusal | None:
     match body:
         case Transfer(outs=outs, memo=memo):
-            if not memo.isascii() and not _is_plain_text(memo):
+            if not is_plain_text(memo, bytes_max=limits.MEMO_BYTES_MAX):
                 message = "over 256 bytes, not NFC, or a character newer than Unicode 3.2"
                 return Refusal(Code.E_MALFORMED, "memo", message)
             for index, out in enumerate(outs):
@@ -172,20 +186,6 @@ def _fault_of(body: Body) -> Refusal | None:
             if delta == 0:
                 return Refusal(Code.E_AMOUNT, "delta", "zero changes nothing")
     return None
-
-
-def _is_plain_text(text: str) -> bool:
-    """Judge non-ASCII text in a way that is the same under every Python version.
-
-    Unicode promises that the NFC form of characters assigned in a version never changes later; for
-    characters that are newer than a node's tables two nodes could disagree. Hence only characters
-    of Unicode 3.2, whose tables every Python carries, as in RFC 3454.
-    """
-    if len(text.encode()) > limits.MEMO_BYTES_MAX:
-        return False
-    if not unicodedata.is_normalized("NFC", text):
-        return False
-    return all(unicodedata.ucd_3_2_0.category(char) != "Cn" for char in text)
 
 
 def _check_order(sigs: tuple[Sig, ...]) -> Refusal | None:

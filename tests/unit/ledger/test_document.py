@@ -53,6 +53,7 @@ def drop(field: str) -> Callable[[dict[str, Any]], object]:
         (lambda d: d["accounts"][0]["balances"].update(AIT=5), "balances"),
         (lambda d: d["accounts"][0]["balances"].update(AIT="-5"), r"accounts\[0\].balances.AIT"),
         (lambda d: d["accounts"][0]["balances"].update(AIT="1e9"), r"accounts\[0\].balances.AIT"),
+        (lambda d: d["accounts"][0]["balances"].update(AIT="9" * 5000), "more than an amount"),
         (lambda d: d["accounts"][0]["policy"].update(keys=["zz"]), r"accounts\[0\].policy.keys"),
         (lambda d: d["validators"][0].update(key="0g"), r"validators\[0\].key"),
         (lambda d: d["validators"][0].update(power="1"), "power"),
