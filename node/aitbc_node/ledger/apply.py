@@ -24,6 +24,7 @@ from aitbc_node.ledger.objects import (
     Pool,
     adjusted,
 )
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft, State
 from aitbc_node.ledger.transactions import AssetSupply, Body, Parsed, Transaction, Transfer
 from aitbc_node.types import Address, Hash, Height, PublicKey
@@ -113,7 +114,8 @@ def check_admission(
     """
     terms = accounts.terms_of(state, height)
     account = state.account(parsed.tx.sender) or NEW_ACCOUNT
-    refusal = accounts.check_sender(terms, account, parsed)
+    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
+    refusal = _check_gas(gas, state.params) or accounts.check_sender(terms, account, parsed)
     if refusal is not None:
         return refusal
     if pending_nonce is None or pending_nonce < account.nonce:
@@ -121,7 +123,6 @@ def check_admission(
     elif parsed.tx.nonce != pending_nonce:
         message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
         refusal = Refusal(Code.E_NONCE, "nonce", message)
-    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
     return refusal or accounts.check_fee(terms, account, parsed.tx, gas)
 
 
@@ -181,6 +182,9 @@ class _Run:
         )
 
     def _check_room(self, parsed: Parsed, gas: int) -> Refusal | None:
+        too_much = _check_gas(gas, self._params)
+        if too_much is not None:
+            return too_much
         if len(self._receipts) >= self._params.max_block_txs:
             return Refusal(Code.E_BLOCK_FULL, "", "as many transactions as a block may hold")
         if self._bytes + len(parsed.raw) > self._params.max_block_bytes:
@@ -230,6 +234,14 @@ class _Run:
         index = validators.index_of(self._context.proposer)
         assert index is not None, "the proposer is no validator of this height"
         return validators.members[index].operator
+
+
+def _check_gas(gas: int, params: Params) -> Refusal | None:
+    """Refuse what fits into no block at all, or it would wait in front of the others for ever."""
+    if gas <= params.max_block_gas:
+        return None
+    message = f"needs {gas} gas, a block has {params.max_block_gas}"
+    return Refusal(Code.E_SIZE, "bodies", message)
 
 
 def _apply_body(draft: Draft, sender: Address, body: Body) -> Refusal | list[tuple[str, ...]]:

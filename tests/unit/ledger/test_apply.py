@@ -16,8 +16,9 @@ from aitbc_node.ledger.apply import (
     receipt_hash,
 )
 from aitbc_node.ledger.params import Params
-from aitbc_node.types import Height, PublicKey
-from aitbc_sim.town import Town, a_genesis, pay
+from aitbc_node.ledger.transactions import Output, Transfer
+from aitbc_node.types import Amount, Height, PublicKey
+from aitbc_sim.town import Town, a_genesis, address, pay
 
 
 def test_executing_leaves_the_state_alone(town: Town) -> None:
@@ -138,6 +139,22 @@ def test_a_proposer_stops_when_the_block_is_full() -> None:
 
     assert built.txs == tuple(txs[:2])
     assert built.refused == ()
+
+
+def test_what_fits_into_no_block_is_refused_and_does_not_hold_up_the_rest() -> None:
+    """Left waiting, it would stand in front of all others for ever."""
+    town = Town(a_genesis(params=Params(max_block_gas=2_000_000)))
+    outs = tuple(Output(address("bob"), "AIT", Amount(1)) for _ in range(250))
+    monster = town.tx("alice", Transfer(outs), Transfer(outs))
+    modest = town.tx("bob", pay("alice", 1))
+
+    built = build(town.state, town.context(), [monster, modest])
+
+    assert built.txs == (modest,)
+    assert [(tx, refusal.code) for tx, refusal in built.refused] == [(monster, Code.E_SIZE)]
+    refusal = town.admit(monster)
+    assert refusal is not None
+    assert (refusal.code, refusal.field) == (Code.E_SIZE, "bodies")
 
 
 def test_a_stranger_as_proposer_is_our_bug(town: Town) -> None:
