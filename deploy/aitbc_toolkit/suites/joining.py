@@ -10,7 +10,6 @@ import json
 import socket
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
@@ -112,8 +111,8 @@ def _take_out(scene: Scene, home: Path) -> None:
     if not told.ok:
         why = f"the mesh runs {commit[:12]}, which this checkout does not have"
         raise ScenarioError(Verdict.INFRA, why)
-    with tarfile.open(archive) as packed:
-        packed.extractall(home, filter="data")
+    # Not tarfile: its safe filter is missing from the Python 3.11.2 of Debian 12.
+    shell.run(["tar", "-xf", archive, "-C", home])
 
 
 def _prepare(scene: Scene, home: Path) -> tuple[Path, str]:
