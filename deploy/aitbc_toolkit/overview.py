@@ -174,6 +174,8 @@ def _state(status: schema.Status, role: str, *, lag: int, voting: bool, stalled:
         return f"waiting, last block {status.block_age_ms / 1000:.1f} s ago"
     if role != "validator":
         return "at tip"
+    if status.trouble:
+        return f"not voting ({status.trouble})"
     return "voting" if voting else "not voting"
 
 

@@ -114,8 +114,15 @@ def answer_submission(
     view: NodeView,
     reader: Reader,
 ) -> Response:
-    """Answer a `POST /tx` after the machine has spoken; what was known before outranks it."""
-    known = [history.fate(view, reader, outcome.id) for outcome in outcomes]
+    """Answer a `POST /tx` after the machine has spoken.
+
+    What is known of a refused transaction outranks the refusal; a taken one is new, and not looked
+    up, because the index would cost more than all the rest of a large batch.
+    """
+    known = [
+        None if outcome.code == Code.OK else history.fate(view, reader, outcome.id)
+        for outcome in outcomes
+    ]
     if not asked.single:
         rows = [submission.row(*pair) for pair in zip(outcomes, known, strict=True)]
         return _respond(schema.BatchResult(results=rows), request, status=202)

@@ -10,7 +10,7 @@ from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import Call, read_height
 from aitbc_node.rpc.history import final_block, validators_of
 from aitbc_node.rpc.view import NodeView, RequestFault
-from aitbc_node.types import BlockId, Height, Round
+from aitbc_node.types import BlockId, Height, PublicKey, Round
 from aitbc_node.validators import ValidatorSet
 
 
@@ -47,6 +47,7 @@ def status(call: Call) -> schema.Status:
         peers=len(view.peers()),
         mempool=len(view.mempool),
         sign_state=_sign_state(view),
+        trouble=view.refusal,
     )
 
 
@@ -68,16 +69,18 @@ def health(call: Call) -> schema.Health:
 
 
 def validators(call: Call) -> schema.Validators:
-    """Answer `GET /validators`."""
+    """Answer `GET /validators`: who votes on the next height, or who could vote on a past one."""
     text = call.option("height")
     above = Height(call.view.height + 1)
     if text is None or (height := read_height(text, field="height")) == above:
-        return _validators(call, call.view.validators, height=above)
-    known = validators_of(call.view, final_block(call, height).block.header)
+        members = call.view.validators
+        return _validators(call, members, height=above, proposer=members.proposer(Round(0)).key)
+    header = final_block(call, height).block.header
+    known = validators_of(call.view, header)
     if known is None:
         message = f"the validators of height {height} are not kept"
         raise RequestFault(404, Code.E_NOT_FOUND, message, field="height")
-    return _validators(call, known, height=height)
+    return _validators(call, known, height=height, proposer=header.proposer)
 
 
 def peers(call: Call) -> schema.Peers:
@@ -115,17 +118,19 @@ def _sign_state(view: NodeView) -> schema.SignStateView | None:
     return schema.SignStateView(height=signed.height, round=signed.round, step=signed.step)
 
 
-def _validators(call: Call, members: ValidatorSet, *, height: Height) -> schema.Validators:
+def _validators(
+    call: Call, members: ValidatorSet, *, height: Height, proposer: PublicKey
+) -> schema.Validators:
     hrp = call.view.state.chain.hrp
-    turn = members.proposer(Round(0)).key
+    is_next = height > call.view.height
     rows = [
         schema.ValidatorView(
             address=bech32.address_text(hrp, member.operator),
             key=member.key.hex(),
             power=member.power,
-            priority=member.priority,
+            priority=member.priority if is_next else None,
             status="active",
-            proposer=member.key == turn,
+            proposer=member.key == proposer,
         )
         for member in members.members
     ]

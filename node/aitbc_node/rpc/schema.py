@@ -55,7 +55,7 @@ class Status(Answer, frozen=True, kw_only=True):
     Units: `height` is the newest final block, `round` and `step` belong to the height above it;
     `block_age_ms` is by the node's own wall clock; `last_voted_height` is the newest height whose
     commit holds this node's precommit. Shape: `validator` is the consensus key, null on a full
-    node.
+    node; `trouble` says why the node signs nothing until an operator acts, empty when all is well.
     """
 
     node: str
@@ -85,6 +85,7 @@ class Status(Answer, frozen=True, kw_only=True):
     peers: int
     mempool: int
     sign_state: SignStateView | None
+    trouble: str = ""
 
 
 class Health(Answer, frozen=True, kw_only=True):
@@ -96,12 +97,12 @@ class Health(Answer, frozen=True, kw_only=True):
 
 
 class ValidatorView(Answer, frozen=True, kw_only=True):
-    """Show one validator of a height."""
+    """Show one validator of a height; its priority is known for the next height only."""
 
     address: AddressText
     key: Hex
     power: int
-    priority: int
+    priority: int | None
     status: str
     proposer: bool
 

@@ -113,6 +113,10 @@ class NodeView(Protocol):
         """Return what the own key has signed last."""
 
     @property
+    def refusal(self) -> str:
+        """Say why the own key signs nothing until an operator acts; empty when it may."""
+
+    @property
     def last_voted_height(self) -> Height:
         """Return the newest height whose commit holds the own precommit; 0 for none."""
 

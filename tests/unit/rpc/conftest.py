@@ -126,6 +126,7 @@ class FakeNode:
     syncing: bool = False
     mempool: FakeMempool = field(default_factory=FakeMempool)
     sign_state: SignState | None = None
+    refusal: str = ""
     last_voted_height: int = 2
     own_power: int = 1
     reachable_power: int = 4

@@ -258,6 +258,24 @@ def test_validators_name_one_proposer(node: Any) -> None:
 
     assert (told["height"], told["total_power"]) == (4, 4)
     assert [row["proposer"] for row in told["validators"]].count(True) == 1
+    assert None not in [row["priority"] for row in told["validators"]]
+
+
+def test_validators_of_the_past_name_who_proposed(node: Any) -> None:
+    """A past height names the proposer in its header, and no priority that is not known."""
+    told = node.read("/validators?height=2")
+
+    proposer = node.finals[1].block.header.proposer.hex()
+    assert [row["key"] for row in told["validators"] if row["proposer"]] == [proposer]
+    assert {row["priority"] for row in told["validators"]} == {None}
+
+
+def test_trouble_is_told(node: Any) -> None:
+    """A node that may not sign says why."""
+    assert node.read("/status")["trouble"] == ""
+    node.refusal = "no sign state beside the key"
+
+    assert node.read("/status")["trouble"] == "no sign state beside the key"
 
 
 def test_parameters_carry_their_bounds(node: Any) -> None:
