@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from aitbc_node import limits
+from aitbc_node.answering import Request, outcome_of
 from aitbc_node.blocks import tx_id as id_of
 from aitbc_node.chain import Chain
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import (
-    AppendTransactions,
+    Expired,
     Reply,
     SignatureCheck,
     TxOutcome,
@@ -46,22 +47,14 @@ _PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
 """Refusals that an honest peer would have found itself, whatever its state of the chain."""
 
 
-class _Request(msgspec.Struct):
-    """Gather the outcomes of one `Submitted` until all are known."""
-
-    number: int
-    outcomes: list[TxOutcome | None]
-    accepted: list[bytes]
-
-
 class _Item(msgspec.Struct):
     """Follow one transaction through its verification; `height` is where it was last checked."""
 
     parsed: Parsed
     height: Height
-    pooled: bool
+    entry: Entry[Parsed] | None  # None: for a block only, unless gossip brings it too
     source: PeerId | None = None
-    request: _Request | None = None
+    request: Request | None = None
     slot: int = 0
 
 
@@ -86,6 +79,7 @@ class Intake:
         self._batches: dict[int, list[_Item]] = {}
         self._batch_number = 0
         self._own: dict[TxId, None] = {}
+        self._swept_height = Height(-1)
 
     def find(self, tx_id: TxId) -> Parsed | None:
         """Return a verified transaction that waits here."""
@@ -111,7 +105,7 @@ class Intake:
 
     def submit(self, number: int, raws: Sequence[bytes]) -> None:
         """Take transactions of a client; every one gets an outcome in one `Reply`."""
-        request = _Request(number, [None] * len(raws), [])
+        request = Request(number, len(raws))
         items = []
         for slot, raw in enumerate(raws):
             item = self._admit(raw)
@@ -119,15 +113,15 @@ class Intake:
                 item.request, item.slot = request, slot
                 items.append(item)
             else:
-                request.outcomes[slot] = item
+                request.settle(slot, item)
         if items:
             self._verify(items)
         else:
-            self._answer(request)
+            self._out.extend(request.answer())
 
     def refuse(self, number: int, raws: Sequence[bytes], refusal: Refusal) -> None:
         """Answer a client that nothing is taken now."""
-        self._out.add(Reply(number, tuple(_outcome(id_of(raw), refusal) for raw in raws)))
+        self._out.add(Reply(number, tuple(outcome_of(id_of(raw), refusal) for raw in raws)))
 
     def gossip(self, peer: PeerId, raws: Sequence[bytes]) -> None:
         """Take transactions of a peer. Raises: PeerFault for what no honest peer passes on."""
@@ -137,7 +131,7 @@ class Intake:
         for tx_id, raw in zip(ids, raws, strict=True):
             known = self._in_flight.get(tx_id)
             if known is not None:
-                known.pooled = True
+                known.entry = known.entry or _entry(known.parsed)
                 continue
             if tx_id in self._pool:
                 continue
@@ -150,19 +144,24 @@ class Intake:
         self._verify(items)
 
     def readmit(self, raws: Iterable[bytes]) -> None:
-        """Take back what the journal kept; what can be in no block any more is left out."""
+        """Take back what the journal kept and no block holds; report what none ever can."""
         items = []
+        dead = []
         for raw in raws:
             item = self._admit(raw)
             if isinstance(item, _Item):
                 self._own[item.parsed.id] = None
                 items.append(item)
+            elif self._is_dead(raw):
+                dead.append(item.id)
+        if dead:
+            self._out.add(Expired(tuple(dead)))
         self._verify(items)
 
     def verify_bodies(self, bodies: Iterable[Parsed]) -> None:
         """Verify transactions that came only inside a block; the answer is in `Judged`."""
         height = self._chain.height
-        self._verify([_Item(parsed, height, pooled=False) for parsed in bodies])
+        self._verify([_Item(parsed, height, None) for parsed in bodies])
 
     def on_verified(self, event: Verified) -> Judged:
         """Finish a batch: pool, journal, relay and answer."""
@@ -177,12 +176,12 @@ class Intake:
             # A list, not a generator: every verdict must be consumed, also after a bad one.
             if all([next(verdicts) for _ in item.parsed.sigs]):  # noqa: C419 - see above
                 good.append(item.parsed)
-                self._finish(item, self._take(item) if item.pooled else None)
+                self._finish(item, None if item.entry is None else self._take(item, item.entry))
             else:
                 bad.append(item)
                 self._finish(item, Refusal(Code.E_SIGNATURE, "sigs", "a signature is false"))
         if items[0].request is not None:  # a batch serves one request at most
-            self._answer(items[0].request)
+            self._out.extend(items[0].request.answer())
         culprits = dict.fromkeys(item.source for item in bad if item.source is not None)
         return Judged(tuple(good), tuple(item.parsed.id for item in bad), tuple(culprits))
 
@@ -190,20 +189,49 @@ class Intake:
         """Check all that costs no signature."""
         parsed = parse(raw)
         if isinstance(parsed, Refusal):
-            return _outcome(id_of(raw), parsed)
-        refusal = self._refusal_of(parsed)
+            return outcome_of(id_of(raw), parsed)
+        entry = _entry(parsed)
+        refusal = self._refusal_of(parsed, entry)
+        if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
+            refusal = self._refusal_of(parsed, entry)
         if refusal is not None:
-            return _outcome(parsed.id, refusal)
-        return _Item(parsed, self._chain.height, pooled=True)
+            return outcome_of(parsed.id, refusal)
+        return _Item(parsed, self._chain.height, entry)
 
-    def _refusal_of(self, parsed: Parsed) -> Refusal | None:
+    def _is_dead(self, raw: bytes) -> bool:
+        """Tell whether no block can hold a transaction any more."""
+        parsed = parse(raw)
+        if isinstance(parsed, Refusal):
+            return True
+        tx = parsed.tx
+        return tx.valid_until < self._chain.next_height or tx.nonce < self.nonce_of(tx.sender)
+
+    def _sweep(self) -> bool:
+        """Make room in a full pool, once per height; tell whether there is some now.
+
+        Without this a few accounts that spend all they have after filling their queues could keep
+        the pool full until those transactions expire.
+        """
+        if self._swept_height == self._chain.height:
+            return False
+        self._swept_height = self._chain.height
+        state, height = self._chain.state, self._chain.next_height
+        hopeless = []
+        for entry in self._pool.waiting():
+            refusal = check_admission(state, entry.content, height=height)
+            if refusal is not None and refusal.code in {Code.E_FEE, Code.E_INSUFFICIENT}:
+                hopeless.append(entry.id)
+        self._pool.park(hopeless)
+        return bool(hopeless)
+
+    def _refusal_of(self, parsed: Parsed, entry: Entry[Parsed]) -> Refusal | None:
         if parsed.id in self._in_flight:
             return Refusal(Code.E_DUPLICATE, "", "just being verified")
         if len(self._in_flight) >= IN_FLIGHT_MAX or self._bytes_in_flight >= IN_FLIGHT_BYTES_MAX:
             return Refusal(Code.E_POOL_FULL, "", "too many transactions are being verified")
         next_nonce = self.nonce_of(parsed.tx.sender)
         if parsed.tx.nonce >= next_nonce:
-            refusal = self._pool.refusal_of(_entry(parsed), next_nonce=next_nonce)
+            refusal = self._pool.refusal_of(entry, next_nonce=next_nonce)
             if refusal is not None:
                 return refusal
         return check_admission(self._chain.state, parsed, height=self._chain.next_height)
@@ -230,7 +258,7 @@ class Intake:
         self._batches[self._batch_number] = batch
         self._out.add(Verify(self._batch_number, tuple(checks)))
 
-    def _take(self, item: _Item) -> Refusal | None:
+    def _take(self, item: _Item, entry: Entry[Parsed]) -> Refusal | None:
         """Pool and relay a verified transaction; the chain may have moved on meanwhile."""
         parsed = item.parsed
         if item.height != self._chain.height:
@@ -238,7 +266,9 @@ class Intake:
             if refusal is not None:
                 return refusal
         next_nonce = self.nonce_of(parsed.tx.sender)
-        refusal = self._pool.add(_entry(parsed), next_nonce=next_nonce)
+        refusal = self._pool.add(entry, next_nonce=next_nonce)
+        if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
+            refusal = self._pool.add(entry, next_nonce=next_nonce)
         if refusal is None:
             self._relay.add(parsed.id, parsed.raw, source=item.source)
         return refusal
@@ -246,24 +276,16 @@ class Intake:
     def _finish(self, item: _Item, refusal: Refusal | None) -> None:
         if item.request is None:
             return
-        item.request.outcomes[item.slot] = _outcome(item.parsed.id, refusal)
+        parsed = item.parsed
+        accepted = parsed.raw if refusal is None else None
+        item.request.settle(item.slot, outcome_of(parsed.id, refusal), accepted=accepted)
         if refusal is None:
-            self._own[item.parsed.id] = None
+            self._own[parsed.id] = None
             if len(self._own) > OWN_MAX:
                 self._forget_final()
-            item.request.accepted.append(item.parsed.raw)
 
     def _forget_final(self) -> None:
         self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
-
-    def _answer(self, request: _Request) -> None:
-        """Reply once every outcome is known; accepted ones are in the journal before that."""
-        outcomes = tuple(outcome for outcome in request.outcomes if outcome is not None)
-        if len(outcomes) < len(request.outcomes):
-            return
-        if request.accepted:
-            self._out.add(AppendTransactions(tuple(request.accepted)))
-        self._out.add(Reply(request.number, outcomes))
 
 
 def _entry(parsed: Parsed) -> Entry[Parsed]:
@@ -272,9 +294,3 @@ def _entry(parsed: Parsed) -> Entry[Parsed]:
     price = tx.tip * 1_000_000 // gas_of(tx)
     size = len(parsed.raw)
     return Entry(parsed.id, tx.sender, tx.nonce, tx.valid_until, price, size, parsed)
-
-
-def _outcome(tx_id: TxId, refusal: Refusal | None) -> TxOutcome:
-    if refusal is None:
-        return TxOutcome(tx_id, Code.OK)
-    return TxOutcome(tx_id, refusal.code, refusal.field, refusal.message)

@@ -46,6 +46,8 @@ TIMEOUT_DELTA_MS = 500
 TIMEOUT_CAP_MS = 4_000
 RETRANSMIT_MS = 1_000
 ROUND_MAX = 10_000
+CLOCK_SKEW_MS_MAX = 10_000
+"""A wall clock further from the other voters' median than this is worth a note."""
 
 # Mempool.
 MEMPOOL_TXS_MAX = 10_000

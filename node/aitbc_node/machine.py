@@ -11,7 +11,8 @@ from collections.abc import Callable
 import msgspec
 
 from aitbc_node import limits
-from aitbc_node.blocks import Certificate, FinalBlock
+from aitbc_node.blocks import Certificate, FinalBlock, tx_id
+from aitbc_node.certificates import median_time_ms
 from aitbc_node.chain import Candidate, Chain
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.consensus.inputs import Decided, PeerLinked, Tick
@@ -125,6 +126,7 @@ class Machine:
         self._due_ms = 0
         self._relay_armed = False
         self._disk_failed = False
+        self._is_clock_skewed = False
         self._last_voted = Height(0)
 
     # The verbs.
@@ -152,14 +154,17 @@ class Machine:
         Raises: DiskError when the log does not lead to the states that it names.
         """
         assert self._chain.height == 0, "a machine is restored once, at its start"
+        journal = {tx_id(raw): raw for raw in recovered.journal}
         for final in recovered.finals:
             self._note_votes(final.block.last_commit)
             candidate = self._chain.replay(final)
+            for parsed in candidate.txs:
+                journal.pop(parsed.id, None)
             if on_replayed is not None:
                 on_replayed(Committed(candidate.id, final, candidate.execution.receipts))
         self._workshop.readmit(recovered.pending)
         self._voting.consensus = self._new_consensus(recovered.sign_state)
-        self._journal = recovered.journal
+        self._journal = tuple(journal.values())
 
     def start(self, *, now_ms: int, wall_ms: int) -> list[Effect]:
         """Begin: dial, take the journal back, and take part in the height that comes next."""
@@ -273,6 +278,7 @@ class Machine:
     def _on_decided(self, decided: Decided) -> None:
         if decided.height != self._chain.next_height:
             return  # caught up with in the meantime
+        self._compare_clocks(decided.certificate)
         candidate = self._workshop.shelf.candidate(decided.block_id)
         if candidate is None:
             # It was judged good, then made room for others in a very long height: get it back.
@@ -280,6 +286,18 @@ class Machine:
             self._workshop.want(decided.block_id)
         else:
             self._make_final(candidate, decided.certificate)
+
+    def _compare_clocks(self, certificate: Certificate) -> None:
+        """Note once when the own wall clock and those of the voters drift apart, and when they meet.
+
+        The certificate has just been made, so its median time is now. Source: rules 2.4.
+        """
+        now_ms = median_time_ms(certificate, self._chain.state.validators)
+        skew_ms = self._out.wall_ms - now_ms
+        is_skewed = abs(skew_ms) > limits.CLOCK_SKEW_MS_MAX
+        if is_skewed != self._is_clock_skewed:
+            self._out.note("clock.skewed" if is_skewed else "clock.agrees", skew_ms=skew_ms)
+        self._is_clock_skewed = is_skewed
 
     def _make_final(self, candidate: Candidate, certificate: Certificate) -> None:
         """Let a block be final: log it, apply it, tell everybody, and plan the next height."""

@@ -1,8 +1,9 @@
 """Which verified transactions wait for a block, in which order they go, and when they leave.
 
 Bounded in count, in bytes and per account. What was taken is never pushed out by a better payer: a
-client that was told *accepted* may rely on a block or on a provable expiry. Knows neither balances
-nor signatures; the caller brings the account nonces. Do not add those checks here.
+client that was told *accepted* may rely on a block or on a provable expiry. Only what its sender
+can no longer pay for makes room when room is short. Knows neither balances nor signatures; the
+caller brings the account nonces. Do not add those checks here.
 """
 
 import heapq
@@ -16,6 +17,8 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.types import Address, Height, TxId
 
 Content = TypeVar("Content")
+
+PARKED_MAX = 10 * limits.MEMPOOL_TXS_MAX
 
 NonceOf = Callable[[Address], int]
 
@@ -52,6 +55,7 @@ class Mempool(Generic[Content]):
         self._queues: dict[Address, dict[int, Entry[Content]]] = {}
         self._arrival: dict[TxId, int] = {}
         self._arrivals = 0
+        self._parked: dict[TxId, Height] = {}
         self.bytes_total = 0
 
     def __len__(self) -> int:
@@ -140,11 +144,27 @@ class Mempool(Generic[Content]):
         late = [entry.id for entry in self._entries.values() if entry.valid_until < next_height]
         for tx_id in late:
             self.remove(tx_id)
+        late += [tx_id for tx_id, until in self._parked.items() if until < next_height]
+        for tx_id in late:
+            self._parked.pop(tx_id, None)
         return (*dead, *late)
+
+    def park(self, tx_ids: Iterable[TxId]) -> None:
+        """Make room: keep of these only when they expire, so that this can still be told.
+
+        For transactions that no block would take now, when good ones wait outside.
+        """
+        for tx_id in tx_ids:
+            entry = self._entries.get(tx_id)
+            if entry is not None:
+                self.remove(tx_id)
+                if len(self._parked) < PARKED_MAX:
+                    self._parked[tx_id] = entry.valid_until
 
     def remove(self, tx_id: TxId) -> None:
         """Forget one transaction, if it is here."""
         entry = self._entries.pop(tx_id, None)
+        self._parked.pop(tx_id, None)
         if entry is None:
             return
         del self._arrival[tx_id]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from aitbc_node.blocks import tx_id
 from aitbc_node.codes import Code
 from aitbc_node.events import (
     AppendBlock,
@@ -17,7 +18,7 @@ from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.objects import NATIVE, balance
 from aitbc_node.machine import MachineConfig
 from aitbc_node.mempool import PoolLimits
-from aitbc_sim.pump import WEALTH, Pump, a_payment, address
+from aitbc_sim.pump import START_WALL_MS, WEALTH, Pump, a_payment, address
 
 
 def owned(pump: Pump, index: int, name: str) -> int:
@@ -191,6 +192,44 @@ def test_dearer_transactions_go_first_when_a_block_is_full() -> None:
     assert [entry.content.tx.tip for entry in ranked] == [5, 4, 3, 2, 1, 0]
 
 
+def test_a_pool_full_of_what_cannot_be_paid_makes_room() -> None:
+    """An account that spends all after filling its queue does not keep payers out until expiry."""
+    pump = Pump(config=MachineConfig(mempool=PoolLimits(txs_max=4)), rich=["alice", "bob", "eve"])
+    pump.start()
+    pump.run_to(2)
+    rest = [a_payment("eve", "sink", 1, nonce=nonce, valid_until=20) for nonce in (1, 2, 3)]
+    everything = a_payment("eve", "sink", WEALTH - 210, nonce=0)
+    assert pump.outcomes(0, everything, *rest) == [Code.OK] * 4
+    pump.run_to(4)
+    clogged = len(pump.machine(0).view.mempool)
+
+    payers = [a_payment(name, "sink", 5, nonce=0) for name in ("alice", "bob")]
+    codes = pump.outcomes(0, *payers)
+
+    assert clogged == 3
+    assert codes == [Code.OK] * 2
+    pump.run_to(22)
+    assert pump.nodes[0].expired == [tx_id(raw) for raw in rest]
+
+
+def test_what_expired_while_a_node_was_down_is_told_after_its_restart() -> None:
+    """An accepted transaction is final or provably expired, whatever happened to its node."""
+    pump = Pump().start()
+    pump.run_to(2)
+    stuck = a_payment("alice", "bob", 5, nonce=1, valid_until=6)
+    done = a_payment("bob", "alice", 5, nonce=0, valid_until=6)
+    assert pump.outcomes(3, stuck, done) == [Code.OK, Code.OK]
+    pump.run_to(4)
+
+    pump.crash(3)
+    pump.run_to(8)
+    pump.start(3)
+    pump.settle()
+    pump.wait(1_000)
+
+    assert pump.nodes[3].expired == [tx_id(stuck)]
+
+
 def test_one_validator_finalises_alone() -> None:
     """The same code with n = 1, for the single-node development mode."""
     pump = Pump((1,)).start()
@@ -274,6 +313,24 @@ def test_a_bad_disk_stops_clients_and_peers_until_it_heals() -> None:
     assert stuck < max(pump.heights()) - 2
     pump.settle()
     assert len(pump.roots()) == 1
+
+
+def test_a_wall_clock_far_from_the_others_is_noted_once() -> None:
+    """Votes are still given and the chain goes on; block times follow the majority."""
+    pump = Pump()
+    pump.wall_skew_ms[2] = 60_000
+    pump.start()
+
+    pump.run_to(6)
+    pump.wall_skew_ms[2] = 0
+    pump.run_to(8)
+
+    assert pump.nodes[2].notes["clock.skewed"] == 1
+    assert pump.nodes[2].notes["clock.agrees"] == 1
+    assert pump.notes("clock.skewed") == 1
+    newest = pump.machine(0).view.last_block
+    assert newest is not None
+    assert abs(newest[1].time_ms - START_WALL_MS - pump.now_ms) < 2_000
 
 
 def test_the_same_run_gives_the_same_bytes() -> None:
