@@ -1,16 +1,19 @@
 """`aitbc tx`, `account` and `asset`, against four servers that show one real ledger."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from aitbc_node import bech32
+from aitbc_node.ledger.transactions import Output
+from aitbc_node.types import Address, Amount
 from aitbc_toolkit import amounts, keys
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit, UsageError
-from aitbc_toolkit.wallet import Wallet
+from aitbc_toolkit.wallet import ChainNow, Wallet
 
 FRIEND = bech32.encode("aitd", b"f" * 20)
 
@@ -182,6 +185,83 @@ def test_a_bad_address_is_one_line(
     assert status == Exit.USAGE
     assert why in capsys.readouterr().err
     assert all(not port.submitted for port in fake_mesh.ports.values())
+
+
+def raw_transfer(mesh: Any, *, chain_id: str = "aitbc-dev-1", nonce: int = 0) -> bytes:
+    """Sign a payment of the faucet to a friend, by hand."""
+    chain = ChainNow(chain_id=chain_id, hrp="aitd", valid_until=100, max_gas_price=100_000)
+    outs = [Output(Address(b"f" * 20), "AIT", Amount(5))]
+    return Wallet(mesh.faucet).transfer(chain, nonce=nonce, new=True, outs=outs)
+
+
+def submit(raw: bytes, folder: Path) -> int:
+    """Run `tx submit` on bytes."""
+    file = folder / "raw.tx"
+    file.write_bytes(raw)
+    return run(["tx", "submit", str(file)])
+
+
+def test_raw_bytes_are_handed_in(
+    fake_mesh: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes signed elsewhere are handed in as they are; the same again tell the same fate."""
+    raw = raw_transfer(fake_mesh)
+
+    assert submit(raw, tmp_path) == Exit.OK
+    first = capsys.readouterr().out
+    assert submit(raw, tmp_path) == Exit.OK
+
+    assert "status    committed" in first
+    assert capsys.readouterr().out == first
+
+
+@pytest.mark.proves("B20")
+@pytest.mark.parametrize(
+    ("bend", "code", "hint"),
+    [
+        (lambda raw: raw[:-1], "malformed", "docs/protocol.md"),
+        (lambda raw: raw + bytes(70_000), "size", "at most 65536 bytes"),
+        (lambda raw: raw[:-1] + bytes([raw[-1] ^ 1]), "signature", "sign the bytes"),
+    ],
+)
+def test_bent_bytes_are_refused_in_one_line(
+    fake_mesh: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    bend: Callable[[bytes], bytes],
+    code: str,
+    hint: str,
+) -> None:
+    """A malformed, oversized or badly signed transaction is one line with its code and a hint."""
+    status = submit(bend(raw_transfer(fake_mesh)), tmp_path)
+
+    shown = capsys.readouterr()
+    error, told = shown.err.splitlines()
+    assert (status, shown.out) == (Exit.FAILED, "")
+    assert f"[{code}]" in error
+    assert told.startswith("hint: ")
+    assert hint in told
+    assert len(fake_mesh.ledger.finals) == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [({"chain_id": "aitbc-lab-1"}, "wrong-chain"), ({"nonce": 0}, "nonce")]
+)
+def test_what_belongs_elsewhere_is_refused(
+    fake_mesh: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: dict[str, Any],
+    code: str,
+) -> None:
+    """A transaction of another chain, or one whose nonce is used, is one line with its code."""
+    send("--amount", "1")
+    capsys.readouterr()
+
+    assert submit(raw_transfer(fake_mesh, **words), tmp_path) == Exit.FAILED
+
+    assert f"[{code}]" in capsys.readouterr().err
 
 
 @pytest.mark.proves("A1")

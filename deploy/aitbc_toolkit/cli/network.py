@@ -152,8 +152,14 @@ def _spare(seen: Overview) -> str:
 
 
 def _say_next(seen: Overview) -> None:
-    if seen.verdict is not Verdict.OK:
-        click.echo(f"hint: what is wrong: aitbc network health -e {seen.environment}", err=True)
+    match seen.verdict:
+        case Verdict.OK:
+            return
+        case Verdict.DOWN:
+            hint = f"bring it up: aitbc up {seen.environment}"
+        case _:
+            hint = f"what is wrong: aitbc network health -e {seen.environment}"
+    click.echo(f"hint: {hint}", err=True)
 
 
 def _peer_rows(

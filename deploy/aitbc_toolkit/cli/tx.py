@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 import msgspec
 
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
+from aitbc_node.limits import TX_BYTES_MAX
 from aitbc_node.rpc import schema
 from aitbc_toolkit import amounts, keys, payments
 from aitbc_toolkit.cli.environment import load
@@ -77,6 +78,29 @@ def send(  # noqa: PLR0913 - one parameter per option
             told = schema.TxView(id=tx_id, status="pending")
         else:
             told = mesh.wait(tx_id, deadline_s=deadline, raw=raw)
+    return _show(told, as_json=as_json)
+
+
+@tx.command()
+@click.argument("file", type=click.File("rb"))
+@_node_option
+@click.option("--no-wait", is_flag=True, help="Do not wait until it is final.")
+@_deadline_option
+@environment_option
+@json_option
+def submit(
+    file: BinaryIO, *, node: str, no_wait: bool, deadline: int, environment: str, as_json: bool
+) -> Exit:
+    """Hand in the raw bytes of a signed transaction from FILE, or from standard input with `-`.
+
+    Example: aitbc tx submit payment.tx -e lab
+    """
+    raw = file.read(TX_BYTES_MAX + 1)  # one byte more than is allowed is refused like any more
+    with reach(environment, node=node) as (_found, mesh):
+        accepted = mesh.submit(raw)
+        told = schema.TxView(id=accepted.id, status=accepted.status)
+        if not no_wait:
+            told = mesh.wait(accepted.id, deadline_s=deadline, raw=raw)
     return _show(told, as_json=as_json)
 
 

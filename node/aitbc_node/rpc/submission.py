@@ -33,6 +33,20 @@ _HTTP_STATUS = {
     Code.E_UNAVAILABLE: 503,
 }
 _REFUSED = 422
+_HINTS = {
+    Code.E_MALFORMED: "docs/protocol.md describes the bytes of a transaction",
+    Code.E_SIZE: f"a transaction has at most {limits.TX_BYTES_MAX} bytes",
+    Code.E_CHAIN: "GET /status names the chain of this node",
+    Code.E_EXPIRED: "sign it anew with a later valid_until",
+    Code.E_TOO_FAR: "GET /params names how far ahead valid_until may be",
+    Code.E_POLICY: "GET /state/accounts/<address> shows the policy on record",
+    Code.E_SIGNATURE: "sign the bytes as they are sent, with the keys of the account's policy",
+    Code.E_NONCE: "GET /state/accounts/<address> tells next_nonce",
+    Code.E_FEE: "GET /fees/estimate tells what gas costs now",
+    Code.E_INSUFFICIENT: "GET /state/accounts/<address> tells what is there",
+    Code.E_QUEUE_FULL: "wait for a block, then hand in the next ones",
+    Code.E_POOL_FULL: "hand in the same bytes again later, or to another node",
+}
 _TRY_AGAIN = frozenset({429, 503})
 _PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -84,7 +98,14 @@ def single(outcome: TxOutcome, known: schema.TxView | None) -> schema.Accepted:
         return schema.Accepted(id=result.id, status=result.status)
     status = _HTTP_STATUS.get(Code(result.code), _REFUSED)
     headers = RETRY_AFTER if status in _TRY_AGAIN else ()
-    raise RequestFault(status, result.code, result.message, field=result.field, headers=headers)
+    raise RequestFault(
+        status,
+        result.code,
+        result.message,
+        field=result.field,
+        hint=_HINTS.get(Code(result.code), ""),
+        headers=headers,
+    )
 
 
 def row(outcome: TxOutcome, known: schema.TxView | None) -> schema.TxResult:
