@@ -30,7 +30,6 @@ from aitbc_node.serving import NodePort, collector_of
 from aitbc_node.startup import (
     Files,
     Identities,
-    bring_index_up,
     load_identities,
     locked,
     open_store,
@@ -99,8 +98,7 @@ async def _running(
     async with contextlib.AsyncExitStack() as stack:
         index = TxIndex(config.data_dir / "index.db" if has_disk else None)
         stack.callback(index.close)
-        machine = restored_machine(config, identities, recovered)
-        bring_index_up(index, identities.genesis, store)
+        machine = restored_machine(config, identities, recovered, index)
         driver = Driver(
             machine,
             store,

@@ -7,21 +7,19 @@ an event loop.
 import contextlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 
 from aitbc_node import crypto, keyfiles
-from aitbc_node.chain import Chain, as_proposed
 from aitbc_node.config import Config
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.crypto import Signer
-from aitbc_node.errors import ConfigError
+from aitbc_node.errors import ConfigError, DiskError
 from aitbc_node.events import Committed
 from aitbc_node.ledger.document import from_json
 from aitbc_node.ledger.genesis import Genesis, validate
-from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.mempool import PoolLimits
 from aitbc_node.storage.files import FileDisk
@@ -129,7 +127,9 @@ def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | N
     return msgspec.structs.replace(recovered, sign_state=state)
 
 
-def restored_machine(config: Config, identities: Identities, recovered: Recovered) -> Machine:
+def restored_machine(
+    config: Config, identities: Identities, recovered: Recovered, index: TxIndex
+) -> Machine:
     """Build the machine and take it to where the disk says it was."""
     votes = identities.voter is not None and recovered.sign_state is not None
     section = config.consensus
@@ -156,26 +156,25 @@ def restored_machine(config: Config, identities: Identities, recovered: Recovere
         signer=identities.voter if votes else None,
         verify=crypto.verify,
     )
-    machine.restore(recovered)
+    machine.restore(recovered, on_replayed=catching_up(index))
     return machine
 
 
-def bring_index_up(index: TxIndex, genesis: Genesis, store: Store) -> None:
-    """Execute the log once more where the index, which is written behind, misses blocks of it."""
-    last = store.block(index.last_height) if index.last_height else None
-    is_ours = last is None or last.certificate.block_id == index.last_id
-    if index.last_height == store.last_height and is_ours:
-        return
-    log.info("index.behind", extra={"height": index.last_height, "log_height": store.last_height})
-    chain = Chain(genesis, crypto.verify)
-    known = index.last_height if is_ours and index.last_height <= store.last_height else 0
-    for height in range(1, store.last_height + 1):
-        final = store.block(Height(height))
-        assert final is not None, "the log has every block up to its last"
-        txs = [tx for raw in final.block.txs if isinstance(tx := parse(raw), Parsed)]
-        candidate = chain.judge(as_proposed(final.block), txs)
-        assert not isinstance(candidate, str), "the machine has replayed this block before"
-        chain.apply(candidate, final.certificate)
+def catching_up(index: TxIndex) -> Callable[[Committed], None]:
+    """Return what takes replayed blocks and gives the index those that it misses.
+
+    The index is written behind, so after a crash it may lack the newest ones.
+    """
+    known = index.last_height
+
+    def take(committed: Committed) -> None:
+        height = committed.final.certificate.height
         if height > known:
-            receipts = candidate.execution.receipts
-            index.put_block(Committed(candidate.id, final, receipts))
+            index.put_block(committed)
+        elif height == known and committed.id != index.last_id:
+            raise DiskError(
+                f"index.db knows another block of height {height} than blocks.log",
+                hint="delete index.db; the node makes it again from the log",
+            )
+
+    return take

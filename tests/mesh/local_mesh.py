@@ -238,6 +238,20 @@ class Mesh:
             deadline_s=DEADLINE_S,
         )
 
+    def until_reach(self, nodes: Sequence[NodeProcess]) -> None:
+        """Wait until these nodes take transactions: they see more than two thirds of the power."""
+
+        def sees_enough(node: NodeProcess) -> bool:
+            status = node.get("/status")
+            return status is not None and 3 * status["reachable_power"] > 2 * status["total_power"]
+
+        names = ", ".join(node.name for node in nodes)
+        self.eventually(
+            f"a quorum in reach of {names}",
+            lambda: all(map(sees_enough, nodes)),
+            deadline_s=DEADLINE_S,
+        )
+
     def grow(self, nodes: Sequence[NodeProcess], blocks: int) -> None:
         """Wait until these nodes are so many blocks above the lowest of them."""
         self.until_heights(nodes, max(0, *(node.height() for node in nodes)) + blocks)

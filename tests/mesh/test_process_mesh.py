@@ -44,6 +44,7 @@ def test_four_processes_make_transfers_final_exactly_once(
     """20 transfers through each of four nodes are final on all, once, with equal roots."""
     with local_mesh(tmp_path, eventually) as mesh:
         mesh.until_heights(mesh.nodes, 2)
+        mesh.until_reach(mesh.nodes)
 
         for node in mesh.nodes:
             raws = mesh.transfers(20)
@@ -73,6 +74,7 @@ def test_a_killed_validator_is_not_missed_and_comes_back(
 
         victim.kill()
         mesh.grow(others, 12)
+        mesh.until_reach(others)
         others[0].post_txs(mesh.transfers(5))
         mesh.grow(others, 3)
         victim.start()
@@ -95,8 +97,10 @@ def test_no_final_block_is_lost_when_all_are_killed_at_once(
     """SIGKILL of all four: what any of them called final is final after the restart."""
     with local_mesh(tmp_path, eventually) as mesh:
         mesh.until_heights(mesh.nodes, 5)
-        mesh.nodes[0].post_txs(mesh.transfers(10))
-        mesh.grow(mesh.nodes, 3)
+        mesh.until_reach(mesh.nodes)
+        raws = mesh.transfers(10)
+        results = mesh.nodes[0].post_txs(raws)
+        eventually("final transfers", all_final(mesh, raws, results))
         seen = {node.name: node.get("/blocks/latest") for node in mesh.nodes}
         highest = max(seen.values(), key=lambda block: int(block["height"]))
 
@@ -110,6 +114,7 @@ def test_no_final_block_is_lost_when_all_are_killed_at_once(
             assert on_disk[node.name] >= seen[node.name]["height"], node.name
             block = node.get(f"/blocks/{highest['height']}")
             assert block["id"] == highest["id"]
+        assert all_final(mesh, raws, results)(), "the index has caught up with the log"
         mesh.common_root(mesh.nodes)
         assert_no_double_vote(mesh.nodes)
 
@@ -129,6 +134,7 @@ def test_random_kills_never_take_a_node_back(
         for number in range(KILLS[pytestconfig.getoption("--tier")]):
             victim = chance.choice(mesh.nodes)
             if number % 5 == 0:
+                mesh.until_reach(mesh.nodes)
                 max(mesh.nodes, key=NodeProcess.height).post_txs(mesh.transfers(1))
             moment = time.monotonic() + chance.uniform(0.0, 0.7)
             eventually("the moment", lambda moment=moment: time.monotonic() >= moment)
@@ -178,6 +184,7 @@ def test_a_full_node_follows_and_never_votes(tmp_path: Path, eventually: Eventua
         follower.start()  # late: it has a chain to catch up with
 
         mesh.grow(mesh.nodes, 3)
+        mesh.until_reach([follower])
         raws = mesh.transfers(2)
         results = follower.post_txs(raws)
         eventually("final transfers", all_final(mesh, raws, results))

@@ -1,11 +1,13 @@
 """node.toml: every mistake is one line that names the file and the key."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from aitbc_node import config, limits
 from aitbc_node.errors import ConfigError, Exit
+from aitbc_toolkit import paths
 
 WHERE = Path("/etc/aitbc/n1/node.toml")
 LEAST = """
@@ -155,3 +157,13 @@ def test_every_field_says_what_it_does() -> None:
         "integer 10..3600000",
         "500",
     )
+
+
+def test_the_readme_has_every_key_and_its_example_is_valid() -> None:
+    """The table in the node's README is made of the fields; its example is a whole file."""
+    readme = (paths.project_root() / "node" / "README.md").read_text(encoding="utf-8")
+
+    for key, kind, default, meaning in config.describe():
+        assert f"| `{key}` | {kind} | {default} | {meaning} |" in readme
+    (example,) = re.findall(r"^```toml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    assert parsed(example).node.id == "n1"

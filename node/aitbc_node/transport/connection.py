@@ -31,6 +31,7 @@ from aitbc_node.transport.tls import peer_key
 from aitbc_node.types import PeerId, PublicKey
 
 HANDSHAKE_S = 5.0
+ALREADY_LINKED = "already linked"
 _WRITE_BUFFER_BYTES = MIB
 
 log = logging.getLogger(__name__)
@@ -210,7 +211,10 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, what: str) -> None:
         """Tell the other side why, note it here, and hang up."""
-        log.warning(
+        # Two nodes that dial each other refuse one of the links as a matter of course.
+        level = logging.DEBUG if what.endswith(ALREADY_LINKED) else logging.WARNING
+        log.log(
+            level,
             "link.refused",
             extra={"address": self.address, "outbound": self.is_outbound, "reason": what},
         )

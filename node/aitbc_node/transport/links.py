@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from aitbc_node.errors import ConfigError, PeerFault
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
 from aitbc_node.transport.addresses import format_address, parse_address
-from aitbc_node.transport.connection import HANDSHAKE_S, Connection, Terms, said
+from aitbc_node.transport.connection import ALREADY_LINKED, HANDSHAKE_S, Connection, Terms, said
 from aitbc_node.transport.frames import framed
 from aitbc_node.transport.handshake import Peer
 from aitbc_node.transport.tls import SERVER_NAME
@@ -143,7 +143,7 @@ class Links:
         if not self.terms.admits(peer.id):
             raise PeerFault(f"{peer.id.hex()} is not admitted here")
         if old is not None and not _wins(own, peer.id, old=old.is_outbound, new=link.is_outbound):
-            raise PeerFault("already linked")
+            raise PeerFault(ALREADY_LINKED)
         if old is None and len(self._up) >= self.terms.peers_max:
             raise PeerFault("no room for another peer")
 
