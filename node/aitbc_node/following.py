@@ -37,6 +37,8 @@ class Following:
         self._queue: deque[tuple[PeerId, FinalBlock]] = deque()
         self._supplied: BlockId | None = None
         self._supplied_ms = 0
+        self.diverged = ""
+        """Why this node stands still for good: the others made final what is invalid here."""
 
     @property
     def is_busy(self) -> bool:
@@ -57,6 +59,8 @@ class Following:
 
     def poll(self) -> None:
         """Ask for more when peers are ahead."""
+        if self.diverged:
+            return
         catch_up = self._mesh.catch_up
         now_ms = self._out.now_ms
         self._out.extend(catch_up.poll(self._chain.height, now_ms, busy=self.is_busy))
@@ -90,18 +94,21 @@ class Following:
             self._workshop.supply(final.block, peer)
         elif self._out.now_ms - self._supplied_ms > PATIENCE_MS:
             self._give_up(peer)
-        if self._workshop.shelf.is_invalid(block_id):
-            self._stop(peer, block_id)
+        fault = self._workshop.shelf.fault_of(block_id)
+        if fault:
+            self._stop(block_id, fault)
         return self._workshop.shelf.candidate(block_id)
 
-    def _stop(self, peer: PeerId, block_id: BlockId) -> None:
+    def _stop(self, block_id: BlockId, fault: str) -> None:
         """Stand still: more than two thirds made final what this build finds invalid.
 
-        The peer only passed it on. Whoever is wrong, voting or asking on would not help; an
-        operator has to compare the builds.
+        The peer only passed it on. Whoever is wrong, voting or asking on would not help, and the
+        block stays in nobody's way: an operator has to compare the builds. Source: rules 4.7.
         """
-        self._out.note("chain.diverged", height=self._chain.next_height, id=block_id.hex())
-        self._give_up(peer)
+        height = self._chain.next_height
+        self.diverged = f"block {block_id.hex()} of height {height} is final, but here: {fault}"
+        self._out.note("chain.diverged", height=height, id=block_id.hex(), fault=fault)
+        self._queue.clear()
 
     def _give_up(self, peer: PeerId) -> None:
         self._queue.clear()

@@ -224,8 +224,9 @@ class Machine:
         self._voting.feed(PeerLinked(event.peer))
 
     def _on_submitted(self, event: Submitted) -> None:
-        if self._disk_failed:
-            refusal = Refusal(Code.E_UNAVAILABLE, "", "the disk of this node cannot be written")
+        if self._disk_failed or self._following.diverged:
+            trouble = self._following.diverged or "the disk of this node cannot be written"
+            refusal = Refusal(Code.E_UNAVAILABLE, "", trouble)
             self._intake.refuse(event.request, event.raws, refusal)
             return
         validators = self._chain.state.validators
@@ -258,6 +259,8 @@ class Machine:
         """Let everything that this event set in motion come to rest."""
         self._voting.run()
         self._following.advance()
+        if self._following.diverged:
+            self._voting.freeze()
         self._voting.run()
         if self._mesh.relay.waiting and not self._relay_armed:
             self._relay_armed = True
@@ -288,7 +291,7 @@ class Machine:
             self._make_final(candidate, decided.certificate)
 
     def _compare_clocks(self, certificate: Certificate) -> None:
-        """Note once when the own wall clock and those of the voters drift apart, and when they meet.
+        """Note when the own wall clock and those of the voters drift apart, and when they meet.
 
         The certificate has just been made, so its median time is now. Source: rules 2.4.
         """
@@ -327,7 +330,12 @@ class Machine:
         self._out.add(SetTimer(timer, wait_ms))
 
     def _enter_if_due(self) -> None:
-        if self._voting.is_at_work or self._out.now_ms < self._due_ms or self._following.is_busy:
+        if (
+            self._voting.is_frozen
+            or self._voting.is_at_work
+            or self._out.now_ms < self._due_ms
+            or self._following.is_busy
+        ):
             return
         if not self._mesh.catch_up.is_far_behind(self._chain.height):
             self._voting.enter_height()

@@ -21,7 +21,7 @@ class Shelf:
     def __init__(self, pinned: Callable[[], Iterable[BlockId]]) -> None:
         self._pinned = pinned
         self._candidates: dict[BlockId, Candidate] = {}
-        self._invalid: dict[BlockId, None] = {}
+        self._invalid: dict[BlockId, str] = {}
         self._tip: Candidate | None = None
 
     def __contains__(self, block_id: BlockId) -> bool:
@@ -31,9 +31,9 @@ class Shelf:
         """Return a good block of the next height."""
         return self._candidates.get(block_id)
 
-    def is_invalid(self, block_id: BlockId) -> bool:
-        """Tell whether a block of the next height was judged and found bad."""
-        return block_id in self._invalid
+    def fault_of(self, block_id: BlockId) -> str:
+        """Say why a block of the next height was found bad; empty when it was not."""
+        return self._invalid.get(block_id, "")
 
     def served(self, block_id: BlockId) -> Candidate | None:
         """Return a good block that others may fetch: of the next height, or the newest final."""
@@ -54,11 +54,11 @@ class Shelf:
             del self._candidates[loose[0]]
         self._candidates[candidate.id] = candidate
 
-    def reject(self, block_id: BlockId) -> None:
-        """Remember a bad block by name."""
+    def reject(self, block_id: BlockId, fault: str) -> None:
+        """Remember a bad block by name, and what is wrong with it."""
         if len(self._invalid) >= INVALID_MAX:
             del self._invalid[next(iter(self._invalid))]
-        self._invalid[block_id] = None
+        self._invalid[block_id] = fault
 
     def advance(self, final: Candidate) -> None:
         """Begin with the next height."""

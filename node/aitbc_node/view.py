@@ -52,7 +52,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def syncing(self) -> bool:
-        """Tell whether the node knows that it is behind."""
+        """Tell whether the node knows that it is behind and is catching up."""
         return self.following.is_busy or self.mesh.catch_up.is_far_behind(self.height)
 
     @property
@@ -79,6 +79,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def refusal(self) -> str:
         """Say why the own key signs nothing until an operator acts; empty when it may."""
         return self.voting.consensus.refusal
+
+    @property
+    def diverged(self) -> str:
+        """Say which final block is invalid here, so that the node stands still; empty when none."""
+        return self.following.diverged
 
     @property
     def own_power(self) -> Power:

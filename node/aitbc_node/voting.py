@@ -70,6 +70,7 @@ class Voting:
         self._on_decided = on_decided
         self._queue: deque[ConsensusEvent] = deque()
         self.consensus = consensus
+        self.is_frozen = False
 
     @property
     def is_at_work(self) -> bool:
@@ -95,7 +96,13 @@ class Voting:
 
     def feed(self, event: ConsensusEvent) -> None:
         """Queue an event; `run` takes it."""
-        self._queue.append(event)
+        if not self.is_frozen:
+            self._queue.append(event)
+
+    def freeze(self) -> None:
+        """Take no part any more: whatever this node would sign is of a chain of its own."""
+        self.is_frozen = True
+        self._queue.clear()
 
     def run(self) -> None:
         """Let the consensus work off its queue, including what its own effects put there."""

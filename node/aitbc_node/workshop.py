@@ -264,7 +264,7 @@ class Workshop:
         self._out.note("block.invalid", height=header.height, id=block_id.hex(), fault=fault)
         self._offers.pop(block_id, None)
         self._fetches.done(block_id)
-        self.shelf.reject(block_id)
+        self.shelf.reject(block_id, fault)
         self._on_judged(block_id, None)
 
     def _keep(self, candidate: Candidate) -> None:

@@ -310,3 +310,31 @@ def test_a_log_that_lies_is_refused() -> None:
 
     with pytest.raises(DiskError, match="logged block of height 1 is wrong"):
         stranger.restore(Recovered(finals, (), None, ()))
+
+
+def test_a_node_whose_build_judges_otherwise_stands_still_and_says_so() -> None:
+    """It signs nothing more and blames nobody; the others go on; a right build goes on too."""
+    pump = Pump().start()
+    pump.run_to(3)
+    odd = pump.machine(3)
+    right = odd._chain.judge
+    odd._chain.judge = (  # type: ignore[method-assign]
+        lambda proposed, txs: right(proposed, txs) if proposed.header.height < 5 else "planted"
+    )
+
+    pump.run(lambda: max(pump.heights()) >= 9)
+    pump.wait(2_000)
+
+    assert odd.view.height == 4
+    assert "planted" in odd.view.diverged
+    assert pump.notes("chain.diverged") == 1
+    assert pump.notes("peer.fault") == 0
+    assert pump.outcomes(3, a_payment("alice", "bob", 1, nonce=0)) == [Code.E_UNAVAILABLE]
+    frozen = odd.view.sign_state
+    pump.wait(3_000)
+    assert odd.view.sign_state == frozen
+
+    pump.restart(3)
+    pump.run_to(max(pump.heights()) + 2)
+    pump.settle()
+    assert len(pump.roots()) == 1
