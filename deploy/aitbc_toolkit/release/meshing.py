@@ -9,6 +9,7 @@ import time
 from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import LAB, Environment, Inventory, canonical_name
+from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
@@ -48,7 +49,7 @@ def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
     _refuse_shared(environment)
     if environment.lab:
         with step(tell, "lab", f"taking {environment.lab} down"):
-            lab.take_down(environment.lab)
+            lab.take_down(environment.lab, places=Places(state=environment.state))
         stopped = [each.name for each in environment.instances]
         kept = "its disks were memory, so chain and keys are gone"
     else:

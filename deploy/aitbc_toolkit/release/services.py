@@ -66,19 +66,23 @@ def logs(environment: Environment, name: str, *, lines: int) -> Sequence[str]:
 
 
 def _spare(run: Run, action: Action, name: str) -> None:
-    """Refuse when the mesh votes now and would not without this node."""
+    """Refuse when the mesh has a quorum now and might not without this node.
+
+    Whoever answers counts as there, only who votes counts as staying: in doubt it is a refusal.
+    """
     environment = run.environment
-    now = voting(environment, run.mesh.statuses())
+    statuses = run.mesh.statuses()
+    now = [each.name for each in environment.validators if statuses[each.name] is not None]
+    rest = [each for each in voting(environment, statuses) if each != name]
     total = waves.total(environment)
-    power = waves.power(environment, now)
-    left = waves.power(environment, set(now) - {name})
+    power, left = waves.power(environment, now), waves.power(environment, rest)
     if not quorum(power, total) or quorum(left, total):
         return
     needed = 2 * total // 3 + 1
     raise AitbcError(
         f"{action} {name} refused: it would stop the mesh of {environment.name}\n"
         f"  voting power     total {total}, quorum is more than 2/3: at least {needed}\n"
-        f"  voting now       {' '.join(now)} = {power}, without {name} {left}\n"
+        f"  up now           {' '.join(now)} = {power}, voting without {name}: {left}\n"
         "  changed so far   nothing, on no host",
         hint=f"aitbc network status -e {environment.name}\n"
         f"aitbc node {action} {name} -e {environment.name} --force   # stops the mesh",

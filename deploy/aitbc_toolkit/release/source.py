@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.lab.places import Places
 
 if TYPE_CHECKING:
     import git
@@ -80,7 +81,7 @@ def publish(environment: Environment, revision: Revision, *, root: Path) -> Sour
 
 
 def _push(environment: Environment, repository: "git.Repo", revision: Revision) -> Source:
-    found = lab.load_lab(environment.lab)
+    found = lab.load_lab(environment.lab, places=Places(state=environment.state))
     ref = f"refs/heads/release/{revision.commit}"
     try:
         with repository.git.custom_environment(**found.git_environment):

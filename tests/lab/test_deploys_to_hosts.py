@@ -1,0 +1,245 @@
+"""Deploys and rollbacks on real systemd hosts: the project's own node, SSH, git fetch, votes."""
+
+import json
+import os
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit import lab as labs
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.lab import LabSpec, Limits
+from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.release import history, services, state
+from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release.rollback import rollback
+
+pytestmark = pytest.mark.lab
+
+# What the project promises for four hosts at 500 ms blocks.
+DEPLOY_S_MAX = 30.0
+GAP_MS_MAX = 5_000
+
+
+@dataclass
+class Hosts:
+    """A lab of four hosts, and a clone of this checkout that is deployed to it."""
+
+    name: str
+    checkout: Path
+    places: Places
+    records: list[Any] = field(default_factory=list)
+
+    @property
+    def environment(self) -> Environment:
+        return Inventory.load(f"lab-{self.name}", state=self.places.state)
+
+    def deploy(self, **request: Any) -> Outcome:
+        wanted = Request(checkout=self.checkout, **request)
+        return deploy(self.environment, wanted, self.records.append)
+
+    def rollback(self) -> Outcome:
+        return rollback(self.environment, self.records.append)
+
+    def commit(self, subject: str) -> str:
+        """Commit the clone as it is; no change is a commit too."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--message", subject)
+        return self.git("rev-parse", "HEAD")
+
+    def git(self, *words: str) -> str:
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+        argv = ["git", "-C", str(self.checkout), *identity, *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    def on(self, host: str, *argv: str) -> str:
+        """Run a command on a host."""
+        lab = labs.load_lab(self.name, places=self.places)
+        return labs.exec_in(lab, host, list(argv)).stdout
+
+    def commits(self) -> dict[str, str]:
+        """Ask every node which commit it runs."""
+        with Mesh(self.environment) as mesh:
+            found = mesh.statuses()
+        return {name: status.commit if status else "" for name, status in found.items()}
+
+    def height(self) -> int:
+        with Mesh(self.environment) as mesh:
+            found = mesh.statuses().values()
+        return max((status.height for status in found if status), default=0)
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    """Bring up four hosts and the forge, and deploy the committed state of this checkout."""
+    places = Places(state=tmp_path_factory.mktemp("state"))
+    checkout = tmp_path_factory.mktemp("clone") / "aitbc"
+    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
+    subprocess.run(clone, check=True)
+    spec = LabSpec(f"d{secrets.token_hex(3)}", 4, Limits(memory_mib=1024, disk_mib=640))
+    labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
+    made = Hosts(spec.name, checkout, places)
+    try:
+        first = made.deploy()
+        assert first.exit is Exit.OK, first.error
+        yield made
+    finally:
+        labs.destroy(spec.name, places=places)
+
+
+@pytest.mark.proves("C2")
+def test_the_same_again_changes_nothing(hosts: Hosts) -> None:
+    """A deploy of what runs says so and restarts no process."""
+    before = {
+        name: hosts.on(f"lab{name[1]}", "pgrep", "-f", "aitbc_node run") for name in ("v1", "v2")
+    }
+
+    again = hosts.deploy()
+
+    after = {
+        name: hosts.on(f"lab{name[1]}", "pgrep", "-f", "aitbc_node run") for name in ("v1", "v2")
+    }
+    assert again.changed == ()
+    assert before == after
+
+
+@pytest.mark.proves("E47")
+def test_a_new_commit_and_back_within_the_promised_times(hosts: Hosts) -> None:
+    """Every host comes to the commit and returns; the chain goes on, with one equal state."""
+    old = hosts.git("rev-parse", "HEAD")
+    new = hosts.commit("a second release")
+
+    forth = hosts.deploy()
+    at_new = hosts.commits()
+    back = hosts.rollback()
+    at_old = hosts.commits()
+
+    for done in (forth, back):
+        assert done.exit is Exit.OK, done.error
+        assert done.took_s <= DEPLOY_S_MAX
+        assert done.facts["longest_gap_ms"] <= GAP_MS_MAX
+        assert 0 < done.facts["floor_ms"] <= done.took_s * 1000
+    assert set(at_new.values()) == {new}
+    assert set(at_old.values()) == {old}
+    assert forth.facts["state_root"] != back.facts["state_root"], "the smoke suite changes state"
+    assert back.facts["state_root_height"] > forth.facts["state_root_height"]
+
+
+@pytest.mark.proves("E45")
+def test_hosts_fetch_and_never_receive(hosts: Hosts) -> None:
+    """The host's tree is the commit's by its own git; its key may fetch and not push."""
+    commit = hosts.commits()["v1"]
+    release = f"/opt/aitbc/lab-{hosts.name}/releases/{commit}"
+    mirror = f"/opt/aitbc/lab-{hosts.name}/repo.git"
+
+    manifest = json.loads(hosts.on("lab1", "cat", f"{release}/manifest.json"))
+    index = ["env", f"GIT_INDEX_FILE={release}/.index", "git", f"--git-dir={mirror}"]
+    changed = hosts.on("lab1", *index, f"--work-tree={release}", "diff-index", "--stat", commit)
+
+    assert manifest["commit"] == commit
+    assert changed == ""
+    assert hosts.on("lab1", "readlink", f"/opt/aitbc/lab-{hosts.name}/v1/current").strip() == (
+        f"../releases/{commit}"
+    )
+
+
+def test_the_records_are_on_every_host_and_here(hosts: Hosts) -> None:
+    """As many deploys, as many lines, the same everywhere."""
+    here = [record.id for record in history.read(hosts.environment)]
+
+    for host in ("lab1", "lab2", "lab3", "lab4"):
+        journal = hosts.on(host, "cat", f"/var/lib/aitbc/lab-{hosts.name}/deploy/journal.jsonl")
+        assert [json.loads(line)["id"] for line in journal.splitlines()] == here
+
+
+def test_keys_belong_to_the_node_and_to_nobody_else(hosts: Hosts) -> None:
+    """Keys and sign state are the node's own; its code and configuration are not."""
+    keys = hosts.on("lab2", "stat", "-c", "%U %a %n", "/var/lib/aitbc-keys/v2")
+    files = hosts.on("lab2", "sh", "-c", "stat -c '%U %a' /var/lib/aitbc-keys/v2/*")
+    code = hosts.on("lab2", "stat", "-L", "-c", "%U", f"/opt/aitbc/lab-{hosts.name}/v2/current")
+
+    assert keys.startswith("aitbc 700 ")
+    assert set(files.splitlines()) == {"aitbc 600"}
+    assert code.strip() == "root"
+
+
+def test_a_build_that_cannot_start_reaches_one_host(hosts: Hosts) -> None:
+    """The first wave fails and goes back; the chain makes blocks all the while."""
+    good = hosts.commits()["v1"]
+    height = hosts.height()
+    process = hosts.checkout / "node/aitbc_node/process.py"
+    text = process.read_text()
+    broken = (
+        "def run(*_args: object, **_more: object) -> None:\n    raise SystemExit('broken build')"
+    )
+    process.write_text(text.replace("def run(", f"{broken}\n\n\ndef run_as_before("))
+    bad = hosts.commit("broken")
+
+    failed = hosts.deploy()
+
+    process.write_text(text)
+    hosts.commit("repaired")
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "broken build" in failed.error
+    assert set(hosts.commits().values()) == {good}
+    assert hosts.height() > height
+    assert failed.facts["longest_gap_ms"] <= GAP_MS_MAX
+    assert history.read(hosts.environment)[-1].commit == bad
+
+
+def test_a_node_is_stopped_only_while_the_mesh_can_spare_it(hosts: Hosts) -> None:
+    """One of four may go, a second may not; a start waits until the node votes."""
+    environment = hosts.environment
+
+    services.control(environment, "stop", "v2", hosts.records.append)
+    with pytest.raises(AitbcError) as refused:
+        services.control(environment, "stop", "v3", hosts.records.append)
+    down = state.look(environment)
+    services.control(environment, "start", "v2", hosts.records.append)
+    up = state.look(environment)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "v1 v3 v4 = 3, voting without v3: 2" in refused.value.message
+    assert [row.state for row in down.nodes] == ["voting", "unreachable", "voting", "voting"]
+    assert up.votes == 4
+
+
+@pytest.mark.proves("E55")
+def test_a_restarted_node_is_back_at_the_tip(hosts: Hosts) -> None:
+    """After `node restart` the unit is active and its votes are in new blocks, within a minute."""
+    height = hosts.height()
+
+    done = services.control(hosts.environment, "restart", "v3", hosts.records.append)
+
+    assert done.took_s < 60
+    assert hosts.on("lab3", "systemctl", "is-active", f"aitbc-lab-{hosts.name}-v3") == "active\n"
+    assert hosts.height() > height
+    assert services.logs(hosts.environment, "v3", lines=5)
+
+
+def test_a_host_that_lost_its_power_refuses_a_deploy_and_comes_back(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """Its row says why, nothing is changed; after the boot its node starts by itself and votes."""
+    lab = labs.load_lab(hosts.name, places=hosts.places)
+    before = hosts.commits()
+    labs.power_cut(lab, "lab4", places=hosts.places)
+
+    with pytest.raises(AitbcError) as refused:
+        hosts.deploy()
+    labs.boot(lab, "lab4", places=hosts.places)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "lab4" in refused.value.message
+    assert "nothing, on no host" in refused.value.message
+    eventually("v4 to vote", lambda: state.look(hosts.environment).votes == 4, deadline_s=60)
+    assert hosts.commits() == before
