@@ -42,6 +42,8 @@ def a_history() -> History:
         audits={name: an_audit() for name in names},
         fates={TX: {name: a_fate() for name in names}},
         heights={name: [1, 2, 2, 3] for name in names},
+        offences=dict.fromkeys(names, (0, 0)),
+        accepted={TX: True},
     )
 
 
@@ -92,12 +94,24 @@ def ended_differently(history: History) -> None:
     history.fates[TX]["v3"] = a_fate(fee="211")
 
 
+def signed_twice(history: History) -> None:
+    """A validator signed two votes for one step, and one node saw both."""
+    history.offences["v2"] = (3, 4)
+
+
+def forgotten(history: History) -> None:
+    """A node took a transaction and died with it."""
+    history.accepted[OTHER] = False
+
+
 PLANTED: tuple[tuple[Callable[[History], None], str], ...] = (
     (another_block, "agreement"),
     (another_state, "state_root_equal"),
     (going_back, "height_monotone"),
     (minted_alike, "supply_conserved"),
     (minted_alone, "supply_conserved"),
+    (signed_twice, "no_double_sign"),
+    (forgotten, "accepted_tx_final"),
     (committed_twice, "tx_once"),
     (told_elsewhere, "tx_once"),
     (told_at_the_wrong_index, "tx_once"),

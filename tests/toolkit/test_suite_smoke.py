@@ -12,6 +12,7 @@ from aitbc_toolkit import junit
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.junit import Outcome
 from aitbc_toolkit.suites import live, smoke, waiting
+from aitbc_toolkit.suites.history import Recorder
 from aitbc_toolkit.suites.scene import play
 from aitbc_toolkit.suites.verdicts import Verdict
 
@@ -63,7 +64,7 @@ def test_the_quick_form_after_a_deploy(growing: Any) -> None:
     told = live.smoke(growing.environment, quick=True)
 
     assert told.problem == ""
-    assert told.done.startswith("6 of 6 checks, 4 transfers, one through each node")
+    assert told.done.startswith("8 of 8 checks, 4 transfers, one through each node")
 
 
 def test_a_dead_node_is_infrastructure(growing: Any, tmp_path: Path) -> None:
@@ -156,6 +157,36 @@ class Rejecting(dict[Any, Any]):
     def get(self, key: Any, default: Any = None) -> Any:
         known = self._honest.get(key)
         return default if known is None else ("rejected", *known[1:3], "amount", *known[4:])
+
+
+def test_a_lost_transaction_is_noticed(fake_mesh: Any) -> None:
+    """A transaction that was accepted and that no node knows is lost, unless one is silent."""
+    with live.open_mesh(fake_mesh.environment) as mesh:
+        recorder = Recorder(mesh)
+        recorder.accepted(["ab" * 32])
+
+        recorder.finish(first=1)
+        assert recorder.history.accepted == {"ab" * 32: False}
+        fake_mesh.kill("v1")
+        recorder.finish(first=1)
+        assert recorder.history.accepted == {"ab" * 32: True}
+
+
+def test_conflicting_votes_are_counted_from_the_start(fake_mesh: Any) -> None:
+    """Only what a node saw during the scenario counts, also when it restarted meanwhile."""
+    name = 'aitbc_notes_total{name="consensus.equivocation"}'
+    views = [port.view for port in fake_mesh.ports.values()]
+    for view, before in zip(views, (0, 5, 5, 5), strict=True):
+        view.metrics = lambda count=before: f"{name} {count}.0\n".encode()
+    with live.open_mesh(fake_mesh.environment) as mesh:
+        recorder = Recorder(mesh)
+        for view, after in zip(views, (1, 5, 6, 2), strict=True):
+            view.metrics = lambda count=after: f"{name} {count}.0\n".encode()
+
+        recorder.finish(first=1)
+
+    seen = recorder.history.offences
+    assert seen == {"v1": (0, 1), "v2": (5, 5), "v3": (5, 6), "v4": (0, 2)}
 
 
 def test_a_checker_that_throws_is_no_pass(growing: Any) -> None:

@@ -25,12 +25,18 @@ class BlockFact:
 
 @dataclass(slots=True)
 class History:
-    """Hold what every node said: blocks and audits, fates by transaction, heights in time."""
+    """Hold what every node said: blocks and audits, fates by transaction, heights in time.
+
+    Shape: `offences` are pairs of conflicting votes that a node has seen, before and after;
+    `accepted` maps each transaction that a node took to whether any node knows it at the end.
+    """
 
     blocks: dict[str, dict[int, BlockFact]] = field(default_factory=dict)
     audits: dict[str, schema.AuditAnswer] = field(default_factory=dict)
     fates: dict[str, dict[str, schema.TxView]] = field(default_factory=dict)
     heights: dict[str, list[int]] = field(default_factory=dict)
+    offences: dict[str, tuple[int, int]] = field(default_factory=dict)
+    accepted: dict[str, bool] = field(default_factory=dict)
 
 
 Checker = Callable[[History], list[str]]
@@ -76,6 +82,24 @@ def supply_conserved(history: History) -> list[str]:
     return found
 
 
+def no_double_sign(history: History) -> list[str]:
+    """Find nodes that saw a validator sign two things for one step."""
+    return [
+        f"{name} saw {after - before} pairs of conflicting votes or proposals"
+        for name, (before, after) in history.offences.items()
+        if after > before
+    ]
+
+
+def accepted_tx_final(history: History) -> list[str]:
+    """Find transactions that a node took and that nobody knows any more: those are lost."""
+    return [
+        f"transaction {tx[:_SHORT]} was accepted, and no node knows it"
+        for tx, is_known in history.accepted.items()
+        if not is_known
+    ]
+
+
 def tx_once(history: History) -> list[str]:
     """Find transactions in two blocks, in another block than told, or with different fates."""
     return [*_twice(history), *_misplaced(history), *_told_differently(history)]
@@ -86,6 +110,8 @@ CHECKERS: Mapping[str, Checker] = {
     "state_root_equal": state_root_equal,
     "height_monotone": height_monotone,
     "supply_conserved": supply_conserved,
+    "no_double_sign": no_double_sign,
+    "accepted_tx_final": accepted_tx_final,
     "tx_once": tx_once,
 }
 

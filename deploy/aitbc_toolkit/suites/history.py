@@ -8,11 +8,12 @@ from collections.abc import Iterable
 import msgspec
 
 from aitbc_node.rpc import schema
-from aitbc_toolkit.asking import MeshClient
+from aitbc_toolkit.asking import MeshClient, Silence
 from aitbc_toolkit.rpc_client import RpcClient
 from aitbc_toolkit.suites.checkers import BlockFact, History
 
 _PAGE = 20
+_OFFENCES = 'aitbc_notes_total{name="consensus.equivocation"}'
 
 
 class Recorder:
@@ -21,12 +22,15 @@ class Recorder:
     def __init__(self, mesh: MeshClient) -> None:
         self.history = History()
         self._mesh = mesh
+        self._first: dict[str, schema.Status] = {}
+        self._offences = mesh.ask_all(_offences)
 
     def statuses(self) -> dict[str, schema.Status]:
         """Ask every node for its status, and remember its height."""
         told = self._mesh.ask_all(lambda node: node.status())
         up = {name: each for name, each in told.items() if isinstance(each, schema.Status)}
         for name, status in up.items():
+            self._first.setdefault(name, status)
             self.history.heights.setdefault(name, []).append(status.height)
         return up
 
@@ -46,6 +50,10 @@ class Recorder:
                     self.history.fates.setdefault(tx, {})[name] = fate
         return {tx: self.history.fates.get(tx, {}) for tx in wanted}
 
+    def accepted(self, tx_ids: Iterable[str]) -> None:
+        """Remember that a node took these: from now on they must not get lost."""
+        self.history.accepted.update(dict.fromkeys(tx_ids, False))
+
     def finish(self, *, first: int) -> None:
         """Read the blocks from `first` on, and the audit, from every node side by side."""
         heights = [status.height for status in self.statuses().values()]
@@ -59,10 +67,36 @@ class Recorder:
             name: each for name, each in audits.items() if isinstance(each, schema.AuditAnswer)
         }
 
+        self._count_offences()
+        self._look_for_accepted()
+
     def to_json(self) -> dict[str, object]:
         """Return everything that was seen, as evidence."""
-        builtins: dict[str, object] = msgspec.to_builtins(self.history, str_keys=True)
-        return builtins
+        seen: dict[str, object] = msgspec.to_builtins(self.history, str_keys=True)
+        return {"nodes": msgspec.to_builtins(self._first), **seen}
+
+    def _count_offences(self) -> None:
+        for name, after in self._mesh.ask_all(_offences).items():
+            before = self._offences.get(name)
+            if isinstance(after, int):
+                # A node that restarted meanwhile counts from nothing again.
+                start = before if isinstance(before, int) and before <= after else 0
+                self.history.offences[name] = (start, after)
+
+    def _look_for_accepted(self) -> None:
+        for tx in self.history.accepted:
+            self.history.accepted[tx] = tx in self.history.fates or self._may_be_known(tx)
+
+    def _may_be_known(self, tx: str) -> bool:
+        """Ask who knows a transaction; a node that is silent may, so it counts as one that does."""
+        answers = self._mesh.ask_all(lambda node: node.transaction(tx)).values()
+        return any(isinstance(answer, schema.TxView | Silence) for answer in answers)
+
+
+def _offences(node: RpcClient) -> int:
+    """Count the conflicting messages of one validator that a node has seen since its start."""
+    lines = node.text("/metrics").splitlines()
+    return sum(int(float(line.split()[-1])) for line in lines if line.startswith(_OFFENCES))
 
 
 def _blocks(node: RpcClient, *, first: int, last: int) -> dict[int, BlockFact]:

@@ -46,6 +46,7 @@ def tx_lifecycle(scene: Scene) -> str:
     _await_ends(scene, [funding])
     sent = transfers.send_through_each(scene, wallets, count=TRANSFERS_PER_NODE)
     wanted = [tx for each in sent for tx in each.raws]
+    scene.recorder.accepted(wanted)
     fates = _await_ends(scene, wanted)
     _require_effect(fates)
     _hand_in_again(scene, sent)
@@ -61,6 +62,7 @@ def quick(scene: Scene) -> str:
     began = time.monotonic()
     start = min(status.height for status in scene.all_statuses().values())
     paid = transfers.pay_through_each(scene)
+    scene.recorder.accepted(paid)
     _require_effect(_await_ends(scene, paid))
     wait_until(
         f"every node above height {start}, linked to a quorum",
