@@ -86,17 +86,22 @@ def check_nonce_window(account: Account, tx: Transaction) -> Refusal | None:
     return Refusal(Code.E_NONCE, "nonce", message)
 
 
-def check_fee(terms: Terms, account: Account, tx: Transaction, gas: int) -> Refusal | None:
-    """Judge that the limits cover what the transaction costs now, and the balance the fee."""
+def check_fee(
+    terms: Terms, account: Account, tx: Transaction, gas: int, *, promised: int = 0
+) -> Refusal | None:
+    """Judge that the limits cover what the transaction costs now, and the balance the fee.
+
+    `promised` is what the sender's waiting transactions are going to take before this one.
+    """
     if gas > tx.gas_limit:
         return Refusal(Code.E_FEE, "gas_limit", f"{tx.gas_limit}, it needs {gas}")
     if terms.price > tx.max_gas_price:
         message = f"{tx.max_gas_price}, the price is {terms.price}"
         return Refusal(Code.E_FEE, "max_gas_price", message)
     cost = fee_of(gas, terms.price) + tx.tip
-    owned = balance(account.balances, NATIVE)
+    owned = balance(account.balances, NATIVE) - promised
     if cost > owned:
-        message = f"fee and tip are {cost}, the account has {owned} base units of {NATIVE}"
+        message = f"fee and tip are {cost}, the account has {owned} base units of {NATIVE} left"
         return Refusal(Code.E_INSUFFICIENT, "fee", message)
     return None
 

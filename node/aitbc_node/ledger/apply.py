@@ -105,12 +105,18 @@ def commit(state: State, execution: Execution) -> None:
 
 
 def check_admission(
-    state: State, parsed: Parsed, *, height: Height, pending_nonce: int | None = None
+    state: State,
+    parsed: Parsed,
+    *,
+    height: Height,
+    pending_nonce: int | None = None,
+    promised: int = 0,
 ) -> Refusal | None:
     """Judge whether a transaction may wait for a block; `height` is that of the next block.
 
     `pending_nonce`, when given, is the only nonce taken: the one after the sender's waiting
-    transactions. Without it, any of the next few is.
+    transactions. Without it, any of the next few is. `promised` is the sum of the `spending` of
+    those that wait before it: what they leave must pay for this one.
     """
     terms = accounts.terms_of(state, height)
     account = state.account(parsed.tx.sender) or NEW_ACCOUNT
@@ -123,7 +129,20 @@ def check_admission(
     elif parsed.tx.nonce != pending_nonce:
         message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
         refusal = Refusal(Code.E_NONCE, "nonce", message)
-    return refusal or accounts.check_fee(terms, account, parsed.tx, gas)
+    return refusal or accounts.check_fee(terms, account, parsed.tx, gas, promised=promised)
+
+
+def spending(state: State, parsed: Parsed) -> int:
+    """Return what a transaction takes of its sender's native balance if it succeeds now."""
+    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
+    paid = fees.fee_of(gas, state.fees.price) + parsed.tx.tip
+    return paid + sum(
+        out.amount
+        for body in parsed.tx.bodies
+        if isinstance(body, Transfer)
+        for out in body.outs
+        if out.asset == NATIVE and out.to != parsed.tx.sender
+    )
 
 
 def receipt_hash(receipt: TxReceipt) -> Hash:
