@@ -28,6 +28,8 @@ FUNCTION_LINES, MATCH_TABLE_LINES = 60, 120
 LONG_MODULES: dict[str, str] = {
     "deploy/aitbc_toolkit/inventory.py": "one schema: each model is checked against the others",
     "node/aitbc_node/rpc/schema.py": "one record for each answer that a stranger may read",
+    "node/aitbc_node/machine.py": "wires all parts together and holds what concerns several",
+    "node/aitbc_sim/pump.py": "one small world: every effect of the machine in one match",
 }
 # Files that read the environment or hand it to a child. Everybody else gets values.
 ENVIRONMENT_READERS: dict[str, str] = {

@@ -110,6 +110,8 @@ class Voting:
             event = self._queue.popleft()
             if self._is_overtaken() and not self._is_ahead(event):
                 continue
+            if self._is_from_dropped(event):
+                continue
             now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
             self._carry_out(self.consensus.step(event, now_ms=now_ms, wall_ms=wall_ms))
 
@@ -162,6 +164,14 @@ class Voting:
                 return vote.height > self.consensus.state.height
             case ProposalReceived(proposal=proposal):
                 return proposal.height > self.consensus.state.height
+            case _:
+                return False
+
+    def _is_from_dropped(self, event: ConsensusEvent) -> bool:
+        """Tell whether the sender lost its link meanwhile, so that one forgery costs one check."""
+        match event:
+            case VoteReceived(sender=sender) | ProposalReceived(sender=sender):
+                return sender is not None and not self._mesh.peers.is_linked(sender)
             case _:
                 return False
 

@@ -41,77 +41,17 @@ from aitbc_node.events import (
     Verify,
 )
 from aitbc_node.gossip.messages import VotesSent, decode_message
-from aitbc_node.ledger import genesis
-from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_node.ledger.transactions import Output, Transaction, Transfer, sign
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import Store
-from aitbc_node.types import Address, Amount, BlockId, Gas, Height, PeerId, Power, PublicKey, TxId
-from aitbc_sim.testing import FakeSigner, fake_verify
+from aitbc_node.types import BlockId, PeerId, TxId
+from aitbc_sim.citizens import GENESIS_MS, a_genesis, signer_of
+from aitbc_sim.testing import fake_verify
 
-CHAIN_ID = "aitbc-pump-1"
-START_WALL_MS = 1_760_000_000_000
+START_WALL_MS = GENESIS_MS + 1_000
 LATENCY_MS = 5
 DIAL_TIMEOUT_MS = 1_000
 VERIFY_MS = 1
-WEALTH = 10**12
-
-
-def signer_of(name: str) -> FakeSigner:
-    """Make the same key for the same name, always."""
-    return FakeSigner(PublicKey(sha256(name.encode())))
-
-
-def address(name: str) -> Address:
-    """Return the address of a name's account."""
-    return address_of(single_key(signer_of(name).public_key))
-
-
-def a_payment(
-    sender: str, to: str, amount: int, *, nonce: int, valid_until: int = 1_000, tip: int = 0
-) -> bytes:
-    """Sign a transfer."""
-    tx = Transaction(
-        chain_id=CHAIN_ID,
-        sender=address(sender),
-        nonce=nonce,
-        valid_until=Height(valid_until),
-        gas_limit=Gas(100_000),
-        max_gas_price=10**9,
-        tip=Amount(tip),
-        policy=None,
-        bundle=False,
-        bodies=(Transfer((Output(address(to), NATIVE, Amount(amount)),)),),
-    )
-    return sign(tx, [signer_of(sender)])
-
-
-def a_genesis(powers: Sequence[int], rich: Iterable[str]) -> genesis.Genesis:
-    """Found a chain with validators `v0`, `v1`, ... and some rich citizens."""
-    names = [f"v{index}" for index in range(len(powers))]
-    policies = [single_key(signer_of(name).public_key) for name in rich]
-    return genesis.build(
-        chain_id=CHAIN_ID,
-        hrp="aitd",
-        genesis_time_ms=START_WALL_MS - 1_000,
-        validators=[
-            genesis.GenesisValidator(
-                address(name),
-                signer_of(f"{name} votes").public_key,
-                Power(power),
-                "",
-                genesis.possession_proof(CHAIN_ID, address(name), signer_of(f"{name} votes")),
-            )
-            for name, power in zip(names, powers, strict=True)
-        ],
-        accounts=[
-            genesis.GenesisAccount(address_of(policy), policy, ((NATIVE, Amount(WEALTH)),))
-            for policy in policies
-        ],
-        single_node_dev=len(powers) < genesis.VALIDATORS_MIN,
-    )
 
 
 @dataclass

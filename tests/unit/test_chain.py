@@ -21,7 +21,7 @@ from aitbc_node.chain import Candidate, Chain, as_proposed, check_form
 from aitbc_node.errors import PeerFault
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.types import BlockId, Hash, Height, Round, Signature, TxId
-from aitbc_sim.pump import CHAIN_ID, START_WALL_MS, a_genesis, a_payment, signer_of
+from aitbc_sim.citizens import CHAIN_ID, GENESIS_MS, a_genesis, a_payment, signer_of
 from aitbc_sim.testing import fake_verify
 
 POWERS = (1, 1, 1, 1)
@@ -78,7 +78,7 @@ def test_the_first_block_carries_the_genesis_time() -> None:
 
     candidate = built(chain)
 
-    assert candidate.block.header.time_ms == START_WALL_MS - 1_000
+    assert candidate.block.header.time_ms == GENESIS_MS
     assert candidate.block.last_commit == NO_COMMIT
 
 

@@ -18,7 +18,8 @@ from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.objects import NATIVE, balance
 from aitbc_node.machine import MachineConfig
 from aitbc_node.mempool import PoolLimits
-from aitbc_sim.pump import START_WALL_MS, WEALTH, Pump, a_payment, address
+from aitbc_sim.citizens import WEALTH, a_payment, address
+from aitbc_sim.pump import START_WALL_MS, Pump
 
 
 def owned(pump: Pump, index: int, name: str) -> int:

@@ -28,7 +28,8 @@ from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
 from aitbc_node.intake import _entry
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Round, Signature, TxId
-from aitbc_sim.pump import CHAIN_ID, Pump, a_payment, signer_of
+from aitbc_sim.citizens import CHAIN_ID, a_payment, signer_of
+from aitbc_sim.pump import Pump
 
 ID = BlockId(bytes(32))
 

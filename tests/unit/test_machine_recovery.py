@@ -12,7 +12,8 @@ from aitbc_node.gossip.messages import Finals, Status, decode_message
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import Height, Signature
-from aitbc_sim.pump import Pump, a_payment, address
+from aitbc_sim.citizens import a_payment, address
+from aitbc_sim.pump import Pump
 from aitbc_sim.testing import fake_verify
 
 INTERVAL_MS = 500
