@@ -58,6 +58,20 @@ def test_failed_deploys_are_skipped_however_many() -> None:
     assert target(a_record(1, "a"), a_record(2, "b"), *failures) == ("a", ["f"] * 5)
 
 
+@pytest.mark.parametrize("outcome", ["mixed", "interrupted"])
+def test_a_mixed_fleet_returns_to_the_release_that_should_be_running(outcome: str) -> None:
+    """A deploy that left some nodes changed is undone by a rollback, not jumped over."""
+    assert target(a_record(1, "a"), a_record(2, "b"), a_record(3, "c", outcome=outcome)) == (
+        "b",
+        ["c"],
+    )
+
+
+def test_a_deploy_of_what_runs_is_no_release_of_its_own() -> None:
+    """Nodes that were only started again leave the history as it was."""
+    assert target(a_record(1, "a"), a_record(2, "b"), a_record(3, "b")) == ("a", [])
+
+
 def test_a_second_rollback_goes_further_back() -> None:
     """Rolling back twice undoes two deploys, it does not swing between them."""
     three = [a_record(1, "a"), a_record(2, "b"), a_record(3, "c")]

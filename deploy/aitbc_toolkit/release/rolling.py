@@ -13,6 +13,7 @@ from aitbc_toolkit.release import gates
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
+from aitbc_toolkit.release.turns import just_proposed
 from aitbc_toolkit.release.waves import Plan
 
 Place = tuple[str, str]
@@ -59,7 +60,9 @@ class Rolled:
 def roll(run: Run, plan: Plan, targets: Mapping[str, Place], before: Mapping[str, Place]) -> Rolled:
     """Switch wave after wave, each through its gate; at the first failure return all nodes."""
     rolled = Rolled(first_height=tip(run.mesh.statuses()))
-    for number, wave in enumerate(plan.waves, start=1):
+    left = list(plan.waves)
+    for number in range(1, len(plan.waves) + 1):
+        wave = _next(run, left, plan)
         rolled.wave = number
         rolled.switched += wave
         place = f"wave {number}/{len(plan.waves)}"
@@ -68,6 +71,15 @@ def roll(run: Run, plan: Plan, targets: Mapping[str, Place], before: Mapping[str
             rolled.stranded = give_back(run, rolled, before, at_once=len(plan.waves) == 1)
             break
     return rolled
+
+
+def _next(run: Run, left: list[tuple[str, ...]], plan: Plan) -> tuple[str, ...]:
+    """Take the next wave: in the plan's order, but of single validators the one that can wait."""
+    wave = left[0]
+    if wave[0] in plan.by_turn:
+        wave = (just_proposed(run.mesh, [each[0] for each in left]),)
+    left.remove(wave)
+    return wave
 
 
 def measure(run: Run, rolled: Rolled) -> Pace | None:

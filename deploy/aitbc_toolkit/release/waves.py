@@ -24,10 +24,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Hold the waves; `stalls` says that the mesh stops making blocks on the way."""
+    """Hold the waves; `stalls` says that the mesh stops making blocks on the way.
+
+    The waves of `by_turn` may change places: each is one validator of a live mesh, and the one
+    whose next proposal is farthest away goes first.
+    """
 
     waves: tuple[tuple[str, ...], ...]
     stalls: bool
+    by_turn: frozenset[str] = frozenset()
 
 
 def plan(
@@ -52,7 +57,9 @@ def plan(
     if stalling and not allow_stall:
         raise _refused(environment, seen, stalling[0], down)
     names = [[each.name for each in wave] for wave in (down, full)]
-    return Plan(_waves([*names, *([each.name] for each in validators)]), stalls=bool(stalling))
+    order = _waves([*names, *([each.name] for each in validators)])
+    by_turn = frozenset(each.name for each in validators if not stalling)
+    return Plan(order, stalls=bool(stalling), by_turn=by_turn)
 
 
 def power(environment: Environment, names: Collection[str]) -> int:

@@ -65,7 +65,7 @@ class Chain:
             "previous_id": "",
             "time": "",
             "time_ms": self.start_ms + height * self.interval_ms,
-            "proposer": self.keys[0],
+            "proposer": self.keys[height % len(self.keys)],
             "round": 0,
             "state_root": self.root(height),
             "receipts_root": "",
@@ -115,6 +115,8 @@ class Chain:
         if url.path == "/state_root":
             height = options["height"]
             return {"height": height, "state_root": self.root(height), "block_id": ""}
+        if url.path == "/blocks/latest":
+            return self.block(self.height())
         first, last = options["from"], min(self.height(), options["from"] + options["count"] - 1)
         blocks = [self.block(height) for height in range(first, last + 1)]
         return {"height": self.height(), "blocks": blocks}

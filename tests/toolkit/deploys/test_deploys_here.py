@@ -311,6 +311,9 @@ def test_a_chain_ends_only_when_asked_and_another_begins(a_project: Build) -> No
     assert kept.hash == first.hash
     assert wiped is None
     assert second.hash != first.hash
+    with pytest.raises(AitbcError, match="no release to return to") as refused:
+        project.rollback()
+    assert refused.value.exit_status is Exit.REFUSED, "the releases before were another chain's"
     assert not project.host_file("var/lib/aitbc-keys/v5").exists()
 
 
