@@ -168,14 +168,14 @@ def _row(
 def _state(status: schema.Status, role: str, *, lag: int, voting: bool, stalled: bool) -> str:
     if status.stale:
         return f"cut off, reaches power {status.reachable_power} of {status.total_power}"
+    if status.trouble and not voting:
+        return f"in trouble ({status.trouble})"
     if lag > VOTE_LAG_MAX or status.syncing:
         return "catching up"
     if stalled:
         return f"waiting, last block {status.block_age_ms / 1000:.1f} s ago"
     if role != "validator":
         return "at tip"
-    if status.trouble:
-        return f"not voting ({status.trouble})"
     return "voting" if voting else "not voting"
 
 

@@ -118,6 +118,19 @@ def test_a_cut_off_node_is_a_partition(fake_mesh: Any, capsys: pytest.CaptureFix
     assert told["nodes"][0]["state"] == "cut off, reaches power 1 of 4"
 
 
+def test_a_node_in_trouble_says_why(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """A validator that signs nothing is a row with its own reason."""
+    view = fake_mesh.ports["v2"].view
+    view.refusal, view.last_voted_height = "no sign state beside the key", 0
+    fake_mesh.ledger.grow(4)
+
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert told["verdict"] == "degraded"
+    assert told["nodes"][1]["state"] == "in trouble (no sign state beside the key)"
+
+
 def test_old_blocks_are_a_stall(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """When even the newest block is old nobody counts as voting."""
     for place, final in enumerate(fake_mesh.ledger.finals):

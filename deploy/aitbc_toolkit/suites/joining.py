@@ -19,6 +19,7 @@ from aitbc_node.rpc import schema
 from aitbc_toolkit import paths, rpc_client, shell
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.rpc_client import RpcClient, Target
+from aitbc_toolkit.suites import smoke
 from aitbc_toolkit.suites.scene import LIVENESS_S, Scene
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 from aitbc_toolkit.suites.waiting import Look, wait_until
@@ -30,10 +31,11 @@ _LOG_LINES = 5
 
 
 def cold_join(scene: Scene) -> str:
-    """Start a full node from nothing; it must reach the tip, and its state must be the mesh's."""
+    """Start a full node from nothing; it must reach the tip of a mesh that goes on, and agree."""
     scene.all_statuses()
     began = time.monotonic()
     with _newcomer(scene) as (node, process, log):
+        smoke.transfer_everywhere(scene)  # equal states say little while nothing changes
         height = wait_until(
             "the newcomer at the tip",
             lambda: _at_tip(scene, node, process, log),

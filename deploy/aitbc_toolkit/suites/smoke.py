@@ -61,9 +61,7 @@ def quick(scene: Scene) -> str:
     """Require, in a few seconds, that a transfer through each node is final everywhere."""
     began = time.monotonic()
     start = min(status.height for status in scene.all_statuses().values())
-    paid = transfers.pay_through_each(scene)
-    scene.recorder.accepted(paid)
-    _require_effect(_await_ends(scene, paid))
+    paid = transfer_everywhere(scene)
     wait_until(
         f"every node above height {start}, linked to a quorum",
         lambda: _grown(scene, height=start + 1, peers=_peers_min(scene)),
@@ -71,6 +69,14 @@ def quick(scene: Scene) -> str:
     )
     took_s = time.monotonic() - began
     return f"{len(paid)} transfers, one through each node, final everywhere in {took_s:.1f} s"
+
+
+def transfer_everywhere(scene: Scene) -> list[str]:
+    """Put one transfer through each node and wait until all are final everywhere."""
+    paid = transfers.pay_through_each(scene)
+    scene.recorder.accepted(paid)
+    _require_effect(_await_ends(scene, paid))
+    return paid
 
 
 def _peers_min(scene: Scene) -> int:

@@ -47,7 +47,7 @@ def status(call: Call) -> schema.Status:
         peers=len(view.peers()),
         mempool=len(view.mempool),
         sign_state=_sign_state(view),
-        trouble=view.refusal,
+        trouble=view.diverged or view.refusal,
     )
 
 
@@ -59,6 +59,8 @@ def is_stale(view: NodeView) -> bool:
 def health(call: Call) -> schema.Health:
     """Answer `GET /health`: an error with status 503 when answers may be old."""
     view = call.view
+    if view.diverged:
+        raise RequestFault(503, Code.E_UNAVAILABLE, view.diverged)
     if is_stale(view):
         power = f"{view.reachable_power} of {view.validators.total_power}"
         message = f"voting power {power} is reachable, more than two thirds are needed"

@@ -117,6 +117,10 @@ class NodeView(Protocol):
         """Say why the own key signs nothing until an operator acts; empty when it may."""
 
     @property
+    def diverged(self) -> str:
+        """Say which final block this node finds invalid, so that it stands still; else empty."""
+
+    @property
     def last_voted_height(self) -> Height:
         """Return the newest height whose commit holds the own precommit; 0 for none."""
 

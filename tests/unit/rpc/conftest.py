@@ -127,6 +127,7 @@ class FakeNode:
     mempool: FakeMempool = field(default_factory=FakeMempool)
     sign_state: SignState | None = None
     refusal: str = ""
+    diverged: str = ""
     last_voted_height: int = 2
     own_power: int = 1
     reachable_power: int = 4

@@ -276,6 +276,15 @@ def test_trouble_is_told(node: Any) -> None:
     node.refusal = "no sign state beside the key"
 
     assert node.read("/status")["trouble"] == "no sign state beside the key"
+    assert node.ask("/health").status == 200
+
+
+def test_a_node_that_stands_still_is_not_healthy(node: Any) -> None:
+    """A node that finds a final block invalid says so, and is no place for fresh answers."""
+    node.diverged = "block 91 is final, and invalid here"
+
+    assert node.read("/status")["trouble"] == node.diverged
+    assert node.fault("/health", status=503)["message"] == node.diverged
 
 
 def test_parameters_carry_their_bounds(node: Any) -> None:
