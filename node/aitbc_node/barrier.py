@@ -63,6 +63,7 @@ class Barrier:
         self._thread = ThreadPoolExecutor(1, "disk")
         self._is_waiting = False
         self._is_closed = False
+        self._is_broken = False
 
     def __len__(self) -> int:
         return len(self._effects)
@@ -82,7 +83,8 @@ class Barrier:
     async def close(self) -> None:
         """Carry out nothing more; let the disk finish and make what is written durable."""
         self._is_closed = True
-        if not self.disk_failure:
+        # After a failed sync another one could succeed about nothing, so there is none.
+        if not self.disk_failure and not self._is_broken:
             # The disk thread has one thing at a time, so this also waits for what it is doing.
             flushed = self._loop.run_in_executor(self._thread, self._store.flush)
             with contextlib.suppress(TimeoutError, DiskUnavailableError):
@@ -121,6 +123,7 @@ class Barrier:
             return
         error = job.exception()
         if error is not None:
+            self._is_broken = True
             self._carrier.fail(error)
             return
         self._written(job.result())

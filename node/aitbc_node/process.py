@@ -10,7 +10,6 @@ import gc
 import logging
 import resource
 import signal
-import ssl
 import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -38,6 +37,7 @@ from aitbc_node.startup import (
 from aitbc_node.storage.index import TxIndex
 from aitbc_node.storage.store import Recovered, Store
 from aitbc_node.transport.addresses import parse_address
+from aitbc_node.transport.connection import Connection
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
 from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
@@ -175,15 +175,21 @@ def _stop_signal() -> asyncio.Future[None]:
 
 
 def _failing(driver: Driver) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
-    """Return a handler by which whatever nobody caught in a callback ends the process."""
+    """Return a handler by which a callback of ours that fails ends the process.
+
+    What a single connection or a task of the HTTP server runs into is logged; a stranger must not
+    be able to end the node that way.
+    """
 
     def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
-        if error is None or isinstance(error, OSError | ssl.SSLError | EOFError):
-            # What a connection runs into is never our bug; its own end is reported elsewhere.
-            log.debug("loop.trouble", extra={"what": str(context.get("message")), "error": error})
-        else:
+        is_ours = "handle" in context or isinstance(context.get("protocol"), Connection)
+        if is_ours and isinstance(error, Exception) and not isinstance(error, OSError | EOFError):
             driver.fail(error)
+        else:
+            log.warning(
+                "loop.trouble", extra={"what": context.get("message"), "error": repr(error)}
+            )
 
     return handle
 

@@ -67,11 +67,14 @@ class FastExits:
 
     def lived(self) -> None:
         """Forget all short lives: this one is long enough."""
-        self._write(())
+        # A full disk is no reason to end a node that runs; the count is only a help.
+        with contextlib.suppress(AitbcError):
+            self._write(())
 
     def ended_orderly(self) -> None:
         """Forget the own life: it was short because somebody wanted it so."""
-        self._write(tuple(at for at in self._read() if at != self._own_s))
+        with contextlib.suppress(AitbcError):
+            self._write(tuple(at for at in self._read() if at != self._own_s))
 
     def _read(self) -> tuple[float, ...]:
         # A file that cannot be read is no reason not to start.

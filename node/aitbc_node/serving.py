@@ -3,6 +3,8 @@
 Reads only, and the one way in: `submit`. How requests are answered is in `rpc`.
 """
 
+import msgspec
+
 from aitbc_node import crypto
 from aitbc_node.blocks import FinalBlock
 from aitbc_node.config import Config
@@ -19,6 +21,15 @@ from aitbc_node.transport.links import Links
 from aitbc_node.types import Height, TxId
 from aitbc_node.version import VERSION
 from aitbc_node.view import View
+
+
+class MuteView(View, frozen=True, kw_only=True):
+    """Show a validator that may not vote, because nobody knows what its key has signed."""
+
+    @property
+    def refusal(self) -> str:
+        """Say why nothing is signed."""
+        return "the sign state of the consensus key is missing: see `run --not-before-height`"
 
 
 class NodePort:
@@ -55,7 +66,9 @@ class NodePort:
     @property
     def view(self) -> View:
         """Return the machine as it is between two steps."""
-        return self._machine.view
+        view = self._machine.view
+        is_mute = self.facts.validator is not None and view.own_key is None
+        return MuteView(**msgspec.structs.asdict(view)) if is_mute else view
 
     def block(self, height: Height, /) -> FinalBlock | None:
         """Return a final block."""

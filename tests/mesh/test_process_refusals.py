@@ -197,6 +197,7 @@ def test_a_key_without_its_sign_state_follows_only(tmp_path: Path, eventually: E
         victim.start()
         mesh.grow(mesh.nodes, 10)
         assert victim.last_voted() == 0
+        assert "sign state" in victim.get("/status")["trouble"]
         tip = victim.height()
         assert victim.stop() == Exit.OK
 
@@ -227,6 +228,24 @@ def test_assertions_may_not_be_switched_off() -> None:
         Exit.USAGE,
         "error: python -O removes the node's assertions",
     )
+
+
+def test_a_failed_assertion_ends_the_node_with_its_own_status(node: NodeProcess) -> None:
+    """Our bug is logged with its traceback on one line, and the supervisor restarts the node."""
+    planted = (
+        "from aitbc_node import machine, __main__ as node\n"
+        "def step(self, event, *, now_ms): assert False, 'a planted bug'\n"
+        "machine.Machine.step = step\n"
+        f"raise SystemExit(node.main(['run', '--config', {str(node.config)!r}]))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", planted], capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert done.returncode == Exit.BUG
+    (line,) = [line for line in map(json.loads, done.stdout.splitlines()) if line["event"] == "bug"]
+    assert "AssertionError: a planted bug" in line["traceback"]
 
 
 @pytest.mark.parametrize(
