@@ -7,6 +7,7 @@ everything else. Do not decide anything here.
 
 import asyncio
 import itertools
+import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -43,6 +44,8 @@ from aitbc_node.judging import Judge
 from aitbc_node.machine import Machine
 from aitbc_node.storage.store import Storable, Store
 from aitbc_node.types import Height, PeerId, TxId
+
+log = logging.getLogger(__name__)
 
 
 class Wire(Protocol):
@@ -202,10 +205,13 @@ class Driver:
 
     def disk_failed(self, reason: str) -> None:
         """Tell the machine that it cannot be made durable now."""
+        # Logged here: the machine's own note waits behind the very write that fails.
+        log.error("disk.unavailable", extra={"reason": reason})
         self.feed(DiskFailed(wall_ms=self._clock.wall_ms(), reason=reason))
 
     def disk_healed(self) -> None:
         """Tell the machine that it can be made durable again."""
+        log.info("disk.available")
         self.feed(DiskHealed(wall_ms=self._clock.wall_ms()))
 
     def waiting_raws(self) -> Sequence[bytes]:

@@ -22,14 +22,18 @@ from aitbc_node.types import Height, TxId
 from aitbc_node.version import VERSION
 from aitbc_node.view import View
 
+_NO_SIGN_STATE = "the sign state of the consensus key is missing: see `run --not-before-height`"
 
-class MuteView(View, frozen=True, kw_only=True):
-    """Show a validator that may not vote, because nobody knows what its key has signed."""
+
+class TroubledView(View, frozen=True, kw_only=True):
+    """Show a machine that is kept from voting by something that it does not know itself."""
+
+    trouble: str
 
     @property
     def refusal(self) -> str:
         """Say why nothing is signed."""
-        return "the sign state of the consensus key is missing: see `run --not-before-height`"
+        return self.trouble
 
 
 class NodePort:
@@ -48,7 +52,6 @@ class NodePort:
         self.hub = hub
         self.reader = self
         self.submit = driver.submit
-        self.block_of = driver.block
         self.collector: NodeCollector | None = None
         self.facts = Facts(
             node=config.node.id,
@@ -60,6 +63,7 @@ class NodePort:
             peer_id=crypto.peer_id(identities.node.public_key),
             validator=None if identities.voter is None else identities.voter.public_key,
         )
+        self._driver = driver
         self._index = index
         self._machine = machine
 
@@ -67,12 +71,14 @@ class NodePort:
     def view(self) -> View:
         """Return the machine as it is between two steps."""
         view = self._machine.view
-        is_mute = self.facts.validator is not None and view.own_key is None
-        return MuteView(**msgspec.structs.asdict(view)) if is_mute else view
+        trouble = self._driver.barrier.disk_failure
+        if not trouble and self.facts.validator is not None and view.own_key is None:
+            trouble = _NO_SIGN_STATE
+        return TroubledView(**msgspec.structs.asdict(view), trouble=trouble) if trouble else view
 
     def block(self, height: Height, /) -> FinalBlock | None:
         """Return a final block."""
-        return self.block_of(height)
+        return self._driver.block(height)
 
     def transaction(self, tx_id: TxId, /) -> Fate | None:
         """Return the fate of a transaction."""
@@ -103,6 +109,10 @@ def collector_of(
             "last_voted_height": (
                 "Own precommit in its commit",
                 lambda: machine.view.last_voted_height,
+            ),
+            "disk_failed": (
+                "1 while the disk takes nothing",
+                lambda: bool(driver.barrier.disk_failure),
             ),
             "effects_waiting": ("Effects behind a write", lambda: len(driver.barrier)),
         },
