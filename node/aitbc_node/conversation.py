@@ -92,7 +92,7 @@ class Conversation:
             case Pong(number=number):
                 self._mesh.peers.on_pong(peer, number, self._out.now_ms)
             case Status(height=height):
-                self._mesh.catch_up.claim(peer, height, self._out.now_ms)
+                self._mesh.catch_up.claim(peer, height)
                 self._following.poll()
             case Neighbours(peers=peers):
                 self._mesh.topology.told(peer, peers)
@@ -116,10 +116,11 @@ class Conversation:
         match message:
             case BodiesWanted(block_id=block_id, ids=ids):
                 raws = self._workshop.bodies_of(block_id, ids)
-                self._out.send((peer,), Bodies(block_id, raws))
+                if self._mesh.peers.may_get(peer, sum(map(len, raws))):
+                    self._out.send((peer,), Bodies(block_id, raws))
             case BlockWanted(block_id=block_id):
                 block = self._workshop.whole(block_id)
-                if block is not None:
+                if block is not None and self._mesh.peers.may_get(peer, sum(map(len, block.txs))):
                     self._out.send((peer,), BlockFound(block))
             case FinalsWanted(first=first, last=last):
                 self._read(peer, first, last)

@@ -178,10 +178,14 @@ class SetTimer(Effect, frozen=True):
 
 
 class Verify(Effect, frozen=True):
-    """Judge these signatures when there is time for it; the answer is `Verified`."""
+    """Judge these signatures when there is time for it; the answer is `Verified`.
+
+    An `urgent` batch goes before all that are not: a block waits for it.
+    """
 
     batch: int
     checks: tuple[SignatureCheck, ...]
+    urgent: bool = False
 
 
 class ReadBlocks(Effect, frozen=True):

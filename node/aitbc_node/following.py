@@ -81,6 +81,7 @@ class Following:
                 return
             self._queue.popleft()
             self._on_final(candidate, final.certificate)
+            self._mesh.catch_up.applied(peer, self._out.now_ms)
 
     def _candidate_of(self, peer: PeerId, final: FinalBlock) -> Candidate | None:
         """Judge the block in front; None while that takes time, or when it can never be applied."""
@@ -113,4 +114,4 @@ class Following:
     def _give_up(self, peer: PeerId) -> None:
         self._queue.clear()
         self._supplied = None
-        self._mesh.catch_up.doubt(peer, self._out.now_ms)
+        self._mesh.catch_up.failed(peer, self._out.now_ms)

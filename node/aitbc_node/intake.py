@@ -25,7 +25,7 @@ from aitbc_node.events import (
     Verify,
 )
 from aitbc_node.gossip.relay import TxRelay
-from aitbc_node.ledger.apply import check_admission
+from aitbc_node.ledger.apply import check_admission, spending
 from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
 from aitbc_node.mempool import Entry, Mempool
@@ -48,11 +48,15 @@ _PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
 
 
 class _Item(msgspec.Struct):
-    """Follow one transaction through its verification; `height` is where it was last checked."""
+    """Follow one transaction through its verification.
+
+    `entry` is None while it is wanted for a block only; `height` is where it was found admissible
+    on its own, None where it was not asked yet.
+    """
 
     parsed: Parsed
-    height: Height
-    entry: Entry[Parsed] | None  # None: for a block only, unless gossip brings it too
+    height: Height | None
+    entry: Entry[Parsed] | None
     source: PeerId | None = None
     request: Request | None = None
     slot: int = 0
@@ -69,13 +73,23 @@ class Judged(msgspec.Struct, frozen=True):
 class Intake:
     """Take raw transactions in."""
 
-    def __init__(self, outbox: Outbox, chain: Chain, pool: Mempool[Parsed], relay: TxRelay) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        chain: Chain,
+        pool: Mempool[Parsed],
+        relay: TxRelay,
+        *,
+        per_account_max: int,
+    ) -> None:
+        self._per_account_max = per_account_max
         self._out = outbox
         self._chain = chain
         self._pool = pool
         self._relay = relay
         self._in_flight: dict[TxId, _Item] = {}
         self._bytes_in_flight = 0
+        self._in_flight_of: dict[Address, int] = {}
         self._batches: dict[int, list[_Item]] = {}
         self._batch_number = 0
         self._own: dict[TxId, None] = {}
@@ -102,6 +116,14 @@ class Intake:
             entry = self._pool.get(tx_id)
             if entry is not None:
                 yield tx_id, entry.content.raw
+
+    def pending_raws(self) -> Iterator[bytes]:
+        """Go through all that the journal must keep: what waits, and what is being verified."""
+        for entry in self._pool.waiting():
+            yield entry.content.raw
+        for item in self._in_flight.values():
+            if item.entry is not None:
+                yield item.parsed.raw
 
     def submit(self, number: int, raws: Sequence[bytes]) -> None:
         """Take transactions of a client; every one gets an outcome in one `Reply`."""
@@ -131,7 +153,7 @@ class Intake:
         for tx_id, raw in zip(ids, raws, strict=True):
             known = self._in_flight.get(tx_id)
             if known is not None:
-                known.entry = known.entry or _entry(known.parsed)
+                known.entry = known.entry or self._entry(known.parsed)
                 continue
             if tx_id in self._pool:
                 continue
@@ -160,8 +182,7 @@ class Intake:
 
     def verify_bodies(self, bodies: Iterable[Parsed]) -> None:
         """Verify transactions that came only inside a block; the answer is in `Judged`."""
-        height = self._chain.height
-        self._verify([_Item(parsed, height, None) for parsed in bodies])
+        self._verify([_Item(parsed, None, None) for parsed in bodies], urgent=True)
 
     def on_verified(self, event: Verified) -> Judged:
         """Finish a batch: pool, journal, relay and answer."""
@@ -171,8 +192,7 @@ class Intake:
         good: list[Parsed] = []
         bad: list[_Item] = []
         for item in items:
-            del self._in_flight[item.parsed.id]
-            self._bytes_in_flight -= len(item.parsed.raw)
+            self._landed(item.parsed)
             # A list, not a generator: every verdict must be consumed, also after a bad one.
             if all([next(verdicts) for _ in item.parsed.sigs]):  # noqa: C419 - see above
                 good.append(item.parsed)
@@ -190,7 +210,7 @@ class Intake:
         parsed = parse(raw)
         if isinstance(parsed, Refusal):
             return outcome_of(id_of(raw), parsed)
-        entry = _entry(parsed)
+        entry = self._entry(parsed)
         refusal = self._refusal_of(parsed, entry)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
             refusal = self._refusal_of(parsed, entry)
@@ -229,14 +249,29 @@ class Intake:
             return Refusal(Code.E_DUPLICATE, "", "just being verified")
         if len(self._in_flight) >= IN_FLIGHT_MAX or self._bytes_in_flight >= IN_FLIGHT_BYTES_MAX:
             return Refusal(Code.E_POOL_FULL, "", "too many transactions are being verified")
-        next_nonce = self.nonce_of(parsed.tx.sender)
+        sender = parsed.tx.sender
+        on_the_way = self._in_flight_of.get(sender, 0)
+        if on_the_way and on_the_way + self._pool.count_of(sender) >= self._per_account_max:
+            message = f"{on_the_way} transactions of this account are being verified"
+            return Refusal(Code.E_QUEUE_FULL, "sender", message)
+        next_nonce = self.nonce_of(sender)
         if parsed.tx.nonce >= next_nonce:
             refusal = self._pool.refusal_of(entry, next_nonce=next_nonce)
             if refusal is not None:
                 return refusal
-        return check_admission(self._chain.state, parsed, height=self._chain.next_height)
+        return self._check_admission(parsed)
 
-    def _verify(self, items: Iterable[_Item]) -> None:
+    def _check_admission(self, parsed: Parsed) -> Refusal | None:
+        """Ask the ledger, counting what waits before this one as spent already."""
+        tx = parsed.tx
+        return check_admission(
+            self._chain.state,
+            parsed,
+            height=self._chain.next_height,
+            promised=self._pool.promised(tx.sender, before_nonce=tx.nonce),
+        )
+
+    def _verify(self, items: Iterable[_Item], *, urgent: bool = False) -> None:
         checks: list[SignatureCheck] = []
         batch: list[_Item] = []
         for item in items:
@@ -245,27 +280,52 @@ class Intake:
                 continue
             self._in_flight[item.parsed.id] = item
             self._bytes_in_flight += len(item.parsed.raw)
+            sender = item.parsed.tx.sender
+            self._in_flight_of[sender] = self._in_flight_of.get(sender, 0) + 1
             batch.append(item)
             checks += signature_checks(item.parsed)
             if len(checks) >= VERIFY_CHECKS_MAX:
-                self._ask(batch, checks)
+                self._ask(batch, checks, urgent=urgent)
                 batch, checks = [], []
         if batch:
-            self._ask(batch, checks)
+            self._ask(batch, checks, urgent=urgent)
 
-    def _ask(self, batch: list[_Item], checks: list[SignatureCheck]) -> None:
+    def _ask(self, batch: list[_Item], checks: list[SignatureCheck], *, urgent: bool) -> None:
         self._batch_number += 1
         self._batches[self._batch_number] = batch
-        self._out.add(Verify(self._batch_number, tuple(checks)))
+        self._out.add(Verify(self._batch_number, tuple(checks), urgent))
+
+    def _entry(self, parsed: Parsed) -> Entry[Parsed]:
+        """Describe a transaction to the pool; it is ranked by tip per gas."""
+        tx = parsed.tx
+        return Entry(
+            id=parsed.id,
+            sender=tx.sender,
+            nonce=tx.nonce,
+            valid_until=tx.valid_until,
+            price=tx.tip * 1_000_000 // gas_of(tx, signatures=len(parsed.sigs)),
+            size=len(parsed.raw),
+            spending=spending(self._chain.state, parsed),
+            content=parsed,
+        )
+
+    def _landed(self, parsed: Parsed) -> None:
+        del self._in_flight[parsed.id]
+        self._bytes_in_flight -= len(parsed.raw)
+        sender = parsed.tx.sender
+        left = self._in_flight_of.pop(sender) - 1
+        if left:
+            self._in_flight_of[sender] = left
 
     def _take(self, item: _Item, entry: Entry[Parsed]) -> Refusal | None:
-        """Pool and relay a verified transaction; the chain may have moved on meanwhile."""
+        """Pool and relay a verified transaction; much may have changed since it was admitted."""
         parsed = item.parsed
-        if item.height != self._chain.height:
-            refusal = check_admission(self._chain.state, parsed, height=self._chain.next_height)
+        sender = parsed.tx.sender
+        if item.height != self._chain.height or self._pool.count_of(sender):
+            refusal = self._check_admission(parsed)
             if refusal is not None:
                 return refusal
-        next_nonce = self.nonce_of(parsed.tx.sender)
+        next_nonce = self.nonce_of(sender)
         refusal = self._pool.add(entry, next_nonce=next_nonce)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
             refusal = self._pool.add(entry, next_nonce=next_nonce)
@@ -286,11 +346,3 @@ class Intake:
 
     def _forget_final(self) -> None:
         self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
-
-
-def _entry(parsed: Parsed) -> Entry[Parsed]:
-    """Describe a transaction to the pool; it is ranked by tip per gas."""
-    tx = parsed.tx
-    price = tx.tip * 1_000_000 // gas_of(tx)
-    size = len(parsed.raw)
-    return Entry(parsed.id, tx.sender, tx.nonce, tx.valid_until, price, size, parsed)

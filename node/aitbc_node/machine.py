@@ -6,7 +6,7 @@ sockets and files, the simulator on virtual ones. Each part does its own work; o
 several of them is here. Do not add rules of any part.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -32,6 +32,7 @@ from aitbc_node.events import (
     FrameReceived,
     PeerDown,
     PeerUp,
+    Send,
     SetTimer,
     SignState,
     Submitted,
@@ -94,7 +95,13 @@ class Machine:
         self._pool = Mempool[Parsed](config.mempool)
         self._chain = Chain(genesis, verify)
         self._mesh = self._new_mesh(own_id)
-        self._intake = Intake(self._out, self._chain, self._pool, self._mesh.relay)
+        self._intake = Intake(
+            self._out,
+            self._chain,
+            self._pool,
+            self._mesh.relay,
+            per_account_max=config.mempool.per_account_max,
+        )
         self._workshop = Workshop(
             self._out,
             self._chain,
@@ -166,6 +173,11 @@ class Machine:
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         self._journal = tuple(journal.values())
 
+    def pending_raws(self) -> Iterator[bytes]:
+        """Go through the transactions that a rewritten journal has to keep."""
+        yield from self._journal
+        yield from self._intake.pending_raws()
+
     def start(self, *, now_ms: int, wall_ms: int) -> list[Effect]:
         """Begin: dial, take the journal back, and take part in the height that comes next."""
         self._out.now_ms, self._out.wall_ms = now_ms, wall_ms
@@ -183,7 +195,12 @@ class Machine:
         self._out.now_ms, self._out.wall_ms = now_ms, event.wall_ms
         self._on_event(event)
         self._settle()
-        return self._out.take()
+        effects = self._out.take()
+        if self._disk_failed:
+            # They would only pile up behind the write that does not succeed; when it does, every
+            # peer is greeted anew, and summaries bring back what was lost.
+            return [effect for effect in effects if not isinstance(effect, Send)]
+        return effects
 
     # What comes in.
 
@@ -213,15 +230,20 @@ class Machine:
             case DiskHealed():
                 self._disk_failed = False
                 self._out.note("disk.healed")
+                for peer in self._mesh.linked():
+                    self._greet(peer)
             case _:
                 raise AssertionError(f"an unknown event: {event}")
 
     def _on_peer_up(self, event: PeerUp) -> None:
-        if not self._mesh.up(event, self._chain.height):
-            return
-        rows = self._intake.own_waiting()
-        self._out.extend(self._mesh.relay.greet(event.peer, rows))
-        self._voting.feed(PeerLinked(event.peer))
+        if self._mesh.up(event) and not self._disk_failed:
+            self._greet(event.peer)
+
+    def _greet(self, peer: PeerId) -> None:
+        """Tell a peer all that it may have missed, and ask it for what was missed here."""
+        self._mesh.greet(peer, self._chain.height)
+        self._out.extend(self._mesh.relay.greet(peer, self._intake.own_waiting()))
+        self._voting.feed(PeerLinked(peer))
 
     def _on_submitted(self, event: Submitted) -> None:
         if self._disk_failed or self._following.diverged:
@@ -337,7 +359,7 @@ class Machine:
             or self._following.is_busy
         ):
             return
-        if not self._mesh.catch_up.is_far_behind(self._chain.height):
+        if not self._mesh.catch_up.is_flowing(self._chain.height, self._out.now_ms):
             self._voting.enter_height()
 
     def _pinned(self) -> tuple[BlockId, ...]:

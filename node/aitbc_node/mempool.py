@@ -34,7 +34,8 @@ class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
 class Entry(msgspec.Struct, Generic[Content], frozen=True):
     """Describe one waiting transaction; `content` is the caller's and is handed back untouched.
 
-    Units: `price` is whatever the caller ranks by, higher first; `size` in bytes.
+    Units: `price` is whatever the caller ranks by, higher first; `size` in bytes; `spending` is
+    what it takes of its sender's money.
     """
 
     id: TxId
@@ -43,6 +44,7 @@ class Entry(msgspec.Struct, Generic[Content], frozen=True):
     valid_until: Height
     price: int
     size: int
+    spending: int
     content: Content
 
 
@@ -74,6 +76,15 @@ class Mempool(Generic[Content]):
         while next_nonce in queue:
             next_nonce += 1
         return next_nonce
+
+    def promised(self, sender: Address, *, before_nonce: int) -> int:
+        """Sum what an account's waiting transactions spend before this nonce."""
+        queue = self._queues.get(sender, {})
+        return sum(entry.spending for nonce, entry in queue.items() if nonce < before_nonce)
+
+    def count_of(self, sender: Address) -> int:
+        """Count an account's waiting transactions."""
+        return len(self._queues.get(sender, {}))
 
     def refusal_of(self, entry: Entry[Content], *, next_nonce: int) -> Refusal | None:
         """Say why `add` would not take this now; asked before signatures cost anything."""

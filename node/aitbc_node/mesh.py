@@ -29,14 +29,14 @@ class Mesh:
         self.topology = Topology()
         self.relay = TxRelay(self.topology)
         self.fetches = Fetches()
-        self.catch_up = CatchUp()
+        self.catch_up = CatchUp(peers.is_named)
 
     def linked(self) -> tuple[PeerId, ...]:
         """Return the peers that can be sent to."""
         return self.peers.linked()
 
-    def up(self, event: PeerUp, height: Height) -> bool:
-        """Take a new link and greet the peer; False when the peer may not be linked."""
+    def up(self, event: PeerUp) -> bool:
+        """Take a new link; False when the peer may not be linked."""
         # A link that replaces an older one begins anew: the peer may have been restarted.
         self._forget(event.peer)
         self._out.extend(self.peers.on_up(event, self._out.now_ms))
@@ -44,11 +44,15 @@ class Mesh:
             self._tell_neighbours()
             return False
         self.relay.peer_up(event.peer)
-        if self._hello is not None:
-            self._out.send((event.peer,), self._hello)
-        self._out.send((event.peer,), Status(height))
-        self._tell_neighbours(newcomer=event.peer)
+        self._tell_neighbours(is_told=False)
         return True
+
+    def greet(self, peer: PeerId, height: Height) -> None:
+        """Tell a peer who this node is, what it has, and whom it is linked with."""
+        if self._hello is not None:
+            self._out.send((peer,), self._hello)
+        self._out.send((peer,), Status(height))
+        self._out.send((peer,), Neighbours(self.linked()))
 
     def down(self, event: PeerDown) -> None:
         """Forget a link."""
@@ -79,10 +83,10 @@ class Mesh:
         """Send the transactions that wait for company."""
         self._out.extend(self.relay.flush(self.linked()))
 
-    def _tell_neighbours(self, newcomer: PeerId | None = None) -> None:
+    def _tell_neighbours(self, *, is_told: bool = True) -> None:
         """Notice links that are gone, and tell the others when anything has changed."""
         linked = self.linked()
-        if linked == self._told and newcomer is None:
+        if linked == self._told and is_told:
             return
         for peer in self._told:
             if peer not in linked:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from aitbc_node import limits
 from aitbc_node.blocks import Block, Proposed
 from aitbc_node.blocks import block_id as block_id_of
 from aitbc_node.blocks import tx_id as id_of
@@ -84,14 +85,23 @@ class Workshop:
         return None if candidate is None else candidate.block
 
     def bodies_of(self, block_id: BlockId, ids: Sequence[TxId]) -> tuple[bytes, ...]:
-        """Return those of the wanted bodies that are here."""
+        """Return those of the wanted bodies that are here, each once, within a block's bound."""
         offer = self._offers.get(block_id)
         known = dict(offer.bodies) if offer is not None else {}
         candidate = self.shelf.served(block_id)
         if candidate is not None:
             known.update((parsed.id, parsed) for parsed in candidate.txs)
-        found = (known.get(tx_id) or self._intake.find(tx_id) for tx_id in ids)
-        return tuple(parsed.raw for parsed in found if parsed is not None)
+        raws: list[bytes] = []
+        room = limits.BLOCK_BYTES_MAX
+        for tx_id in dict.fromkeys(ids):
+            parsed = known.get(tx_id) or self._intake.find(tx_id)
+            if parsed is None:
+                continue
+            room -= len(parsed.raw)
+            if room < 0:
+                break
+            raws.append(parsed.raw)
+        return tuple(raws)
 
     # What comes in.
 

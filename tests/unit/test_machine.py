@@ -193,22 +193,34 @@ def test_dearer_transactions_go_first_when_a_block_is_full() -> None:
     assert [entry.content.tx.tip for entry in ranked] == [5, 4, 3, 2, 1, 0]
 
 
+def test_an_account_cannot_promise_the_same_money_twice() -> None:
+    """What waits already is spent already; so nobody fills the pool with what can never pay."""
+    pump = Pump().start()
+    pump.run_to(2)
+    everything = a_payment("alice", "sink", WEALTH - 300, nonce=0)
+
+    codes = pump.outcomes(0, everything, a_payment("alice", "sink", 1, nonce=1))
+
+    assert codes == [Code.OK, Code.E_INSUFFICIENT]
+
+
 def test_a_pool_full_of_what_cannot_be_paid_makes_room() -> None:
     """An account that spends all after filling its queue does not keep payers out until expiry."""
-    pump = Pump(config=MachineConfig(mempool=PoolLimits(txs_max=4)), rich=["alice", "bob", "eve"])
+    payers = ["alice", "bob", "carol", "dave", "erin"]
+    pump = Pump(config=MachineConfig(mempool=PoolLimits(txs_max=7)), rich=[*payers, "eve"])
     pump.start()
     pump.run_to(2)
     rest = [a_payment("eve", "sink", 1, nonce=nonce, valid_until=20) for nonce in (1, 2, 3)]
     everything = a_payment("eve", "sink", WEALTH - 210, nonce=0)
-    assert pump.outcomes(0, everything, *rest) == [Code.OK] * 4
+    # The later ones first: each can be paid for while the one that empties the account is unknown.
+    assert pump.outcomes(0, *rest) + pump.outcomes(0, everything) == [Code.OK] * 4
     pump.run_to(4)
     clogged = len(pump.machine(0).view.mempool)
 
-    payers = [a_payment(name, "sink", 5, nonce=0) for name in ("alice", "bob")]
-    codes = pump.outcomes(0, *payers)
+    codes = pump.outcomes(0, *(a_payment(name, "sink", 5, nonce=0) for name in payers))
 
     assert clogged == 3
-    assert codes == [Code.OK] * 2
+    assert codes == [Code.OK] * 5
     pump.run_to(22)
     assert pump.nodes[0].expired == [tx_id(raw) for raw in rest]
 

@@ -25,7 +25,6 @@ from aitbc_node.gossip.messages import (
     decode_message,
 )
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
-from aitbc_node.intake import _entry
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Round, Signature, TxId
 from aitbc_sim.citizens import CHAIN_ID, a_payment, signer_of
@@ -307,7 +306,8 @@ def test_a_block_with_a_forged_transaction_is_voted_down() -> None:
     pump.run_to(2)
     forged = parse(forged_payment())
     assert isinstance(forged, Parsed)
-    pump.machine(3)._pool.add(_entry(forged), next_nonce=0)
+    liar = pump.machine(3)
+    liar._pool.add(liar._intake._entry(forged), next_nonce=0)
 
     pump.run_to(10, limit_ms=60_000)
     pump.settle()

@@ -18,7 +18,7 @@ def an_entry(
 ) -> Entry[str]:
     """Build a waiting transaction with an id of its own."""
     tx_id = TxId((sender[:1] + bytes([nonce]) + salt).ljust(32, b"\0"))
-    return Entry(tx_id, sender, nonce, Height(valid_until), price, size, f"{sender!r}/{nonce}")
+    return Entry(tx_id, sender, nonce, Height(valid_until), price, size, 0, f"{sender!r}/{nonce}")
 
 
 def a_pool(*entries: Entry[str], **bounds: int) -> Mempool[str]:

@@ -1,12 +1,13 @@
 """Which peer is ahead, what was asked of it, and when to ask another?
 
-Peers claim heights; a claim is believed only as far as the peer delivers. One request is open at a
-time. A peer that does not answer, or has nothing, is doubted for a while, so that a boaster cannot
-keep a node from taking part. Whether the blocks are true is judged by whoever applies them. Do not
-add that here.
+Peers claim heights; a claim is a reason to ask, never a reason to wait. One request is open at a
+time. Whoever failed to deliver is asked after all others and ever more seldom; among equals those
+that the operator named come first, then whoever was not asked for longest. So boasters, however
+many, neither keep a node from taking part nor from catching up. Whether the blocks are true is
+judged by whoever applies them. Do not add that here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
@@ -18,12 +19,23 @@ from aitbc_node.gossip.messages import FinalsWanted, send
 from aitbc_node.types import Height, PeerId
 
 ANSWER_MS = 3_000
-DOUBT_MS = 30_000
-SILENT_MS = 2_000
-"""A peer that did not answer may have been cut off: doubted for so long, doubled each time."""
-DOUBTED_MAX = 4 * limits.PEERS_MAX
+RETRY_MS = 2_000
+"""A peer that failed is not asked for so long, doubled with each further failure."""
+RETRY_MS_MAX = 600_000
+RECORDS_MAX = 4 * limits.PEERS_MAX
 PATIENCE_MS = 300
 """A peer one block ahead is normal: votes are about to bring that block here as well."""
+FLOWING_MS = 3_000
+"""While blocks came within this time, the others are believed to be ahead."""
+
+
+class _Record(msgspec.Struct):
+    """Remember one peer: its claim while it is linked, and how it kept its word."""
+
+    claim: Height = Height(0)
+    failures: int = 0
+    retry_ms: int = 0
+    asked_ms: int = -1
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -36,66 +48,75 @@ class _Request(msgspec.Struct, frozen=True):
 class CatchUp:
     """Follow the peers' heights and fetch what this node lacks."""
 
-    def __init__(self) -> None:
-        self._claims: dict[PeerId, Height] = {}
-        self._doubted_until_ms: dict[PeerId, int] = {}
-        self._silences: dict[PeerId, int] = {}
+    def __init__(self, is_named: Callable[[PeerId], bool]) -> None:
+        self._is_named = is_named
+        self._records: dict[PeerId, _Record] = {}
         self._request: _Request | None = None
         self._behind_since_ms: int | None = None
+        self._applied_ms: int | None = None
 
-    def claim(self, peer: PeerId, height: Height, now_ms: int) -> None:
-        """Take a peer's word for its newest final block, unless it is doubted."""
-        if now_ms >= self._doubted_until_ms.get(peer, 0):
-            self._doubted_until_ms.pop(peer, None)
-            self._claims[peer] = height
+    def claim(self, peer: PeerId, height: Height) -> None:
+        """Take a peer's word for its newest final block."""
+        record = self._records.get(peer)
+        if record is None:
+            self._make_room()
+            record = self._records[peer] = _Record()
+        record.claim = height
 
     def forget(self, peer: PeerId) -> None:
-        """Drop the claim of a peer whose link is gone."""
-        self._claims.pop(peer, None)
+        """Drop the claim of a peer whose link is gone; its failures are remembered."""
+        record = self._records.get(peer)
+        if record is not None:
+            record.claim = Height(0)
+            if not record.failures:
+                del self._records[peer]
         if self._request is not None and self._request.peer == peer:
             self._request = None
 
-    def doubt(self, peer: PeerId, now_ms: int, *, for_ms: int = DOUBT_MS) -> None:
-        """Believe a peer's claims no more for a while."""
-        self.forget(peer)
-        if len(self._doubted_until_ms) >= DOUBTED_MAX:
-            del self._doubted_until_ms[next(iter(self._doubted_until_ms))]
-        self._doubted_until_ms[peer] = now_ms + for_ms
-
-    def _doubt_silent(self, peer: PeerId, now_ms: int) -> None:
-        if len(self._silences) >= DOUBTED_MAX:
-            self._silences.clear()
-        count = self._silences.get(peer, 0)
-        self._silences[peer] = count + 1
-        self.doubt(peer, now_ms, for_ms=min(SILENT_MS << min(count, 8), DOUBT_MS))
-
-    def is_far_behind(self, tip: Height) -> bool:
-        """Tell whether taking part at the next height is pointless: others are past it."""
-        return max(self._claims.values(), default=0) > tip + 1
+    def failed(self, peer: PeerId, now_ms: int) -> None:
+        """Remember that a peer did not deliver."""
+        if self._request is not None and self._request.peer == peer:
+            self._request = None
+        record = self._records.get(peer)
+        if record is not None:
+            record.retry_ms = now_ms + min(RETRY_MS << min(record.failures, 10), RETRY_MS_MAX)
+            record.failures += 1
 
     def best_claim(self) -> Height:
-        """Return the greatest height that a peer claims."""
-        return max(self._claims.values(), default=Height(0))
+        """Return the greatest height claimed by a peer that has not failed lately."""
+        claims = (record.claim for record in self._records.values() if not record.failures)
+        return max(claims, default=Height(0))
+
+    def is_far_behind(self, tip: Height) -> bool:
+        """Tell whether others say, credibly as far as is known, that they are well past the tip."""
+        return self.best_claim() > tip + 1
+
+    def is_flowing(self, tip: Height, now_ms: int) -> bool:
+        """Tell whether blocks are coming in and more will: then taking part is pointless yet."""
+        applied_ms = self._applied_ms
+        return (
+            applied_ms is not None and now_ms - applied_ms < FLOWING_MS and self.is_far_behind(tip)
+        )
 
     def poll(self, tip: Height, now_ms: int, *, busy: bool) -> Iterator[Send]:
         """Ask for the next blocks if there is reason to; `busy` while earlier ones are applied."""
-        if self._request is not None and now_ms - self._request.asked_ms >= ANSWER_MS:
-            self._doubt_silent(self._request.peer, now_ms)
-        ahead = self.best_claim() - tip
-        if ahead <= 0:
+        request = self._request
+        if request is not None and now_ms - request.asked_ms >= ANSWER_MS:
+            self.failed(request.peer, now_ms)
+        peer = self._whom_to_ask(tip, now_ms)
+        if peer is None:
             self._behind_since_ms = None
             return
         if self._behind_since_ms is None:
             self._behind_since_ms = now_ms
-        waited_ms = now_ms - self._behind_since_ms
-        if busy or self._request is not None or (ahead == 1 and waited_ms < PATIENCE_MS):
+        record = self._records[peer]
+        is_news = record.claim == tip + 1 and now_ms - self._behind_since_ms < PATIENCE_MS
+        if busy or self._request is not None or is_news:
             return
-        best = self.best_claim()
-        peer = next(peer for peer, height in self._claims.items() if height == best)
-        first = Height(tip + 1)
-        last = Height(min(best, tip + limits.CATCH_UP_BLOCKS_MAX))
-        self._request = _Request(peer, first, last, now_ms)
-        yield from send((peer,), FinalsWanted(first, last))
+        last = Height(min(record.claim, tip + limits.CATCH_UP_BLOCKS_MAX))
+        self._request = _Request(peer, Height(tip + 1), last, now_ms)
+        record.asked_ms = now_ms
+        yield from send((peer,), FinalsWanted(Height(tip + 1), last))
 
     def answered(
         self, peer: PeerId, blocks: tuple[FinalBlock, ...], now_ms: int
@@ -108,15 +129,35 @@ class CatchUp:
         if request is None or request.peer != peer:
             return ()
         self._request = None
-        self._silences.pop(peer, None)
         if not blocks:
-            self.doubt(peer, now_ms)
+            self.failed(peer, now_ms)
         wanted = range(request.first, request.last + 1)
         for height, final in zip(wanted, blocks, strict=False):
             if final.block.header.height != height or final.certificate.height != height:
                 raise PeerFault(f"not the final block of height {height}")
         return blocks[: len(wanted)]
 
+    def applied(self, peer: PeerId, now_ms: int) -> None:
+        """Remember that a peer's block was true."""
+        self._applied_ms = now_ms
+        record = self._records.get(peer)
+        if record is not None:
+            record.failures = 0
+
     def moved(self) -> None:
         """Start the patience anew: the chain here has grown."""
         self._behind_since_ms = None
+
+    def _whom_to_ask(self, tip: Height, now_ms: int) -> PeerId | None:
+        ahead = [
+            (record.failures, not self._is_named(peer), record.asked_ms, peer)
+            for peer, record in self._records.items()
+            if record.claim > tip and now_ms >= record.retry_ms
+        ]
+        return min(ahead)[3] if ahead else None
+
+    def _make_room(self) -> None:
+        """Forget the oldest record of a peer that is gone; linked ones are bounded elsewhere."""
+        if len(self._records) >= RECORDS_MAX:
+            gone = [peer for peer, record in self._records.items() if not record.claim]
+            del self._records[gone[0] if gone else next(iter(self._records))]

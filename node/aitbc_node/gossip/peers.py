@@ -25,6 +25,8 @@ PENALTY_MAX = 100
 BAN_MS = 60_000
 REQUESTS_PER_TICK_MAX = 200
 """A node that catches up asks once per round trip: not more often than once in two milliseconds."""
+ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
+"""Nobody needs more than one whole block at a time; who asks for more is answered later."""
 CULPRITS_MAX = 1_000
 
 
@@ -41,6 +43,7 @@ class Link(msgspec.Struct):
     pong_due: bool = False
     rtt_ms: int | None = None
     requests: int = 0
+    answered_bytes: int = 0
 
 
 class PeerView(msgspec.Struct, frozen=True):
@@ -92,6 +95,10 @@ class Peers:
     def is_linked(self, peer: PeerId) -> bool:
         """Tell whether a peer can be sent to."""
         return peer in self._links
+
+    def is_named(self, peer: PeerId) -> bool:
+        """Tell whether the operator named a peer, which strangers cannot imitate."""
+        return peer in self._known
 
     def views(self, now_ms: int) -> tuple[PeerView, ...]:
         """Show all links."""
@@ -161,6 +168,14 @@ class Peers:
         link.requests += 1
         return link.requests <= REQUESTS_PER_TICK_MAX
 
+    def may_get(self, peer: PeerId, size: int) -> bool:
+        """Count bytes of an answer; False when the peer had enough of them since the last tick."""
+        link = self._links.get(peer)
+        if link is None or link.answered_bytes >= ANSWER_BYTES_PER_TICK_MAX:
+            return False
+        link.answered_bytes += size
+        return True
+
     def fault(
         self, peer: PeerId, what: str, now_ms: int, *, is_forgery: bool = False
     ) -> list[Effect]:
@@ -187,7 +202,7 @@ class Peers:
         self._ticked_ms = now_ms
         effects: list[Effect] = []
         for link in tuple(self._links.values()):
-            link.requests = 0
+            link.requests = link.answered_bytes = 0
             if paused:
                 link.heard_ms = now_ms
             if now_ms - link.heard_ms >= limits.DEAD_AFTER_MS:

@@ -231,75 +231,141 @@ def a_final(height: int) -> FinalBlock:
     )
 
 
+def a_follower(*claims: tuple[PeerId, int], named: tuple[PeerId, ...] = ()) -> CatchUp:
+    """Build a node's view of these peers' heights; some of them the operator named."""
+    follower = CatchUp(lambda peer: peer in named)
+    for peer, height in claims:
+        follower.claim(peer, Height(height))
+    return follower
+
+
+def asked(follower: CatchUp, tip: int, now_ms: int) -> list[PeerId]:
+    """List whom a node at this tip asks now."""
+    sends = sent(list(follower.poll(Height(tip), now_ms, busy=False)))
+    return [peer for peers, _ in sends for peer in peers]
+
+
 def test_a_peer_far_ahead_is_asked_at_once_and_one_ahead_after_a_moment() -> None:
     """One block ahead is normal: the votes for it are on their way."""
-    follower = CatchUp()
-    follower.claim(A, Height(6), 0)
+    near, far = a_follower((A, 6)), a_follower((A, 500))
 
-    early = list(follower.poll(Height(5), 0, busy=False))
-    soon = sent(list(follower.poll(Height(5), catch_up.PATIENCE_MS, busy=False)))
-    other = CatchUp()
-    other.claim(A, Height(500), 0)
-    far = sent(list(other.poll(Height(5), 0, busy=False)))
+    early = list(near.poll(Height(5), 0, busy=False))
+    soon = sent(list(near.poll(Height(5), catch_up.PATIENCE_MS, busy=False)))
+    at_once = sent(list(far.poll(Height(5), 0, busy=False)))
 
     assert early == []
     assert soon == [((A,), FinalsWanted(Height(6), Height(6)))]
-    assert far == [((A,), FinalsWanted(Height(6), Height(69)))]
-    assert not follower.is_far_behind(Height(5))
-    assert other.is_far_behind(Height(5))
+    assert at_once == [((A,), FinalsWanted(Height(6), Height(69)))]
+    assert not near.is_far_behind(Height(5))
+    assert far.is_far_behind(Height(5))
 
 
 def test_one_request_is_open_at_a_time() -> None:
     """Neither while an answer is awaited nor while one is being applied."""
-    follower = CatchUp()
-    follower.claim(A, Height(100), 0)
+    follower = a_follower((A, 100))
 
     assert list(follower.poll(Height(1), 0, busy=True)) == []
-    assert len(list(follower.poll(Height(1), 0, busy=False))) == 1
-    assert list(follower.poll(Height(1), 10, busy=False)) == []
+    assert asked(follower, 1, 0) == [A]
+    assert asked(follower, 1, 10) == []
     assert follower.answered(A, (a_final(2),), 20) == (a_final(2),)
-    assert len(list(follower.poll(Height(2), 30, busy=False))) == 1
+    assert asked(follower, 2, 30) == [A]
 
 
-def test_who_does_not_answer_or_has_nothing_is_doubted() -> None:
-    """The next one is asked, and new claims of the first count for nothing for a while."""
-    follower = CatchUp()
-    follower.claim(A, Height(100), 0)
-    follower.claim(B, Height(50), 0)
-    first = sent(list(follower.poll(Height(1), 0, busy=False)))
+def test_who_fails_is_asked_last_and_ever_more_seldom() -> None:
+    """Silence and empty answers count alike; a true block makes up for all of them."""
+    follower = a_follower((A, 100), (B, 50))
+    first = asked(follower, 1, 0)
+    second = asked(follower, 1, catch_up.ANSWER_MS)
+    follower.answered(B, (), catch_up.ANSWER_MS)
 
-    second = sent(list(follower.poll(Height(1), catch_up.ANSWER_MS, busy=False)))
-    follower.claim(A, Height(200), catch_up.ANSWER_MS + 1)
-    follower.answered(B, (), catch_up.ANSWER_MS + 2)
+    now_ms, last_ms = catch_up.ANSWER_MS, 0
+    gaps: list[int] = []
+    while len(gaps) < 6:
+        now_ms += 100
+        if A in asked(follower, 1, now_ms):
+            gaps.append(now_ms - last_ms)
+            last_ms = now_ms
 
-    assert [peers for peers, _ in first + second] == [(A,), (B,)]
-    assert follower.best_claim() == 0
-    follower.claim(A, Height(200), catch_up.ANSWER_MS + catch_up.DOUBT_MS)
-    assert follower.best_claim() == 200
+    assert (first, second) == ([A], [B])
+    assert follower.best_claim() == 0, "nobody is credible any more"
+    assert gaps[1:] == sorted(gaps[1:])
+    assert gaps[5] > 4 * gaps[1]
+    follower.applied(A, now_ms)
+    assert follower.best_claim() == 100
+
+
+def test_boasters_are_asked_after_those_whom_the_operator_named() -> None:
+    """However great the claims of strangers, and however many they are."""
+    boasters = [(PeerId(bytes([number]) * 20), 10**12) for number in range(30)]
+    follower = a_follower(*boasters, (C, 100), named=(C,))
+
+    assert asked(follower, 1, 0) == [C]
+    follower.answered(C, (a_final(2),), 5)
+    follower.applied(C, 5)
+    assert asked(follower, 2, 10) == [C]
+
+
+def test_equals_are_asked_in_turn() -> None:
+    """A peer that delivers slowly does not slow everything down."""
+    follower = a_follower((A, 100), (B, 100))
+    turns = []
+    for tip in range(1, 5):
+        turns += asked(follower, tip, 10 * tip)
+        follower.answered(turns[-1], (a_final(tip + 1),), 10 * tip + 5)
+        follower.applied(turns[-1], 10 * tip + 5)
+
+    assert turns == [A, B, A, B]
+
+
+def test_claims_alone_never_hold_up_voting() -> None:
+    """Only blocks that do come in are a reason to wait, and only while they come."""
+    follower = a_follower((A, 100))
+    assert not follower.is_flowing(Height(1), 0)
+
+    follower.applied(A, 1_000)
+
+    assert follower.is_flowing(Height(2), 1_000 + catch_up.FLOWING_MS - 1)
+    assert not follower.is_flowing(Height(2), 1_000 + catch_up.FLOWING_MS)
+    assert not follower.is_flowing(Height(100), 1_001), "caught up"
 
 
 def test_an_answer_must_be_what_was_asked_for() -> None:
     """Other heights are a fault; blocks that nobody asked for are dropped."""
-    follower = CatchUp()
-    follower.claim(A, Height(9), 0)
+    follower = a_follower((A, 9))
     assert follower.answered(A, (a_final(2),), 0) == ()
-    list(follower.poll(Height(1), 0, busy=False))
+    assert asked(follower, 1, 0) == [A]
     assert follower.answered(B, (a_final(2),), 0) == ()
 
     with pytest.raises(PeerFault, match="height 2"):
         follower.answered(A, (a_final(3),), 0)
 
 
-def test_a_lost_link_ends_its_request() -> None:
-    """Another peer is asked without waiting for the time-out."""
-    follower = CatchUp()
-    follower.claim(A, Height(9), 0)
-    follower.claim(B, Height(9), 0)
-    list(follower.poll(Height(1), 0, busy=False))
+def test_a_lost_link_ends_its_request_and_its_failures_stay() -> None:
+    """Another peer is asked without waiting; who comes back is not trusted more than before."""
+    follower = a_follower((A, 9), (B, 9))
+    assert asked(follower, 1, 0) == [A]
 
     follower.forget(A)
+    then = asked(follower, 1, 1)
+    follower.failed(B, 2)
+    follower.forget(B)
+    follower.claim(B, Height(9))
 
-    assert [peers for peers, _ in sent(list(follower.poll(Height(1), 1, busy=False)))] == [(B,)]
+    assert then == [B]
+    assert follower.best_claim() == 0
+
+
+def test_records_of_peers_are_bounded() -> None:
+    """Those that are gone make room first."""
+    follower = a_follower((A, 5))
+    for number in range(catch_up.RECORDS_MAX + 50):
+        peer = PeerId(number.to_bytes(20, "big"))
+        follower.claim(peer, Height(7))
+        follower.failed(peer, 0)
+        follower.forget(peer)
+
+    assert len(follower._records) <= catch_up.RECORDS_MAX
+    assert follower.best_claim() == 5
 
 
 def a_reach(own: str = "") -> Reach:
