@@ -13,7 +13,7 @@ from aitbc_toolkit.release import gates
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
-from aitbc_toolkit.release.turns import just_proposed
+from aitbc_toolkit.release.turns import has_time
 from aitbc_toolkit.release.waves import Plan
 
 Place = tuple[str, str]
@@ -77,7 +77,7 @@ def _next(run: Run, left: list[tuple[str, ...]], plan: Plan) -> tuple[str, ...]:
     """Take the next wave: in the plan's order, but of single validators the one that can wait."""
     wave = left[0]
     if wave[0] in plan.by_turn:
-        wave = (just_proposed(run.mesh, [each[0] for each in left]),)
+        wave = (has_time(run.mesh, [each[0] for each in left]),)
     left.remove(wave)
     return wave
 

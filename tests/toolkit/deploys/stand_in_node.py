@@ -115,8 +115,7 @@ class Chain:
         if url.path == "/state_root":
             height = options["height"]
             return {"height": height, "state_root": self.root(height), "block_id": ""}
-        if url.path == "/blocks/latest":
-            return self.block(self.height())
+        options.setdefault("from", self.height() - options["count"] + 1)
         first, last = options["from"], min(self.height(), options["from"] + options["count"] - 1)
         blocks = [self.block(height) for height in range(first, last + 1)]
         return {"height": self.height(), "blocks": blocks}

@@ -1,0 +1,232 @@
+"""A node passes a gate by voting, and by nothing that merely looks alive."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.release import gates
+from aitbc_toolkit.release.gates import Verdict, consecutive, crashing, pass_gate, quorum, said
+from aitbc_toolkit.release.turns import has_time
+
+pytestmark = pytest.mark.unit
+
+NAMES = ("v1", "v2", "v3", "v4")
+HEALTHY = {"active": True, "failed": False, "word": "running", "restarts": 0, "status": 0}
+
+
+def a_status(name: str, height: int, *, signed: int = 0) -> schema.Status:
+    """Build what a node says of itself at a height."""
+    return schema.Status(
+        node=name,
+        role="validator",
+        chain_id="",
+        hrp="",
+        genesis_hash="",
+        version="",
+        commit="",
+        data_version=1,
+        height=height,
+        round=0,
+        step="propose",
+        block_id="",
+        block_time="",
+        block_age_ms=0,
+        state_root="",
+        state_root_height=height,
+        validator=name,
+        power=1,
+        total_power=4,
+        reachable_power=4,
+        proposer="",
+        last_voted_height=height,
+        syncing=False,
+        stale=False,
+        peers=3,
+        mempool=0,
+        sign_state=schema.SignStateView(height=signed, round=0, step=0),
+    )
+
+
+def a_block(height: int, *, signers: Sequence[str], proposer: str = "v1") -> schema.BlockView:
+    """Build a block that carries these precommits for the height before it."""
+    certificate = schema.CertificateView(round=0, signers=list(signers), power=len(signers))
+    return schema.BlockView(
+        height=height,
+        id="",
+        previous_id="",
+        time="",
+        time_ms=0,
+        proposer=proposer,
+        round=0,
+        state_root="",
+        receipts_root="",
+        tx_count=0,
+        tx_ids=[],
+        certificate=certificate,
+        last_commit=certificate,
+    )
+
+
+class FakeMesh:
+    """Four nodes; each look at their statuses is one height later."""
+
+    def __init__(
+        self,
+        *,
+        voters: Callable[[int], Sequence[str]] = lambda _height: NAMES,
+        silent: Sequence[str] = (),
+        signed: int = 0,
+        proposers: Callable[[int], str] = lambda height: NAMES[height % 4],
+    ) -> None:
+        self.environment = Inventory.load("staging")
+        self.height = 100
+        self.asked: list[str] = []
+        self._voters, self._silent, self._signed = voters, silent, signed
+        self._proposers = proposers
+
+    def statuses(self, _names: object = None) -> dict[str, schema.Status | None]:
+        self.height += 1
+        return {
+            name: None if name in self._silent else a_status(name, self.height, signed=self._signed)
+            for name in NAMES
+        }
+
+    def page(self, name: str, first: int) -> list[schema.BlockView]:
+        self.asked.append(name)
+        heights = range(first, self.height + 1)
+        return [a_block(height, signers=self._voters(height - 1)) for height in heights]
+
+    def ask(self, _instance: object, route: str, _shape: object) -> schema.Blocks:
+        count = int(route.rpartition("=")[2])
+        self.height += 1
+        heights = range(self.height - count + 1, self.height + 1)
+        blocks = [a_block(each, signers=(), proposer=self._proposers(each)) for each in heights]
+        return schema.Blocks(height=self.height, blocks=blocks)
+
+
+def judge(
+    mesh: FakeMesh, *, services: Mapping[str, Any] = HEALTHY, deadline_s: float = 1
+) -> Verdict:
+    """Put v1 through the gate of a fake mesh."""
+
+    def watch(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+        return {name: {**services, "log": ["the last line"]} for name in names}
+
+    return pass_gate(cast("Any", mesh), ["v1"], watch=watch, deadline_s=deadline_s)
+
+
+def test_three_votes_in_a_row_pass() -> None:
+    """Own precommits in the commits of three consecutive heights, read from another node."""
+    mesh = FakeMesh()
+
+    assert judge(mesh).passed
+    assert "v1" not in mesh.asked
+
+
+def test_an_open_port_that_answers_but_does_not_vote_fails() -> None:
+    """It is at the tip, says that it voted, and no block carries its precommit."""
+    verdict = judge(FakeMesh(voters=lambda _height: NAMES[1:]))
+
+    assert not verdict.passed
+    assert verdict.failed["v1"].startswith("voted in 0 of 3 consecutive heights")
+    assert "the last line" in verdict.failed["v1"]
+
+
+def test_every_other_vote_is_not_enough() -> None:
+    """Three votes with gaps between them are no participation."""
+    verdict = judge(FakeMesh(voters=lambda height: NAMES if height % 2 else NAMES[1:]))
+
+    assert "voted in 1 of 3" in verdict.failed["v1"]
+
+
+def test_votes_from_before_the_restart_do_not_count() -> None:
+    """What the node had signed already proves nothing about the process that runs now."""
+    mesh = FakeMesh(signed=10_000)
+
+    assert "voted in 0 of 3" in judge(mesh).failed["v1"]
+
+
+def test_a_silent_node_fails_with_its_log() -> None:
+    """Nothing answers within the deadline; the service's own words are in the reason."""
+    verdict = judge(FakeMesh(silent=["v1"]), deadline_s=0.3)
+
+    assert "did not answer on its RPC port" in verdict.failed["v1"]
+    assert "the last line" in verdict.failed["v1"]
+
+
+def test_a_service_that_has_given_up_fails_long_before_the_deadline() -> None:
+    """A crash is no reason to wait."""
+    given_up = {**HEALTHY, "active": False, "failed": True, "word": "failed", "status": 78}
+
+    verdict = judge(FakeMesh(silent=["v1"]), services=given_up, deadline_s=60)
+
+    assert verdict.took_s < 10
+    assert "has stopped (failed, status 78)" in verdict.failed["v1"]
+
+
+@pytest.mark.parametrize(
+    ("service", "looks", "crashes"),
+    [
+        ({"restarts": 1}, 1, False),
+        ({"restarts": 2}, 1, True),
+        ({"word": "backoff"}, 1, False),
+        ({"word": "backoff"}, 2, True),
+        ({"active": False, "status": 78}, 1, True),
+        ({}, 5, False),
+    ],
+)
+def test_two_crashes_are_a_loop_and_one_is_not(
+    service: Mapping[str, Any], looks: int, *, crashes: bool
+) -> None:
+    """Restarts are counted by systemd; supervisord only shows that it holds a program back."""
+    seen: Counter[str] = Counter()
+
+    found = [crashing({"v1": {**HEALTHY, **service}}, seen) for _ in range(looks)][-1]
+
+    assert ("v1" in found) == crashes
+
+
+def test_the_longest_run_counts() -> None:
+    """Consecutive means without a gap, wherever it is."""
+    assert consecutive([]) == 0
+    assert consecutive([5]) == 1
+    assert consecutive([1, 2, 4, 5, 6, 9]) == 3
+
+
+def test_a_quorum_is_more_than_two_thirds_of_the_power() -> None:
+    """Computed from power, never from a count of nodes."""
+    assert [quorum(power, 4) for power in range(5)] == [False, False, False, True, True]
+    assert not quorum(2, 3)
+
+
+def test_log_lines_are_written_for_people() -> None:
+    """The event and its fields, a traceback's last line; plain text stays as it is."""
+    line = (
+        '{"time_ms": 1, "node": "v1", "level": "critical", "event": "bug", "traceback": "a\\nb: c"}'
+    )
+
+    assert said(line) == "critical bug traceback=b: c"
+    assert said("error: port 8600 is in use") == "error: port 8600 is in use"
+    assert len(said("x" * 1000)) == gates._LOG_CHARS
+
+
+def test_the_validator_that_proposed_lately_restarts_first() -> None:
+    """Its next turn is farthest away; of four, the last two proposers have time for a restart."""
+    mesh = FakeMesh(proposers=lambda height: NAMES[height % 4])
+
+    chosen = has_time(cast("Any", mesh), NAMES)
+
+    assert chosen in {NAMES[mesh.height % 4], NAMES[(mesh.height - 1) % 4]}
+
+
+def test_a_proposer_that_never_comes_does_not_hold_a_deploy_up() -> None:
+    """After two rotations the restart may cost a round."""
+    mesh = FakeMesh(proposers=lambda _height: "v2")
+    fast = mesh.environment.chain.model_copy(update={"block_interval_ms": 10})
+    object.__setattr__(mesh.environment, "chain", fast)
+
+    assert has_time(cast("Any", mesh), ["v3", "v4"]) == "v3"
