@@ -5,13 +5,15 @@ import json
 import click
 
 from aitbc_toolkit.cli.environment import environment_argument, load
-from aitbc_toolkit.cli.narration import narrator
+from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.prompting import confirm
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import history as records
 from aitbc_toolkit.release import state
 from aitbc_toolkit.release.deploy import Request
 from aitbc_toolkit.release.deploy import deploy as run_deploy
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.rollback import rollback as run_rollback
 
 _json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
@@ -39,11 +41,14 @@ def deploy(
 
     Example: aitbc deploy lab
     """
-    found = load(environment)
-    confirm(found, f"deploy to {found.name}?", yes=yes)
-    draw = narrator(f"deploy {found.name}", as_json=as_json)
-    request = Request(ref=ref, snapshot=dirty, allow_stall=allow_stall)
-    return draw.end(run_deploy(found, request, draw.tell))
+
+    def work(tell: Tell) -> Outcome:
+        found = load(environment)
+        confirm(found, f"deploy to {found.name}?", yes=yes)
+        request = Request(ref=ref, snapshot=dirty, allow_stall=allow_stall)
+        return run_deploy(found, request, tell)
+
+    return narrate("deploy", work, as_json=as_json)
 
 
 @click.command()
@@ -56,10 +61,13 @@ def rollback(environment: str, *, allow_stall: bool, yes: bool, as_json: bool) -
 
     Example: aitbc rollback lab
     """
-    found = load(environment)
-    confirm(found, f"roll back {found.name}?", yes=yes)
-    draw = narrator(f"rollback {found.name}", as_json=as_json)
-    return draw.end(run_rollback(found, draw.tell, allow_stall=allow_stall))
+
+    def work(tell: Tell) -> Outcome:
+        found = load(environment)
+        confirm(found, f"roll back {found.name}?", yes=yes)
+        return run_rollback(found, tell, allow_stall=allow_stall)
+
+    return narrate("rollback", work, as_json=as_json)
 
 
 @click.command()

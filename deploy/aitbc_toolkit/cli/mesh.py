@@ -3,11 +3,13 @@
 import click
 
 from aitbc_toolkit.cli.environment import DEFAULT
-from aitbc_toolkit.cli.narration import narrator
+from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.release import meshing
 from aitbc_toolkit.release.deploy import Request
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell
 
 _environment = click.argument("environment", required=False, default=DEFAULT)
 _json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
@@ -24,9 +26,8 @@ def up(environment: str, *, dirty: bool, yes: bool, as_json: bool) -> Exit:  # n
 
     Example: aitbc up lab
     """
-    draw = narrator(f"up {environment}", as_json=as_json)
     request = Request(snapshot=dirty)
-    return draw.end(meshing.up(environment, request, draw.tell))
+    return narrate("up", lambda tell: meshing.up(environment, request, tell), as_json=as_json)
 
 
 @click.command()
@@ -39,5 +40,8 @@ def down(environment: str, *, wipe: bool, yes: bool, as_json: bool) -> Exit:  # 
 
     Example: aitbc down lab
     """
-    draw = narrator(f"down {environment}", as_json=as_json)
-    return draw.end(meshing.down(Inventory.load(environment), draw.tell, wipe=wipe))
+
+    def work(tell: Tell) -> Outcome:
+        return meshing.down(Inventory.load(environment), tell, wipe=wipe)
+
+    return narrate("down", work, as_json=as_json)

@@ -6,26 +6,15 @@ else does. Do not decide anything here.
 
 import json
 import sys
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 import click
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
-from aitbc_toolkit.release.progress import SCHEMA, duration
+from aitbc_toolkit.release.progress import SCHEMA, Tell, duration
 
 _NAME_WIDTH = 13
-
-
-class Narrator(Protocol):
-    """Draw records as they come, and the result at the end."""
-
-    def tell(self, record: Mapping[str, object]) -> None:
-        """Draw one record."""
-
-    def end(self, outcome: Outcome) -> Exit:
-        """Draw how it ended; return the exit status."""
 
 
 class Plain:
@@ -49,14 +38,6 @@ class Plain:
             case {"type": "note", "text": text}:
                 self._line(str(text), None)
 
-    def end(self, outcome: Outcome) -> Exit:
-        """Print the result block, or the failure with what was undone."""
-        if outcome.error:
-            raise RunError(outcome)
-        for line in ["", *outcome.lines]:
-            click.echo(line)
-        return outcome.exit
-
     def _working(self, text: str) -> None:
         if self._live:
             click.echo(f"\r\x1b[2K{text}", err=True, nl=False)
@@ -67,22 +48,6 @@ class Plain:
         click.echo(f"{clear}{text:<70}{end}".rstrip(), err=True)
 
 
-class Json:
-    """Write each record as one line of JSON on stdout; the first is `start`, the last `result`."""
-
-    def __init__(self, command: str) -> None:
-        self.tell({"type": "start", "schema": SCHEMA, "command": command})
-
-    def tell(self, record: Mapping[str, object]) -> None:
-        """Write one record."""
-        click.echo(json.dumps(record))
-
-    def end(self, outcome: Outcome) -> Exit:
-        """Write the result."""
-        self.tell(outcome.to_record())
-        return outcome.exit
-
-
 class RunError(AitbcError):
     """Carry a run that did not end well to the one place where failures are put into words."""
 
@@ -91,6 +56,34 @@ class RunError(AitbcError):
         super().__init__(block, hint=outcome.hint, exit_status=outcome.exit)
 
 
-def narrator(command: str, *, as_json: bool) -> Narrator:
-    """Choose how this run is drawn."""
-    return Json(command) if as_json else Plain()
+def narrate(command: str, work: Callable[[Tell], Outcome], *, as_json: bool) -> Exit:
+    """Do the work of a verb and draw what it tells; return the exit status.
+
+    Raises: what the work raises, and RunError when it ended badly; with JSON, none of these.
+    """
+    if as_json:
+        return _as_json(command, work)
+    outcome = work(Plain().tell)
+    if outcome.error:
+        raise RunError(outcome)
+    for line in ["", *outcome.lines]:
+        click.echo(line)
+    return outcome.exit
+
+
+def _as_json(command: str, work: Callable[[Tell], Outcome]) -> Exit:
+    """Write one record a line on stdout: the first is `start`, the last `result`, always."""
+
+    def tell(record: Mapping[str, object]) -> None:
+        click.echo(json.dumps(record))
+
+    tell({"type": "start", "schema": SCHEMA, "command": command})
+    try:
+        outcome = work(tell)
+    except AitbcError as failure:
+        outcome = Outcome(failure.exit_status, error=failure.message, hint=failure.hint)
+    except KeyboardInterrupt:
+        tell(Outcome(Exit.INTERRUPTED, error="interrupted").to_record())
+        raise
+    tell(outcome.to_record())
+    return outcome.exit

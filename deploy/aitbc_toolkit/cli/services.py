@@ -5,10 +5,12 @@ import json
 import click
 
 from aitbc_toolkit.cli.environment import load
-from aitbc_toolkit.cli.narration import narrator
+from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import services
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.services import Action
 
 _force = click.option("--force", is_flag=True, help="Even where the mesh stops without it.")
@@ -72,6 +74,7 @@ def logs(name: str, environment: str, *, lines: int, as_json: bool) -> Exit:
 
 
 def _control(action: Action, name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
-    found = load(environment)
-    draw = narrator(f"node {action} {name}", as_json=as_json)
-    return draw.end(services.control(found, action, name, draw.tell, force=force))
+    def work(tell: Tell) -> Outcome:
+        return services.control(load(environment), action, name, tell, force=force)
+
+    return narrate(f"node {action}", work, as_json=as_json)
