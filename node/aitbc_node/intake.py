@@ -19,47 +19,23 @@ from aitbc_node.errors import PeerFault
 from aitbc_node.events import (
     Expired,
     Reply,
-    SignatureCheck,
     TxOutcome,
     Verified,
-    Verify,
 )
 from aitbc_node.gossip.relay import TxRelay
 from aitbc_node.ledger.apply import check_admission, spending
 from aitbc_node.ledger.fees import gas_of
-from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
+from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.mempool import Entry, Mempool
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Address, Height, PeerId, TxId
-
-IN_FLIGHT_MAX = 2 * limits.BLOCK_TXS_MAX
-"""Transactions of clients and peers that are being verified; blocks are bounded elsewhere."""
-
-VERIFY_CHECKS_MAX = 256
-"""Checks per `Verify`: about 10 ms of one core, so that consensus never waits long behind one."""
-
-IN_FLIGHT_BYTES_MAX = limits.MEMPOOL_BYTES_MAX
+from aitbc_node.verifying import Item, Verifying
 
 OWN_MAX = 2 * limits.MEMPOOL_TXS_MAX
 """Ids of clients' transactions remembered before those that no longer wait are dropped."""
 
 _PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
 """Refusals that an honest peer would have found itself, whatever its state of the chain."""
-
-
-class _Item(msgspec.Struct):
-    """Follow one transaction through its verification.
-
-    `entry` is None while it is wanted for a block only; `height` is where it was found admissible
-    on its own, None where it was not asked yet.
-    """
-
-    parsed: Parsed
-    height: Height | None
-    entry: Entry[Parsed] | None
-    source: PeerId | None = None
-    request: Request | None = None
-    slot: int = 0
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -87,11 +63,7 @@ class Intake:
         self._chain = chain
         self._pool = pool
         self._relay = relay
-        self._in_flight: dict[TxId, _Item] = {}
-        self._bytes_in_flight = 0
-        self._in_flight_of: dict[Address, int] = {}
-        self._batches: dict[int, list[_Item]] = {}
-        self._batch_number = 0
+        self._verifying = Verifying()
         self._own: dict[TxId, None] = {}
         self._swept_height = Height(-1)
 
@@ -102,7 +74,7 @@ class Intake:
 
     def is_being_verified(self, tx_id: TxId) -> bool:
         """Tell whether the outcome of a verification will come."""
-        return tx_id in self._in_flight
+        return tx_id in self._verifying
 
     def nonce_of(self, sender: Address) -> int:
         """Return the nonce that the next block expects of an account."""
@@ -121,7 +93,7 @@ class Intake:
         """Go through all that the journal must keep: what waits, and what is being verified."""
         for entry in self._pool.waiting():
             yield entry.content.raw
-        for item in self._in_flight.values():
+        for item in self._verifying.items():
             if item.entry is not None:
                 yield item.parsed.raw
 
@@ -131,15 +103,12 @@ class Intake:
         items = []
         for slot, raw in enumerate(raws):
             item = self._admit(raw)
-            if isinstance(item, _Item):
+            if isinstance(item, Item):
                 item.request, item.slot = request, slot
                 items.append(item)
             else:
                 request.settle(slot, item)
-        if items:
-            self._verify(items)
-        else:
-            self._out.extend(request.answer())
+        self._out.extend(self._verifying.depart(items) if items else request.answer())
 
     def refuse(self, number: int, raws: Sequence[bytes], refusal: Refusal) -> None:
         """Answer a client that nothing is taken now."""
@@ -150,20 +119,24 @@ class Intake:
         ids = [id_of(raw) for raw in raws]
         self._relay.peer_has(peer, ids)
         items = []
+        fault = ""
         for tx_id, raw in zip(ids, raws, strict=True):
-            known = self._in_flight.get(tx_id)
+            known = self._verifying.get(tx_id)
             if known is not None:
                 known.entry = known.entry or self._entry(known.parsed)
                 continue
             if tx_id in self._pool:
                 continue
             item = self._admit(raw)
-            if isinstance(item, _Item):
+            if isinstance(item, Item):
                 item.source = peer
                 items.append(item)
             elif item.code in _PEER_FAULTS:
-                raise PeerFault(f"a transaction refused as {item.code}: {item.message}")
-        self._verify(items)
+                fault = f"a transaction refused as {item.code}: {item.message}"
+                break
+        self._out.extend(self._verifying.depart(items))
+        if fault:
+            raise PeerFault(fault)
 
     def readmit(self, raws: Iterable[bytes]) -> None:
         """Take back what the journal kept and no block holds; report what none ever can."""
@@ -171,42 +144,42 @@ class Intake:
         dead = []
         for raw in raws:
             item = self._admit(raw)
-            if isinstance(item, _Item):
+            if isinstance(item, Item):
                 self._own[item.parsed.id] = None
                 items.append(item)
             elif self._is_dead(raw):
                 dead.append(item.id)
         if dead:
             self._out.add(Expired(tuple(dead)))
-        self._verify(items)
+        self._out.extend(self._verifying.depart(items))
 
     def verify_bodies(self, bodies: Iterable[Parsed]) -> None:
         """Verify transactions that came only inside a block; the answer is in `Judged`."""
-        self._verify([_Item(parsed, None, None) for parsed in bodies], urgent=True)
+        items = [Item(parsed, None, None) for parsed in bodies]
+        for item in items:
+            self._verifying.add(item)
+        self._out.extend(self._verifying.depart(items, urgent=True))
 
     def on_verified(self, event: Verified) -> Judged:
         """Finish a batch: pool, journal, relay and answer."""
-        items = self._batches.pop(event.batch, None)
-        assert items is not None, "a batch is answered once"
-        verdicts = iter(event.good)
         good: list[Parsed] = []
-        bad: list[_Item] = []
-        for item in items:
-            self._landed(item.parsed)
-            # A list, not a generator: every verdict must be consumed, also after a bad one.
-            if all([next(verdicts) for _ in item.parsed.sigs]):  # noqa: C419 - see above
+        bad: list[Item] = []
+        landed = self._verifying.land(event.batch, event.good)
+        for item, is_good in landed:
+            if is_good:
                 good.append(item.parsed)
                 self._finish(item, None if item.entry is None else self._take(item, item.entry))
             else:
                 bad.append(item)
                 self._finish(item, Refusal(Code.E_SIGNATURE, "sigs", "a signature is false"))
-        if items[0].request is not None:  # a batch serves one request at most
-            self._out.extend(items[0].request.answer())
+        request = landed[0][0].request  # a batch serves one request at most
+        if request is not None:
+            self._out.extend(request.answer())
         culprits = dict.fromkeys(item.source for item in bad if item.source is not None)
         return Judged(tuple(good), tuple(item.parsed.id for item in bad), tuple(culprits))
 
-    def _admit(self, raw: bytes) -> _Item | TxOutcome:
-        """Check all that costs no signature."""
+    def _admit(self, raw: bytes) -> Item | TxOutcome:
+        """Check all that costs no signature, and count what passed as being verified."""
         parsed = parse(raw)
         if isinstance(parsed, Refusal):
             return outcome_of(id_of(raw), parsed)
@@ -216,7 +189,9 @@ class Intake:
             refusal = self._refusal_of(parsed, entry)
         if refusal is not None:
             return outcome_of(parsed.id, refusal)
-        return _Item(parsed, self._chain.height, entry)
+        item = Item(parsed, self._chain.height, entry)
+        self._verifying.add(item)
+        return item
 
     def _is_dead(self, raw: bytes) -> bool:
         """Tell whether no block can hold a transaction any more."""
@@ -245,12 +220,12 @@ class Intake:
         return bool(hopeless)
 
     def _refusal_of(self, parsed: Parsed, entry: Entry[Parsed]) -> Refusal | None:
-        if parsed.id in self._in_flight:
+        if parsed.id in self._verifying:
             return Refusal(Code.E_DUPLICATE, "", "just being verified")
-        if len(self._in_flight) >= IN_FLIGHT_MAX or self._bytes_in_flight >= IN_FLIGHT_BYTES_MAX:
+        if self._verifying.is_full:
             return Refusal(Code.E_POOL_FULL, "", "too many transactions are being verified")
         sender = parsed.tx.sender
-        on_the_way = self._in_flight_of.get(sender, 0)
+        on_the_way = self._verifying.count_of(sender)
         if on_the_way and on_the_way + self._pool.count_of(sender) >= self._per_account_max:
             message = f"{on_the_way} transactions of this account are being verified"
             return Refusal(Code.E_QUEUE_FULL, "sender", message)
@@ -271,30 +246,6 @@ class Intake:
             promised=self._pool.promised(tx.sender, before_nonce=tx.nonce),
         )
 
-    def _verify(self, items: Iterable[_Item], *, urgent: bool = False) -> None:
-        checks: list[SignatureCheck] = []
-        batch: list[_Item] = []
-        for item in items:
-            if item.parsed.id in self._in_flight:  # twice in one hand-over
-                self._finish(item, Refusal(Code.E_DUPLICATE, "", "just being verified"))
-                continue
-            self._in_flight[item.parsed.id] = item
-            self._bytes_in_flight += len(item.parsed.raw)
-            sender = item.parsed.tx.sender
-            self._in_flight_of[sender] = self._in_flight_of.get(sender, 0) + 1
-            batch.append(item)
-            checks += signature_checks(item.parsed)
-            if len(checks) >= VERIFY_CHECKS_MAX:
-                self._ask(batch, checks, urgent=urgent)
-                batch, checks = [], []
-        if batch:
-            self._ask(batch, checks, urgent=urgent)
-
-    def _ask(self, batch: list[_Item], checks: list[SignatureCheck], *, urgent: bool) -> None:
-        self._batch_number += 1
-        self._batches[self._batch_number] = batch
-        self._out.add(Verify(self._batch_number, tuple(checks), urgent))
-
     def _entry(self, parsed: Parsed) -> Entry[Parsed]:
         """Describe a transaction to the pool; it is ranked by tip per gas."""
         tx = parsed.tx
@@ -309,15 +260,7 @@ class Intake:
             content=parsed,
         )
 
-    def _landed(self, parsed: Parsed) -> None:
-        del self._in_flight[parsed.id]
-        self._bytes_in_flight -= len(parsed.raw)
-        sender = parsed.tx.sender
-        left = self._in_flight_of.pop(sender) - 1
-        if left:
-            self._in_flight_of[sender] = left
-
-    def _take(self, item: _Item, entry: Entry[Parsed]) -> Refusal | None:
+    def _take(self, item: Item, entry: Entry[Parsed]) -> Refusal | None:
         """Pool and relay a verified transaction; much may have changed since it was admitted."""
         parsed = item.parsed
         sender = parsed.tx.sender
@@ -333,7 +276,7 @@ class Intake:
             self._relay.add(parsed.id, parsed.raw, source=item.source)
         return refusal
 
-    def _finish(self, item: _Item, refusal: Refusal | None) -> None:
+    def _finish(self, item: Item, refusal: Refusal | None) -> None:
         if item.request is None:
             return
         parsed = item.parsed

@@ -1,16 +1,29 @@
 """Whole machines among peers and proposers that do not keep to the rules."""
 
 import random
+from collections.abc import Iterable
 
 import msgspec
 import pytest
 from msgspec.structs import replace
 
 from aitbc_node import limits
-from aitbc_node.blocks import PRECOMMIT, block_id
+from aitbc_node.blocks import PRECOMMIT, block_id, ids_root, tx_id
 from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.messages import Proposal, Vote
+from aitbc_node.events import (
+    DiskFailed,
+    DiskHealed,
+    Effect,
+    FrameReceived,
+    PeerDown,
+    PeerUp,
+    Send,
+    Submitted,
+    Verify,
+)
 from aitbc_node.gossip.messages import (
+    BlockWanted,
     Bodies,
     BodiesWanted,
     FinalsWanted,
@@ -25,10 +38,30 @@ from aitbc_node.gossip.messages import (
     decode_message,
 )
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
-from aitbc_node.ledger.transactions import Parsed, parse
-from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Round, Signature, TxId
-from aitbc_sim.citizens import CHAIN_ID, a_payment, signer_of
-from aitbc_sim.pump import Pump
+from aitbc_node.ledger.objects import NATIVE
+from aitbc_node.ledger.transactions import (
+    Envelope,
+    Output,
+    Parsed,
+    Transaction,
+    Transfer,
+    parse,
+    sign,
+)
+from aitbc_node.types import (
+    Amount,
+    BlockId,
+    Gas,
+    Hash,
+    Height,
+    PeerId,
+    PublicKey,
+    Round,
+    Signature,
+    TxId,
+)
+from aitbc_sim.citizens import CHAIN_ID, a_payment, address, signer_of
+from aitbc_sim.pump import Node, Pump
 
 ID = BlockId(bytes(32))
 
@@ -358,3 +391,192 @@ def test_a_flood_of_transactions_leaves_no_more_than_the_bounds_allow() -> None:
     pump.run_to(max(pump.heights()) + 4, limit_ms=60_000)
     pump.settle()
     assert len(pump.roots()) == 1
+
+
+def sent_bytes(effects: Iterable[Effect]) -> int:
+    """Sum what some effects send."""
+    return sum(len(effect.payload) for effect in effects if isinstance(effect, Send))
+
+
+def feed(pump: Pump, index: int, sender: PeerId, message: Message) -> list[Effect]:
+    """Let a peer say something to a node; return what the node would do, without doing it."""
+    frame = FrameReceived(wall_ms=0, peer=sender, payload=encode(message))
+    return pump.machine(index).step(frame, now_ms=pump.now_ms)
+
+
+def a_large_payment(name: str, nonce: int) -> bytes:
+    """Sign a payment to two hundred, about 7 KB."""
+    outs = tuple(Output(address(f"to {index}"), NATIVE, Amount(1)) for index in range(200))
+    envelope = decode(a_payment(name, "bob", 1, nonce=nonce), Envelope)
+    tx = decode(envelope.body, Transaction)
+    gas = Gas(5_000_000)
+    return sign(replace(tx, gas_limit=gas, bodies=(Transfer(outs),)), [signer_of(name)])
+
+
+def test_asking_for_one_body_ten_thousand_times_gives_it_once() -> None:
+    """An answer fits a frame whatever the question repeats."""
+    pump = Pump().start()
+    pump.run_to(2)
+    raw = a_large_payment("alice", 0)
+    assert pump.outcomes(0, raw) == ["ok"]
+
+    effects = feed(pump, 0, pump.nodes[1].id, BodiesWanted(ID, (tx_id(raw),) * 10_000))
+
+    assert len(raw) < sent_bytes(effects) < 2 * len(raw)
+
+
+def test_one_peer_gets_a_bounded_number_of_bytes_per_tick() -> None:
+    """Asking for a whole block two hundred times gives little more than one block's bound."""
+    names = [f"citizen{index}" for index in range(40)]
+    pump = Pump(rich=names).start()
+    pump.run_to(2)
+    pump.outcomes(0, *(a_large_payment(name, 0) for name in names))
+    assert pump.run(lambda: _tip_count(pump) > 0)
+    tip = pump.machine(0).view.last_block
+    assert tip is not None
+
+    peer = pump.nodes[1].id
+    total = sum(sent_bytes(feed(pump, 0, peer, BlockWanted(tip[0]))) for _ in range(200))
+
+    assert 1_000_000 < total < 2 * limits.BLOCK_BYTES_MAX
+
+
+def _tip_count(pump: Pump) -> int:
+    tip = pump.machine(0).view.last_block
+    return 0 if tip is None else tip[1].tx_count
+
+
+def test_a_replayed_transaction_in_a_block_and_in_gossip_stops_nobody() -> None:
+    """What came inside a block only was never admitted; gossip of it must not skip that."""
+    pump = Pump().start()
+    pump.run_to(2)
+    old = a_payment("alice", "bob", 1, nonce=0)
+    assert pump.outcomes(0, old) == ["ok"]
+    pump.run_to(4)
+
+    class Replay(Liar):
+        def change(self, message: ProposalSent, target: int) -> ProposalSent:
+            header = replace(message.proposed.header, tx_root=ids_root([tx_id(old)]), tx_count=1)
+            proposal = replace(decode(message.proposal, Proposal), block_id=block_id(header))
+            signature = signer_of("v1 votes").sign(proposal.sign_bytes(CHAIN_ID))
+            bodies = Bodies(block_id(header), (old,))
+            for extra in (bodies, Transactions((old,))):
+                node = pump.nodes[target]
+                frame = FrameReceived(wall_ms=0, peer=pump.nodes[1].id, payload=encode(extra))
+                pump._later(node, 6, frame)
+            proposed = replace(message.proposed, header=header, tx_ids=(tx_id(old),))
+            return ProposalSent(encode(replace(proposal, signature=signature)), proposed)
+
+    liar = Replay(pump, 1)
+    pump.run_to(10, limit_ms=60_000)
+    pump.settle()
+
+    assert liar.lies > 0
+    assert pump.notes("block.invalid") > 0
+    assert len(pump.roots()) == 1
+
+
+def test_a_frame_of_forged_votes_costs_one_check_and_one_note() -> None:
+    """The first one closes the link; the rest of the frame is not looked at."""
+    pump = Pump().start()
+    pump.run_to(2)
+    assert pump.run(lambda: pump.machine(0).view.step == "propose")
+
+    votes = tuple(encode(replace(a_forged_vote(1), round=Round(row))) for row in range(800))
+    pump.inject(0, 1, encode(VotesSent(votes)))
+
+    assert pump.nodes[0].notes["peer.fault"] == 1
+
+
+@pytest.mark.parametrize("count", [4, 12, 40])
+def test_boasters_neither_stop_voting_nor_catching_up(count: int) -> None:
+    """Strangers claim a great height and never answer: blocks go on, and a newcomer gets them."""
+    pump = Pump(followers=1).start(0, 1, 2, 3)
+    pump.run_to(10)
+    pump.start(4)
+    strangers = [PeerId(bytes([200, number]) * 10) for number in range(count)]
+    send = pump._send
+    known = set(pump._by_id)
+    pump._by_id.update(dict.fromkeys(strangers, pump.nodes[0]))
+    pump._send = lambda source, target, payload: (  # type: ignore[method-assign]
+        send(source, target, payload) if source is not target and target.id in known else None
+    )
+
+    def boast() -> None:
+        for node in pump.nodes:
+            for peer in strangers:
+                up = PeerUp(wall_ms=0, peer=peer, outbound=False, address="there:1", version="1")
+                if not pump.machine(node.index)._mesh.peers.is_linked(peer):
+                    pump._deliver(node, up)
+                for message in (Status(Height(10**12)), Ping(1)):
+                    frame = FrameReceived(wall_ms=0, peer=peer, payload=encode(message))
+                    pump._deliver(node, frame)
+
+    begin = max(pump.heights())
+    for _ in range(60):
+        boast()
+        pump.wait(500)
+
+    assert min(pump.heights()) - begin > 45
+
+
+def test_a_full_disk_is_not_fed_with_greetings() -> None:
+    """Effects behind a failed write pile up in memory: a peer that reconnects adds no frames."""
+    pump = Pump().start()
+    pump.run_to(2)
+    pump.outcomes(0, *(a_payment("alice", "bob", 1, nonce=number) for number in range(30)))
+    machine, peer = pump.machine(0), pump.nodes[1].id
+    machine.step(DiskFailed(wall_ms=0, reason="full"), now_ms=pump.now_ms)
+
+    total = 0
+    for _ in range(100):
+        down = PeerDown(wall_ms=0, peer=peer, reason="gone", was_up=True)
+        up = PeerUp(wall_ms=0, peer=peer, outbound=False, address="there:1", version="1")
+        total += sent_bytes(machine.step(down, now_ms=pump.now_ms))
+        total += sent_bytes(machine.step(up, now_ms=pump.now_ms))
+    healed = machine.step(DiskHealed(wall_ms=0), now_ms=pump.now_ms)
+
+    assert total == 0
+    greeted = {p for effect in healed if isinstance(effect, Send) for p in effect.peers}
+    assert greeted == set(machine._mesh.linked())
+    assert len(greeted) == 3
+
+
+def test_one_account_cannot_occupy_the_verifier() -> None:
+    """As many of an account's transactions are verified at a time as may wait for it."""
+    pump = Pump().start()
+    pump.run_to(2)
+    machine = pump.machine(0)
+    checks = 0
+    for request in range(20):
+        raws = []
+        for number in range(100):
+            raw = bytearray(a_payment("alice", "bob", 1 + request * 100 + number, nonce=0))
+            raw[-1] ^= 1
+            raws.append(bytes(raw))
+        submitted = Submitted(wall_ms=0, request=1_000 + request, raws=tuple(raws))
+        effects = machine.step(submitted, now_ms=pump.now_ms)
+        checks += sum(len(effect.checks) for effect in effects if isinstance(effect, Verify))
+
+    assert checks <= limits.MEMPOOL_PER_ACCOUNT_MAX
+
+
+def test_bodies_of_a_block_are_verified_before_what_clients_send() -> None:
+    """Everybody's vote waits for them."""
+    pump = Pump()
+    pump.drop = lambda _from, _to, payload: b"txs" in payload[:8]
+    seen: list[bool] = []
+    carry_out = pump._carry_out_one
+
+    def watch(node: Node, effect: Effect) -> None:
+        if isinstance(effect, Verify):
+            seen.append(effect.urgent)
+        carry_out(node, effect)
+
+    pump._carry_out_one = watch  # type: ignore[method-assign]
+    pump.start()
+    pump.run_to(2)
+    pump.outcomes(0, a_payment("alice", "bob", 1, nonce=0))
+    pump.run_to(6)
+
+    assert seen == [False, True, True, True]
