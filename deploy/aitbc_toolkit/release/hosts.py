@@ -73,6 +73,9 @@ class Crew:
             chain_id=self.environment.chain.id,
             manifest=dict(manifest),
         )
+        for host in self.environment.hosts:
+            own = host.connector == "local"
+            params[host.name]["git_ssh_config"] = source.ssh_config if own else ""
         rows = self._remote.step("stage", params, deadline_s=_STAGE_S)
         changed = "nothing that runs, on no host"
         self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)

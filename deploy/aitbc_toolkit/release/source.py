@@ -44,10 +44,14 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Say what hosts fetch: `ref` of the repository `url` is the commit."""
+    """Say what hosts fetch: `ref` of the repository `url` is the commit.
+
+    `ssh_config` is how this machine itself reaches the url, where it is one of the hosts.
+    """
 
     url: str
     ref: str
+    ssh_config: str = ""
 
 
 def resolve(ref: str | None, *, snapshot: bool, root: Path) -> Revision:
@@ -93,7 +97,7 @@ def _push(environment: Environment, repository: "git.Repo", revision: Revision) 
             hint=f"aitbc lab up {environment.lab}",
             exit_status=Exit.REFUSED,
         ) from failure
-    return Source(found.git_url, ref)
+    return Source(found.git_url, ref, str(found.ssh_config))
 
 
 def _pushed(repository: "git.Repo", revision: Revision) -> Source:

@@ -7,6 +7,7 @@ temporary name and renamed when it is whole. Standard library only.
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,6 @@ _GIT = {
 _FETCH = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_TERMINAL_PROMPT": "0",
-    "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=10",
 }
 _OURS = ("manifest.json", "venv", "etc", ".index")
 
@@ -99,8 +99,11 @@ def _fetch(params: dict[str, Any]) -> bool:
     git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2"]
     fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
     source, wanted = params["source"], f"+{params['source_ref']}:refs/heads/release/{commit}"
+    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+    ssh += ["-F", params["git_ssh_config"]] if params["git_ssh_config"] else []
     try:
-        files.call([*git, *fetch, source, wanted], env=_FETCH)
+        env = {**_FETCH, "GIT_SSH_COMMAND": shlex.join(ssh)}
+        files.call([*git, *fetch, source, wanted], env=env)
     except Trouble as failure:
         raise Trouble(
             f"git fetch from {source} failed: {failure.message}",
