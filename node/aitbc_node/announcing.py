@@ -1,19 +1,19 @@
 """Who hears of final blocks, fates and notes: index, event streams, counters and the log.
 
-Index and readers hear of a block as soon as the machine calls it final, streams and the log in the
-order of effects. Do not carry out anything here that the machine relies on.
+Nobody hears of a final block before its certificate is written behind the own vote for it: what was
+told as final must still be final after a loss of power. Do not carry out anything here that the
+machine relies on.
 """
 
 import logging
 from collections.abc import Mapping
 
-from aitbc_node.blocks import FinalBlock
 from aitbc_node.codes import Code
-from aitbc_node.events import AppendCertificate, Committed, Effect, Expired, Note
+from aitbc_node.events import Committed, Expired, Note
 from aitbc_node.metrics import Counters
 from aitbc_node.rpc.streams import Hub
-from aitbc_node.storage.index import TxIndex
-from aitbc_node.types import Height
+from aitbc_node.storage.index import Fate, TxIndex
+from aitbc_node.types import TxId
 
 _SERIOUS = frozenset(
     (
@@ -38,29 +38,24 @@ class Announcer:
         self._index = index
         self._hub = hub
         self._counters = counters
-        # Final blocks whose certificate is not in the log yet.
-        self._unstored: dict[Height, FinalBlock] = {}
+        # Transactions that the machine calls final, while the disk is not that far.
+        self._foretold: set[TxId] = set()
 
     def foretell(self, committed: Committed) -> None:
-        """Let readers find a block that effects will soon be carried out for."""
-        self._unstored[committed.final.block.header.height] = committed.final
-        self._index.put_block(committed)
+        """Keep the transactions of a block known, although they have left the mempool."""
+        self._foretold.update(receipt.id for receipt in committed.receipts)
 
-    def foretell_expired(self, expired: Expired) -> None:
-        """Let readers find what is gone."""
-        self._index.put_expired(expired.ids)
-
-    def unstored(self, height: Height) -> FinalBlock | None:
-        """Return a final block that the log does not have yet."""
-        return self._unstored.get(height)
-
-    def stored(self, effect: Effect) -> None:
-        """Forget what the log has now."""
-        if isinstance(effect, AppendCertificate):
-            self._unstored.pop(effect.certificate.height, None)
+    def fate(self, tx_id: TxId) -> Fate | None:
+        """Return what may be told of a transaction; None when nothing is known."""
+        fate = self._index.get(tx_id)
+        if fate is None and tx_id in self._foretold:
+            return ("pending", None, None, "", None, ())
+        return fate
 
     def committed(self, committed: Committed) -> None:
-        """Announce a final block: one log line, one event."""
+        """Announce a final block: fates, one log line, one event."""
+        self._index.put_block(committed)
+        self._foretold.difference_update(receipt.id for receipt in committed.receipts)
         header, round_ = committed.final.block.header, committed.final.certificate.round
         failed = sum(receipt.code != Code.OK for receipt in committed.receipts)
         self._counters.blocks_final += 1
@@ -81,6 +76,7 @@ class Announcer:
 
     def expired(self, expired: Expired) -> None:
         """Announce transactions that can never be final."""
+        self._index.put_expired(expired.ids)
         self._counters.txs_expired += len(expired.ids)
         self._hub.expired(expired)
 

@@ -35,17 +35,14 @@ class Carrier(Protocol):
     def carry_out(self, effect: Effect) -> None:
         """Carry out an effect that stores nothing."""
 
-    def stored(self, effect: Storable) -> None:
-        """Hear that an effect is written, and durable if it had to be."""
-
     def disk_failed(self, reason: str) -> None:
         """Hear that the disk takes nothing; it is being tried again."""
 
     def disk_healed(self) -> None:
         """Hear that the disk takes everything again."""
 
-    def waiting_raws(self) -> Sequence[bytes]:
-        """Return the transactions that a new journal has to hold."""
+    def pending_raws(self) -> Sequence[bytes]:
+        """Return every transaction that was accepted and is not final yet."""
 
     def fail(self, error: BaseException) -> None:
         """End the node."""
@@ -79,6 +76,11 @@ class Barrier:
                 self._store_next()
             else:
                 self._carrier.carry_out(self._effects.popleft())
+        # With effects behind it, what the machine knows might be ahead of what is written.
+        is_idle = not (self._effects or self._is_waiting or self._is_closed)
+        if is_idle and self._store.is_journal_long:
+            raws = self._carrier.pending_raws()
+            self._in_thread(lambda: self._rewrite_journal(raws))
 
     async def close(self) -> None:
         """Carry out nothing more; let the disk finish and make what is written durable."""
@@ -134,21 +136,16 @@ class Barrier:
         for _ in range(count):
             effect = self._effects.popleft()
             assert isinstance(effect, _STORABLE), "only what can be stored was stored"
-            self._carrier.stored(effect)
         if failure:
             self._wait_for_disk(failure)
         elif self.disk_failure:
             self.disk_failure = ""
             self._carrier.disk_healed()
-        elif self._store.is_journal_long:
-            raws = self._carrier.waiting_raws()
-            self._in_thread(lambda: self._rewrite_journal(raws))
 
     def _rewrite_journal(self, raws: Sequence[bytes]) -> tuple[int, str]:
-        try:
+        # The old journal is as good as before, only longer, so a full disk fails nothing here.
+        with contextlib.suppress(DiskUnavailableError):
             self._store.rewrite_journal(raws)
-        except DiskUnavailableError as error:
-            return 0, error.message
         return 0, ""
 
     def _wait_for_disk(self, failure: str) -> None:

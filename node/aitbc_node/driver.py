@@ -6,6 +6,7 @@ everything else. Do not decide anything here.
 """
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import time
@@ -42,8 +43,10 @@ from aitbc_node.events import (
 )
 from aitbc_node.judging import Judge
 from aitbc_node.machine import Machine
-from aitbc_node.storage.store import Storable, Store
+from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId, TxId
+
+SETTLE_S = 1.0
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +105,8 @@ class Driver:
         self._inbox: deque[Event] = deque()
         self._turn_is_due = False
         self._is_stopping = False
+        self._unannounced = 0  # blocks that the machine calls final and nobody was told of
+        self._announced = asyncio.Event()
         self._reading_thread = ThreadPoolExecutor(1, "reading")
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._requests = itertools.count(1)
@@ -137,8 +142,18 @@ class Driver:
             del self._replies[request]
 
     def block(self, height: Height) -> FinalBlock | None:
-        """Return a final block, also one that is not on disk yet."""
-        return self._announcer.unstored(height) or self._store.block(height)
+        """Return a block that is final and written."""
+        return self._store.block(height)
+
+    async def settled(self) -> None:
+        """Wait until what the machine calls final is written, so that readers see one height.
+
+        Returns at once where it is, and while the disk takes nothing: reads go on then.
+        """
+        if self._unannounced and not self.barrier.disk_failure:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_S):
+                    await self._announced.wait()
 
     async def stop(self) -> None:
         """Take no more events, let the disk finish what it has, and be durable."""
@@ -158,15 +173,15 @@ class Driver:
             event = self._inbox.popleft()
             self.events_taken += 1
             self._accept(self._machine.step(event, now_ms=self._clock.now_ms()))
-        self.barrier.pump()
+            # After each event, so that what one peer asked for meets the bound of its queue.
+            self.barrier.pump()
 
     def _accept(self, effects: Sequence[Effect]) -> None:
         for effect in effects:
-            # A reader must find what the machine already calls final, however slow the disk is.
             if isinstance(effect, Committed):
                 self._announcer.foretell(effect)
-            elif isinstance(effect, Expired):
-                self._announcer.foretell_expired(effect)
+                self._unannounced += 1
+                self._announced.clear()
         self.barrier.extend(effects)
 
     # What the barrier calls.
@@ -188,6 +203,9 @@ class Driver:
                     reply.set_result(outcomes)
             case Committed():
                 self._announcer.committed(effect)
+                self._unannounced -= 1
+                if not self._unannounced:
+                    self._announced.set()
             case Expired():
                 self._announcer.expired(effect)
             case Note():
@@ -199,14 +217,11 @@ class Driver:
             case _:
                 raise AssertionError(f"an effect that nobody carries out: {effect}")
 
-    def stored(self, effect: Storable) -> None:
-        """Hear that an effect is written, and durable if it had to be."""
-        self._announcer.stored(effect)
-
     def disk_failed(self, reason: str) -> None:
         """Tell the machine that it cannot be made durable now."""
         # Logged here: the machine's own note waits behind the very write that fails.
         log.error("disk.unavailable", extra={"reason": reason})
+        self._announced.set()
         self.feed(DiskFailed(wall_ms=self._clock.wall_ms(), reason=reason))
 
     def disk_healed(self) -> None:
@@ -214,9 +229,9 @@ class Driver:
         log.info("disk.available")
         self.feed(DiskHealed(wall_ms=self._clock.wall_ms()))
 
-    def waiting_raws(self) -> Sequence[bytes]:
-        """Return the transactions that wait for a block."""
-        return [entry.content.raw for entry in self._machine.view.mempool.waiting()]
+    def pending_raws(self) -> Sequence[bytes]:
+        """Return every transaction that was accepted and is not final yet."""
+        return list(self._machine.pending_raws())
 
     def fail(self, error: BaseException) -> None:
         """End the process because of this; the first failure counts."""

@@ -10,14 +10,23 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import msgspec
+
 from aitbc_node.crypto import Verifier
 from aitbc_node.events import SignatureCheck, Verify
 
 SLICE_NS = 4_000_000
 
 
+class _Job(msgspec.Struct):
+    """Be a batch on its way; `verdicts` grow slice by slice."""
+
+    batch: Verify
+    verdicts: list[bool]
+
+
 class Judge:
-    """Work off batches of signatures, oldest first.
+    """Work off batches of signatures, urgent ones first, then oldest first.
 
     `before_slice` lets what arrived meanwhile go first; `answer` takes a batch and its verdicts.
     """
@@ -34,21 +43,22 @@ class Judge:
         self._verify = verify
         self._before_slice = before_slice
         self._answer = answer
-        self._batches: deque[Verify] = deque()
-        self._verdicts: list[bool] = []  # of the oldest batch, as far as it is judged
+        self._urgent: deque[_Job] = deque()
+        self._patient: deque[_Job] = deque()
         self._slice_is_due = False
 
     def add(self, batch: Verify) -> None:
         """Judge a batch when there is time for it."""
-        self._batches.append(batch)
+        (self._urgent if batch.urgent else self._patient).append(_Job(batch, []))
         self._plan()
 
     def close(self) -> None:
         """Judge nothing more."""
-        self._batches.clear()
+        self._urgent.clear()
+        self._patient.clear()
 
     def _plan(self) -> None:
-        if self._batches and not self._slice_is_due:
+        if (self._urgent or self._patient) and not self._slice_is_due:
             self._slice_is_due = True
             self._loop.call_soon(self._slice)
 
@@ -56,14 +66,14 @@ class Judge:
         self._slice_is_due = False
         self._before_slice()
         deadline_ns = time.monotonic_ns() + SLICE_NS
-        while self._batches:
-            batch = self._batches[0]
-            if len(self._verdicts) == len(batch.checks):
-                self._batches.popleft()
-                verdicts, self._verdicts = tuple(self._verdicts), []
-                self._answer(batch.batch, verdicts)
+        while jobs := self._urgent or self._patient:
+            job = jobs[0]
+            checks, verdicts = job.batch.checks, job.verdicts
+            if len(verdicts) == len(checks):
+                jobs.popleft()
+                self._answer(job.batch.batch, tuple(verdicts))
             elif time.monotonic_ns() < deadline_ns:
-                self._verdicts.append(self._holds(batch.checks[len(self._verdicts)]))
+                verdicts.append(self._holds(checks[len(verdicts)]))
             else:
                 break
         self._plan()

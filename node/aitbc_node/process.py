@@ -99,13 +99,8 @@ async def _running(
         index = TxIndex(config.data_dir / "index.db" if has_disk else None)
         stack.callback(index.close)
         machine = restored_machine(config, identities, recovered, index)
-        driver = Driver(
-            machine,
-            store,
-            Announcer(index, hub, counters),
-            verify=crypto.verify,
-            clock=clock,
-        )
+        announcer = Announcer(index, hub, counters)
+        driver = Driver(machine, store, announcer, verify=crypto.verify, clock=clock)
         stack.push_async_callback(driver.stop)
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
         links = Links(_terms(config, identities), feed=driver.feed, wall_ms=clock.wall_ms)
@@ -113,7 +108,7 @@ async def _running(
         await links.listen(*parse_address(config.p2p.listen))
         stack.push_async_callback(links.close)
         collector = collector_of(counters, driver=driver, machine=machine, files=files, links=links)
-        port = NodePort(config, identities, driver, machine=machine, index=index, hub=hub)
+        port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
         port.collector = collector if config.metrics.enabled else None
         if config.rpc.listen:
             server = Server(port, listen=config.rpc.listen)

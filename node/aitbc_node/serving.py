@@ -6,6 +6,7 @@ Reads only, and the one way in: `submit`. How requests are answered is in `rpc`.
 import msgspec
 
 from aitbc_node import crypto
+from aitbc_node.announcing import Announcer
 from aitbc_node.blocks import FinalBlock
 from aitbc_node.config import Config
 from aitbc_node.driver import Driver
@@ -15,7 +16,7 @@ from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.view import Facts
 from aitbc_node.startup import Files, Identities
 from aitbc_node.storage.files import FileDisk
-from aitbc_node.storage.index import Fate, TxIndex
+from aitbc_node.storage.index import Fate
 from aitbc_node.storage.store import DATA_VERSION
 from aitbc_node.transport.links import Links
 from aitbc_node.types import Height, TxId
@@ -46,12 +47,13 @@ class NodePort:
         driver: Driver,
         *,
         machine: Machine,
-        index: TxIndex,
+        announcer: Announcer,
         hub: Hub,
     ) -> None:
         self.hub = hub
         self.reader = self
         self.submit = driver.submit
+        self.settled = driver.settled
         self.collector: NodeCollector | None = None
         self.facts = Facts(
             node=config.node.id,
@@ -64,7 +66,7 @@ class NodePort:
             validator=None if identities.voter is None else identities.voter.public_key,
         )
         self._driver = driver
-        self._index = index
+        self._announcer = announcer
         self._machine = machine
 
     @property
@@ -82,7 +84,7 @@ class NodePort:
 
     def transaction(self, tx_id: TxId, /) -> Fate | None:
         """Return the fate of a transaction."""
-        return self._index.get(tx_id)
+        return self._announcer.fate(tx_id)
 
     def metrics(self) -> bytes:
         """Return the metrics in Prometheus' text format."""

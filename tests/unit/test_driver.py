@@ -91,12 +91,16 @@ class Script:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.done: list[object] = []
+        self.pending: list[bytes] = []
         self.answers: Callable[[Event], Sequence[Effect]] = lambda _: ()
 
     def step(self, event: Event, *, now_ms: int) -> Sequence[Effect]:
         assert now_ms >= 0
         self.events.append(event)
         return self.answers(event)
+
+    def pending_raws(self) -> Sequence[bytes]:
+        return self.pending
 
     def send(self, peers: Iterable[PeerId], payload: bytes) -> None:
         assert list(peers) == [PEER]
@@ -123,11 +127,11 @@ class Stage:
         self.store.create_sign_state()
         self.index = TxIndex(None)
         self.verdict = True
-        announcer = Announcer(self.index, Hub(boot="t"), Counters())
+        self.announcer = Announcer(self.index, Hub(boot="t"), Counters())
         self.driver = Driver(
             self.script,  # type: ignore[arg-type]  # a script in a machine's place
             self.store,
-            announcer,
+            self.announcer,
             verify=lambda *_: self.verdict,
             clock=Clock(),
         )
@@ -271,23 +275,50 @@ def test_a_failed_sync_ends_the_node(
     on_stage(test)
 
 
-def test_readers_find_a_final_block_however_slow_the_disk_is(
+def test_nothing_is_told_as_final_before_it_is_written(
     eventually_async: Callable[..., Coroutine[Any, Any, None]],
 ) -> None:
-    """Between the machine's word and the log's there is no moment without the block."""
+    """Meanwhile its transactions are pending, never unknown, and who can wait gets the block."""
 
     async def test(stage: Stage) -> None:
+        tx_id = TxId((1).to_bytes(32, "big"))
+        await stage.driver.settled()
         stage.data.gate.clear()
-        stage.driver.begin(commit_effects(1))
+        stage.script.answers = lambda _: commit_effects(1)
+        stage.driver.feed(Submitted(wall_ms=0, request=1, raws=()))
+        await eventually_async("the step", lambda: stage.script.events)
 
-        found = stage.driver.block(Height(1))
-        assert found is not None
-        assert stage.index.get(TxId((1).to_bytes(32, "big"))) is not None
-        assert stage.store.last_height == 0
+        waiting = asyncio.ensure_future(stage.driver.settled())
+        fate = stage.announcer.fate(tx_id)
+        assert fate is not None
+        assert (fate[0], stage.driver.block(Height(1)), waiting.done()) == ("pending", None, False)
 
         stage.data.gate.set()
-        await eventually_async("the log", lambda: stage.store.last_height == 1)
-        assert stage.driver.block(Height(1)) == found
+        await waiting
+        fate = stage.announcer.fate(tx_id)
+        assert fate is not None
+        assert fate[:2] == ("committed", 1)
+        assert stage.driver.block(Height(1)) is not None
+
+    on_stage(test)
+
+
+def test_readers_do_not_wait_for_a_disk_that_takes_nothing(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """A full disk must not stop reads."""
+
+    async def test(stage: Stage) -> None:
+        stage.data.is_full = True
+        stage.script.answers = lambda event: (
+            commit_effects(1) if isinstance(event, Submitted) else ()
+        )
+        stage.driver.feed(Submitted(wall_ms=0, request=1, raws=()))
+        await eventually_async("the failure", lambda: stage.script.of(DiskFailed))
+
+        async with asyncio.timeout(0.5):
+            await stage.driver.settled()
+        stage.data.is_full = False
 
     on_stage(test)
 
@@ -407,17 +438,68 @@ def test_what_is_written_is_durable_after_a_stop(
     asyncio.run(main())
 
 
-def test_a_long_journal_is_rewritten_behind_what_filled_it(
+def a_long_journal(stage: Stage) -> None:
+    """Fill the journal beyond its limit, with an effect behind."""
+    stage.driver.begin((AppendTransactions((b"x" * 1_000_000,) * 5), send(b"after")))
+
+
+def test_a_long_journal_is_rewritten_when_nothing_waits_behind_it(
     eventually_async: Callable[..., Coroutine[Any, Any, None]],
 ) -> None:
-    """The journal shrinks to what still waits, and effects go on afterwards."""
+    """The journal shrinks to what is pending, and effects go on afterwards."""
 
     async def test(stage: Stage) -> None:
-        stage.driver.waiting_raws = lambda: [b"still waiting"]  # type: ignore[method-assign]
-        big = b"x" * 1_000_000
-        stage.driver.begin((AppendTransactions((big,) * 5), send(b"after")))
+        stage.script.pending = [b"still waiting"]
+        a_long_journal(stage)
         await eventually_async("the rest", lambda: stage.sent(b"after"))
+        await eventually_async("the rewrite", lambda: stage.data.size("journal.log") < 1000)
 
-        assert stage.data.size("journal.log") < 1000
+        stage.driver.begin((SIGN, send(b"more")))
+        await eventually_async("more", lambda: stage.sent(b"after", b"more"))
+
+    on_stage(test)
+
+
+def test_a_journal_that_cannot_be_rewritten_is_no_failure(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The old one is as good; the machine is not told that the disk failed."""
+
+    async def test(stage: Stage) -> None:
+        tried: list[str] = []
+
+        def no_room(name: str, _data: bytes) -> None:
+            tried.append(name)
+            raise DiskUnavailableError("no space left")
+
+        monkeypatch.setattr(stage.data, "replace", no_room)
+        a_long_journal(stage)
+        await eventually_async("the attempt", lambda: tried)
+        stage.driver.begin((SIGN, send(b"more")))
+        await eventually_async("more", lambda: stage.sent(b"after", b"more"))
+
+        assert stage.script.of(DiskFailed) == []
+        assert stage.driver.barrier.disk_failure == ""
+        assert tried == ["journal.log"], "it is tried again only when it has doubled"
+
+    on_stage(test)
+
+
+def test_urgent_signatures_go_first(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A block does not wait behind somebody's thousand transactions."""
+    monkeypatch.setattr(judging, "SLICE_NS", 100_000)
+
+    async def test(stage: Stage) -> None:
+        check = SignatureCheck(PublicKey(b""), b"", Signature(b""))
+        stage.driver.begin((Verify(1, (check,) * 20_000), Verify(2, (check,) * 20_000)))
+        stage.driver.begin((Verify(3, (check,), urgent=True),))
+        await eventually_async("all verdicts", lambda: len(stage.script.of(Verified)) == 3)
+
+        batches = [event.batch for event in stage.script.events if isinstance(event, Verified)]
+        assert batches == [3, 1, 2]
 
     on_stage(test)

@@ -103,6 +103,7 @@ class Store:
         journal = tuple(
             entry.payload for entry in self._journal.open(chain=self._chain, salt=self._salt)
         )
+        self._journal_may_double()
         return Recovered(
             finals=self._read_finals(),
             pending=tuple(self._read_waiting()),
@@ -162,9 +163,17 @@ class Store:
         return self._journal.end > self._journal_bytes_max
 
     def rewrite_journal(self, raws: Sequence[bytes]) -> None:
-        """Keep only these transactions, the ones still waiting, in the journal."""
-        self._journal.rewrite(TRANSACTION, raws)
-        # Twice what is left, so that the cost per transaction stays constant.
+        """Keep only these transactions, the ones still waiting, in the journal.
+
+        Raises: DiskUnavailableError when there is no room; the old journal stays, and stays usable.
+        """
+        try:
+            self._journal.rewrite(TRANSACTION, raws)
+        finally:
+            self._journal_may_double()
+
+    def _journal_may_double(self) -> None:
+        # Twice what is there, so that rewriting costs the same per transaction however long it is.
         self._journal_bytes_max = max(JOURNAL_BYTES_MIN, 2 * self._journal.end)
 
     def create_sign_state(self, not_before: Height | None = None) -> SignState:
