@@ -210,10 +210,9 @@ class Intake:
         if self._swept_height == self._chain.height:
             return False
         self._swept_height = self._chain.height
-        state, height = self._chain.state, self._chain.next_height
         hopeless = []
         for entry in self._pool.waiting():
-            refusal = check_admission(state, entry.content, height=height)
+            refusal = self._check_admission(entry.content)
             if refusal is not None and refusal.code in {Code.E_FEE, Code.E_INSUFFICIENT}:
                 hopeless.append(entry.id)
         self._pool.park(hopeless)
