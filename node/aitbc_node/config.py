@@ -129,6 +129,10 @@ class RpcSection(_Section, frozen=True, kw_only=True):
     """Say where HTTP is served."""
 
     listen: Annotated[str, Meta(description="host:port of the public interface; empty: none")] = ""
+    rate: Annotated[
+        int,
+        Meta(ge=0, le=10**9, description="requests a second of one client address; 0: no bound"),
+    ] = limits.RPC_RATE
     admin_listen: Annotated[
         str, Meta(description="host:port of the admin interface; loopback only; none yet")
     ] = ""

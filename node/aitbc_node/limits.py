@@ -59,6 +59,8 @@ VALID_UNTIL_AHEAD_MAX = 100_000
 # RPC.
 RPC_BODY_BYTES_MAX = 8 * MIB
 RPC_BATCH_TXS_MAX = 1_000
+RPC_RATE = 2_000
+RPC_BURST = 4_000
 EVENT_STREAMS_MAX = 10_000
 EVENT_BACKLOG = 1_024
 
@@ -68,5 +70,7 @@ assert BLOCK_BYTES_MAX + MIB <= FRAME_BYTES_MAX
 assert TX_BYTES_MAX <= TX_BATCH_BYTES_MAX
 # A peer that answers every other ping is alive.
 assert DEAD_AFTER_MS >= 2 * PING_MS
+# A client may hand in the largest body at once, or it never could.
+assert RPC_BODY_BYTES_MAX // 2_048 < RPC_BURST + RPC_RATE * 60
 assert TIMEOUT_CAP_MS >= PROPOSE_TIMEOUT_MS + TIMEOUT_DELTA_MS
 assert BLOCK_TXS_DEFAULT <= BLOCK_TXS_MAX

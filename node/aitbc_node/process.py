@@ -105,13 +105,13 @@ async def _running(
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
         links = Links(_terms(config, identities), feed=driver.feed, wall_ms=clock.wall_ms)
         driver.wire = links
-        await links.listen(*parse_address(config.p2p.listen))
+        links.listen(*parse_address(config.p2p.listen))
         stack.push_async_callback(links.close)
         collector = collector_of(counters, driver=driver, machine=machine, files=files, links=links)
         port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
         port.collector = collector if config.metrics.enabled else None
         if config.rpc.listen:
-            server = Server(port, listen=config.rpc.listen)
+            server = Server(port, listen=config.rpc.listen, rate=config.rpc.rate)
             await server.start()
             stack.push_async_callback(server.stop)
         gc.collect()

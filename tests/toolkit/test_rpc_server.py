@@ -171,6 +171,20 @@ async def test_one_connection_carries_many_requests(site: Site) -> None:
 
 
 @live
+async def test_a_kept_connection_is_quick(site: Site) -> None:
+    """Answers leave at once: a hundred on one connection take no time that a person notices."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    began = time.monotonic()
+
+    for _ in range(100):
+        writer.write(a_get("/health"))
+        assert (await read_response(reader))[0] == 200
+
+    assert time.monotonic() - began < 2
+    writer.close()
+
+
+@live
 async def test_head_is_a_get_without_body(site: Site) -> None:
     """HEAD tells what GET would, without the body."""
     reader, writer = await asyncio.open_connection(site.host, site.number)
@@ -198,6 +212,35 @@ async def test_an_audit_is_made_once_a_block(site: Site) -> None:
     assert json.loads((await exchange(site, a_get("/audit")))[2])["height"] == 2
 
     assert walks == [1, 2]
+
+
+def test_a_noisy_client_waits_and_another_does_not() -> None:
+    """An address that asks too much gets 429 and when to come back; another address is served."""
+
+    async def scene() -> None:
+        running = Server(FakePort(), listen="127.0.0.1:0", rate=1)
+        await running.start()
+        host, number = running.url.removeprefix("http://").split(":")
+        asked = 0
+        reader, writer = await asyncio.open_connection(host, int(number))
+        while True:
+            writer.write(a_get("/openapi.json"))
+            status, headers, body = await read_response(reader)
+            asked += 1
+            if status != 200:
+                break
+        writer.close()
+        assert (status, json.loads(body)["error"]["code"]) == (429, "rate-limited")
+        assert int(headers["retry-after"]) >= 1
+        assert 10 < asked < limits.RPC_BURST
+
+        other = await asyncio.open_connection(host, int(number), local_addr=("127.0.0.9", 0))
+        other[1].write(a_get("/health"))
+        assert (await read_response(other[0]))[0] == 200
+        other[1].close()
+        await running.stop()
+
+    asyncio.run(scene())
 
 
 @live
@@ -263,7 +306,7 @@ def test_a_silent_client_is_hung_up_on(sent: bytes, monkeypatch: pytest.MonkeyPa
 
 def test_a_body_that_does_not_come_is_408(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that announces a body and sends nothing is answered and hung up on."""
-    monkeypatch.setattr(app, "BODY_DEADLINE_S", 0.2)
+    monkeypatch.setattr("aitbc_node.rpc.exchange.BODY_DEADLINE_S", 0.2)
 
     @live
     async def scene(site: Site) -> None:

@@ -1,16 +1,15 @@
 """How does an HTTP request reach the pure dispatch, and its answer the client?
 
-Raw ASGI: whatever a stranger sends is bounded in size and in time before it costs us more than it
-costs them. Do not add routes or answers here.
+Raw ASGI: each client pays for what it moves out of a bucket of its own, and streams cost a place in
+a ring. Do not add routes or answers here.
 """
 
 import asyncio
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
-from urllib.parse import parse_qs
 
 import msgspec
 
@@ -18,22 +17,27 @@ from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc.dispatch import Outcome, answer_submission, dispatch, refuse
+from aitbc_node.rpc.exchange import (
+    ClientGoneError,
+    Meter,
+    Receive,
+    Scope,
+    Send,
+    read_request,
+    send_head,
+    send_part,
+    send_whole,
+)
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.submission import Submission
+from aitbc_node.rpc.throttle import Throttle
 from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, Response
 
-BODY_DEADLINE_S = 20.0
-ANSWER_DEADLINE_S = 30.0
 SUBMIT_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15.0
-OPTIONS_MAX = 16
 HTTP_OK = 200
 REQUEST_ID = "x-request-id"
-
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
 _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
@@ -62,15 +66,12 @@ class Port(Protocol):
         """Hand transactions to the machine; return its outcomes in their order."""
 
 
-class ClientGoneError(Exception):
-    """The client closed the connection; nobody is left to answer."""
-
-
 class App:
     """Answer HTTP requests for one node."""
 
-    def __init__(self, port: Port, *, name: str) -> None:
+    def __init__(self, port: Port, *, name: str, throttle: Throttle) -> None:
         self._port = port
+        self._throttle = throttle
         self._name = name
         self._numbers = itertools.count(1)
         self._changed: asyncio.Event | None = None
@@ -82,22 +83,36 @@ class App:
         assert scope["type"] == "http", scope["type"]
         headers = dict(scope["headers"])
         request = Request(method="", path="", request_id=self._request_id(headers))
+        client = str((scope.get("client") or ("",))[0])
+        moved = Meter(send)
         try:
-            request = await _request(scope, headers, receive, request.request_id)
-            await self._answer(request, headers, receive, send)
+            self._admit(client)
+            request = await read_request(scope, headers, receive, request.request_id)
+            await self._answer(request, headers, receive, moved.send)
         except RequestFault as fault:
-            await _send_whole(send, refuse(fault, request))
+            await send_whole(moved.send, refuse(fault, request))
         except (ClientGoneError, TimeoutError):
             return  # a client that is gone, or too slow to read its answer, gets no more of us
+        finally:
+            cost = len(request.body) + moved.byte_count
+            self._throttle.pay(client, byte_count=cost, now_ms=_now_ms())
+
+    def _admit(self, client: str) -> None:
+        wait_s = self._throttle.wait_s(client, now_ms=_now_ms())
+        if wait_s:
+            message = "this address asks for more than its share"
+            again = (("retry-after", str(wait_s)), ("connection", "close"))
+            hint = "ask less often, for smaller pages, or keep an event stream open"
+            raise RequestFault(429, Code.E_RATE, message, hint=hint, headers=again)
 
     async def _answer(
         self, request: Request, headers: Mapping[bytes, bytes], receive: Receive, send: Send
     ) -> None:
         match self._dispatched(request):
             case Response() as response:
-                await _send_whole(send, response)
+                await send_whole(send, response)
             case Submission() as asked:
-                await _send_whole(send, await self._submit(asked, request))
+                await send_whole(send, await self._submit(asked, request))
             case Subscription(topics=topics, last_id=last_id):
                 resumed = headers.get(b"last-event-id", last_id.encode()).decode("latin-1")
                 await self._stream(request, topics, resumed, receive, send)
@@ -149,14 +164,14 @@ class App:
         gone = asyncio.ensure_future(_until_gone(receive))
         hub.listeners += 1
         try:
-            await _send_head(send, head, length=None)
-            await _send_part(send, first or b": hello\n\n")
+            await send_head(send, head, length=None)
+            await send_part(send, first or b": hello\n\n")
             while not gone.done():
                 place, text = hub.read(place, topics)
                 if text:
-                    await _send_part(send, text)
+                    await send_part(send, text)
                 elif not hub.has_news(place) and not await self._news(gone):
-                    await _send_part(send, b": still here\n\n")
+                    await send_part(send, b": still here\n\n")
         finally:
             hub.listeners -= 1
             gone.cancel()
@@ -193,101 +208,10 @@ def _identity(request: Request) -> tuple[tuple[str, str], ...]:
     return ((REQUEST_ID, request.request_id),)
 
 
-async def _request(
-    scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, request_id: str
-) -> Request:
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    request = Request(
-        method=method,
-        path=scope["path"],
-        query=_query(scope["query_string"]),
-        content_type=_content_type(headers),
-        request_id=request_id,
-        wall_ms=time.time_ns() // 1_000_000,
-    )
-    if method == "GET":
-        return request
-    return msgspec.structs.replace(request, body=await _body(headers, receive))
-
-
-def _query(text: bytes) -> dict[str, list[str]]:
-    try:
-        return parse_qs(
-            text.decode("ascii"),
-            keep_blank_values=True,
-            max_num_fields=OPTIONS_MAX,
-            errors="strict",
-        )
-    except ValueError as error:
-        raise RequestFault(400, Code.E_BAD_REQUEST, str(error), field="query") from error
-
-
-def _content_type(headers: Mapping[bytes, bytes]) -> str:
-    given = headers.get(b"content-type", b"application/json").decode("latin-1")
-    return given.partition(";")[0].strip().lower()
-
-
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
-    announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limits.RPC_BODY_BYTES_MAX:
-        raise _too_large()
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_DEADLINE_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGoneError
-                chunks.append(message.get("body", b""))
-                size += len(chunks[-1])
-                if size > limits.RPC_BODY_BYTES_MAX:
-                    raise _too_large()
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-    except TimeoutError as error:
-        message_ = f"the body did not arrive within {BODY_DEADLINE_S:.0f} s"
-        closing = (("connection", "close"),)
-        raise RequestFault(
-            408, Code.E_BAD_REQUEST, message_, field="body", headers=closing
-        ) from error
-
-
-def _too_large() -> RequestFault:
-    message = f"more than {limits.RPC_BODY_BYTES_MAX} bytes"
-    closing = (("connection", "close"),)
-    return RequestFault(413, Code.E_SIZE, message, field="body", headers=closing)
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
 
 
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-async def _send_whole(send: Send, response: Response) -> None:
-    async with asyncio.timeout(ANSWER_DEADLINE_S):
-        await _send_head(send, response, length=len(response.body))
-        await send({"type": "http.response.body", "body": response.body})
-
-
-async def _send_head(send: Send, response: Response, *, length: int | None) -> None:
-    headers = [("content-type", response.content_type), *response.headers]
-    if length is not None:
-        headers.append(("content-length", str(length)))
-    await send(
-        {
-            "type": "http.response.start",
-            "status": response.status,
-            "headers": list(_encoded(headers)),
-        }
-    )
-
-
-async def _send_part(send: Send, text: bytes) -> None:
-    async with asyncio.timeout(ANSWER_DEADLINE_S):
-        await send({"type": "http.response.body", "body": text, "more_body": True})
-
-
-def _encoded(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[bytes, bytes]]:
-    for name, value in headers:
-        yield name.encode("latin-1"), value.encode("latin-1")
