@@ -158,14 +158,11 @@ class Chain:
         parsed = [parse(raw) for raw in final.block.txs]
         txs = [entry for entry in parsed if isinstance(entry, Parsed)]
         proposed = as_proposed(final.block)
-        candidate: Candidate | str = "it does not follow the block before it"
+        candidate: Candidate | str
         if len(txs) < len(parsed):
             candidate = "a transaction in it cannot be read"
-        elif (final.block.header.height, final.block.header.parent_id) == (
-            self.next_height,
-            self.tip_id,
-        ):
-            candidate = self.judge(proposed, txs)
+        else:
+            candidate = self.fault_of_header(proposed) or self.judge(proposed, txs)
         if isinstance(candidate, str):
             raise DiskError(
                 f"the logged block of height {final.block.header.height} is wrong: {candidate}",

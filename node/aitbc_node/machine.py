@@ -116,7 +116,7 @@ class Machine:
             self._chain,
             self._mesh,
             workshop=self._workshop,
-            on_final=self._make_final,
+            on_final=self._catch_up_with,
         )
         self._voting = self._new_voting()
         self._conversation = Conversation(
@@ -342,11 +342,20 @@ class Machine:
         final = FinalBlock(candidate.block, certificate)
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._mesh.broadcast(Status(self._chain.height))
-        self._plan_next_height()
+        self._plan_next_height(self._config.block_interval_ms)
 
-    def _plan_next_height(self) -> None:
-        """Begin the next height one interval after this commit. Source: rules 1.9."""
-        wait_ms = self._config.block_interval_ms
+    def _catch_up_with(self, candidate: Candidate, certificate: Certificate) -> None:
+        """Make a block final that others have made final some time ago.
+
+        They begin the next height one interval after that; when it was is not known here. To come
+        early is better than late, but not by more than a proposal is waited for.
+        """
+        self._make_final(candidate, certificate)
+        early_ms = self._config.timeouts.propose_ms
+        self._plan_next_height(max(0, self._config.block_interval_ms - early_ms))
+
+    def _plan_next_height(self, wait_ms: int) -> None:
+        """Begin the next height some time after a commit. Source: rules 1.9."""
         self._due_ms = self._out.now_ms + wait_ms
         timer = Timer("height", self._chain.next_height, Round(0))
         self._out.add(SetTimer(timer, wait_ms))
