@@ -6,7 +6,7 @@ that is the caller's.
 
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -135,11 +135,16 @@ class MeshClient:
         answers = self.ask_all(lambda node: node.transaction(tx_id))
         known = [answer for answer in answers.values() if isinstance(answer, schema.TxView)]
         if not known and all(isinstance(answer, Silence) for answer in answers.values()):
-            raise self._all_silent(
-                [f"{name} {answer.reason}" for name, answer in answers.items() if answer]  # type: ignore[union-attr]  # all are silences here
-            )
+            raise self.silent(answers)
         ended = [answer for answer in known if answer.status != "pending"]
         return next(iter(ended or known), None)
+
+    def silent(self, answers: Mapping[str, object]) -> AitbcError:
+        """Make the error that says why no node gave an answer that could be used."""
+        reasons = [
+            f"{name} {each.reason}" for name, each in answers.items() if isinstance(each, Silence)
+        ]
+        return self._all_silent(reasons)
 
     def _in_turn(self) -> Sequence[RpcClient]:
         start = next(self._turn) % max(1, len(self.nodes))

@@ -7,18 +7,19 @@ not print here.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from aitbc_node.blocks import tx_id
 from aitbc_node.codes import Code
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
 from aitbc_node.ledger.transactions import Output
 from aitbc_node.limits import MEMO_BYTES_MAX
 from aitbc_node.types import Amount
 from aitbc_toolkit import amounts, keys, wallet
-from aitbc_toolkit.asking import MeshClient
+from aitbc_toolkit.asking import MeshClient, Silence
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError
 from aitbc_toolkit.wallet import Wallet
+
+NONCE_TRIES = 3
 
 FAUCET = "faucet"
 """Stands for the environment's own funded account wherever an address is asked for."""
@@ -34,38 +35,53 @@ class Payment:
     memo: str = ""
 
 
-def prepare(
-    environment: Environment, mesh: MeshClient, payer: Wallet, wanted: Payment
+def pay(
+    environment: Environment, mesh: MeshClient, payer: Wallet, wanted: Payment, *, node: str = ""
 ) -> tuple[bytes, str]:
-    """Sign a payment as the payer's next transaction; return its bytes and its id.
+    """Sign a payment and hand it in, to `node` when one is named; return its bytes and its id.
 
-    Raises: UsageError for what is wrong with the words, before anything is sent.
+    Someone else who pays from the same key may take the nonce in between: what was refused for that
+    is signed anew, which is safe because it was refused.
+
+    Raises: UsageError for what is wrong with the words, before anything is sent; RefusedError.
     """
-    hrp = environment.chain.hrp
-    to = wallet.read_address(address_text(environment, wanted.recipient), hrp=hrp)
+    tries = NONCE_TRIES
+    outs = [_output(environment, mesh, wanted)]
+    while True:
+        tries -= 1
+        chain = wallet.look_any(mesh, interval_ms=environment.chain.block_interval_ms)
+        nonce, new = _next_nonce(mesh, payer.address(environment.chain.hrp))
+        raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs, memo=wanted.memo)
+        try:
+            accepted = mesh.node(node).submit(raw) if node else mesh.submit(raw)
+        except RefusedError as refused:
+            if refused.code != Code.E_NONCE or not tries:
+                raise
+        else:
+            return raw, accepted.id
+
+
+def _output(environment: Environment, mesh: MeshClient, wanted: Payment) -> Output:
+    text = address_text(environment, wanted.recipient)
+    to = wallet.read_address(text, hrp=environment.chain.hrp)
     if len(wanted.memo.encode()) > MEMO_BYTES_MAX:
         raise UsageError(f"the memo is longer than {MEMO_BYTES_MAX} bytes")
     decimals = decimals_of(mesh, [wanted.ticker])[wanted.ticker]
     units = amounts.read(wanted.amount, decimals=decimals, asset=wanted.ticker)
-    chain = wallet.look_any(mesh, interval_ms=environment.chain.block_interval_ms)
-    account = mesh.ask_any(lambda node: node.account(payer.address(hrp)))
-    raw = payer.transfer(
-        chain,
-        nonce=account.next_nonce,
-        new=account.policy is None,
-        outs=[Output(to, wanted.ticker, Amount(units))],
-        memo=wanted.memo,
-    )
-    return raw, tx_id(raw).hex()
+    return Output(to, wanted.ticker, Amount(units))
 
 
-def hand_in(mesh: MeshClient, raw: bytes) -> None:
-    """Hand a transaction in; one that is known already is as good as taken."""
-    try:
-        mesh.submit(raw)
-    except RefusedError as refused:
-        if refused.code != Code.E_DUPLICATE:
-            raise
+def _next_nonce(mesh: MeshClient, address: str) -> tuple[int, bool]:
+    """Return the first nonce that no node has heard of, and whether the account is new.
+
+    Gossip takes a moment: the node that is asked may not know yet what another one took.
+    """
+    told = mesh.ask_all(lambda node: node.account(address))
+    known = [each for each in told.values() if not isinstance(each, Silence)]
+    if not known:
+        raise mesh.silent(told)
+    newest = max(known, key=lambda account: account.next_nonce)
+    return newest.next_nonce, newest.policy is None
 
 
 def address_text(environment: Environment, written: str) -> str:

@@ -65,6 +65,30 @@ def test_payments_go_to_the_named_node(fake_mesh: Any) -> None:
     assert taken == {"v1": 0, "v2": 0, "v3": 1, "v4": 0}
 
 
+def test_a_nonce_that_another_took_is_asked_for_again(fake_mesh: Any) -> None:
+    """Somebody else paying from the same key costs another try, not the payment."""
+    honest = fake_mesh.ledger.take
+
+    def raced(raw: bytes) -> Any:
+        fake_mesh.ledger.take = honest
+        honest(raw_transfer(fake_mesh))
+        return honest(raw)
+
+    fake_mesh.ledger.take = raced
+
+    assert send("--amount", "1") == Exit.OK
+
+    assert sum(len(port.submitted) for port in fake_mesh.ports.values()) == 2
+
+
+def test_the_next_nonce_is_the_greatest_that_any_node_knows(fake_mesh: Any) -> None:
+    """A node that has not heard of an earlier payment does not make the next one collide."""
+    send("--amount", "1")
+    fake_mesh.ports["v2"].view.mempool.pending_nonce = lambda _who, **_nonce: 0
+
+    assert send("--amount", "1", "--node", "v2") == Exit.OK
+
+
 def test_a_dead_node_does_not_stop_a_payment(fake_mesh: Any) -> None:
     """Another node takes what a dead one cannot."""
     fake_mesh.kill("v1")

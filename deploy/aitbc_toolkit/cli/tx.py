@@ -69,11 +69,12 @@ def send(  # noqa: PLR0913 - one parameter per option
 
     Example: aitbc tx send --to faucet --amount 1.5 -e dev
     """
-    with reach(environment, node=node) as (found, mesh):
+    with reach(environment) as (found, mesh):
+        if node:
+            found.instance(node)  # an unknown name is told before anything is asked
         wallet = Wallet(keys.read(key_file or keys.faucet_path(found.folder)))
         wanted = Payment(recipient, amount, ticker, memo)
-        raw, tx_id = payments.prepare(found, mesh, wallet, wanted)
-        payments.hand_in(mesh, raw)
+        raw, tx_id = payments.pay(found, mesh, wallet, wanted, node=node)
         if no_wait:
             told = schema.TxView(id=tx_id, status="pending")
         else:
