@@ -67,6 +67,13 @@ def test_a_mixed_fleet_returns_to_the_release_that_should_be_running(outcome: st
     )
 
 
+def test_an_interrupted_rollback_goes_on() -> None:
+    """The same command again means the same release, not the one after it."""
+    interrupted = a_record(4, "b", action="rollback", outcome="interrupted")
+
+    assert target(a_record(1, "a"), a_record(2, "b"), a_record(3, "c"), interrupted) == ("b", [])
+
+
 def test_a_deploy_of_what_runs_is_no_release_of_its_own() -> None:
     """Nodes that were only started again leave the history as it was."""
     assert target(a_record(1, "a"), a_record(2, "b"), a_record(3, "b")) == ("a", [])

@@ -65,7 +65,7 @@ def carry_out(run: Run, change: Change) -> Outcome:
     end = _End()
     rolled = Rolled()
     try:
-        rolled = roll(run, change.plan, change.targets, change.before)
+        roll(run, change.plan, change.targets, change.before, rolled)
         if rolled.ok:
             _verify(run, change, rolled, end)
         else:
@@ -74,11 +74,22 @@ def carry_out(run: Run, change: Change) -> Outcome:
         end.pace = measure(run, rolled)
     except KeyboardInterrupt:
         end.outcome, end.reason, end.exit = "interrupted", "Ctrl-C", Exit.INTERRUPTED
-        note(run.tell, f"interrupted; {' '.join(rolled.switched) or 'no node'} had been switched")
+        note(run.tell, _left_behind(run, change, rolled))
         _record(run, change, rolled, end)
         raise
     _record(run, change, rolled, end)
     return _outcome(run, change, rolled, end)
+
+
+def _left_behind(run: Run, change: Change, rolled: Rolled) -> str:
+    """Say what an interrupted run leaves, and both ways out."""
+    if not rolled.switched:
+        return f"interrupted; no node of {run.environment.name} was switched"
+    name, switched = run.environment.name, " ".join(rolled.switched)
+    out = f"aitbc {change.action} {name} goes on"
+    if change.action == "deploy":
+        out += f", aitbc rollback {name} goes back"
+    return f"interrupted; {switched} switched to {change.commit[:SHORT]}: {out}"
 
 
 def _verify(run: Run, change: Change, rolled: Rolled, end: _End) -> None:

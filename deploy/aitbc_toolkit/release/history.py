@@ -113,8 +113,11 @@ def before(records: Sequence[Record], *, environment: str) -> tuple[Record, list
     """
     line = _line_of_descent(records)
     if line and records[-1].outcome in {"mixed", "interrupted"}:
+        last = records[-1]
+        if last.action == "rollback":
+            return next(each for each in line if each.release.key == last.release.key), []
         # What should be running is not, so that is what there is to return to.
-        line.append(records[-1])
+        line.append(last)
     if len(line) < 2:  # noqa: PLR2004 - the current release and one before it
         known = f"only {line[-1].commit[:12]} was ever healthy" if line else "none was healthy yet"
         raise AitbcError(

@@ -57,9 +57,18 @@ class Rolled:
         return sum(self.restart_ms) + len(self.restart_ms) * gates.HEIGHTS * interval_ms
 
 
-def roll(run: Run, plan: Plan, targets: Mapping[str, Place], before: Mapping[str, Place]) -> Rolled:
-    """Switch wave after wave, each through its gate; at the first failure return all nodes."""
-    rolled = Rolled(first_height=tip(run.mesh.statuses()))
+def roll(
+    run: Run,
+    plan: Plan,
+    targets: Mapping[str, Place],
+    before: Mapping[str, Place],
+    rolled: Rolled,
+) -> None:
+    """Switch wave after wave, each through its gate; at the first failure return all nodes.
+
+    What happens is kept in `rolled` as it happens, so that an interrupted run can tell.
+    """
+    rolled.first_height = tip(run.mesh.statuses())
     left = list(plan.waves)
     for number in range(1, len(plan.waves) + 1):
         wave = _next(run, left, plan)
@@ -70,7 +79,6 @@ def roll(run: Run, plan: Plan, targets: Mapping[str, Place], before: Mapping[str
         if rolled.failed:
             rolled.stranded = give_back(run, rolled, before, at_once=len(plan.waves) == 1)
             break
-    return rolled
 
 
 def _next(run: Run, left: list[tuple[str, ...]], plan: Plan) -> tuple[str, ...]:
