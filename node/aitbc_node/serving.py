@@ -125,6 +125,7 @@ def collector_of(
             "log_sync_seconds": ("Time they took", lambda: seconds(files.data)),
             "sign_state_syncs": ("Syncs of the sign state", lambda: files.keys.sync_count),
             "sign_state_sync_seconds": ("Time they took", lambda: seconds(files.keys)),
+            "p2p_turned_away": ("Connections beyond the bounds", lambda: links.door.turned_away),
             "p2p_received_bytes": ("Bytes from peers", lambda: links.bytes_received),
             "p2p_sent_bytes": ("Bytes to peers", lambda: links.bytes_sent),
         },

@@ -56,7 +56,7 @@ class Keeper(Protocol):
     bytes_sent: int
 
     def greet(self, link: "Connection") -> None:
-        """Count a connection that has proved nothing yet, or raise PeerFault."""
+        """Keep a connection that has proved nothing yet."""
 
     def check(self, link: "Connection", peer: Peer) -> None:
         """Raise PeerFault with what to tell a proved peer that may not stay."""

@@ -7,10 +7,11 @@ At most one link per peer; a peer is who has proved its node key. How one connec
 import asyncio
 from collections.abc import Callable, Iterable
 
-from aitbc_node.errors import ConfigError, PeerFault
+from aitbc_node.errors import PeerFault
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
-from aitbc_node.transport.addresses import format_address, parse_address
-from aitbc_node.transport.connection import ALREADY_LINKED, HANDSHAKE_S, Connection, Terms, said
+from aitbc_node.transport.addresses import parse_address
+from aitbc_node.transport.connection import ALREADY_LINKED, Connection, Terms, said
+from aitbc_node.transport.door import Door
 from aitbc_node.transport.frames import framed
 from aitbc_node.transport.handshake import Peer
 from aitbc_node.transport.tls import SERVER_NAME
@@ -19,7 +20,6 @@ from aitbc_node.types import PeerId
 __all__ = ["Links", "Terms"]
 
 DIAL_S = 3.0
-STRANGERS_MAX = 64
 
 
 class Links:
@@ -36,35 +36,19 @@ class Links:
         self._up: dict[PeerId, Connection] = {}
         self._strangers: set[Connection] = set()
         self._dials: dict[PeerId, asyncio.Task[None]] = {}
-        self._server: asyncio.Server | None = None
+        self.door = Door(terms.acceptor_context, lambda: Connection(self, dialled=None))
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
         """Return who is linked now."""
         return tuple(self._up)
 
-    async def listen(self, host: str, port: int) -> int:
+    def listen(self, host: str, port: int) -> int:
         """Accept links from now on; return the port, which matters when 0 was asked.
 
         Raises: ConfigError when the address is taken or not ours.
         """
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self, dialled=None),
-                host,
-                port,
-                ssl=self.terms.acceptor_context,
-                ssl_handshake_timeout=HANDSHAKE_S,
-                reuse_address=True,
-            )
-        except OSError as error:
-            raise ConfigError(
-                f"p2p.listen: cannot listen on {format_address(host, port)}: {error.strerror}",
-                hint="another program holds the port, or the address is not of this host",
-            ) from error
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        return self.door.open(host, port)
 
     def dial(self, peer: PeerId, address: str) -> None:
         """Try to open a link; success is `PeerUp`, anything else `PeerDown` that was not up."""
@@ -88,8 +72,7 @@ class Links:
 
     async def close(self) -> None:
         """Stop listening and dialling and close all links."""
-        if self._server is not None:
-            self._server.close()
+        await self.door.close()
         dials = list(self._dials.values())
         for dial in dials:
             dial.cancel()
@@ -123,12 +106,7 @@ class Links:
     # What the links report.
 
     def greet(self, link: Connection) -> None:
-        """Count a link that has proved nothing yet.
-
-        Raises: PeerFault when there are too many of them.
-        """
-        if len(self._strangers) >= STRANGERS_MAX:
-            raise PeerFault("too many unproved links")
+        """Keep a link that has proved nothing yet, so that it can be closed."""
         self._strangers.add(link)
 
     def check(self, link: Connection, peer: Peer) -> None:

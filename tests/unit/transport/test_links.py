@@ -15,6 +15,7 @@ from aitbc_node.errors import ConfigError
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
 from aitbc_node.keyfiles import load_private_key, make_key
 from aitbc_node.transport import connection
+from aitbc_node.transport.door import STRANGERS_PER_SOURCE_MAX
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
 from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
@@ -59,7 +60,7 @@ class Node:
         self._changed.set()
 
     async def listen(self, host: str = "127.0.0.1") -> None:
-        port = await self.links.listen(host, 0)
+        port = self.links.listen(host, 0)
         self.address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def dial(self, other: "Node", address: str = "") -> None:
@@ -334,6 +335,31 @@ def test_strangers_get_little_room_and_little_time(
     run(main())
 
 
+def test_one_host_that_opens_many_connections_keeps_only_itself_out(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """Those beyond its share are closed at once; a peer from elsewhere gets its link."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            host, port = b.address.rsplit(":", 1)
+            opened = [
+                await asyncio.open_connection(host, int(port), local_addr=("127.0.0.9", 0))
+                for _ in range(STRANGERS_PER_SOURCE_MAX + 5)
+            ]
+            await b.until(lambda: b.links.door.turned_away == 5, "five turned away")
+
+            a.dial(b)
+            await a.until_linked(b)
+
+            assert b.links.door.turned_away == 5
+            for _, writer in opened:
+                writer.close()
+            await b.until(lambda: not b.links.door._strangers, "all of them gone")
+
+    run(main())
+
+
 def test_old_tls_is_refused(tmp_path: Path) -> None:
     """Nothing below TLS 1.3 gets as far as a greeting."""
 
@@ -357,7 +383,7 @@ def test_a_taken_port_is_one_clear_error(tmp_path: Path) -> None:
             b = Node(tmp_path / "b")
             host, port = a.address.rsplit(":", 1)
             with pytest.raises(ConfigError, match=rf"p2p\.listen.*{port}"):
-                await b.links.listen(host, int(port))
+                b.links.listen(host, int(port))
 
     asyncio.run(main())
 

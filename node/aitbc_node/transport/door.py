@@ -1,0 +1,122 @@
+"""How strangers are let in, and how many of them at a time.
+
+A TCP connection costs its opener nothing and us a TLS state, so those that have not proved
+themselves are few, and few per source: one host that opens thousands keeps only itself out. How
+they prove themselves is `handshake.py`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from aitbc_node.errors import ConfigError
+from aitbc_node.transport.addresses import format_address
+from aitbc_node.transport.connection import HANDSHAKE_S, Connection
+
+STRANGERS_MAX = 256
+STRANGERS_PER_SOURCE_MAX = 16
+PAUSE_S = 0.1
+BACKLOG = 128
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Accept connections on one address; `make` builds the protocol of one that is through TLS."""
+
+    def __init__(self, context: ssl.SSLContext, make: Callable[[], Connection]) -> None:
+        self.turned_away = 0
+        self._context = context
+        self._make = make
+        self._socket: socket.socket | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._strangers: Counter[str] = Counter()
+
+    def open(self, host: str, port: int) -> int:
+        """Accept from now on; return the port, which matters when 0 was asked.
+
+        Raises: ConfigError when the address is taken or not ours.
+        """
+        try:
+            self._socket = _bound(host, port)
+        except OSError as error:
+            raise ConfigError(
+                f"p2p.listen: cannot listen on {format_address(host, port)}: {error.strerror}",
+                hint="another program holds the port, or the address is not of this host",
+            ) from error
+        self._start(self._accept(self._socket))
+        bound: int = self._socket.getsockname()[1]
+        return bound
+
+    async def close(self) -> None:
+        """Accept nothing more and drop who is not through yet."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._socket is not None:
+            self._socket.close()
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, address = await loop.sock_accept(listening)
+            except OSError as error:
+                # No descriptors left, or a connection that was gone at once: neither is for ever.
+                log.warning("door.trouble", extra={"error": str(error)})
+                await asyncio.sleep(PAUSE_S)
+                continue
+            source = address[0]
+            if self._is_full(source):
+                self.turned_away += 1
+                sock.close()
+            else:
+                self._strangers[source] += 1
+                self._start(self._greet(sock, source))
+
+    async def _greet(self, sock: socket.socket, source: str) -> None:
+        try:
+            # Whatever goes wrong in a stranger's handshake is an OSError, SSL's errors included.
+            with contextlib.suppress(OSError):
+                _, stranger = await asyncio.get_running_loop().connect_accepted_socket(
+                    self._make, sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+                )
+                await asyncio.shield(stranger.settled)
+        finally:
+            self._strangers[source] -= 1
+            if not self._strangers[source]:
+                del self._strangers[source]
+
+    def _is_full(self, source: str) -> bool:
+        return (
+            self._strangers[source] >= STRANGERS_PER_SOURCE_MAX
+            or self._strangers.total() >= STRANGERS_MAX
+        )
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, number, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind, number)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `[::]` means everybody
+        sock.bind(address)
+        sock.listen(BACKLOG)
+        sock.setblocking(False)  # noqa: FBT003 - the standard library takes it by position
+    except OSError:
+        sock.close()
+        raise
+    return sock
