@@ -80,11 +80,13 @@ class Door:
                 self._start(self._greet(sock, source))
 
     async def _greet(self, sock: socket.socket, source: str) -> None:
+        # Made here, because uvloop returns a protocol of its own from the call below.
+        stranger = self._make()
         try:
             # Whatever goes wrong in a stranger's handshake is an OSError, SSL's errors included.
             with contextlib.suppress(OSError):
-                _, stranger = await asyncio.get_running_loop().connect_accepted_socket(
-                    self._make, sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
+                await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: stranger, sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_S
                 )
                 await asyncio.shield(stranger.settled)
         finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -105,8 +106,12 @@ def run(request: pytest.FixtureRequest) -> Callable[..., None]:
     factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
 
     def run_one(main: object) -> None:
+        trouble: list[object] = []
         with asyncio.Runner(loop_factory=factory) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: trouble.append(context))
             runner.run(main)
+            gc.collect()  # a task that failed unseen is reported when it is collected
+        assert trouble == []
 
     return run_one
 
