@@ -16,6 +16,7 @@ from aitbc_toolkit import keys
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.rpc_client import RpcClient
 from aitbc_toolkit.suites import live
 
 FAUCET_SEED = b"\x07" * 32
@@ -87,6 +88,44 @@ def test_the_quick_form_is_quick(site: tuple[Mesh, Environment]) -> None:
 
     assert told.problem == ""
     assert "4 transfers, one through each node" in told.done
+
+
+@pytest.mark.proves("A4", "A9")
+def test_payments_through_each_node_are_final_once_everywhere(
+    site: tuple[Mesh, Environment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Twenty payments by `tx send` through each node are one block each, told alike by all."""
+    mesh, found = site
+    ids = [pay(capsys, "--node", node.name, "--no-wait") for node in mesh.nodes for _ in range(20)]
+
+    for tx_id in ids:
+        assert run(["tx", "wait", tx_id, "--json"]) == Exit.OK
+    capsys.readouterr()
+    fates = []
+    for each in found.instances:
+        run(["tx", "show", ids[-1], "--node", each.name, "--json"])
+        fates.append(json.loads(capsys.readouterr().out))
+    with live.open_mesh(found) as asked:
+        told = asked.ask_all(lambda node: blocks_of(node, ids))
+
+    assert len(set(ids)) == 80
+    assert fates == [fates[0]] * 4
+    assert set(told.values()) == {(1,) * 80}
+
+
+def pay(capsys: pytest.CaptureFixture[str], *more: str) -> str:
+    """Pay one coin to the faucet; return the id."""
+    capsys.readouterr()
+    assert run(["tx", "send", "--to", "faucet", "--amount", "1", "--json", *more]) == Exit.OK
+    return str(json.loads(capsys.readouterr().out)["id"])
+
+
+def blocks_of(node: RpcClient, ids: list[str]) -> tuple[int, ...]:
+    """Count in how many blocks of a node each transaction is."""
+    tip = node.status().height
+    pages = [node.blocks(first, 20) for first in range(1, tip + 1, 20)]
+    found = [tx for page in pages for block in page for tx in block.tx_ids]
+    return tuple(found.count(tx_id) for tx_id in ids)
 
 
 def test_a_killed_validator_is_a_row_and_the_mesh_goes_on(
