@@ -90,7 +90,7 @@ def test_the_quick_form_is_quick(site: tuple[Mesh, Environment]) -> None:
     assert "4 transfers, one through each node" in told.done
 
 
-@pytest.mark.proves("A4", "A9")
+@pytest.mark.proves("A9")
 def test_payments_through_each_node_are_final_once_everywhere(
     site: tuple[Mesh, Environment], capsys: pytest.CaptureFixture[str]
 ) -> None:
