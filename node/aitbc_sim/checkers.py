@@ -19,8 +19,6 @@ from aitbc_node.types import BlockId, Hash, Height, PublicKey, TxId
 from aitbc_node.validators import ValidatorSet
 from aitbc_sim.testing import CHAIN_ID, fake_verify
 
-SAFETY = ("agreement", "state_root_equal", "supply_conserved", "no_double_sign")
-
 
 class Violation(Exception):  # noqa: N818 - it is the finding, not a failure of the simulator
     """An invariant does not hold."""

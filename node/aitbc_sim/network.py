@@ -29,8 +29,8 @@ class Network:
         self._free_at_ms: dict[Edge, int] = {}
         self._sound: frozenset[int] = frozenset()
         self.blocked: frozenset[Edge] = frozenset()
-        self.is_lossy = False
-        """Whether messages are lost, repeated and held up at the moment."""
+        self.lossy: frozenset[Edge] = frozenset()
+        """Edges that lose, repeat and hold up messages at the moment."""
 
     def link(self, one: int, other: int) -> int:
         """Make a link, in the place of an older one; return its number."""
@@ -41,6 +41,12 @@ class Network:
     def number(self, one: int, other: int) -> int | None:
         """Return the number of the link between two nodes; frames of older ones are void."""
         return self._links.get(frozenset((one, other)))
+
+    def carries(self, source: int, target: int, number: int) -> bool:
+        """Tell whether a frame that was sent over a certain link arrives now."""
+        if (source, target) in self.blocked:
+            return False
+        return self.number(source, target) == number
 
     def cut(self, one: int, other: int) -> bool:
         """Remove a link; tell whether there was one."""
@@ -61,7 +67,7 @@ class Network:
         is_sound = self._sound.issuperset((source, target))
         low_ms, high_ms = self._options.delay_ms
         delay_ms = self._dice.randint(low_ms, min(high_ms, SOUND_DELAY_MS) if is_sound else high_ms)
-        is_lossy = self.is_lossy and not is_sound
+        is_lossy = (source, target) in self.lossy and not is_sound
         if is_lossy:
             if self._dice.random() < self._loss.get(kind, 0.0):
                 return

@@ -17,7 +17,7 @@ from aitbc_node.machine import MachineConfig
 from aitbc_node.types import PeerId
 from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
 from aitbc_sim.history import History
-from aitbc_sim.network import Network, draw_partition
+from aitbc_sim.network import Network, draw_partition, isolate
 from aitbc_sim.nodes import Process, peer_of
 from aitbc_sim.options import Options
 from aitbc_sim.workload import Workload, a_genesis, signer_of
@@ -55,6 +55,7 @@ class World:
         self._genesis = a_genesis(options.powers)
         self._voters = self._genesis.validator_set()
         self._is_safe_phase = True
+        self._is_quiet = False
         self._requests = 0
         self._healed: list[Process] = []
         self.top = 0
@@ -103,7 +104,6 @@ class World:
         for process in self.nodes:
             process.prepare()
             self.later(self._dice.randrange(100), self._boot, process)
-        self._network.is_lossy = True
         self._plan_faults()
         self.later(200, self._submit)
         self._run_until(lambda: self.top >= options.blocks, options.safety_ms_max)
@@ -187,8 +187,7 @@ class World:
             self.later(self._after(options.crash_every_ms), self._crash_some)
         if options.partition_every_ms:
             self.later(self._after(options.partition_every_ms), self._partition)
-        if options.loss_duty < 1.0:
-            self.later(1_000, self._toggle_loss)
+        self._redraw_lossy()
 
     def _after(self, mean_ms: int) -> int:
         return 1 + int(self._dice.expovariate(1 / mean_ms))
@@ -254,13 +253,44 @@ class World:
 
     def _unpartition(self) -> None:
         if self._is_safe_phase:
-            self._network.blocked = frozenset()
+            self._unblock()
             self.later(self._after(self.options.partition_every_ms), self._partition)
 
-    def _toggle_loss(self) -> None:
+    def _ambush(self, first: Process) -> None:
+        """Cut off the first to decide; mostly the others die as well, and hear each other well."""
+        if not self._is_safe_phase or self._dice.random() >= self.options.ambush:
+            return
+        self.history.met("ambush")
+        self._network.blocked = isolate(first.index, range(self._count))
+        self.later(self._dice.randrange(4_000, 15_000), self._end_ambush)
+        if self._dice.randrange(3):
+            self._is_quiet = True
+            self._network.lossy = frozenset()
+        if self._dice.randrange(3):
+            for process in self.nodes:
+                if process is not first and process.machine is not None:
+                    delay_ms = self._dice.randrange(1, 1_500)
+                    self.later(delay_ms, self._crash_if_alive, process, process.life)
+
+    def _end_ambush(self) -> None:
+        self._is_quiet = False
+        self._unblock()
+
+    def _unblock(self) -> None:
         if self._is_safe_phase:
-            self._network.is_lossy = self._dice.random() < self.options.loss_duty
-            self.later(self._dice.randrange(200, 3_000), self._toggle_loss)
+            self._network.blocked = frozenset()
+
+    def _redraw_lossy(self) -> None:
+        if not self._is_safe_phase:
+            return
+        share = 0.0 if self._is_quiet else self.options.lossy_edges
+        self._network.lossy = frozenset(
+            (a, b)
+            for a in range(self._count)
+            for b in range(self._count)
+            if a != b and self._dice.random() < share
+        )
+        self.later(self._dice.randrange(200, 3_000), self._redraw_lossy)
 
     def _heal(self) -> list[Process]:
         """Freeze all faults, and take a random quorum and the full nodes out of them."""
@@ -329,7 +359,7 @@ class World:
                 self.later(delay_ms, self._deliver, source, target, number, effect.payload)
 
     def _deliver(self, source: Process, target: Process, number: int, payload: bytes) -> None:
-        if self._network.number(source.index, target.index) == number:
+        if self._network.carries(source.index, target.index, number):
             target.receive(source.peer_id, payload)
 
     # What is seen.
@@ -344,7 +374,9 @@ class World:
             is_last = commit is commits[-1]
             self._checkers.committed(source.index, commit, state if is_last else None, self._voters)
             certificate = commit.final.certificate
-            self.top = max(self.top, certificate.height)
+            if certificate.height > self.top:
+                self.top = certificate.height
+                self._ambush(source)
             if certificate.round > 0:
                 self.history.met("round above zero")
 
