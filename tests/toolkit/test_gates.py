@@ -9,7 +9,15 @@ import pytest
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.release import gates
-from aitbc_toolkit.release.gates import Verdict, consecutive, crashing, pass_gate, quorum, said
+from aitbc_toolkit.release.gates import (
+    Limits,
+    Verdict,
+    consecutive,
+    crashing,
+    pass_gate,
+    quorum,
+    said,
+)
 from aitbc_toolkit.release.turns import has_time
 
 pytestmark = pytest.mark.unit
@@ -80,16 +88,17 @@ class FakeMesh:
         voters: Callable[[int], Sequence[str]] = lambda _height: NAMES,
         silent: Sequence[str] = (),
         signed: int = 0,
+        grows: bool = True,
         proposers: Callable[[int], str] = lambda height: NAMES[height % 4],
     ) -> None:
         self.environment = Inventory.load("staging")
         self.height = 100
         self.asked: list[str] = []
         self._voters, self._silent, self._signed = voters, silent, signed
-        self._proposers = proposers
+        self._proposers, self._grows = proposers, grows
 
     def statuses(self, _names: object = None) -> dict[str, schema.Status | None]:
-        self.height += 1
+        self.height += self._grows
         return {
             name: None if name in self._silent else a_status(name, self.height, signed=self._signed)
             for name in NAMES
@@ -109,14 +118,19 @@ class FakeMesh:
 
 
 def judge(
-    mesh: FakeMesh, *, services: Mapping[str, Any] = HEALTHY, deadline_s: float = 1
+    mesh: FakeMesh,
+    *,
+    services: Mapping[str, Any] = HEALTHY,
+    deadline_s: float = 1,
+    stall_s: float = 60,
 ) -> Verdict:
     """Put v1 through the gate of a fake mesh."""
 
     def watch(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return {name: {**services, "log": ["the last line"]} for name in names}
 
-    return pass_gate(cast("Any", mesh), ["v1"], watch=watch, deadline_s=deadline_s)
+    limits = Limits(deadline_s, stall_s)
+    return pass_gate(cast("Any", mesh), ["v1"], watch=watch, limits=limits)
 
 
 def test_three_votes_in_a_row_pass() -> None:
@@ -156,6 +170,16 @@ def test_a_silent_node_fails_with_its_log() -> None:
 
     assert "did not answer on its RPC port" in verdict.failed["v1"]
     assert "the last line" in verdict.failed["v1"]
+
+
+def test_a_mesh_that_stops_fails_the_gate_before_its_deadline() -> None:
+    """Every node answers, and no block comes: the one that was switched is the suspect."""
+    mesh = FakeMesh(grows=False)
+
+    verdict = judge(mesh, deadline_s=60, stall_s=0.3)
+
+    assert verdict.failed["v1"].startswith("the mesh made no block for 0 s; voted in 0 of 3")
+    assert verdict.took_s < 10
 
 
 def test_a_service_that_has_given_up_fails_long_before_the_deadline() -> None:

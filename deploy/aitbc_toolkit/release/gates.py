@@ -6,6 +6,7 @@ at once, with the last lines that it wrote. Do not undo anything here.
 """
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -87,10 +88,10 @@ class _Node:
             return consecutive(self.voted) >= HEIGHTS
         return self.last.height >= self.after + HEIGHTS
 
-    def reason(self, height: int, deadline_s: float) -> str:
+    def reason(self, height: int, waited_s: float) -> str:
         """Say why it has not passed, with the numbers on both sides."""
         if self.last is None:
-            return f"did not answer on its RPC port within {deadline_s:.0f} s"
+            return f"did not answer on its RPC port within {waited_s:.0f} s"
         if self.last.height < height - _LAG_MAX or self.last.syncing:
             return f"is at height {self.last.height:,}, the tip is {height:,}"
         if self.votes_needed:
@@ -127,26 +128,46 @@ class _Commits:
         return {block.height - 1: frozenset(block.last_commit.signers) for block in blocks}
 
 
+@dataclass(slots=True)
+class _Finality:
+    """Watch that the mesh as a whole goes on: green hosts are no comfort when no block comes."""
+
+    height: int = -1
+    since: float = 0.0
+
+    def idle_s(self, height: int, *, now: float) -> float:
+        """Take the newest height; return for how long there has been none above it."""
+        if height > self.height:
+            self.height, self.since = height, now
+        return now - self.since
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Say how long a gate waits: for its nodes, and, on a mesh that was live, for any block."""
+
+    deadline_s: float
+    stall_s: float = math.inf
+
+
 def pass_gate(
     mesh: Mesh,
     names: Collection[str],
     *,
     watch: Watch,
-    deadline_s: float,
+    limits: Limits,
     answer_is_enough: bool = False,
 ) -> Verdict:
     """Wait until every named node has shown that it takes part, or until one cannot.
 
     Where a mesh has no quorum anyway, an answer may be enough.
     """
-    began = time.monotonic()
+    began = looked_at = time.monotonic()
     nodes = [
         _Node(name, mesh.environment.instance(name).role == "validator", answered_at=began)
         for name in names
     ]
-    commits = _Commits(mesh)
-    crashes: Counter[str] = Counter()
-    looked_at = began
+    commits, crashes, finality = _Commits(mesh), Counter[str](), _Finality()
     while True:
         statuses = mesh.statuses()
         now, height = time.monotonic(), tip(statuses)
@@ -162,8 +183,13 @@ def pass_gate(
         if silent and now - looked_at > _SILENCE_S:
             looked_at = now
             failed = crashing(watch(silent), crashes)
-        if waiting and not failed and now - began > deadline_s:
-            failed = _late(waiting, height=height, watch=watch, deadline_s=deadline_s)
+        idle_s = finality.idle_s(height, now=now)
+        if waiting and not failed and (now - began > limits.deadline_s or idle_s > limits.stall_s):
+            waited_s = min(limits.deadline_s, now - began)
+            failed = _late(waiting, height=height, watch=watch, waited_s=waited_s)
+            if idle_s > limits.stall_s:
+                stall = f"the mesh made no block for {idle_s:.0f} s; "
+                failed = {name: stall + reason for name, reason in failed.items()}
         if failed or not waiting:
             restart_ms = {node.name: int(node.first_answer_s * 1000) for node in nodes}
             return Verdict(failed, restart_ms, took_s=now - began)
@@ -220,11 +246,11 @@ def voting(environment: Environment, statuses: Mapping[str, schema.Status | None
 
 
 def _late(
-    waiting: Sequence[_Node], *, height: int, watch: Watch, deadline_s: float
+    waiting: Sequence[_Node], *, height: int, watch: Watch, waited_s: float
 ) -> dict[str, str]:
     services = watch([node.name for node in waiting])
     return {
-        node.name: node.reason(height, deadline_s) + _lines(services.get(node.name, {}))
+        node.name: node.reason(height, waited_s) + _lines(services.get(node.name, {}))
         for node in waiting
     }
 

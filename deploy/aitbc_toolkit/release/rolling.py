@@ -4,6 +4,7 @@ Used by deploys and rollbacks alike. What to change and in which order was decid
 told to the operator at the end is decided after.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ NOTHING: Place = ("", "")
 
 _GATE_S = 20.0
 _GATE_INTERVALS = 20
+# Two rounds that fail take up to 8 s with the default time-outs.
+_STALL_S = 10.0
+_STALL_INTERVALS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +101,11 @@ def measure(run: Run, rolled: Rolled) -> Pace | None:
     return run.mesh.pace(rolled.first_height, tip(run.mesh.statuses()))
 
 
-def gate_deadline_s(environment: Environment) -> float:
-    """Give a node as long as a start and a bad run of rounds may take."""
-    return _GATE_S + _GATE_INTERVALS * environment.chain.block_interval_ms / 1000
+def gate_limits(environment: Environment, *, live: bool) -> gates.Limits:
+    """Give a node as long as a start and a bad run of rounds may take, a live mesh less."""
+    interval_s = environment.chain.block_interval_ms / 1000
+    stall_s = _STALL_S + _STALL_INTERVALS * interval_s if live else math.inf
+    return gates.Limits(_GATE_S + _GATE_INTERVALS * interval_s, stall_s)
 
 
 def _switch(
@@ -124,7 +130,7 @@ def _switch(
             run.mesh,
             wave,
             watch=run.crew.watch,
-            deadline_s=gate_deadline_s(run.environment),
+            limits=gate_limits(run.environment, live=rolled.first_height > 0),
         )
         failed = dict(verdict.failed)
         commanded = max(int(row.answer["restart_ms"]) for row in rows.values())

@@ -16,7 +16,7 @@ from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, duration, step
-from aitbc_toolkit.release.rolling import Run, gate_deadline_s
+from aitbc_toolkit.release.rolling import Run, gate_limits
 from aitbc_toolkit.remote import Hosts
 
 Action = Literal["start", "stop", "restart"]
@@ -101,7 +101,7 @@ def _await(run: Run, name: str, tell: Tell) -> None:
             run.mesh,
             [name],
             watch=run.crew.watch,
-            deadline_s=gate_deadline_s(environment),
+            limits=gate_limits(environment, live=False),
             answer_is_enough=not enough,
         )
         if not verdict.passed:
