@@ -128,6 +128,9 @@ class FakePort:
         self.hub = Hub(boot="b")
         self.submitted: list[bytes] = []
 
+    async def settled(self) -> None:
+        pass
+
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         self.submitted += raws
         return [self._ledger.take(raw) for raw in raws]

@@ -47,6 +47,9 @@ class FakePort:
         self.hub = Hub(boot="b")
         self.submitted: list[bytes] = []
 
+    async def settled(self) -> None:
+        pass
+
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         self.submitted += raws
         return [TxOutcome(TxId(raw.ljust(32, b"."))[:32], "ok") for raw in raws]

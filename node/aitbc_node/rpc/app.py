@@ -65,6 +65,9 @@ class Port(Protocol):
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         """Hand transactions to the machine; return its outcomes in their order."""
 
+    async def settled(self) -> None:
+        """Wait until what the machine calls final is written; never for long."""
+
 
 class App:
     """Answer HTTP requests for one node."""
@@ -108,6 +111,8 @@ class App:
     async def _answer(
         self, request: Request, headers: Mapping[bytes, bytes], receive: Receive, send: Send
     ) -> None:
+        # So that height, blocks and fates in one answer, and across answers, never disagree.
+        await self._port.settled()
         match self._dispatched(request):
             case Response() as response:
                 await send_whole(send, response)
