@@ -41,7 +41,7 @@ class Silence:
 
 
 class MeshClient:
-    """Talk to all nodes of a mesh; use it in a `with` block."""
+    """Talk to all nodes of a mesh, in a `with` block; `hint` is what helps when all are silent."""
 
     def __init__(
         self,
@@ -49,7 +49,9 @@ class MeshClient:
         *,
         http: httpx.Client | None = None,
         retries: int = RETRIES,
+        hint: str = "",
     ) -> None:
+        self._hint = hint
         self._http = http or connection()
         self.nodes = tuple(RpcClient(each, http=self._http, retries=retries) for each in targets)
         self._pool = ThreadPoolExecutor(max(1, min(FAN_OUT_MAX, len(self.nodes))))
@@ -153,6 +155,7 @@ class MeshClient:
     def _all_silent(self, reasons: Sequence[str]) -> AitbcError:
         return AitbcError(
             f"no node answers: {'; '.join(reasons) or 'there are none'}",
+            hint=self._hint,
             exit_status=Exit.UNREACHABLE,
         )
 
@@ -163,4 +166,6 @@ def open_mesh(environment: Environment, *, node: str = "", retries: int = RETRIE
     Raises: UsageError with the nearest name when there is no such node.
     """
     chosen = (environment.instance(node),) if node else environment.instances
-    return MeshClient([Target(each.name, each.rpc_url) for each in chosen], retries=retries)
+    targets = [Target(each.name, each.rpc_url) for each in chosen]
+    hint = f"aitbc network status -e {environment.name}"
+    return MeshClient(targets, retries=retries, hint=hint)

@@ -65,6 +65,18 @@ def test_payments_go_to_the_named_node(fake_mesh: Any) -> None:
     assert taken == {"v1": 0, "v2": 0, "v3": 1, "v4": 0}
 
 
+def test_a_dead_mesh_is_69_with_a_hint(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """When no node answers, the reasons are one line and the hint shows where to look."""
+    for name in ("v1", "v2", "v3", "v4"):
+        fake_mesh.kill(name)
+
+    assert send("--amount", "1") == Exit.UNREACHABLE
+
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: no node answers: v1 connection refused; v2")
+    assert hint == "hint: aitbc network status -e dev"
+
+
 def test_a_nonce_that_another_took_is_asked_for_again(fake_mesh: Any) -> None:
     """Somebody else paying from the same key costs another try, not the payment."""
     honest = fake_mesh.ledger.take

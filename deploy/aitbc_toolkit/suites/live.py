@@ -136,7 +136,7 @@ def _chosen(suite: str, scenario: str | None) -> tuple[str, Mapping[str, Scenari
 def _unknown(what: str, name: str, known: Sequence[str]) -> UsageError:
     near = difflib.get_close_matches(name, known, n=1)
     end = f", the nearest is {near[0]}" if near else ""
-    return UsageError(f"unknown {what} {name!r}{end}", hint=f"there are {', '.join(known)}")
+    return UsageError(f"unknown {what} {name!r}{end}", hint=f"known: {', '.join(known)}")
 
 
 def _summary(record: evidence.Record, folder: str) -> list[str]:

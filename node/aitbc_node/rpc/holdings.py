@@ -124,7 +124,8 @@ def _asset(call: Call) -> tuple[str, objects.Asset]:
     found = call.view.state.asset(ticker) if len(ticker) <= limits.TICKER_CHARS_MAX else None
     if found is None:
         message = f"no asset {ticker[: limits.TICKER_CHARS_MAX]!r} on this chain"
-        raise RequestFault(404, Code.E_ASSET, message, field="ticker")
+        hint = "GET /audit lists the supply of every asset"
+        raise RequestFault(404, Code.E_ASSET, message, field="ticker", hint=hint)
     return ticker, found
 
 
