@@ -199,7 +199,7 @@ def test_the_test_command_is_exact() -> None:
     unit = by_name["unit"].test_argv(junit=Path("x.xml"), tier="fast")[2:]
 
     assert " ".join(lab) == "pytest -q -m lab --lab --tier ci --junitxml=x.xml"
-    assert " ".join(unit) == "pytest -q -m unit -n 2 --tier fast --junitxml=x.xml"
+    assert " ".join(unit) == "pytest -q -m unit -n 2 --dist load --tier fast --junitxml=x.xml"
 
 
 def test_the_command_sums_up_and_records(

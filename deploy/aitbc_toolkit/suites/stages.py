@@ -38,6 +38,7 @@ class Stage(NamedTuple):
     checks: tuple[Check, ...] = ()
     kinds: tuple[str, ...] = ()
     workers: int = 0
+    spread: str = "load"
     needs_root: bool = False
     offline: bool = False
     promise: Promise | None = None
@@ -48,7 +49,8 @@ class Stage(NamedTuple):
         assert self.kinds, f"stage {self.name} selects no tests"
         argv = [sys.executable, "-m", "pytest", "-q", "-m", " or ".join(self.kinds)]
         argv += [f"--{kind}" for kind in self.kinds if kind in {"mesh", "lab"}]
-        argv += ["-n", str(self.workers)] if self.workers else []
+        if self.workers:
+            argv += ["-n", str(self.workers), "--dist", self.spread]
         return [*argv, "--tier", tier, f"--junitxml={junit}"]
 
 
@@ -89,6 +91,14 @@ STAGES: Sequence[Stage] = (
     ),
     Stage("tools", "programs and files of this machine", 420, kinds=("integration",), workers=2),
     Stage("sim", "simulator seeds", 300, kinds=("sim",), workers=2),
-    Stage("mesh", "a mesh of real processes on this machine", 600, kinds=("mesh",)),
+    # A file's tests share a mesh; meshes have ports of their own and mostly wait for blocks.
+    Stage(
+        "mesh",
+        "meshes of real processes on this machine",
+        600,
+        kinds=("mesh",),
+        workers=2,
+        spread="loadfile",
+    ),
     Stage("lab", "lab hosts", 900, kinds=("lab",), needs_root=True, tiers=("ci",)),
 )
