@@ -24,6 +24,7 @@ from aitbc_node.rpc.exchange import (
     Scope,
     Send,
     read_request,
+    send_end,
     send_head,
     send_part,
     send_whole,
@@ -78,6 +79,7 @@ class App:
         self._name = name
         self._numbers = itertools.count(1)
         self._changed: asyncio.Event | None = None
+        self._is_closing = False
         self._audit: tuple[int, Response] | None = None
         port.hub.on_publish = self._wake
 
@@ -171,15 +173,21 @@ class App:
         try:
             await send_head(send, head, length=None)
             await send_part(send, first or b": hello\n\n")
-            while not gone.done():
+            while not gone.done() and not self._is_closing:
                 place, text = hub.read(place, topics)
                 if text:
                     await send_part(send, text)
                 elif not hub.has_news(place) and not await self._news(gone):
                     await send_part(send, b": still here\n\n")
+            await send_end(send)
         finally:
             hub.listeners -= 1
             gone.cancel()
+
+    def close(self) -> None:
+        """End every stream in good order; new ones end at once."""
+        self._is_closing = True
+        self._wake()
 
     def _wake(self) -> None:
         """Wake every stream that waits; the next one to wait makes a new event."""

@@ -141,6 +141,12 @@ async def send_part(send: Send, text: bytes) -> None:
         await send({"type": "http.response.body", "body": text, "more_body": True})
 
 
+async def send_end(send: Send) -> None:
+    """End an answer that was sent in parts."""
+    async with asyncio.timeout(ANSWER_DEADLINE_S):
+        await send({"type": "http.response.body", "body": b""})
+
+
 def _encoded(headers: Iterable[tuple[str, str]]) -> Iterable[tuple[bytes, bytes]]:
     for name, value in headers:
         yield name.encode("latin-1"), value.encode("latin-1")

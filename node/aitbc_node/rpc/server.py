@@ -121,6 +121,7 @@ class Server:
         """Stop listening, let answers under way end, and cut what is left after a second."""
         assert self._server is not None, "not started"
         self._server.close()
+        self._app.close()
         for connection in list(self._state.connections):
             connection.shutdown()
         with suppress(TimeoutError):
