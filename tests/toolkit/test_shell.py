@@ -1,6 +1,7 @@
 """Running other programs: deadlines hold, failures are one error with what was said."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -44,17 +45,18 @@ def test_missing_folder_is_not_taken_for_a_missing_program(tmp_path: Path) -> No
         shell.run(["true"], cwd=tmp_path / "gone")
 
 
-def test_deadline_ends_the_program_and_all_it_started(tmp_path: Path) -> None:
+def test_deadline_ends_the_program_and_all_it_started(
+    tmp_path: Path, eventually: Callable[..., object]
+) -> None:
     """Nothing outlives its deadline, not even a grandchild."""
     note = tmp_path / "pid"
 
-    with pytest.raises(AitbcError, match=r"did not end within 0 s") as late:
-        shell.run(["sh", "-c", f"sleep 60 & echo $! > {note}; wait"], timeout_s=0.3)
+    with pytest.raises(AitbcError, match=r"did not end within 2 s") as late:
+        shell.run(["sh", "-c", f"sleep 60 & echo $! > {note}; wait"], timeout_s=2)
 
     assert late.value.exit_status == Exit.DEADLINE
     pid = int(note.read_text())
-    with pytest.raises(ProcessLookupError):
-        _signal_unless_zombie(pid)
+    eventually("the grandchild is gone", lambda: _is_gone(pid))
 
 
 def test_input_and_environment_reach_the_program() -> None:
@@ -76,8 +78,10 @@ def test_detached_program_outlives_the_call_in_its_own_session(tmp_path: Path) -
     assert log.read_text() == "begun\n"
 
 
-def _signal_unless_zombie(pid: int) -> None:
-    """Raise when the process is gone, also when only nobody has waited for it yet."""
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
-        raise ProcessLookupError(pid)
+def _is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; one that nobody has waited for yet has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"

