@@ -1,0 +1,70 @@
+"""`aitbc audit`: what was decided about trust, and whether the record of it is whole."""
+
+import json
+
+import click
+
+from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.reaching import json_option
+from aitbc_toolkit.cli.tables import Column, draw
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import audit as log
+
+
+@click.group()
+def audit() -> None:
+    """Show the audit log of an environment, and verify its chain of hashes."""
+
+
+@audit.command()
+@environment_argument
+@json_option
+def verify(environment: str, *, as_json: bool) -> Exit:
+    """Find an edited, moved or removed record.
+
+    Example: aitbc audit verify staging
+    """
+    found = load(environment)
+    path = log.path_of(found)
+    records, findings = log.check(path)
+    head = records[-1].hash if records else log.ROOT
+    if as_json:
+        rows = [{"line": each.line, "what": each.what} for each in findings]
+        click.echo(json.dumps({"records": len(records), "head": head, "findings": rows}))
+        return Exit.FAILED if findings else Exit.OK
+    if findings:
+        raise log.broken(path, findings)
+    click.echo(f"{found.name}: {len(records)} records, each bound to the last, head {head[:12]}")
+    return Exit.OK
+
+
+@audit.command()
+@environment_argument
+@click.option("--last", default=20, show_default=True, help="How many of the newest.")
+@json_option
+def show(environment: str, *, last: int, as_json: bool) -> Exit:
+    """Show the newest records: what, of what, by whom and why.
+
+    Example: aitbc audit show staging --last 5
+    """
+    path = log.path_of(load(environment))
+    records, findings = log.check(path)
+    newest = records[-last:]
+    if as_json:
+        click.echo(json.dumps([log.to_document(each) for each in newest]))
+    else:
+        columns = [Column("N", right=True), Column("AT", 3), Column("ACTION"), Column("OUTCOME")]
+        columns += [Column("SUBJECT"), Column("WHO", 1), Column("WHY", 2)]
+        rows = [_row(each) for each in newest]
+        for line in draw(columns, rows):
+            click.echo(line)
+    if findings:
+        raise log.broken(path, findings)
+    return Exit.OK
+
+
+def _row(record: log.Record) -> list[str]:
+    entry = record.entry
+    outcome = f"{entry.outcome} (bypassed)" if entry.bypassed else entry.outcome
+    who, why = entry.who, entry.reason
+    return [str(record.number), record.at, entry.action, outcome, entry.subject[:24], who, why]

@@ -1,0 +1,117 @@
+"""`aitbc release`: signed tags that say what an environment gets."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.reaching import json_option
+from aitbc_toolkit.cli.signing import key_option, needed_key
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import (
+    audit,
+    cutting,
+    permission,
+    provenance,
+    safekeeping,
+    standing,
+    trust,
+)
+from aitbc_toolkit.release.outcome import fact
+from aitbc_toolkit.release.source import SHORT
+
+
+@click.group()
+def release() -> None:
+    """Cut, show and verify the releases of an environment."""
+
+
+@release.command()
+@environment_argument
+@click.option("--ref", default="HEAD", help="A commit, tag or branch.")
+@click.option("--push", is_flag=True, help="Give the tag to origin.")
+@key_option
+@json_option
+def cut(environment: str, *, ref: str, push: bool, key: Path | None, as_json: bool) -> Exit:
+    """Sign the next tag rel/ENV/N with its manifest; no host is changed.
+
+    Example: aitbc release cut staging --push
+    """
+    found, root, file = load(environment), paths.project_root(), needed_key(key)
+    permit = permission.demand(found, safekeeping.load(found), "cut", key=file, subject=ref)
+    shared = found.rules.source == "origin"
+    numbers = cutting.numbers_at_origin(found.name, root=root) if shared else set()
+    manifest, made = cutting.cut(
+        found.name, ref=ref, root=root, key=file, by=permit.who, numbers=numbers
+    )
+    if push:
+        cutting.push(manifest.tag, root=root)
+    outcome = "cut" if made else "kept"
+    entry = audit.Entry(
+        "cut", manifest.tag, outcome, permit.who, manifest.commit, bypassed=permit.bypassed
+    )
+    audit.append(audit.path_of(found), entry)
+    if as_json:
+        click.echo(json.dumps({"made": made, "pushed": push, **asdict(manifest)}))
+        return Exit.OK
+    click.echo(f"{manifest.tag} {outcome}: {manifest.commit[:SHORT]} {manifest.subject}")
+    after = f"aitbc deploy {found.name} --ref {manifest.tag}"
+    click.echo("next: " + (after if push else f"git push origin refs/tags/{manifest.tag}"))
+    return Exit.OK
+
+
+@release.command()
+@click.argument("tag", default="")
+@click.option("-e", "--env", "environment", default="", help="Whose newest release to show.")
+@json_option
+def show(tag: str, *, environment: str, as_json: bool) -> Exit:
+    """Show the manifest of a release, the newest unless one is named.
+
+    Example: aitbc release show rel/staging/3
+    """
+    root = paths.project_root()
+    named = tag or cutting.newest(load(environment).name, root=root)
+    manifest = cutting.read(named, root=root)
+    if as_json:
+        click.echo(json.dumps(asdict(manifest)))
+        return Exit.OK
+    click.echo(f"{manifest.tag}: {manifest.subject}")
+    for repository, commit in manifest.repositories.items():
+        click.echo(fact(repository, commit))
+    for name in ("environment", "tree", "lock", "previous", "by"):
+        click.echo(fact(name, asdict(manifest)[name] or "none"))
+    click.echo(f"next: aitbc release verify {manifest.tag}")
+    return Exit.OK
+
+
+@release.command()
+@click.argument("tag")
+@json_option
+def verify(tag: str, *, as_json: bool) -> Exit:
+    """Prove who signed a release, and that its manifest says what its commit is.
+
+    Example: aitbc release verify rel/staging/3
+    """
+    root = paths.project_root()
+    manifest = cutting.read(tag, root=root)
+    found = load(tag.split("/")[1])
+    commit = provenance.commit_of(f"refs/tags/{tag}", root=root)
+    candidate = provenance.candidate(found, commit, root=root)
+    findings = cutting.contradictions(manifest, candidate, tag)
+    signer = trust.signer_of(tag, candidate, safekeeping.load(found))
+    if not signer:
+        findings.append(f"no signer that {found.name} trusts has signed it")
+    decision = trust.decide(candidate, safekeeping.load(found))
+    standing.record(found, decision)
+    document = {"tag": tag, "signer": signer, "findings": findings}
+    if as_json:
+        click.echo(json.dumps({**document, **standing.to_document(found.name, decision)}))
+    else:
+        click.echo(f"{tag}: " + (f"signed by {signer}" if signer else "not verified"))
+        for line in (*findings, *standing.decision_lines(found.name, decision)):
+            click.echo(f"  {line}")
+    sound = signer and not findings and decision.level is not trust.Level.UNKNOWN
+    return Exit.OK if sound else Exit.FAILED

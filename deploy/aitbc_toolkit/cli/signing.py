@@ -1,0 +1,36 @@
+"""Which key does the operator sign with? `--key`, else what git signs with.
+
+Do not read a key here.
+"""
+
+from pathlib import Path
+
+import click
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import UsageError
+from aitbc_toolkit.release import provenance
+
+key_option = click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="An SSH key's file; else user.signingkey of git.",
+)
+
+
+def chosen_key(named: Path | None) -> Path | None:
+    """Find the key's file, if one is named anywhere."""
+    return named.expanduser() if named else provenance.configured_key(paths.project_root())
+
+
+def needed_key(named: Path | None) -> Path:
+    """Find the key's file.
+
+    Raises: UsageError when none is named anywhere.
+    """
+    key = chosen_key(named)
+    if key is None:
+        raise UsageError(
+            "no signing key is named", hint="git config user.signingkey ~/.ssh/id_ed25519"
+        )
+    return key

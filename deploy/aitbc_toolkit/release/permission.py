@@ -1,0 +1,70 @@
+"""May the operator do this here? The key is proved, the table asked, the answer written down.
+
+Refusals and what only dev mode lets through are in the audit log, whatever follows. Hosts do not
+rely on this: they verify signatures themselves. Do not add rules here: they are in `roles`.
+"""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import audit, roles, signatures
+from aitbc_toolkit.release.allowed import Allowed, Signer
+from aitbc_toolkit.release.roles import Action
+from aitbc_toolkit.release.source import who
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Say who acts; `bypassed` when nobody had to prove anything, `founding` for the first key."""
+
+    who: str
+    bypassed: bool = False
+    founding: bool = False
+
+
+def demand(
+    environment: Environment, allowed: Allowed, action: Action, *, key: Path | None, subject: str
+) -> Permit:
+    """Let the operator pass, or refuse and record it.
+
+    Raises: AitbcError (not permitted) when the key is missing, unknown, or lacks the role.
+    """
+    if allowed.dev_mode:
+        return Permit(who(), bypassed=True)
+    if action == "trust" and not any(roles.may(each.roles, action) for each in allowed.valid()):
+        return Permit(who(), founding=True)
+    holder, why = _holder(allowed, key)
+    if holder is not None and roles.may(holder.roles, action):
+        return Permit(holder.principal)
+    if holder is not None:
+        why = f"{holder.principal} is {', '.join(holder.roles)}"
+    needed = " or ".join(roles.who_may(action))
+    acting = holder.principal if holder else who()
+    entry = audit.Entry(action, subject, "not permitted", acting, f"{why}, needs {needed}")
+    audit.append(audit.path_of(environment), entry)
+    raise AitbcError(
+        f"{action} {environment.name} refused: {why}; it needs the role {needed}",
+        hint=f"aitbc trust list -e {environment.name}",
+        exit_status=Exit.DENIED,
+    )
+
+
+def _holder(allowed: Allowed, key: Path | None) -> tuple[Signer | None, str]:
+    """Find whose key it is, and let the key prove that it is here: it signs a fresh number."""
+    if key is None:
+        return None, "no key is named (--key, or user.signingkey of git)"
+    public = signatures.public_of(key)
+    holder = allowed.holder(public)
+    if holder is None:
+        return None, f"{public.fingerprint} belongs to no valid signer"
+    challenge = secrets.token_hex(32)
+    signature = signatures.sign(challenge, key=key, namespace=signatures.ROLE)
+    with signatures.keyring(
+        holder.principal, public, revoked=allowed.revoked_lines(), namespace=signatures.ROLE
+    ) as ring:
+        if not signatures.text_is_signed(challenge, signature, ring, namespace=signatures.ROLE):
+            return None, f"the key of {holder.principal} is not here"
+    return holder, ""
