@@ -82,14 +82,6 @@ def test_the_smoke_suite_passes_on_real_processes(
         assert set(each["invariants"].values()) == {"held"}, each
 
 
-def test_the_quick_form_is_quick(site: tuple[Mesh, Environment]) -> None:
-    """After a deploy one transfer goes through each node and is final everywhere."""
-    told = live.smoke(site[1], quick=True)
-
-    assert told.problem == ""
-    assert "4 transfers, one through each node" in told.done
-
-
 @pytest.mark.proves("A9")
 def test_payments_through_each_node_are_final_once_everywhere(
     site: tuple[Mesh, Environment], capsys: pytest.CaptureFixture[str]
@@ -98,8 +90,8 @@ def test_payments_through_each_node_are_final_once_everywhere(
     mesh, found = site
     ids = [pay(capsys, "--node", node.name, "--no-wait") for node in mesh.nodes for _ in range(20)]
 
-    for tx_id in ids:
-        assert run(["tx", "wait", tx_id, "--json"]) == Exit.OK
+    # One account pays them all, so the last one is final only after all others.
+    assert run(["tx", "wait", ids[-1]]) == Exit.OK
     capsys.readouterr()
     fates = []
     for each in found.instances:
@@ -128,40 +120,31 @@ def blocks_of(node: RpcClient, ids: list[str]) -> tuple[int, ...]:
     return tuple(found.count(tx_id) for tx_id in ids)
 
 
-def test_a_killed_validator_is_a_row_and_the_mesh_goes_on(
-    site: tuple[Mesh, Environment], capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With one of four killed, status names it, payments are final, and smoke names it, too."""
-    mesh, found = site
-    mesh.nodes[3].kill()
-    mesh.grow(mesh.nodes[:3], 2)
-
-    shown = status_document(capsys)
-    assert (shown["verdict"], shown["nodes"][3]["state"]) == (
-        "degraded",
-        "unreachable (connection refused)",
-    )
-    assert [row["voting"] for row in shown["nodes"]] == [True, True, True, False]
-    assert run(["tx", "send", "--to", "faucet", "--amount", "1"]) == Exit.OK
-    assert live.smoke(found).problem == "smoke/quick INFRA: no answer from n3"
-
-
-def test_a_lost_quorum_is_seen_and_refused(
+def test_what_is_said_while_validators_die(
     site: tuple[Mesh, Environment],
     capsys: pytest.CaptureFixture[str],
     eventually: Callable[..., None],
 ) -> None:
-    """With two of four killed the others say that they are cut off, and take no transactions."""
-    mesh, _found = site
-    for node in mesh.nodes[2:]:
-        node.kill()
-    eventually("both are cut off", lambda: all(is_cut_off(node) for node in mesh.nodes[:2]))
+    """One of four killed is a row, and payments are final; with two killed nothing is taken."""
+    mesh, found = site
+    before = live.smoke(found, quick=True)
+    assert (before.problem, "4 transfers, one through each node" in before.done) == ("", True)
+
+    mesh.nodes[3].kill()
+    mesh.grow(mesh.nodes[:3], 2)
 
     shown = status_document(capsys)
-    refused = run(["tx", "send", "--to", "faucet", "--amount", "1"])
+    assert shown["verdict"] == "degraded"
+    assert shown["nodes"][3]["state"] == "unreachable (connection refused)"
+    assert [row["voting"] for row in shown["nodes"]] == [True, True, True, False]
+    assert run(["tx", "send", "--to", "faucet", "--amount", "1"]) == Exit.OK
+    assert live.smoke(found).problem == "smoke/quick INFRA: no answer from n3"
 
-    assert shown["verdict"] == "partitioned"
-    assert refused == Exit.UNREACHABLE
+    mesh.nodes[2].kill()
+    eventually("both are cut off", lambda: all(is_cut_off(node) for node in mesh.nodes[:2]))
+
+    assert status_document(capsys)["verdict"] == "partitioned"
+    assert run(["tx", "send", "--to", "faucet", "--amount", "1"]) == Exit.UNREACHABLE
     assert "[no-quorum]" in capsys.readouterr().err
 
 

@@ -195,6 +195,7 @@ class FakeMesh:
 def fake_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeMesh]:
     """Four nodes that answer; every command that names no environment means them."""
     mesh = FakeMesh(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")  # tables fit themselves to the terminal
     monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", lambda _named: mesh.environment)
     monkeypatch.setattr("aitbc_toolkit.cli.tx.load", lambda _named: mesh.environment)
     try:
