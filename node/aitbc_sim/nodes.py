@@ -7,8 +7,6 @@ are the node's own code, on a disk that forgets. Do not add faults: `world.py` d
 
 import random
 from collections import deque
-from collections.abc import Callable
-from typing import Protocol
 
 from aitbc_node.consensus.messages import NO_ROUND
 from aitbc_node.crypto import Signer
@@ -42,40 +40,9 @@ from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId
 from aitbc_sim.checkers import tag_of
 from aitbc_sim.disk import PowerCutError, SimDisk
-from aitbc_sim.history import History
+from aitbc_sim.host import Host
 from aitbc_sim.testing import fake_verify
 from aitbc_sim.workload import EPOCH_MS
-
-
-class Host(Protocol):
-    """What a node needs of the world around it."""
-
-    now_ms: int
-    history: History
-
-    def later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
-        """Call something after a while."""
-
-    def dial(self, source: "Process", target: PeerId) -> None:
-        """Try to make a link."""
-
-    def hang_up(self, source: "Process", target: PeerId) -> None:
-        """Close a link from one side."""
-
-    def transmit(self, source: "Process", effect: Send) -> None:
-        """Put a frame on its way to its receivers."""
-
-    def observed(self, source: "Process", event: Event | str, effects: list[Effect]) -> None:
-        """See a step of a node before anything of it is carried out."""
-
-    def power_cut(self, process: "Process") -> None:
-        """Kill a node in the middle of what it does."""
-
-    def answered(self, reply: Reply) -> None:
-        """Hand an answer to the clients."""
-
-    def announced(self, source: "Process", committed: Committed) -> None:
-        """Hear that a block is final."""
 
 
 class Process:
@@ -83,7 +50,7 @@ class Process:
 
     def __init__(
         self,
-        host: Host,
+        host: Host["Process"],
         index: int,
         *,
         genesis: Genesis,

@@ -17,7 +17,8 @@ from aitbc_node.machine import MachineConfig
 from aitbc_node.types import PeerId
 from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
 from aitbc_sim.history import History
-from aitbc_sim.network import Network, draw_partition, isolate
+from aitbc_sim.mishaps import Mishaps
+from aitbc_sim.network import Network
 from aitbc_sim.nodes import Process, peer_of
 from aitbc_sim.options import Options
 from aitbc_sim.workload import Workload, a_genesis, signer_of
@@ -54,13 +55,12 @@ class World:
         self._workload = Workload(self._dice, history)
         self._genesis = a_genesis(options.powers)
         self._voters = self._genesis.validator_set()
-        self._is_safe_phase = True
-        self._is_quiet = False
         self._requests = 0
         self._healed: list[Process] = []
         self.top = 0
         """The highest height that anybody has called final."""
         self.nodes = [self._new_process(index) for index in range(self._count)]
+        self._mishaps = Mishaps(self, self._network, self._dice)
 
     @property
     def _count(self) -> int:
@@ -104,7 +104,7 @@ class World:
         for process in self.nodes:
             process.prepare()
             self.later(self._dice.randrange(100), self._boot, process)
-        self._plan_faults()
+        self._mishaps.begin()
         self.later(200, self._submit)
         self._run_until(lambda: self.top >= options.blocks, options.safety_ms_max)
         healed = self._heal()
@@ -166,7 +166,7 @@ class World:
 
     def _raws_for(self, process: Process) -> tuple[bytes, ...]:
         assert process.machine is not None, "clients talk to running nodes"
-        if self._is_safe_phase:
+        if not self._mishaps.are_over:
             return self._workload.next_raws(process.machine.view.state, self.now_ms)
         return self._workload.overdue_raws(self.now_ms)
 
@@ -179,48 +179,10 @@ class World:
         del source
         self._workload.on_committed(committed)
 
-    # Faults.
-
-    def _plan_faults(self) -> None:
-        options = self.options
-        if options.crash_every_ms:
-            self.later(self._after(options.crash_every_ms), self._crash_some)
-        if options.partition_every_ms:
-            self.later(self._after(options.partition_every_ms), self._partition)
-        self._redraw_lossy()
-
-    def _after(self, mean_ms: int) -> int:
-        return 1 + int(self._dice.expovariate(1 / mean_ms))
-
-    def _crash_some(self) -> None:
-        if not self._is_safe_phase:
-            return
-        self.later(self._after(self.options.crash_every_ms), self._crash_some)
-        running = [p for p in self.nodes if p.machine is not None]
-        if not running:
-            return
-        if self._dice.random() < self.options.crash_all:
-            for process in running:
-                self.later(self._dice.randrange(1_000), self._crash_if_alive, process, process.life)
-            return
-        process = self._dice.choice(running)
-        match self._dice.randrange(3):
-            case 0:
-                process.crash_after_persist = True
-            case 1:
-                process.data.fuse = self._dice.randrange(6)
-            case _:
-                self._crash(process)
-
-    def _crash_if_alive(self, process: Process, life: int) -> None:
-        if process.life == life and self._is_safe_phase:
-            self._crash(process)
+    # Death and return.
 
     def power_cut(self, process: Process) -> None:
         """Kill a node in the middle of what it does."""
-        self._crash(process)
-
-    def _crash(self, process: Process) -> None:
         power = self._dice.random() < self.options.power_loss
         if process.data.fuse is not None and process.data.fuse < 0:
             power = True  # a write was cut short: that is what went wrong
@@ -233,68 +195,18 @@ class World:
             self._network.cut(process.index, other)
             if not power:  # the kernel of a living host resets its connections
                 self.later(5, self._unlink, self.nodes[other], process, "reset")
-        if self._is_safe_phase:
+        if not self._mishaps.are_over:
             self.later(self._dice.randint(*self.options.down_ms), self._boot, process)
 
     def _boot(self, process: Process) -> None:
-        if process.machine is None and self._may_run(process):
+        may_run = not self._mishaps.are_over or process in self._healed
+        if process.machine is None and may_run:
             process.boot()
             self._checkers.restarted(process.index, process.height, least=process.announced_height)
 
-    def _may_run(self, process: Process) -> bool:
-        return self._is_safe_phase or process in self._healed
-
-    def _partition(self) -> None:
-        if not self._is_safe_phase:
-            return
-        self._network.blocked = draw_partition(self._dice, self._count)
-        self.history.met("partition")
-        self.later(self._dice.randint(*self.options.partition_ms), self._unpartition)
-
-    def _unpartition(self) -> None:
-        if self._is_safe_phase:
-            self._unblock()
-            self.later(self._after(self.options.partition_every_ms), self._partition)
-
-    def _ambush(self, first: Process) -> None:
-        """Cut off the first to decide; mostly the others die as well, and hear each other well."""
-        if not self._is_safe_phase or self._dice.random() >= self.options.ambush:
-            return
-        self.history.met("ambush")
-        self._network.blocked = isolate(first.index, range(self._count))
-        self.later(self._dice.randrange(4_000, 15_000), self._end_ambush)
-        if self._dice.randrange(3):
-            self._is_quiet = True
-            self._network.lossy = frozenset()
-        if self._dice.randrange(3):
-            for process in self.nodes:
-                if process is not first and process.machine is not None:
-                    delay_ms = self._dice.randrange(1, 1_500)
-                    self.later(delay_ms, self._crash_if_alive, process, process.life)
-
-    def _end_ambush(self) -> None:
-        self._is_quiet = False
-        self._unblock()
-
-    def _unblock(self) -> None:
-        if self._is_safe_phase:
-            self._network.blocked = frozenset()
-
-    def _redraw_lossy(self) -> None:
-        if not self._is_safe_phase:
-            return
-        share = 0.0 if self._is_quiet else self.options.lossy_edges
-        self._network.lossy = frozenset(
-            (a, b)
-            for a in range(self._count)
-            for b in range(self._count)
-            if a != b and self._dice.random() < share
-        )
-        self.later(self._dice.randrange(200, 3_000), self._redraw_lossy)
-
     def _heal(self) -> list[Process]:
         """Freeze all faults, and take a random quorum and the full nodes out of them."""
-        self._is_safe_phase = False
+        self._mishaps.are_over = True
         order = [p for p in self.nodes if p.signer is not None]
         self._dice.shuffle(order)
         self._healed = [p for p in self.nodes if p.signer is None]
@@ -376,7 +288,7 @@ class World:
             certificate = commit.final.certificate
             if certificate.height > self.top:
                 self.top = certificate.height
-                self._ambush(source)
+                self._mishaps.on_first(source)
             if certificate.round > 0:
                 self.history.met("round above zero")
 
