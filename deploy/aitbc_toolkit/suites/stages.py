@@ -71,7 +71,7 @@ STAGES: Sequence[Stage] = (
     Stage(
         "types",
         "mypy: every package, strict",
-        300,
+        600,
         checks=(Check("mypy", (str(_BIN / "mypy"),), ("B18",)),),
     ),
     Stage(
@@ -83,22 +83,22 @@ STAGES: Sequence[Stage] = (
     Stage(
         "unit",
         "pure parts, without a network",
-        240,
+        900,
         kinds=("unit",),
         workers=2,
         offline=True,
         promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
     ),
-    Stage("tools", "programs and files of this machine", 420, kinds=("integration",), workers=2),
-    Stage("sim", "simulator seeds", 300, kinds=("sim",), workers=2),
+    Stage("tools", "programs and files of this machine", 1200, kinds=("integration",), workers=2),
+    Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2),
     # A file's tests share a mesh; meshes have ports of their own and mostly wait for blocks.
     Stage(
         "mesh",
         "meshes of real processes on this machine",
-        600,
+        1200,
         kinds=("mesh",),
         workers=2,
         spread="loadfile",
     ),
-    Stage("lab", "lab hosts", 900, kinds=("lab",), needs_root=True, tiers=("ci",)),
+    Stage("lab", "lab hosts", 1500, kinds=("lab",), needs_root=True, tiers=("ci",)),
 )
