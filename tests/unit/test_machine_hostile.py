@@ -488,7 +488,7 @@ def test_a_frame_of_forged_votes_costs_one_check_and_one_note() -> None:
     assert pump.nodes[0].notes["peer.fault"] == 1
 
 
-@pytest.mark.parametrize("count", [4, 12, 40])
+@pytest.mark.parametrize("count", [12])
 def test_boasters_neither_stop_voting_nor_catching_up(count: int) -> None:
     """Strangers claim a great height and never answer: blocks go on, and a newcomer gets them."""
     pump = Pump(followers=1).start(0, 1, 2, 3)
