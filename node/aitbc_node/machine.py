@@ -162,15 +162,15 @@ class Machine:
         """
         assert self._chain.height == 0, "a machine is restored once, at its start"
         journal = {tx_id(raw): raw for raw in recovered.journal}
+        self._voting.consensus = self._new_consensus(recovered.sign_state)
         for final in recovered.finals:
-            self._note_votes(final.block.last_commit)
+            self._note_votes(final.block.last_commit, final.certificate)
             candidate = self._chain.replay(final)
             for parsed in candidate.txs:
                 journal.pop(parsed.id, None)
             if on_replayed is not None:
                 on_replayed(Committed(candidate.id, final, candidate.execution.receipts))
         self._workshop.readmit(recovered.pending)
-        self._voting.consensus = self._new_consensus(recovered.sign_state)
         self._journal = tuple(journal.values())
 
     def pending_raws(self) -> Iterator[bytes]:
@@ -328,7 +328,7 @@ class Machine:
         """Let a block be final: log it, apply it, tell everybody, and plan the next height."""
         self._decided = None
         self._out.add(AppendCertificate(certificate))
-        self._note_votes(candidate.block.last_commit)
+        self._note_votes(candidate.block.last_commit, certificate)
         self._chain.apply(candidate, certificate)
         self._workshop.advance(candidate)
         self._mesh.catch_up.moved()
@@ -374,8 +374,15 @@ class Machine:
     def _pinned(self) -> tuple[BlockId, ...]:
         return self._voting.pinned()
 
-    def _note_votes(self, last_commit: Certificate) -> None:
-        """Remember the newest height whose commit holds the own precommit. Source: rules 1.15."""
+    def _note_votes(self, last_commit: Certificate, certificate: Certificate) -> None:
+        """Look at the votes of a block about to be applied.
+
+        Remember the newest height whose commit holds the own precommit, and stop on own votes that
+        the sign state does not know. Source: rules 1.15 and 2.1.
+        """
+        consensus, chain = self._voting.consensus, self._chain
+        self._out.extend(consensus.note_certificate(last_commit, chain.tip_validators))
+        self._out.extend(consensus.note_certificate(certificate, chain.state.validators))
         own = None
         if self._own_key is not None:
             own = self._chain.tip_validators.index_of(self._own_key)

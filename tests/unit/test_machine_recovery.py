@@ -1,5 +1,7 @@
 """Whole machines after crashes, partitions, losses and long absences."""
 
+import copy
+
 import pytest
 from msgspec.structs import replace
 
@@ -339,3 +341,27 @@ def test_a_node_whose_build_judges_otherwise_stands_still_and_says_so() -> None:
     pump.run_to(max(pump.heights()) + 2)
     pump.settle()
     assert len(pump.roots()) == 1
+
+
+@pytest.mark.parametrize("with_data", [True, False], ids=["keys and data", "keys only"])
+def test_a_key_restored_from_a_backup_votes_no_more(*, with_data: bool) -> None:
+    """Its own later votes are in the blocks: some other host may be signing with it right now."""
+    pump = Pump().start()
+    pump.run_to(3)
+    node = pump.nodes[3]
+    pump.crash(3)
+    keys, data = copy.deepcopy(node.keys.files), copy.deepcopy(node.data.files)
+    pump.start(3)
+    pump.run_to(max(pump.heights()) + 5)
+    voted = pump.machine(3).view.last_voted_height
+    pump.crash(3)
+    node.keys.files = keys
+    if with_data:
+        node.data.files = data
+
+    for _ in range(2):  # the second start has what it learned in its log
+        pump.restart(3)
+        pump.run_to(max(pump.heights()) + 3)
+
+        assert pump.machine(3).view.refusal == "another node signs with this key"
+        assert pump.machine(3).view.last_voted_height <= voted + 1

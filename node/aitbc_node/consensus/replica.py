@@ -16,18 +16,12 @@ from aitbc_node.consensus.electorate import Electorate
 from aitbc_node.consensus.finality import FinalVotes
 from aitbc_node.consensus.height import Checked, HeightRecord
 from aitbc_node.consensus.inputs import (
-    Accepted,
     BuildValue,
-    CastVote,
     ConsensusEffect,
     ConsensusEvent,
     Decided,
-    Equivocation,
-    Fault,
     PeerLinked,
     ProposalReceived,
-    Propose,
-    Retransmit,
     ScheduleTimeout,
     Step,
     Summarise,
@@ -40,26 +34,18 @@ from aitbc_node.consensus.inputs import (
     WantValue,
 )
 from aitbc_node.consensus.messages import (
-    Proposal,
     RoundSummary,
     Vote,
-    is_sane_proposal,
-    is_sane_vote,
 )
-from aitbc_node.consensus.retransmission import missing, summarise
-from aitbc_node.consensus.signing import NO_SIGNATURE, SignGuard
+from aitbc_node.consensus.reception import Reception
+from aitbc_node.consensus.retransmission import Retransmission, question_for_proof, summarise
+from aitbc_node.consensus.signing import SignGuard
 from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.consensus.voice import Voice
 from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.events import Note, SignState
-from aitbc_node.limits import INT_MAX, PEERS_MAX, RETRANSMIT_MS, VALIDATORS_MAX
-from aitbc_node.types import BlockId, Height, PeerId, Round
+from aitbc_node.types import BlockId, Height, Round
 from aitbc_node.validators import ValidatorSet
-
-EARLY_PER_SENDER_MAX = 2 * VALIDATORS_MAX + 2
-"""Messages of the next height kept per sender: one round's proposal and votes, and a spare."""
-
-ANSWER_INTERVAL_MS = RETRANSMIT_MS // 4
-"""A peer's summaries are answered at most this often: an answer is much larger than a question."""
 
 
 class Consensus:
@@ -74,15 +60,13 @@ class Consensus:
         timeouts: Timeouts,
         sign_state: SignState | None,
     ) -> None:
-        self._chain_id = chain_id
-        self._verify = verify
         self._timeouts = timeouts
         self._guard = SignGuard(chain_id=chain_id, signer=signer, stored=sign_state)
-        self._now_ms = self._changed_ms = self._summarised_ms = 0
-        self._wall_ms = 0
+        self._voice = Voice(self._guard)
+        self._reception = Reception(chain_id=chain_id, verify=verify, guard=self._guard)
+        self._retransmission = Retransmission()
+        self._now_ms = self._changed_ms = self._wall_ms = 0
         self._out: list[ConsensusEffect] = []
-        self._early: dict[PeerId | None, list[ProposalReceived | VoteReceived]] = {}
-        self._answered_ms: dict[PeerId, int] = {}
         self._final: FinalVotes | None = None
         nobody = Electorate(ValidatorSet(()))
         self._record = HeightRecord(State(Height(0)), nobody, own_index=None, last_time_ms=0)
@@ -111,6 +95,12 @@ class Consensus:
         """Return the certificate of the last height decided here, late precommits included."""
         return None if self._final is None else self._final.certificate()
 
+    def note_certificate(self, certificate: Certificate, validators: ValidatorSet) -> list[Note]:
+        """Look for own votes that the sign state does not know; stop for good if there are any."""
+        if not self._guard.sees_twin_in(certificate, validators):
+            return []
+        return [Note("vote.refused", (("reason", self.refusal),))]
+
     def summary(self) -> RoundSummary:
         """Say what this node holds of its height."""
         return summarise(self._record)
@@ -131,10 +121,10 @@ class Consensus:
         assert height > self.state.height, "heights are entered in ascending order"
         assert validators.members, "nobody may vote at this height"
         self._listen(now_ms, wall_ms)
-        self._changed_ms = self._summarised_ms = now_ms
+        self._changed_ms = now_ms
+        self._retransmission.begin_height(now_ms)
         if self._final is not None and self._final.height != height - 1:
             self._final = None
-        self._answered_ms.clear()
         self._guard.enter(height)
         electorate = Electorate(validators)
         self._record = HeightRecord(
@@ -144,10 +134,8 @@ class Consensus:
             last_time_ms=last_time_ms,
         )
         self._start(self._guard.stored)
-        early, self._early = self._early, {}
-        for events in early.values():
-            for event in events:
-                self._dispatch(event)
+        for event in self._reception.take_early():
+            self._dispatch(event)
         self._settle()
         return self._out
 
@@ -172,99 +160,31 @@ class Consensus:
         self._now_ms, self._wall_ms, self._out = now_ms, wall_ms, []
 
     def _dispatch(self, event: ConsensusEvent) -> None:
+        record, final, now_ms = self._record, self._final, self._now_ms
         match event:
             case VoteReceived():
-                self._on_vote(event)
+                self._out.extend(self._reception.vote(event, record, final))
             case ProposalReceived():
-                self._on_proposal(event)
+                self._out.extend(self._reception.proposal(event, record))
             case ValueChecked(block_id=value, valid=valid, time_ms=time_ms):
-                self._record.remember(value, Checked(valid, time_ms))
+                record.remember(value, Checked(valid, time_ms))
             case ValueBuilt():
                 self._on_value_built(event)
             case TimeoutFired():
                 self._on_timeout(event)
             case PeerLinked(peer=peer):
                 self._out.append(Summarise(peer, self.summary()))
-            case SummaryReceived(sender=peer, summary=summary):
-                self._on_summary(peer, summary)
+            case SummaryReceived():
+                answer = self._retransmission.answer(event, record, final, now_ms=now_ms)
+                self._out.extend(answer)
             case Tick():
-                self._on_tick()
+                changed_ms = self._changed_ms
+                question = self._retransmission.question(
+                    record, changed_ms=changed_ms, now_ms=now_ms
+                )
+                self._out.extend(question)
             case _:
                 assert_never(event)
-
-    # What comes from outside.
-
-    def _on_vote(self, event: VoteReceived) -> None:
-        vote, sender, record = event.vote, event.sender, self._record
-        if self._final is not None and vote.height == self._final.height:
-            self._on_late_vote(self._final, vote, sender)
-            return
-        if vote.height != record.state.height:
-            self._keep_early(event, vote.height)
-            return
-        if not is_sane_vote(vote, validator_count=len(record.electorate)):
-            self._blame(sender, "vote.malformed")
-            return
-        standing = record.book.standing(vote, favoured=record.favoured())
-        if standing in {"known", "useless"} or not self._is_signed(vote, record.electorate, sender):
-            return
-        if vote.validator == record.own_index and self._guard.sees_twin(vote):
-            self._out.append(Note("vote.refused", (("reason", self.refusal),)))
-        if standing == "second":
-            self._report(vote.validator, record.book.first_of(vote), vote)
-        record.book.add(vote)
-        self._out.append(Accepted(vote, sender))
-
-    def _on_late_vote(self, final: FinalVotes, vote: Vote, sender: PeerId | None) -> None:
-        if not is_sane_vote(vote, validator_count=len(final.electorate)):
-            self._blame(sender, "vote.malformed")
-        elif final.lacks(vote) and self._is_signed(vote, final.electorate, sender):
-            final.add(vote)
-            self._out.append(Accepted(vote, sender))
-
-    def _is_signed(self, vote: Vote, electorate: Electorate, sender: PeerId | None) -> bool:
-        key = electorate.keys[vote.validator]
-        if self._verify(key, vote.sign_bytes(self._chain_id), vote.signature):
-            return True
-        self._blame(sender, "vote.signature")
-        return False
-
-    def _on_proposal(self, event: ProposalReceived) -> None:
-        proposal, sender, record = event.proposal, event.sender, self._record
-        if proposal.height != record.state.height:
-            self._keep_early(event, proposal.height)
-            return
-        if not is_sane_proposal(proposal):
-            self._blame(sender, "proposal.malformed")
-            return
-        # Turns beyond the next round are not worked out on a stranger's word.
-        if record.state.step is Step.IDLE or proposal.round - record.state.round not in {0, 1}:
-            return
-        first = record.proposals.get(proposal.round)
-        proposer = record.electorate.proposer(proposal.round)
-        if first is not None and (
-            first.sign_bytes(self._chain_id) == proposal.sign_bytes(self._chain_id)
-            or proposer in record.equivocators
-        ):
-            return
-        key = record.electorate.keys[proposer]
-        if not self._verify(key, proposal.sign_bytes(self._chain_id), proposal.signature):
-            self._blame(sender, "proposal.signature")
-            return
-        if first is not None:
-            self._report(proposer, first, proposal)
-            return
-        record.accept(proposal, proposer)
-        self._out.append(Accepted(proposal, sender))
-        self._seek_proof(sender)
-
-    def _keep_early(self, event: ProposalReceived | VoteReceived, height: Height) -> None:
-        """Keep what a faster peer says about the next height; it cannot be judged yet."""
-        if height != self.state.height + 1 or len(self._early) > PEERS_MAX:
-            return
-        waiting = self._early.setdefault(event.sender, [])
-        if len(waiting) < EARLY_PER_SENDER_MAX:
-            waiting.append(event)
 
     def _on_value_built(self, event: ValueBuilt) -> None:
         record = self._record
@@ -287,47 +207,6 @@ class Consensus:
             case Step.IDLE:
                 pass
 
-    def _on_summary(self, peer: PeerId, summary: RoundSummary) -> None:
-        last_ms = self._answered_ms.get(peer)
-        if last_ms is not None and self._now_ms - last_ms < ANSWER_INTERVAL_MS:
-            return
-        if self._final is not None and summary.height == self._final.height:
-            messages = tuple(missing(summary, self._final.votes(), {}))
-        elif summary.height == self.state.height:
-            record = self._record
-            messages = tuple(missing(summary, record.book.votes(), record.proposals))
-        else:
-            return
-        if messages:
-            if len(self._answered_ms) >= 2 * PEERS_MAX:
-                self._answered_ms.clear()
-            self._answered_ms[peer] = self._now_ms
-            self._out.append(Retransmit(peer, messages))
-
-    def _on_tick(self) -> None:
-        """Say again what is here, and ask for what lacks, when nothing has moved for a while."""
-        quiet_ms = self._now_ms - max(self._changed_ms, self._summarised_ms)
-        if self.state.step is Step.IDLE or quiet_ms < RETRANSMIT_MS:
-            return
-        self._summarised_ms = self._now_ms
-        self._record.asked.clear()
-        self._out.append(Summarise(None, self.summary()))
-
-    def _seek_proof(self, peer: PeerId | None) -> None:
-        """Ask at once for the prevotes that a re-proposal names: its time-out is running."""
-        if self._record.lacks_proof():
-            self._out.append(Summarise(peer, self.summary()))
-
-    def _report(self, validator: int, first: Proposal | Vote, second: Proposal | Vote) -> None:
-        """Report an equivocator once a height: one pair proves it, more are only work."""
-        if validator not in self._record.equivocators:
-            self._record.equivocators.add(validator)
-            self._out.append(Equivocation(first, second))
-
-    def _blame(self, sender: PeerId | None, what: str) -> None:
-        if sender is not None:
-            self._out.append(Fault(sender, what))
-
     # From conditions to orders.
 
     def _settle(self) -> None:
@@ -335,7 +214,7 @@ class Consensus:
         record = self._record
         while True:
             if record.offer is not None and record.offer.block_id in record.checked:
-                self._offer(record.offer)
+                self._out.extend(self._voice.offer(record, record.offer))
             condition = enabled(record)
             if condition is None:
                 break
@@ -362,7 +241,7 @@ class Consensus:
         if self.state.round > 0:
             fields = (("height", self.state.height), ("round", self.state.round))
             self._out.append(Note("round.begins", fields))
-        self._seek_proof(None)
+        self._out.extend(question_for_proof(self._record, None))
 
     def _carry_out(self, order: Order) -> None:
         height, round_ = self.state.height, self.state.round
@@ -377,7 +256,7 @@ class Consensus:
             case algorithm.FetchOwnValue():
                 self._out.append(BuildValue(height, round_))
             case algorithm.Offer():
-                self._offer(order)
+                self._out.extend(self._voice.offer(self._record, order))
             case algorithm.Decide(round=decided, block_id=value):
                 self._decide(decided, value)
             case _:
@@ -394,70 +273,8 @@ class Consensus:
         )
         self._out.append(Decided(record.state.height, round_, value, self._final.certificate()))
 
-    # The own messages; each is fed back as if received, once its barrier is among the effects.
-
-    def _offer(self, offer: algorithm.Offer) -> None:
-        """Propose a value, or wait until it is here: after a restart it may be under way."""
-        record = self._record
-        checked = record.checked.get(offer.block_id)
-        record.offer = offer if checked is None else None
-        if checked is None or record.state.step is not Step.PROPOSE:
-            return
-        if not checked.valid:
-            # Valid before a restart, not any more: another release judges now. The lock still
-            # guards the votes, so a new value may be offered.
-            self._out.append(Note("proposal.invalid_now", (("round", self.state.round),)))
-            self._out.append(BuildValue(self.state.height, self.state.round))
-            return
-        signed = self._sign(
-            Proposal(
-                height=self.state.height,
-                round=self.state.round,
-                valid_round=offer.valid_round,
-                block_id=offer.block_id,
-                signature=NO_SIGNATURE,
-            )
-        )
-        if isinstance(signed, Proposal) and record.own_index is not None:
-            self._out.append(Propose(signed))
-            record.accept(signed, record.own_index)
-
     def _vote(self, kind: int, value: BlockId) -> None:
-        if self._record.own_index is None:
-            return
-        signed = self._sign(
-            Vote(
-                kind=kind,
-                height=self.state.height,
-                round=self.state.round,
-                block_id=value,
-                time_ms=0 if kind == PREVOTE else self._vote_time_ms(value),
-                validator=self._record.own_index,
-                signature=NO_SIGNATURE,
-            )
-        )
-        if isinstance(signed, Vote):
-            self._cast(signed)
-
-    def _cast(self, vote: Vote) -> None:
-        self._out.append(CastVote(vote))
-        if self._record.book.standing(vote, favoured=frozenset((vote.block_id,))) != "known":
-            self._record.book.add(vote)
-
-    def _vote_time_ms(self, value: BlockId) -> int:
-        """Return the wall time, but later than the block voted for. Source: rules 2.4."""
-        checked = self._record.checked.get(value)
-        block_time_ms = self._record.last_time_ms if checked is None else checked.time_ms
-        return min(max(self._wall_ms, block_time_ms + 1), INT_MAX)
-
-    def _sign(self, unsigned: Proposal | Vote) -> Proposal | Vote | None:
-        record = self._record
-        outcome = self._guard.sign(unsigned, lock=record.state, proof=record.proof)
-        if isinstance(outcome, Note):
-            self._out.append(outcome)
-            return None
-        self._out.extend(outcome.effects)
-        return outcome.message
+        self._out.extend(self._voice.vote(self._record, kind, value, wall_ms=self._wall_ms))
 
     def _start(self, stored: SignState | None) -> None:
         """Begin the height in round 0, or where this key's sign state says it was left."""
@@ -483,8 +300,7 @@ class Consensus:
         record.restore_proof(stored)
         self._out.append(Note("round.resumes", (("round", stored.round), ("step", stored.step))))
         if isinstance(message, Vote):
-            self._cast(message)
-            return
-        self._carry_out(algorithm.Wait(Step.PROPOSE))
-        self._out.append(Propose(message))
-        record.accept(message, own)
+            self._out.extend(self._voice.cast(record, message))
+        else:
+            self._carry_out(algorithm.Wait(Step.PROPOSE))
+            self._out.extend(self._voice.propose(record, message, own))

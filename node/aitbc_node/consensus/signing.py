@@ -7,7 +7,7 @@ restart. Do not add knowledge of the algorithm here. Source: rules 2.1.
 
 import msgspec
 
-from aitbc_node.blocks import PRECOMMIT, PREVOTE, PROPOSAL
+from aitbc_node.blocks import PRECOMMIT, PREVOTE, PROPOSAL, Certificate
 from aitbc_node.canonical import decode
 from aitbc_node.consensus.algorithm import State
 from aitbc_node.consensus.inputs import Step
@@ -15,6 +15,7 @@ from aitbc_node.consensus.messages import Proof, Proposal, Vote
 from aitbc_node.crypto import Signer
 from aitbc_node.events import Note, SaveSignState, SignState
 from aitbc_node.types import BlockId, Height, PublicKey, Round, Signature
+from aitbc_node.validators import ValidatorSet
 
 NO_SIGNATURE = Signature(b"")
 
@@ -125,6 +126,21 @@ class SignGuard:
             case _:
                 precommit = decode(stored.sign_bytes, tuple[str, int, Height, Round, BlockId, int])
                 return Vote(PRECOMMIT, *precommit[2:], validator, stored.signature)
+
+    def sees_twin_in(self, certificate: Certificate, validators: ValidatorSet) -> bool:
+        """Judge what a verified certificate says about the own key.
+
+        A key that was restored with an old sign state meets its own later votes in the blocks that
+        it catches up with: whoever gave them may be signing still.
+        """
+        index = None if self.key is None else validators.index_of(self.key)
+        own = next((vote for vote in certificate.votes if vote.validator == index), None)
+        if index is None or own is None or self.refusal:
+            return False
+        height, round_, id_ = certificate.height, certificate.round, certificate.block_id
+        return self.sees_twin(
+            Vote(PRECOMMIT, height, round_, id_, own.time_ms, index, own.signature)
+        )
 
     def sees_twin(self, own_vote: Vote) -> bool:
         """Judge a verified vote of the own key that came from outside.

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE
+from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE, Certificate, CommitVote
 from aitbc_node.consensus.inputs import (
     CastVote,
     ConsensusEffect,
@@ -18,7 +18,7 @@ from aitbc_node.consensus.inputs import (
 )
 from aitbc_node.events import Note, SaveSignState, SignState
 from aitbc_node.storage.sign_state import NOTHING_SIGNED
-from aitbc_node.types import Height, Round
+from aitbc_node.types import BlockId, Height, Round, Signature
 from aitbc_sim.testing import Bench, a_core, a_proposal, a_value, a_vote
 
 pytestmark = pytest.mark.unit
@@ -224,3 +224,32 @@ def test_a_sign_state_that_only_forbids_is_silent_up_to_its_height() -> None:
         cast += [vote.vote.height for vote in votes(effects)]
 
     assert cast == [8]
+
+
+def own_certificate(*, height: int, round_: int, id_: BlockId = V, voters: range) -> Certificate:
+    """Return a certificate with the votes of these validators."""
+    rows = tuple(CommitVote(index, 5, Signature(b"judged by the caller")) for index in voters)
+    return Certificate(Height(height), Round(round_), id_, rows)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "is_twin"),
+    [
+        (own_certificate(height=1, round_=0, voters=range(4)), True),
+        (own_certificate(height=2, round_=0, voters=range(4)), True),
+        (own_certificate(height=2, round_=0, voters=range(3)), False),
+        (own_certificate(height=0, round_=0, voters=range(4)), False),
+    ],
+    ids=["a later step", "a later height", "no own vote", "an echo"],
+)
+def test_own_votes_in_a_block_that_the_sign_state_does_not_know_stop_it(
+    certificate: Certificate, *, is_twin: bool
+) -> None:
+    """Validator 3 has prevoted at height 1; what it precommitted there, somebody else did."""
+    bench = a_prevoter()
+
+    notes = bench.core.note_certificate(certificate, bench.validators)
+
+    assert bool(bench.core.refusal) == is_twin
+    assert refusals([*notes]) == ["another node signs with this key"] * is_twin
+    assert bench.core.note_certificate(certificate, bench.validators) == []
