@@ -61,10 +61,14 @@ def _holder(allowed: Allowed, key: Path | None) -> tuple[Signer | None, str]:
     if holder is None:
         return None, f"{public.fingerprint} belongs to no valid signer"
     challenge = secrets.token_hex(32)
-    signature = signatures.sign(challenge, key=key, namespace=signatures.ROLE)
+    missing = f"the key of {holder.principal} is not here"
+    try:
+        signature = signatures.sign(challenge, key=key, namespace=signatures.ROLE)
+    except AitbcError:
+        return None, missing
     with signatures.keyring(
         holder.principal, public, revoked=allowed.revoked_lines(), namespace=signatures.ROLE
     ) as ring:
         if not signatures.text_is_signed(challenge, signature, ring, namespace=signatures.ROLE):
-            return None, f"the key of {holder.principal} is not here"
+            return None, missing
     return holder, ""

@@ -94,6 +94,8 @@ def remove(document: tomlkit.TOMLDocument, name: str) -> None:
             known.append(str(row.get(key)))
             if row.get(key) == name:
                 del rows[at]
+                if not rows:  # it would be written as an empty array, which is another thing
+                    del document[table]
                 return
     near = nearest(name, known)
     raise UsageError(

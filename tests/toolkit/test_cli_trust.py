@@ -1,0 +1,261 @@
+"""`trust`, `approve`, `approvals`, `release` and `audit`, typed in a checkout with an origin."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from signed_work import Repository, a_key, public
+from tomlkit import TOMLDocument
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.release import safekeeping
+
+PARTS = ("deploy", "node", "inventories", "templates", "locks")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.bak", "*.egg-info")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """Hold a copy of this project with history, origin and keys of its own."""
+
+    work: Repository
+    origin: Repository
+    keys: dict[str, Path]
+
+    def run(self, *words: str, key: str = "", status: int = 0) -> str:
+        """Type one command line; return its standard output."""
+        root = self.work.root
+        argv = [sys.executable, "-m", "aitbc_toolkit.cli.main", *words]
+        argv += ["--key", str(self.keys[key])] if key else []
+        places = os.pathsep.join(str(root / each) for each in ("deploy", "node"))
+        done = subprocess.run(
+            argv,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": places, "HOME": str(root.parent)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"{words} -> {done.returncode}\n{done.stderr}"
+        return done.stdout or done.stderr
+
+    def read(self, *words: str, status: int = 0) -> Any:
+        """Type a command that answers with one JSON document."""
+        return json.loads(self.run(*words, "--json", status=status))
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
+    """Copy this project, give it an origin, and let staging trust dora, rita and quin."""
+    folder = tmp_path_factory.mktemp("trusting")
+    root = folder / "work"
+    for part in PARTS:
+        shutil.copytree(paths.project_root() / part, root / part, ignore=LEFT_OUT)
+    shutil.copy(paths.project_root() / "pyproject.toml", root)
+    work = Repository(root)
+    origin = Repository(folder / "origin.git")
+    origin.root.mkdir()
+    origin.git("init", "--quiet", "--bare", "-b", "main")
+    work.git("init", "--quiet", "-b", "main")
+    (root / ".gitignore").write_text("__pycache__/\n.aitbc/\n", encoding="utf-8")
+    for name in ("user.name", "user.email"):
+        work.git("config", name, "ana@example")
+    work.git("add", "--all")
+    work.commit("a project")
+    work.git("remote", "add", "origin", f"file://{origin.root}")
+    work.git("push", "--quiet", "origin", "main")
+    # Rules name addresses that hosts can reach; here only git has to reach it.
+    work.git("config", "remote.origin.url", "ssh://git@forge.example/aitbc.git")
+    work.git("config", f"url.file://{origin.root}.insteadOf", "ssh://git@forge.example/aitbc.git")
+    names = ("dora", "rita", "quin", "vic", "mallory")
+    made = Checkout(work, origin, {name: a_key(folder, name) for name in names})
+    words = ("trust", "add", "signer", "dora@example", "-e", "staging", "--role", "operator")
+    made.run(*words, "--public-key", f"{made.keys['dora']}.pub", key="dora")
+    file = root / "inventories" / "staging" / "trust.toml"
+    safekeeping.change(file, lambda document: add_people(document, made.keys), strict=False)
+    made.run(
+        *("trust", "add", "rule", "main", "--remote", "ssh://git@forge.example/*.git"),
+        *("--branch", "main", "--signer", "rita@example", "-e", "staging"),
+        key="dora",
+    )
+    return made
+
+
+def add_people(document: TOMLDocument, keys: dict[str, Path]) -> None:
+    """Name a releaser, a reviewer and somebody who may only look."""
+    for name, role in (("rita", "release"), ("quin", "qa"), ("vic", "viewer")):
+        entry = {"principal": f"{name}@example", "key": public(keys[name]), "roles": [role]}
+        safekeeping.add(document, "signers", entry)
+
+
+def audited(checkout: Checkout) -> dict[str, Any]:
+    """Read the newest record of staging's audit log."""
+    newest: dict[str, Any] = checkout.read("audit", "show", "staging", "--last", "1")[0]
+    return newest
+
+
+@pytest.mark.proves("D21")
+def test_trust_is_changed_by_an_operator_and_audited(checkout: Checkout) -> None:
+    """Add, list and remove: the effect is in the file, in the list and in the audit log."""
+    words = ("--remote", "https://forge.example/x.git", "--branch", "next")
+    signed = ("--signer", "rita@example", "-e", "staging")
+    checkout.run("trust", "add", "rule", "extra", *words, *signed, key="dora")
+
+    file = checkout.work.root / "inventories" / "staging" / "trust.toml"
+    assert 'name = "extra"' in file.read_text(encoding="utf-8")
+    rules = checkout.read("trust", "list", "-e", "staging")["rules"]
+    assert "extra" in [each["name"] for each in rules]
+    assert audited(checkout)["subject"] == "add rule extra"
+    assert audited(checkout)["who"] == "dora@example"
+
+    checkout.run("trust", "remove", "extra", "-e", "staging", key="dora")
+
+    assert 'name = "extra"' not in file.read_text(encoding="utf-8")
+    assert audited(checkout)["subject"] == "remove extra"
+
+
+@pytest.mark.parametrize("name", ["rita", "vic", "mallory"])
+def test_who_is_no_operator_changes_no_trust(checkout: Checkout, name: str) -> None:
+    """The refusal is status 77, changes nothing, and is in the audit log."""
+    file = checkout.work.root / "inventories" / "staging" / "trust.toml"
+    before = file.read_bytes()
+
+    said = checkout.run("trust", "remove", "dora@example", "-e", "staging", key=name, status=77)
+
+    assert "it needs the role operator" in said
+    assert file.read_bytes() == before
+    assert audited(checkout)["outcome"] == "not permitted"
+
+
+def test_a_public_key_proves_nothing(checkout: Checkout, tmp_path: Path) -> None:
+    """Whoever has only the public part of an operator's key is nobody."""
+    stolen = tmp_path / "stolen"
+    shutil.copy(checkout.keys["mallory"], stolen)
+    shutil.copy(f"{checkout.keys['dora']}.pub", tmp_path / "stolen.pub")
+    words = ("trust", "remove", "rita@example", "-e", "staging")
+
+    said = checkout.run(*words, "--key", str(stolen), status=77)
+
+    assert "the key of dora@example is not here" in said
+
+
+def test_verify_says_unknown_with_status_1_and_writes_it_down(checkout: Checkout) -> None:
+    """An unsigned commit: the level, the reason of each rule, and the next command."""
+    checkout.work.git("fetch", "--quiet", "origin")
+
+    said = checkout.run("trust", "verify", "-e", "staging", status=1)
+
+    assert "is unknown in staging" in said
+    assert "neither it nor a tag of it is signed by rita@example" in said
+    assert audited(checkout)["level"] == "unknown"
+
+
+@pytest.mark.proves("E46")
+def test_a_release_is_a_signed_tag_at_origin_that_is_trusted(checkout: Checkout) -> None:
+    """Cut, push, show, verify; afterwards the commit is trusted by that tag, from any clone."""
+    checkout.work.commit("release me")
+    checkout.work.git("push", "--quiet", "origin", "main")
+    commit = checkout.work.git("rev-parse", "HEAD")
+
+    checkout.run("release", "cut", "staging", "--push", key="rita")
+
+    tag = checkout.origin.git("for-each-ref", "--format=%(refname:short)", "refs/tags/rel/staging/")
+    newest = tag.splitlines()[-1]
+    assert checkout.origin.git("rev-parse", f"{newest}^{{commit}}") == commit
+    assert "BEGIN SSH SIGNATURE" in checkout.origin.git("cat-file", "tag", newest)
+    shown = checkout.read("release", "show", newest)
+    assert shown["repositories"] == {"aitbc": commit}
+    assert (shown["environment"], shown["by"]) == ("staging", "rita@example")
+    verified = checkout.read("release", "verify", newest)
+    assert (verified["signer"], verified["findings"]) == ("rita@example", [])
+    assert (verified["level"], verified["rule"]) == ("trusted", "main")
+
+
+def test_a_commit_is_released_once(checkout: Checkout) -> None:
+    """A second cut of the newest release keeps its tag; a new commit gets the next number."""
+    checkout.work.commit("once")
+    checkout.work.git("push", "--quiet", "origin", "main")
+    first = checkout.run("release", "cut", "staging", "--push", key="rita")
+
+    again = checkout.run("release", "cut", "staging", "--push", key="rita")
+
+    name = first.split()[0]
+    assert again.startswith(f"{name} kept")
+    checkout.work.commit("twice")
+    number = int(name.rsplit("/", 1)[1])
+    assert checkout.run("release", "cut", "staging", key="rita").startswith(
+        f"rel/staging/{number + 1} cut"
+    )
+
+
+def test_who_may_not_release_cuts_nothing(checkout: Checkout) -> None:
+    """A reviewer is no releaser: status 77, no tag, audited."""
+    before = checkout.work.git("tag", "--list")
+
+    checkout.run("release", "cut", "staging", key="quin", status=77)
+
+    assert checkout.work.git("tag", "--list") == before
+    assert audited(checkout)["action"] == "cut"
+
+
+def test_a_release_with_a_forged_manifest_is_not_verified(checkout: Checkout) -> None:
+    """A tag that rita signed, but whose manifest names another commit."""
+    checkout.work.commit("forged")
+    checkout.run("release", "cut", "staging", key="rita")
+    newest = checkout.read("release", "show", "-e", "staging")
+    forged = {**newest, "tag": "rel/staging/99", "number": 99, "repositories": {"aitbc": "0" * 40}}
+    signing = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={checkout.keys['rita']}"]
+    text = f"Release 99 of staging\n\n{json.dumps(forged)}\n"
+    checkout.work.git(*signing, "tag", "-s", "-F", "-", "rel/staging/99", stdin=text)
+
+    found = checkout.read("release", "verify", "rel/staging/99", status=1)
+    checkout.work.git("tag", "-d", "rel/staging/99")
+
+    assert [each.split(",")[0] for each in found["findings"]] == ["commit is 000000000000"]
+
+
+@pytest.mark.proves("D21")
+def test_an_unknown_release_is_asked_for_and_approved(checkout: Checkout) -> None:
+    """Two commands: ask puts it into the queue, a signature takes it out; both are audited."""
+    commit = checkout.work.commit("ask for me")
+    checkout.run("approvals", "staging", "--ask", "HEAD")
+    (row,) = [each for each in checkout.read("approvals", "staging") if each["commit"] == commit]
+    assert (row["state"], row["missing"]) == ("pending", "0 of 1 approvals")
+
+    words = ("approve", row["hash"][:12], "--reason", "read the diff", "-e", "staging")
+    said = checkout.run(*words, key="quin")
+
+    assert f"{row['hash'][:12]} is approved" in said
+    (row,) = [each for each in checkout.read("approvals", "staging") if each["commit"] == commit]
+    assert row["reviews"][0]["reviewer"] == "quin@example"
+    assert row["reviews"][0]["reason"] == "read the diff"
+    assert audited(checkout)["who"] == "quin@example"
+
+
+@pytest.mark.proves("D21")
+def test_the_audit_log_of_all_this_is_whole_until_somebody_edits_it(checkout: Checkout) -> None:
+    """`audit verify` exits 0; after an edit it exits 1 and names the line."""
+    checkout.run("audit", "verify", "staging")
+    log = checkout.work.root / ".aitbc" / "envs" / "staging" / "audit.jsonl"
+    before = log.read_bytes()
+    log.write_bytes(before.replace(b"dora@example", b"rita@example", 1))
+
+    said = checkout.run("audit", "verify", "staging", status=1)
+    log.write_bytes(before)
+
+    assert "audit log audit.jsonl is broken: line " in said
+
+
+def test_dev_says_that_it_trusts_everything(checkout: Checkout) -> None:
+    """Level dev, with a warning; the audit row says bypassed."""
+    said = checkout.run("trust", "verify", "-e", "dev")
+
+    assert "is dev in dev" in said
+    assert "nobody has vouched for this code" in said
+    assert checkout.read("audit", "show", "dev", "--last", "1")[0]["bypassed"] is True
