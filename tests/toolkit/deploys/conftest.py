@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -142,6 +144,18 @@ def make_project(root: Path, *, rollout: str) -> Project:
     return project
 
 
+def end_supervisor(pid_file: Path) -> None:
+    """End a project's supervisor and so its nodes; a `down` would cost a second more."""
+    if not pid_file.is_file():
+        return
+    pid = int(pid_file.read_text())
+    os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline, f"supervisord {pid} did not end within 30 s"
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def a_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
     """Build projects; whatever they started is stopped at the end of the test."""
@@ -154,4 +168,4 @@ def a_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
 
     yield build
     for project in made:
-        project.down()
+        end_supervisor(project.host_file("etc/supervisor/supervisord.pid"))
