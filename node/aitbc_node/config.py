@@ -222,9 +222,7 @@ def load(path: Path) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such file", hint="aitbc-node run --config PATH/node.toml"
-        ) from None
+        raise ConfigError(f"{path}: no such file", hint="name it with --config FILE") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from error
     return parse(text, path)
@@ -298,6 +296,4 @@ def _meaning(kind: Any) -> str:
 
 
 def _shown(value: object) -> str:
-    if value in ("", ()):
-        return "empty"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return "empty" if value in ("", ()) else str(value).lower()

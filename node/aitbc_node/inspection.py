@@ -99,7 +99,7 @@ def sign_state(config: Config) -> Facts:
 
 def configuration(config: Config) -> Facts:
     """Show the configuration with all defaults and resolved paths."""
-    shown: Facts = msgspec.to_builtins(config)
+    shown: Facts = msgspec.to_builtins(config, enc_hook=str)
     del shown["folder"]
     for key, path in (
         ("data_dir", config.data_dir),

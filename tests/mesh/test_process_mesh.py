@@ -37,7 +37,6 @@ def all_final(mesh: Mesh, raws: list[bytes], results: list[dict[str, str]]) -> C
     return condition
 
 
-@pytest.mark.proves("E2", "A10")
 def test_four_processes_make_transfers_final_exactly_once(
     tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -61,7 +60,49 @@ def test_four_processes_make_transfers_final_exactly_once(
         assert_no_double_vote(mesh.nodes)
 
 
-@pytest.mark.proves("A17", "A18", "E5")
+@pytest.mark.proves("E2")
+def test_four_equals_propose_in_turn(tmp_path: Path, eventually: Eventually) -> None:
+    """Over 40 heights without a lost round each proposes 10, and all nodes have the same order."""
+
+    def proposers(node: NodeProcess, first: int) -> list[str]:
+        pages = [node.get(f"/blocks?from={first + at}&count=20")["blocks"] for at in (0, 20)]
+        blocks = [block for page in pages for block in page]
+        return [block["proposer"] for block in blocks if block["round"] == 0]
+
+    with local_mesh(tmp_path, eventually) as mesh:
+        mesh.until_reach(mesh.nodes)
+        first, turns = mesh.nodes[0].height() + 1, list[str]()
+        while len(turns) < 40:  # a busy machine may lose a round; then the next 40 heights count
+            first = first if not turns else first + 40
+            mesh.until_heights(mesh.nodes, first + 40)
+            turns = proposers(mesh.nodes[0], first)
+
+        keys = {node.public["consensus_key"] for node in mesh.nodes}
+        assert {key: turns.count(key) for key in keys} == dict.fromkeys(keys, 10)
+        assert all(proposers(node, first) == turns for node in mesh.nodes)
+
+
+def test_an_inspection_beside_a_running_node(tmp_path: Path, eventually: Eventually) -> None:
+    """What is on disk is shown for people and as JSON, agrees with the node, and is not changed."""
+    with local_mesh(tmp_path, eventually, validators=1) as mesh:
+        (node,) = mesh.nodes
+        mesh.until_heights(mesh.nodes, 5)
+
+        state, log = node.inspect("state"), node.inspect("log")
+        block, settings = node.inspect("block", "3"), node.inspect("config")
+
+        assert state["height"] >= 5
+        assert state["violated_invariants"] == []
+        assert state["state_root"] == node.state_root(state["height"])
+        assert log["records"]["certificate"] >= 5
+        assert log["torn_tail_bytes"] == 0
+        assert block["id"] == node.get("/blocks/3")["id"]
+        assert settings["node"]["data_dir"] == str(node.folder / "data")
+        assert node.inspect("sign-state")["step"] in (1, 2, 3)
+        mesh.grow(mesh.nodes, 2)
+
+
+@pytest.mark.proves("A17")
 def test_a_killed_validator_is_not_missed_and_comes_back(
     tmp_path: Path, eventually: Eventually
 ) -> None:
@@ -172,7 +213,7 @@ def test_one_node_is_a_chain(tmp_path: Path, eventually: Eventually) -> None:
         assert "/tx" in node.get("/openapi.json")["paths"]
 
 
-@pytest.mark.proves("E9", "E10")
+@pytest.mark.proves("E9")
 def test_a_full_node_follows_and_never_votes(tmp_path: Path, eventually: Eventually) -> None:
     """A node without a vote verifies, serves and takes transactions, and signs nothing."""
     with local_mesh(tmp_path, eventually, full=1, start=False) as mesh:
@@ -191,7 +232,8 @@ def test_a_full_node_follows_and_never_votes(tmp_path: Path, eventually: Eventua
         status = follower.get("/status")
         assert (status["validator"], status["power"], status["last_voted_height"]) == (None, 0, 0)
         assert not (follower.folder / "keys" / "sign_state").exists()
-        assert len(follower.get("/blocks/20")["certificate"]["signers"]) <= 4
+        validators = {node.public["consensus_key"] for node in mesh.validators}
+        assert set(follower.get("/blocks/20")["certificate"]["signers"]) <= validators
         mesh.common_root(mesh.nodes)
 
 
@@ -239,7 +281,6 @@ def test_a_node_in_memory_comes_back_through_its_peers(
         assert_no_double_vote(mesh.nodes)
 
 
-@pytest.mark.proves("E10")
 def test_a_lost_data_folder_is_filled_again(tmp_path: Path, eventually: Eventually) -> None:
     """Data can be deleted: keys and sign state are elsewhere, blocks come from peers."""
     with local_mesh(tmp_path, eventually) as mesh:

@@ -62,7 +62,6 @@ def test_a_port_in_use(node: NodeProcess, which: str) -> None:
         refused(node, status=Exit.CONFIG, names=f"{which}.listen: cannot listen on {address}")
 
 
-@pytest.mark.proves("E8")
 @pytest.mark.parametrize("key", ["consensus.key", "node.key"])
 def test_a_key_that_others_could_read(node: NodeProcess, key: str) -> None:
     """A key file that is not 0600 is not used."""
@@ -143,7 +142,6 @@ def test_a_node_that_keeps_dying_young_gives_up(tmp_path: Path, eventually: Even
         refused(node, status=Exit.CONFIG, names="5 starts within 60 s")
 
 
-@pytest.mark.proves("E8")
 def test_the_same_key_does_not_run_twice(tmp_path: Path, eventually: Eventually) -> None:
     """A second process on the same key folder ends at once, the first goes on."""
     with local_mesh(tmp_path, eventually, validators=1) as mesh:
@@ -186,7 +184,6 @@ def test_wrong_genesis_gets_no_link(tmp_path: Path, eventually: Eventually) -> N
         assert (stranger.height(), stranger.get("/status")["peers"]) == (0, 0)
 
 
-@pytest.mark.proves("E5")
 def test_a_key_without_its_sign_state_follows_only(tmp_path: Path, eventually: Eventually) -> None:
     """It never votes, until an operator gives a height well above the tip."""
     with local_mesh(tmp_path, eventually) as mesh:
