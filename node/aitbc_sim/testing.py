@@ -17,6 +17,7 @@ from aitbc_node.consensus.messages import NO_ROUND, Proposal, Vote
 from aitbc_node.consensus.replica import Consensus
 from aitbc_node.consensus.signing import NO_SIGNATURE
 from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.crypto import Verifier
 from aitbc_node.events import SignState
 from aitbc_node.types import (
     Address,
@@ -125,12 +126,13 @@ def a_core(
     own: int | None,
     sign_state: SignState | None = None,
     height: int | None = 1,
+    verify: Verifier = fake_verify,
 ) -> Bench:
     """Return the core of the validator at a place, or of a follower, in round 0 of a height."""
     core = Consensus(
         chain_id=CHAIN_ID,
         signer=None if own is None else FakeSigner(a_key(own)),
-        verify=fake_verify,
+        verify=verify,
         timeouts=Timeouts(),
         sign_state=sign_state,
     )

@@ -175,14 +175,10 @@ class Consensus:
             case PeerLinked(peer=peer):
                 self._out.append(Summarise(peer, self.summary()))
             case SummaryReceived():
-                answer = self._retransmission.answer(event, record, final, now_ms=now_ms)
-                self._out.extend(answer)
+                self._out.extend(self._retransmission.answer(event, record, final, now_ms))
             case Tick():
-                changed_ms = self._changed_ms
-                question = self._retransmission.question(
-                    record, changed_ms=changed_ms, now_ms=now_ms
-                )
-                self._out.extend(question)
+                quiet_since_ms = self._changed_ms
+                self._out.extend(self._retransmission.question(record, quiet_since_ms, now_ms))
             case _:
                 assert_never(event)
 
@@ -228,8 +224,8 @@ class Consensus:
         now = record.state
         if (now.round, now.step) != (before.round, before.step):
             self._changed_ms = self._now_ms
-        if now.step is Step.PROPOSE and (now.round, now.step) != (before.round, before.step):
-            self._open_round()
+            if now.step is Step.PROPOSE:
+                self._open_round()
         record.done.add(type(condition))
         if isinstance(condition, algorithm.PrevotesForValue):
             record.note_proof(condition.block_id)
@@ -280,12 +276,8 @@ class Consensus:
         """Begin the height in round 0, or where this key's sign state says it was left."""
         record, own = self._record, self._record.own_index
         message = None if own is None else self._guard.stored_message(own)
-        if (
-            own is None
-            or stored is None
-            or message is None
-            or message.height != record.state.height
-        ):
+        height = None if message is None else message.height
+        if own is None or stored is None or message is None or height != record.state.height:
             self._apply(algorithm.RoundBegins(Round(0), record.proposes_in(Round(0))))
             return
         record.state = State(

@@ -31,8 +31,8 @@ from aitbc_node.consensus.inputs import (
 from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.events import SaveSignState
-from aitbc_node.types import BlockId, Height, PeerId, Round, Signature
-from aitbc_sim.testing import Bench, a_core, a_proposal, a_value, a_vote
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature
+from aitbc_sim.testing import Bench, a_core, a_proposal, a_value, a_vote, fake_verify
 
 pytestmark = pytest.mark.unit
 
@@ -321,11 +321,12 @@ def test_junk_is_blamed_on_its_sender_and_changes_nothing(junk: Proposal | Vote)
 def test_what_is_known_or_useless_is_not_verified_again() -> None:
     """Signature checks are the cost: a repeated vote and one of a stale round cost none."""
     judged: list[bytes] = []
-    bench = a_core(FOUR, own=3)
-    verify = bench.core._verify
-    bench.core._verify = lambda key, message, signature: (  # type: ignore[method-assign,assignment]  # a spy
-        judged.append(message) or verify(key, message, signature)
-    )
+
+    def spy(key: PublicKey, message: bytes, signature: Signature, /) -> bool:
+        judged.append(message)
+        return fake_verify(key, message, signature)
+
+    bench = a_core(FOUR, own=3, verify=spy)
     vote = a_vote(PREVOTE, V, by=0, round_=1)
 
     feed_votes(bench, vote, vote, a_vote(PREVOTE, V, by=0, round_=0))
