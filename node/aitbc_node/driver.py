@@ -46,7 +46,8 @@ from aitbc_node.machine import Machine
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId, TxId
 
-SETTLE_S = 1.0
+SETTLE_S = 5.0
+"""A disk that takes longer for one write is broken; until then it is better to wait than to lie."""
 
 log = logging.getLogger(__name__)
 
