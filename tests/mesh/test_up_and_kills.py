@@ -1,0 +1,117 @@
+"""The dev mesh under its supervisor: whatever is killed, what was final stays and goes on."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.release import meshing, state
+from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.release.verifying import unequal_roots
+
+pytestmark = pytest.mark.mesh
+
+PORT = re.compile(r"\b8[67]\d\d\b")
+
+
+def free_ports(count: int) -> Iterator[str]:
+    """Find ports that nobody listens on; all are held until all are known."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        found = [str(each.getsockname()[1]) for each in sockets]
+    yield from found
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Environment, Request]]:
+    """Deploy the committed state of this checkout to four nodes on ports of their own."""
+    top = tmp_path_factory.mktemp("up")
+    checkout = top / "clone"
+    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
+    subprocess.run(clone, check=True)
+    folder = top / "inventories" / "dev"
+    folder.mkdir(parents=True)
+    text = (paths.inventories() / "dev" / "inventory.toml").read_text()
+    ports = free_ports(len(PORT.findall(text)))
+    fast = text.replace("block_interval_ms = 1000", "block_interval_ms = 300")
+    (folder / "inventory.toml").write_text(PORT.sub(lambda _port: next(ports), fast))
+    environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
+    request = Request(checkout=checkout)
+    first = deploy(environment, request, lambda _record: None)
+    assert first.exit is Exit.OK, first.error
+    yield environment, request
+    meshing.down(environment, lambda _record: None, wipe=True)
+
+
+def processes(environment: Environment) -> dict[str, int]:
+    """Find the process of each node of this mesh by its command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue  # it has ended since
+        for each in environment.instances:
+            if str(each.paths.config / "node.toml").encode() in words:
+                found[each.name] = int(folder.name)
+    return found
+
+
+def height(environment: Environment) -> int:
+    """Read the greatest final height that a node tells."""
+    with Mesh(environment) as mesh:
+        return tip(mesh.statuses())
+
+
+@pytest.mark.proves("E55")
+def test_a_killed_node_is_started_by_its_supervisor_and_votes_again(
+    up: tuple[Environment, Request], eventually: Callable[..., None]
+) -> None:
+    """The others make blocks meanwhile; nobody has to do anything."""
+    environment, _ = up
+    before = processes(environment)
+    at_kill = height(environment)
+
+    os.kill(before["v2"], signal.SIGKILL)
+
+    eventually("blocks without v2", lambda: height(environment) > at_kill, deadline_s=20)
+    eventually("v2 to vote", lambda: state.look(environment).votes == 4, deadline_s=60)
+    after = processes(environment)
+    assert after["v2"] != before["v2"]
+    assert {name: after[name] for name in ("v1", "v3", "v4")} == {
+        name: before[name] for name in ("v1", "v3", "v4")
+    }
+
+
+def test_after_everything_was_killed_up_goes_on_from_the_last_final_block(
+    up: tuple[Environment, Request],
+) -> None:
+    """Supervisor and nodes die at once; the same command brings the same chain back."""
+    environment, request = up
+    at_kill = height(environment)
+    supervisor = int((Path(environment.hosts[0].layout.supervisor) / "supervisord.pid").read_text())
+    os.kill(supervisor, signal.SIGKILL)
+    for pid in processes(environment).values():
+        os.kill(pid, signal.SIGKILL)
+
+    again = deploy(environment, request, lambda _record: None)
+
+    assert again.exit is Exit.OK, again.error
+    with Mesh(environment) as mesh:
+        _, root, problem = unequal_roots(mesh)
+        kept = mesh.blocks(1, at_kill)
+    assert (problem, bool(root)) == ("", True)
+    assert [block.height for block in kept] == list(range(1, at_kill + 1))
+    assert height(environment) > at_kill
