@@ -111,7 +111,13 @@ class FileDisk:
         self._close(temporary)
         with _adapted(self.folder / temporary, "write"):
             (self.folder / temporary).unlink(missing_ok=True)
-        self.write_at(temporary, 0, data)
+        try:
+            self.write_at(temporary, 0, data)
+        except DiskUnavailableError:
+            # Half a file of no use would hold the last free bytes, which the log needs more.
+            self._close(temporary)
+            (self.folder / temporary).unlink(missing_ok=True)
+            raise
         self.sync(temporary)
         self._close(name)
         self._close(temporary)

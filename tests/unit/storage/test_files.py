@@ -162,3 +162,27 @@ def test_looking_changes_nothing(tmp_path: Path) -> None:
 
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_bytes() == b"abc"
+
+
+def test_a_file_that_could_not_be_replaced_costs_no_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old content stays, and what was written of the new is given back to the disk."""
+    disk = FileDisk(tmp_path)
+    disk.replace("journal", b"old")
+    pwrite = os.pwrite
+
+    def fill_up(file: int, data: bytes, offset: int) -> int:
+        if offset >= 1_000:
+            raise OSError(errno.ENOSPC, "no space left")
+        return pwrite(file, bytes(data)[: 1_000 - offset], offset)
+
+    monkeypatch.setattr(os, "pwrite", fill_up)
+    with pytest.raises(DiskUnavailableError):
+        disk.replace("journal", bytes(5_000))
+
+    assert disk.read("journal") == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["journal"]
+    monkeypatch.undo()
+    disk.replace("journal", b"new")
+    assert disk.read("journal") == b"new"
