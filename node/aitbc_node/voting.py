@@ -39,7 +39,7 @@ from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.consensus.replica import Consensus
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Note, SaveSignState, SetTimer, Timer
-from aitbc_node.gossip.messages import ProposalSent, Status, SummarySent, VotesSent
+from aitbc_node.gossip.messages import VOTES_COUNT_MAX, ProposalSent, Status, SummarySent, VotesSent
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import BlockId, PeerId
@@ -240,8 +240,8 @@ class Voting:
         for message in messages:
             if isinstance(message, Proposal):
                 self._send_proposal((peer,), message)
-        if votes:
-            self._out.send((peer,), VotesSent(votes))
+        for start in range(0, len(votes), VOTES_COUNT_MAX):
+            self._out.send((peer,), VotesSent(votes[start : start + VOTES_COUNT_MAX]))
 
 
 def _decoded(payload: bytes, kind: type[T]) -> T:

@@ -5,18 +5,18 @@ import copy
 import pytest
 from msgspec.structs import replace
 
-from aitbc_node.blocks import FinalBlock
+from aitbc_node.blocks import NO_BLOCK, PREVOTE, FinalBlock
 from aitbc_node.canonical import encode
 from aitbc_node.codes import Code
 from aitbc_node.errors import DiskError
-from aitbc_node.events import AppendBlock
-from aitbc_node.gossip.messages import Finals, Status, decode_message
+from aitbc_node.events import AppendBlock, Send
+from aitbc_node.gossip.messages import VOTES_COUNT_MAX, Finals, Status, VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import Height, Signature
 from aitbc_sim.citizens import a_payment, address
 from aitbc_sim.pump import Pump
-from aitbc_sim.testing import fake_verify
+from aitbc_sim.testing import a_vote, fake_verify
 
 INTERVAL_MS = 500
 TIMEOUT_MS = 1_000
@@ -365,3 +365,19 @@ def test_a_key_restored_from_a_backup_votes_no_more(*, with_data: bool) -> None:
 
         assert pump.machine(3).view.refusal == "another node signs with this key"
         assert pump.machine(3).view.last_voted_height <= voted + 1
+
+
+def test_what_a_peer_lacks_is_sent_in_portions_that_it_takes() -> None:
+    """A hundred validators in several rounds have more votes than one frame may carry."""
+    pump = Pump().start()
+    pump.run_to(2)
+    peer = pump.nodes[1].id
+    count = 2 * VOTES_COUNT_MAX + 1
+    voting = pump.machine(0)._voting
+    voting._out.take()
+
+    voting._retransmit(peer, tuple(a_vote(PREVOTE, NO_BLOCK, by=0, round_=n) for n in range(count)))
+
+    frames = [effect.payload for effect in voting._out.take() if isinstance(effect, Send)]
+    messages = [decode_message(payload) for payload in frames]
+    assert sum(len(row.votes) for row in messages if isinstance(row, VotesSent)) == count
