@@ -9,6 +9,7 @@ import msgspec
 from aitbc_node.blocks import NO_BLOCK, PREVOTE
 from aitbc_node.consensus.algorithm import Condition, Offer, State
 from aitbc_node.consensus.electorate import Electorate
+from aitbc_node.consensus.inputs import Step
 from aitbc_node.consensus.messages import NO_ROUND, Proof, Proposal, Vote
 from aitbc_node.consensus.votes import VoteBook
 from aitbc_node.events import SignState
@@ -134,6 +135,8 @@ class HeightRecord:
 
     def values_to_ask_for(self) -> list[BlockId]:
         """Name values that something hangs on, are not here, and were not asked for lately."""
+        if self.state.step is Step.IDLE:
+            return []  # decided: whatever else was proposed is of no use any more
         named: list[BlockId | None] = [None if self.offer is None else self.offer.block_id]
         named += [proposal.block_id for proposal in self.proposals.values()]
         for votes in self.book.rounds.values():

@@ -10,7 +10,7 @@ from msgspec import Meta
 
 from aitbc_node.blocks import PRECOMMIT, PREVOTE, proposal_sign_bytes, vote_sign_bytes
 from aitbc_node.canonical import Record
-from aitbc_node.limits import INT_MAX, VALIDATORS_MAX
+from aitbc_node.limits import INT_MAX, ROUND_MAX, VALIDATORS_MAX
 from aitbc_node.types import BlockId, Height, Round, Signature
 
 NO_ROUND = Round(-1)
@@ -99,7 +99,7 @@ ConsensusMessage = Proposal | Vote | RoundSummary
 def is_sane_proposal(proposal: Proposal) -> bool:
     """Tell whether the fields make sense at all; costs no signature check."""
     return (
-        0 <= proposal.round <= INT_MAX
+        0 <= proposal.round <= ROUND_MAX
         and NO_ROUND <= proposal.valid_round < proposal.round
         and len(proposal.block_id) == ID_BYTES
     )
@@ -109,7 +109,7 @@ def is_sane_vote(vote: Vote, *, validator_count: int) -> bool:
     """Tell whether the fields make sense at all; costs no signature check."""
     return (
         0 <= vote.validator < validator_count
-        and 0 <= vote.round <= INT_MAX
+        and 0 <= vote.round <= ROUND_MAX
         and len(vote.block_id) in {0, ID_BYTES}
         and (
             (vote.kind == PREVOTE and vote.time_ms == 0)
