@@ -20,10 +20,11 @@ from aitbc_toolkit.release.founding import Founded
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
-from aitbc_toolkit.release.progress import Tell, duration, note, step
+from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.release.reading import tip
 from aitbc_toolkit.release.rolling import NOTHING, Place, Run
 from aitbc_toolkit.release.source import Revision
+from aitbc_toolkit.release.unchanged import nothing_to_do
 from aitbc_toolkit.release.verifying import Prove
 
 _PLACEHOLDER = "0" * 40
@@ -54,11 +55,11 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
         before = places(facts)
         release = _known(run, revision)
         if release is not None and not differing(run, facts, release):
-            return _nothing_to_do(run, revision, began=began)
+            return nothing_to_do(run, revision.commit, began=began)
         founded, release = _prepare(run, request, revision, facts)
         changed = differing(run, facts, release)
         if not changed:
-            return _nothing_to_do(run, revision, began=began)
+            return nothing_to_do(run, revision.commit, began=began)
         records = _records(environment, facts, founded)
         change = Change(
             action="deploy",
@@ -279,16 +280,3 @@ def _was(
         return []
     commit = last.commit[: source.SHORT]
     return [fact("was", f"{commit} (aitbc rollback {environment.name} returns to it)")]
-
-
-def _nothing_to_do(run: Run, revision: Revision, *, began: float) -> Outcome:
-    statuses = run.mesh.statuses()
-    votes, height = len(voting(run.environment, statuses)), tip(statuses)
-    took_s = time.monotonic() - began
-    count = len(run.environment.validators)
-    line = (
-        f"Nothing to do: {run.environment.name} runs {revision.short}, height {height:,}, "
-        f"{votes} of {count} vote, took {duration(took_s)}"
-    )
-    facts = {"environment": run.environment.name, "commit": revision.commit, "height": height}
-    return Outcome(Exit.OK, [line], took_s=took_s, facts=facts)

@@ -1,0 +1,47 @@
+"""What is said when every node runs what it should already? Only whether they also agree.
+
+Changes nothing; a mesh that runs the right release and makes no blocks is not fine for that.
+"""
+
+import time
+
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import waves
+from aitbc_toolkit.release.gates import quorum, voting
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import duration
+from aitbc_toolkit.release.reading import tip
+from aitbc_toolkit.release.rolling import Run
+from aitbc_toolkit.release.source import SHORT
+
+# A node that was started a moment ago has not voted yet.
+_PATIENCE_S = 5.0
+_POLL_S = 0.2
+
+
+def nothing_to_do(run: Run, commit: str, *, began: float) -> Outcome:
+    """Say that nothing changed, and how the mesh does."""
+    environment = run.environment
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        statuses = run.mesh.statuses()
+        votes, height = voting(environment, statuses), tip(statuses)
+        live = quorum(waves.power(environment, votes), waves.total(environment))
+        if live or time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_S)
+    took_s = time.monotonic() - began
+    name, count = environment.name, len(environment.validators)
+    facts = {"environment": name, "commit": commit, "height": height, "votes": len(votes)}
+    told = f"height {height:,}, {len(votes)} of {count} vote"
+    if live:
+        line = f"Nothing to do: {name} runs {commit[:SHORT]}, {told}, took {duration(took_s)}"
+        return Outcome(Exit.OK, [line], took_s=took_s, facts=facts)
+    return Outcome(
+        Exit.FAILED,
+        took_s=took_s,
+        error=f"{name} runs {commit[:SHORT]} already, but it makes no blocks: {told}",
+        hint=f"aitbc network status -e {name}\n"
+        f"aitbc node logs {environment.validators[0].name} -e {name}",
+        facts=facts,
+    )
