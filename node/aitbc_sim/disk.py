@@ -27,6 +27,11 @@ class SimDisk(MemoryDisk):
         """How many more operations until the power goes; None for never."""
 
     @property
+    def is_cut(self) -> bool:
+        """Tell whether an operation was cut short."""
+        return self.fuse is not None and self.fuse < 0
+
+    @property
     def unsynced_writes(self) -> int:
         """Count the writes that a loss of power could undo."""
         return sum(map(len, self._unsynced.values()))
@@ -70,7 +75,6 @@ class SimDisk(MemoryDisk):
                 self.files.pop(name, None)
             self._durable[name] = bytes(left)
         self._unsynced.clear()
-        self.fuse = None
         return harmed
 
     def _survivor(self, data: bytes) -> bytes:

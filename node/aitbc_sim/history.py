@@ -19,9 +19,11 @@ SOMETIMES = (
     "valid-round re-proposal",
     "crash between persist and send",
     "torn tail",
+    "power cut in a write",
     "catch-up",
     "partition",
     "all nodes down",
+    "transactions final",
     "transaction refused",
     "restart with a lock",
 )

@@ -95,7 +95,7 @@ class Mishaps:
             case 0:
                 process.crash_after_persist = True
             case 1:
-                process.data.fuse = self._dice.randrange(6)
+                self._dice.choice((process.data, process.keys)).fuse = self._dice.randrange(6)
             case _:
                 self._place.power_cut(process)
 

@@ -145,11 +145,16 @@ class Process:
         self._queue.clear()
         self._syncing = False
         self._timers.clear()
-        self.crash_after_persist = False
+        self.call_off()
         if power:
             harmed = [disk.lose_power() for disk in (self.data, self.keys)]
             history.counts["unsynced writes lost"] += any(harmed)
             self.announced_height = min(self.announced_height, self.durable_height)
+
+    def call_off(self) -> None:
+        """Forget about planned deaths."""
+        self.crash_after_persist = False
+        self.data.fuse = self.keys.fuse = None
 
     def feed(self, event: Event) -> None:
         """Let the machine take one event."""

@@ -183,10 +183,9 @@ class World:
 
     def power_cut(self, process: Process) -> None:
         """Kill a node in the middle of what it does."""
-        power = self._dice.random() < self.options.power_loss
-        if process.data.fuse is not None and process.data.fuse < 0:
-            power = True  # a write was cut short: that is what went wrong
-        process.data.fuse = None
+        # When a write was cut short, it is the power that went.
+        was_cut = any(disk.is_cut for disk in (process.data, process.keys))
+        power = was_cut or self._dice.random() < self.options.power_loss
         process.crash(power=power)
         self.history.met("crash")
         if all(p.machine is None for p in self.nodes if p.signer is not None):
@@ -219,8 +218,7 @@ class World:
         sound = {process.index for process in self._healed}
         self._network.heal(sound)
         for process in self._healed:
-            process.crash_after_persist = False
-            process.data.fuse = None
+            process.call_off()
             self._boot(process)
         return self._healed
 

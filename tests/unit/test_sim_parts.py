@@ -77,6 +77,7 @@ def test_the_fuse_cuts_after_so_many_operations() -> None:
     with pytest.raises(PowerCutError):
         disk.write_at("log", 1, b"b")
 
+    assert disk.is_cut
     assert disk.unsynced_writes == 1
 
 
