@@ -22,8 +22,10 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.release import meshing
 from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.rollback import rollback
+from aitbc_toolkit.remote import Hosts
 
 CHAIN = "aitbc-stand-1"
 HRP = "aitd"
@@ -66,6 +68,11 @@ class Project:
 
     def down(self, *, wipe: bool = False) -> Outcome:
         return meshing.down(self.environment, self.records.append, wipe=wipe)
+
+    def services(self) -> dict[str, Mapping[str, Any]]:
+        """Ask the supervisor about every node."""
+        with Hosts(self.environment) as remote:
+            return Crew(self.environment, remote).watch(NAMES)
 
     def host_file(self, path: str) -> Path:
         """Find a file below the root of the one host."""

@@ -1,6 +1,8 @@
 """Deploys and rollbacks of a stand-in node on this machine: real git, uv, pyinfra, supervisord."""
 
 import json
+import os
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +33,25 @@ def test_a_second_run_changes_nothing(a_project: Build) -> None:
     assert again.changed == ()
     assert "Nothing to do" in again.lines[0]
     assert set(project.running().values()) == {project.git("rev-parse", "HEAD")}
+
+
+def test_the_right_release_without_blocks_is_not_fine(a_project: Build) -> None:
+    """Every process runs what it should and two hang: nothing to deploy, and nothing to praise."""
+    project = a_project()
+    project.deploy()
+    rows = project.services()
+    for name in ("v1", "v2"):
+        os.kill(rows[name]["pid"], signal.SIGSTOP)
+
+    again = project.deploy()
+
+    for name in ("v1", "v2"):
+        os.kill(rows[name]["pid"], signal.SIGCONT)
+    assert again.exit is Exit.FAILED
+    assert "runs " in again.error
+    assert "already, but it makes no blocks" in again.error
+    assert "2 of 4 vote" in again.error
+    assert again.changed == ()
 
 
 @pytest.mark.proves("E47")
