@@ -12,7 +12,16 @@ from typing import Any
 
 _PACKAGE = "aitbc_toolkit.deploys.hostside"
 # In the order of their imports; `program` is what is run.
-MODULES = ("trouble", "files", "services", "observing", "staging", "switching", "program")
+MODULES = (
+    "trouble",
+    "files",
+    "services",
+    "observing",
+    "trusting",
+    "staging",
+    "switching",
+    "program",
+)
 
 _LOADER = """\
 import json, sys, types

@@ -14,7 +14,7 @@ from typing import Any
 from aitbc_toolkit import lab, paths, render, shell
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, source, verifying, waves
+from aitbc_toolkit.release import founding, history, source, verifying, vouching, waves
 from aitbc_toolkit.release.change import Change, carry_out
 from aitbc_toolkit.release.founding import Founded
 from aitbc_toolkit.release.gates import voting
@@ -192,10 +192,16 @@ def _prepare(
     with step(run.tell, "publish", f"putting {revision.short} where hosts fetch it") as now:
         place = source.publish(run.environment, revision, root=request.checkout)
         _warm(run.environment, request, revision)
+        vouched = vouching.vouch(
+            run.environment, revision.commit, root=request.checkout, tell=run.tell
+        )
         now.say(f"{revision.short} at {place.url}")
     with step(run.tell, "stage", f"{revision.short} on {host_count(run.environment)}") as now:
         manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}
-        staged = run.crew.stage(revision, place, manifest)
+        told = vouched.to_wire() if vouched else {}
+        staged = run.crew.stage(revision, place, manifest, told)
+        proofs = {name: str(row["proof"]) for name, row in staged.items()}
+        vouching.record(run.environment, revision.commit, proofs)
         made = sorted({each for row in staged.values() for each in row["changed"]})
         now.say(
             f"{host_count(run.environment)}: " + (", ".join(made) + " made" if made else "reused")

@@ -62,7 +62,11 @@ class Crew:
         }
 
     def stage(
-        self, revision: Revision, source: Source, manifest: Mapping[str, Any]
+        self,
+        revision: Revision,
+        source: Source,
+        manifest: Mapping[str, Any],
+        trust: Mapping[str, Any],
     ) -> dict[str, Mapping[str, Any]]:
         """Make the release on every host side by side; nothing that runs is touched."""
         params = self._params(
@@ -72,6 +76,7 @@ class Crew:
             hrp=self.environment.chain.hrp,
             chain_id=self.environment.chain.id,
             manifest=dict(manifest),
+            trust=dict(trust),
         )
         for host in self.environment.hosts:
             own = host.connector == "local"

@@ -22,7 +22,8 @@ from aitbc_toolkit.release.allowed import Allowed
 
 _TWO_PEOPLE = 2
 
-Change = Callable[[tomlkit.TOMLDocument], None]
+Document = tomlkit.TOMLDocument
+Change = Callable[[Document], None]
 
 
 def folder_of(environment: Environment) -> Path:
@@ -73,7 +74,7 @@ def change(path: Path, edit: Change, *, strict: bool) -> Allowed:
     return after
 
 
-def add(document: tomlkit.TOMLDocument, table: str, entry: dict[str, object]) -> None:
+def add(document: Document, table: str, entry: dict[str, object]) -> None:
     """Add an entry to one of the lists of a trust file."""
     fresh = tomlkit.table()
     fresh.update({key: value for key, value in entry.items() if value not in ("", None)})
@@ -82,7 +83,7 @@ def add(document: tomlkit.TOMLDocument, table: str, entry: dict[str, object]) ->
     document[table] = rows
 
 
-def remove(document: tomlkit.TOMLDocument, name: str) -> None:
+def remove(document: Document, name: str) -> None:
     """Remove the rule or signer of a name.
 
     Raises: UsageError with the nearest name.
@@ -104,7 +105,7 @@ def remove(document: tomlkit.TOMLDocument, name: str) -> None:
     )
 
 
-def take_out(document: tomlkit.TOMLDocument, name: str, *, revoke: str) -> None:
+def take_out(document: Document, name: str, *, revoke: str) -> None:
     """Remove a rule or a signer; with a reason, the signer stays and its key is refused.
 
     Raises: UsageError for an unknown name.
@@ -119,7 +120,7 @@ def take_out(document: tomlkit.TOMLDocument, name: str, *, revoke: str) -> None:
     raise UsageError(f"no signer is named {name!r}, only keys are revoked", hint="aitbc trust list")
 
 
-def _rows(document: tomlkit.TOMLDocument, table: str) -> AoT:
+def _rows(document: Document, table: str) -> AoT:
     found = document.get(table)
     if found is None:
         return tomlkit.aot()

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside import files, trusting
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _LOCK_FILE = "locks/node.lock"
@@ -36,8 +36,10 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
     with files.locked(Path(layout["state"]) / "lock"):
         release = Path(layout["base"]) / "releases" / params["commit"]
         fetched = staged = False
-        if not (release / "manifest.json").is_file():
-            fetched = _fetch(params)
+        new = not (release / "manifest.json").is_file()
+        fetched = _fetch(params) if new or params["trust"] else False
+        proof = trusting.verify(params)
+        if new:
             with files.whole_folder(release) as fresh:
                 _check_out(params, fresh)
             staged = True
@@ -49,7 +51,7 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
         for what, is_new in (("mirror", fetched), ("release", staged), ("venv", venv_made))
         if is_new
     ]
-    return {"changed": changed, "keys": keys, "lock": _lock_hash(release)}
+    return {"changed": changed, "keys": keys, "lock": _lock_hash(release), "proof": proof}
 
 
 def configure(params: dict[str, Any]) -> dict[str, Any]:
@@ -94,16 +96,18 @@ def _fetch(params: dict[str, Any]) -> bool:
         with files.whole_folder(mirror) as fresh:
             files.call(["git", "init", "--quiet", "--bare", fresh], env=_GIT)
     commit = params["commit"]
-    if _has_commit(mirror, commit):
+    tag = params["trust"]["tag"] if params["trust"] else ""
+    if _has_commit(mirror, commit) and not (tag and not _has_commit(mirror, f"refs/tags/{tag}")):
         return False
     git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2"]
     fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
     source, wanted = params["source"], f"+{params['source_ref']}:refs/heads/release/{commit}"
+    refs = [wanted, f"+refs/tags/{tag}:refs/tags/{tag}"] if tag else [wanted]
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
     ssh += ["-F", params["git_ssh_config"]] if params["git_ssh_config"] else []
     try:
         env = {**_FETCH, "GIT_SSH_COMMAND": shlex.join(ssh)}
-        files.call([*git, *fetch, source, wanted], env=env)
+        files.call([*git, *fetch, source, *refs], env=env)
     except Trouble as failure:
         raise Trouble(
             f"git fetch from {source} failed: {failure.message}",
