@@ -5,7 +5,6 @@ import click
 from aitbc_toolkit.cli.environment import DEFAULT
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.release import meshing
 from aitbc_toolkit.release.deploy import Request
 from aitbc_toolkit.release.outcome import Outcome
@@ -42,6 +41,6 @@ def down(environment: str, *, wipe: bool, yes: bool, as_json: bool) -> Exit:  # 
     """
 
     def work(tell: Tell) -> Outcome:
-        return meshing.down(Inventory.load(environment), tell, wipe=wipe)
+        return meshing.down_by_name(environment, tell, wipe=wipe)
 
     return narrate("down", work, as_json=as_json)

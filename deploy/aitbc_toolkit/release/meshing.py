@@ -49,9 +49,9 @@ def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
     _refuse_shared(environment)
     if environment.lab:
         with step(tell, "lab", f"taking {environment.lab} down"):
-            lab.take_down(environment.lab, places=Places(state=environment.state))
-        stopped = [each.name for each in environment.instances]
-        kept = "its disks were memory, so chain and keys are gone"
+            was_up = lab.take_down(environment.lab, places=Places(state=environment.state))
+        stopped = [each.name for each in environment.instances] if was_up else []
+        kept = "its disks were memory, so chain and keys are gone" if was_up else "it was not up"
     else:
         stopped = _stop(environment, tell, wipe=wipe)
         kept = "data and keys are removed" if wipe else "data and keys are kept"
@@ -71,6 +71,15 @@ def _stop(environment: Environment, tell: Tell, *, wipe: bool) -> list[str]:
         stopped = [name for row in rows.values() for name in row.answer["stopped"]]
         now.say(" ".join(stopped) or "nothing ran")
     return stopped
+
+
+def down_by_name(name: str, tell: Tell, *, wipe: bool) -> Outcome:
+    """Stop an environment by its name; a lab that was never made is down already."""
+    canonical = canonical_name(name)
+    is_lab = canonical == LAB or canonical.startswith(f"{LAB}-")
+    if is_lab and not (Places.of().lab(canonical.removeprefix(f"{LAB}-")) / "lab.json").is_file():
+        return Outcome(Exit.OK, [f"{canonical} is down: there is no such lab"])
+    return down(Inventory.load(canonical), tell, wipe=wipe)
 
 
 def _lab_up(name: str, hosts: int, tell: Tell) -> None:
