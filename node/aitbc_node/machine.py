@@ -185,7 +185,8 @@ class Machine:
         self._mesh.tick()
         self._intake.readmit(self._journal)
         self._journal = ()
-        self._voting.enter_height()
+        self._listen_first()
+        self._enter_if_due()
         self._settle()
         return self._out.take()
 
@@ -363,6 +364,7 @@ class Machine:
     def _enter_if_due(self) -> None:
         if (
             self._voting.is_frozen
+            or self._voting.is_listening
             or self._voting.is_at_work
             or self._out.now_ms < self._due_ms
             or self._following.is_busy
@@ -370,6 +372,16 @@ class Machine:
             return
         if not self._mesh.catch_up.is_flowing(self._chain.height, self._out.now_ms):
             self._voting.enter_height()
+
+    def _listen_first(self) -> None:
+        """Let the others make two blocks before taking part; a sole validator has no others."""
+        validators, own_key = self._chain.state.validators, self._own_key
+        if own_key is None or validators.is_quorum(validators.power_of(own_key)):
+            return
+        timeouts, interval_ms = self._config.timeouts, self._config.block_interval_ms
+        # Two heights, one of them with a round that this very node should have led, and the way.
+        limit_ms = 3 * interval_ms + timeouts.propose_ms + timeouts.vote_ms
+        self._voting.listen(limit_ms=limit_ms)
 
     def _pinned(self) -> tuple[BlockId, ...]:
         return self._voting.pinned()

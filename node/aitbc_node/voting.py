@@ -42,10 +42,11 @@ from aitbc_node.events import Note, SaveSignState, SetTimer, Timer
 from aitbc_node.gossip.messages import VOTES_COUNT_MAX, ProposalSent, Status, SummarySent, VotesSent
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
-from aitbc_node.types import BlockId, PeerId
+from aitbc_node.types import BlockId, Height, PeerId
 from aitbc_node.workshop import Workshop
 
 TIMEOUT_PREFIX = "timeout."
+LISTEN_HEIGHTS = 2
 
 
 class Voting:
@@ -71,6 +72,13 @@ class Voting:
         self._queue: deque[ConsensusEvent] = deque()
         self.consensus = consensus
         self.is_frozen = False
+        self._listens_to = Height(0)
+        self._listens_until_ms = 0
+
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether this node still listens whether another one signs with its key."""
+        return self._chain.height < self._listens_to and self._out.now_ms < self._listens_until_ms
 
     @property
     def is_at_work(self) -> bool:
@@ -80,6 +88,18 @@ class Voting:
     def pinned(self) -> tuple[BlockId, BlockId]:
         """Name the blocks that consensus may come back to."""
         return self.consensus.state.locked_id, self.consensus.state.valid_id
+
+    def listen(self, *, limit_ms: int) -> None:
+        """Keep out of the next two heights after a start, if the key has signed before.
+
+        Who runs a copy of the key elsewhere has votes in their blocks, and those stop this node
+        before it signs. When nobody makes blocks there is nothing to hear, hence the limit: all
+        may have been restarted at once. Source: rules 2.1.
+        """
+        signed = self.consensus.sign_state
+        if signed is not None and signed.sign_bytes:
+            self._listens_to = Height(self._chain.height + LISTEN_HEIGHTS)
+            self._listens_until_ms = self._out.now_ms + limit_ms
 
     def enter_height(self) -> None:
         """Begin the height after the newest block."""

@@ -14,7 +14,7 @@ from aitbc_node.gossip.messages import VOTES_COUNT_MAX, Finals, Status, VotesSen
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import Height, Signature
-from aitbc_sim.citizens import a_payment, address
+from aitbc_sim.citizens import a_payment, address, signer_of
 from aitbc_sim.pump import Pump
 from aitbc_sim.testing import a_vote, fake_verify
 
@@ -381,3 +381,44 @@ def test_what_a_peer_lacks_is_sent_in_portions_that_it_takes() -> None:
     frames = [effect.payload for effect in voting._out.take() if isinstance(effect, Send)]
     messages = [decode_message(payload) for payload in frames]
     assert sum(len(row.votes) for row in messages if isinstance(row, VotesSent)) == count
+
+
+def test_a_restarted_validator_listens_for_two_heights_before_it_votes() -> None:
+    """Whoever runs a copy of its key would have votes in those blocks."""
+    pump = Pump().start()
+    pump.run_to(3)
+    pump.crash(3)
+    start = max(pump.heights())
+    place = pump.machine(0).view.validators.index_of(signer_of("v3 votes").public_key)
+
+    pump.start(3)
+    pump.run_to(start + 6)
+
+    voted = {height for index, height, _, _ in pump.signed if index == place}
+    assert not voted & {start + 1, start + 2}
+    assert start + 5 in voted
+
+
+def test_nobody_listens_for_ever_when_all_were_restarted() -> None:
+    """Without blocks there is nothing to hear: after a few intervals and time-outs all go on."""
+    pump = Pump().start()
+    pump.run_to(3)
+    for index in range(4):
+        pump.crash(index)
+    start = pump.now_ms
+
+    pump.start()
+    height = max(pump.heights())
+    pump.run_to(height + 1, limit_ms=3 * INTERVAL_MS + 2 * TIMEOUT_MS + 1_000)
+
+    assert pump.now_ms - start >= 3 * INTERVAL_MS + 2 * TIMEOUT_MS
+
+
+@pytest.mark.parametrize("powers", [(1,), (7, 1, 1, 1)])
+def test_who_decides_alone_waits_for_nobody(powers: tuple[int, ...]) -> None:
+    """A quorum of one has no others whose blocks it could wait for."""
+    pump = Pump(powers).start()
+    pump.run_to(3)
+
+    pump.restart(0)
+    pump.run_to(max(pump.heights()) + 1, limit_ms=INTERVAL_MS + TIMEOUT_MS)
