@@ -49,10 +49,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Environment, 
     (folder / "inventory.toml").write_text(PORT.sub(lambda _port: next(ports), fast))
     environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
     request = Request(checkout=checkout)
-    first = deploy(environment, request, lambda _record: None)
-    assert first.exit is Exit.OK, first.error
-    yield environment, request
-    meshing.down(environment, lambda _record: None, wipe=True)
+    try:
+        first = deploy(environment, request, lambda _record: None)
+        assert first.exit is Exit.OK, first.error
+        yield environment, request
+    finally:
+        meshing.down(environment, lambda _record: None, wipe=True)
 
 
 def processes(environment: Environment) -> dict[str, int]:
