@@ -8,6 +8,7 @@ knowledge of what the files mean.
 import random
 from collections import defaultdict
 
+from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.memory import MemoryDisk
 
 
@@ -25,6 +26,8 @@ class SimDisk(MemoryDisk):
         self._unsynced: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
         self.fuse: int | None = None
         """How many more operations until the power goes; None for never."""
+        self.is_full = False
+        """Whether nothing more can be written at the moment."""
 
     @property
     def is_cut(self) -> bool:
@@ -38,6 +41,8 @@ class SimDisk(MemoryDisk):
 
     def write_at(self, name: str, offset: int, data: bytes) -> None:
         """Write; not durable yet, and perhaps the last thing that happens."""
+        if self.is_full:
+            raise DiskUnavailableError(f"{name}: no space left")
         super().write_at(name, offset, data)
         self._unsynced[name].append((offset, bytes(data)))
         self._burn()

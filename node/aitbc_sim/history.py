@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from aitbc_node.events import Effect, Event
+from aitbc_node.consensus.inputs import Step
+from aitbc_node.consensus.messages import NO_ROUND
+from aitbc_node.events import Effect, Event, SignState
 
 SOMETIMES = (
     "round above zero",
@@ -20,6 +22,7 @@ SOMETIMES = (
     "crash between persist and send",
     "torn tail",
     "power cut in a write",
+    "disk full",
     "catch-up",
     "partition",
     "all nodes down",
@@ -51,6 +54,15 @@ class History:
         self._hash.update(data)
         if self.steps is not None:
             self.steps.append(f"{now_ms} ms, node {index}: {_short(event)} -> {_short(effects)}")
+
+    def signed(self, last: SignState | None, state: SignState) -> None:
+        """Count locks, and those that take the place of an older one at the same height."""
+        if state.step != Step.PRECOMMIT or state.locked_round != state.round:
+            return
+        self.met("lock")
+        is_same_height = last is not None and last.height == state.height
+        if last is not None and is_same_height and NO_ROUND < last.locked_round < state.round:
+            self.met("relock")
 
     def met(self, what: str) -> None:
         """Count something."""

@@ -1,13 +1,15 @@
 """What goes wrong in the safety phase, and when?
 
-Crashes, partitions, losses and ambushes, drawn at the rates of the run's options, until `are_over`
-is set; what is broken then stays broken. Do not add how a node dies or comes back: `world.py`.
+Crashes, full disks, partitions, losses and ambushes, drawn at the rates of the run's options, until
+`are_over` is set; what is broken then stays broken. Do not add how a node dies or comes back: that
+is `world.py`.
 """
 
 import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from aitbc_sim.disk import SimDisk
 from aitbc_sim.history import History
 from aitbc_sim.network import Network, draw_partition, isolate
 from aitbc_sim.nodes import Process
@@ -50,6 +52,8 @@ class Mishaps:
         options = self._options
         if options.crash_every_ms:
             self._place.later(self._after(options.crash_every_ms), self._crash_some)
+        if options.full_every_ms:
+            self._place.later(self._after(options.full_every_ms), self._fill_disk)
         if options.partition_every_ms:
             self._place.later(self._after(options.partition_every_ms), self._partition)
         self._redraw_lossy()
@@ -107,6 +111,21 @@ class Mishaps:
     def _kill_if_alive(self, process: Process, life: int) -> None:
         if process.life == life and not self.are_over:
             self._place.power_cut(process)
+
+    def _fill_disk(self) -> None:
+        if self.are_over:
+            return
+        self._place.later(self._after(self._options.full_every_ms), self._fill_disk)
+        running = self._running()
+        if running:
+            process = self._dice.choice(running)
+            disk = self._dice.choice((process.data, process.keys))
+            disk.is_full = True
+            self._place.later(self._dice.randint(*self._options.full_ms), self._make_room, disk)
+
+    def _make_room(self, disk: SimDisk) -> None:
+        if not self.are_over:
+            disk.is_full = False
 
     def _partition(self) -> None:
         if self.are_over:

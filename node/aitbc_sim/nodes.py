@@ -8,7 +8,6 @@ are the node's own code, on a disk that forgets. Do not add faults: `world.py` d
 import random
 from collections import deque
 
-from aitbc_node.consensus.messages import NO_ROUND
 from aitbc_node.crypto import Signer
 from aitbc_node.events import (
     AppendCertificate,
@@ -17,6 +16,8 @@ from aitbc_node.events import (
     Committed,
     Dial,
     Disconnect,
+    DiskFailed,
+    DiskHealed,
     Effect,
     Event,
     FrameReceived,
@@ -36,6 +37,7 @@ from aitbc_node.events import (
 )
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId
 from aitbc_sim.checkers import tag_of
@@ -43,6 +45,8 @@ from aitbc_sim.disk import PowerCutError, SimDisk
 from aitbc_sim.host import Host
 from aitbc_sim.testing import fake_verify
 from aitbc_sim.workload import EPOCH_MS
+
+DISK_RETRY_MS = 200
 
 
 class Process:
@@ -77,9 +81,10 @@ class Process:
         self._dice = dice
         self._sync_ms = sync_ms
         self._wall_skew_ms = wall_skew_ms
-        self._store = self._new_store()
+        self._store = self.new_store()
         self._queue: deque[Effect] = deque()
         self._syncing = False
+        self._is_disk_failed = False
         self._timers: dict[str, int] = {}
         self._appended_height = Height(0)
 
@@ -102,7 +107,7 @@ class Process:
         """Start from what is on disk."""
         assert self.machine is None, "a running node is not started again"
         self.life += 1
-        self._store = self._new_store()
+        self._store = self.new_store()
         recovered = self._store.recover()
         if recovered.bytes_cut:
             self._host.history.met("torn tail")
@@ -127,9 +132,6 @@ class Process:
 
     def new_store(self) -> Store:
         """Return another look at this node's disks."""
-        return self._new_store()
-
-    def _new_store(self) -> Store:
         keys = None if self.signer is None else self.keys
         salt = bytes((self.index + 1,)) * 16
         return Store(self.data, keys, chain=self._genesis.hash(), salt=salt)
@@ -143,7 +145,7 @@ class Process:
         self.machine = None
         self.life += 1
         self._queue.clear()
-        self._syncing = False
+        self._syncing = self._is_disk_failed = False
         self._timers.clear()
         self.call_off()
         if power:
@@ -152,9 +154,10 @@ class Process:
             self.announced_height = min(self.announced_height, self.durable_height)
 
     def call_off(self) -> None:
-        """Forget about planned deaths."""
+        """Forget about planned deaths, and make room on the disks."""
         self.crash_after_persist = False
         self.data.fuse = self.keys.fuse = None
+        self.data.is_full = self.keys.is_full = False
 
     def feed(self, event: Event) -> None:
         """Let the machine take one event."""
@@ -177,12 +180,14 @@ class Process:
         """Carry out what is queued, up to the next barrier."""
         life = self.life
         while self._queue and not self._syncing and life == self.life:
+            effect = self._queue.popleft()
             try:
-                self._carry_out(self._queue.popleft())
+                self._carry_out(effect)
             except PowerCutError:
                 self._host.history.met("power cut in a write")
                 self._host.power_cut(self)
-                return
+            except DiskUnavailableError as error:
+                self._wait_for_disk(effect, error.message)
 
     def _carry_out(self, effect: Effect) -> None:
         match effect:
@@ -197,8 +202,10 @@ class Process:
             case AppendCertificate(certificate=certificate):
                 self._store.run(effect)
                 self._appended_height = certificate.height
+                self._stored()
             case AppendTransactions():
                 self._store.run(effect)
+                self._stored()
             case Verify(batch=batch, checks=checks):
                 good = tuple(fake_verify(c.key, c.message, c.signature) for c in checks)
                 answer = Verified(wall_ms=self.wall_ms, batch=batch, good=good)
@@ -220,12 +227,13 @@ class Process:
                 pass  # notes and expiries are seen by the history
 
     def _persist(self, effect: Persist) -> None:
-        assert isinstance(effect, Persist), "only these are barriers"
         self._store.run(effect)  # type: ignore[arg-type]  # every Persist is storable
         self.durable_height = self._appended_height
         if isinstance(effect, SaveSignState):
-            self._note_signed(effect.state)
+            self._host.history.signed(self.last_signed, effect.state)
+            self.last_signed = effect.state
         self._syncing = True
+        self._stored()
         if self.crash_after_persist:
             self._host.power_cut(self)
             return
@@ -236,15 +244,20 @@ class Process:
             self._syncing = False
             self._pump()
 
-    def _note_signed(self, state: SignState) -> None:
-        last, self.last_signed = self.last_signed, state
-        if state.step != 3 or state.locked_round != state.round:  # noqa: PLR2004 - a precommit
-            return
-        self._host.history.met("lock")
-        if last is None or last.height != state.height:
-            return
-        if last.locked_round != NO_ROUND and last.locked_round < state.locked_round:
-            self._host.history.met("relock")
+    def _wait_for_disk(self, effect: Effect, reason: str) -> None:
+        """Hold up everything behind a write that failed, and try it again. Source: rules 2.8."""
+        self._queue.appendleft(effect)
+        self._syncing = True
+        self._host.later(DISK_RETRY_MS, self._synced, self.life)
+        if not self._is_disk_failed:
+            self._is_disk_failed = True
+            self._host.history.met("disk full")
+            self.feed(DiskFailed(wall_ms=self.wall_ms, reason=reason))
+
+    def _stored(self) -> None:
+        if self._is_disk_failed:
+            self._is_disk_failed = False
+            self.feed(DiskHealed(wall_ms=self.wall_ms))
 
     def _fire(self, life: int, effect: SetTimer, number: int) -> None:
         if life == self.life and self._timers.get(effect.timer.name) == number:

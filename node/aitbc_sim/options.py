@@ -51,6 +51,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     power_loss: float = 0.5
     """Chance that a crash loses unsynced writes; otherwise it is a SIGKILL, which loses none."""
     down_ms: tuple[int, int] = (10, 4_000)
+    full_every_ms: int = 0
+    """Mean time between disks that fill up; 0 is never."""
+    full_ms: tuple[int, int] = (100, 6_000)
     partition_every_ms: int = 0
     partition_ms: tuple[int, int] = (500, 8_000)
     ambush: float = 0.0
@@ -104,6 +107,7 @@ def draw(seed: int) -> Options:
         crash_every_ms=dice.choice((0, 800, 2_000, 5_000)),
         crash_all=dice.choice((0.0, 0.0, 0.2)),
         power_loss=dice.choice((0.0, 0.5, 1.0)),
+        full_every_ms=dice.choice((0, 0, 4_000)),
         partition_every_ms=partition_every_ms,
         partition_ms=partition_ms,
         wall_skew_ms=dice.choice((0, 0, 1_000, 30_000)),

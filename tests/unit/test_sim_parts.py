@@ -8,6 +8,7 @@ from aitbc_node.blocks import PREVOTE
 from aitbc_node.canonical import encode
 from aitbc_node.errors import Exit
 from aitbc_node.gossip.messages import Ping
+from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_sim.checkers import Checkers, Violation, tag_of
 from aitbc_sim.disk import PowerCutError, SimDisk
 from aitbc_sim.history import History, first_difference
@@ -79,6 +80,19 @@ def test_the_fuse_cuts_after_so_many_operations() -> None:
 
     assert disk.is_cut
     assert disk.unsynced_writes == 1
+
+
+def test_a_full_disk_takes_nothing_and_keeps_what_it_has() -> None:
+    """The failed write has done nothing, so it can be tried again."""
+    disk = a_disk(1)
+    disk.write_at("log", 0, b"a")
+    disk.is_full = True
+
+    with pytest.raises(DiskUnavailableError):
+        disk.write_at("log", 1, b"b")
+    disk.is_full = False
+
+    assert disk.read("log") == b"a"
 
 
 @pytest.mark.parametrize(
