@@ -84,7 +84,7 @@ class Checkers:
         if data in self._proven:
             return
         self._proven.add(data)
-        power = 0
+        signers: set[int] = set()
         for row in certificate.votes:
             member = voters.members[row.validator]
             vote = Vote(
@@ -97,7 +97,8 @@ class Checkers:
                 row.signature,
             )
             if fake_verify(member.key, vote.sign_bytes(CHAIN_ID), row.signature):
-                power += member.power
+                signers.add(row.validator)
+        power = sum(voters.members[index].power for index in signers)
         if not voters.is_quorum(power):
             _breach("certificate", f"height {certificate.height}: only {power} of power signed")
 

@@ -144,7 +144,7 @@ def a_core(
 
 def power_of(certificate: Certificate, validators: ValidatorSet) -> int:
     """Add up the power behind a certificate whose signatures hold; 0 when one does not."""
-    power = 0
+    signers: set[int] = set()
     for voter in certificate.votes:
         vote = Vote(
             PRECOMMIT,
@@ -158,5 +158,5 @@ def power_of(certificate: Certificate, validators: ValidatorSet) -> int:
         member = validators.members[voter.validator]
         if not fake_verify(member.key, vote.sign_bytes(CHAIN_ID), vote.signature):
             return 0
-        power += member.power
-    return power
+        signers.add(voter.validator)
+    return sum(validators.members[index].power for index in signers)
