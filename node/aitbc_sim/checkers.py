@@ -39,15 +39,25 @@ class Checkers:
         self._signed: dict[tuple[PublicKey, int, int, int], BlockId] = {}
         self._height_of: dict[TxId, Height] = {}
 
-    def committed(
-        self, index: int, event: Committed, state: State | None, voters: ValidatorSet
-    ) -> None:
-        """Judge a block that a node calls final, and the state it came to.
-
-        `state` is None for a block that was final only in passing, while catching up.
-        """
+    def executed(self, index: int, event: Committed, state: State) -> None:
+        """Judge the state that a node has come to by a block, before anybody hears of it."""
         header = event.final.block.header
-        height = header.height
+        if state.root != header.state_root:
+            what = f"height {header.height}: node {index} has another root"
+            _breach("state_root_equal", what)
+        if state.root not in self._audited:
+            self._audited.add(state.root)
+            faults = audit(state)
+            if faults:
+                _breach("supply_conserved", f"height {header.height}: {'; '.join(faults)}")
+
+    def announced(self, index: int, event: Committed, voters: ValidatorSet) -> None:
+        """Judge a block that a node calls final.
+
+        Only what leaves the node counts: a machine may have decided with its own vote, and died
+        before that vote was on disk; then it is free to decide otherwise.
+        """
+        height = event.final.block.header.height
         first = self._block_at.setdefault(height, event.id)
         if first != event.id:
             _breach(
@@ -55,19 +65,8 @@ class Checkers:
                 f"height {height}: node {index} has {event.id.hex()[:12]}, "
                 f"another {first.hex()[:12]}",
             )
-        if state is not None:
-            self._check_state(index, height, state, header.state_root)
         self._check_once(event, height)
         self._check_proof(event.final.certificate, event.id, voters)
-
-    def _check_state(self, index: int, height: Height, state: State, root: Hash) -> None:
-        if state.root != root:
-            _breach("state_root_equal", f"height {height}: node {index} has another root")
-        if root not in self._audited:
-            self._audited.add(root)
-            faults = audit(state)
-            if faults:
-                _breach("supply_conserved", f"height {height}: {'; '.join(faults)}")
 
     def _check_once(self, event: Committed, height: Height) -> None:
         for receipt in event.receipts:

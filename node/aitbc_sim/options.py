@@ -94,7 +94,7 @@ def draw(seed: int) -> Options:
         return HARD
     partition_every_ms, partition_ms = dice.choice(_PARTITIONS)
     return Options(
-        powers=dice.choice(((1, 1, 1, 1), (1, 1, 1, 1), (1, 1, 1, 1), (3, 2, 2, 2), (5, 4, 3, 2))),
+        powers=dice.choice(_POWERS),
         full_nodes=dice.choice((0, 1, 1, 2)),
         interval_ms=dice.choice((100, 200, 500)),
         timeout_ms=dice.choice((300, 500, 1_000)),
@@ -114,6 +114,15 @@ def draw(seed: int) -> Options:
         tx_every_ms=dice.choice((60, 150, 400)),
     )
 
+
+_POWERS = (
+    *((1, 1, 1, 1),) * 6,
+    (3, 2, 2, 2),
+    (5, 4, 3, 2),
+    (1, 1, 1, 1, 1, 1, 1),
+    (1,),
+)
+"""Mostly four alike; also four unlike, seven, and one alone."""
 
 _PARTITIONS = (
     (0, (1, 1)),

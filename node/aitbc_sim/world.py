@@ -175,9 +175,15 @@ class World:
         self._workload.on_reply(reply)
 
     def announced(self, source: Process, committed: Committed) -> None:
-        """Let the clients hear of a final block."""
-        del source
+        """Judge a block that a node calls final, and let the clients hear of it."""
+        self._checkers.announced(source.index, committed, self._voters)
         self._workload.on_committed(committed)
+        certificate = committed.final.certificate
+        if certificate.round > 0:
+            self.history.met("round above zero")
+        if certificate.height > self.top:
+            self.top = certificate.height
+            self._mishaps.on_first(source)
 
     # Death and return.
 
@@ -278,17 +284,9 @@ class World:
         """See a step of a node before anything of it is carried out."""
         self.history.add(self.now_ms, source.index, event, effects)
         commits = [effect for effect in effects if isinstance(effect, Committed)]
-        for commit in commits:
+        if commits:
             assert source.machine is not None, "a dead node committed"
-            state = source.machine.view.state
-            is_last = commit is commits[-1]
-            self._checkers.committed(source.index, commit, state if is_last else None, self._voters)
-            certificate = commit.final.certificate
-            if certificate.height > self.top:
-                self.top = certificate.height
-                self._mishaps.on_first(source)
-            if certificate.round > 0:
-                self.history.met("round above zero")
+            self._checkers.executed(source.index, commits[-1], source.machine.view.state)
 
 
 def _kind_of(payload: bytes, messages: tuple[Proposal | Vote, ...]) -> str:

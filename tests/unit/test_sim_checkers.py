@@ -83,17 +83,18 @@ def test_what_is_right_passes() -> None:
     checkers, state = Checkers(), a_state()
 
     for index in (0, 1):
-        checkers.committed(index, a_commit(state, txs=(b"a",)), state, VOTERS)
-        checkers.committed(index, a_commit(state, height=2, txs=(b"b",)), state, VOTERS)
+        for commit in (a_commit(state, txs=(b"a",)), a_commit(state, height=2, txs=(b"b",))):
+            checkers.executed(index, commit, state)
+            checkers.announced(index, commit, VOTERS)
 
 
 def test_two_blocks_of_one_height_break_agreement() -> None:
     """Also when the first one was seen on a node long dead."""
     checkers, state = Checkers(), a_state()
-    checkers.committed(0, a_commit(state), state, VOTERS)
+    checkers.announced(0, a_commit(state), VOTERS)
 
     with pytest.raises(Violation, match=r"^agreement: height 1: node 1 has"):
-        checkers.committed(1, a_commit(state, time_ms=9), state, VOTERS)
+        checkers.announced(1, a_commit(state, time_ms=9), VOTERS)
 
 
 def test_a_state_that_is_not_the_header_s_breaks_equal_roots() -> None:
@@ -101,7 +102,7 @@ def test_a_state_that_is_not_the_header_s_breaks_equal_roots() -> None:
     state = a_state()
 
     with pytest.raises(Violation, match=r"^state_root_equal"):
-        Checkers().committed(0, a_commit(state, root=sha256(b"other")), state, VOTERS)
+        Checkers().executed(0, a_commit(state, root=sha256(b"other")), state)
 
 
 def test_a_fault_of_the_audit_breaks_conservation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,7 +111,7 @@ def test_a_fault_of_the_audit_breaks_conservation(monkeypatch: pytest.MonkeyPatc
     state = a_state()
 
     with pytest.raises(Violation, match=r"^supply_conserved: height 1: I1"):
-        Checkers().committed(0, a_commit(state), state, VOTERS)
+        Checkers().executed(0, a_commit(state), state)
 
 
 @pytest.mark.parametrize("signers", [(), (0,), (0, 1), (0, 0, 0)])
@@ -119,7 +120,7 @@ def test_too_few_signatures_make_no_certificate(signers: tuple[int, ...]) -> Non
     state = a_state()
 
     with pytest.raises(Violation, match=r"^certificate: height 1"):
-        Checkers().committed(0, a_commit(state, signers=signers), state, VOTERS)
+        Checkers().announced(0, a_commit(state, signers=signers), VOTERS)
 
 
 def test_precommits_for_another_block_make_no_certificate() -> None:
@@ -130,16 +131,16 @@ def test_precommits_for_another_block_make_no_certificate() -> None:
     forged = Committed(commit.id, FinalBlock(commit.final.block, other), ())
 
     with pytest.raises(Violation, match=r"^certificate"):
-        Checkers().committed(0, forged, state, VOTERS)
+        Checkers().announced(0, forged, VOTERS)
 
 
 def test_a_transaction_in_two_blocks_is_found() -> None:
     """Once is once, at whatever height and on whatever node."""
     checkers, state = Checkers(), a_state()
-    checkers.committed(0, a_commit(state, txs=(b"a",)), state, VOTERS)
+    checkers.announced(0, a_commit(state, txs=(b"a",)), VOTERS)
 
     with pytest.raises(Violation, match=r"^tx_once"):
-        checkers.committed(1, a_commit(state, height=2, txs=(b"a",)), state, VOTERS)
+        checkers.announced(1, a_commit(state, height=2, txs=(b"a",)), VOTERS)
 
 
 def test_another_root_after_a_replay_is_found() -> None:
