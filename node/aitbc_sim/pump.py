@@ -66,7 +66,7 @@ class Node:
     machine: Machine | None = None
     store: Store | None = None
     life: int = 0
-    timers: dict[str, int] = field(default_factory=dict)
+    timers: dict[str, TimerFired] = field(default_factory=dict)
     committed: dict[int, BlockId] = field(default_factory=dict)
     expired: list[TxId] = field(default_factory=list)
     replies: dict[int, tuple[TxOutcome, ...]] = field(default_factory=dict)
@@ -261,7 +261,7 @@ class Pump:
     def _deliver(self, node: Node, event: Event) -> None:
         assert node.machine is not None, "a dead node gets nothing"
         if isinstance(event, TimerFired):
-            if node.timers.get(event.timer.name) != self.now_ms:
+            if node.timers.get(event.timer.name) is not event:
                 return  # replaced since
             del node.timers[event.timer.name]
         self._carry_out(node, node.machine.step(event, now_ms=self.now_ms))
@@ -295,8 +295,10 @@ class Pump:
                 for peer in peers:
                     self._send(node, self._by_id[peer], payload)
             case SetTimer(timer=timer, delay_ms=delay_ms):
-                node.timers[timer.name] = self.now_ms + delay_ms
-                self._later(node, delay_ms, TimerFired(wall_ms=wall_ms + delay_ms, timer=timer))
+                fired = node.timers[timer.name] = TimerFired(
+                    wall_ms=wall_ms + delay_ms, timer=timer
+                )
+                self._later(node, delay_ms, fired)
             case Verify(batch=batch, checks=checks):
                 good = tuple(fake_verify(row.key, row.message, row.signature) for row in checks)
                 self._later(node, VERIFY_MS, Verified(wall_ms=wall_ms, batch=batch, good=good))
