@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tomlkit import TOMLDocument
 from aitbc_toolkit import paths
 from aitbc_toolkit.release import safekeeping
 
+PENDING = re.compile(r"pending approval ([0-9a-f]{12})")
 PARTS = ("deploy", "node", "inventories", "templates", "locks")
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.bak", "*.egg-info")
 
@@ -236,6 +238,46 @@ def test_an_unknown_release_is_asked_for_and_approved(checkout: Checkout) -> Non
     assert row["reviews"][0]["reviewer"] == "quin@example"
     assert row["reviews"][0]["reason"] == "read the diff"
     assert audited(checkout)["who"] == "quin@example"
+
+
+@pytest.mark.proves("D4")
+def test_a_deploy_of_an_unknown_commit_stops_until_it_is_approved(checkout: Checkout) -> None:
+    """Status 20 with the hash; approved, it goes on to the hosts; another commit waits again.
+
+    The hosts of the copy cannot be reached, which is how far an approved deploy comes here.
+    """
+    checkout.work.git("config", "user.signingkey", str(checkout.keys["dora"]))
+    file = checkout.work.root / "inventories" / "staging" / "inventory.toml"
+    text = file.read_text(encoding="utf-8").replace("10.0.0.2", "127.0.0.1")
+    file.write_text(text.replace('ssh_user = "root"', "ssh_port = 1"), encoding="utf-8")
+    checkout.work.commit("deploy me")
+    checkout.work.git("push", "--quiet", "origin", "main")
+
+    said = checkout.run("deploy", "staging", "--yes", status=20)
+    hashes = PENDING.findall(said)
+    checkout.run("approve", hashes[0], "--reason", "read it", "-e", "staging", key="quin")
+    approved = checkout.run("deploy", "staging", "--yes", status=20)
+    checkout.work.commit("deploy me, too")
+    checkout.work.git("push", "--quiet", "origin", "main")
+    other = checkout.run("deploy", "staging", "--yes", status=20)
+
+    assert "0 of 1 approvals" in said
+    assert "pending approval" not in approved
+    assert "aitbc1" in approved, "the refusal is about the host that does not answer"
+    assert PENDING.findall(other)[0] != hashes[0]
+
+
+@pytest.mark.parametrize("name", ["vic", "mallory"])
+def test_who_is_no_operator_deploys_nothing(checkout: Checkout, name: str) -> None:
+    """Status 77 before any host is asked, and a row in the audit log."""
+    checkout.work.git("config", "user.signingkey", str(checkout.keys[name]))
+
+    checkout.run("deploy", "staging", "--yes", status=77)
+
+    assert (audited(checkout)["action"], audited(checkout)["outcome"]) == (
+        "deploy",
+        "not permitted",
+    )
 
 
 @pytest.mark.proves("D21")

@@ -50,6 +50,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     _refuse_snapshot(environment, request)
     revision = _resolve(request, tell)
     _rehearse(environment, revision)
+    vouching.admit(environment, revision.commit, root=request.checkout, tell=tell)
     with at_work(environment, tell) as run:
         facts = _observe(run)
         before = places(facts)
@@ -192,9 +193,7 @@ def _prepare(
     with step(run.tell, "publish", f"putting {revision.short} where hosts fetch it") as now:
         place = source.publish(run.environment, revision, root=request.checkout)
         _warm(run.environment, request, revision)
-        vouched = vouching.vouch(
-            run.environment, revision.commit, root=request.checkout, tell=run.tell
-        )
+        vouched = vouching.vouch(run.environment, revision.commit, root=request.checkout)
         now.say(f"{revision.short} at {place.url}")
     with step(run.tell, "stage", f"{revision.short} on {host_count(run.environment)}") as now:
         manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}

@@ -2,7 +2,8 @@
 
 A lab has a release key of its own, which signs a tag on every commit that is deployed to it: so a
 lab rehearses what staging and production do. In dev nobody vouches, which is said and audited.
-Hosts judge the signature themselves. Other environments are not asked yet.
+The lab's hosts judge the signature themselves. Elsewhere this machine stops a commit that is
+neither trusted nor approved; the hosts there are not asked yet.
 """
 
 import json
@@ -13,22 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit import lab, shell
-from aitbc_toolkit.errors import ConfigError
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.lab.model import Lab
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.release import (
     allowed,
+    approvals,
     audit,
     cutting,
+    permission,
     provenance,
     safekeeping,
     signatures,
     standing,
     trust,
 )
+from aitbc_toolkit.release.outcome import fact
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.source import SHORT, who
+from aitbc_toolkit.release.trust import Decision
 
 _PUSH_S = 60.0
 _RULE = "forge"
@@ -53,18 +58,28 @@ class Vouched:
         }
 
 
-def vouch(environment: Environment, commit: str, *, root: Path, tell: Tell) -> Vouched | None:
-    """Sign for a lab, or say loudly that nobody does; nothing where hosts are not to ask."""
+def admit(environment: Environment, commit: str, *, root: Path, tell: Tell) -> None:
+    """Let a commit be deployed, or stop before any host is asked.
+
+    In a lab the hosts judge alone: the signature is made on the way to them.
+
+    Raises: AitbcError when the operator may not deploy, or when the commit waits for reviewers.
+    """
     if environment.lab:
-        return _vouch_in_lab(environment, commit, root=root)
-    known = safekeeping.load(environment)
-    if known.dev_mode:
-        candidate = provenance.candidate(environment, commit, root=root)
-        decision = trust.decide(candidate, known)
-        standing.record(environment, decision)
-        if decision.level is trust.Level.DEV:
-            note(tell, f"warning: dev_mode, nobody has vouched for {commit[:SHORT]}; audited")
-    return None
+        return
+    known, key = safekeeping.load(environment), provenance.configured_key(root)
+    permit = permission.demand(environment, known, "deploy", key=key, subject=commit)
+    decision = trust.decide(provenance.candidate(environment, commit, root=root), known)
+    standing.record(environment, decision)
+    if decision.level is trust.Level.DEV:
+        note(tell, f"warning: dev_mode, nobody has vouched for {commit[:SHORT]}; audited")
+    if decision.level is trust.Level.UNKNOWN:
+        _require_approval(environment, decision, deployer=permit.who)
+
+
+def vouch(environment: Environment, commit: str, *, root: Path) -> Vouched | None:
+    """Sign for a lab and say what its hosts are to look for; other hosts are not asked yet."""
+    return _vouch_in_lab(environment, commit, root=root) if environment.lab else None
 
 
 def record(environment: Environment, commit: str, proofs: Mapping[str, str]) -> None:
@@ -82,6 +97,34 @@ def record(environment: Environment, commit: str, proofs: Mapping[str, str]) -> 
         rule=_RULE,
     )
     audit.append(audit.path_of(environment), entry)
+
+
+def _require_approval(environment: Environment, decision: Decision, *, deployer: str) -> None:
+    known = safekeeping.load(environment)
+    request = standing.ask(environment, decision.commit)
+    found = standing.verdict(environment, known, request, deployer=deployer)
+    entry = audit.Entry("admit", request.hash, str(found.state), deployer, found.missing)
+    audit.append(audit.path_of(environment), entry)
+    if found.passes:
+        return
+    short = request.hash[: approvals.SHORT]
+    denied = f"approval {short} was denied by {', '.join(found.deniers)}"
+    cause = denied if found.deniers else f"pending approval {short}"
+    missing = [fact("missing", found.missing)] if found.missing else []
+    raise AitbcError(
+        "\n".join(
+            [
+                f"deploy {environment.name} refused: {cause}",
+                *missing,
+                *(fact("why", each) for each in decision.reason.split("; ")),
+                fact("changed", "nothing, on no host"),
+            ]
+        ),
+        hint=f"aitbc approvals {environment.name}"
+        if found.deniers
+        else f"aitbc approve {short} --reason TEXT -e {environment.name}",
+        exit_status=Exit.REFUSED,
+    )
 
 
 def _vouch_in_lab(environment: Environment, commit: str, *, root: Path) -> Vouched:
