@@ -63,7 +63,7 @@ class HostEntry(_Model):
     connector: Literal["local", "ssh", "lab"]
     address: str = ""
     ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
-    ssh_user: str = "root"
+    ssh_user: Literal["root"] = "root"  # another would need sudo on every step; not built yet
     ssh_key: str = ""
     known_hosts: str = ""
     manager: Literal["systemd", "supervisord"] = "systemd"

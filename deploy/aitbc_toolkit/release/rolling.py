@@ -137,7 +137,9 @@ def _switch(
         rolled.restart_ms.append(commanded + max(verdict.restart_ms.values()))
     took_s = round(time.monotonic() - began, 3)
     state = "failed" if failed else "done"
-    text = f"{place} {names} " + ("failed" if failed else f"ok voted {gates.HEIGHTS}/3")
+    votes = any(run.environment.instance(name).role == "validator" for name in wave)
+    passed = f"ok voted in {gates.HEIGHTS} heights" if votes else "ok at the tip"
+    text = f"{place} {names} " + ("failed" if failed else passed)
     run.tell({**fields, "state": state, "text": text, "took_s": took_s})
     return failed
 
