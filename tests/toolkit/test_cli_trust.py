@@ -61,6 +61,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
         shutil.copytree(paths.project_root() / part, root / part, ignore=LEFT_OUT)
     shutil.copy(paths.project_root() / "pyproject.toml", root)
     work = Repository(root)
+    hosts = root / "inventories" / "staging" / "inventory.toml"
+    text = hosts.read_text(encoding="utf-8").replace("10.0.0.2", "127.0.0.1")
+    hosts.write_text(text.replace('ssh_user = "root"', "ssh_port = 1"), encoding="utf-8")
     origin = Repository(folder / "origin.git")
     origin.root.mkdir()
     origin.git("init", "--quiet", "--bare", "-b", "main")
@@ -102,7 +105,6 @@ def audited(checkout: Checkout) -> dict[str, Any]:
     return newest
 
 
-@pytest.mark.proves("D21")
 def test_trust_is_changed_by_an_operator_and_audited(checkout: Checkout) -> None:
     """Add, list and remove: the effect is in the file, in the list and in the audit log."""
     words = ("--remote", "https://forge.example/x.git", "--branch", "next")
@@ -177,6 +179,11 @@ def test_a_release_is_a_signed_tag_at_origin_that_is_trusted(checkout: Checkout)
     verified = checkout.read("release", "verify", newest)
     assert (verified["signer"], verified["findings"]) == ("rita@example", [])
     assert (verified["level"], verified["rule"]) == ("trusted", "main")
+    checkout.work.git("config", "user.signingkey", str(checkout.keys["dora"]))
+    deployed = checkout.run("deploy", "staging", "--ref", newest, "--yes", status=20)
+    assert "pending approval" not in deployed
+    assert "aitbc1" in deployed, "it gets as far as the host, which the copy cannot reach"
+    assert audited(checkout)["reason"].startswith(f"tag {newest} is signed by rita@example")
 
 
 def test_a_commit_is_released_once(checkout: Checkout) -> None:
@@ -222,7 +229,6 @@ def test_a_release_with_a_forged_manifest_is_not_verified(checkout: Checkout) ->
     assert [each.split(",")[0] for each in found["findings"]] == ["commit is 000000000000"]
 
 
-@pytest.mark.proves("D21")
 def test_an_unknown_release_is_asked_for_and_approved(checkout: Checkout) -> None:
     """Two commands: ask puts it into the queue, a signature takes it out; both are audited."""
     commit = checkout.work.commit("ask for me")
@@ -247,9 +253,6 @@ def test_a_deploy_of_an_unknown_commit_stops_until_it_is_approved(checkout: Chec
     The hosts of the copy cannot be reached, which is how far an approved deploy comes here.
     """
     checkout.work.git("config", "user.signingkey", str(checkout.keys["dora"]))
-    file = checkout.work.root / "inventories" / "staging" / "inventory.toml"
-    text = file.read_text(encoding="utf-8").replace("10.0.0.2", "127.0.0.1")
-    file.write_text(text.replace('ssh_user = "root"', "ssh_port = 1"), encoding="utf-8")
     checkout.work.commit("deploy me")
     checkout.work.git("push", "--quiet", "origin", "main")
 
@@ -280,7 +283,6 @@ def test_who_is_no_operator_deploys_nothing(checkout: Checkout, name: str) -> No
     )
 
 
-@pytest.mark.proves("D21")
 def test_the_audit_log_of_all_this_is_whole_until_somebody_edits_it(checkout: Checkout) -> None:
     """`audit verify` exits 0; after an edit it exits 1 and names the line."""
     checkout.run("audit", "verify", "staging")
