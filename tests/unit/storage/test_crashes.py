@@ -58,9 +58,9 @@ class Writer:
         store.recover()
         store.create_sign_state()
 
-    def live(self) -> Recovered:
+    def live(self, kind: type[Store] = Store) -> Recovered:
         """Start, check what was recovered, work until the power goes; return what was found."""
-        store = Store(self.data, self.keys)
+        store = kind(self.data, self.keys)
         found = store.recover()
         self.check(found)
         for disk in (self.data, self.keys):
@@ -69,8 +69,9 @@ class Writer:
             while True:
                 self.one_height(store)
         except PowerCutError:
-            self.data.lose_power()
-            self.keys.lose_power()
+            for disk in (self.data, self.keys):
+                disk.lose_power()
+                disk.fuse = None
         return found
 
     def one_height(self, store: Store) -> None:
@@ -148,16 +149,7 @@ def test_without_the_order_a_final_block_would_be_lost() -> None:
         writer = Writer(random.Random(seed))  # noqa: S311 - repeatable is the point
         try:
             for _ in range(LIVES):
-                store = Hasty(writer.data, writer.keys)
-                writer.check(store.recover())
-                for disk in (writer.data, writer.keys):
-                    disk.fuse = writer.dice.randrange(40)
-                try:
-                    while True:
-                        writer.one_height(store)
-                except PowerCutError:
-                    writer.data.lose_power()
-                    writer.keys.lose_power()
+                writer.live(Hasty)
         except AssertionError:
             caught += 1
 
