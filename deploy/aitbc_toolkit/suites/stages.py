@@ -90,7 +90,8 @@ STAGES: Sequence[Stage] = (
         promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
     ),
     Stage("tools", "programs and files of this machine", 1200, kinds=("integration",), workers=2),
-    Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2),
+    # By file: the tests of the sweep share one sweep.
+    Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2, spread="loadfile"),
     # A file's tests share a mesh; meshes have ports of their own and mostly wait for blocks.
     Stage(
         "mesh",
