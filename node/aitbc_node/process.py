@@ -41,7 +41,7 @@ from aitbc_node.transport.connection import Connection
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
 from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
-from aitbc_node.types import Height
+from aitbc_node.types import Height, PeerId
 from aitbc_node.version import VERSION
 
 GIL_SWITCH_S = 0.0005
@@ -137,7 +137,7 @@ def _terms(config: Config, identities: Identities) -> Terms:
     except OSError as error:
         raise ConfigError(f"{shown}: cannot be written: {error.strerror}") from error
     known = frozenset(peer.peer_id for peer in config.p2p.bootstrap) | frozenset(
-        bytes.fromhex(peer) for peer in config.p2p.allowed
+        PeerId(bytes.fromhex(peer)) for peer in config.p2p.allowed
     )
     is_open = config.p2p.admission == "open"
     return Terms(
@@ -151,6 +151,7 @@ def _terms(config: Config, identities: Identities) -> Terms:
         acceptor_context=acceptor_context(key_file, shown),
         dialer_context=dialer_context(),
         admits=lambda peer: is_open or peer in known,
+        named=known - {crypto.peer_id(identities.node.public_key)},
         peers_max=config.p2p.max_peers,
     )
 

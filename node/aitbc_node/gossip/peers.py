@@ -268,9 +268,19 @@ class Peers:
             return "banned"
         if self._listed_only and peer not in self._known:
             return "not listed"
-        if len(self._links) >= limits.PEERS_MAX and peer not in self._links:
+        if peer not in self._links and len(self._links) >= self._room_for(peer):
             return "too many peers"
         return ""
+
+    def _room_for(self, peer: PeerId) -> int:
+        """Bound the links lower for strangers: the named ones must find room when they come back.
+
+        Identities cost nothing, so without this a crowd of them could keep validators apart.
+        """
+        if peer in self._known:
+            return limits.PEERS_MAX
+        absent = sum(named not in self._links for named in self._known)
+        return limits.PEERS_MAX - min(absent, limits.PEERS_MAX // 2)
 
     def _is_closing(self, peer: PeerId, now_ms: int) -> bool:
         since_ms = self._closing.get(peer)

@@ -38,12 +38,16 @@ log = logging.getLogger(__name__)
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """Be what a node offers and accepts on its links; `admits` judges a proved peer."""
+    """Be what a node offers and accepts on its links; `admits` judges a proved peer.
+
+    `named` are the peers for which room is kept.
+    """
 
     identity: Identity
     acceptor_context: ssl.SSLContext
     dialer_context: ssl.SSLContext
     admits: Callable[[PeerId], bool] = lambda _: True
+    named: frozenset[PeerId] = frozenset()
     peers_max: int = PEERS_MAX
     queue_bytes_max: int = PEER_QUEUE_BYTES_MAX
 

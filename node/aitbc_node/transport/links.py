@@ -122,8 +122,16 @@ class Links:
             raise PeerFault(f"{peer.id.hex()} is not admitted here")
         if old is not None and not _wins(own, peer.id, old=old.is_outbound, new=link.is_outbound):
             raise PeerFault(ALREADY_LINKED)
-        if old is None and len(self._up) >= self.terms.peers_max:
+        if old is None and len(self._up) >= self._room_for(peer.id):
             raise PeerFault("no room for another peer")
+
+    def _room_for(self, peer: PeerId) -> int:
+        """Bound strangers lower, so that who is named finds room when it comes back."""
+        terms = self.terms
+        if peer in terms.named:
+            return terms.peers_max
+        absent = sum(named not in self._up for named in terms.named)
+        return terms.peers_max - min(absent, terms.peers_max // 2)
 
     def up(self, link: Connection, peer: Peer) -> None:
         """Take a link into use, in place of an older one to the same peer."""

@@ -218,6 +218,19 @@ def test_the_number_of_links_is_bounded() -> None:
     assert len(peers.linked()) == limits.PEERS_MAX
 
 
+def test_a_crowd_of_strangers_leaves_room_for_those_the_operator_named() -> None:
+    """Identities cost nothing: without this, a crowd could keep the validators apart."""
+    peers = some_peers(LOW, HIGH)
+    crowd = [PeerId(bytes([number]) * 20) for number in range(limits.PEERS_MAX)]
+
+    refused = [peer for peer in crowd if dropped(peers.on_up(up(peer, outbound=False), 0))]
+
+    assert len(refused) == 2
+    for named in (LOW, HIGH):
+        assert dropped(peers.on_up(up(named, outbound=False), 0)) == []
+    assert len(peers.linked()) == limits.PEERS_MAX
+
+
 def test_a_failed_dial_does_not_take_an_existing_link_away() -> None:
     """Of two simultaneous dials one fails, and the other's link stays."""
     peers = some_peers(HIGH)

@@ -200,6 +200,30 @@ def test_a_node_that_is_not_admitted_is_refused_and_told_why(
     run(main())
 
 
+def test_a_full_node_keeps_room_for_who_is_named(run: Callable[..., None], tmp_path: Path) -> None:
+    """A stranger finds no room where a named peer, not linked yet, still does."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 2) as (first, named):
+            host = Node(tmp_path / "b", peers_max=2, named=frozenset({named.id}))
+            await host.listen()
+            first.dial(host)
+            await first.until_linked(host)
+            stranger = Node(tmp_path / "c")
+            stranger.dial(host)
+            down = await stranger.first(PeerDown)
+
+            named.dial(host)
+            await named.until_linked(host)
+
+            assert isinstance(down, PeerDown)
+            assert "no room" in down.reason
+            assert set(host.links.peers) == {first.id, named.id}
+            await host.links.close()
+
+    run(main())
+
+
 def test_another_genesis_is_refused_with_the_reason(tmp_path: Path) -> None:
     """Two chains never mix, and the operator reads why."""
 
