@@ -128,6 +128,8 @@ class CatchUp:
         request = self._request
         if request is None or request.peer != peer:
             return ()
+        if blocks and blocks[0].block.header.height < request.first:
+            return ()  # slow, not false: the answer to an earlier request that was given up
         self._request = None
         if not blocks:
             self.failed(peer, now_ms)

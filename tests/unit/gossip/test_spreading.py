@@ -329,6 +329,20 @@ def test_claims_alone_never_hold_up_voting() -> None:
     assert not follower.is_flowing(Height(100), 1_001), "caught up"
 
 
+def test_an_answer_that_comes_too_late_is_no_fault() -> None:
+    """A slow peer's blocks of an earlier request are dropped; the newer request stays open."""
+    follower = a_follower((A, 100))
+    now_ms = 0
+    assert asked(follower, 1, now_ms) == [A]
+    while asked(follower, 5, now_ms) != [A]:  # others helped, and A is asked once more
+        now_ms += 100
+
+    assert follower.answered(A, (a_final(2), a_final(3)), now_ms) == ()
+
+    assert asked(follower, 5, now_ms + 1) == []
+    assert follower.answered(A, (a_final(6),), now_ms + 2) == (a_final(6),)
+
+
 def test_an_answer_must_be_what_was_asked_for() -> None:
     """Other heights are a fault; blocks that nobody asked for are dropped."""
     follower = a_follower((A, 9))
