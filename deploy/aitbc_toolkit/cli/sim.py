@@ -50,9 +50,11 @@ def sweep(
     seeds: int, first: int, workers: int | None, bug: str | None, *, hard: bool, as_json: bool
 ) -> Exit:
     """Run many seeds; a found violation prints the line that repeats it."""
+    count = workers or os.cpu_count() or 1
+    click.echo(f"running seeds {first} to {first + seeds - 1}, {count} at a time", err=True)
     summary = run_sweep(
         [Case(seed, bug, hard) for seed in range(first, first + seeds)],
-        workers=workers or os.cpu_count() or 1,
+        workers=count,
         on_outcome=_announce,
     )
     if as_json:
