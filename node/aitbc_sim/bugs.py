@@ -1,12 +1,12 @@
 """Which bugs can be planted, to see that the checkers have teeth?
 
-Each is a sub-class of the real consensus, put in its place for one run. They live here and nowhere
-in the node. Do not add a bug without the checker that must find it.
+Each takes the place of a part of the real node for one run; they live here and nowhere in the node.
+Do not add a bug without the checker that must find it.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import msgspec
@@ -23,6 +23,7 @@ from aitbc_node.consensus.algorithm import (
 from aitbc_node.consensus.messages import NO_ROUND
 from aitbc_node.consensus.replica import Consensus
 from aitbc_node.events import SignState
+from aitbc_node.storage.sign_state import FILE_NAME, SignStateFile
 
 _USES_LOCK = (FreshProposal, Reproposal, OthersAhead, TimeoutPrecommit)
 
@@ -59,17 +60,38 @@ class ForgetLock(Consensus):
         super().__init__(sign_state=sign_state, **rest)
 
 
-BUGS: dict[str, type[Consensus]] = {"skip-lock": SkipLock, "forget-lock": ForgetLock}
+def _save_without_sync(self: SignStateFile, state: SignState) -> None:
+    """Write a sign state and go on, as if the disk could be trusted to have it."""
+    sync = self._disk.sync
+    with patch.object(self._disk, "sync", lambda name: sync(name) if name != FILE_NAME else None):
+        _save(self, state)
 
-CHECKER_OF = {"skip-lock": "agreement", "forget-lock": "agreement"}
-"""Which checker must turn red."""
+
+_save = SignStateFile.save
+
+
+class Bug(NamedTuple):
+    """Say what takes the place of what, and which checker must turn red."""
+
+    checker: str
+    owner: object
+    name: str
+    replacement: object
+
+
+BUGS = {
+    "skip-lock": Bug("agreement", machine, "Consensus", SkipLock),
+    "forget-lock": Bug("agreement", machine, "Consensus", ForgetLock),
+    "vote-before-disk": Bug("no_double_sign", SignStateFile, "save", _save_without_sync),
+}
 
 
 @contextmanager
 def planted(name: str | None) -> Iterator[None]:
-    """Let machines that are made meanwhile have a bug; None is the node as it is."""
+    """Let nodes that run meanwhile have a bug; None is the node as it is."""
     if name is None:
         yield
         return
-    with patch.object(machine, "Consensus", BUGS[name]):
+    bug = BUGS[name]
+    with patch.object(bug.owner, bug.name, bug.replacement):
         yield

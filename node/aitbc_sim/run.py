@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from aitbc_node.errors import Exit
-from aitbc_sim.bugs import CHECKER_OF, planted
+from aitbc_sim.bugs import BUGS, planted
 from aitbc_sim.checkers import Violation
 from aitbc_sim.history import SOMETIMES, History, first_difference
 from aitbc_sim.options import HARD, Options, draw
@@ -137,7 +137,7 @@ def find_bug(bug: str, seeds: Iterable[int]) -> tuple[int, Outcome] | None:
     """
     for count, seed in enumerate(seeds, start=1):
         outcome = run(Case(seed, bug, is_hard=True))
-        if outcome.verdict == CHECKER_OF[bug]:
+        if outcome.verdict == BUGS[bug].checker:
             return count, outcome
     return None
 
