@@ -47,7 +47,10 @@ def read(path: Path) -> SigningKey:
         mode = path.stat().st_mode
         pem = path.read_bytes()
     except OSError as missing:
-        raise ConfigError(f"no key at {path}: {missing.strerror}", hint="aitbc up") from missing
+        raise ConfigError(
+            f"no key at {path}: {missing.strerror}",
+            hint="make one: aitbc account new FILE; the faucet's comes with the first deploy",
+        ) from missing
     if mode & 0o077:
         raise ConfigError(f"{path} can be read by others", hint=f"chmod 600 {path}")
     try:

@@ -64,7 +64,11 @@ def pay(
 def _output(environment: Environment, mesh: MeshClient, wanted: Payment) -> Output:
     text = address_text(environment, wanted.recipient)
     to = wallet.read_address(text, hrp=environment.chain.hrp)
-    if len(wanted.memo.encode()) > MEMO_BYTES_MAX:
+    try:
+        memo = wanted.memo.encode()
+    except UnicodeEncodeError as wrong:
+        raise UsageError("the memo is no UTF-8 text", hint="check the terminal's LANG") from wrong
+    if len(memo) > MEMO_BYTES_MAX:
         raise UsageError(f"the memo is longer than {MEMO_BYTES_MAX} bytes")
     decimals = decimals_of(mesh, [wanted.ticker])[wanted.ticker]
     units = amounts.read(wanted.amount, decimals=decimals, asset=wanted.ticker)

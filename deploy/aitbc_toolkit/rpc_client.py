@@ -9,6 +9,7 @@ import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -115,11 +116,11 @@ class RpcClient:
 
     def account(self, address: str) -> schema.AccountView:
         """Read an account."""
-        return self.get(f"/state/accounts/{address}", schema.AccountView)
+        return self.get(f"/state/accounts/{quote(address, safe='')}", schema.AccountView)
 
     def asset(self, ticker: str) -> schema.AssetView:
         """Read an asset."""
-        return self.get(f"/state/assets/{ticker}", schema.AssetView)
+        return self.get(f"/state/assets/{quote(ticker, safe='')}", schema.AssetView)
 
     def transaction(self, tx_id: str) -> schema.TxView | None:
         """Read the fate of a transaction; None when the node was never given it."""

@@ -84,7 +84,7 @@ def status(environment: str, *, as_json: bool) -> Exit:
     else:
         for line in found.to_lines():
             click.echo(line)
-    return Exit.OK
+    return Exit.UNREACHABLE if found.is_silent else Exit.OK
 
 
 @click.command()

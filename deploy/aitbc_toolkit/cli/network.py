@@ -142,6 +142,8 @@ def _summary(seen: Overview) -> Iterator[str]:
 def _spare(seen: Overview) -> str:
     """Say how many more nodes may go down, losing the strongest first."""
     left = seen.voting_power
+    if left < seen.needed_power:
+        return f"{seen.needed_power - left} more must come back"
     lost = 0
     for power in sorted((row.power for row in seen.nodes if row.voting), reverse=True):
         left -= power
@@ -156,7 +158,7 @@ def _say_next(seen: Overview) -> None:
         case Verdict.OK:
             return
         case Verdict.DOWN:
-            hint = f"bring it up: aitbc up {seen.environment}"
+            hint = f"what runs on its hosts: aitbc status {seen.environment}"
         case _:
             hint = f"what is wrong: aitbc network health -e {seen.environment}"
     click.echo(f"hint: {hint}", err=True)

@@ -44,7 +44,7 @@ def list_(environment: str, *, as_json: bool) -> Exit:
         click.echo(json.dumps({"nodes": seen.to_json()["nodes"]}))
     else:
         click.echo("\n".join(tables.draw(_COLUMNS, [_cells(row) for row in seen.nodes])))
-    return Exit.OK
+    return Exit.OK if any(row.height is not None for row in seen.nodes) else Exit.UNREACHABLE
 
 
 @node.command()

@@ -57,7 +57,14 @@ def restart(name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
 @click.command()
 @click.argument("name")
 @environment_option
-@click.option("--lines", "-n", default=50, show_default=True, help="How many.")
+@click.option(
+    "--lines",
+    "-n",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="How many.",
+)
 @json_option
 def logs(name: str, environment: str, *, lines: int, as_json: bool) -> Exit:
     """Show the newest lines that one node wrote, as it wrote them.

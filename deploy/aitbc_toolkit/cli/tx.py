@@ -26,7 +26,11 @@ _ID = re.compile(r"[0-9a-f]{64}")
 
 _node_option = click.option("--node", default="", help="Ask this node only.")
 _deadline_option = click.option(
-    "--deadline", default=_WAIT_S, show_default=True, help="Seconds to wait for the end."
+    "--deadline",
+    type=click.IntRange(min=1),
+    default=_WAIT_S,
+    show_default=True,
+    help="Seconds to wait for the end.",
 )
 _key_option = click.option(
     "--key",
@@ -166,6 +170,8 @@ def show_account(address: str, *, node: str, environment: str, as_json: bool) ->
 def new(file: Path, *, environment: str) -> Exit:
     """Make a key in FILE, readable by its owner only, and print the address of its account."""
     found = load(environment)
+    if not file.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {file.parent}", hint=f"mkdir -p {file.parent}")
     if not keys.make(file):
         raise UsageError(f"{file} exists already", hint="choose another file; keys are not reused")
     click.echo(Wallet(keys.read(file)).address(found.chain.hrp))

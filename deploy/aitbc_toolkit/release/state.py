@@ -42,6 +42,11 @@ class State:
     validators: int
     last: Record | None
 
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether no host and no node answered."""
+        return all(row.service == "unknown" and row.height is None for row in self.nodes)
+
     def to_document(self) -> dict[str, Any]:
         """Write the state for programs."""
         return {

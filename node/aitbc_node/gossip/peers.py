@@ -1,8 +1,7 @@
 """Which peers are known, linked, alive and trusted, and when to dial or drop one.
 
-Dials the bootstrap peers with capped, jittered back-off, pings every link, drops the silent and the
-misbehaving. The driver keeps at most one link per peer: `PeerUp` for a linked peer replaces the
-link, and every `Disconnect` is answered by `PeerDown`. Do not add what peers talk about.
+The driver keeps one link per peer: `PeerUp` for a linked peer replaces the link, and `PeerDown`
+answers every `Disconnect`. Do not add what peers talk about.
 """
 
 import hashlib
