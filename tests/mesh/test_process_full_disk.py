@@ -55,7 +55,8 @@ def test_a_full_disk_does_not_end_a_node(tmp_path: Path, eventually: Callable[..
 
             assert victim.is_running
             assert victim.height() <= stuck + 1
-            assert victim.get(f"/blocks/{stuck}")["height"] == stuck
+            # The newest height may be known here without being written; what is below it is.
+            assert victim.get(f"/blocks/{stuck - 1}")["height"] == stuck - 1
             assert "No space left" in victim.get("/status")["trouble"]
             with pytest.raises(httpx.HTTPStatusError, match="503"):
                 victim.post_txs(mesh.transfers(1))
