@@ -45,6 +45,11 @@ class Following:
         """Tell whether blocks wait to be applied."""
         return bool(self._queue)
 
+    @property
+    def waiting(self) -> int:
+        """Count the blocks that wait to be applied."""
+        return len(self._queue)
+
     def on_finals(self, peer: PeerId, blocks: tuple[FinalBlock, ...]) -> None:
         """Take a peer's answer. Raises: PeerFault when it is not what was asked for."""
         fresh = self._mesh.catch_up.answered(peer, blocks, self._out.now_ms)

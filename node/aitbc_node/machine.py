@@ -58,6 +58,8 @@ from aitbc_node.voting import TIMEOUT_PREFIX, Voting
 from aitbc_node.workshop import Workshop
 
 TICK_MS = limits.PING_MS // 2
+HISTORY_MIN = 8
+"""So many blocks at once were made before a start; a few may be news where blocks come fast."""
 
 _TICK = Timer("tick", Height(0), Round(0))
 _RELAY = Timer("relay", Height(0), Round(0))
@@ -351,7 +353,11 @@ class Machine:
         They begin the next height one interval after that; when it was is not known here. To come
         early is better than late, but not by more than a proposal is waited for.
         """
+        is_listening = self._voting.is_listening
         self._make_final(candidate, certificate)
+        behind = self._following.waiting
+        if is_listening and behind > HISTORY_MIN:
+            self._voting.listen_on(history=behind)
         early_ms = self._config.timeouts.propose_ms
         self._plan_next_height(max(0, self._config.block_interval_ms - early_ms))
 

@@ -73,7 +73,7 @@ class Voting:
         self.consensus = consensus
         self.is_frozen = False
         self._listens_to = Height(0)
-        self._listens_until_ms = 0
+        self._listens_for_ms = self._listens_until_ms = 0
 
     @property
     def is_listening(self) -> bool:
@@ -98,8 +98,13 @@ class Voting:
         """
         signed = self.consensus.sign_state
         if signed is not None and signed.sign_bytes:
-            self._listens_to = Height(self._chain.height + LISTEN_HEIGHTS)
-            self._listens_until_ms = self._out.now_ms + limit_ms
+            self._listens_for_ms = limit_ms
+            self.listen_on(history=0)
+
+    def listen_on(self, *, history: int) -> None:
+        """Begin to count anew behind so many blocks that were made before this node listened."""
+        self._listens_to = Height(self._chain.height + history + LISTEN_HEIGHTS)
+        self._listens_until_ms = self._out.now_ms + self._listens_for_ms
 
     def enter_height(self) -> None:
         """Begin the height after the newest block."""

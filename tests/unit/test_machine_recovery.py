@@ -399,6 +399,36 @@ def test_a_restarted_validator_listens_for_two_heights_before_it_votes() -> None
     assert start + 5 in voted
 
 
+def test_old_blocks_are_not_what_a_restarted_validator_listens_for() -> None:
+    """After a long absence the two heights count from where it has caught up."""
+    pump = Pump().start()
+    pump.run_to(3)
+    pump.crash(3)
+    pump.run_to(30, limit_ms=60_000)
+    start = max(pump.heights())
+    place = pump.machine(0).view.validators.index_of(signer_of("v3 votes").public_key)
+
+    pump.start(3)
+    pump.run_to(start + 8)
+
+    voted = {height for index, height, _, _ in pump.signed if index == place and height > 4}
+    assert min(voted) > start + 2
+    assert start + 7 in voted
+
+
+def test_listening_ends_where_blocks_come_faster_than_they_are_fetched() -> None:
+    """At twenty blocks a second a follower always gets several at once, and votes all the same."""
+    pump = Pump(config=MachineConfig(block_interval_ms=50)).start()
+    pump.run_to(20)
+    pump.crash(3)
+    pump.wait(2_000)
+
+    pump.start(3)
+    pump.wait(5_000)
+
+    assert pump.machine(3).view.last_voted_height > max(pump.heights()) - 5
+
+
 def test_nobody_listens_for_ever_when_all_were_restarted() -> None:
     """Without blocks there is nothing to hear: after a few intervals and time-outs all go on."""
     pump = Pump().start()
