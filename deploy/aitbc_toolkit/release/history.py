@@ -119,7 +119,9 @@ def before(records: Sequence[Record], *, environment: str) -> tuple[Record, list
         # What should be running is not, so that is what there is to return to.
         line.append(last)
     if len(line) < 2:  # noqa: PLR2004 - the current release and one before it
-        known = f"none before {line[-1].commit[:12]} was healthy" if line else "none was healthy yet"
+        known = (
+            f"none before {line[-1].commit[:12]} was healthy" if line else "none was healthy yet"
+        )
         raise AitbcError(
             f"rollback {environment} refused: there is no release to return to, {known}\n"
             "  changed so far   nothing, on no host",
