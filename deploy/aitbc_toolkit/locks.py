@@ -85,6 +85,14 @@ def pinned(text: str) -> dict[str, str]:
     return {canonicalize_name(match[1]): match[2] for match in matches if match}
 
 
+def requirement(root: Path, package: str) -> str:
+    """Give what the bootstrap lock says about one package: its version and its hashes."""
+    for block in re.split(r"\n(?=\S)", _text(root, "bootstrap")):
+        if canonicalize_name(block.partition("==")[0]) == package:
+            return block.rstrip() + "\n"
+    raise AssertionError(f"locks/bootstrap.lock does not pin {package}")
+
+
 def declared(root: Path, lock: Lock) -> list[Requirement]:
     """List what the projects and groups behind a lock ask for by name."""
     texts: list[str] = []

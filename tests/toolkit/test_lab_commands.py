@@ -1,13 +1,15 @@
 """The commands that make lab hosts, as exact strings."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from aitbc_toolkit.lab import commands, image, wheels
-from aitbc_toolkit.lab.model import Lab, LabHost, Limits
+from aitbc_toolkit.lab import commands, image, recipes, supplies, wheels
+from aitbc_toolkit.lab.model import Lab, LabHost, Limits, Stock
 from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.lab.recipes import Recipe
 from aitbc_toolkit.lab.sources import Mirror
 from aitbc_toolkit.shell import quoted
 
@@ -105,9 +107,42 @@ def test_holder_has_a_mount_namespace_of_its_own() -> None:
     """Disks that only the holder sees vanish with it."""
     places = Places(state=Path("/s"), cache=Path("/c"), run=Path("/r"))
 
-    assert quoted(commands.hold(places, a_lab(), image=Path("/c/images/x"))) == (
+    assert quoted(commands.hold(places, a_lab(), stock=Stock(Path("/c/images/x")))) == (
         f"unshare --mount --propagation private -- {sys.executable} -P"
         " -m aitbc_toolkit.lab.holder --state /s --cache /c --run /r --image /c/images/x --name try"
+    )
+
+
+def test_bare_hosts_boot_from_another_image_than_their_forge() -> None:
+    """The forge serves git, so it is ready; a bare host gets its supplies, read-only."""
+    stock = Stock(Path("/c/images/x"), Path("/c/images/y"), Path("/c/supplies/z"))
+    lab = replace(a_lab(), bare=True)
+
+    held = quoted(commands.hold(Places(state=Path("/s")), lab, stock=stock))
+    booted = commands.nspawn(
+        lab, lab.hosts[0], root=Path("/r"), uv_cache=Path("/u"), supplies=stock.supplies
+    )
+
+    assert held.endswith(" --bare-image /c/images/y --supplies /c/supplies/z")
+    assert "--bind-ro=/c/supplies/z:/srv/lab/supplies" in booted
+    assert [stock.image_of(name).name for name in ("lab1", "forge")] == ["y", "x"]
+    assert Stock(Path("/c/images/x")).image_of("lab1").name == "x"
+
+
+def test_supplies_are_fetched_with_signatures_and_hashes() -> None:
+    """What a bare host takes from them unasked was checked here: by keyring, by pinned hash."""
+    mirror = Mirror("http://mirror.example/debian", "/usr/share/keyrings/k.gpg")
+
+    packages = supplies.download_argv(
+        mirror=mirror, suite="bookworm", cache=Path("/c/packages"), tree=Path("/c/tree")
+    )
+    wheel = supplies.wheel_argv(requirements=Path("/c/uv.lock"), wheels=Path("/c/wheels"))
+
+    assert "--keyring=/usr/share/keyrings/k.gpg" in packages
+    assert "--download-only" in packages
+    assert quoted(wheel) == (
+        f"{sys.executable} -m pip download --quiet --disable-pip-version-check --no-deps"
+        " --require-hashes --only-binary :all: --dest /c/wheels --requirement /c/uv.lock"
     )
 
 
@@ -122,7 +157,7 @@ def test_ssh_uses_the_labs_configuration_and_never_asks() -> None:
 
 def test_image_is_built_in_namespaces_that_end_with_the_build() -> None:
     """A killed debootstrap leaves neither processes nor mounts."""
-    recipe = image.Recipe(uv_version="uv 1", packages=("git", "nftables"))
+    recipe = Recipe("hosts", packages=("git", "nftables"))
 
     argv = image.bootstrap_argv(
         recipe,
@@ -142,15 +177,16 @@ def test_image_is_built_in_namespaces_that_end_with_the_build() -> None:
 
 def test_changed_recipe_is_another_image() -> None:
     """Whatever goes into the image is in its name; the same recipe keeps it."""
-    recipe = image.Recipe(uv_version="uv 1")
+    recipe = recipes.ready("uv 1")
     others = [
-        image.Recipe(uv_version="uv 2"),
-        image.Recipe(uv_version="uv 1", packages=("git",)),
-        image.Recipe(uv_version="uv 1", revision=2),
+        recipes.ready("uv 2"),
+        replace(recipe, packages=("git",)),
+        replace(recipe, revision=2),
+        recipes.bare(),
     ]
 
-    assert recipe.key == image.Recipe(uv_version="uv 1").key
-    assert len({recipe.key, *(other.key for other in others)}) == 4
+    assert recipe.key == recipes.ready("uv 1").key
+    assert len({recipe.key, *(other.key for other in others)}) == 5
 
 
 def test_cache_is_filled_by_installing_with_hashes() -> None:

@@ -44,6 +44,14 @@ def a_checkout(folder: Path, **replaced: str) -> Path:
     return folder
 
 
+def test_one_requirement_is_read_with_all_its_hashes(tmp_path: Path) -> None:
+    """What installs uv elsewhere is the pin of the lock, whole."""
+    checkout = a_checkout(tmp_path, bootstrap=_pin("hatchling", "1.2") + _pin("uv", "0.2"))
+
+    assert locks.requirement(checkout, "uv") == _pin("uv", "0.2")
+    assert locks.requirement(paths.project_root(), "uv").count("--hash=sha256:") > 1
+
+
 def test_the_committed_locks_are_current() -> None:
     """Every declared dependency is pinned at an allowed version, with hashes, without addresses."""
     assert list(locks.findings(paths.project_root())) == []

@@ -36,11 +36,13 @@ def lab() -> None:
     default=0,
     help="Of one core, per host; 0 is no limit.",
 )
+@click.option("--bare", is_flag=True, help="Hosts of a plain Debian, for `aitbc bootstrap`.")
 @click.option("--owner-pid", type=int, help="End the lab when this process ends.")
-def up(name: str, hosts: int, cpu_percent: int, owner_pid: int | None) -> None:
+def up(name: str, *, hosts: int, cpu_percent: int, bare: bool, owner_pid: int | None) -> None:
     """Bring up a lab of systemd hosts and a forge."""
-    spec = LabSpec(name, hosts, Limits(cpu_percent=cpu_percent))
-    click.echo(f"aitbc lab up: {hosts} hosts and a forge, lab {name}", err=True)
+    spec = LabSpec(name, hosts, Limits(cpu_percent=cpu_percent), bare=bare)
+    kind = "bare hosts" if bare else "hosts"
+    click.echo(f"aitbc lab up: {hosts} {kind} and a forge, lab {name}", err=True)
     made = lifecycle.bring_up(spec, progress=_tell, places=_places(), owner_pid=owner_pid)
     click.echo(f"Lab {name} is up: {', '.join(host.name for host in made.machines)}")
     click.echo(f"  enter   aitbc lab shell {name} {made.hosts[0].name}")

@@ -65,6 +65,7 @@ def write_lab(places: Places, spec: LabSpec, claim: claims.Claim) -> Lab:
         limits=spec.limits,
         hosts=tuple(hosts),
         forge=forge,
+        bare=spec.bare,
     )
     lab.known_hosts.write_text(seed.known_hosts(lab), encoding="ascii")
     lab.ssh_config.write_text(seed.ssh_config(lab), encoding="utf-8")

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aitbc_toolkit.lab import addresses
-from aitbc_toolkit.lab.model import UV_CACHE_ON_HOST, Lab, LabHost
+from aitbc_toolkit.lab.model import SUPPLIES_ON_HOST, UV_CACHE_ON_HOST, Lab, LabHost, Stock
 from aitbc_toolkit.lab.places import Places
 
 # A host wrapper dies with whoever started it (pdeathsig), and with it the host's process
 # namespace (kill-child) and its mounts (the private mount namespace): no kill leaves a host.
-_WRAPPER = (
+WRAPPER = (
     *("setpriv", "--pdeathsig", "KILL"),
     *("unshare", "--mount", "--propagation", "private"),
     *("--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--"),
@@ -61,7 +61,9 @@ def overlay_options(*, image: Path, disk: Path) -> str:
     return f"lowerdir={image},upperdir={disk}/upper,workdir={disk}/work"
 
 
-def nspawn(lab: Lab, host: LabHost, *, root: Path, uv_cache: Path) -> list[str]:
+def nspawn(
+    lab: Lab, host: LabHost, *, root: Path, uv_cache: Path, supplies: Path | None = None
+) -> list[str]:
     """Boot a full systemd in the host's tree.
 
     Neither machined nor a unit is asked for, because this machine may not run systemd at all.
@@ -74,6 +76,7 @@ def nspawn(lab: Lab, host: LabHost, *, root: Path, uv_cache: Path) -> list[str]:
         "--boot",
         f"--network-bridge={lab.bridge}",
         f"--bind={uv_cache}:{UV_CACHE_ON_HOST}",
+        *([f"--bind-ro={supplies}:{SUPPLIES_ON_HOST}"] if supplies else []),
         *("--resolv-conf=off", "--timezone=off", "--link-journal=no"),
         "--kill-signal=SIGRTMIN+3",
     ]
@@ -92,16 +95,18 @@ def boot_host(
             f"exec {shlex.join(container)}",
         ]
     )
-    return [*_WRAPPER, "sh", "-euc", script]
+    return [*WRAPPER, "sh", "-euc", script]
 
 
-def hold(places: Places, lab: Lab, *, image: Path) -> list[str]:
+def hold(places: Places, lab: Lab, *, stock: Stock) -> list[str]:
     """Start the lab's holder in a session and a mount namespace of its own."""
     return [
         *("unshare", "--mount", "--propagation", "private", "--"),
         *(sys.executable, "-P", "-m", "aitbc_toolkit.lab.holder"),
         *("--state", str(places.state), "--cache", str(places.cache), "--run", str(places.run)),
-        *("--image", str(image), "--name", lab.name),
+        *("--image", str(stock.image), "--name", lab.name),
+        *(["--bare-image", str(stock.bare_image)] if stock.bare_image else []),
+        *(["--supplies", str(stock.supplies)] if stock.supplies else []),
     ]
 
 

@@ -27,7 +27,7 @@ from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.lab import cgroups, claims, commands, control, reaper, seed
 from aitbc_toolkit.lab.locking import locked
-from aitbc_toolkit.lab.model import Lab, LabHost, from_json
+from aitbc_toolkit.lab.model import Lab, LabHost, Stock, from_json
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab.processes import this_process
 
@@ -45,7 +45,7 @@ class Holder:
 
     places: Places
     lab: Lab
-    image: Path
+    stock: Stock
     folders: tuple[Path, ...]
     owner: int | None
     kept: bool = False
@@ -63,7 +63,7 @@ class Holder:
             shell.run(commands.mount_disk(disk, size_mib=self.lab.limits.disk_mib))
             for name in ("upper", "work"):
                 (disk / name).mkdir()
-            seed.seed(self.lab, host, upper=disk / "upper", image=self.image)
+            seed.seed(self.lab, host, upper=disk / "upper", image=self.stock.image_of(host.name))
             self.boot(host)
 
     def boot(self, host: LabHost) -> None:
@@ -73,12 +73,17 @@ class Holder:
         self.cut(host)
         root = self.places.root(self.lab.tag, host.name)
         disk = self.places.disk(self.lab.tag, host.name)
-        uv_cache = self.places.uv_cache
         argv = commands.boot_host(
             cgroups=cgroups.make(self.folders, host=host.name, limits=self.lab.limits),
-            options=commands.overlay_options(image=self.image, disk=disk),
+            options=commands.overlay_options(image=self.stock.image_of(host.name), disk=disk),
             root=root,
-            container=commands.nspawn(self.lab, host, root=root, uv_cache=uv_cache),
+            container=commands.nspawn(
+                self.lab,
+                host,
+                root=root,
+                uv_cache=self.places.uv_cache,
+                supplies=self.stock.supplies,
+            ),
         )
         with (self.lab.folder / f"console-{host.name}.log").open("ab") as console:
             self.wrappers[host.name] = subprocess.Popen(  # noqa: S603 - our own argv, no shell
@@ -221,6 +226,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="aitbc_toolkit.lab.holder")
     for name in ("state", "cache", "run", "image"):
         parser.add_argument(f"--{name}", type=Path, required=True)
+    for name in ("bare-image", "supplies"):
+        parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--name", required=True)
     return parser.parse_args(arguments)
 
@@ -234,7 +241,8 @@ def main(arguments: Sequence[str]) -> int:
     if begun is None:
         return 1  # whoever began the lab gave up before we came
     with _stop_signals() as stop:
-        holder = Holder(places, lab, told.image, begun.cgroups, owner=os.pidfd_open(begun.maker))
+        stock = Stock(told.image, told.bare_image, told.supplies)
+        holder = Holder(places, lab, stock, begun.cgroups, owner=os.pidfd_open(begun.maker))
         claims.take_over(places, begun, holder=this_process())
         try:
             holder.make()

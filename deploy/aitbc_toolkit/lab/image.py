@@ -1,118 +1,26 @@
-"""What does a lab host boot from? One Debian tree, built once, shared read-only by all hosts.
+"""What does a lab host boot from? A Debian tree, built once, shared read-only by many hosts.
 
-The tree is named by a hash of its recipe, so a changed recipe is a new tree and an old lab keeps
+A tree is named by a hash of its recipe, so a changed recipe is a new tree and an old lab keeps
 its own. A build happens under a lock, in a folder that is renamed when it is whole: a killed
 build leaves nothing that could be taken for an image. What differs from host to host is not
 here: it is seeded onto the host's own disk.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.lab import commands, recipes
 from aitbc_toolkit.lab.locking import locked
+from aitbc_toolkit.lab.recipes import Recipe
 from aitbc_toolkit.lab.requirements import Progress
 from aitbc_toolkit.lab.sources import Mirror, find_mirror
 
 _BUILD_TIMEOUT_S = 900.0
-
-_PACKAGES = (
-    "ca-certificates",
-    "dbus",
-    "git",
-    "iproute2",
-    "iputils-ping",
-    "libfaketime",  # the kernel gives a container no clock of its own, a library can
-    "nftables",
-    "openssh-server",
-    "procps",
-    "python3",
-    "python3-venv",
-    "systemd",
-    "systemd-sysv",
-)
-# Units that wait for hardware, terminals or the internet, none of which a lab host has.
-_MASKED = (
-    "apt-daily-upgrade.timer",
-    "apt-daily.timer",
-    "console-getty.service",
-    "dpkg-db-backup.timer",
-    "e2scrub_all.timer",
-    "e2scrub_reap.service",
-    "fstrim.timer",
-    "getty.target",
-    "getty@tty1.service",
-    "systemd-logind.service",
-    "systemd-networkd-wait-online.service",
-    "systemd-pstore.service",
-    "systemd-resolved.service",
-    "systemd-timesyncd.service",
-)
-_ENABLED = {
-    "etc/systemd/system/multi-user.target.wants/systemd-networkd.service": (
-        "/lib/systemd/system/systemd-networkd.service"
-    ),
-    "etc/systemd/system/default.target": "/lib/systemd/system/multi-user.target",
-}
-_FILES = {
-    "etc/ssh/sshd_config.d/lab.conf": """\
-# One key per host, made when the host is made; many connections at once are normal here.
-HostKey /etc/ssh/ssh_host_ed25519_key
-PasswordAuthentication no
-PermitRootLogin prohibit-password
-UseDNS no
-MaxStartups 100
-MaxSessions 50
-""",
-    "etc/systemd/journald.conf.d/lab.conf": """\
-[Journal]
-Storage=persistent
-SystemMaxUse=32M
-""",
-    "etc/gitconfig": """\
-[safe]
-\tdirectory = /srv/git/aitbc.git
-""",
-}
-_USERS = (
-    ("aitbc", "/var/lib/aitbc", "/usr/sbin/nologin"),
-    ("git", "/srv/git", "/usr/bin/git-shell"),
-)
-_DROPPED = (
-    "usr/share/doc",
-    "usr/share/info",
-    "usr/share/locale",
-    "usr/share/man",
-    "var/cache/apt/archives",
-    "var/lib/apt/lists",
-)
-_EMPTY_FOLDERS = ("srv/git", "srv/lab/uv-cache", "var/lib/aitbc")
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Hold everything that decides what is in the image, and nothing that does not."""
-
-    uv_version: str
-    suite: str = "bookworm"
-    packages: tuple[str, ...] = _PACKAGES
-    masked: tuple[str, ...] = _MASKED
-    users: tuple[tuple[str, str, str], ...] = _USERS
-    dropped: tuple[str, ...] = _DROPPED
-    revision: int = 1
-
-    @property
-    def key(self) -> str:
-        """Name the image by its content."""
-        content = json.dumps([asdict(self), _FILES, _ENABLED, _EMPTY_FOLDERS], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 
 def find_uv() -> Path:
@@ -129,12 +37,17 @@ def find_uv() -> Path:
     return Path(elsewhere)
 
 
-def ensure_image(cache: Path, *, progress: Progress) -> Path:
-    """Build the image unless it is in the cache; return the folder of its tree.
+def uv_version() -> str:
+    """Tell which uv goes into an image, in its own words."""
+    return shell.run([find_uv(), "--version"]).stdout.strip()
+
+
+def ensure_image(cache: Path, *, progress: Progress, bare: bool = False) -> Path:
+    """Build an image unless it is in the cache; return the folder of its tree.
 
     Raises: AitbcError when the build fails; then nothing of it stays.
     """
-    recipe = Recipe(uv_version=shell.run([find_uv(), "--version"]).stdout.strip())
+    recipe = recipes.bare() if bare else recipes.ready(uv_version())
     tree = cache / "images" / recipe.key
     if tree.is_dir():
         return tree
@@ -142,22 +55,20 @@ def ensure_image(cache: Path, *, progress: Progress) -> Path:
         _clear_unfinished(cache)
         if not tree.is_dir():
             began = time.monotonic()
-            progress("image         building once with debootstrap, about a minute")
+            progress(f"image         building {recipe.name} once with debootstrap, about a minute")
             _build(recipe, cache=cache, tree=tree)
             progress(f"image         {recipe.key} built in {time.monotonic() - began:.0f} s")
     return tree
 
 
 def bootstrap_argv(recipe: Recipe, *, mirror: Mirror, cache: Path, tree: Path) -> list[str]:
-    """Write the command that makes the bare tree.
+    """Write the command that makes the tree as Debian has it.
 
     It runs in its own mount and process namespaces: debootstrap mounts /proc in the tree, and
     these end with it whatever ends it. It ends with us: else a next build would meet it.
     """
     return [
-        *("setpriv", "--pdeathsig", "KILL"),
-        *("unshare", "--mount", "--propagation", "private"),
-        *("--pid", "--fork", "--kill-child=SIGKILL", "--mount-proc", "--"),
+        *commands.WRAPPER,
         *("debootstrap", "--variant=minbase", "--merged-usr", f"--cache-dir={cache}"),
         *([f"--keyring={mirror.keyring}"] if mirror.keyring else []),
         f"--include={','.join(recipe.packages)}",
@@ -171,7 +82,7 @@ def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
     packages.mkdir(parents=True, exist_ok=True)
     mirror = find_mirror(recipe.suite)
     argv = bootstrap_argv(recipe, mirror=mirror, cache=packages, tree=work)
-    result = shell.run(argv, env=_proxy(), timeout_s=_BUILD_TIMEOUT_S, check=False)
+    result = shell.run(argv, env=proxy(), timeout_s=_BUILD_TIMEOUT_S, check=False)
     if not result.ok:
         log = work / "debootstrap" / "debootstrap.log"
         lines = log.read_text(errors="replace").splitlines()[-3:] if log.is_file() else []
@@ -185,7 +96,7 @@ def _build(recipe: Recipe, *, cache: Path, tree: Path) -> None:
     work.rename(tree)
 
 
-def _proxy() -> dict[str, str]:
+def proxy() -> dict[str, str]:
     """Let debootstrap go the way that apt is told to go, which it does not read by itself."""
     asked = ["apt-config", "shell", "proxy", "Acquire::http::Proxy"]
     answer = shell.run(asked, check=False).stdout.strip()
@@ -199,7 +110,7 @@ def _clear_unfinished(cache: Path) -> None:
 
 
 def _furnish(tree: Path, recipe: Recipe) -> None:
-    """Turn a bare Debian into a lab host's common part."""
+    """Turn a fresh Debian tree into the common part of lab hosts."""
     for name, home, login in recipe.users:
         add = ["useradd", "--system", "--user-group", "--home-dir", home, "--shell", login, name]
         shell.run(["chroot", tree, *add])
@@ -213,14 +124,15 @@ def _furnish(tree: Path, recipe: Recipe) -> None:
     (tree / "etc/machine-id").write_text("", encoding="ascii")
     for unit in recipe.masked:
         _link(tree / "etc/systemd/system" / unit, "/dev/null")
-    for name, target in _ENABLED.items():
+    for name, target in recipe.enabled:
         _link(tree / name, target)
-    for name, content in _FILES.items():
+    for name, content in recipe.files:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
         (tree / name).write_text(content, encoding="ascii")
-    for name in _EMPTY_FOLDERS:
+    for name in recipe.folders:
         (tree / name).mkdir(parents=True, exist_ok=True)
-    shutil.copy2(find_uv(), tree / "usr/local/bin/uv")
+    if recipe.uv_version:
+        shutil.copy2(find_uv(), tree / "usr/local/bin/uv")
 
 
 def _link(path: Path, target: str) -> None:

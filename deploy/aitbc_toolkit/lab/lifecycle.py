@@ -18,12 +18,12 @@ from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.lab import claims, commands, control, reaper
 from aitbc_toolkit.lab.blueprint import claim_lab, write_lab
-from aitbc_toolkit.lab.image import ensure_image
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.model import Lab, LabSpec, check_name, from_json
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab.ready import make_ready
 from aitbc_toolkit.lab.requirements import Progress, ensure_packages, require_root
+from aitbc_toolkit.lab.stock import ensure_stock
 
 _HOLDER_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 90.0
@@ -62,8 +62,7 @@ def bring_up(
     ensure_packages(progress)
     where = places or Places.of()
     reaper.reap(where)
-    image = ensure_image(where.cache, progress=progress)
-    where.uv_cache.mkdir(parents=True, exist_ok=True)
+    stock = ensure_stock(where, spec, progress=progress)
     claim = _claim_or_find(where, spec, progress=progress)
     if isinstance(claim, LabState):
         return _mend(where, claim, spec)
@@ -71,7 +70,7 @@ def bring_up(
     try:
         lab = write_lab(where, spec, claim)
         progress(f"hosts         booting {len(lab.hosts)} hosts and the forge")
-        shell.detach(commands.hold(where, lab, image=image), log=lab.folder / "holder.log")
+        shell.detach(commands.hold(where, lab, stock=stock), log=lab.folder / "holder.log")
         _await_holder(where, lab)
         make_ready(
             lab, timeout_s=_READY_TIMEOUT_S, fresh=True, alive=lambda: _check_holder(where, lab)
@@ -193,6 +192,12 @@ def _mend(places: Places, present: LabState, spec: LabSpec) -> Lab:
     if len(lab.hosts) != spec.hosts:
         raise UsageError(
             f"lab {lab.name} is up with {len(lab.hosts)} hosts, {spec.hosts} asked",
+            hint=f"aitbc lab down {lab.name}",
+        )
+    if lab.bare != spec.bare:
+        kinds = {False: "ready", True: "bare"}
+        raise UsageError(
+            f"lab {lab.name} is up with {kinds[lab.bare]} hosts, {kinds[spec.bare]} ones asked",
             hint=f"aitbc lab down {lab.name}",
         )
     for host, runs in present.running.items():

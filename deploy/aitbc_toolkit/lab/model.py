@@ -16,6 +16,7 @@ from aitbc_toolkit.shell import quoted
 FORMAT = 1
 FORGE_REPOSITORY = "/srv/git/aitbc.git"
 UV_CACHE_ON_HOST = "/srv/lab/uv-cache"
+SUPPLIES_ON_HOST = "/srv/lab/supplies"
 DEPLOY_KEY_ON_HOST = "/root/.ssh/id_ed25519"
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
@@ -41,11 +42,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class LabSpec:
-    """Say which lab is wanted: its name, and how many hosts beside the forge."""
+    """Say which lab is wanted: its name, and how many hosts beside the forge.
+
+    The hosts of a `bare` lab have nothing but systemd, sshd and root's key; its forge is ready.
+    """
 
     name: str
     hosts: int = 4
     limits: Limits = field(default_factory=Limits)
+    bare: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -66,6 +71,19 @@ def check_name(name: str) -> None:
             f"lab name {name!r} refused: a letter, then up to 15 of a-z 0-9 -",
             hint="aitbc lab up demo",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Name what hosts are made from: the image of ready ones; for a bare lab, two things more."""
+
+    image: Path
+    bare_image: Path | None = None
+    supplies: Path | None = None
+
+    def image_of(self, host: str) -> Path:
+        """Tell what a host boots from; the forge is always ready."""
+        return self.image if host == FORGE or self.bare_image is None else self.bare_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +114,7 @@ class Lab:
     limits: Limits
     hosts: tuple[LabHost, ...]
     forge: LabHost
+    bare: bool = False
 
     @property
     def machines(self) -> tuple[LabHost, ...]:
