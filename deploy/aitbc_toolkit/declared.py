@@ -20,6 +20,7 @@ from aitbc_toolkit.errors import ConfigError
 NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 _VALIDATORS_MIN = 4
+_APPROVALS_OF_PRODUCTION = 2
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
 
@@ -36,6 +37,13 @@ class EnvironmentRules(_Model):
     regenesis: bool = False
 
 
+class AssetEntry(_Model):
+    """Say which asset a chain begins with, and who may mint it: its authority, or nobody ever."""
+
+    title: Annotated[str, Field(min_length=1, max_length=64)]
+    mint_policy: Literal["authority", "fixed"] = "fixed"
+
+
 class Chain(_Model):
     """Say what goes into the genesis; a change after the first deploy changes nothing."""
 
@@ -44,7 +52,7 @@ class Chain(_Model):
     block_interval_ms: Annotated[int, Field(ge=100, le=60_000)]
     unbonding_s: Annotated[int, Field(ge=1)]
     downtime_slash_bps: Annotated[int, Field(ge=0, le=10_000)]
-    mock_assets: bool = False
+    assets: dict[str, AssetEntry] = Field(default_factory=dict)
 
 
 class Profile(_Model):
@@ -102,6 +110,11 @@ class Declared(_Model):
     hosts: Annotated[dict[str, HostEntry], Field(min_length=1)]
     instances: Annotated[dict[str, InstanceEntry], Field(min_length=1)]
 
+    @property
+    def is_production(self) -> bool:
+        """Tell whether real money is at stake: two people have to approve a release."""
+        return self.profile.approvals >= _APPROVALS_OF_PRODUCTION
+
 
 def parse(text: str, *, path: Path) -> Declared:
     """Judge the text of an inventory.
@@ -123,6 +136,32 @@ def parse(text: str, *, path: Path) -> Declared:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Find the name that was probably meant, or nothing."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), "")
+
+
+def shares(written: Declared, *, by: Literal["host", "domain"]) -> dict[str, int]:
+    """Sum the voting power of the validators by host, or by failure domain."""
+    power: Counter[str] = Counter()
+    for each in written.instances.values():
+        host = written.hosts.get(each.host)
+        domain = host.domain if host and by == "domain" else ""
+        power[domain or each.host] += each.power if each.role == "validator" else 0
+    return dict(power)
+
+
+def overweight(written: Declared) -> list[str]:
+    """Say which hosts and domains hold a third of the power: no mesh outlives their loss."""
+    hosts, domains = shares(written, by="host"), shares(written, by="domain")
+    total = sum(hosts.values())
+    named = [
+        *(("failure domain", name, power) for name, power in domains.items()),
+        # A host that is a domain of its own is said once.
+        *(("host", name, power) for name, power in hosts.items() if name not in domains),
+    ]
+    return [
+        f"{what} {name} holds {power} of {total} power, a third or more"
+        for what, name, power in named
+        if 3 * power >= total
+    ]
 
 
 def _refusal(path: Path, mistakes: list[str]) -> ConfigError:
@@ -162,6 +201,8 @@ def _keys_at(where: list[str]) -> Iterable[str]:
             return EnvironmentRules.model_fields
         case ["chain"]:
             return Chain.model_fields
+        case ["chain", "assets", _]:
+            return AssetEntry.model_fields
         case ["profile"]:
             return Profile.model_fields
         case ["hosts", _]:
@@ -191,7 +232,7 @@ def _contradictions(written: Declared) -> Iterator[str]:
         yield "instances: no validator, so there is nobody to make blocks"
     elif len(validators) < _VALIDATORS_MIN and not written.environment.dirty:
         yield f"instances: {len(validators)} validators, at least {_VALIDATORS_MIN} bear a fault"
-    yield from _production_rules(written, validators)
+    yield from _production_rules(written)
 
 
 def _host_contradictions(written: Declared) -> Iterator[str]:
@@ -215,17 +256,14 @@ def _port_conflicts(written: Declared) -> Iterator[str]:
             yield f"port {port} of host {host} is given to {count} listeners"
 
 
-def _production_rules(written: Declared, validators: list[InstanceEntry]) -> Iterator[str]:
+def _production_rules(written: Declared) -> Iterator[str]:
     """Hold the rules of an environment that may take no snapshot and needs two approvals."""
-    if written.profile.approvals < 2:  # noqa: PLR2004 - two people: the mark of production
+    if not written.is_production:
         return
-    if written.chain.mock_assets:
-        yield "chain.mock_assets: refused where two approvals are needed"
-    total = sum(each.power for each in validators)
-    power: Counter[str] = Counter()
-    for each in validators:
-        host = written.hosts.get(each.host)
-        power[host.domain if host and host.domain else each.host] += each.power
-    for domain, share in power.items():
-        if 3 * share >= total:
-            yield f"failure domain {domain} holds {share} of {total} power, a third or more"
+    for name, asset in written.chain.assets.items():
+        if asset.mint_policy == "authority":
+            yield (
+                f"chain.assets.{name}.mint_policy: {asset.mint_policy} is mock money, "
+                "refused where two approvals are needed"
+            )
+    yield from overweight(written)

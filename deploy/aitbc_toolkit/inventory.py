@@ -84,6 +84,7 @@ class Environment:
     hosts: tuple[Host, ...]
     instances: tuple[Instance, ...]
     state: Path
+    inventories: Path
     lab: str
 
     @property
@@ -136,7 +137,7 @@ class Inventory:
         root = folder or paths.inventories()
         written = cls.read(name, folder=root)
         canonical = canonical_name(name, folder=root)
-        return _environment(written, name=canonical, state=paths.state_root(state))
+        return _environment(written, name=canonical, state=paths.state_root(state), root=root)
 
 
 def names(folder: Path | None = None) -> tuple[str, ...]:
@@ -171,7 +172,7 @@ def canonical_name(name: str, *, folder: Path | None = None) -> str:
     return wanted if base == LAB and wanted != f"{LAB}-{LAB}" else base
 
 
-def _environment(written: Declared, *, name: str, state: Path) -> Environment:
+def _environment(written: Declared, *, name: str, state: Path, root: Path) -> Environment:
     lab = name.removeprefix(f"{LAB}-") if name == LAB or name.startswith(f"{LAB}-") else ""
     uses_lab = any(entry.connector == "lab" for entry in written.hosts.values())
     found = _lab_hosts(lab, state=state) if uses_lab else {}
@@ -190,6 +191,7 @@ def _environment(written: Declared, *, name: str, state: Path) -> Environment:
             for each, entry in written.instances.items()
         ),
         state=state,
+        inventories=root,
         lab=lab if uses_lab else "",
     )
 

@@ -43,6 +43,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Environment, 
     subprocess.run(clone, check=True)
     folder = top / "inventories" / "dev"
     folder.mkdir(parents=True)
+    (folder / "trust.toml").write_text("dev_mode = true\n")
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
     ports = free_ports(len(PORT.findall(text)))
     fast = text.replace("block_interval_ms = 1000", "block_interval_ms = 300")

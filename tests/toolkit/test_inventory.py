@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from aitbc_toolkit import inventory, paths
+from aitbc_toolkit.declared import overweight, shares
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Inventory
 
@@ -149,14 +150,54 @@ def test_no_failure_domain_of_production_holds_a_third() -> None:
         inventory.parse(crowded, path=Path("inventory.toml"))
 
 
-def test_production_refuses_mock_money() -> None:
-    """An asset that anybody may mint has no place where two people approve."""
-    written = (paths.inventories() / "production" / "inventory.toml").read_text()
+MOCK = '[chain.assets.mUSDA]\ntitle = "Mock US dollar"\nmint_policy = "authority"\n'
 
-    with pytest.raises(ConfigError, match=r"chain\.mock_assets"):
-        inventory.parse(
-            written.replace("mock_assets = false", "mock_assets = true"), path=Path("i.toml")
-        )
+
+@pytest.mark.proves("A25")
+def test_production_refuses_mock_money() -> None:
+    """An asset that an authority mints at will has no place where two people approve."""
+    written = (paths.inventories() / "production" / "inventory.toml").read_text()
+    mocked = written.replace("[profile]", f"{MOCK}\n[profile]")
+
+    with pytest.raises(ConfigError, match=r"chain\.assets\.mUSDA\.mint_policy") as refused:
+        inventory.parse(mocked, path=Path("i.toml"))
+
+    assert refused.value.exit_status is Exit.CONFIG
+    inventory.parse(mocked.replace('"authority"', '"fixed"'), path=Path("i.toml"))
+    for name in ("dev", "lab", "staging"):
+        assert Inventory.read(name).chain.assets["mUSDA"].mint_policy == "authority"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dev", ["failure domain localhost holds 4 of 4 power, a third or more"]),
+        ("lab", []),
+        (
+            "staging",
+            [
+                "failure domain office holds 2 of 4 power, a third or more",
+                "failure domain aitbc1 holds 2 of 4 power, a third or more",
+                "host localhost holds 2 of 4 power, a third or more",
+            ],
+        ),
+        ("production", []),
+    ],
+)
+def test_who_holds_a_third_of_the_power_is_named(name: str, said: list[str]) -> None:
+    """Two hosts can never outlive the loss of one, and the tool says so."""
+    written = Inventory.read(name)
+
+    assert overweight(written) == said
+    assert sum(shares(written, by="host").values()) == sum(shares(written, by="domain").values())
+
+
+def test_production_stands_on_four_failure_domains_or_more() -> None:
+    """Ten validators, and no place whose loss stops the chain."""
+    written = Inventory.read("production")
+
+    assert len(shares(written, by="domain")) >= 4
+    assert max(shares(written, by="domain").values()) * 3 < 10
 
 
 def test_an_unknown_node_or_host_is_refused_with_the_nearest() -> None:

@@ -4,9 +4,10 @@ import json
 
 import click
 
-from aitbc_toolkit import inventory
+from aitbc_toolkit import environments, inventory
 from aitbc_toolkit.cli import environment as choice
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.cli.prompting import ask
+from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Inventory
 
 
@@ -43,32 +44,35 @@ def list_(*, as_json: bool) -> Exit:
 @click.argument("name", required=False, default="")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def show(name: str, *, as_json: bool) -> Exit:
-    """Show one environment: its rules, its hosts and its nodes."""
-    wanted = choice.chosen(name)
-    written = Inventory.read(wanted)
+    """Show one environment: its rules, its hosts, its nodes, and who holds how much power.
+
+    Example: aitbc env show staging
+    """
+    found = environments.describe(choice.chosen(name))
     if as_json:
-        click.echo(json.dumps({"name": wanted, **written.model_dump()}))
+        click.echo(json.dumps(found.to_document()))
         return Exit.OK
-    click.echo(f"{inventory.canonical_name(wanted)}: chain {written.chain.id}")
-    for section in (written.environment, written.chain, written.profile):
-        for key, value in section.model_dump().items():
-            click.echo(f"  {key:<20} {value}")
-    try:
-        nodes = Inventory.load(wanted).instances
-    except AitbcError as not_there:
-        click.echo(f"  nodes                {not_there.message}")
-        return Exit.OK
-    for each in nodes:
-        click.echo(f"  {each.name:<6} {each.role:<10} on {each.host:<12} {each.rpc_url}")
+    for line in found.to_lines():
+        click.echo(line)
+    for warning in found.warnings:
+        click.echo(f"warning: {warning}", err=True)
     return Exit.OK
 
 
 @env.command()
 @click.argument("name")
-def switch(name: str) -> None:
-    """Choose the environment that commands mean when none is named; changes no host."""
+@click.option("--yes", "-y", is_flag=True, help="Do not ask, whatever is chosen.")
+def switch(name: str, *, yes: bool) -> None:
+    """Choose the environment that commands mean when none is named; changes no host.
+
+    Example: aitbc env switch staging
+    """
     canonical = inventory.canonical_name(name)
+    if Inventory.read(canonical).is_production:
+        ask(f"make {canonical} what every command means?", yes=yes)
     path = choice.chosen_path()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(canonical + "\n", encoding="utf-8")
     click.echo(f"environment {canonical} is chosen")
+    if variable := choice.variable():
+        click.echo(f"warning: AITBC_ENV={variable} is set and wins over this", err=True)

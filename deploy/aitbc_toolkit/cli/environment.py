@@ -23,12 +23,17 @@ def chosen_path() -> Path:
     return paths.state_root() / "env"
 
 
+def variable() -> str:
+    """Read the environment that AITBC_ENV names; empty when it is not set."""
+    return os.environ.get("AITBC_ENV", "")
+
+
 def chosen(named: str = "") -> str:
     """Give the name of the environment that is meant."""
     if named:
         return named
-    if variable := os.environ.get("AITBC_ENV", ""):
-        return variable
+    if by_variable := variable():
+        return by_variable
     path = chosen_path()
     return path.read_text(encoding="utf-8").strip() if path.is_file() else DEFAULT
 

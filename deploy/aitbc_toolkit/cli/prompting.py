@@ -13,7 +13,15 @@ def confirm(environment: Environment, question: str, *, yes: bool) -> None:
 
     Raises: UsageError without a terminal, because a prompt there would block for ever.
     """
-    if yes or environment.rules.dirty:
+    ask(question, yes=yes or environment.rules.dirty)
+
+
+def ask(question: str, *, yes: bool) -> None:
+    """Ask, unless the answer was given already.
+
+    Raises: as `confirm`; click.Abort for a no.
+    """
+    if yes:
         return
     if not sys.stdin.isatty():
         raise UsageError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit import lab, paths, render, shell
+from aitbc_toolkit import lab, neighbours, paths, render, shell
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import founding, history, source, verifying, vouching, waves
@@ -48,6 +48,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     """Take a commit to every node and prove that the mesh works with it."""
     began = time.monotonic()
     _refuse_snapshot(environment, request)
+    neighbours.refuse_clashes(environment)
     revision = _resolve(request, tell)
     _rehearse(environment, revision)
     vouching.admit(environment, revision.commit, root=request.checkout, tell=tell)

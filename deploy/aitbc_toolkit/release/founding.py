@@ -22,8 +22,6 @@ from aitbc_toolkit import keys
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 
-MOCK_ASSET = "mUSDA"
-
 _COIN = 1_000_000
 _FAUCET = 1_000_000_000 * _COIN
 _OPERATOR = 1_000_000 * _COIN
@@ -97,14 +95,19 @@ def _build(environment: Environment, public: Mapping[str, Mapping[str, Any]]) ->
             )
         )
         accounts.append(GenesisAccount(operator, None, ((NATIVE, Amount(_OPERATOR)),)))
-    mock = GenesisAsset(MOCK_ASSET, "Mock US dollar", mint_authority=address_of(faucet))
+    # Only test networks have an authority, and theirs is the faucet.
+    minters = {"authority": address_of(faucet), "fixed": None}
+    assets = [
+        GenesisAsset(ticker, entry.title, mint_authority=minters[entry.mint_policy])
+        for ticker, entry in environment.chain.assets.items()
+    ]
     return ledger.build(
         chain_id=environment.chain.id,
         hrp=hrp,
         genesis_time_ms=time.time_ns() // 1_000_000,
         validators=validators,
         accounts=accounts,
-        assets=[mock] if environment.chain.mock_assets else [],
+        assets=assets,
         single_node_dev=len(validators) < ledger.VALIDATORS_MIN,
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.items import AoT
 
-from aitbc_toolkit import inventory, paths
+from aitbc_toolkit import inventory
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import ConfigError, UsageError
 from aitbc_toolkit.inventory import Environment
@@ -33,7 +33,8 @@ def folder_of(environment: Environment) -> Path:
     """
     if environment.lab:
         return environment.folder
-    return paths.inventories() / inventory.base_name(environment.name)
+    root = environment.inventories
+    return root / inventory.base_name(environment.name, folder=root)
 
 
 def is_strict(environment: Environment) -> bool:

@@ -45,7 +45,18 @@ class Project:
 
     @property
     def environment(self) -> Environment:
-        return Inventory.load("dev", folder=self.root / "inventories", state=self.root / "state")
+        return self.load("dev")
+
+    def load(self, name: str) -> Environment:
+        return Inventory.load(name, folder=self.root / "inventories", state=self.root / "state")
+
+    def copy_environment(self, name: str, *, changes: Mapping[str, str]) -> Environment:
+        """Copy `dev` under another name, with some texts of its inventory replaced."""
+        text = (self.root / "inventories/dev/inventory.toml").read_text()
+        for before, after in changes.items():
+            text = text.replace(before, after)
+        write_environment(self.root / "inventories" / name, text)
+        return self.load(name)
 
     def commit(self, behaviour: str, subject: str = "a change") -> str:
         """Commit a build that behaves in some way; return its name."""
@@ -58,10 +69,10 @@ class Project:
         argv = ["git", "-C", str(self.checkout), *words]
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
 
-    def deploy(self, **request: Any) -> Outcome:
+    def deploy(self, name: str = "dev", **request: Any) -> Outcome:
         """Deploy HEAD unless told else."""
         wanted = Request(checkout=self.checkout, prove=proven, **request)
-        return deploy(self.environment, wanted, self.records.append)
+        return deploy(self.load(name), wanted, self.records.append)
 
     def rollback(self) -> Outcome:
         return rollback(self.environment, self.records.append, prove=proven)
@@ -93,7 +104,7 @@ def proven(_environment: Environment) -> tuple[str, str]:
 def identities() -> dict[str, dict[str, str]]:
     """Make the public parts that `init` would print, from fixed seeds."""
     found = {}
-    for name in NAMES:
+    for name in [*NAMES, *(f"b{place}" for place in range(1, len(NAMES) + 1))]:
         key = SigningKey(sha256(name.encode()))
         operator = address_of(single_key(key.public_key))
         found[name] = {
@@ -131,6 +142,13 @@ def inventory_text(*, rollout: str) -> str:
     return head
 
 
+def write_environment(folder: Path, text: str) -> None:
+    """Write an environment that lets every commit through."""
+    folder.mkdir(parents=True)
+    (folder / "inventory.toml").write_text(text)
+    (folder / "trust.toml").write_text("dev_mode = true\n")
+
+
 def make_project(root: Path, *, rollout: str) -> Project:
     """Lay out a project and its first commit."""
     project = Project(root)
@@ -141,9 +159,7 @@ def make_project(root: Path, *, rollout: str) -> Project:
     (package / "identities.json").write_text(json.dumps(identities()))
     (project.checkout / "locks").mkdir()
     (project.checkout / "locks" / "node.lock").write_text("# nothing is needed\n")
-    folder = root / "inventories" / "dev"
-    folder.mkdir(parents=True)
-    (folder / "inventory.toml").write_text(inventory_text(rollout=rollout))
+    write_environment(root / "inventories" / "dev", inventory_text(rollout=rollout))
     project.git("init", "--quiet")
     project.git("config", "user.name", "Test")
     project.git("config", "user.email", "test@localhost")
@@ -175,4 +191,5 @@ def a_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
 
     yield build
     for project in made:
-        end_supervisor(project.host_file("etc/supervisor/supervisord.pid"))
+        for pid_file in (project.root / "state").glob("*/etc/supervisor/supervisord.pid"):
+            end_supervisor(pid_file)

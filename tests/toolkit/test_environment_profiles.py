@@ -1,0 +1,66 @@
+"""What each environment renders to is kept as a file, so that a change of it is seen in review.
+
+Run this file with Python to write the files anew.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit import render
+from aitbc_toolkit.inventory import Environment, Inventory
+
+GOLDEN = Path(__file__).with_name("golden")
+NAMES = ("dev", "lab", "staging", "production")
+STATE = Path("/home/operator/aitbc/.aitbc")
+COMMIT = "c" * 40
+
+
+def load(name: str, lab_state: Path) -> Environment:
+    """Load an environment as it is on any machine; the lab has addresses of its own."""
+    if name != "lab":
+        return Inventory.load(name, state=STATE)
+    folder = lab_state / "labs" / "lab"
+    folder.mkdir(parents=True, exist_ok=True)
+    hosts = [
+        {"name": f"lab{n}", "ipv4": f"10.213.0.{10 + n}", "port": 22, "key": "/k"}
+        for n in range(1, 5)
+    ]
+    (folder / "lab.json").write_text(json.dumps({"folder": str(folder), "hosts": hosts}))
+    return Inventory.load(name, state=lab_state)
+
+
+def written(environment: Environment) -> str:
+    """Write what the first node of an environment is given; the others differ by name and port."""
+    peer_ids = {each.name: each.name.encode().hex().zfill(40) for each in environment.instances}
+    ready = render.configurations(environment, commit=COMMIT, peer_ids=peer_ids, genesis="{}")
+    files = ready[environment.instances[0].name].files
+    head = f"# {environment.name}: {json.dumps(environment.chain.model_dump())}\n"
+    return head + "".join(f"==== {name}\n{files[name]}" for name in ("node.toml", "service"))
+
+
+@pytest.mark.proves("E53")
+@pytest.mark.parametrize("name", NAMES)
+def test_an_environment_renders_to_its_golden_file(name: str, tmp_path: Path) -> None:
+    """Byte for byte; after a change that is meant, `python` of this file writes them anew."""
+    expected = (GOLDEN / f"{name}.txt").read_text()
+
+    assert written(load(name, tmp_path)) == expected, f"python {Path(__file__).name} writes anew"
+
+
+def test_only_production_addresses_bear_the_production_prefix() -> None:
+    """A payment to or from the wrong network does not even parse; chain ids differ everywhere."""
+    chains = {name: Inventory.read(name).chain for name in NAMES}
+
+    assert [name for name, chain in chains.items() if chain.hrp == "ait"] == ["production"]
+    assert len({chain.id for chain in chains.values()}) == len(chains)
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    GOLDEN.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as state:
+        for each in NAMES:
+            (GOLDEN / f"{each}.txt").write_text(written(load(each, Path(state))))
