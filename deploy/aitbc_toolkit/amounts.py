@@ -21,13 +21,18 @@ def read(text: str, *, decimals: int, asset: str) -> int:
         raise UsageError(f"amount {text[:40]!r} is not a plain decimal number", hint=hint)
     whole, _, fraction = text.partition(".")
     if len(fraction.rstrip("0")) > decimals:
-        raise UsageError(f"amount {text} is finer than the {decimals} decimals of {asset}")
+        raise UsageError(
+            f"amount {text} is finer than the {decimals} decimals of {asset}", hint=hint
+        )
     scale: int = 10**decimals  # mypy takes a power for Any
     units = int(whole) * scale + int(fraction[:decimals].ljust(decimals, "0") or "0")
     if units == 0:
         raise UsageError(f"amount {text} is nothing", hint=hint)
     if units > INT_MAX:
-        raise UsageError(f"amount {text} is more {asset} than an account can hold")
+        raise UsageError(
+            f"amount {text} is more {asset} than an account can hold",
+            hint=f"at most {write(INT_MAX, decimals=decimals)}",
+        )
     return units
 
 

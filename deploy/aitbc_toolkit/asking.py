@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 
 from aitbc_node.rpc import schema
+from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import (
@@ -23,6 +25,7 @@ from aitbc_toolkit.rpc_client import (
     RefusedError,
     RpcClient,
     SilentError,
+    StrangerError,
     Target,
     connection,
 )
@@ -35,9 +38,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Stand in a table of answers for a node that gave none."""
+    """Stand in a table of answers for a node that gave none, or that is not ours."""
 
     reason: str
+    stranger: bool = False
+
+    @property
+    def state(self) -> str:
+        """Write it as the state of the node."""
+        return self.reason if self.stranger else f"unreachable ({self.reason})"
 
 
 class MeshClient:
@@ -80,7 +89,7 @@ class MeshClient:
             try:
                 return question(node)
             except (SilentError, RefusedError) as failure:
-                return Silence(failure.reason)
+                return Silence(failure.reason, stranger=isinstance(failure, StrangerError))
 
         return dict(
             zip((node.name for node in self.nodes), self._pool.map(asked, self.nodes), strict=True)
@@ -166,6 +175,9 @@ def open_mesh(environment: Environment, *, node: str = "", retries: int = RETRIE
     Raises: UsageError with the nearest name when there is no such node.
     """
     chosen = (environment.instance(node),) if node else environment.instances
-    targets = [Target(each.name, each.rpc_url) for each in chosen]
+    targets = [
+        Target(each.name, each.rpc_url, partial(identity.stranger, environment, each.name))
+        for each in chosen
+    ]
     hint = f"aitbc network status -e {environment.name}"
     return MeshClient(targets, retries=retries, hint=hint)

@@ -52,7 +52,7 @@ def load(path: Path) -> Catalogue:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as broken:
-        raise ConfigError(f"{path.name} cannot be read: {broken}") from broken
+        raise ConfigError(f"{path.name} cannot be read: {broken}", hint=f"edit {path}") from broken
     features = {
         name: _feature(path.name, name, entry) for name, entry in document["features"].items()
     }
@@ -72,10 +72,14 @@ def proofs(cases: Iterable[Case]) -> dict[str, list[str]]:
 def _feature(where: str, name: str, entry: Mapping[str, Any]) -> Feature:
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:
-        raise ConfigError(f"{where}: {name} has an unknown key {unknown[0]!r}")
+        raise _wrong(where, f"{name} has an unknown key {unknown[0]!r}")
     mark, title = entry.get("mark"), entry.get("title")
     if mark not in _MARKS:
-        raise ConfigError(f"{where}: the mark of {name} is {mark!r}, not one of {_MARKS}")
+        raise _wrong(where, f"the mark of {name} is {mark!r}, not one of {_MARKS}")
     if not isinstance(title, str) or not title:
-        raise ConfigError(f"{where}: {name} has no title")
+        raise _wrong(where, f"{name} has no title")
     return Feature(id=name, title=title, mark=mark, milestone=int(entry.get("milestone", 0)))
+
+
+def _wrong(where: str, what: str) -> ConfigError:
+    return ConfigError(f"{where}: {what}", hint=f"edit docs/{where}; its head says what is right")

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from aitbc_node.crypto import SigningKey
 from aitbc_toolkit.errors import ConfigError
 
+_MAKE_ANOTHER = "aitbc account new FILE   # makes one of the right kind"
+
 
 def faucet_path(folder: Path) -> Path:
     """Find the key of the account that a genesis funds, in the folder of an environment."""
@@ -48,15 +50,28 @@ def read(path: Path) -> SigningKey:
         pem = path.read_bytes()
     except OSError as missing:
         raise ConfigError(
-            f"no key at {path}: {missing.strerror}",
-            hint="make one: aitbc account new FILE; the faucet's comes with the first deploy",
+            f"no key at {path}: {missing.strerror}", hint=f"aitbc account new {path}"
         ) from missing
     if mode & 0o077:
         raise ConfigError(f"{path} can be read by others", hint=f"chmod 600 {path}")
     try:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError) as wrong:
-        raise ConfigError(f"{path} is not a PKCS#8 PEM key") from wrong
+        raise ConfigError(f"{path} is not a PKCS#8 PEM key", hint=_MAKE_ANOTHER) from wrong
     if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path} is not an Ed25519 key")
+        raise ConfigError(f"{path} is not an Ed25519 key", hint=_MAKE_ANOTHER)
     return SigningKey(key.private_bytes_raw())
+
+
+def read_faucet(folder: Path) -> SigningKey:
+    """Read the key of the account that a genesis funds.
+
+    Raises: ConfigError, also before the first deploy, which makes it.
+    """
+    path = faucet_path(folder)
+    if not path.exists():
+        raise ConfigError(
+            f"no faucet key at {path}: the deploy that makes the genesis makes it",
+            hint="aitbc deploy\naitbc tx send --key FILE   # pays with a key of your own",
+        )
+    return read(path)

@@ -143,7 +143,7 @@ def _row(
 ) -> NodeRow:
     known = (instance.name, instance.host, instance.role, instance.power)
     if isinstance(told, Silence):
-        return NodeRow(*known, state=f"unreachable ({told.reason})")
+        return NodeRow(*known, state=told.state)
     lag = tip - told.height
     votes = instance.role == "validator" and told.last_voted_height >= tip - VOTE_LAG_MAX
     voting = votes and lag <= VOTE_LAG_MAX and not stalled and told.height > 0

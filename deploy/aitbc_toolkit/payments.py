@@ -11,6 +11,7 @@ from aitbc_node.codes import Code
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
 from aitbc_node.ledger.transactions import Output
 from aitbc_node.limits import MEMO_BYTES_MAX
+from aitbc_node.rpc import schema
 from aitbc_node.types import Amount
 from aitbc_toolkit import amounts, keys, wallet
 from aitbc_toolkit.asking import MeshClient, Silence
@@ -69,7 +70,10 @@ def _output(environment: Environment, mesh: MeshClient, wanted: Payment) -> Outp
     except UnicodeEncodeError as wrong:
         raise UsageError("the memo is no UTF-8 text", hint="check the terminal's LANG") from wrong
     if len(memo) > MEMO_BYTES_MAX:
-        raise UsageError(f"the memo is longer than {MEMO_BYTES_MAX} bytes")
+        raise UsageError(
+            f"the memo has {len(memo)} bytes, at most {MEMO_BYTES_MAX} are possible",
+            hint="shorten it, or give it the hash of what it stands for",
+        )
     decimals = decimals_of(mesh, [wanted.ticker])[wanted.ticker]
     units = amounts.read(wanted.amount, decimals=decimals, asset=wanted.ticker)
     return Output(to, wanted.ticker, Amount(units))
@@ -93,8 +97,7 @@ def address_text(environment: Environment, written: str) -> str:
     if written != FAUCET:
         wallet.read_address(written, hrp=environment.chain.hrp)
         return written
-    key = keys.read(keys.faucet_path(environment.folder))
-    return Wallet(key).address(environment.chain.hrp)
+    return Wallet(keys.read_faucet(environment.folder)).address(environment.chain.hrp)
 
 
 def decimals_of(mesh: MeshClient, tickers: Iterable[str]) -> dict[str, int]:
@@ -105,12 +108,21 @@ def decimals_of(mesh: MeshClient, tickers: Iterable[str]) -> dict[str, int]:
     return {ticker: _decimals(mesh, ticker) for ticker in tickers}
 
 
-def _decimals(mesh: MeshClient, ticker: str) -> int:
-    if ticker == NATIVE:
-        return NATIVE_DECIMALS
+def asset(mesh: MeshClient, ticker: str) -> schema.AssetView:
+    """Ask what an asset is.
+
+    Raises: UsageError for one that is not there, naming those that are.
+    """
     try:
-        return mesh.ask_any(lambda node: node.asset(ticker)).decimals
+        return mesh.ask_any(lambda node: node.asset(ticker))
     except RefusedError as refused:
-        if refused.code != Code.E_ASSET:
+        if refused.code not in {Code.E_ASSET, Code.E_BAD_REQUEST}:
             raise
-        raise UsageError(f"no asset {ticker!r} on this chain") from refused
+        known = mesh.ask_any(lambda node: node.get("/audit", schema.AuditAnswer)).supply
+        raise UsageError(
+            f"no asset {ticker[:40]!r} on this chain", hint=f"it has {', '.join(known)}"
+        ) from refused
+
+
+def _decimals(mesh: MeshClient, ticker: str) -> int:
+    return NATIVE_DECIMALS if ticker == NATIVE else asset(mesh, ticker).decimals

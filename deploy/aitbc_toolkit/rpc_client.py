@@ -28,11 +28,16 @@ TRY_AGAIN = frozenset({429, 502, 503, 504})
 Answer = TypeVar("Answer", bound=schema.Answer)
 
 
+def _anybody(_told: schema.Status) -> str:
+    return ""
+
+
 class Target(NamedTuple):
-    """Name a node and where its RPC is."""
+    """Name a node, where its RPC is, and who says why what answers there is not that node."""
 
     name: str
     url: str
+    stranger: Callable[[schema.Status], str] = _anybody
 
 
 class RefusedError(AitbcError):
@@ -40,7 +45,10 @@ class RefusedError(AitbcError):
 
     def __init__(self, node: str, status: int, fault: schema.Fault) -> None:
         where = f" ({fault.field})" if fault.field else ""
-        super().__init__(f"{node} refused: {fault.message} [{fault.code}]{where}", hint=fault.hint)
+        super().__init__(
+            f"{node} refused: {fault.message} [{fault.code}]{where}",
+            hint=fault.hint or f"aitbc node status {node}",
+        )
         self.reason = f"{fault.message} [{fault.code}]"
         self.status = status
         self.code = fault.code
@@ -53,13 +61,25 @@ class SilentError(AitbcError):
     exit_status = Exit.UNREACHABLE
 
     def __init__(self, node: str, url: str, reason: str) -> None:
-        super().__init__(f"{node} at {url} is unreachable: {reason}")
+        super().__init__(f"{node} at {url} is unreachable: {reason}", hint="aitbc network status")
         self.node = node
         self.reason = reason
 
 
+class StrangerError(SilentError):
+    """What answers is not the node that was meant: for us that one is silent."""
+
+    def __init__(self, node: str, url: str, reason: str) -> None:
+        super().__init__(node, url, reason)
+        self.message = f"{node} at {url} is not ours: {reason}"
+        self.hint = f"who has the port: ss -ltnp 'sport = :{url.rpartition(':')[2]}'"
+
+
 class RpcClient:
-    """Talk to one node; `retried` counts the repeated reads."""
+    """Talk to one node; `retried` counts the repeated reads.
+
+    Before anything else is asked or handed in, the node says whose it is.
+    """
 
     def __init__(
         self,
@@ -72,6 +92,8 @@ class RpcClient:
         self.name = target.name
         self.url = target.url.rstrip("/")
         self.retried = 0
+        self._stranger = target.stranger
+        self._is_ours = target.stranger is _anybody
         self._http = http
         self._retries = retries
         self._pause = pause
@@ -83,6 +105,12 @@ class RpcClient:
 
         Raises: RefusedError, SilentError.
         """
+        self._recognise()
+        return self._get(route, shape, options)
+
+    def _get(
+        self, route: str, shape: type[Answer], options: Mapping[str, str | int] | None = None
+    ) -> Answer:
         for attempt in range(self._retries + 1):
             response = self._exchange("GET", route, params=dict(options or {}))
             if response.status_code not in TRY_AGAIN or attempt == self._retries:
@@ -93,14 +121,22 @@ class RpcClient:
 
     def text(self, route: str) -> str:
         """Read a route that answers in plain text."""
+        self._recognise()
         response = self._exchange("GET", route)
         if not response.is_success:
             self._read(response, schema.Answer)
         return response.text
 
     def status(self) -> schema.Status:
-        """Read `/status`."""
-        return self.get("/status", schema.Status)
+        """Read `/status`.
+
+        Raises: StrangerError when it is that of another mesh, SilentError, RefusedError.
+        """
+        told = self._get("/status", schema.Status)
+        if reason := self._stranger(told):
+            raise StrangerError(self.name, self.url, reason)
+        self._is_ours = True
+        return told
 
     def block(self, height: int) -> schema.BlockView:
         """Read one final block."""
@@ -145,8 +181,13 @@ class RpcClient:
         return self._post(body, "application/msgpack", schema.BatchResult).results
 
     def _post(self, body: bytes, content_type: str, shape: type[Answer]) -> Answer:
+        self._recognise()
         headers = {"content-type": content_type}
         return self._read(self._exchange("POST", "/tx", content=body, headers=headers), shape)
+
+    def _recognise(self) -> None:
+        if not self._is_ours:
+            self.status()
 
     def _exchange(
         self,

@@ -70,13 +70,16 @@ def run(
             process_group=0,
         )
     except FileNotFoundError as missing:
-        raise AitbcError(f"{words[0]} is not here: {missing.filename}", hint=hint) from missing
+        raise AitbcError(
+            f"{words[0]} is not here: {missing.filename}",
+            hint=hint or f"install {Path(words[0]).name}, or name its folder in PATH",
+        ) from missing
     with child:
         stdout, stderr = _converse(child, words=words, stdin=stdin, timeout_s=timeout_s)
     took_s = time.monotonic() - began
     result = Result(words, child.returncode, stdout, stderr, took_s)
     if check and not result.ok:
-        raise AitbcError(_failure(result), hint=hint)
+        raise AitbcError(_failure(result), hint=hint or "try it by hand to see all that it says")
     return result
 
 
@@ -123,6 +126,7 @@ def _converse(
         _end_group(child)
         raise AitbcError(
             f"{words[0]} did not end within {timeout_s:.0f} s: {quoted(words)[:200]}",
+            hint=f"try it by hand: {quoted(words)[:200]}",
             exit_status=Exit.DEADLINE,
         ) from late
     except BaseException:

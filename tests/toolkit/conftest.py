@@ -18,6 +18,7 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import TxOutcome
 from aitbc_node.ledger import apply, genesis
 from aitbc_node.ledger.apply import BlockContext, Execution
+from aitbc_node.ledger.document import to_json
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
@@ -25,6 +26,7 @@ from aitbc_node.rpc.server import Server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import Amount, Height, PeerId, Power, TxId
 from aitbc_toolkit import keys
+from aitbc_toolkit.identity import genesis_path
 from aitbc_toolkit.inventory import Environment, Inventory
 
 
@@ -64,6 +66,7 @@ class OneLedger:
             accounts=[GenesisAccount(account, None, (("AIT", Amount(10**12)),))],
             assets=[GenesisAsset("mUSDA", "Mock US dollar", 6, account)],
         )
+        self.genesis = founded
         self.state = genesis.initial_state(founded)
         self.finals: list[Any] = []
         self.fates: dict[TxId, tuple[object, ...]] = {}
@@ -121,7 +124,10 @@ class FakePort:
         self.view.last_voted_height = 10**6
         self.view.links = [BUILD.FakePeer(PeerId(bytes([n]) * 20)) for n in range(4) if n != place]
         self.facts = msgspec.structs.replace(
-            self.view.facts, node=name, peer_id=PeerId(bytes([place]) * 20)
+            self.view.facts,
+            node=name,
+            peer_id=PeerId(bytes([place]) * 20),
+            genesis_hash=ledger.genesis.hash(),
         )
         self.view.facts = self.facts
         self.reader = self.view
@@ -144,6 +150,7 @@ class FakeMesh:
         keys.make(keys.faucet_path(written.folder))
         self.faucet = keys.read(keys.faucet_path(written.folder))
         self.ledger = OneLedger(self.faucet)
+        genesis_path(written).write_text(to_json(self.ledger.genesis), encoding="utf-8")
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()

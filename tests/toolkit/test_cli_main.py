@@ -41,7 +41,11 @@ def plant(monkeypatch: pytest.MonkeyPatch, deed: object) -> None:
     [
         (None, Exit.OK, []),
         (Exit.PENDING, Exit.PENDING, []),
-        (AitbcError("it broke"), Exit.FAILED, ["error: it broke"]),
+        (
+            AitbcError("it broke"),
+            Exit.FAILED,
+            ["error: it broke", "hint: where it comes from: aitbc --debug plant"],
+        ),
         (
             AitbcError(
                 "lab3 is away\n  since 3 s", hint="aitbc a\naitbc b", exit_status=Exit.MIXED
@@ -49,10 +53,29 @@ def plant(monkeypatch: pytest.MonkeyPatch, deed: object) -> None:
             Exit.MIXED,
             ["error: lab3 is away", "  since 3 s", "hint: aitbc a", "hint: aitbc b"],
         ),
-        (ConfigError("bad key"), Exit.CONFIG, ["error: bad key"]),
-        (UsageError("unknown host"), Exit.USAGE, ["error: unknown host"]),
-        (KeyboardInterrupt(), Exit.INTERRUPTED, ["interrupted"]),
-        (click.Abort(), Exit.INTERRUPTED, ["interrupted"]),
+        (
+            ConfigError("bad key"),
+            Exit.CONFIG,
+            ["error: bad key", "hint: where it comes from: aitbc --debug plant"],
+        ),
+        (
+            UsageError("unknown host"),
+            Exit.USAGE,
+            ["error: unknown host", "hint: aitbc plant --help"],
+        ),
+        (
+            KeyboardInterrupt(),
+            Exit.INTERRUPTED,
+            ["error: interrupted", "hint: aitbc plant --help"],
+        ),
+        (
+            click.Abort(),
+            Exit.INTERRUPTED,
+            [
+                "error: not confirmed: nothing was changed",
+                "hint: to be asked nothing, add --yes",
+            ],
+        ),
         (SystemExit(75), Exit.BUSY, []),
         (BrokenPipeError(), Exit.INTERRUPTED, []),
     ],
@@ -108,7 +131,7 @@ def test_debug_prints_the_traceback(
 
     err = capsys.readouterr().err
     assert "Traceback" in err
-    assert err.endswith("error: it broke\n")
+    assert "\nerror: it broke\nhint: " in err
 
 
 @pytest.mark.parametrize(
@@ -166,7 +189,9 @@ def test_help_imports_no_command() -> None:
     argv = [sys.executable, "-c", program]
     ran = subprocess.run(argv, capture_output=True, text=True, check=False)
 
-    assert ran.stderr.strip() == "aitbc_toolkit.cli.failures aitbc_toolkit.cli.main"
+    assert ran.stderr.strip() == (
+        "aitbc_toolkit.cli.failures aitbc_toolkit.cli.hints aitbc_toolkit.cli.main"
+    )
     assert all(f"  {name} " in ran.stdout for name in main.COMMANDS)
 
 

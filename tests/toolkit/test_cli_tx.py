@@ -183,7 +183,7 @@ def test_a_key_file_is_not_overwritten(
         (["--amount", "1", "--asset", "gold"], Exit.USAGE, "no asset 'gold' on this chain"),
         (["--amount", "1", "--node", "v9"], Exit.USAGE, "dev has no node 'v9'"),
         (["--amount", "1", "--key", "/none"], Exit.CONFIG, "no key at /none"),
-        (["--amount", "1", "--memo", "x" * 257], Exit.USAGE, "the memo is longer than 256 bytes"),
+        (["--amount", "1", "--memo", "x" * 257], Exit.USAGE, "the memo has 257 bytes, at most 256"),
         (["--amount", "1", "--asste", "AIT"], Exit.USAGE, "unknown option '--asste'"),
         ([], Exit.USAGE, "missing option '--amount'"),
     ],

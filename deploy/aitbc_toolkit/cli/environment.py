@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from aitbc_toolkit import paths
+from aitbc_toolkit.cli import failures
 from aitbc_toolkit.inventory import Environment, Inventory
 
 DEFAULT = "dev"
@@ -29,13 +30,11 @@ def variable() -> str:
 
 
 def chosen(named: str = "") -> str:
-    """Give the name of the environment that is meant."""
-    if named:
-        return named
-    if by_variable := variable():
-        return by_variable
-    path = chosen_path()
-    return path.read_text(encoding="utf-8").strip() if path.is_file() else DEFAULT
+    """Give the name of the environment that is meant; hints of this run will name it."""
+    found = named or variable() or _switched_to()
+    if report := failures.report():
+        report.environment = found
+    return found
 
 
 def load(named: str = "") -> Environment:
@@ -44,3 +43,8 @@ def load(named: str = "") -> Environment:
     Raises: UsageError for a name that does not exist, ConfigError for a bad inventory.
     """
     return Inventory.load(chosen(named))
+
+
+def _switched_to() -> str:
+    path = chosen_path()
+    return path.read_text(encoding="utf-8").strip() if path.is_file() else DEFAULT

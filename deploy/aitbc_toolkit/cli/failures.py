@@ -1,26 +1,41 @@
 """How does a failure end a run: which lines on stderr, and which exit status?
 
-Failures are told apart by type. Do not add messages here: they sit where they are raised.
+Failures are told apart by type, and none ends without a hint. Do not add messages here: they sit
+where they are raised.
 """
 
 import os
 import sys
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
 from aitbc_toolkit import paths
+from aitbc_toolkit.cli import hints
 from aitbc_toolkit.errors import AitbcError, Exit
+
+
+class Words(NamedTuple):
+    """Hold what the operator is told about a failure."""
+
+    message: str
+    hint: str
+    status: int
 
 
 @dataclass(slots=True)
 class Report:
-    """Put the end of one run into words."""
+    """Put the end of one run into words; `environment` is the one that the run is about."""
 
+    root: click.Group
+    words: Sequence[str] = ()
     debug: bool = False
+    environment: str = ""
 
     def tell(self, failure: BaseException) -> int:
         """Print what the operator needs to know about `failure`; return the exit status."""
@@ -29,22 +44,48 @@ class Report:
         match failure:
             case SystemExit(code=int(status)) | click.exceptions.Exit(exit_code=status):
                 return status
-            case AitbcError(message=message, hint=hint, exit_status=status):
-                _say(message, hint)
-                return status
             case click.exceptions.NoArgsIsHelpError():
                 click.echo(failure.format_message(), err=True)
                 return Exit.USAGE
-            case click.ClickException():
-                _say(*_usage(failure))
-                return Exit.USAGE
-            case click.Abort() | KeyboardInterrupt():
-                click.echo("interrupted", err=True)
-                return Exit.INTERRUPTED
+            case AitbcError() | click.ClickException() | click.Abort() | KeyboardInterrupt():
+                message, hint, status = self.words_for(failure)
+                _say(message, hint)
+                return status
             case BrokenPipeError():
                 return Exit.INTERRUPTED  # the reader has seen enough; there is nobody to tell
             case _:
                 return _bug(failure)
+
+    def words_for(
+        self, failure: AitbcError | click.ClickException | click.Abort | KeyboardInterrupt
+    ) -> Words:
+        """Find the words for a failure: its own, a whole hint, and the status."""
+        match failure:
+            case AitbcError(message=message, hint=hint, exit_status=status):
+                pass
+            case click.ClickException():
+                message, hint = _usage(failure)
+                status = Exit.USAGE
+            case click.Abort():
+                message, status = "not confirmed: nothing was changed", Exit.INTERRUPTED
+                hint = "to be asked nothing, add --yes"
+            case KeyboardInterrupt():
+                message, status = "interrupted", Exit.INTERRUPTED
+                hint = hints.after_interrupt(
+                    root=self.root, words=self.words, environment=self.environment
+                )
+        hint = hint or hints.of_last_resort(status, root=self.root, words=self.words)
+        return Words(
+            message,
+            hints.complete(hint, root=self.root, environment=self.environment),
+            status,
+        )
+
+
+def report() -> Report | None:
+    """Find the report of the run that is under way, if a command line is."""
+    context = click.get_current_context(silent=True)
+    return context.find_object(Report) if context else None
 
 
 def _say(message: str, hint: str) -> None:

@@ -115,7 +115,7 @@ def _on_terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; a command returns its `Exit`, or nothing for success."""
-    report = failures.Report()
+    report = failures.Report(aitbc, tuple(arguments))
     try:
         # Not `aitbc.main`, which would decide by itself how some failures end.
         with aitbc.make_context("aitbc", list(arguments), obj=report) as context:

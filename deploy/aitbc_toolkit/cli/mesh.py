@@ -2,7 +2,7 @@
 
 import click
 
-from aitbc_toolkit.cli.environment import DEFAULT
+from aitbc_toolkit.cli.environment import DEFAULT, chosen
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import meshing
@@ -25,8 +25,8 @@ def up(environment: str, *, dirty: bool, yes: bool, as_json: bool) -> Exit:  # n
 
     Example: aitbc up lab
     """
-    request = Request(snapshot=dirty)
-    return narrate("up", lambda tell: meshing.up(environment, request, tell), as_json=as_json)
+    request, name = Request(snapshot=dirty), chosen(environment)
+    return narrate("up", lambda tell: meshing.up(name, request, tell), as_json=as_json)
 
 
 @click.command()
@@ -41,6 +41,6 @@ def down(environment: str, *, wipe: bool, yes: bool, as_json: bool) -> Exit:  # 
     """
 
     def work(tell: Tell) -> Outcome:
-        return meshing.down_by_name(environment, tell, wipe=wipe)
+        return meshing.down_by_name(chosen(environment), tell, wipe=wipe)
 
     return narrate("down", work, as_json=as_json)

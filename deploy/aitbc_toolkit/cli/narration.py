@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 import click
 
+from aitbc_toolkit.cli import failures
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import SCHEMA, Tell, duration
@@ -81,9 +82,16 @@ def _as_json(command: str, work: Callable[[Tell], Outcome]) -> Exit:
     try:
         outcome = work(tell)
     except AitbcError as failure:
-        outcome = Outcome(failure.exit_status, error=failure.message, hint=failure.hint)
-    except KeyboardInterrupt:
-        tell(Outcome(Exit.INTERRUPTED, error="interrupted").to_record())
+        outcome = _ended_by(failure)
+    except KeyboardInterrupt as failure:
+        tell(_ended_by(failure).to_record())
         raise
     tell(outcome.to_record())
     return outcome.exit
+
+
+def _ended_by(failure: AitbcError | KeyboardInterrupt) -> Outcome:
+    """Tell programs what people would be told on stderr."""
+    report = failures.report() or failures.Report(click.Group("aitbc"))
+    message, hint, status = report.words_for(failure)
+    return Outcome(Exit(status), error=message, hint=hint)

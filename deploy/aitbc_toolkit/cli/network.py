@@ -168,7 +168,7 @@ def _peer_rows(
     name: str, told: schema.Peers | Silence, *, names: dict[str, str]
 ) -> Iterator[tuple[str, ...]]:
     if isinstance(told, Silence):
-        yield name, "-", f"unreachable ({told.reason})", "-", "-", "-", "-"
+        yield name, "-", told.state, "-", "-", "-", "-"
         return
     for peer in told.peers:
         rtt = "-" if peer.rtt_ms is None else f"{peer.rtt_ms:.1f}"
@@ -180,7 +180,7 @@ def _peers_json(
     name: str, told: schema.Peers | Silence, *, names: dict[str, str]
 ) -> dict[str, object]:
     if isinstance(told, Silence):
-        return {"name": name, "state": f"unreachable ({told.reason})", "peers": None}
+        return {"name": name, "state": told.state, "peers": None}
     rows = [
         {"name": names.get(peer.id), **{f: getattr(peer, f) for f in peer.__struct_fields__}}
         for peer in told.peers

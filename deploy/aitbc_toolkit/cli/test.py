@@ -47,7 +47,10 @@ def test(
             raise UsageError("--env and --seed need a suite", hint="aitbc test smoke -e dev")
         return _prove_project(tier=tier or "ci", chosen=chosen, as_json=as_json)
     if tier or chosen:
-        raise UsageError("--tier and --stage choose among the project's own tests, not suites")
+        raise UsageError(
+            "--tier and --stage choose among the project's own tests, not suites",
+            hint=f"aitbc test {suite}",
+        )
     from aitbc_toolkit.suites import live  # noqa: PLC0415 - the project's own tests need no mesh
 
     named = environments.chosen(environment or "")

@@ -76,7 +76,7 @@ def send(  # noqa: PLR0913 - one parameter per option
     with reach(environment) as (found, mesh):
         if node:
             found.instance(node)  # an unknown name is told before anything is asked
-        wallet = Wallet(keys.read(key_file or keys.faucet_path(found.folder)))
+        wallet = Wallet(keys.read(key_file) if key_file else keys.read_faucet(found.folder))
         wanted = Payment(recipient, amount, ticker, memo)
         raw, tx_id = payments.pay(found, mesh, wallet, wanted, node=node)
         if no_wait:
@@ -191,7 +191,7 @@ def asset() -> None:
 def show_asset(ticker: str, *, node: str, environment: str, as_json: bool) -> Exit:
     """Show an asset: its name, decimals, supply and rules."""
     with reach(environment, node=node) as (_found, mesh):
-        told = mesh.ask_any(lambda each: each.asset(ticker))
+        told = payments.asset(mesh, ticker)
     if as_json:
         click.echo(msgspec.json.encode(told).decode())
     else:

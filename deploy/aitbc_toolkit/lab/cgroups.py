@@ -128,7 +128,9 @@ def freeze(folders: Iterable[Path], *, host: str, frozen: bool) -> None:
     while freezer.answers[frozen] not in freezer.status.read_text(encoding="ascii").splitlines():
         if time.monotonic() > deadline:
             wanted = freezer.answers[frozen]
-            raise AitbcError(f"{host}: not {wanted} after {FROZEN_TIMEOUT_S:.0f} s")
+            raise AitbcError(
+                f"{host}: not {wanted} after {FROZEN_TIMEOUT_S:.0f} s", hint="aitbc lab list"
+            )
         freezer.control.write_text(freezer.words[frozen], encoding="ascii")
         time.sleep(_POLL_S)
 
@@ -167,7 +169,10 @@ def end_processes(folders: Iterable[Path], *, timeout_s: float) -> None:
         for pid in pids:
             _end(pid, roots)
         if time.monotonic() > deadline:
-            raise AitbcError(f"processes {sorted(pids)} did not end within {timeout_s:.0f} s")
+            raise AitbcError(
+                f"processes {sorted(pids)} did not end within {timeout_s:.0f} s",
+                hint=f"ps -o pid,stat,wchan,cmd -p {','.join(map(str, sorted(pids)))}",
+            )
         time.sleep(_POLL_S)
 
 

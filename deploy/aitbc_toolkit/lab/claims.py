@@ -78,7 +78,10 @@ def take_over(places: Places, begun: Claim, *, holder: Process) -> None:
     """
     with locked(places.machine_lock, timeout_s=LOCK_TIMEOUT_S, what="the labs"):
         if begun.stale or read_claim(places, begun.tag) != begun:
-            raise AitbcError(f"lab {begun.name}: the command that began it has ended")
+            raise AitbcError(
+                f"lab {begun.name}: the command that began it has ended",
+                hint=f"aitbc lab up {begun.name}",
+            )
         write_claim(places, replace(begun, holder=holder, held=True))
 
 

@@ -37,7 +37,9 @@ def ask(path: Path, request: dict[str, Any], *, timeout_s: float) -> dict[str, A
             hint="aitbc lab list",
         ) from wrong
     if error := answer.get("error"):
-        raise AitbcError(error)
+        raise AitbcError(
+            f"the lab's holder refused {request['verb']}: {error}", hint="aitbc lab list"
+        )
     assert isinstance(answer, dict)
     return answer
 

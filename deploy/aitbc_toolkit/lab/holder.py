@@ -155,7 +155,10 @@ class Holder:
             case {"verb": "resize", "host": str(name), "size_mib": int(size_mib)}:
                 self.resize_disk(self.lab.host(name), size_mib=size_mib)
             case _:
-                raise UsageError(f"the holder does not know the request {request}")
+                raise UsageError(
+                    f"the holder does not know the request {request}",
+                    hint=f"aitbc lab down {self.lab.name}   # another version began this lab",
+                )
         return {}
 
 

@@ -176,7 +176,9 @@ def from_json(text: str) -> Lab:
     try:
         return _lab(json.loads(text))
     except (ValueError, KeyError, TypeError) as wrong:
-        raise AitbcError(f"lab.json is not readable: {wrong!r}") from wrong
+        raise AitbcError(
+            f"lab.json is not readable: {wrong!r}", hint="aitbc lab up NAME   # writes it anew"
+        ) from wrong
 
 
 def _lab(fields: dict[str, Any]) -> Lab:

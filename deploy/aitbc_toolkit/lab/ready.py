@@ -90,7 +90,7 @@ def _visit(lab: Lab, host: LabHost, *, fresh: bool) -> str:
 
 def _go_on(given_up: threading.Event, alive: Callable[[], None]) -> None:
     if given_up.is_set():
-        raise AitbcError("another host did not come")
+        raise AitbcError("another host did not come", hint="aitbc lab list")
     alive()
 
 

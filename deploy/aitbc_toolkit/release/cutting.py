@@ -109,7 +109,9 @@ def read(tag: str, *, root: Path) -> Manifest:
     Raises: UsageError for an unknown tag, AitbcError for one that carries no manifest.
     """
     if not TAG.fullmatch(tag):
-        raise UsageError(f"{tag!r} is no release, those are named rel/ENV/NUMBER")
+        raise UsageError(
+            f"{tag!r} is no release, those are named rel/ENV/NUMBER", hint="git tag --list 'rel/*'"
+        )
     argv = ["git", "-C", str(root), "cat-file", "tag", f"refs/tags/{tag}"]
     found = shell.run(argv, env=signatures.GIT_ENVIRONMENT, check=False)
     if not found.ok:

@@ -20,6 +20,7 @@ from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
 from aitbc_toolkit import keys
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.identity import genesis_path
 from aitbc_toolkit.inventory import Environment
 
 _COIN = 1_000_000
@@ -37,14 +38,9 @@ class Founded:
     made: bool
 
 
-def path_of(environment: Environment) -> Path:
-    """Find the file that holds the genesis of an environment."""
-    return environment.folder / "genesis.json"
-
-
 def read(environment: Environment) -> Founded | None:
     """Read the genesis that an environment has, or nothing before its first deploy."""
-    path = path_of(environment)
+    path = genesis_path(environment)
     if not path.is_file():
         return None
     text = path.read_text(encoding="utf-8")
@@ -67,12 +63,12 @@ def ensure(
             return known
         if not (all_new and environment.rules.regenesis):
             raise _mismatch(environment, strangers)
-        path = path_of(environment)
+        path = genesis_path(environment)
         path.rename(path.with_name(f"genesis-{known.hash[:12]}.json"))
     genesis = _build(environment, public)
     ledger.validate(genesis)
     text = document.to_json(genesis)
-    _write(path_of(environment), text)
+    _write(genesis_path(environment), text)
     return _founded(genesis, text=text, made=True)
 
 

@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from aitbc_node.rpc import schema
+from aitbc_toolkit import identity
 from aitbc_toolkit.inventory import Environment, Instance
 
 _TIMEOUT_S = 2.0
@@ -40,6 +41,7 @@ class Mesh:
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
+        self.strangers: dict[str, str] = {}
         self._client = httpx.Client(timeout=_TIMEOUT_S, trust_env=False)
         self._pool = ThreadPoolExecutor(max_workers=max(1, len(environment.instances)))
 
@@ -56,16 +58,29 @@ class Mesh:
         self._client.close()
 
     def statuses(self, names: Iterable[str] | None = None) -> dict[str, schema.Status | None]:
-        """Ask nodes for their status; one that does not answer is None."""
+        """Ask nodes for their status; one that does not answer, or is not ours, is None.
+
+        `strangers` then says why an answer was not counted; nothing else is asked of those.
+        """
         wanted = set(names) if names is not None else None
         asked = [
             each for each in self.environment.instances if wanted is None or each.name in wanted
         ]
-        answers = self._pool.map(lambda each: self.ask(each, "/status", schema.Status), asked)
+        answers = self._pool.map(self._status, asked)
         return dict(zip([each.name for each in asked], answers, strict=True))
+
+    def _status(self, instance: Instance) -> schema.Status | None:
+        self.strangers.pop(instance.name, None)
+        told = self.ask(instance, "/status", schema.Status)
+        if told and (reason := identity.stranger(self.environment, instance.name, told)):
+            self.strangers[instance.name] = reason
+            return None
+        return told
 
     def ask(self, instance: Instance, route: str, shape: type[Answer]) -> Answer | None:
         """Read one route of one node, or None when it gives no such answer."""
+        if instance.name in self.strangers:
+            return None
         try:
             answer = self._client.get(instance.rpc_url + route)
             return msgspec.json.decode(answer.content, type=shape) if answer.is_success else None

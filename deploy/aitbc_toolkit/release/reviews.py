@@ -108,7 +108,10 @@ def write(
     if approvals.is_expired(request, now=moment(now_s)):
         raise _refused(request, f"it expired at {request.expires}")
     if not reason.strip() or len(reason) > _REASON_MAX:
-        raise UsageError(f"a reason has 1 to {_REASON_MAX} characters, found {len(reason)}")
+        raise UsageError(
+            f"a reason has 1 to {_REASON_MAX} characters, found {len(reason)}",
+            hint=f'aitbc approve {request.hash[:12]} --reason "read the diff"',
+        )
     review = Review(request.hash, own.signer.principal, decision, reason, moment(now_s))
     document = {**asdict(request), **asdict(review)}
     text = json.dumps(document, indent=2, sort_keys=True) + "\n"

@@ -4,7 +4,7 @@ An unreachable host or node is a row that says so, never a value from before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aitbc_node.rpc import schema
@@ -92,11 +92,13 @@ def look(environment: Environment) -> State:
     with Hosts(environment) as remote, Mesh(environment) as mesh:
         told = Crew(environment, remote).glance()
         statuses = mesh.statuses()
+        strangers = mesh.strangers
     votes = voting(environment, statuses)
     rows = [
         _row(each.name, environment, told.get(each.name), statuses[each.name], votes=votes)
         for each in environment.instances
     ]
+    rows = [replace(row, state=strangers.get(row.name, row.state)) for row in rows]
     known = history.read(environment)
     last = known[-1] if known else None
     return State(environment.name, rows, len(votes), len(environment.validators), last)

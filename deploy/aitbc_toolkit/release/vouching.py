@@ -189,7 +189,9 @@ def _tag(
     number = 1 + max((int(each.rsplit("/", 1)[1]) for each in known.values()), default=0)
     name = f"rel/{environment.name}/{number}"
     if not cutting.TAG.fullmatch(name):
-        raise ConfigError(f"{environment.name!r} is too long for a release tag")
+        raise ConfigError(
+            f"{environment.name!r} is too long for a release tag", hint="aitbc up lab-SHORTER"
+        )
     moment = f"{int(time.time())} +0000"
     body = f"object {commit}\ntype commit\ntag {name}\n"
     body += f"tagger {principal} <{principal}> {moment}\n\nRelease {number} of a lab\n"

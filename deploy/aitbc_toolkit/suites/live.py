@@ -99,6 +99,9 @@ def run_on(
         click.echo(json.dumps(record.to_document(folder)))
     else:
         click.echo("\n".join(_summary(record, str(folder))))
+    if record.verdict is not Verdict.PASS:
+        _narrate(f"error: {suite} on {environment.name}: {record.verdict}, {_first_bad(results)}")
+        _narrate(f"hint: aitbc network health -e {environment.name}")
     return exit_of(record.verdict)
 
 
@@ -154,6 +157,10 @@ def _summary(record: evidence.Record, folder: str) -> list[str]:
         lines.append(f"  repeat    {again}  (seed {record.seed})")
     lines.append(f"  record    {folder}")
     return lines
+
+
+def _first_bad(results: Sequence[Result]) -> str:
+    return next(each.line for each in results if each.verdict is not Verdict.PASS)
 
 
 def _count(things: Mapping[str, object], word: str) -> str:

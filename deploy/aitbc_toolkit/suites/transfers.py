@@ -37,7 +37,7 @@ class Sent:
 
 def faucet_of(scene: Scene) -> Wallet:
     """Open the environment's own funded account."""
-    return Wallet(keys.read(keys.faucet_path(scene.environment.folder)))
+    return Wallet(keys.read_faucet(scene.environment.folder))
 
 
 def chain_now(scene: Scene) -> ChainNow:
@@ -110,7 +110,7 @@ def send_through_each(scene: Scene, wallets: Mapping[str, Wallet], *, count: int
         for place, row in enumerate(node.submit_batch(raws)):
             if row.code != Code.OK:
                 message = f"transfer {place} was refused: {row.message} [{row.code}]"
-                raise AitbcError(message)
+                raise AitbcError(message, hint=f"aitbc node status {node.name}")
         return Sent(node.name, {tx_id(raw).hex(): raw for raw in raws})
 
     told = scene.mesh.ask_all(hand_in)

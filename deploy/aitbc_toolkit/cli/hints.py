@@ -1,0 +1,87 @@
+"""How is a hint made whole? A command in it gets the environment that the run was about.
+
+Whoever raises a failure writes `aitbc tx wait ID` and need not know how the environment was named.
+Do not write hints here: they sit where they are raised; `of_last_resort` is for those from below
+that could not know any.
+"""
+
+import shlex
+from collections.abc import Sequence
+
+import click
+
+from aitbc_toolkit.errors import Exit
+
+_PROGRAMS = ("aitbc", "./aitbc")
+_COMMENT = "   #"
+
+
+def complete(hint: str, *, root: click.Group, environment: str) -> str:
+    """Name the environment in every command of a hint that takes one and names none."""
+    if not environment:
+        return hint
+    return "\n".join(_completed(line, root, environment) for line in hint.splitlines())
+
+
+def of_last_resort(status: int, *, root: click.Group, words: Sequence[str]) -> str:
+    """Say what helps after a failure of which nothing is known but its kind."""
+    path, command = resolve(root, words)
+    match status:
+        case Exit.USAGE:
+            return f"{path} --help"
+        case Exit.UNREACHABLE if takes_environment(command):
+            return "aitbc network status"
+        case _:
+            return f"where it comes from: aitbc --debug {shlex.join(words)}".rstrip()
+
+
+def after_interrupt(*, root: click.Group, words: Sequence[str], environment: str) -> str:
+    """Say how to find out what an interrupted run has left."""
+    path, _ = resolve(root, words)
+    if environment:
+        return "aitbc status"
+    return "aitbc lab list" if path.startswith("aitbc lab ") else f"{path} --help"
+
+
+def resolve(root: click.Group, words: Sequence[str]) -> tuple[str, click.Command]:
+    """Find the command that words on a command line mean, as far as they mean one."""
+    path, command, _ = _resolve(root, words)
+    return path, command
+
+
+def takes_environment(command: click.Command) -> bool:
+    """Tell whether a command is about an environment."""
+    return any(each.name == "environment" for each in command.params)
+
+
+def _completed(line: str, root: click.Group, environment: str) -> str:
+    written, mark, comment = line.partition(_COMMENT)
+    program, _, rest = written.strip().partition(" ")
+    if program not in _PROGRAMS:
+        return line
+    _, command, left = _resolve(root, rest.split())
+    for parameter in command.params:
+        if parameter.name == "environment" and not _is_named(parameter, left):
+            named = "" if isinstance(parameter, click.Argument) else "-e "
+            return f"{written.rstrip()} {named}{environment}{mark}{comment}"
+    return line
+
+
+def _is_named(parameter: click.Parameter, left: Sequence[str]) -> bool:
+    if isinstance(parameter, click.Argument):
+        return any(not word.startswith("-") for word in left[:1]) or "--help" in left
+    return any(word.split("=")[0] in {*parameter.opts, "--help"} for word in left)
+
+
+def _resolve(root: click.Group, words: Sequence[str]) -> tuple[str, click.Command, list[str]]:
+    path, command = "aitbc", root
+    left = [word for word in words if word != "--debug"]
+    found: click.Command = command
+    while isinstance(found, click.Group) and left and not left[0].startswith("-"):
+        try:
+            name, below, left = found.resolve_command(click.Context(found), list(left))
+        except click.UsageError:
+            break
+        assert below is not None
+        path, found = f"{path} {name}", below
+    return path, found, left

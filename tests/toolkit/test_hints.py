@@ -1,0 +1,142 @@
+"""No failure reaches the operator without a hint, and every hinted command can be pasted."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.cli import hints, main
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+
+KINDS = {"AitbcError", "UsageError", "ConfigError"}
+COMMAND = re.compile(r"(?:\./)?aitbc (?P<words>[a-z][^\n#;`]*)")
+PLACEHOLDER = "VALUE"
+
+
+def failures() -> Iterator[tuple[str, ast.Call]]:
+    """Find every place of the toolkit that makes a failure."""
+    folder = paths.project_root() / "deploy" / "aitbc_toolkit"
+    for path in sorted(folder.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in KINDS:
+                yield f"{path.relative_to(folder)}:{node.lineno}", node
+
+
+def hinted(node: ast.Call) -> list[str]:
+    """Write the literal hints of a failure, with a word in the place of each value."""
+    found = [each for keyword in node.keywords if keyword.arg == "hint" for each in [keyword.value]]
+    texts = []
+    while found:
+        match found.pop():
+            case ast.JoinedStr(values=parts):
+                texts.append("".join(_literal(part) for part in parts))
+            case ast.Constant(value=str(text)):
+                texts.append(text)
+            case ast.IfExp(body=one, orelse=other):
+                found += [one, other]
+            case ast.BoolOp(values=several):
+                found += several
+    return texts
+
+
+def _literal(part: ast.expr) -> str:
+    return str(part.value) if isinstance(part, ast.Constant) else PLACEHOLDER
+
+
+def test_every_failure_of_the_toolkit_has_a_hint() -> None:
+    """Who raises knows best what helps, so each place says it."""
+    without = [
+        where for where, node in failures() if not any(each.arg == "hint" for each in node.keywords)
+    ]
+
+    assert without == []
+
+
+def test_every_hinted_command_exists() -> None:
+    """A command in a hint names commands and options that there are."""
+    unknown = []
+    for where, node in failures():
+        for text in hinted(node):
+            for match in COMMAND.finditer(text):
+                words = match["words"].partition(" -- ")[0].split()
+                path, command = hints.resolve(main.aitbc, words)
+                options = {each for one in command.params for each in one.opts} | {"--help"}
+                if PLACEHOLDER in words[:2]:
+                    continue  # one of several commands, chosen when the failure is made
+                if isinstance(command, click.Group) or not options.issuperset(
+                    word.split("=")[0] for word in words if word.startswith("-")
+                ):
+                    unknown.append(f"{where}: {match[0]} ({path})")
+
+    assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("written", "whole"),
+    [
+        ("aitbc tx wait ab12", "aitbc tx wait ab12 -e lab"),
+        ("aitbc tx wait ab12 -e dev", "aitbc tx wait ab12 -e dev"),
+        (
+            "aitbc node stop v1 --force   # stops the mesh",
+            "aitbc node stop v1 --force -e lab   # s",
+        ),
+        ("aitbc status", "aitbc status lab"),
+        ("aitbc status dev", "aitbc status dev"),
+        ("aitbc network status\naitbc status", "aitbc network status -e lab\naitbc status lab"),
+        ("aitbc lab list", "aitbc lab list"),
+        ("aitbc tx wait --help", "aitbc tx wait --help"),
+        ("aitbc nonsense", "aitbc nonsense"),
+        ("edit inventories/lab/inventory.toml", "edit inventories/lab/inventory.toml"),
+    ],
+)
+def test_a_hint_names_the_environment_of_the_run(written: str, whole: str) -> None:
+    """Who pastes a hint gets the environment that failed, not the one that is chosen."""
+    completed = hints.complete(written, root=main.aitbc, environment="lab")
+
+    assert completed.startswith(whole)
+
+
+def test_a_failure_inside_a_command_gets_its_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """`trust remove` of an unknown name hints at the list of the same environment."""
+    assert tmp_path
+    monkeypatch.setenv("AITBC_ENV", "staging")
+
+    assert main.run(["trust", "remove", "nobody"]) == Exit.USAGE
+
+    assert capsys.readouterr().err.splitlines()[1] == "hint: aitbc trust list -e staging"
+
+
+@pytest.mark.parametrize(
+    ("failure", "hint"),
+    [
+        (UsageError("x", hint="aitbc lab list"), "aitbc lab list"),
+        (UsageError("x", hint=""), "aitbc node list --help"),
+        (AitbcError("x", exit_status=Exit.UNREACHABLE, hint=""), "aitbc network status -e dev"),
+        (AitbcError("x", hint=""), "where it comes from: aitbc --debug node list -e dev"),
+        (KeyboardInterrupt(), "aitbc status dev"),
+    ],
+)
+def test_no_failure_is_without_a_hint(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    failure: BaseException,
+    hint: str,
+) -> None:
+    """Even one from below that could not know any, and an interrupt, say where to look."""
+
+    def fail(*_anything: object, **_more: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("aitbc_toolkit.cli.node.look", fail)
+
+    main.run(["node", "list", "-e", "dev"])
+
+    error, *rest = capsys.readouterr().err.splitlines()
+    assert error.startswith("error: ")
+    assert rest == [f"hint: {hint}"]
