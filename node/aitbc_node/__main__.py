@@ -107,12 +107,14 @@ def _inspect(options: argparse.Namespace) -> int:
 
 def _version(options: argparse.Namespace) -> int:
     from aitbc_node.blocks import PROTOCOL_VERSION  # noqa: PLC0415 - see _run
-    from aitbc_node.storage.store import DATA_VERSION  # noqa: PLC0415 - see _run
+    from aitbc_node.ledger.genesis import APP_VERSION  # noqa: PLC0415 - see _run
+    from aitbc_node.storage.versions import DATA_VERSIONS  # noqa: PLC0415 - see _run
 
     versions = {
         "version": VERSION,
-        "protocol_version": PROTOCOL_VERSION,
-        "data_version": DATA_VERSION,
+        "protocol": PROTOCOL_VERSION,
+        "data_versions": [DATA_VERSIONS.oldest, DATA_VERSIONS.newest],
+        "app_version": APP_VERSION,
     }
     _print(versions, as_json=options.json)
     return Exit.OK

@@ -18,6 +18,7 @@ from aitbc_node.events import (
     AppendTransactions,
     Effect,
     Persist,
+    SaveDataVersion,
     SaveSignState,
 )
 from aitbc_node.storage.disk import DiskUnavailableError
@@ -26,7 +27,7 @@ from aitbc_node.storage.store import Storable, Store
 RETRY_S = 1.0
 FLUSH_S = 2.0
 
-_STORABLE = (SaveSignState, AppendBlock, AppendCertificate, AppendTransactions)
+_STORABLE = (SaveSignState, SaveDataVersion, AppendBlock, AppendCertificate, AppendTransactions)
 
 
 class Carrier(Protocol):

@@ -45,6 +45,8 @@ class Code(StrEnum):
     E_BAD_REQUEST = "bad-request"
     E_RATE = "rate-limited"
     E_UNAVAILABLE = "unavailable"
+    E_OPERATOR = "operators-only"
+    E_CONFLICT = "conflict"
 
 
 class Refusal(msgspec.Struct, frozen=True):

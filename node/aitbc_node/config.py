@@ -134,10 +134,10 @@ class RpcSection(_Section, frozen=True, kw_only=True):
         Meta(ge=0, le=10**9, description="requests a second of one client address; 0: no bound"),
     ] = limits.RPC_RATE
     admin_listen: Annotated[
-        str, Meta(description="host:port of the admin interface; loopback only; none yet")
+        str, Meta(description="host:port of the operator's interface; loopback only; empty: none")
     ] = ""
     admin_token_file: Annotated[
-        str, Meta(description="file (0600) whose content opens the admin interface")
+        str, Meta(description="file (0600) with the token that opens it")
     ] = ""
 
     def __post_init__(self) -> None:

@@ -11,9 +11,9 @@ import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
 from aitbc_node.announcing import Announcer
 from aitbc_node.barrier import Barrier
@@ -21,6 +21,7 @@ from aitbc_node.blocks import FinalBlock
 from aitbc_node.codes import Code
 from aitbc_node.crypto import Verifier
 from aitbc_node.events import (
+    Answer,
     BlocksRead,
     Committed,
     Dial,
@@ -111,7 +112,7 @@ class Driver:
         self._reading_thread = ThreadPoolExecutor(1, "reading")
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._requests = itertools.count(1)
-        self._replies: dict[int, asyncio.Future[Sequence[TxOutcome]]] = {}
+        self._replies: dict[int, asyncio.Future[Any]] = {}
 
     # What the world calls.
 
@@ -133,14 +134,10 @@ class Driver:
             # The machine's answer would wait behind the write that the disk does not take.
             message = f"the disk of this node cannot be written: {self.barrier.disk_failure}"
             return [TxOutcome(TxId(b""), Code.E_UNAVAILABLE, message=message) for _ in raws]
-        request = next(self._requests)
-        reply: asyncio.Future[Sequence[TxOutcome]] = self._loop.create_future()
-        self._replies[request] = reply
-        try:
-            self.feed(Submitted(wall_ms=self._clock.wall_ms(), request=request, raws=raws))
-            return await reply
-        finally:
-            del self._replies[request]
+        outcomes: Sequence[TxOutcome] = await self.ask(
+            lambda request, wall_ms: Submitted(wall_ms=wall_ms, request=request, raws=raws)
+        )
+        return outcomes
 
     def block(self, height: Height) -> FinalBlock | None:
         """Return a block that is final and written."""
@@ -155,6 +152,16 @@ class Driver:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SETTLE_S):
                     await self._announced.wait()
+
+    async def ask(self, event_of: Callable[[int, int], Event]) -> Any:
+        """Hand the machine an event that it owes an answer to, and wait for that."""
+        request = next(self._requests)
+        reply = self._replies[request] = self._loop.create_future()
+        try:
+            self.feed(event_of(request, self._clock.wall_ms()))
+            return await reply
+        finally:
+            del self._replies[request]
 
     async def stop(self) -> None:
         """Take no more events, let the disk finish what it has, and be durable."""
@@ -199,9 +206,9 @@ class Driver:
             case ReadBlocks():
                 self._read_blocks(effect)
             case Reply(request=request, outcomes=outcomes):
-                reply = self._replies.get(request)
-                if reply is not None and not reply.done():
-                    reply.set_result(outcomes)
+                self._answer(request, outcomes)
+            case Answer(request=request, answer=answer):
+                self._answer(request, answer)
             case Committed():
                 self._announcer.committed(effect)
                 self._unannounced -= 1
@@ -240,6 +247,11 @@ class Driver:
             self.failed.set_exception(error)
 
     # Single effects.
+
+    def _answer(self, request: int, answer: object) -> None:
+        reply = self._replies.get(request)
+        if reply is not None and not reply.done():
+            reply.set_result(answer)
 
     def _set_timer(self, effect: SetTimer) -> None:
         old = self._timers.pop(effect.timer.name, None)

@@ -9,6 +9,7 @@ Do not add behaviour here.
 import msgspec
 
 from aitbc_node.blocks import Block, Certificate, FinalBlock
+from aitbc_node.codes import Refusal
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature, TxId
 
 
@@ -79,6 +80,20 @@ class DiskHealed(Event, frozen=True, kw_only=True):
     """The `Persist` that failed is on disk now."""
 
 
+class DrainAsked(Event, frozen=True, kw_only=True):
+    """The operator is about to stop this node; `request` comes back in `Answer`."""
+
+    request: int
+    deadline_ms: int
+
+
+class FinalizeAsked(Event, frozen=True, kw_only=True):
+    """The operator allows data that an older build cannot read; `request` comes back too."""
+
+    request: int
+    data_version: int
+
+
 class Timer(msgspec.Struct, frozen=True):
     """Name a timer; setting the same `name` again replaces the earlier one."""
 
@@ -128,6 +143,12 @@ class SaveSignState(Persist, frozen=True):
     """Store the sign state; it is never newer on disk than the log."""
 
     state: SignState
+
+
+class SaveDataVersion(Persist, frozen=True):
+    """Store which data version is written from now on; builds that do not know it stay out."""
+
+    data_version: int
 
 
 class AppendBlock(Persist, frozen=True):
@@ -210,6 +231,31 @@ class Reply(Effect, frozen=True):
 
     request: int
     outcomes: tuple[TxOutcome, ...]
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """Tell how well a node may be stopped now.
+
+    Shape: `next_turn_in` is how many blocks others propose first, None when no own turn is known.
+    `in_time` is false when the deadline came before a better moment.
+    """
+
+    height: Height
+    next_turn_in: int | None
+    in_time: bool
+
+
+class Finalized(msgspec.Struct, frozen=True):
+    """Tell which data version a node writes now."""
+
+    data_version: int
+
+
+class Answer(Effect, frozen=True):
+    """Answer what the operator asked for."""
+
+    request: int
+    answer: Drained | Finalized | Refusal
 
 
 class TxReceipt(msgspec.Struct, frozen=True):

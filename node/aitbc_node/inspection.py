@@ -21,7 +21,8 @@ from aitbc_node.startup import load_genesis
 from aitbc_node.storage.files import ReadOnlyFiles
 from aitbc_node.storage.log import Log
 from aitbc_node.storage.sign_state import FILE_NAME, SignStateFile
-from aitbc_node.storage.store import DATA_VERSION, KIND_NAMES, Recovered, Store
+from aitbc_node.storage.store import KIND_NAMES, LOG_NAME, Recovered, Store
+from aitbc_node.storage.versions import DATA_VERSIONS, read_version
 from aitbc_node.types import Height
 
 Facts = dict[str, Any]
@@ -33,15 +34,16 @@ def log(config: Config) -> Facts:
     """Count the records of the log and judge its tail."""
     genesis = load_genesis(config.genesis_file)
     disk = ReadOnlyFiles(config.data_dir)
-    blocks = Log(disk, "blocks.log")
+    data_version = read_version(disk, DATA_VERSIONS, is_new=False)
+    blocks = Log(disk, LOG_NAME)
     kinds = Counter(
         KIND_NAMES.get(entry.kind, "unknown")
         for entry in blocks.open(chain=genesis.hash(), salt=_SALT)
     )
     return {
-        "file": str(config.data_dir / "blocks.log"),
-        "bytes": disk.size("blocks.log"),
-        "data_version": DATA_VERSION,
+        "file": str(config.data_dir / LOG_NAME),
+        "bytes": disk.size(LOG_NAME),
+        "data_version": data_version,
         "records": dict(sorted(kinds.items())),
         "torn_tail_bytes": blocks.bytes_cut,
         "genesis_hash": genesis.hash().hex(),

@@ -25,6 +25,8 @@ CONSENSUS_KEY = "consensus.key"
 NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 
+TOKEN_CHARS_MIN = 32
+
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
@@ -44,22 +46,8 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
 
     Raises: ConfigError when it is missing, open to others, or no Ed25519 key.
     """
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if mode & _OTHERS:
-                raise ConfigError(
-                    f"{path}: mode {stat.S_IMODE(mode):04o} lets others read a secret key",
-                    hint=f"chmod 600 {path}",
-                )
-            data = file.read()
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{path}: no such key file",
-            hint="make the keys with: aitbc-node init --key-dir DIR --role ROLE",
-        ) from None
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    made_by = "make the keys with: aitbc-node init --key-dir DIR --role ROLE"
+    data = _read_secret(path, what="key", hint=made_by)
     try:
         key = load_pem_private_key(data, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -67,6 +55,18 @@ def load_private_key(path: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{path}: not an Ed25519 key")
     return key
+
+
+def load_token(path: Path) -> str:
+    """Read the operator's token.
+
+    Raises: ConfigError when it is missing, open to others, or easy to guess.
+    """
+    made_by = f"make it with: umask 077; openssl rand -hex 24 > {path}"
+    token = _read_secret(path, what="token", hint=made_by).decode("ascii", "replace").strip()
+    if len(token) < TOKEN_CHARS_MIN or not token.isprintable() or " " in token:
+        raise ConfigError(f"{path}: not a token of {TOKEN_CHARS_MIN} characters", hint=made_by)
+    return token
 
 
 def make_key(path: Path) -> bool:
@@ -96,6 +96,22 @@ def make_key(path: Path) -> bool:
     except OSError as error:
         raise AitbcError(f"{path}: cannot make the key: {error.strerror}") from error
     return True
+
+
+def _read_secret(path: Path, *, what: str, hint: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if mode & _OTHERS:
+                raise ConfigError(
+                    f"{path}: mode {stat.S_IMODE(mode):04o} lets others read a secret {what}",
+                    hint=f"chmod 600 {path}",
+                )
+            return file.read()
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such {what} file", hint=hint) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
 
 
 def make_folder(path: Path) -> None:

@@ -64,6 +64,10 @@ RPC_BURST = 4_000
 EVENT_STREAMS_MAX = 10_000
 EVENT_BACKLOG = 1_024
 
+# The operator's interface.
+DRAIN_MS_MAX = 600_000
+ADMIN_BODY_BYTES_MAX = 64 * KIB
+
 # A block must fit into one frame with its header and certificate, or it could never travel.
 assert BLOCK_BYTES_MAX + MIB <= FRAME_BYTES_MAX
 # A transaction of the greatest size must still fit into one batch.

@@ -20,18 +20,24 @@ from aitbc_node.consensus.replica import Consensus
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.conversation import Conversation
 from aitbc_node.crypto import Signer, Verifier
+from aitbc_node.draining import Draining
 from aitbc_node.events import (
+    Answer,
     AppendCertificate,
     BlocksRead,
     Committed,
     DiskFailed,
     DiskHealed,
+    DrainAsked,
     Effect,
     Event,
     Expired,
+    FinalizeAsked,
+    Finalized,
     FrameReceived,
     PeerDown,
     PeerUp,
+    SaveDataVersion,
     Send,
     SetTimer,
     SignState,
@@ -52,6 +58,7 @@ from aitbc_node.mempool import Mempool, PoolLimits
 from aitbc_node.mesh import Mesh, hello_of
 from aitbc_node.outbox import Outbox
 from aitbc_node.storage.store import Recovered
+from aitbc_node.storage.versions import DATA_VERSIONS
 from aitbc_node.types import BlockId, Height, PeerId, Round
 from aitbc_node.view import View
 from aitbc_node.voting import TIMEOUT_PREFIX, Voting
@@ -121,6 +128,7 @@ class Machine:
             on_final=self._catch_up_with,
         )
         self._voting = self._new_voting()
+        self._draining = self._new_draining()
         self._conversation = Conversation(
             self._out,
             self._chain,
@@ -137,6 +145,7 @@ class Machine:
         self._disk_failed = False
         self._is_clock_skewed = False
         self._last_voted = Height(0)
+        self._data_version = self._data_version_max = DATA_VERSIONS.oldest
 
     # The verbs.
 
@@ -151,6 +160,7 @@ class Machine:
             following=self._following,
             own_key=self._own_key,
             last_voted_height=self._last_voted,
+            data_version=self._data_version,
             now_ms=self._out.now_ms,
         )
 
@@ -163,6 +173,8 @@ class Machine:
         Raises: DiskError when the log does not lead to the states that it names.
         """
         assert self._chain.height == 0, "a machine is restored once, at its start"
+        self._data_version = recovered.data_version
+        self._data_version_max = recovered.data_version_max
         journal = {tx_id(raw): raw for raw in recovered.journal}
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         for final in recovered.finals:
@@ -227,6 +239,10 @@ class Machine:
                 self._on_peer_up(event)
             case PeerDown():
                 self._mesh.down(event)
+            case DrainAsked():
+                self._draining.ask(event)
+            case FinalizeAsked():
+                self._on_finalize(event)
             case DiskFailed(reason=reason):
                 self._disk_failed = True
                 self._out.note("disk.failed", reason=reason)
@@ -263,6 +279,20 @@ class Machine:
         else:
             self._intake.submit(event.request, event.raws)
 
+    def _on_finalize(self, event: FinalizeAsked) -> None:
+        """Write a newer data version from now on; there is no way back. Source: rules 4.6."""
+        wanted, now, newest = event.data_version, self._data_version, self._data_version_max
+        if not now <= wanted <= newest:
+            why = f"data version {wanted} is not one of {now} to {newest}: the present, the newest"
+            refusal = Refusal(Code.E_CONFLICT, "data_version", why)
+            self._out.add(Answer(event.request, refusal))
+            return
+        if wanted > now:
+            self._data_version = wanted
+            self._out.add(SaveDataVersion(wanted))
+            self._out.note("data_version.raised", before=now, now=wanted)
+        self._out.add(Answer(event.request, Finalized(wanted)))
+
     def _on_timer(self, timer: Timer) -> None:
         if timer.name == _TICK.name:
             self._out.add(SetTimer(_TICK, TICK_MS))
@@ -287,6 +317,7 @@ class Machine:
         if self._following.diverged:
             self._voting.freeze()
         self._voting.run()
+        self._draining.poll()
         if self._mesh.relay.waiting and not self._relay_armed:
             self._relay_armed = True
             self._out.add(SetTimer(_RELAY, FLUSH_MS))
@@ -420,6 +451,16 @@ class Machine:
                 interval_ms=config.block_interval_ms,
             ),
             hello_of(self._chain.chain_id, own_id, self._signer),
+        )
+
+    def _new_draining(self) -> Draining:
+        return Draining(
+            self._out,
+            self._chain,
+            self._mesh,
+            voting=self._voting,
+            own_key=self._own_key,
+            interval_ms=self._config.block_interval_ms,
         )
 
     def _new_consensus(self, sign_state: SignState | None) -> Consensus:

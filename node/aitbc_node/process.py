@@ -11,7 +11,7 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import uvloop
@@ -23,9 +23,9 @@ from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
 from aitbc_node.metrics import Counters
 from aitbc_node.restarts import YOUNG_S, FastExits
-from aitbc_node.rpc.server import Server
+from aitbc_node.rpc.server import Server, admin_server, public_server
 from aitbc_node.rpc.streams import Hub
-from aitbc_node.serving import NodePort, collector_of
+from aitbc_node.serving import NodePort, OperatorPort, collector_of
 from aitbc_node.startup import (
     Files,
     Identities,
@@ -110,8 +110,7 @@ async def _running(
         collector = collector_of(counters, driver=driver, machine=machine, files=files, links=links)
         port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
         port.collector = collector if config.metrics.enabled else None
-        if config.rpc.listen:
-            server = Server(port, listen=config.rpc.listen, rate=config.rpc.rate)
+        for server in _servers(config, port, driver):
             await server.start()
             stack.push_async_callback(server.stop)
         gc.collect()
@@ -126,6 +125,18 @@ async def _running(
         )
         driver.begin(machine.start(now_ms=clock.now_ms(), wall_ms=clock.wall_ms()))
         yield driver
+
+
+def _servers(config: Config, port: NodePort, driver: Driver) -> Iterator[Server]:
+    """Make the server of everybody and that of the operator, as far as they are wanted."""
+    if config.rpc.listen:
+        yield public_server(port, listen=config.rpc.listen, rate=config.rpc.rate)
+    if config.rpc.admin_listen:
+        if not config.rpc.admin_token_file:
+            raise ConfigError("rpc.admin_listen without rpc.admin_token_file: anybody could use it")
+        token = keyfiles.load_token(config.folder / config.rpc.admin_token_file)
+        name, listen = config.node.id, config.rpc.admin_listen
+        yield admin_server(OperatorPort(driver), name=name, listen=listen, token=token)
 
 
 def _terms(config: Config, identities: Identities) -> Terms:

@@ -1,6 +1,7 @@
-"""What the HTTP interface sees of a running node, metrics included.
+"""What the HTTP interfaces see of a running node, metrics included.
 
-Reads only, and the one way in: `submit`. How requests are answered is in `rpc`.
+Everybody reads, and has one way in: `submit`. The operator has a few more. How requests are
+answered is in `rpc`.
 """
 
 import msgspec
@@ -8,8 +9,10 @@ import msgspec
 from aitbc_node import crypto
 from aitbc_node.announcing import Announcer
 from aitbc_node.blocks import FinalBlock
+from aitbc_node.codes import Code, Refusal
 from aitbc_node.config import Config
 from aitbc_node.driver import Driver
+from aitbc_node.events import DrainAsked, Drained, FinalizeAsked, Finalized
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters, NodeCollector
 from aitbc_node.rpc.streams import Hub
@@ -17,7 +20,6 @@ from aitbc_node.rpc.view import Facts
 from aitbc_node.startup import Files, Identities
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.index import Fate
-from aitbc_node.storage.store import DATA_VERSION
 from aitbc_node.transport.links import Links
 from aitbc_node.types import Height, TxId
 from aitbc_node.version import VERSION
@@ -60,7 +62,6 @@ class NodePort:
             role=config.node.role,
             version=VERSION,
             commit=config.node.commit,
-            data_version=DATA_VERSION,
             genesis_hash=identities.genesis.hash(),
             peer_id=crypto.peer_id(identities.node.public_key),
             validator=None if identities.voter is None else identities.voter.public_key,
@@ -89,6 +90,36 @@ class NodePort:
     def metrics(self) -> bytes:
         """Return the metrics in Prometheus' text format."""
         return b"" if self.collector is None else self.collector.text()
+
+
+class OperatorPort:
+    """Be what the operator's interface sees of the node."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+
+    async def drain(self, deadline_ms: int) -> Drained | Refusal:
+        """Wait for a good moment to stop this node."""
+        drained: Drained | Refusal = self._refusal() or await self._driver.ask(
+            lambda request, wall_ms: DrainAsked(
+                wall_ms=wall_ms, request=request, deadline_ms=deadline_ms
+            )
+        )
+        return drained
+
+    async def finalize(self, data_version: int) -> Finalized | Refusal:
+        """Write a newer data version from now on."""
+        finalized: Finalized | Refusal = self._refusal() or await self._driver.ask(
+            lambda request, wall_ms: FinalizeAsked(
+                wall_ms=wall_ms, request=request, data_version=data_version
+            )
+        )
+        return finalized
+
+    def _refusal(self) -> Refusal | None:
+        """Say why there is no answer now: it would wait behind a write that the disk refuses."""
+        failure = self._driver.barrier.disk_failure
+        return Refusal(Code.E_UNAVAILABLE, "", f"the disk: {failure}") if failure else None
 
 
 def collector_of(

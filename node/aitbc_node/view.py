@@ -32,6 +32,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     own_key: PublicKey | None
     last_voted_height: Height
     """The newest height whose commit holds the own precommit; 0 for none."""
+    data_version: int
     now_ms: int
 
     @property

@@ -15,6 +15,7 @@ from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.messages import Vote
 from aitbc_node.crypto import sha256
 from aitbc_node.events import (
+    Answer,
     AppendBlock,
     AppendCertificate,
     AppendTransactions,
@@ -31,6 +32,7 @@ from aitbc_node.events import (
     PeerUp,
     ReadBlocks,
     Reply,
+    SaveDataVersion,
     SaveSignState,
     Send,
     SetTimer,
@@ -44,6 +46,7 @@ from aitbc_node.gossip.messages import VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import Store
+from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions
 from aitbc_node.types import BlockId, PeerId, TxId
 from aitbc_sim.citizens import GENESIS_MS, a_genesis, signer_of
 from aitbc_sim.testing import fake_verify
@@ -70,6 +73,7 @@ class Node:
     committed: dict[int, BlockId] = field(default_factory=dict)
     expired: list[TxId] = field(default_factory=list)
     replies: dict[int, tuple[TxOutcome, ...]] = field(default_factory=dict)
+    answers: dict[int, object] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     persisted: list[Effect] = field(default_factory=list)
 
@@ -85,10 +89,12 @@ class Pump:
         rich: Sequence[str] = ("alice", "bob"),
         config: MachineConfig | None = None,
         knows: Callable[[int, int], bool] = lambda one, other: one != other,
+        versions: DataVersions = DATA_VERSIONS,
     ) -> None:
         self.genesis = a_genesis(powers, rich)
         self._config = config or MachineConfig()
         self._knows = knows
+        self._versions = versions
         self.now_ms = 0
         self.wall_skew_ms: dict[int, int] = {}
         self.blocks: dict[int, set[BlockId]] = defaultdict(set)
@@ -178,6 +184,20 @@ class Pump:
         self._deliver(node, Submitted(wall_ms=self._wall(node), request=self._request, raws=raws))
         return self._request
 
+    def order(self, index: int, kind: type[Event], **fields: object) -> int:
+        """Ask something of a node like its operator; return the request's number."""
+        self._request += 1
+        node = self.nodes[index]
+        event = kind(wall_ms=self._wall(node), request=self._request, **fields)  # type: ignore[call-arg]  # the kind has them
+        self._deliver(node, event)
+        return self._request
+
+    def answer(self, index: int, request: int, *, limit_ms: int = 60_000) -> object:
+        """Wait for what a node answers to its operator."""
+        answers = self.nodes[index].answers
+        assert self.run(lambda: request in answers, limit_ms=limit_ms), "every order is answered"
+        return answers[request]
+
     def outcomes(self, index: int, *raws: bytes) -> list[str]:
         """Hand transactions in and wait for the codes of the reply."""
         request = self.submit(index, *raws)
@@ -221,7 +241,8 @@ class Pump:
     def _start(self, node: Node) -> None:
         config = self._config_of(node)
         signer = signer_of(f"v{node.index} votes") if node.votes else None
-        node.store = Store(node.data, node.keys if node.votes else None)
+        keys = node.keys if node.votes else None
+        node.store = Store(node.data, keys, versions=self._versions)
         recovered = node.store.recover()
         if node.votes and recovered.sign_state is None:
             node.store.create_sign_state()
@@ -287,7 +308,13 @@ class Pump:
     def _carry_out_one(self, node: Node, effect: Effect) -> None:
         wall_ms = self._wall(node)
         match effect:
-            case SaveSignState() | AppendBlock() | AppendCertificate() | AppendTransactions():
+            case (
+                SaveSignState()
+                | SaveDataVersion()
+                | AppendBlock()
+                | AppendCertificate()
+                | AppendTransactions()
+            ):
                 assert node.store is not None, "a node that runs has a store"
                 node.persisted.append(effect)
                 node.store.run(effect)
@@ -320,6 +347,9 @@ class Pump:
             case Reply(request=request, outcomes=outcomes):
                 assert request not in node.replies, "a request is answered once"
                 node.replies[request] = outcomes
+            case Answer(request=request, answer=answer):
+                assert request not in node.answers, "the operator is answered once"
+                node.answers[request] = answer
             case Note(name=name):
                 node.notes[name] += 1
             case _:

@@ -44,18 +44,20 @@ RECEIVER = Address(b"\x42" * 20)
 class NodeProcess:
     """Be one node of a local mesh: its folder, its process, its answers."""
 
-    def __init__(self, folder: Path, name: str, *, role: str, p2p_port: int, rpc_port: int) -> None:
+    def __init__(self, folder: Path, name: str, *, role: str, ports: tuple[int, int, int]) -> None:
         self.name = name
         self.role = role
         self.folder = folder
         self.config = folder / "node.toml"
         self.log = folder / "node.log"
-        self.p2p = f"127.0.0.1:{p2p_port}"
-        self.rpc = f"127.0.0.1:{rpc_port}"
+        self.p2p, self.rpc, self.admin = (f"127.0.0.1:{port}" for port in ports)
         self.process: subprocess.Popen[bytes] | None = None
         self.client = httpx.Client(base_url=f"http://{self.rpc}", timeout=5, trust_env=False)
         folder.mkdir()
         self.public = keymaking.make(folder / "keys", role=role, hrp=HRP, chain_id=CHAIN_ID)
+        self.token = folder / "keys" / "admin.token"
+        self.token.touch(0o600)
+        self.token.write_text(os.urandom(24).hex() + "\n", encoding="ascii")
 
     def write_config(self, peers: Sequence["NodeProcess"], *, more: str = "") -> None:
         """Write `node.toml`; `more` is appended."""
@@ -76,6 +78,8 @@ genesis = "genesis.json"
 block_interval_ms = {BLOCK_INTERVAL_MS}
 [rpc]
 listen = "{self.rpc}"
+admin_listen = "{self.admin}"
+admin_token_file = "keys/admin.token"
 [p2p]
 listen = "{self.p2p}"
 advertise = "{self.p2p}"
@@ -142,6 +146,13 @@ bootstrap = [{bootstrap}]
         )
         rows: list[dict[str, str]] = answer.raise_for_status().json()["results"]
         return rows
+
+    def order(self, what: str, **body: int) -> httpx.Response:
+        """Ask something of the node as its operator."""
+        token = self.token.read_text(encoding="ascii").strip()
+        headers = {"authorization": f"Bearer {token}"}
+        url = f"http://{self.admin}/admin/{what}"
+        return self.client.post(url, json=body, headers=headers, timeout=DEADLINE_S)
 
     def height(self) -> int:
         """Return the newest final height; -1 when the node does not answer."""
@@ -312,14 +323,13 @@ def local_mesh(
     start: bool = True,
 ) -> Iterator[Mesh]:
     """Make a mesh and end it however the test ends; `eventually` is the fixture."""
-    ports = free_ports(2 * (validators + full))
+    ports = free_ports(3 * (validators + full))
     nodes = [
         NodeProcess(
             folder / f"n{number}",
             f"n{number}",
             role="validator" if number < validators else "full",
-            p2p_port=ports[2 * number],
-            rpc_port=ports[2 * number + 1],
+            ports=(ports[3 * number], ports[3 * number + 1], ports[3 * number + 2]),
         )
         for number in range(validators + full)
     ]

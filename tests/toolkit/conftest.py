@@ -22,7 +22,7 @@ from aitbc_node.ledger.document import to_json
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
-from aitbc_node.rpc.server import Server
+from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import Amount, Height, PeerId, Power, TxId
 from aitbc_toolkit import keys
@@ -159,7 +159,7 @@ class FakeMesh:
             for place, each in enumerate(written.instances)
         }
         self._servers = {
-            name: Server(port, listen="127.0.0.1:0") for name, port in self.ports.items()
+            name: public_server(port, listen="127.0.0.1:0") for name, port in self.ports.items()
         }
         for server in self._servers.values():
             self._run(server.start)

@@ -18,7 +18,7 @@ from aitbc_node import limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc import app, server
-from aitbc_node.rpc.server import Server
+from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import TxId
 
@@ -67,7 +67,7 @@ class Site:
 @contextlib.asynccontextmanager
 async def serving(port: FakePort) -> AsyncIterator[tuple[str, int]]:
     """Serve on a free port of the loopback; yield host and port."""
-    running = Server(port, listen="127.0.0.1:0")
+    running = public_server(port, listen="127.0.0.1:0")
     await running.start()
     try:
         host, number = running.url.removeprefix("http://").split(":")
@@ -223,7 +223,7 @@ def test_a_noisy_client_waits_and_another_does_not() -> None:
     """An address that asks too much gets 429 and when to come back; another address is served."""
 
     async def scene() -> None:
-        running = Server(FakePort(), listen="127.0.0.1:0", rate=1)
+        running = public_server(FakePort(), listen="127.0.0.1:0", rate=1)
         await running.start()
         host, number = running.url.removeprefix("http://").split(":")
         asked = 0
@@ -442,7 +442,7 @@ def test_stopping_ends_open_streams(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_malformed_address_is_a_configuration_error(listen: str) -> None:
     """An address that cannot be listened on is refused with the key that names it."""
     with pytest.raises(ConfigError, match=r"rpc\.listen"):
-        asyncio.run(Server(FakePort(), listen=listen).start())
+        asyncio.run(public_server(FakePort(), listen=listen).start())
 
 
 def test_a_taken_port_is_one_clear_line() -> None:
@@ -455,6 +455,6 @@ def test_a_taken_port_is_one_clear_line() -> None:
         with pytest.raises(
             ConfigError, match=f"127.0.0.1:{taken}: the address is in use"
         ) as caught:
-            asyncio.run(Server(FakePort(), listen=f"127.0.0.1:{taken}").start())
+            asyncio.run(public_server(FakePort(), listen=f"127.0.0.1:{taken}").start())
 
     assert f"sport = :{taken}" in caught.value.hint

@@ -29,6 +29,8 @@ NAMES = {
     "E_BAD_REQUEST": "bad-request",
     "E_RATE": "rate-limited",
     "E_UNAVAILABLE": "unavailable",
+    "E_OPERATOR": "operators-only",
+    "E_CONFLICT": "conflict",
 }
 
 

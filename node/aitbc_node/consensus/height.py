@@ -29,7 +29,13 @@ class HeightRecord:
     """Hold what belongs to one height."""
 
     def __init__(
-        self, state: State, electorate: Electorate, *, own_index: int | None, last_time_ms: int
+        self,
+        state: State,
+        electorate: Electorate,
+        *,
+        own_index: int | None,
+        last_time_ms: int,
+        is_held: bool = False,
     ) -> None:
         self.state = state
         self.electorate = electorate
@@ -42,14 +48,18 @@ class HeightRecord:
         """Which conditions have had their effect in this round: "for the first time"."""
         self.offer: Offer | None = None
         """An own proposal that waits for its value."""
+        self.is_held = is_held
+        """Whether this node lets its turns pass: it is about to be stopped."""
         self.proof: Proof = ()
         """The prevotes behind `state.valid_round`."""
         self.asked: set[BlockId] = set()
         self.equivocators: set[int] = set()
 
     def proposes_in(self, round_: Round) -> bool:
-        """Tell whether this node is a round's proposer."""
-        return self.own_index is not None and self.electorate.proposer(round_) == self.own_index
+        """Tell whether this node is a round's proposer and may propose."""
+        if self.own_index is None or self.is_held:
+            return False
+        return self.electorate.proposer(round_) == self.own_index
 
     def is_valid(self, value: BlockId | None) -> bool:
         """Tell whether this is a value (not nil) that is here and was found valid."""

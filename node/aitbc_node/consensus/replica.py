@@ -33,10 +33,7 @@ from aitbc_node.consensus.inputs import (
     VoteReceived,
     WantValue,
 )
-from aitbc_node.consensus.messages import (
-    RoundSummary,
-    Vote,
-)
+from aitbc_node.consensus.messages import RoundSummary, Vote
 from aitbc_node.consensus.reception import Reception
 from aitbc_node.consensus.retransmission import Retransmission, question_for_proof, summarise
 from aitbc_node.consensus.signing import SignGuard
@@ -101,6 +98,10 @@ class Consensus:
             return []
         return [Note("vote.refused", (("reason", self.refusal),))]
 
+    def hold_proposals(self, *, held: bool) -> None:
+        """Let own turns pass from the next round on, or take them again."""
+        self._record.is_held = held
+
     def summary(self) -> RoundSummary:
         """Say what this node holds of its height."""
         return summarise(self._record)
@@ -132,6 +133,7 @@ class Consensus:
             electorate,
             own_index=self._own_index(electorate),
             last_time_ms=last_time_ms,
+            is_held=self._record.is_held,
         )
         self._start(self._guard.stored)
         for event in self._reception.take_early():

@@ -5,8 +5,6 @@ a ring. Do not add routes or answers here.
 """
 
 import asyncio
-import itertools
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -16,11 +14,12 @@ import msgspec
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
-from aitbc_node.rpc.dispatch import Outcome, answer_submission, dispatch, refuse
+from aitbc_node.rpc.dispatch import Outcome, answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
     Meter,
     Receive,
+    RequestIds,
     Scope,
     Send,
     read_request,
@@ -29,6 +28,7 @@ from aitbc_node.rpc.exchange import (
     send_part,
     send_whole,
 )
+from aitbc_node.rpc.response import REQUEST_ID, identity, refuse
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.submission import Submission
@@ -38,9 +38,7 @@ from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, 
 SUBMIT_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15.0
 HTTP_OK = 200
-REQUEST_ID = "x-request-id"
 
-_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
 _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
 
 
@@ -76,8 +74,7 @@ class App:
     def __init__(self, port: Port, *, name: str, throttle: Throttle) -> None:
         self._port = port
         self._throttle = throttle
-        self._name = name
-        self._numbers = itertools.count(1)
+        self._ids = RequestIds(name)
         self._changed: asyncio.Event | None = None
         self._is_closing = False
         self._audit: tuple[int, Response] | None = None
@@ -87,12 +84,12 @@ class App:
         """Answer one request, as ASGI calls it."""
         assert scope["type"] == "http", scope["type"]
         headers = dict(scope["headers"])
-        request = Request(method="", path="", request_id=self._request_id(headers))
+        request = Request(method="", path="", request_id=self._ids.of(headers))
         client = str((scope.get("client") or ("",))[0])
         moved = Meter(send)
         try:
             self._admit(client)
-            request = await read_request(scope, headers, receive, request.request_id)
+            request = await read_request(scope, headers, receive, request_id=request.request_id)
             await self._answer(request, headers, receive, moved.send)
         except RequestFault as fault:
             await send_whole(moved.send, refuse(fault, request))
@@ -140,7 +137,7 @@ class App:
             self._audit = (height, outcome)
         kept = self._audit[1]
         others = [pair for pair in kept.headers if pair[0] != REQUEST_ID]
-        return msgspec.structs.replace(kept, headers=(*_identity(request), *others))
+        return msgspec.structs.replace(kept, headers=(*identity(request), *others))
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port
@@ -167,7 +164,7 @@ class App:
             message = f"{hub.listeners} streams are open already"
             raise RequestFault(503, Code.E_UNAVAILABLE, message)
         place, first = hub.begin(last_id)
-        head = Response(200, b"", "text/event-stream", (*_SSE_HEADERS, *_identity(request)))
+        head = Response(200, b"", "text/event-stream", (*_SSE_HEADERS, *identity(request)))
         gone = asyncio.ensure_future(_until_gone(receive))
         hub.listeners += 1
         try:
@@ -208,17 +205,6 @@ class App:
             return bool(done)
         finally:
             changed.cancel()
-
-    def _request_id(self, headers: Mapping[bytes, bytes]) -> str:
-        """Take the client's id for its request when it has one, so that its logs and ours meet."""
-        given = headers.get(b"x-request-id", b"")
-        if _REQUEST_ID.match(given):
-            return given.decode()
-        return f"{self._name}-{next(self._numbers)}"
-
-
-def _identity(request: Request) -> tuple[tuple[str, str], ...]:
-    return ((REQUEST_ID, request.request_id),)
 
 
 def _now_ms() -> int:

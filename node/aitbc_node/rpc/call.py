@@ -4,6 +4,7 @@ Every word comes from a stranger: it is read strictly, and a wrong one names its
 what an answer says here.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ T = TypeVar("T")
 HASH_DIGITS = 64
 _HEX = frozenset("0123456789abcdef")
 _SHOWN_CHARS = 40
+_PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -58,6 +60,21 @@ def read_flag(text: str, *, field: str) -> bool:
 def read_hash(text: str, *, field: str) -> bytes:
     """Read 32 bytes in the one way that we write them."""
     return _read(text, field=field, how=_hash, wanted=f"{HASH_DIGITS} lower-case hex digits")
+
+
+def decoded(decode: Callable[[bytes], T], body: bytes, *, code: Code = Code.E_MALFORMED) -> T:
+    """Decode the body of a request.
+
+    Raises: RequestFault that names the field at fault.
+    """
+    try:
+        return decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        text = str(error)
+        place = _PLACE.search(text)
+        message = text[: place.start()] if place else text
+        field = place.group(1) if place else "body"
+        raise RequestFault(400, code, message, field=field) from error
 
 
 def _digits(text: str) -> int:

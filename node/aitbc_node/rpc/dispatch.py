@@ -9,13 +9,12 @@ waiting here.
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import msgspec
-
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc import history, holdings, mesh, openapi, schema, submission
 from aitbc_node.rpc.call import Call
-from aitbc_node.rpc.route import ENVELOPE, Route, Subscription, Table, Text
+from aitbc_node.rpc.response import refuse, respond, whole
+from aitbc_node.rpc.route import Route, Subscription, Table, Text
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, Response
 
@@ -86,7 +85,6 @@ ROUTES: tuple[Route, ...] = (
 # fmt: on
 
 _TABLE = Table(ROUTES)
-_encoder = msgspec.json.Encoder()
 
 
 def dispatch(request: Request, facts: Facts, view: NodeView, reader: Reader) -> Outcome:
@@ -100,10 +98,10 @@ def dispatch(request: Request, facts: Facts, view: NodeView, reader: Reader) -> 
         case Submission() | Subscription():
             return result
         case Text(content_type=content_type, body=body):
-            return Response(200, body, content_type, _identity(request))
+            return whole(body, request, content_type=content_type)
         case answer:
             stale = (("x-stale", "1"),) if mesh.is_stale(view) else ()
-            return _respond(answer, request, status=200, headers=stale)
+            return respond(answer, request, status=200, headers=stale)
 
 
 def answer_submission(
@@ -125,46 +123,9 @@ def answer_submission(
     ]
     if not asked.single:
         rows = [submission.row(*pair) for pair in zip(outcomes, known, strict=True)]
-        return _respond(schema.BatchResult(results=rows), request, status=202)
+        return respond(schema.BatchResult(results=rows), request, status=202)
     try:
         accepted = submission.single(outcomes[0], known[0])
     except RequestFault as fault:
         return refuse(fault, request)
-    return _respond(accepted, request, status=202)
-
-
-def refuse(fault: RequestFault, request: Request) -> Response:
-    """Make the response that says why a request was not answered."""
-    told = schema.Fault(
-        code=str(fault.code),
-        message=fault.message,
-        field=fault.field,
-        hint=fault.hint,
-        request_id=request.request_id,
-    )
-    answer = schema.ErrorAnswer(error=told)
-    return _respond(answer, request, status=fault.status, headers=fault.headers)
-
-
-def _respond(
-    answer: schema.Answer,
-    request: Request,
-    *,
-    status: int,
-    headers: tuple[tuple[str, str], ...] = (),
-) -> Response:
-    """Tie one record to its request: by headers always, on demand in the body too."""
-    kind = type(answer).__name__
-    body: object = answer
-    if request.query.get(ENVELOPE) == ["1"]:
-        match answer:
-            case schema.ErrorAnswer(error=error):
-                body = {"id": request.request_id, "type": kind, "error": error}
-            case _:
-                body = {"id": request.request_id, "type": kind, "result": answer}
-    named = (*_identity(request), ("x-response-type", kind), *headers)
-    return Response(status, _encoder.encode(body), headers=named)
-
-
-def _identity(request: Request) -> tuple[tuple[str, str], ...]:
-    return (("x-request-id", request.request_id),)
+    return respond(accepted, request, status=202)

@@ -4,6 +4,8 @@ Bodies and answers are bounded in bytes and in time. Do not add what a request m
 """
 
 import asyncio
+import itertools
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
@@ -13,11 +15,14 @@ import msgspec
 
 from aitbc_node import limits
 from aitbc_node.codes import Code
+from aitbc_node.rpc.response import REQUEST_ID
 from aitbc_node.rpc.view import Request, RequestFault, Response
 
 BODY_DEADLINE_S = 20.0
 ANSWER_DEADLINE_S = 30.0
 OPTIONS_MAX = 16
+
+_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,64}$")
 
 Scope = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -41,8 +46,26 @@ class Meter:
         await self._send(message)
 
 
+class RequestIds:
+    """Name requests: as the client did, so that its logs and ours meet, or by a number."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._numbers = itertools.count(1)
+
+    def of(self, headers: Mapping[bytes, bytes]) -> str:
+        """Return the id of a request."""
+        given = headers.get(REQUEST_ID.encode(), b"")
+        return given.decode() if _ID.match(given) else f"{self._name}-{next(self._numbers)}"
+
+
 async def read_request(
-    scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, request_id: str
+    scope: Scope,
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    *,
+    request_id: str,
+    bytes_max: int = limits.RPC_BODY_BYTES_MAX,
 ) -> Request:
     """Read one request, body and all.
 
@@ -59,7 +82,7 @@ async def read_request(
     )
     if method == "GET":
         return request
-    return msgspec.structs.replace(request, body=await _body(headers, receive))
+    return msgspec.structs.replace(request, body=await _body(headers, receive, bytes_max))
 
 
 def _query(text: bytes) -> dict[str, list[str]]:
@@ -79,10 +102,10 @@ def _content_type(headers: Mapping[bytes, bytes]) -> str:
     return given.partition(";")[0].strip().lower()
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+async def _body(headers: Mapping[bytes, bytes], receive: Receive, bytes_max: int) -> bytes:
     announced = headers.get(b"content-length", b"0")
-    if announced.isdigit() and int(announced) > limits.RPC_BODY_BYTES_MAX:
-        raise _too_large()
+    if announced.isdigit() and int(announced) > bytes_max:
+        raise _too_large(bytes_max)
     chunks: list[bytes] = []
     size = 0
     try:
@@ -93,8 +116,8 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
                     raise ClientGoneError
                 chunks.append(message.get("body", b""))
                 size += len(chunks[-1])
-                if size > limits.RPC_BODY_BYTES_MAX:
-                    raise _too_large()
+                if size > bytes_max:
+                    raise _too_large(bytes_max)
                 if not message.get("more_body", False):
                     return b"".join(chunks)
     except TimeoutError as error:
@@ -105,8 +128,8 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         ) from error
 
 
-def _too_large() -> RequestFault:
-    message = f"more than {limits.RPC_BODY_BYTES_MAX} bytes"
+def _too_large(bytes_max: int) -> RequestFault:
+    message = f"more than {bytes_max} bytes"
     closing = (("connection", "close"),)
     return RequestFault(413, Code.E_SIZE, message, field="body", headers=closing)
 

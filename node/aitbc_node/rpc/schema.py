@@ -56,6 +56,7 @@ class Status(Answer, frozen=True, kw_only=True):
     `block_age_ms` is by the node's own wall clock; `last_voted_height` is the newest height whose
     commit holds this node's precommit. Shape: `validator` is the consensus key, null on a full
     node; `trouble` says why the node signs nothing until an operator acts, empty when all is well.
+    `app_version` is the chain's; `data_version` is that of the files on this node's disk.
     """
 
     node: str
@@ -86,6 +87,7 @@ class Status(Answer, frozen=True, kw_only=True):
     mempool: int
     sign_state: SignStateView | None
     trouble: str = ""
+    app_version: int = 0
 
 
 class Health(Answer, frozen=True, kw_only=True):
@@ -323,6 +325,24 @@ class BatchResult(Answer, frozen=True, kw_only=True):
     """Tell what became of each transaction of a batch, in its order."""
 
     results: list[TxResult]
+
+
+class DrainAnswer(Answer, frozen=True, kw_only=True):
+    """Tell how well a node may be stopped now; it lets its turns pass from here on.
+
+    Units: `next_turn_in` is how many blocks others propose first, null when no own turn is known.
+    `in_time` is false when the deadline came before a better moment.
+    """
+
+    height: int
+    next_turn_in: int | None
+    in_time: bool
+
+
+class FinalizeAnswer(Answer, frozen=True, kw_only=True):
+    """Tell which data version the node writes now."""
+
+    data_version: int
 
 
 class SubmitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
+from aitbc_node.rpc.admin_app import AdminApp, AdminPort
 from aitbc_node.rpc.app import App, Port
 from aitbc_node.rpc.throttle import Throttle
 
@@ -78,11 +79,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 class Server:
-    """Listen on one address until stopped; `rate` is what one client may cost, 0 for no bound."""
+    """Listen on one address until stopped; `key` names it in the configuration."""
 
-    def __init__(self, port: Port, *, listen: str, rate: int = limits.RPC_RATE) -> None:
+    def __init__(self, app: App | AdminApp, *, listen: str, key: str) -> None:
         self.listen = listen
-        self._app = App(port, name=port.facts.node, throttle=Throttle(rate=rate))
+        self._app = app
+        self._key = key
         self._state = ServerState()
         self._server: asyncio.Server | None = None
 
@@ -113,7 +115,7 @@ class Server:
         config.load()
         self._server = await asyncio.get_running_loop().create_server(
             lambda: BoundedProtocol(config=config, server_state=self._state, app_state={}),
-            sock=_bound(self.listen),
+            sock=_bound(self.listen, self._key),
             backlog=BACKLOG,
         )
 
@@ -136,11 +138,22 @@ class Server:
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
 
-def _bound(listen: str) -> socket.socket:
+def public_server(port: Port, *, listen: str, rate: int = limits.RPC_RATE) -> Server:
+    """Return the server of everybody; `rate` is what one client may cost, 0 for no bound."""
+    app = App(port, name=port.facts.node, throttle=Throttle(rate=rate))
+    return Server(app, listen=listen, key="rpc.listen")
+
+
+def admin_server(port: AdminPort, *, name: str, listen: str, token: str) -> Server:
+    """Return the server of the operator."""
+    return Server(AdminApp(port, name=name, token=token), listen=listen, key="rpc.admin_listen")
+
+
+def _bound(listen: str, key: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     if not host or not (port.isascii() and port.isdigit()):
-        raise ConfigError(f"rpc.listen: {listen!r} is not host:port")
+        raise ConfigError(f"{key}: {listen!r} is not host:port")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio sends each answer at once (TCP_NODELAY); without, a client
     # that keeps its connection waits 40 ms for every one.
@@ -153,7 +166,7 @@ def _bound(listen: str) -> socket.socket:
         taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         why = "the address is in use" if taken else str(error)
         raise ConfigError(
-            f"rpc.listen: cannot listen on {listen}: {why}",
+            f"{key}: cannot listen on {listen}: {why}",
             hint=f"see who has it: ss -ltnp 'sport = :{port}'" if taken else "",
         ) from error
     return sock

@@ -5,19 +5,14 @@ transaction that the node knows already is no error: clients resend the same byt
 or expired. Whether a transaction is any good is the mempool's question, not asked here.
 """
 
-import re
-from collections.abc import Callable
-from typing import TypeVar
-
 import msgspec
 
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc import schema
+from aitbc_node.rpc.call import decoded
 from aitbc_node.rpc.view import Request, RequestFault
-
-T = TypeVar("T")
 
 RETRY_AFTER = (("retry-after", "2"),)
 MSGPACK = "application/msgpack"
@@ -48,7 +43,6 @@ _HINTS = {
     Code.E_POOL_FULL: "hand in the same bytes again later, or to another node",
 }
 _TRY_AGAIN = frozenset({429, 503})
-_PLACE = re.compile(r" - at `\$\.?(.*)`$")
 
 _json = msgspec.json.Decoder(schema.SubmitRequest)
 _msgpack = msgspec.msgpack.Decoder(list[bytes])
@@ -67,12 +61,12 @@ def read(request: Request) -> Submission:
     Raises: RequestFault that names the field at fault.
     """
     if request.content_type == MSGPACK:
-        return Submission(_bounded(_decoded(_msgpack.decode, request.body)), single=False)
+        return Submission(_bounded(decoded(_msgpack.decode, request.body)), single=False)
     if request.content_type != "application/json":
         message = f"content type {request.content_type[:60]!r} is not read here"
         hint = f"send application/json or {MSGPACK}"
         raise RequestFault(415, Code.E_BAD_REQUEST, message, field="content-type", hint=hint)
-    asked = _decoded(_json.decode, request.body)
+    asked = decoded(_json.decode, request.body)
     if (asked.raw is None) == (asked.txs is None):
         message = "exactly one of raw and txs is wanted"
         raise RequestFault(400, Code.E_BAD_REQUEST, message, field="raw")
@@ -122,17 +116,6 @@ def row(outcome: TxOutcome, known: schema.TxView | None) -> schema.TxResult:
         field=outcome.field,
         message=outcome.message,
     )
-
-
-def _decoded(decode: Callable[[bytes], T], body: bytes) -> T:
-    try:
-        return decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        text = str(error)
-        place = _PLACE.search(text)
-        message = text[: place.start()] if place else text
-        field = place.group(1) if place else "body"
-        raise RequestFault(400, Code.E_MALFORMED, message, field=field) from error
 
 
 def _bounded(raws: list[bytes]) -> tuple[bytes, ...]:

@@ -27,7 +27,6 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     version: str
     commit: str
-    data_version: int
     genesis_hash: Hash
     peer_id: PeerId
     validator: PublicKey | None
@@ -123,6 +122,10 @@ class NodeView(Protocol):
     @property
     def last_voted_height(self) -> Height:
         """Return the newest height whose commit holds the own precommit; 0 for none."""
+
+    @property
+    def data_version(self) -> int:
+        """Return the version in which the node writes its data folder."""
 
     @property
     def own_power(self) -> Power:

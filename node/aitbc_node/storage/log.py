@@ -134,8 +134,8 @@ class Log:
         _, version, salt, of_chain, checksum = _FILE_HEAD.unpack(head)
         if version > VERSION:
             raise ConfigError(
-                f"{self._name}: data version {version}, this build knows {VERSION}",
-                hint="run the newer release, or restore data of the older one",
+                f"{self._name}: log format {version}, this build reads {VERSION}",
+                hint="run the newer release, or delete the data folder (never the keys)",
             )
         if checksum != _digest(head[:-CHECKSUM_BYTES]):
             raise DiskError(f"{self._name}: its head is damaged")

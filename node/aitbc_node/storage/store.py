@@ -18,17 +18,18 @@ from aitbc_node.events import (
     AppendBlock,
     AppendCertificate,
     AppendTransactions,
+    SaveDataVersion,
     SaveSignState,
     SignState,
 )
 from aitbc_node.limits import FRAME_BYTES_MAX, MIB, ROUND_MAX
 from aitbc_node.storage.disk import Disk
-from aitbc_node.storage.log import SALT_BYTES, VERSION, Entry, Log
+from aitbc_node.storage.log import SALT_BYTES, Entry, Log
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile
+from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
 from aitbc_node.types import BlockId, Hash, Height, Round
 
-DATA_VERSION = VERSION
-"""What the files of the data folder mean; a build refuses data of a later version."""
+LOG_NAME = "blocks.log"
 
 BLOCK = 1
 CERTIFICATE = 2
@@ -42,7 +43,7 @@ _ID_BYTES = 32
 _HEAD_BYTES = _ID_BYTES + 8  # a block's record: id, height, the block itself
 _UNCHAINED = Hash(bytes(32))
 
-Storable = SaveSignState | AppendBlock | AppendCertificate | AppendTransactions
+Storable = SaveSignState | SaveDataVersion | AppendBlock | AppendCertificate | AppendTransactions
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -58,6 +59,8 @@ class Recovered(msgspec.Struct, frozen=True):
     journal: tuple[bytes, ...]
     last_height: Height = Height(0)
     bytes_cut: int = 0
+    data_version: int = DATA_VERSIONS.oldest
+    data_version_max: int = DATA_VERSIONS.newest
 
 
 class Store:
@@ -74,11 +77,13 @@ class Store:
         *,
         chain: Hash = _UNCHAINED,
         salt: bytes = bytes(SALT_BYTES),
+        versions: DataVersions = DATA_VERSIONS,
     ) -> None:
         self._data = data
         self._chain = chain
         self._salt = salt
-        self._log = Log(data, "blocks.log")
+        self._versions = versions
+        self._log = Log(data, LOG_NAME)
         self._journal = Log(data, "journal.log")
         self._journal_bytes_max = JOURNAL_BYTES_MIN
         self._sign_state = None if keys is None else SignStateFile(keys)
@@ -95,9 +100,11 @@ class Store:
     def recover(self) -> Recovered:
         """Read everything, repair torn tails and return what there is.
 
-        Raises: DiskError for damage, ConfigError for data of another chain or a newer version.
+        Raises: DiskError for damage, ConfigError for data of another chain or an unknown version.
         """
         assert not self._finals, "a store recovers once"
+        is_new = not self._data.exists(LOG_NAME)
+        data_version = read_version(self._data, self._versions, is_new=is_new)
         for entry in self._log.open(chain=self._chain, salt=self._salt):
             self._index(entry)
         journal = tuple(
@@ -111,6 +118,8 @@ class Store:
             journal=journal,
             last_height=self.last_height,
             bytes_cut=self._log.bytes_cut,
+            data_version=data_version,
+            data_version_max=self._versions.newest,
         )
 
     def run(self, effect: Storable) -> None:
@@ -123,6 +132,8 @@ class Store:
                 assert self._sign_state is not None, "a node without keys signed something"
                 self._sync_log()
                 self._sign_state.save(state)
+            case SaveDataVersion(data_version=data_version):
+                write_version(self._data, data_version)
             case AppendBlock(id=id_, block=block):
                 self._append_block(id_, block)
                 self._sync_log()

@@ -50,7 +50,6 @@ FACTS = Facts(
     role="validator",
     version="0.1.0",
     commit="8b1f3c2",
-    data_version=1,
     genesis_hash=Hash(b"g" * 32),
     peer_id=PeerId(b"p" * 20),
     validator=KEYS[0].public_key,
@@ -129,6 +128,7 @@ class FakeNode:
     refusal: str = ""
     diverged: str = ""
     last_voted_height: int = 2
+    data_version: int = 1
     own_power: int = 1
     reachable_power: int = 4
     links: list[FakePeer] = field(default_factory=list)

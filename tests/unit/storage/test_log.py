@@ -156,7 +156,7 @@ def test_another_chain_and_a_newer_version_are_refused() -> None:
     with pytest.raises(ConfigError, match="genesis 0101"):
         a_log(disk, chain=Hash(b"\x03" * 32))
     disk.files["log"][11] = 2
-    with pytest.raises(ConfigError, match="data version 2"):
+    with pytest.raises(ConfigError, match="log format 2"):
         a_log(disk)
 
 
