@@ -81,6 +81,7 @@ class HostEntry(_Model):
     uv: str = "uv"
     uv_cache: str = ""
     offline: bool = False
+    firewall: bool = False
     domain: str = ""
 
 

@@ -51,6 +51,7 @@ class Host:
     uv_cache: str
     offline: bool
     domain: str
+    firewall: bool
     layout: Layout
 
 
@@ -225,6 +226,7 @@ def _host(
         uv_cache=entry.uv_cache,
         offline=entry.offline,
         domain=entry.domain or name,
+        firewall=entry.firewall,
         layout=Layout(PurePosixPath(root), environment),
     )
 

@@ -38,6 +38,14 @@ class RestartPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class JournalLimits:
+    """Bound the logs of a host: how much disk they take, and how long they stay."""
+
+    size_max: str = "500M"
+    retention: str = "30day"
+
+
+@dataclass(frozen=True, slots=True)
 class Configuration:
     """Hold what one node is given; `hash` names the files apart from the commit in them."""
 
@@ -88,6 +96,28 @@ def manager(host: Host, *, templates: Path | None = None) -> dict[str, Any]:
         "text": text,
         "argv": [host.python, "-m", "supervisor.supervisord", "-c", configuration],
     }
+
+
+def host_texts(
+    environment: Environment, host: Host, *, templates: Path | None = None
+) -> dict[str, str]:
+    """Render what belongs to a host and to no node: journal limits and, if wanted, its firewall."""
+    source = _templates(templates)
+    values = {
+        "environment": environment,
+        "host": host,
+        "instances": environment.on(host.name),
+        "journal": JournalLimits(),
+    }
+    texts = {"journald": _render(source, "journald.conf.j2", values)}
+    if host.firewall:
+        texts |= {
+            "firewall": _render(source, "firewall.nft.j2", values),
+            "ports": _render(source, "firewall-ports.nft.j2", values),
+            "ports_name": f"{environment.name}.nft",
+            "unit": _render(source, "firewall.service.j2", values),
+        }
+    return texts
 
 
 def start_command(instance: Instance) -> str:

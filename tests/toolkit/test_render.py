@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,3 +150,32 @@ def test_the_unit_gives_the_node_its_own_two_folders_and_no_more() -> None:
     assert "ReadWritePaths=/var/lib/aitbc/production/v1 /var/lib/aitbc-keys/v1\n" in unit
     assert "User=aitbc\n" in unit
     assert "NoNewPrivileges=yes\n" in unit
+
+
+def test_the_firewall_opens_what_the_inventory_names_and_nothing_else() -> None:
+    """One rule per listener that others reach; a host that did not ask for a firewall gets none."""
+    environment = Inventory.load("staging")
+    guarded = replace(environment.host("aitbc1"), firewall=True, ssh_port=2222)
+
+    texts = render.host_texts(environment, guarded)
+    plain = render.host_texts(environment, replace(guarded, firewall=False))
+
+    assert "policy drop" in texts["firewall"]
+    assert 'tcp dport 2222 accept comment "ssh"' in texts["firewall"]
+    assert [line for line in texts["ports"].splitlines() if not line.startswith("#")] == [
+        f'tcp dport {port} accept comment "{what} of {each.name}"'
+        for each in environment.on("aitbc1")
+        for what, port in (("p2p", each.p2p_port), ("rpc", each.rpc_port))
+    ]
+    assert set(plain) == {"journald"}
+
+
+def test_a_host_is_not_asked_to_open_an_rpc_that_only_it_may_read() -> None:
+    """With the RPC on loopback only peers come in."""
+    environment = Inventory.load("staging")
+    profile = environment.profile.model_copy(update={"rpc_bind": "loopback"})
+    inward = replace(environment, profile=profile)
+
+    texts = render.host_texts(inward, replace(environment.host("aitbc1"), firewall=True))
+
+    assert "rpc" not in texts["ports"]

@@ -33,6 +33,7 @@ COMMANDS = {
     "deploy": Entry("deploy", "Take a commit to every host, one at a time, and prove it."),
     "rollback": Entry("deploy", "Return to the newest release that was healthy before."),
     "history": Entry("deploy", "List the deploys of an environment."),
+    "bootstrap": Entry("hosts", "Set up bare hosts, so that they can take a deploy."),
     "release": Entry("release", "Cut, show and verify signed releases."),
     "trust": Entry("trust", "Show and change whom an environment trusts."),
     "approve": Entry("trust", "Sign for or against a release that waits."),

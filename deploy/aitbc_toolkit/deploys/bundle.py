@@ -5,6 +5,7 @@ so that their imports and their tracebacks read as they do here. No pyinfra here
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -20,8 +21,11 @@ MODULES = (
     "trusting",
     "staging",
     "switching",
+    "bootstrapping",
     "program",
 )
+# Steps for hosts that may have no Python: a shell script with its parameters in front.
+SCRIPTS = {"provision": "provision.sh"}
 
 _LOADER = """\
 import json, sys, types
@@ -36,11 +40,25 @@ for name, text in {sources!r}.items():
 """
 
 
+def interpreter(step: str, params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the program that reads a step from its standard input."""
+    return ("sh", "-s") if step in SCRIPTS else (str(params["python"]), "-")
+
+
 def compose(step: str, params: Mapping[str, Any]) -> str:
     """Write the program of one step on one host, with its parameters inside."""
+    if step in SCRIPTS:
+        return _script(step, params)
     document = json.dumps(params, sort_keys=True)
     call = f"sys.modules[{_PACKAGE + '.program'!r}].run({step!r}, json.loads({document!r}))\n"
     return _modules() + call
+
+
+def _script(step: str, params: Mapping[str, Any]) -> str:
+    """Write the shell script of one step on one host; its parameters are plain texts."""
+    script = Path(__file__).with_name("hostside") / SCRIPTS[step]
+    values = [f"{name}={shlex.quote(params[name])}\n" for name in ("packages", "look_only")]
+    return "".join([*values, script.read_text(encoding="utf-8")])
 
 
 @cache

@@ -25,4 +25,4 @@ def host_program(
     params = params_by_host[host.name]
     program = bundle.compose(step, params)
     timeout = ("timeout", "-k", str(KILL_AFTER_S), str(deadline_s))
-    yield StringCommand(*timeout, str(params["python"]), "-", _stdin=program)
+    yield StringCommand(*timeout, *bundle.interpreter(step, params), _stdin=program)

@@ -11,15 +11,6 @@ from dataclasses import asdict, dataclass
 
 from aitbc_toolkit.lab.model import SUPPLIES_ON_HOST
 
-# What a bare host is without; `supplies` brings it there, `aitbc bootstrap` installs it.
-BOOTSTRAP_PACKAGES = (
-    "ca-certificates",
-    "git",
-    "nftables",
-    "python3",
-    "python3-venv",
-    "systemd-timesyncd",
-)
 _PLAIN = (
     "dbus",
     "iproute2",

@@ -20,6 +20,7 @@ from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab.requirements import Progress
 from aitbc_toolkit.lab.sources import Mirror, find_mirror
 from aitbc_toolkit.locks import requirement
+from aitbc_toolkit.needs import HOST_PACKAGES
 
 _TIMEOUT_S = 600.0
 _READ_BYTES = 1 << 20
@@ -32,7 +33,7 @@ def ensure_supplies(places: Places, *, progress: Progress) -> Path:
     """
     recipe = recipes.bare()
     uv = requirement(paths.project_root(), "uv")
-    content = repr((recipe.suite, recipe.packages, recipes.BOOTSTRAP_PACKAGES, uv))
+    content = repr((recipe.suite, recipe.packages, HOST_PACKAGES, uv))
     folder = places.cache / "supplies" / hashlib.sha256(content.encode()).hexdigest()[:12]
     if folder.is_dir():
         return folder
@@ -52,7 +53,7 @@ def download_argv(*, mirror: Mirror, suite: str, cache: Path, tree: Path) -> lis
         *commands.WRAPPER,
         *("debootstrap", "--download-only", "--variant=minbase", f"--cache-dir={cache}"),
         *([f"--keyring={mirror.keyring}"] if mirror.keyring else []),
-        f"--include={','.join([*recipes.bare().packages, *recipes.BOOTSTRAP_PACKAGES])}",
+        f"--include={','.join([*recipes.bare().packages, *HOST_PACKAGES])}",
         *(suite, str(tree), mirror.uri),
     ]
 

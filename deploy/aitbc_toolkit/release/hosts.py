@@ -134,6 +134,17 @@ class Crew:
         """Stop everything of this environment; with `wipe`, remove data and keys too."""
         return self._remote.step("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)
 
+    def set_up(
+        self, step: str, names: Collection[str], *, deadline_s: int, **more: Any
+    ) -> dict[str, Row]:
+        """Run a step that is about hosts and not about nodes; the rows are the caller's."""
+        params = {
+            name: document for name, document in self._params(**more).items() if name in names
+        }
+        for name, document in params.items():
+            document["texts"] = render.host_texts(self.environment, self.environment.host(name))
+        return self._remote.step(step, params, deadline_s=deadline_s)
+
     def require(self, rows: Mapping[str, Row], *, verb: str, changed: str, status: Exit) -> None:
         """Raise one error that says what went wrong on which hosts, and what was changed."""
         bad = [row for row in rows.values() if not row.ok]

@@ -9,7 +9,7 @@ import sys
 import traceback
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import observing, staging, switching
+from aitbc_toolkit.deploys.hostside import bootstrapping, observing, staging, switching
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 MARK = "aitbc-result "
@@ -23,6 +23,8 @@ STEPS = {
     "watch": switching.watch,
     "record": switching.record,
     "shut-down": switching.shut_down,
+    "bootstrap": bootstrapping.bootstrap,
+    "confirm": bootstrapping.confirm,
 }
 
 
