@@ -18,6 +18,7 @@ MODULES = (
     "files",
     "services",
     "observing",
+    "approving",
     "trusting",
     "staging",
     "switching",

@@ -26,6 +26,7 @@ from aitbc_toolkit.release.rolling import NOTHING, Place, Run
 from aitbc_toolkit.release.source import Revision
 from aitbc_toolkit.release.unchanged import nothing_to_do
 from aitbc_toolkit.release.verifying import Prove
+from aitbc_toolkit.release.vouching import Admission
 
 _PLACEHOLDER = "0" * 40
 
@@ -51,14 +52,16 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     neighbours.refuse_clashes(environment)
     revision = _resolve(request, tell)
     _rehearse(environment, revision)
-    vouching.admit(environment, revision.commit, root=request.checkout, tell=tell)
+    admitted = vouching.admit(
+        environment, revision.commit, ref=request.ref or "", root=request.checkout, tell=tell
+    )
     with at_work(environment, tell) as run:
         facts = _observe(run)
         before = places(facts)
         release = _known(run, revision)
         if release is not None and not differing(run, facts, release):
             return nothing_to_do(run, revision.commit, began=began)
-        founded, release = _prepare(run, request, revision, facts)
+        founded, release = _prepare(run, request, revision, facts, admitted)
         changed = differing(run, facts, release)
         if not changed:
             return nothing_to_do(run, revision.commit, began=began)
@@ -188,20 +191,20 @@ def _observe(run: Run) -> Facts:
 
 
 def _prepare(
-    run: Run, request: Request, revision: Revision, facts: Facts
+    run: Run, request: Request, revision: Revision, facts: Facts, admitted: Admission
 ) -> tuple[Founded, dict[str, Place]]:
     """Do everything that touches nothing that runs."""
     with step(run.tell, "publish", f"putting {revision.short} where hosts fetch it") as now:
         place = source.publish(run.environment, revision, root=request.checkout)
         _warm(run.environment, request, revision)
-        vouched = vouching.vouch(run.environment, revision.commit, root=request.checkout)
+        vouched = vouching.vouch(run.environment, admitted, root=request.checkout)
         now.say(f"{revision.short} at {place.url}")
     with step(run.tell, "stage", f"{revision.short} on {host_count(run.environment)}") as now:
         manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}
         told = vouched.to_wire() if vouched else {}
         staged = run.crew.stage(revision, place, manifest, told)
         proofs = {name: str(row["proof"]) for name, row in staged.items()}
-        vouching.record(run.environment, revision.commit, proofs)
+        vouching.record(run.environment, vouched, proofs)
         made = sorted({each for row in staged.values() for each in row["changed"]})
         now.say(
             f"{host_count(run.environment)}: " + (", ".join(made) + " made" if made else "reused")

@@ -26,7 +26,7 @@ def candidate(environment: Environment, commit: str, *, root: Path) -> Candidate
             place = lab.load_lab(environment.lab, places=Places(state=environment.state)).git_url
             return Candidate(repository, commit, place, environment.name, _LOCAL)
         case "origin":
-            return Candidate(repository, commit, _origin(root), environment.name)
+            return Candidate(repository, commit, origin(root), environment.name)
 
 
 def git_folder(root: Path) -> Path:
@@ -47,14 +47,13 @@ def commit_of(ref: str, *, root: Path) -> str:
     return commit
 
 
-def configured_key(root: Path) -> Path | None:
-    """Find the key that the operator's git signs with."""
-    said = shell.run(["git", "-C", str(root), "config", "--get", "user.signingkey"], check=False)
-    named = said.stdout.strip()
-    return Path(named).expanduser() if said.ok and named.startswith(("/", "~")) else None
+def origin(root: Path) -> str:
+    """Name the remote that everybody fetches from, as the checkout's configuration has it.
 
+    An operator's own rewriting of addresses says nothing about how hosts reach it.
 
-def _origin(root: Path) -> str:
+    Raises: AitbcError (refused) when there is none.
+    """
     found = shell.run(["git", "-C", str(root), "config", "--get", "remote.origin.url"], check=False)
     if not found.ok:
         raise AitbcError(
@@ -63,6 +62,18 @@ def _origin(root: Path) -> str:
             exit_status=Exit.REFUSED,
         )
     return found.stdout.strip()
+
+
+def tag_object(name: str, *, root: Path) -> str:
+    """Find the object of a tag, which holds its signature; a tag that moves has another."""
+    return _git(root, "rev-parse", "--verify", f"refs/tags/{name}")
+
+
+def configured_key(root: Path) -> Path | None:
+    """Find the key that the operator's git signs with."""
+    said = shell.run(["git", "-C", str(root), "config", "--get", "user.signingkey"], check=False)
+    named = said.stdout.strip()
+    return Path(named).expanduser() if said.ok and named.startswith(("/", "~")) else None
 
 
 def _git(root: Path, *words: str) -> str:

@@ -7,6 +7,7 @@ another request, counts for nothing. Do not decide here when a release may go: `
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -133,6 +134,18 @@ def verified(folder: Path, request: Request, allowed: Allowed) -> tuple[list[Rev
         else:
             refused.append(f"{path.name}: {why}")
     return counted, refused
+
+
+def words(folder: Path, request: Request, reviewers: Iterable[str]) -> list[list[str]]:
+    """Read what reviewers said and signed, as it lies there: name, text, signature."""
+    found = []
+    for name in reviewers:
+        path = folder / FOLDER / request.hash / f"{name}.json"
+        beside = path.with_suffix(".json.sig")
+        if path.is_file() and beside.is_file():
+            said = path.read_text(encoding="utf-8")
+            found.append([name, said, beside.read_text(encoding="utf-8", errors="replace")])
+    return found
 
 
 def _verify(path: Path, request: Request, allowed: Allowed) -> tuple[Review | None, str]:

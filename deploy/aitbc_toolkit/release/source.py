@@ -16,6 +16,7 @@ from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.release import provenance
 
 if TYPE_CHECKING:
     import git
@@ -102,19 +103,14 @@ def _push(environment: Environment, repository: "git.Repo", revision: Revision) 
 
 def _pushed(repository: "git.Repo", revision: Revision) -> Source:
     """Hosts fetch from the same remote as everybody; what is not there is not deployed."""
-    if "origin" not in [remote.name for remote in repository.remotes]:
-        raise AitbcError(
-            "deploy refused: this checkout has no remote named origin",
-            hint="git remote add origin URL",
-            exit_status=Exit.REFUSED,
-        )
+    url = provenance.origin(Path(repository.working_dir))
     if not repository.git.branch("--remotes", "--contains", revision.commit).strip():
         raise AitbcError(
             f"deploy refused: {revision.short} is on no branch of origin; hosts only fetch",
             hint="git push origin HEAD",
             exit_status=Exit.REFUSED,
         )
-    return Source(next(iter(repository.remotes.origin.urls)), revision.commit)
+    return Source(url, revision.commit)
 
 
 def _repository(root: Path) -> "git.Repo":

@@ -18,7 +18,7 @@ from aitbc_node import bech32
 from aitbc_node.crypto import SigningKey, peer_id, sha256
 from aitbc_node.ledger.genesis import possession_proof
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_toolkit import paths
+from aitbc_toolkit import identity, paths
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.release import meshing
 from aitbc_toolkit.release.deploy import Request, deploy
@@ -180,8 +180,12 @@ def end_supervisor(pid_file: Path) -> None:
 
 
 @pytest.fixture
-def a_project(tmp_path: Path) -> Iterator[Callable[..., Project]]:
-    """Build projects; whatever they started is stopped at the end of the test."""
+def a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Project]]:
+    """Build projects; whatever they started is stopped at the end of the test.
+
+    A stand-in cannot work the hash of its genesis out, so nobody asks it for that here.
+    """
+    monkeypatch.setattr(identity, "stranger", lambda *_asked: "")
     made: list[Project] = []
 
     def build(*, rollout: str = "serial") -> Project:

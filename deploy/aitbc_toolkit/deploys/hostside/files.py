@@ -114,6 +114,7 @@ def call(
     env: dict[str, str] | None = None,
     user: str = "",
     cwd: Path | None = None,
+    stdin: str = "",
     timeout_s: float = 120.0,
 ) -> str:
     """Run a program to its end and return its output.
@@ -130,7 +131,7 @@ def call(
             group=user or None,
             extra_groups=[] if user else None,
             cwd=cwd,
-            stdin=subprocess.DEVNULL,
+            input=stdin.encode(),
             capture_output=True,
             timeout=timeout_s,
             check=False,
@@ -144,3 +145,19 @@ def call(
         tail = "\n".join(said.splitlines()[-4:])
         raise Trouble(f"{' '.join(map(str, argv[:3]))} ended with {done.returncode}: {tail}")
     return done.stdout.decode(errors="replace")
+
+
+def succeeds(
+    argv: Sequence[str | Path], *, env: dict[str, str] | None = None, stdin: str = ""
+) -> bool:
+    """Tell whether a program ended with status 0.
+
+    Raises: Trouble (missing) when it is not on this host, which is no answer.
+    """
+    try:
+        call(argv, env=env, stdin=stdin)
+    except Trouble as failure:
+        if failure.kind == "missing":
+            raise
+        return False
+    return True

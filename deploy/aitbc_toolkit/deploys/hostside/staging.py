@@ -43,7 +43,7 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
             with files.whole_folder(release) as fresh:
                 _check_out(params, fresh)
             staged = True
-        venv_made = _finish(params, release)
+        venv_made = _finish(params, release, proof=proof)
         _refuse_drift(params, release)
         keys = {each["name"]: _keys(params, each, release) for each in params["instances"]}
     changed = [
@@ -97,7 +97,8 @@ def _fetch(params: dict[str, Any]) -> bool:
             files.call(["git", "init", "--quiet", "--bare", fresh], env=_GIT)
     commit = params["commit"]
     tag = params["trust"]["tag"] if params["trust"] else ""
-    if _has_commit(mirror, commit) and not (tag and not _has_commit(mirror, f"refs/tags/{tag}")):
+    known = not tag or trusting.object_of(mirror, tag) == params["trust"]["tag_object"]
+    if known and _has_commit(mirror, commit):
         return False
     git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2"]
     fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
@@ -120,15 +121,8 @@ def _fetch(params: dict[str, Any]) -> bool:
 
 
 def _has_commit(mirror: Path, commit: str) -> bool:
-    try:
-        files.call(
-            ["git", f"--git-dir={mirror}", "cat-file", "-e", f"{commit}^{{commit}}"], env=_GIT
-        )
-    except Trouble as failure:
-        if failure.kind == "missing":
-            raise
-        return False
-    return True
+    git = ["git", f"--git-dir={mirror}", "cat-file", "-e", f"{commit}^{{commit}}"]
+    return files.succeeds(git, env=_GIT)
 
 
 def _check_out(params: dict[str, Any], fresh: Path) -> None:
@@ -139,7 +133,7 @@ def _check_out(params: dict[str, Any], fresh: Path) -> None:
     files.call([*git, "checkout-index", "--all", "--force", "--index"], env=env)
 
 
-def _finish(params: dict[str, Any], release: Path) -> bool:
+def _finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
     """Add what a release needs beside its tree; the manifest is last and says that it is whole."""
     lock = _lock_hash(release)
     venv = Path(params["layout"]["base"]) / "venvs" / lock
@@ -148,11 +142,13 @@ def _finish(params: dict[str, Any], release: Path) -> bool:
         with files.whole_folder(venv) as fresh:
             _install(params, release=release, venv=fresh)
     files.point(release / "venv", f"../../venvs/{lock}")
-    manifest = {**params["manifest"], "commit": params["commit"], "lock": lock}
+    tag = params["trust"]["tag"] if params["trust"] else ""
+    signed = {"commit": params["commit"], "tag": tag, "proof": proof, "lock": lock}
     if not (release / "manifest.json").is_file():
         # The node's user cannot write here, so nobody else would keep the compiled modules.
         node = release / "node" / "aitbc_node"
         files.call([venv / "bin/python", "-m", "compileall", "-q", node])
+        manifest = {**params["manifest"], **signed}
         files.write(release / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True))
     return made
 

@@ -2,7 +2,8 @@
 
 Asked after the fetch and before anything of the commit is checked out. Only exit statuses of git
 are believed: neither what it prints, nor what the mirror's own configuration or replaced objects
-say. Standard library only.
+say. The branch is the operator's question: it may move while the planned commit stays the planned
+one. Standard library only.
 """
 
 import re
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside import approving, files
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _GIT = {
@@ -25,12 +26,13 @@ _OBJECT = re.compile(r"[0-9a-f]{40}")
 def verify(params: dict[str, Any]) -> str:
     """Tell what was signed and by whom; nothing where the environment asks for no signature.
 
-    Raises: Trouble when neither the commit nor its release tag is signed by a trusted key.
+    Raises: Trouble (trust) when neither a trusted key nor enough reviewers have signed for it.
     """
     trust = params["trust"]
     if not trust:
         return ""
-    mirror, commit = params["layout"]["mirror"], params["commit"]
+    mirror, commit = Path(params["layout"]["mirror"]), params["commit"]
+    _refuse_moved_tag(mirror, trust)
     with tempfile.TemporaryDirectory(prefix="aitbc-trust-") as folder:
         revoked = Path(folder, "revoked")
         revoked.write_text("".join(f"{line}\n" for line in trust["revoked"]), encoding="utf-8")
@@ -38,10 +40,12 @@ def verify(params: dict[str, Any]) -> str:
         for principal, key in trust["signers"]:
             allowed.write_text(f'{principal} namespaces="git" {key}\n', encoding="utf-8")
             git = _judge(mirror, allowed=allowed, revoked=revoked)
-            if _succeeds([*git, "verify-commit", commit]):
+            if files.succeeds([*git, "verify-commit", commit], env=_GIT):
                 return f"the commit is signed by {principal}"
             if trust["tag"] and _tag_is_signed(git, trust["tag"], commit):
                 return f"tag {trust['tag']} is signed by {principal}"
+        if trust["approval"]:
+            return approving.verify(commit, trust, folder=Path(folder), revoked=revoked)
     said = f"commit {commit[:12]}" + (f" and its tag {trust['tag']}" if trust["tag"] else "")
     raise Trouble(
         f"{said}: not signed by a key that {trust['environment']} trusts",
@@ -50,7 +54,24 @@ def verify(params: dict[str, Any]) -> str:
     )
 
 
-def _judge(mirror: str, *, allowed: Path, revoked: Path) -> list[str]:
+def object_of(mirror: Path, tag: str) -> str:
+    """Find the object that a tag's name stands for in the mirror, if it is there."""
+    git = ["git", f"--git-dir={mirror}", "for-each-ref", "--format=%(objectname)"]
+    return files.call([*git, f"refs/tags/{tag}"], env=_GIT).strip()
+
+
+def _refuse_moved_tag(mirror: Path, trust: dict[str, Any]) -> None:
+    """Refuse a tag that is another one than the operator decided about, whoever signed it."""
+    if not trust["tag"] or object_of(mirror, trust["tag"]) == trust["tag_object"]:
+        return
+    raise Trouble(
+        f"tag {trust['tag']} moved: what hosts fetch is not what this deploy began with",
+        hint=f"git ls-remote origin refs/tags/{trust['tag']}\ngit fetch --tags --force origin",
+        kind="trust",
+    )
+
+
+def _judge(mirror: Path, *, allowed: Path, revoked: Path) -> list[str]:
     """Build the start of the one command line that may judge a signature."""
     settings = [
         "gpg.ssh.program=ssh-keygen",
@@ -77,14 +98,4 @@ def _tag_is_signed(git: list[str], name: str, commit: str) -> bool:
         return False
     headers = body.split("\n\n", 1)[0].splitlines()[:3]
     expected = [f"object {commit}", "type commit", f"tag {name}"]
-    return headers == expected and _succeeds([*git, "verify-tag", tag])
-
-
-def _succeeds(argv: list[str]) -> bool:
-    try:
-        files.call(argv, env=_GIT)
-    except Trouble as failure:
-        if failure.kind == "missing":
-            raise
-        return False
-    return True
+    return headers == expected and files.succeeds([*git, "verify-tag", tag], env=_GIT)
