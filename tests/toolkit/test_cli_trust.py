@@ -283,6 +283,41 @@ def test_who_is_no_operator_deploys_nothing(checkout: Checkout, name: str) -> No
     )
 
 
+@pytest.mark.proves("D10")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("rollback", "staging", "--yes"),
+        *(("node", verb, "v3", "-e", "staging") for verb in ("start", "stop", "restart")),
+    ],
+)
+def test_who_is_no_operator_changes_nothing_that_runs(
+    checkout: Checkout, words: tuple[str, ...]
+) -> None:
+    """Also a releaser, who may sign what is deployed: status 77, audited; no host is asked."""
+    checkout.work.git("config", "user.signingkey", str(checkout.keys["rita"]))
+
+    checkout.run(*words, status=77)
+
+    entry = audited(checkout)
+    assert (entry["who"], entry["outcome"]) == ("rita@example", "not permitted")
+    assert entry["action"] == ("rollback" if words[0] == "rollback" else "operate")
+
+
+@pytest.mark.proves("D10")
+def test_who_may_only_look_approves_nothing(checkout: Checkout) -> None:
+    """Status 77, no file beside the request, audited."""
+    checkout.run("approvals", "staging", "--ask", "HEAD")
+    row = checkout.read("approvals", "staging")[-1]
+    words = ("approve", row["hash"][:12], "--reason", "fine", "-e", "staging")
+
+    checkout.run(*words, key="vic", status=77)
+
+    folder = checkout.work.root / "inventories" / "staging" / "approvals" / row["hash"]
+    assert not (folder / "vic@example.json").exists()
+    assert audited(checkout)["action"] == "approve"
+
+
 def test_the_audit_log_of_all_this_is_whole_until_somebody_edits_it(checkout: Checkout) -> None:
     """`audit verify` exits 0; after an edit it exits 1 and names the line."""
     checkout.run("audit", "verify", "staging")

@@ -10,6 +10,7 @@ from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import LAB, Environment, Inventory, canonical_name
 from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.release import permission
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
@@ -47,6 +48,7 @@ def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
     """
     began = time.monotonic()
     _refuse_shared(environment)
+    permission.require(environment, "operate", subject="down, wiped" if wipe else "down")
     if environment.lab:
         with step(tell, "lab", f"taking {environment.lab} down"):
             was_up = lab.take_down(environment.lab, places=Places(state=environment.state))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, verifying, waves
+from aitbc_toolkit.release import founding, history, permission, verifying, waves
 from aitbc_toolkit.release.change import Change, carry_out
 from aitbc_toolkit.release.deploy import Facts, differing, host_count, places, seen
 from aitbc_toolkit.release.history import Record
@@ -29,6 +29,7 @@ def rollback(
 ) -> Outcome:
     """Return every node to the newest release that was healthy before the current one."""
     began = time.monotonic()
+    permission.require(environment, "rollback", subject=environment.name)
     with at_work(environment, tell) as run:
         with step(tell, "observe", f"looking at {host_count(environment)}") as now:
             facts = run.crew.observe("rollback")

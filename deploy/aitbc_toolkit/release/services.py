@@ -10,7 +10,7 @@ from typing import Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import gates, waves
+from aitbc_toolkit.release import gates, permission, waves
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
@@ -31,6 +31,7 @@ def control(
     """
     began = time.monotonic()
     instance = environment.instance(name)
+    permission.require(environment, "operate", subject=f"{action} {name}")
     with at_work(environment, tell) as run:
         if action != "start" and not force:
             _spare(run, action, name)

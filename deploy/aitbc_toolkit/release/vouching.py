@@ -72,10 +72,10 @@ def admit(environment: Environment, commit: str, *, ref: str, root: Path, tell: 
 
     Raises: AitbcError when the operator may not deploy, or when the commit waits for reviewers.
     """
+    permit = permission.require(environment, "deploy", subject=commit, root=root)
     if environment.rules.source == "forge":
-        return Admission(commit, who())
-    known, key = safekeeping.load(environment), provenance.configured_key(root)
-    permit = permission.demand(environment, known, "deploy", key=key, subject=commit)
+        return Admission(commit, permit.who)
+    known = safekeeping.load(environment)
     decision = trust.decide(provenance.candidate(environment, commit, root=root), known)
     standing.record(environment, decision)
     if decision.level is Level.DEV:
