@@ -1,18 +1,20 @@
-"""`aitbc deploy | rollback | status | history`: the releases of an environment."""
+"""`aitbc deploy | plan | rollback | status | history`: the releases of an environment."""
 
 import json
+from typing import Any
 
 import click
 
 from aitbc_toolkit.cli.environment import environment_argument, load
-from aitbc_toolkit.cli.narration import narrate
+from aitbc_toolkit.cli.narration import Plain, narrate
+from aitbc_toolkit.cli.planning import choosing, chosen, show
 from aitbc_toolkit.cli.prompting import confirm
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import history as records
 from aitbc_toolkit.release import state
-from aitbc_toolkit.release.deploy import Request
 from aitbc_toolkit.release.deploy import deploy as run_deploy
 from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.preview import preview
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.rollback import rollback as run_rollback
 
@@ -23,32 +25,53 @@ _stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh 
 
 @click.command()
 @environment_argument
-@click.option("--ref", help="A commit, tag or branch; HEAD unless given.")
-@click.option("--dirty", is_flag=True, help="Take uncommitted work along (dev and lab).")
-@_stall
+@choosing
+@click.option("--plan", default="", metavar="HASH", help="Do exactly this plan, or refuse.")
+@click.option(
+    "--on-failure",
+    type=click.Choice(["rollback", "pause", "continue"]),
+    default="rollback",
+    show_default=True,
+    help="What follows when a wave fails.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @_yes
 @_json
 def deploy(
-    environment: str,
-    *,
-    ref: str | None,
-    dirty: bool,
-    allow_stall: bool,
-    yes: bool,
-    as_json: bool,
+    environment: str, *, plan: str, dry_run: bool, yes: bool, as_json: bool, **options: Any
 ) -> Exit:
     """Take a commit to every host, one node at a time, and prove that it votes.
 
     Example: aitbc deploy lab
     """
+    request = chosen(options, plan=plan)
+    if dry_run:
+        return show(preview(load(environment), request, _quiet(as_json=as_json)), as_json=as_json)
 
     def work(tell: Tell) -> Outcome:
         found = load(environment)
         confirm(found, f"deploy to {found.name}?", yes=yes)
-        request = Request(ref=ref, snapshot=dirty, allow_stall=allow_stall)
         return run_deploy(found, request, tell)
 
     return narrate("deploy", work, as_json=as_json)
+
+
+@click.command()
+@environment_argument
+@choosing
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def plan(environment: str, *, as_json: bool, **options: Any) -> Exit:
+    """Show what a deploy would change, in which waves, at what cost; 2 when anything is pending.
+
+    Example: aitbc plan lab
+    """
+    request = chosen(options)
+    return show(preview(load(environment), request, _quiet(as_json=as_json)), as_json=as_json)
+
+
+def _quiet(*, as_json: bool) -> Tell:
+    """Say on a terminal what is looked at; a program that reads gets the document alone."""
+    return (lambda _record: None) if as_json else Plain().tell
 
 
 @click.command()

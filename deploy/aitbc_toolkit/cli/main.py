@@ -31,6 +31,7 @@ COMMANDS = {
     "down": Entry("mesh", "Stop a mesh that `up` started."),
     "status": Entry("deploy", "Show the mesh of an environment and its release."),
     "deploy": Entry("deploy", "Take a commit to every host, one at a time, and prove it."),
+    "plan": Entry("deploy", "Show what a deploy would change, and change nothing."),
     "rollback": Entry("deploy", "Return to the newest release that was healthy before."),
     "history": Entry("deploy", "List the deploys of an environment."),
     "bootstrap": Entry("hosts", "Set up bare hosts, so that they can take a deploy."),

@@ -14,13 +14,12 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import history, verifying
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import Record
-from aitbc_toolkit.release.outcome import Outcome, fact, seconds
+from aitbc_toolkit.release.outcome import Outcome, counted, fact, seconds
 from aitbc_toolkit.release.progress import duration, note, step
 from aitbc_toolkit.release.reading import Pace, tip
-from aitbc_toolkit.release.rolling import Place, Rolled, Run, give_back, measure, roll
+from aitbc_toolkit.release.rolling import Course, Rolled, Run, give_back, measure, roll
 from aitbc_toolkit.release.source import SHORT, who
 from aitbc_toolkit.release.verifying import Prove
-from aitbc_toolkit.release.waves import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +30,18 @@ class Change:
     commit: str
     subject: str
     snapshot: bool
-    targets: Mapping[str, Place]
-    before: Mapping[str, Place]
-    plan: Plan
+    course: Course
     genesis_hash: str
     records: Sequence[Record]
     began: float
     prove: Prove
+    stall_ms: int = 0
     lines: Sequence[str] = ()
 
     @property
     def changed(self) -> list[str]:
         """List the nodes that are switched, in the order of the waves."""
-        return [name for wave in self.plan.waves for name in wave]
+        return [name for wave in self.course.order.waves for name in wave]
 
 
 @dataclass(slots=True)
@@ -65,12 +63,12 @@ def carry_out(run: Run, change: Change) -> Outcome:
     end = _End()
     rolled = Rolled()
     try:
-        roll(run, change.plan, change.targets, change.before, rolled)
+        roll(run, change.course, rolled)
         if rolled.ok:
             _verify(run, change, rolled, end)
         else:
             end.reason = _wave_reason(change, rolled)
-        _judge(rolled, end)
+        _judge(change, rolled, end)
         end.pace = measure(run, rolled)
     except KeyboardInterrupt:
         end.outcome, end.reason, end.exit = "interrupted", "Ctrl-C", Exit.INTERRUPTED
@@ -103,13 +101,15 @@ def _verify(run: Run, change: Change, rolled: Rolled, end: _End) -> None:
     if problem:
         end.reason = problem
         rolled.failed = dict.fromkeys(rolled.switched, problem)
-        at_once = len(change.plan.waves) == 1
-        rolled.stranded = give_back(run, rolled, change.before, at_once=at_once)
+        if change.course.on_failure == "rollback":
+            rolled.stranded = give_back(run, rolled, change.course)
 
 
 def _wave_reason(change: Change, rolled: Rolled) -> str:
+    if not rolled.failed:
+        return f"wave {rolled.wave + 1} of {change.course.waves}: {rolled.stopped}"
     why, names = _by_reason(rolled.failed)[0]
-    return f"wave {rolled.wave} of {len(change.plan.waves)}: {' '.join(names)} {why}"
+    return f"wave {rolled.wave} of {change.course.waves}: {' '.join(names)} {why}"
 
 
 def _by_reason(failed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
@@ -120,18 +120,22 @@ def _by_reason(failed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
     return list(found.values())
 
 
-def _judge(rolled: Rolled, end: _End) -> None:
-    if rolled.stranded:
+def _judge(change: Change, rolled: Rolled, end: _End) -> None:
+    if not end.reason:
+        return
+    if rolled.stranded or (rolled.switched and change.course.on_failure != "rollback"):
         end.outcome, end.exit = "mixed", Exit.MIXED
-    elif rolled.failed:
-        end.outcome, end.exit = "rolled back", Exit.ROLLED_BACK
+    else:
+        end.outcome = "rolled back"
+        end.exit = Exit.ROLLED_BACK if rolled.switched else Exit.REFUSED
 
 
 def _record(run: Run, change: Change, rolled: Rolled, end: _End) -> None:
     """Write the same record here and on every host, whatever the end was."""
     took_s = time.monotonic() - change.began
+    end.figures = {"restart_ms": max(rolled.restart_ms, default=0)}
     if end.pace is not None:
-        end.figures = {
+        end.figures |= {
             "longest_gap_ms": end.pace.longest_gap_ms,
             "interval_ms": end.pace.interval_ms,
             "extra_rounds": end.pace.extra_rounds,
@@ -145,8 +149,12 @@ def _record(run: Run, change: Change, rolled: Rolled, end: _End) -> None:
         environment=run.environment.name,
         commit=change.commit,
         subject=change.subject,
-        configs={name: place[1] for name, place in change.targets.items()},
-        previous={name: list(place) for name, place in change.before.items()},
+        configs={name: place[1] for name, place in change.course.targets.items()},
+        nodes={
+            name: list(place)
+            for name, place in {**change.course.before, **change.course.targets}.items()
+        },
+        previous={name: list(place) for name, place in change.course.before.items()},
         outcome=end.outcome,
         reason=end.reason.partition("\n")[0],
         started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - took_s)),
@@ -157,7 +165,7 @@ def _record(run: Run, change: Change, rolled: Rolled, end: _End) -> None:
         figures=end.figures,
     )
     history.append(run.environment, record)
-    running = {place[0] for place in change.before.values()}
+    running = {place[0] for place in change.course.before.values()}
     keep = {change.commit, *running, *history.kept_commits([*change.records, record])}
     rows = run.crew.record(record.to_line(), keep=sorted(keep - {""}))
     for row in rows.values():
@@ -171,10 +179,11 @@ def _outcome(run: Run, change: Change, rolled: Rolled, end: _End) -> Outcome:
         "action": change.action,
         "environment": run.environment.name,
         "commit": change.commit,
-        "previous": sorted({place[0] for place in change.before.values()} - {""}),
+        "previous": sorted({place[0] for place in change.course.before.values()} - {""}),
         "outcome": end.outcome,
         "state_root": end.root,
         "state_root_height": end.height,
+        "expected_stall_ms": change.stall_ms,
         **end.figures,
     }
     if end.exit is Exit.OK:
@@ -194,15 +203,14 @@ def _good_news(run: Run, change: Change, end: _End, *, took_s: float) -> list[st
     to = f"{change.commit[:SHORT]} to {name}"
     if change.action == "rollback":
         to = f"{name} to {change.commit[:SHORT]}"
-    waves = len(change.plan.waves)
     count = f"{len(change.changed)} of {len(environment.instances)} nodes"
-    head = f"{verb} {to}: {count}, {waves} wave{'s' if waves > 1 else ''}, "
+    head = f"{verb} {to}: {count}, {counted(change.course.waves, 'wave')}, "
     head += f"{votes} of {len(environment.validators)} vote, took {duration(took_s)}"
     lines = [head, *change.lines]
-    lines += _pace_lines(end)
+    lines += [*_pace_lines(end), *_stall_lines(change, end)]
     lines.append(fact("same state", f"root {end.root[:12]} at height {end.height:,} on all nodes"))
     lines.append(fact("smoke", end.checks))
-    if not end.figures:
+    if end.pace is None:
         lines.append(fact("height", f"{tip(statuses):,}"))
     return lines
 
@@ -218,24 +226,42 @@ def _pace_lines(end: _End) -> list[str]:
     ]
 
 
+def _stall_lines(change: Change, end: _End) -> list[str]:
+    """Put the stop that was expected beside the one that was measured."""
+    if not change.stall_ms or end.pace is None:
+        return []
+    measured = f"measured {seconds(end.pace.longest_gap_ms)}"
+    return [fact("stall", f"expected {seconds(change.stall_ms)} at least, {measured}")]
+
+
 def _bad_news(
     run: Run, change: Change, rolled: Rolled, end: _End, *, took_s: float
 ) -> tuple[str, str, list[str]]:
-    name = run.environment.name
-    undone = [each for each in rolled.switched if each not in rolled.stranded]
+    name, mixed = run.environment.name, end.exit is Exit.MIXED
     never = [each.name for each in run.environment.instances if each.name not in rolled.switched]
-    old = sorted({place[0][:SHORT] for place in change.before.values() if place[0]})
-    lines = [fact("rolled back", f"{' '.join(undone) or 'nobody'}")]
+    lines = [_undone(change, rolled)]
     if never:
         lines.append(fact("never changed", " ".join(never)))
     lines += [
         fact("stranded", f"{' '.join(names)}: {why}") for why, names in _by_reason(rolled.stranded)
     ]
-    as_before = f"as before: {' '.join(old)}" if old else "as before: not running"
-    lines.append(fact("mesh", "mixed, see aitbc status" if rolled.stranded else as_before))
-    lines += _pace_lines(end)
+    lines.append(fact("mesh", "mixed, see aitbc status" if mixed else _as_before(change)))
+    lines += [*_pace_lines(end), *_stall_lines(change, end)]
     what = f"{change.action} of {change.commit[:SHORT]} to {name}"
-    ended = "left the fleet mixed" if rolled.stranded else "failed and was rolled back"
+    ended = "left the fleet mixed" if mixed else "failed and was rolled back"
     lines.append(f"{what[0].upper()}{what[1:]} {ended}; took {duration(took_s)}")
-    hint = f"aitbc status {name}" if rolled.stranded else f"aitbc history {name}"
+    hint = f"aitbc status {name}\naitbc rollback {name}" if mixed else f"aitbc history {name}"
     return f"{what} failed: {end.reason}", hint, lines
+
+
+def _undone(change: Change, rolled: Rolled) -> str:
+    """Say what became of the nodes that were switched."""
+    if change.course.on_failure != "rollback":
+        return fact("left as it is", " ".join(rolled.switched) or "nothing was switched")
+    undone = [each for each in rolled.switched if each not in rolled.stranded]
+    return fact("rolled back", " ".join(undone) or "nobody")
+
+
+def _as_before(change: Change) -> str:
+    old = sorted({place[0][:SHORT] for place in change.course.before.values() if place[0]})
+    return f"as before: {' '.join(old)}" if old else "as before: not running"

@@ -19,23 +19,30 @@ KEEP_HEALTHY = 5
 
 Outcome = Literal["healthy", "rolled back", "mixed", "interrupted"]
 
+Place = tuple[str, str]
+"""A release of one node: commit and configuration hash; two empty texts for none."""
+
+NOTHING: Place = ("", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Name a release: one commit, and the configuration of each node by its hash."""
+    """Name a release: each node's commit and configuration hash."""
 
-    commit: str
-    configs: Mapping[str, str]
+    places: Mapping[str, Place]
 
     @property
-    def key(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+    def key(self) -> tuple[tuple[str, Place], ...]:
         """Give what makes two releases the same one."""
-        return self.commit, tuple(sorted(self.configs.items()))
+        return tuple(sorted(self.places.items()))
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Hold one finished deploy or rollback."""
+    """Hold one finished deploy or rollback.
+
+    `nodes` says what each node has when it ends well; a deploy of some leaves others as they were.
+    """
 
     id: str
     number: int
@@ -52,13 +59,21 @@ class Record:
     who: str
     genesis_hash: str
     snapshot: bool
+    nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     format: int = FORMAT
 
     @property
     def release(self) -> Release:
         """Give the release that this record is about."""
-        return Release(self.commit, self.configs)
+        return Release(self.places)
+
+    @property
+    def places(self) -> dict[str, Place]:
+        """Say what each node has when it ends well."""
+        if self.nodes:
+            return {name: (place[0], place[1]) for name, place in self.nodes.items()}
+        return {name: (self.commit, config) for name, config in self.configs.items()}
 
     def to_line(self) -> str:
         """Write the record as its line."""
@@ -136,8 +151,8 @@ def before(records: Sequence[Record], *, environment: str) -> tuple[Record, list
 
 def kept_commits(records: Sequence[Record]) -> list[str]:
     """List the commits that hosts keep: the newest healthy ones, whatever failed since."""
-    commits = dict.fromkeys(record.commit for record in reversed(_line_of_descent(records)))
-    return list(commits)[:KEEP_HEALTHY]
+    newest = _line_of_descent(records)[: -KEEP_HEALTHY - 1 : -1]
+    return list(dict.fromkeys(place[0] for each in newest for place in each.places.values()))
 
 
 def _line_of_descent(records: Sequence[Record]) -> list[Record]:

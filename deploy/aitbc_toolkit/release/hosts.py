@@ -67,9 +67,12 @@ class Crew:
         source: Source,
         manifest: Mapping[str, Any],
         trust: Mapping[str, Any],
+        *,
+        only: Collection[str] | None = None,
     ) -> dict[str, Mapping[str, Any]]:
-        """Make the release on every host side by side; nothing that runs is touched."""
+        """Make the release on the hosts of the named nodes; nothing that runs is touched."""
         params = self._params(
+            only=only,
             commit=revision.commit,
             source=source.url,
             source_ref=source.ref,
@@ -78,9 +81,9 @@ class Crew:
             manifest=dict(manifest),
             trust=dict(trust),
         )
-        for host in self.environment.hosts:
-            own = host.connector == "local"
-            params[host.name]["git_ssh_config"] = source.ssh_config if own else ""
+        for name, document in params.items():
+            own = self.environment.host(name).connector == "local"
+            document["git_ssh_config"] = source.ssh_config if own else ""
         rows = self._remote.step("stage", params, deadline_s=_STAGE_S)
         changed = "nothing that runs, on no host"
         self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
@@ -89,10 +92,10 @@ class Crew:
     def configure(
         self, commit: str, configurations: Mapping[str, render.Configuration]
     ) -> list[str]:
-        """Keep every node's rendered files in its release; return the nodes with new ones."""
-        params = self._params(commit=commit)
-        for host in self.environment.hosts:
-            for instance in params[host.name]["instances"]:
+        """Keep each node's rendered files in its release; return the nodes with new ones."""
+        params = self._params(only=set(configurations), commit=commit)
+        for document in params.values():
+            for instance in document["instances"]:
                 ready = configurations[instance["name"]]
                 instance["files"] = dict(ready.files)
                 instance["config_hash"] = ready.hash
@@ -100,6 +103,12 @@ class Crew:
         changed = "nothing that runs, on no host"
         self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
         return [name for row in rows.values() for name in row.answer["changed"]]
+
+    def configured(self, names: Collection[str]) -> dict[str, Mapping[str, str]]:
+        """Read the rendered files that nodes have now, by node and file name."""
+        rows = self._remote.step("configured", self._params(only=set(names)), deadline_s=_OBSERVE_S)
+        self.require(rows, verb="plan", changed="nothing, on no host", status=Exit.REFUSED)
+        return {name: files for row in rows.values() for name, files in row.answer["files"].items()}
 
     def switch(self, targets: Mapping[str, Sequence[str]]) -> dict[str, Row]:
         """Point nodes at (commit, configuration) and restart them; the rows are the caller's."""

@@ -28,3 +28,10 @@ def at_work(environment: Environment, tell: Tell) -> Iterator[Run]:
         Mesh(environment) as mesh,
     ):
         yield Run(environment, Crew(environment, remote), mesh, tell)
+
+
+@contextmanager
+def looking(environment: Environment, tell: Tell) -> Iterator[Run]:
+    """Give the connections for a run that only reads: it holds nothing and waits for nobody."""
+    with Hosts(environment) as remote, Mesh(environment) as mesh:
+        yield Run(environment, Crew(environment, remote), mesh, tell)

@@ -44,6 +44,11 @@ def fact(name: str, text: str) -> str:
     return f"  {name:<13} {text}"
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number of things; all our nouns take an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def seconds(milliseconds: float) -> str:
     """Write milliseconds as seconds with one digit."""
     return f"{milliseconds / 1000:.1f} s"

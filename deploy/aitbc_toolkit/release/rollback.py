@@ -5,17 +5,19 @@ still, so nothing is fetched. Same waves, gates and record as a deploy.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import founding, history, permission, verifying, waves
 from aitbc_toolkit.release.change import Change, carry_out
-from aitbc_toolkit.release.deploy import Facts, differing, host_count, places, seen
-from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.facts import Facts, differing, host_count, places, seen
+from aitbc_toolkit.release.history import NOTHING, Place, Record
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, step
+from aitbc_toolkit.release.rolling import Course
 from aitbc_toolkit.release.source import SHORT
 from aitbc_toolkit.release.verifying import Prove
 
@@ -41,16 +43,15 @@ def rollback(
             _refuse_missing(environment, facts, target)
             now.say(f"{host_count(environment)} with {target.commit[:SHORT]}")
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
-        targets = {name: (target.commit, each) for name, each in target.configs.items()}
+        targets = target.places
         changed = differing(run, facts, targets)
+        order = waves.order(environment, changed, seen(run, facts), allow_stall=allow_stall)
         change = Change(
             action="rollback",
             commit=target.commit,
             subject=target.subject,
             snapshot=target.snapshot,
-            targets=targets,
-            before=places(facts),
-            plan=waves.plan(environment, changed, seen(run, facts), allow_stall=allow_stall),
+            course=Course(order, targets, places(facts)),
             genesis_hash=genesis_hash,
             records=records,
             began=began,
@@ -74,10 +75,10 @@ def _announcement(
 def _refuse_missing(environment: Environment, facts: Facts, target: Record) -> None:
     """Refuse before any change when a host does not have the release, or a node no place in it."""
     missing = [
-        f"  {host:<14} has no {target.commit[:SHORT]} for {name}"
+        f"  {host:<14} has no {target.places.get(name, NOTHING)[0][:SHORT]} for {name}"
         for host, told in facts.items()
         for name in told["instances"]
-        if f"{name}-{target.configs.get(name, '')}" not in told["releases"].get(target.commit, [])
+        if not _lies_there(told, name, target.places.get(name, NOTHING))
     ]
     if missing:
         head = f"rollback {environment.name} refused: the release is not on every host"
@@ -86,3 +87,8 @@ def _refuse_missing(environment: Environment, facts: Facts, target: Record) -> N
             hint=f"aitbc deploy {environment.name} --ref {target.commit[:SHORT]}",
             exit_status=Exit.REFUSED,
         )
+
+
+def _lies_there(told: Mapping[str, Any], name: str, place: Place) -> bool:
+    commit, config = place
+    return f"{name}-{config}" in told["releases"].get(commit, [])

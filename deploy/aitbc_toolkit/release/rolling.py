@@ -11,22 +11,24 @@ from dataclasses import dataclass, field
 
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import gates
+from aitbc_toolkit.release.baking import bake
+from aitbc_toolkit.release.gates import voting
+from aitbc_toolkit.release.history import NOTHING, Place
 from aitbc_toolkit.release.hosts import Crew
-from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.progress import Tell, step
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
+from aitbc_toolkit.release.request import OnFailure
 from aitbc_toolkit.release.turns import has_time
-from aitbc_toolkit.release.waves import Plan
-
-Place = tuple[str, str]
-"""A release of one node: commit and configuration hash; two empty texts for none."""
-
-NOTHING: Place = ("", "")
+from aitbc_toolkit.release.waves import Order, Wave, budgets
 
 _GATE_S = 20.0
 _GATE_INTERVALS = 20
 # Two rounds that fail take up to 8 s with the default time-outs.
 _STALL_S = 10.0
 _STALL_INTERVALS = 4
+# A node whose gate has passed votes; this bears a slow look at the others.
+_BUDGET_S = 5.0
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +41,37 @@ class Run:
     tell: Tell
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Say from where to where the nodes go, in which order, and what follows a failure."""
+
+    order: Order
+    targets: Mapping[str, Place]
+    before: Mapping[str, Place]
+    bake_s: float = 0.0
+    on_failure: OnFailure = "rollback"
+
+    @property
+    def waves(self) -> int:
+        """Count the waves."""
+        return len(self.order.waves)
+
+    @property
+    def returns_at_once(self) -> bool:
+        """Tell whether a return starts everything and then waits once: no quorum to keep."""
+        return self.waves == 1 or self.order.stalls
+
+
 @dataclass(slots=True)
 class Rolled:
-    """Collect what happened: which nodes changed, what failed, and what was undone."""
+    """Collect what happened: which nodes changed, what failed, and what was undone.
+
+    `stopped` is why no further wave was begun although no node had failed.
+    """
 
     switched: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
+    stopped: str = ""
     wave: int = 0
     stranded: dict[str, str] = field(default_factory=dict)
     restart_ms: list[int] = field(default_factory=list)
@@ -54,41 +81,68 @@ class Rolled:
     @property
     def ok(self) -> bool:
         """Tell whether every wave passed."""
-        return not self.failed
+        return not self.failed and not self.stopped
 
     def floor_ms(self, interval_ms: int) -> int:
         """Give the least time that these waves could take: each restarts, then votes."""
         return sum(self.restart_ms) + len(self.restart_ms) * gates.HEIGHTS * interval_ms
 
 
-def roll(
-    run: Run,
-    plan: Plan,
-    targets: Mapping[str, Place],
-    before: Mapping[str, Place],
-    rolled: Rolled,
-) -> None:
-    """Switch wave after wave, each through its gate; at the first failure return all nodes.
+def roll(run: Run, course: Course, rolled: Rolled) -> None:
+    """Switch wave after wave, each through its gate; at a failure do what the course says.
 
     What happens is kept in `rolled` as it happens, so that an interrupted run can tell.
     """
     rolled.first_height = tip(run.mesh.statuses())
-    left = list(plan.waves)
-    for number in range(1, len(plan.waves) + 1):
-        wave = _next(run, left, plan)
-        rolled.wave = number
-        rolled.switched += wave
-        place = f"wave {number}/{len(plan.waves)}"
-        rolled.failed = _switch(run, wave, targets, rolled=rolled, place=place)
-        if rolled.failed:
-            rolled.stranded = give_back(run, rolled, before, at_once=len(plan.waves) == 1)
+    left = list(course.order.waves)
+    while left and (rolled.ok or course.on_failure == "continue"):
+        wave = _next(run, left, course.order)
+        rolled.stopped = _short_of_power(run, course.order, wave)
+        if rolled.stopped:
             break
+        rolled.wave += 1
+        rolled.switched += wave
+        place = f"wave {rolled.wave}/{course.waves}"
+        failed = _switch(run, wave, course.targets, rolled=rolled, place=place)
+        if not failed and rolled.wave == course.order.canary:
+            failed = _watch_canary(run, course, rolled)
+        rolled.failed |= failed
+    if not rolled.ok and course.on_failure == "rollback":
+        rolled.stranded = give_back(run, rolled, course)
 
 
-def _next(run: Run, left: list[tuple[str, ...]], plan: Plan) -> tuple[str, ...]:
+def _short_of_power(run: Run, order: Order, wave: Wave) -> str:
+    """Say why the mesh cannot spare a wave now, from what votes at this moment; empty if it can.
+
+    A node that was restarted a moment ago may still be on its way back, so this waits a little.
+    """
+    if wave[0] not in order.by_turn:
+        return ""
+    deadline = time.monotonic() + _BUDGET_S
+    while True:
+        votes = voting(run.environment, run.mesh.statuses())
+        (budget,) = budgets(run.environment, [wave], votes)
+        if budget.goes_on:
+            return ""
+        if time.monotonic() > deadline:
+            names = " ".join(votes) or "nobody"
+            return f"{' '.join(wave)} cannot be spared: {names} vote, without it {budget.sum}"
+        time.sleep(_POLL_S)
+
+
+def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
+    names = " ".join(rolled.switched)
+    with step(run.tell, "bake", f"watching {names} for {course.bake_s:.0f} s") as now:
+        limits = gate_limits(run.environment, live=True)
+        failed = bake(run.mesh, rolled.switched, bake_s=course.bake_s, stall_s=limits.stall_s)
+        now.say(next(iter(failed.values()), f"{names} stayed well for {course.bake_s:.0f} s"))
+    return failed
+
+
+def _next(run: Run, left: list[Wave], order: Order) -> Wave:
     """Take the next wave: in the plan's order, but of single validators the one that can wait."""
     wave = left[0]
-    if wave[0] in plan.by_turn:
+    if wave[0] in order.by_turn:
         wave = (has_time(run.mesh, [each[0] for each in left]),)
     left.remove(wave)
     return wave
@@ -144,28 +198,28 @@ def _switch(
     return failed
 
 
-def give_back(
-    run: Run, rolled: Rolled, before: Mapping[str, Place], *, at_once: bool
-) -> dict[str, str]:
+def give_back(run: Run, rolled: Rolled, course: Course) -> dict[str, str]:
     """Take every switched node back to where it was; return those that could not be.
 
     The nodes that failed go first: until they vote again the mesh can spare nobody else.
     """
-    failed = list(rolled.failed)
-    last_wave = [*failed, *(name for name in rolled.switched if name not in failed)]
-    groups = (
-        [last_wave]
-        if at_once
-        else [failed, *([name] for name in reversed(last_wave[len(failed) :]))]
-    )
     stranded: dict[str, str] = {}
+    groups = _groups_back(rolled, at_once=course.returns_at_once)
     for number, group in enumerate(groups, start=1):
-        new = [name for name in group if before.get(name, NOTHING) == NOTHING]
+        new = [name for name in group if course.before.get(name, NOTHING) == NOTHING]
         old = [name for name in group if name not in new]
         if new:
             rows = run.crew.service("remove", new)
             stranded |= {row.host: row.error for row in rows.values() if not row.ok}
         if old:
             place = f"return {number}/{len(groups)}"
-            stranded |= _switch(run, old, before, rolled=Rolled(), place=place)
+            stranded |= _switch(run, old, course.before, rolled=Rolled(), place=place)
     return stranded
+
+
+def _groups_back(rolled: Rolled, *, at_once: bool) -> list[list[str]]:
+    failed = list(rolled.failed)
+    passed = [name for name in rolled.switched if name not in failed]
+    if at_once:
+        return [[*failed, *passed]]
+    return [group for group in (failed, *([name] for name in reversed(passed))) if group]

@@ -1,7 +1,7 @@
 """In which order do nodes change, and how much voting power may be missing meanwhile?
 
-A plan is a list of waves, each a list of node names, worked out from what was observed. Pure; the
-same inputs give the same plan.
+An order is a list of waves, each a list of node names, worked out from what was observed. Pure; the
+same inputs give the same order.
 """
 
 from collections.abc import Collection, Sequence
@@ -11,6 +11,8 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Instance
 from aitbc_toolkit.release.gates import quorum
 
+Wave = tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -19,47 +21,87 @@ class Seen:
     active: frozenset[str]
     voting: frozenset[str]
     height: int
-    proposer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Order:
     """Hold the waves; `stalls` says that the mesh stops making blocks on the way.
 
     The waves of `by_turn` may change places: each is one validator of a live mesh, and the one
-    whose next proposal is farthest away goes first.
+    whose next proposal is farthest away goes first. After the first `canary` waves the run waits
+    and watches; 0 for no such pause.
     """
 
-    waves: tuple[tuple[str, ...], ...]
+    waves: tuple[Wave, ...]
     stalls: bool
     by_turn: frozenset[str] = frozenset()
+    canary: int = 0
 
 
-def plan(
-    environment: Environment, changed: Collection[str], seen: Seen, *, allow_stall: bool
-) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Hold the voting power that is up before a wave and while its nodes are down."""
+
+    wave: Wave
+    before: int
+    during: int
+    total: int
+
+    @property
+    def goes_on(self) -> bool:
+        """Tell whether the mesh makes blocks meanwhile."""
+        return quorum(self.during, self.total)
+
+    @property
+    def sum(self) -> str:
+        """Write the sum that decides."""
+        sign = ">" if self.goes_on else "<="
+        return f"3*{self.during} = {3 * self.during} {sign} 2*{self.total} = {2 * self.total}"
+
+
+def order(
+    environment: Environment,
+    changed: Collection[str],
+    seen: Seen,
+    *,
+    allow_stall: bool,
+    canary: int = 0,
+) -> Order:
     """Order the nodes that change: those that are down, then full nodes, then validators.
 
+    `canary` counts the nodes that go first and are watched for a while.
     Raises: AitbcError (refused) when a wave would leave two thirds of the power or less.
     """
     chosen = [each for each in environment.instances if each.name in changed]
     live = _is_live(environment, seen)
     if not live and seen.active and seen.height > 0 and not allow_stall and not _all(environment):
         raise _stalled(environment, seen)
+    if not live and canary:
+        raise _no_canary(environment)
     if not live or _all(environment):
-        return Plan(_waves([[each.name for each in chosen]]), stalls=live)
+        return _with_canary(Order(_waves([[each.name for each in chosen]]), stalls=live), canary)
     down = [each for each in chosen if each.name not in seen.active]
     full = [each for each in chosen if each.role == "full" and each not in down]
     validators = [each for each in chosen if each.role == "validator" and each not in down]
-    # The next proposer comes last: until then somebody else may have had the turn.
-    validators.sort(key=lambda each: each.name == seen.proposer)
     stalling = [each for each in validators if not _spares(environment, seen, each, down)]
     if stalling and not allow_stall:
         raise _refused(environment, seen, stalling[0], down)
     names = [[each.name for each in wave] for wave in (down, full)]
-    order = _waves([*names, *([each.name] for each in validators)])
+    waves = _waves([*names, *([each.name] for each in validators)])
     by_turn = frozenset(each.name for each in validators if not stalling)
-    return Plan(order, stalls=bool(stalling), by_turn=by_turn)
+    return _with_canary(Order(waves, stalls=bool(stalling), by_turn=by_turn), canary)
+
+
+def budgets(
+    environment: Environment, waves: Sequence[Wave], voting: Collection[str]
+) -> list[Budget]:
+    """Add up for each wave who votes; a node that has changed counts from then on."""
+    up, found = set(voting), []
+    for wave in waves:
+        before, during = power(environment, up), power(environment, up - set(wave))
+        found.append(Budget(wave, before, during, total(environment)))
+        up |= set(wave)
+    return found
 
 
 def power(environment: Environment, names: Collection[str]) -> int:
@@ -76,8 +118,21 @@ def _all(environment: Environment) -> bool:
     return environment.profile.rollout == "all"
 
 
-def _waves(groups: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+def _waves(groups: Sequence[Sequence[str]]) -> tuple[Wave, ...]:
     return tuple(tuple(group) for group in groups if group)
+
+
+def _with_canary(whole: Order, nodes: int) -> Order:
+    """Let the first nodes go in waves of their own; the wave that they end in is cut there."""
+    first: list[Wave] = []
+    rest = list(whole.waves)
+    while nodes > 0 and rest:
+        wave = rest.pop(0)
+        first.append(wave[:nodes])
+        if wave[nodes:]:
+            rest.insert(0, wave[nodes:])
+        nodes -= len(first[-1])
+    return Order((*first, *rest), whole.stalls, whole.by_turn, canary=len(first) if rest else 0)
 
 
 def _is_live(environment: Environment, seen: Seen) -> bool:
@@ -126,6 +181,15 @@ def _stalled(environment: Environment, seen: Seen) -> AitbcError:
         "  changed so far   nothing, on no host",
         hint=f"aitbc network status -e {environment.name}\n"
         f"aitbc deploy {environment.name} --allow-stall   # restarts every node at once",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _no_canary(environment: Environment) -> AitbcError:
+    return AitbcError(
+        f"deploy {environment.name} refused: a canary needs a mesh that makes blocks\n"
+        "  changed so far   nothing, on no host",
+        hint=f"aitbc deploy {environment.name}   # all nodes at once",
         exit_status=Exit.REFUSED,
     )
 

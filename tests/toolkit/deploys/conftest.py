@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -127,15 +127,15 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def inventory_text(*, rollout: str) -> str:
-    """Write an inventory of four nodes on this machine, on ports that are free now."""
-    ports = free_ports(3 * len(NAMES))
+def inventory_text(*, rollout: str, names: Sequence[str]) -> str:
+    """Write an inventory of nodes on this machine, on ports that are free now."""
+    ports = free_ports(3 * len(names))
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
     head = text.partition("[instances.v1]")[0]
     head = head.replace('id = "aitbc-dev-1"', f'id = "{CHAIN}"')
     head = head.replace("block_interval_ms = 1000", "block_interval_ms = 100")
     head = head.replace('rollout = "all"', f'rollout = "{rollout}"')
-    for place, name in enumerate(NAMES):
+    for place, name in enumerate(names):
         p2p, rpc, admin = ports[3 * place : 3 * place + 3]
         head += f'[instances.{name}]\nhost = "localhost"\n'
         head += f"ports = {{ p2p = {p2p}, rpc = {rpc}, admin = {admin} }}\n"
@@ -149,7 +149,7 @@ def write_environment(folder: Path, text: str) -> None:
     (folder / "trust.toml").write_text("dev_mode = true\n")
 
 
-def make_project(root: Path, *, rollout: str) -> Project:
+def make_project(root: Path, *, rollout: str, names: Sequence[str]) -> Project:
     """Lay out a project and its first commit."""
     project = Project(root)
     package = project.checkout / "node" / "aitbc_node"
@@ -159,7 +159,8 @@ def make_project(root: Path, *, rollout: str) -> Project:
     (package / "identities.json").write_text(json.dumps(identities()))
     (project.checkout / "locks").mkdir()
     (project.checkout / "locks" / "node.lock").write_text("# nothing is needed\n")
-    write_environment(root / "inventories" / "dev", inventory_text(rollout=rollout))
+    text = inventory_text(rollout=rollout, names=names)
+    write_environment(root / "inventories" / "dev", text)
     project.git("init", "--quiet")
     project.git("config", "user.name", "Test")
     project.git("config", "user.email", "test@localhost")
@@ -188,9 +189,9 @@ def a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     monkeypatch.setattr(identity, "stranger", lambda *_asked: "")
     made: list[Project] = []
 
-    def build(*, rollout: str = "serial") -> Project:
+    def build(*, rollout: str = "serial", names: Sequence[str] = NAMES) -> Project:
         os.environ.pop("GIT_DIR", None)
-        made.append(make_project(tmp_path / f"p{len(made)}", rollout=rollout))
+        made.append(make_project(tmp_path / f"p{len(made)}", rollout=rollout, names=names))
         return made[-1]
 
     yield build

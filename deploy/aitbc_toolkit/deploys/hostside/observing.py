@@ -48,6 +48,17 @@ def records(journal: Path) -> list[dict[str, Any]]:
     return found
 
 
+def configured(params: dict[str, Any]) -> dict[str, Any]:
+    """Read the rendered files of each named node as they are now."""
+    return {"files": {each["name"]: _files(Path(each["config"])) for each in params["instances"]}}
+
+
+def _files(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        return {}
+    return {each.name: each.read_text(encoding="utf-8") for each in sorted(folder.iterdir())}
+
+
 def _instance(instance: dict[str, Any], *, manager: services.Manager) -> dict[str, Any]:
     current = Path(instance["current"])
     config = Path(instance["config"])

@@ -16,6 +16,7 @@ MARK = "aitbc-result "
 
 STEPS = {
     "observe": observing.observe,
+    "configured": observing.configured,
     "stage": staging.stage,
     "configure": staging.configure,
     "switch": switching.switch,

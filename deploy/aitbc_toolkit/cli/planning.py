@@ -1,0 +1,72 @@
+"""Which options choose what a deploy does, and how is a plan shown?"""
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.release.plan import Plan
+from aitbc_toolkit.release.request import BAKE_S, Choice, Request
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--ref", help="A commit, tag or branch; HEAD unless given."),
+    click.option("--dirty", is_flag=True, help="Take uncommitted work along (dev and lab)."),
+    click.option("--only", multiple=True, metavar="NODE", help="This node alone; may be repeated."),
+    click.option("--canary", type=click.IntRange(min=0), default=0, help="So many nodes first."),
+    click.option(
+        "--bake",
+        type=click.IntRange(min=1),
+        default=BAKE_S,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long the canary is watched before the others follow.",
+    ),
+    click.option("--allow-stall", is_flag=True, help="Accept that the mesh stops meanwhile."),
+)
+
+
+def choosing(command: _Command) -> _Command:
+    """Give a command the options that say what changes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def chosen(options: dict[str, Any], *, plan: str = "") -> Request:
+    """Put the options together.
+
+    Raises: UsageError when a named plan meets an option that the plan says already.
+    """
+    said = [name for name in ("ref", "dirty", "only", "canary", "allow_stall") if options[name]]
+    if plan and said:
+        flag = f"--{said[0].replace('_', '-')}"
+        raise UsageError(f"--plan says {flag} already", hint=f"aitbc deploy --plan {plan}")
+    choice = Choice(
+        only=tuple(sorted(set(options["only"]))),
+        canary=options["canary"],
+        bake_s=options["bake"],
+        allow_stall=options["allow_stall"],
+    )
+    return Request(
+        ref=options["ref"],
+        snapshot=options["dirty"],
+        choice=choice,
+        plan=plan,
+        on_failure=options.get("on_failure", "rollback"),
+    )
+
+
+def show(plan: Plan, *, as_json: bool) -> Exit:
+    """Print a plan; the status says whether anything is pending."""
+    if as_json:
+        click.echo(json.dumps({"hash": plan.hash, **plan.to_document()}))
+    else:
+        for line in plan.to_lines():
+            click.echo(line)
+        if plan.pending:
+            click.echo(f"\nnext: aitbc deploy {plan.environment} --plan {plan.hash[:12]}")
+    return Exit.PENDING if plan.pending else Exit.OK

@@ -1,0 +1,102 @@
+"""What do hosts and nodes tell before a change, and which nodes differ from a release?
+
+Observing changes nothing. What follows from it is decided in `waves` and `plan`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import waves
+from aitbc_toolkit.release.gates import voting
+from aitbc_toolkit.release.history import NOTHING, Place
+from aitbc_toolkit.release.outcome import counted
+from aitbc_toolkit.release.progress import step
+from aitbc_toolkit.release.reading import tip
+from aitbc_toolkit.release.rolling import Run
+
+Facts = Mapping[str, Mapping[str, Any]]
+"""What each host told, by its name."""
+
+
+def observe(run: Run, verb: str) -> Facts:
+    """Ask every host once; refuse when one of them cannot take a release.
+
+    Raises: AitbcError (refused) with every finding.
+    """
+    with step(run.tell, "observe", f"looking at {host_count(run.environment)}") as now:
+        facts = run.crew.observe(verb)
+        refuse_taken_ports(run.environment, facts)
+        now.say(f"{host_count(run.environment)} answer")
+    return facts
+
+
+def host_count(environment: Environment) -> str:
+    """Say how many hosts there are."""
+    return counted(len(environment.hosts), "host")
+
+
+def places(facts: Facts) -> dict[str, Place]:
+    """Read from the hosts which release each node has."""
+    return {
+        name: (str(told["commit"]), str(told["config"])) if told["commit"] else NOTHING
+        for host in facts.values()
+        for name, told in host["instances"].items()
+    }
+
+
+def differing(run: Run, facts: Facts, targets: Mapping[str, Place]) -> list[str]:
+    """List the nodes that do not run what they should, whatever their links say."""
+    changed = []
+    for host in facts.values():
+        for name, told in host["instances"].items():
+            if name not in targets:
+                continue
+            runs = told["service"]["active"] and told["running_commit"] == targets[name][0]
+            if not runs or (told["commit"], told["config"]) != targets[name]:
+                changed.append(name)
+    order = [each.name for each in run.environment.instances]
+    return sorted(changed, key=order.index)
+
+
+def seen(run: Run, facts: Facts) -> waves.Seen:
+    """Put together what hosts and nodes tell about the mesh before a change."""
+    statuses = run.mesh.statuses()
+    active = {
+        name
+        for host in facts.values()
+        for name, told in host["instances"].items()
+        if told["service"]["active"]
+    }
+    return waves.Seen(
+        active=frozenset(active),
+        voting=frozenset(voting(run.environment, statuses)),
+        height=tip(statuses),
+    )
+
+
+def refuse_taken_ports(environment: Environment, facts: Facts) -> None:
+    """Refuse when a node that is down would find somebody else on its ports.
+
+    Raises: AitbcError (refused) that names every port.
+    """
+    taken = [
+        f"  {name:<14} {port} on {host}"
+        for host, told in facts.items()
+        for name, instance in told["instances"].items()
+        for port in instance["taken_ports"]
+    ]
+    if taken:
+        raise AitbcError(
+            "\n".join(
+                [
+                    f"deploy {environment.name} refused: ports in use by another program",
+                    *taken,
+                    "  changed so far   nothing, on no host",
+                ]
+            ),
+            hint="ss -ltnp   # shows who listens\n"
+            f"edit inventories/{environment.name}/inventory.toml   # ports of the instance",
+            exit_status=Exit.REFUSED,
+        )

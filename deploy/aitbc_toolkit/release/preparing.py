@@ -1,0 +1,94 @@
+"""How does a release get onto hosts beside what runs? Publish, stage, found, render.
+
+Nothing that runs is touched here, so a failure costs nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from aitbc_toolkit import lab, shell
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import configuring, founding, source, vouching
+from aitbc_toolkit.release.configuring import PublicKeys
+from aitbc_toolkit.release.facts import Facts, host_count
+from aitbc_toolkit.release.founding import Founded
+from aitbc_toolkit.release.outcome import counted
+from aitbc_toolkit.release.progress import step
+from aitbc_toolkit.release.request import Request
+from aitbc_toolkit.release.rolling import Run
+from aitbc_toolkit.release.source import Revision, Source
+from aitbc_toolkit.release.vouching import Admission, Vouched
+
+
+def prepare(
+    run: Run, request: Request, revision: Revision, facts: Facts, admitted: Admission
+) -> tuple[PublicKeys, Founded]:
+    """Put release and configuration on the hosts; return what was learned about the keys."""
+    place, vouched = _publish(run, request, revision, admitted)
+    public = _stage(run, request, revision, place, vouched)
+    founded = _found(run, facts, public)
+    configuring.remember(run.environment, public)
+    _configure(run, request, revision, public, founded)
+    return public, founded
+
+
+def _publish(
+    run: Run, request: Request, revision: Revision, admitted: Admission
+) -> tuple[Source, Vouched | None]:
+    with step(run.tell, "publish", f"putting {revision.short} where hosts fetch it") as now:
+        place = source.publish(run.environment, revision, root=request.checkout)
+        _warm(run.environment, request, revision)
+        vouched = vouching.vouch(run.environment, admitted, root=request.checkout)
+        now.say(f"{revision.short} at {place.url}")
+    return place, vouched
+
+
+def _warm(environment: Environment, request: Request, revision: Revision) -> None:
+    """Fill a lab's wheel cache for the lock of exactly this commit: its hosts are offline."""
+    if not environment.lab:
+        return
+    show = ["git", "-C", str(request.checkout), "show", f"{revision.commit}:locks/node.lock"]
+    lock = environment.folder / "node.lock"
+    lock.write_text(shell.run(show).stdout, encoding="utf-8")
+    lab.warm_cache(lock)
+
+
+def _stage(
+    run: Run, request: Request, revision: Revision, place: Source, vouched: Vouched | None
+) -> PublicKeys:
+    """Stage on the hosts of the chosen nodes; the keys of the others are known already."""
+    with step(run.tell, "stage", f"{revision.short} on {host_count(run.environment)}") as now:
+        manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}
+        told = vouched.to_wire() if vouched else {}
+        only = request.choice.only or None
+        staged = run.crew.stage(revision, place, manifest, told, only=only)
+        proofs = {name: str(row["proof"]) for name, row in staged.items()}
+        vouching.record(run.environment, vouched, proofs)
+        made = sorted({each for row in staged.values() for each in row["changed"]})
+        now.say(
+            f"{counted(len(staged), 'host')}: " + (", ".join(made) + " made" if made else "reused")
+        )
+    fresh = {name: keys for row in staged.values() for name, keys in row["keys"].items()}
+    return {**(configuring.known_keys(run.environment) or {}), **fresh}
+
+
+def _found(run: Run, facts: Facts, public: PublicKeys) -> Founded:
+    with step(run.tell, "genesis", f"genesis of {run.environment.chain.id}") as now:
+        founded = founding.ensure(run.environment, public, all_new=not _has_data(facts))
+        kept = "made" if founded.made else "kept"
+        now.say(f"{founded.chain_id}, hash {founded.hash[:12]} {kept}")
+    return founded
+
+
+def _has_data(facts: Mapping[str, Mapping[str, Any]]) -> bool:
+    return any(told["has_data"] for host in facts.values() for told in host["instances"].values())
+
+
+def _configure(
+    run: Run, request: Request, revision: Revision, public: PublicKeys, founded: Founded
+) -> None:
+    only = request.choice.only or tuple(each.name for each in run.environment.instances)
+    with step(run.tell, "render", f"configuration of {len(only)} nodes") as now:
+        ready = configuring.configurations(run.environment, revision.commit, public, founded)
+        new = run.crew.configure(revision.commit, {name: ready[name] for name in only})
+        now.say(f"{len(only)} nodes, {len(new)} new")

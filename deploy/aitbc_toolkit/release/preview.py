@@ -1,0 +1,234 @@
+"""How is a plan put together, kept, and found again? Reads hosts; writes nothing on any of them."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import configuring, founding, history, source, waves
+from aitbc_toolkit.release.configuring import PublicKeys
+from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
+from aitbc_toolkit.release.founding import Founded
+from aitbc_toolkit.release.history import NOTHING, Place
+from aitbc_toolkit.release.occupation import looking
+from aitbc_toolkit.release.plan import Floor, NodePlan, Plan, diff, moved
+from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.request import Choice, Request
+from aitbc_toolkit.release.rolling import Run
+from aitbc_toolkit.release.source import SHORT, Revision
+from aitbc_toolkit.render import Configuration
+
+_HASH_CHARS_MIN = 6
+
+
+def preview(environment: Environment, request: Request, tell: Tell) -> Plan:
+    """Say what a deploy would do now, and keep it, so that a deploy can be held to it."""
+    request, revision = settle(environment, request)
+    configuring.rehearse(environment, revision.commit)
+    with looking(environment, tell) as run:
+        found = make(run, request, revision, observe(run, "plan"))
+    keep(environment, found)
+    return found
+
+
+def settle(environment: Environment, request: Request) -> tuple[Request, Revision]:
+    """Find the exact commit; a request that names a plan takes everything from it.
+
+    Raises: UsageError for a plan or a name that nobody knows.
+    """
+    for name in request.choice.only:
+        environment.instance(name)
+    if not request.plan:
+        revision = source.resolve(request.ref, snapshot=request.snapshot, root=request.checkout)
+        return request, revision
+    known = read(environment, request.plan)
+    said = known["choice"]
+    choice = Choice(
+        only=tuple(said["only"]),
+        canary=said["canary"],
+        bake_s=said["bake_s"],
+        allow_stall=said["allow_stall"],
+    )
+    revision = source.resolve(known["commit"], snapshot=False, root=request.checkout)
+    snapshot, subject = bool(known["snapshot"]), str(known["subject"])
+    settled = replace(request, ref=known["ref"] or None, choice=choice, snapshot=snapshot)
+    return settled, replace(revision, snapshot=snapshot, subject=subject)
+
+
+def make(
+    run: Run,
+    request: Request,
+    revision: Revision,
+    facts: Facts,
+    *,
+    learned: tuple[PublicKeys, Founded] | None = None,
+) -> Plan:
+    """Work out what changes, in which waves; `learned` are keys and genesis after staging.
+
+    Raises: AitbcError (refused) when the mesh cannot spare what would be restarted.
+    """
+    environment, choice = run.environment, request.choice
+    ready, genesis_hash = _ready(environment, revision, learned)
+    chosen = [each for each in environment.instances if not choice.only or each.name in choice.only]
+    targets = {
+        each.name: (revision.commit, ready[each.name].hash if ready else "") for each in chosen
+    }
+    if not ready and choice.only:
+        raise _needs_whole(environment)
+    before, view = places(facts), seen(run, facts)
+    changed = differing(run, facts, targets)
+    order = _order(environment, changed, view, choice)
+    diffs = _diffs(run, before, changed, ready, commit=revision.commit)
+    return Plan(
+        environment=environment.name,
+        ref=request.ref or "",
+        revision=revision,
+        genesis_hash=genesis_hash,
+        nodes=tuple(
+            NodePlan(
+                name=each.name,
+                host=each.host,
+                role=each.role,
+                power=each.power,
+                old=before.get(each.name, NOTHING),
+                new=targets[each.name],
+                changes=each.name in changed,
+                diff=diffs.get(each.name, ""),
+            )
+            for each in chosen
+        ),
+        order=order,
+        budgets=tuple(waves.budgets(environment, order.waves, view.voting)),
+        choice=choice,
+        floor=_floor(environment, order),
+        facts={
+            "hosts": sorted(facts),
+            "active": sorted(view.active),
+            "voting": sorted(view.voting),
+            "running": _running(facts, targets),
+        },
+    )
+
+
+def keep(environment: Environment, plan: Plan) -> None:
+    """Keep a plan under its hash on this machine."""
+    path = _folder(environment) / f"{plan.hash}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.write_bytes(plan.to_bytes())
+    fresh.rename(path)
+
+
+def read(environment: Environment, named: str) -> dict[str, Any]:
+    """Find the one kept plan whose hash begins so.
+
+    Raises: UsageError when there is none, or more than one.
+    """
+    found = sorted(_folder(environment).glob(f"{named}*.json")) if named.isalnum() else []
+    if len(named) < _HASH_CHARS_MIN or len(found) != 1:
+        what = "is too short" if found and len(named) < _HASH_CHARS_MIN else "is not known here"
+        raise UsageError(f"plan {named!r} {what}", hint=f"aitbc plan {environment.name}")
+    document: dict[str, Any] = json.loads(found[0].read_text(encoding="utf-8"))
+    return document
+
+
+def refuse_moved(environment: Environment, named: str, plan: Plan) -> None:
+    """Hold a deploy to the plan that was named.
+
+    Raises: AitbcError (refused) that says which facts have moved since.
+    """
+    if plan.hash.startswith(named):
+        return
+    differences = moved(read(environment, named), plan.to_document())
+    lines = [f"  since then       {each}" for each in differences]
+    raise AitbcError(
+        "\n".join(
+            [
+                f"deploy {environment.name} refused: facts have moved since plan {named[:SHORT]}",
+                *lines,
+                "  changed so far   nothing, on no host",
+            ]
+        ),
+        hint=f"aitbc plan {environment.name}",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _ready(
+    environment: Environment, revision: Revision, learned: tuple[PublicKeys, Founded] | None
+) -> tuple[dict[str, Configuration], str]:
+    """Render from what is known: nothing before the first deploy, when there are no keys yet."""
+    founded, public = founding.read(environment), configuring.known_keys(environment)
+    if learned is not None:
+        public, founded = dict(learned[0]), learned[1]  # type: ignore[arg-type]
+    if founded is None or public is None:
+        return {}, founded.hash if founded else ""
+    return configuring.configurations(environment, revision.commit, public, founded), founded.hash
+
+
+def _order(
+    environment: Environment, changed: Collection[str], view: waves.Seen, choice: Choice
+) -> waves.Order:
+    if not changed:
+        return waves.Order((), stalls=False)
+    return waves.order(
+        environment, changed, view, allow_stall=choice.allow_stall, canary=choice.canary
+    )
+
+
+def _diffs(
+    run: Run,
+    before: Mapping[str, Place],
+    changed: Sequence[str],
+    ready: Mapping[str, Configuration],
+    *,
+    commit: str,
+) -> dict[str, str]:
+    """Compare the files on the hosts with those that would take their place."""
+    if not ready:
+        return {}
+    differ = [name for name in changed if before[name][1] != ready[name].hash]
+    now = run.crew.configured([name for name in differ if before[name] != NOTHING])
+    return {
+        name: diff(
+            configuring.shown(now.get(name, {}), commit=before[name][0] or commit),
+            configuring.shown(ready[name].files, commit=commit),
+        )
+        for name in differ
+    }
+
+
+def _floor(environment: Environment, order: waves.Order) -> Floor:
+    measured = [
+        int(each.figures["restart_ms"])
+        for each in history.read(environment)
+        if each.figures.get("restart_ms")
+    ]
+    restart_ms = measured[-1] if measured else 0
+    return Floor(len(order.waves), restart_ms, environment.chain.block_interval_ms)
+
+
+def _running(facts: Facts, targets: Mapping[str, Place]) -> dict[str, str]:
+    """Say which commit each chosen node's process was started from."""
+    return {
+        name: str(told["running_commit"])
+        for host in facts.values()
+        for name, told in host["instances"].items()
+        if name in targets
+    }
+
+
+def _needs_whole(environment: Environment) -> AitbcError:
+    return AitbcError(
+        f"deploy {environment.name} refused: its first deploy takes every node, for their keys\n"
+        "  changed so far   nothing, on no host",
+        hint=f"aitbc deploy {environment.name}",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _folder(environment: Environment) -> Path:
+    return environment.folder / "plans"

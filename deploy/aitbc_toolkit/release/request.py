@@ -1,0 +1,53 @@
+"""What did the operator ask a deploy for? Values only; what follows is decided elsewhere."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.release import verifying
+from aitbc_toolkit.release.verifying import Prove
+
+BAKE_S = 30
+
+OnFailure = Literal["rollback", "pause", "continue"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Say how much of an environment changes, and how carefully; part of a plan and its hash.
+
+    `only` names the nodes that change, all when empty; the first `canary` nodes are watched for
+    `bake_s` before the others follow.
+    """
+
+    only: tuple[str, ...] = ()
+    canary: int = 0
+    bake_s: int = BAKE_S
+    allow_stall: bool = False
+
+    def to_document(self) -> dict[str, Any]:
+        """Write it as a plan holds it."""
+        bake_s = self.bake_s if self.canary else 0
+        return {
+            "only": sorted(self.only),
+            "canary": self.canary,
+            "bake_s": bake_s,
+            "allow_stall": self.allow_stall,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Say what is to be deployed; `checkout` is where the commit comes from.
+
+    `plan` is the hash of a plan that was made before: it says the commit and the choice then.
+    """
+
+    checkout: Path = field(default_factory=paths.project_root)
+    ref: str | None = None
+    snapshot: bool = False
+    choice: Choice = Choice()
+    plan: str = ""
+    on_failure: OnFailure = "rollback"
+    prove: Prove = verifying.smoke

@@ -1,0 +1,229 @@
+"""Plans of a stand-in mesh on this machine: what they show, what they hold a deploy to."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
+from aitbc_toolkit.release import configuring, history
+from aitbc_toolkit.release.plan import Plan
+from aitbc_toolkit.release.preview import preview
+from aitbc_toolkit.release.request import Choice, Request
+
+pytestmark = pytest.mark.integration
+
+Build = Callable[..., Any]
+
+
+def a_plan(project: Any, **request: Any) -> Plan:
+    """Plan a deploy of HEAD unless told else."""
+    wanted = Request(checkout=project.checkout, **request)
+    return preview(project.environment, wanted, lambda _record: None)
+
+
+def tree(folder: Path) -> dict[str, tuple[int, int]]:
+    """List every file below a folder that no running node or supervisor writes to by itself."""
+    return {str(path.relative_to(folder)): facts for path, facts in _files(folder)}
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
+    for path in sorted(folder.rglob("*")):
+        facts = path.lstat()
+        if path.suffix not in {".log", ".sock"}:
+            yield path, (facts.st_mtime_ns, facts.st_size)
+
+
+def test_check_14_a_plan_is_byte_stable_and_writes_nothing_on_hosts(a_project: Build) -> None:
+    """Before the first deploy and on a running mesh: the same bytes twice, the same files."""
+    project = a_project()
+    host = project.root / "state" / "dev"
+    first = [a_plan(project).to_bytes() for _ in range(2)]
+    assert not host.exists(), "a plan before the first deploy makes no folder on the host"
+
+    project.deploy()
+    project.commit("ok", "a second build")
+    before = tree(host)
+    plans = [a_plan(project) for _ in range(3)]
+
+    assert len(set(first)) == 1
+    assert len({each.to_bytes() for each in plans}) == 1
+    assert tree(host) == before
+    assert plans[0].pending == ["v1", "v2", "v3", "v4"]
+    document = json.loads(plans[0].to_bytes())
+    assert [each["nodes"] for each in document["waves"]] == [["v1"], ["v2"], ["v3"], ["v4"]]
+    assert [each["during"] for each in document["waves"]] == [3, 3, 3, 3]
+    assert document["genesis_hash"]
+
+
+def test_a_plan_shows_what_changes_in_the_configuration(a_project: Build) -> None:
+    """The diff is of the files on the host; an edit there, a secret in it covered, shows too."""
+    project = a_project()
+    project.deploy()
+    path = project.root / "inventories/dev/inventory.toml"
+    path.write_text(path.read_text().replace("block_interval_ms = 100", "block_interval_ms = 150"))
+
+    found = a_plan(project)
+
+    assert found.pending == ["v1", "v2", "v3", "v4"]
+    diff = found.nodes[0].diff.splitlines()
+    assert "-block_interval_ms = 100" in diff
+    assert "+block_interval_ms = 150" in diff
+    assert not [line for line in diff if line.startswith(("-commit", "+commit"))]
+    assert "configuration of v1 v2 v3 v4" in found.to_lines()
+
+    edited = project.host_file("etc/aitbc/v1/node.toml")
+    edited.write_text(edited.read_text() + 'admin_token = "c0ffee"\n')
+    shown = a_plan(project).nodes[0].diff
+    assert "-admin_token = ***" in shown.splitlines()
+    assert "c0ffee" not in "\n".join([shown, *a_plan(project).to_lines()])
+
+
+def test_nothing_pending_is_an_empty_plan(a_project: Build) -> None:
+    """After a deploy of the same commit there are no waves and nothing to do."""
+    project = a_project()
+    project.deploy()
+
+    found = a_plan(project)
+
+    assert found.pending == []
+    assert found.order.waves == ()
+    assert "nothing: every node runs what it should" in "\n".join(found.to_lines())
+
+
+def test_a_deploy_is_held_to_the_facts_of_its_plan(a_project: Build) -> None:
+    """A node that went down since moves the plan: refused with what moved, nothing switched."""
+    project = a_project()
+    project.deploy()
+    old = project.git("rev-parse", "HEAD")
+    project.commit("ok", "a second build")
+    planned = a_plan(project)
+    project.down()
+
+    with pytest.raises(AitbcError) as refused:
+        project.deploy(plan=planned.hash[:12])
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert f"facts have moved since plan {planned.hash[:12]}" in refused.value.message
+    assert '"active": []' in refused.value.message
+    assert set(project.running().values()) == {old}
+    with pytest.raises(AitbcError, match="is not known here") as unknown:
+        project.deploy(plan="0123456789ab")
+    assert unknown.value.exit_status is Exit.USAGE
+
+
+def test_check_17_a_branch_that_was_moved_after_the_plan_changes_nothing(a_project: Build) -> None:
+    """The plan names a commit; where the branch points when it is applied is nobody's business."""
+    project = a_project()
+    project.deploy()
+    base = project.git("rev-parse", "HEAD")
+    project.git("checkout", "--quiet", "-b", "feature")
+    planned_commit = project.commit("ok", "the planned build")
+    planned = a_plan(project, ref="feature")
+    project.git("reset", "--quiet", "--hard", base)
+    other = project.commit("crash", "forced over it")
+
+    done = project.deploy(plan=planned.hash)
+
+    assert done.exit is Exit.OK, done.error
+    assert project.git("rev-parse", "feature") == other
+    assert set(project.running().values()) == {planned_commit}
+
+
+@pytest.mark.proves("A19")
+def test_only_the_named_node_is_staged_switched_and_recorded(a_project: Build) -> None:
+    """One instance gets the commit; the others keep their process, release and configuration."""
+    project = a_project()
+    project.deploy()
+    old = project.git("rev-parse", "HEAD")
+    before = {name: row["pid"] for name, row in project.services().items()}
+    new = project.commit("ok", "a second build")
+
+    done = project.deploy(choice=Choice(only=("v2",)))
+
+    after = {name: row["pid"] for name, row in project.services().items()}
+    assert done.exit is Exit.OK, done.error
+    assert done.changed == ["v2"]
+    assert project.running() == {"v1": old, "v2": new, "v3": old, "v4": old}
+    assert {name for name in before if before[name] != after[name]} == {"v2"}
+    configured = project.host_file(f"opt/aitbc/dev/releases/{new}/etc").iterdir()
+    assert {each.name.partition("-")[0] for each in configured} == {"v2"}
+    back = project.rollback()
+    assert back.changed == ["v2"]
+    assert set(project.running().values()) == {old}
+    assert history.read(project.environment)[-1].places["v1"][0] == old
+
+
+def test_the_first_deploy_takes_every_node(a_project: Build) -> None:
+    """A genesis needs the keys of all validators, so one alone is refused before any change."""
+    project = a_project()
+
+    with pytest.raises(AitbcError, match="its first deploy takes every node") as refused:
+        project.deploy(choice=Choice(only=("v2",)))
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert not project.host_file("opt").exists()
+
+
+def test_a_canary_that_fails_while_it_is_watched_takes_nobody_along(a_project: Build) -> None:
+    """Its gate passed, then its state differs: the others never change, and it goes back."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    project.commit("root")
+
+    failed = project.deploy(choice=Choice(canary=1, bake_s=1))
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "state roots differ" in failed.error
+    switched = [each["nodes"] for each in project.records if each.get("place") == "wave 2/4"]
+    assert switched == []
+    assert set(project.running().values()) == {good}
+
+
+def test_check_27_three_validators_are_told_of_the_stop(a_project: Build) -> None:
+    """Without a fault to spare a deploy is refused; allowed, it says what was expected and was."""
+    project = a_project(names=("v1", "v2", "v3"))
+    project.deploy()
+    project.commit("ok", "a second build")
+
+    with pytest.raises(AitbcError, match="3 validators bear no fault; 4 bear one") as refused:
+        project.deploy()
+    planned = a_plan(project, choice=Choice(allow_stall=True))
+    done = project.deploy(choice=Choice(allow_stall=True))
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "--allow-stall" in refused.value.hint
+    text = "\n".join(planned.to_lines())
+    assert "3*2 = 6 <= 2*3 = 6: no blocks meanwhile" in text
+    assert "no blocks for" in text
+    assert done.exit is Exit.OK, done.error
+    assert done.facts["expected_stall_ms"] == planned.floor.stall_ms > 100
+    gap = f"measured {done.facts['longest_gap_ms'] / 1000:.1f} s"
+    assert gap in next(line for line in done.lines if "stall" in line)
+
+
+def test_check_19_a_missing_variable_stops_a_plan_before_any_host(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A template that asks for what nobody gives ends the run with 78; no host was asked."""
+    project = a_project()
+    render = configuring.render
+    monkeypatch.setattr(render.paths, "templates", lambda: broken_templates(project.root))
+    monkeypatch.setattr("aitbc_toolkit.remote.Hosts.step", None)
+
+    for verb in (a_plan, lambda known: known.deploy()):
+        with pytest.raises(ConfigError, match=r"node\.toml\.j2, line 1: 'nobody_gives_this'"):
+            verb(project)
+
+    assert not project.host_file("opt").exists()
+
+
+def broken_templates(folder: Path) -> Path:
+    """Write templates of which one asks for an unknown variable."""
+    made = folder / "templates"
+    made.mkdir(exist_ok=True)
+    (made / "node.toml.j2").write_text("{{ nobody_gives_this }}\n")
+    return made
