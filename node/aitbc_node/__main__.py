@@ -1,4 +1,4 @@
-"""How the node is started from a command line: `aitbc-node run | init | inspect | version`.
+"""How the node is started from a command line: `aitbc-node run | init | inspect | replay ...`.
 
 Parses, calls one function, prints. Data goes to standard output, everything else to standard error;
 exit statuses are those of `docs/exit-codes.md`. Do not add behaviour here.
@@ -105,6 +105,20 @@ def _inspect(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _replay(options: argparse.Namespace) -> int:
+    from aitbc_node import replaying, startup  # noqa: PLC0415 - see _run
+    from aitbc_node.storage.files import ReadOnlyFiles  # noqa: PLC0415 - see _run
+
+    done = replaying.replay(
+        ReadOnlyFiles(options.data_copy),
+        startup.load_genesis(options.genesis),
+        replaying.Span(options.first, options.to, options.last),
+        deadline_s=options.deadline,
+    )
+    _print(done.facts(), as_json=options.json)
+    return done.exit_status
+
+
 def _version(options: argparse.Namespace) -> int:
     from aitbc_node.blocks import PROTOCOL_VERSION  # noqa: PLC0415 - see _run
     from aitbc_node.ledger.genesis import APP_VERSION  # noqa: PLC0415 - see _run
@@ -140,6 +154,13 @@ def _height(text: str) -> Height:
     return Height(int(text))
 
 
+def _seconds(text: str) -> float:
+    with contextlib.suppress(ValueError):
+        if 0 < (seconds := float(text)) < float("inf"):
+            return seconds
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="aitbc-node", description="One node of an AITBC mesh.", allow_abbrev=False
@@ -168,9 +189,18 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--config", type=Path, required=True, metavar="FILE", help="node.toml")
     inspect.set_defaults(command=_inspect)
 
+    replay = commands.add_parser("replay", help="execute logged blocks again, compare the roots")
+    replay.add_argument("--data-copy", type=Path, required=True, metavar="DIR", help="read only")
+    replay.add_argument("--genesis", type=Path, required=True, metavar="FILE")
+    replay.add_argument("--from", dest="first", type=_height, metavar="A", help="default: 1")
+    replay.add_argument("--last", type=_height, metavar="K", help="instead of --from: K blocks")
+    replay.add_argument("--to", type=_height, metavar="B", help="default: the newest")
+    replay.add_argument("--deadline", type=_seconds, default=60.0, metavar="S", help="default: 60")
+    replay.set_defaults(command=_replay)
+
     version = commands.add_parser("version", help="show versions")
     version.set_defaults(command=_version)
-    for command in (init, inspect, version):
+    for command in (init, inspect, replay, version):
         command.add_argument("--json", action="store_true", help="one JSON document")
     return parser
 

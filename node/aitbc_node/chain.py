@@ -155,11 +155,9 @@ class Chain:
 
         Raises: DiskError when the block does not lead to the state that it names.
         """
-        parsed = [parse(raw) for raw in final.block.txs]
-        txs = [entry for entry in parsed if isinstance(entry, Parsed)]
-        proposed = as_proposed(final.block)
+        txs, proposed = _parsed(final.block), as_proposed(final.block)
         candidate: Candidate | str
-        if len(txs) < len(parsed):
+        if txs is None:
             candidate = "a transaction in it cannot be read"
         else:
             candidate = self.fault_of_header(proposed) or self.judge(proposed, txs)
@@ -170,6 +168,19 @@ class Chain:
             )
         self.apply(candidate, final.certificate)
         return candidate
+
+    def root_after(self, block: Block) -> Hash | None:
+        """Return the state root that a block of the next height leads to here, whatever it names.
+
+        None when it cannot be executed.
+        """
+        txs = _parsed(block)
+        if txs is None:
+            return None
+        done = apply.execute(
+            self.state, self._context(block.header.proposer, block.last_commit), txs
+        )
+        return None if isinstance(done, InvalidBlock) else done.state_root
 
     def _context(self, proposer: PublicKey, last_commit: Certificate) -> BlockContext:
         members = self.tip_validators.members
@@ -237,6 +248,12 @@ class Chain:
         if header.params_hash != self.state.params.digest():
             return "it names other parameters"
         return ""
+
+
+def _parsed(block: Block) -> list[Parsed] | None:
+    parsed = [parse(raw) for raw in block.txs]
+    txs = [entry for entry in parsed if isinstance(entry, Parsed)]
+    return txs if len(txs) == len(parsed) else None
 
 
 def as_proposed(block: Block) -> Proposed:

@@ -1,5 +1,6 @@
 """What an operator asks of real node processes, on the port that is only theirs."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,6 +58,26 @@ def test_the_operators_port_is_for_operators(tmp_path: Path, eventually: Eventua
         same = node.order("finalize", data_version=node.get("/status")["data_version"])
         assert same.is_success
         assert token not in node.log.read_text(encoding="utf-8")
+
+
+def test_a_replay_beside_a_running_node(tmp_path: Path, eventually: Eventually) -> None:
+    """The last blocks of a live folder are executed again: same root, nothing changed."""
+    with local_mesh(tmp_path, eventually, validators=1) as mesh:
+        (node,) = mesh.nodes
+        mesh.until_reach(mesh.nodes)
+        node.post_txs(mesh.transfers(5))
+        mesh.until_heights(mesh.nodes, 8)
+        argv = [sys.executable, "-m", "aitbc_node", "replay", "--last", "3", "--to", "7", "--json"]
+        argv += ["--data-copy", str(node.folder / "data")]
+        argv += ["--genesis", str(node.folder / "genesis.json")]
+
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert (told["from"], told["to"], told["ok"]) == (5, 7, True)
+        assert told["state_root"] == node.state_root(7)
+        mesh.grow(mesh.nodes, 2)
 
 
 def test_check_6_a_build_refuses_data_it_cannot_read(

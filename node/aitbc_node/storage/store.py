@@ -102,11 +102,7 @@ class Store:
 
         Raises: DiskError for damage, ConfigError for data of another chain or an unknown version.
         """
-        assert not self._finals, "a store recovers once"
-        is_new = not self._data.exists(LOG_NAME)
-        data_version = read_version(self._data, self._versions, is_new=is_new)
-        for entry in self._log.open(chain=self._chain, salt=self._salt):
-            self._index(entry)
+        data_version = self.recover_blocks()
         journal = tuple(
             entry.payload for entry in self._journal.open(chain=self._chain, salt=self._salt)
         )
@@ -121,6 +117,18 @@ class Store:
             data_version=data_version,
             data_version_max=self._versions.newest,
         )
+
+    def recover_blocks(self) -> int:
+        """Read the log alone, for who only wants blocks; return the data version.
+
+        Raises: DiskError for damage, ConfigError for data of another chain or an unknown version.
+        """
+        assert not self._finals, "a store recovers once"
+        is_new = not self._data.exists(LOG_NAME)
+        data_version = read_version(self._data, self._versions, is_new=is_new)
+        for entry in self._log.open(chain=self._chain, salt=self._salt):
+            self._index(entry)
+        return data_version
 
     def run(self, effect: Storable) -> None:
         """Carry out one effect; on return a `Persist` is durable, the others are written.
