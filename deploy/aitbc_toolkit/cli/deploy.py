@@ -34,6 +34,7 @@ _stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh 
     show_default=True,
     help="What follows when a wave fails.",
 )
+@click.option("--allow-downgrade", is_flag=True, help="Accept an older signed release; audited.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @_yes
 @_json

@@ -57,6 +57,7 @@ def chosen(options: dict[str, Any], *, plan: str = "") -> Request:
         choice=choice,
         plan=plan,
         on_failure=options.get("on_failure", "rollback"),
+        allow_downgrade=options.get("allow_downgrade", False),
     )
 
 

@@ -20,6 +20,7 @@ MODULES = (
     "observing",
     "approving",
     "trusting",
+    "ordering",
     "staging",
     "switching",
     "bootstrapping",

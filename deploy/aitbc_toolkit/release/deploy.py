@@ -36,9 +36,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     request, revision = preview.settle(environment, request)
     _warn_uncommitted(revision, tell)
     configuring.rehearse(environment, revision.commit)
-    admitted = vouching.admit(
-        environment, revision.commit, ref=request.ref or "", root=request.checkout, tell=tell
-    )
+    admitted = vouching.admit(environment, request, revision, tell)
     with at_work(environment, tell) as run:
         facts = observe(run, "deploy")
         plan = preview.make(run, request, revision, facts)

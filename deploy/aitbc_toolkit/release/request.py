@@ -50,4 +50,5 @@ class Request:
     choice: Choice = Choice()
     plan: str = ""
     on_failure: OnFailure = "rollback"
+    allow_downgrade: bool = False
     prove: Prove = verifying.smoke

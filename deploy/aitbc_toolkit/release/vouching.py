@@ -30,7 +30,8 @@ from aitbc_toolkit.release.allowed import Signer
 from aitbc_toolkit.release.approvals import Request
 from aitbc_toolkit.release.outcome import fact
 from aitbc_toolkit.release.progress import Tell, note
-from aitbc_toolkit.release.source import SHORT, who
+from aitbc_toolkit.release.request import Request as Asked
+from aitbc_toolkit.release.source import SHORT, Revision, who
 from aitbc_toolkit.release.trust import Decision, Level
 
 
@@ -46,6 +47,7 @@ class Admission:
     decision: Decision | None = None
     request: Request | None = None
     tag: str = ""
+    allow_downgrade: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +63,19 @@ class Vouched:
     signers: tuple[tuple[str, str], ...]
     revoked: tuple[str, ...]
     approval: Mapping[str, Any]
+    in_order: bool
 
     def to_wire(self) -> dict[str, Any]:
         """Write it as the host-side program reads it."""
         return asdict(self)
 
 
-def admit(environment: Environment, commit: str, *, ref: str, root: Path, tell: Tell) -> Admission:
-    """Let a commit be deployed, or stop before any host is asked; `ref` is what was typed.
+def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell) -> Admission:
+    """Let a commit be deployed, or stop before any host is asked.
 
     Raises: AitbcError when the operator may not deploy, or when the commit waits for reviewers.
     """
+    commit, root = revision.commit, asked.checkout
     permit = permission.require(environment, "deploy", subject=commit, root=root)
     if environment.rules.source == "forge":
         return Admission(commit, permit.who)
@@ -82,7 +86,11 @@ def admit(environment: Environment, commit: str, *, ref: str, root: Path, tell: 
         note(tell, f"warning: dev_mode, nobody has vouched for {commit[:SHORT]}; audited")
     unknown = decision.level is Level.UNKNOWN
     request = _require_approval(environment, decision, deployer=permit.who) if unknown else None
-    return Admission(commit, permit.who, decision, request, tag=_tag_of(ref, decision))
+    if asked.allow_downgrade:
+        entry = audit.Entry("downgrade", commit, "allowed", permit.who, "--allow-downgrade")
+        audit.append(audit.path_of(environment), entry)
+    tag = _tag_of(asked.ref or "", decision)
+    return Admission(commit, permit.who, decision, request, tag, asked.allow_downgrade)
 
 
 def vouch(environment: Environment, admitted: Admission, *, root: Path) -> Vouched | None:
@@ -137,6 +145,8 @@ def _vouched(
         signers=_lines(signers),
         revoked=tuple(known.revoked_lines()),
         approval=_approval(environment, admitted) if admitted.request else {},
+        # Where uncommitted work may go, there is no order of releases to keep.
+        in_order=not environment.rules.dirty and not admitted.allow_downgrade,
     )
 
 

@@ -227,3 +227,41 @@ def test_check_17_the_planned_commit_is_deployed_whatever_the_branch_is_now(
     assert done.exit is Exit.OK, done.error
     assert set(trusting.project.running().values()) == {planned}
     assert trusting.project.git("ls-remote", "origin", "refs/heads/main").split()[0] == root
+
+
+def test_an_older_signed_release_is_refused_by_the_host(trusting: Trusting) -> None:
+    """Its signature is as good as ever; a rollback goes back, or the operator says so, audited."""
+    old = trusting.commit("one")
+    older_tag = trusting.cut()
+    first = trusting.project.deploy(ref=older_tag)
+    trusting.commit("two")
+    newer_tag = trusting.cut()
+    second = trusting.project.deploy(ref=newer_tag)
+
+    with pytest.raises(AitbcError, match=f"{older_tag} is older than {newer_tag}") as caught:
+        trusting.project.deploy(ref=older_tag)
+    allowed = trusting.project.deploy(ref=older_tag, allow_downgrade=True)
+
+    assert (first.exit, second.exit, allowed.exit) == (Exit.OK, Exit.OK, Exit.OK)
+    assert caught.value.exit_status is Exit.REFUSED
+    assert "--allow-downgrade" in caught.value.hint
+    assert set(trusting.project.running().values()) == {old}
+    assert "downgrade" in [each.action for each in trusting.audited()]
+
+
+def test_a_downgrade_that_was_allowed_opens_no_door(trusting: Trusting) -> None:
+    """The newest that ever ran stays the measure; what a rollback undid may come again."""
+    trusting.commit("one", key="rita")
+    trusting.project.deploy()
+    middle = trusting.commit("two", key="rita")
+    trusting.project.deploy()
+    newest = trusting.commit("three", key="rita")
+    trusting.project.deploy()
+    back = trusting.project.deploy(ref=f"{newest}~2", allow_downgrade=True)
+
+    with pytest.raises(AitbcError, match=f"{middle[:12]} is older than {newest[:12]}"):
+        trusting.project.deploy(ref=middle)
+    again = trusting.project.deploy(ref=newest)
+
+    assert (back.exit, again.exit) == (Exit.OK, Exit.OK)
+    assert set(trusting.project.running().values()) == {newest}

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, trusting
+from aitbc_toolkit.deploys.hostside import files, ordering, trusting
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _LOCK_FILE = "locks/node.lock"
@@ -39,6 +39,7 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
         new = not (release / "manifest.json").is_file()
         fetched = _fetch(params) if new or params["trust"] else False
         proof = trusting.verify(params)
+        ordering.refuse_older(params)
         if new:
             with files.whole_folder(release) as fresh:
                 _check_out(params, fresh)

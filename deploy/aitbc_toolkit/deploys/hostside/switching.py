@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, services, staging
+from aitbc_toolkit.deploys.hostside import files, ordering, services, staging
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 
@@ -94,6 +94,7 @@ def record(params: dict[str, Any]) -> dict[str, Any]:
     state = Path(layout["state"])
     with files.locked(state / "lock"):
         files.append_line(state / "journal.jsonl", params["line"])
+        ordering.remember(params)
         dropped = _prune(Path(layout["base"]), keep=set(params["keep"]))
     return {"dropped": dropped}
 
