@@ -14,11 +14,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aitbc_node import config as configuration
 from aitbc_node import logs
 from aitbc_node.errors import AitbcError, Exit, UsageError
-from aitbc_node.types import Height
+from aitbc_node.types import Height, PeerId
 from aitbc_node.version import VERSION
+
+PEER_ID_BYTES = 20
 
 log = logging.getLogger(__name__)
 
@@ -119,6 +123,33 @@ def _replay(options: argparse.Namespace) -> int:
     return done.exit_status
 
 
+def _wire(options: argparse.Namespace) -> int:
+    from aitbc_node import shaking, wire  # noqa: PLC0415 - see _run
+
+    match options.what:
+        case "write":
+            _print_record(wire.write())
+            return Exit.OK
+        case "read":
+            readings = wire.read(sys.stdin.buffer.read())
+            _print_record(readings)
+            return Exit.OK if readings.ok else Exit.FAILED
+    if bool(options.dial) != bool(options.peer):
+        raise UsageError("--dial and --peer go together", hint="aitbc-node wire shake --help")
+    try:
+        shaken = shaking.shake(
+            dial=options.dial,
+            peer=options.peer,
+            deadline_s=options.deadline,
+            invite=_print_record,
+        )
+    except TimeoutError:
+        why = f"no link within {options.deadline:.0f} s"
+        raise AitbcError(why, exit_status=Exit.DEADLINE) from None
+    _print_record(shaken)
+    return shaken.exit_status
+
+
 def _version(options: argparse.Namespace) -> int:
     from aitbc_node.blocks import PROTOCOL_VERSION  # noqa: PLC0415 - see _run
     from aitbc_node.ledger.genesis import APP_VERSION  # noqa: PLC0415 - see _run
@@ -132,6 +163,12 @@ def _version(options: argparse.Namespace) -> int:
     }
     _print(versions, as_json=options.json)
     return Exit.OK
+
+
+def _print_record(record: msgspec.Struct) -> None:
+    """Print one line of JSON, now: another program waits for it."""
+    sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+    sys.stdout.flush()
 
 
 def _print(facts: dict[str, Any], *, as_json: bool) -> None:
@@ -152,6 +189,13 @@ def _height(text: str) -> Height:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a height")
     return Height(int(text))
+
+
+def _peer(text: str) -> PeerId:
+    with contextlib.suppress(ValueError):
+        if len(peer := bytes.fromhex(text)) == PEER_ID_BYTES:
+            return PeerId(peer)
+    raise argparse.ArgumentTypeError(f"{text!r} is no peer id: 40 hex digits")
 
 
 def _seconds(text: str) -> float:
@@ -197,6 +241,13 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--to", type=_height, metavar="B", help="default: the newest")
     replay.add_argument("--deadline", type=_seconds, default=60.0, metavar="S", help="default: 60")
     replay.set_defaults(command=_replay)
+
+    wire = commands.add_parser("wire", help="examples of what travels, for another build; JSON")
+    wire.add_argument("what", choices=("write", "read", "shake"), help="read: standard input")
+    wire.add_argument("--dial", default="", metavar="ADDRESS", help="shake: without, accept")
+    wire.add_argument("--peer", type=_peer, metavar="ID", help="shake: whom to expect there")
+    wire.add_argument("--deadline", type=_seconds, default=20.0, metavar="S", help="default: 20")
+    wire.set_defaults(command=_wire)
 
     version = commands.add_parser("version", help="show versions")
     version.set_defaults(command=_version)

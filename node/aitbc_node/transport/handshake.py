@@ -97,7 +97,7 @@ def prove(own: Identity, payload: bytes, *, acceptor_key: PublicKey) -> tuple[Pe
 
     Raises: PeerFault when the other side is on another chain or does not speak the protocol.
     """
-    said = _decoded(payload)
+    said = decode_first(payload)
     if isinstance(said, Verdict):
         raise PeerFault(f"refused by the peer: {_clean(said.reason)}")
     if not isinstance(said, Hello) or len(said.nonce) != NONCE_BYTES:
@@ -124,7 +124,7 @@ def judge(own: Identity, payload: bytes, *, nonce: bytes) -> Peer:
 
     Raises: PeerFault when it proves nothing or comes from another chain.
     """
-    said = _decoded(payload)
+    said = decode_first(payload)
     if isinstance(said, Verdict):
         raise PeerFault(f"refused by the peer: {_clean(said.reason)}")
     if not isinstance(said, Proof):
@@ -147,7 +147,7 @@ def check_welcome(payload: bytes) -> None:
 
     Raises: PeerFault with the reason when it is a refusal.
     """
-    said = _decoded(payload)
+    said = decode_first(payload)
     if not isinstance(said, Verdict):
         raise PeerFault("no verdict on our proof")
     if said.reason:
@@ -172,7 +172,11 @@ def _signed_bytes(own: Identity, acceptor_key: PublicKey, nonce: bytes, *, diale
     )
 
 
-def _decoded(payload: bytes) -> Hello | Proof | Verdict:
+def decode_first(payload: bytes) -> Hello | Proof | Verdict:
+    """Read a payload of the handshake.
+
+    Raises: PeerFault when it is none.
+    """
     try:
         said: Hello | Proof | Verdict = decode(payload, _FIRST)
     except NotCanonicalError as error:

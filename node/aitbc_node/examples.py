@@ -1,0 +1,180 @@
+"""What is one of everything that travels between nodes, or is signed?
+
+The same examples on every machine and at any time; what two builds make of them is `wire.py`'s
+question. A new kind of message or body needs an example here, or a test fails.
+"""
+
+from collections.abc import Iterator
+
+from aitbc_node.blocks import (
+    NO_BLOCK,
+    PRECOMMIT,
+    PREVOTE,
+    PROTOCOL_VERSION,
+    Block,
+    Certificate,
+    CommitVote,
+    FinalBlock,
+    Header,
+    Proposed,
+    block_id,
+    certificate_hash,
+    ids_root,
+    tx_id,
+)
+from aitbc_node.canonical import encode
+from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
+from aitbc_node.crypto import SigningKey, peer_id, sha256
+from aitbc_node.gossip import messages
+from aitbc_node.ledger.policy import Policy, address_of, single_key
+from aitbc_node.ledger.transactions import (
+    AssetSupply,
+    Body,
+    Output,
+    Transaction,
+    Transfer,
+    sign,
+)
+from aitbc_node.transport import handshake
+from aitbc_node.types import (
+    Amount,
+    BlockId,
+    Gas,
+    Hash,
+    Height,
+    Round,
+    Signature,
+)
+from aitbc_node.version import VERSION
+
+CHAIN_ID = "aitbc-wire"
+GENESIS = sha256(b"aitbc/wire")
+KEY = SigningKey(bytes(range(32)))
+
+
+def values() -> Iterator[tuple[str, object]]:
+    """Yield a name, whose first word is the kind, and a record of all but transactions."""
+    proposal, prevote, precommit = _proposal(), _vote(PREVOTE), _vote(PRECOMMIT)
+    summary = RoundSummary(
+        Height(7), Round(1), 2, (Round(1),), ((Round(0), b"\x0f"),), ((Round(0), b"\x07"),),
+        Round(0), Round(-1),
+    )  # fmt: skip
+    yield "proposal", proposal
+    yield "vote.prevote", prevote
+    yield "vote.precommit", precommit
+    yield "summary", summary
+    yield "header", _header()
+    yield "certificate", _certificate(Height(6))
+    yield "block", _block()
+    yield "final", FinalBlock(_block(), _certificate(Height(7)))
+    for message in _messages(proposal, prevote, precommit, summary):
+        yield f"message.{message.__struct_config__.tag}", message
+    identity = handshake.Identity(CHAIN_ID, GENESIS, KEY, VERSION, "127.0.0.1:8600")
+    nonce = bytes(handshake.NONCE_BYTES)
+    hello = handshake.hello(identity, nonce)
+    _, proof = handshake.prove(identity, hello, acceptor_key=KEY.public_key)
+    for name, payload in (
+        ("hello", hello),
+        ("proof", proof),
+        ("verdict", handshake.verdict("why")),
+    ):
+        yield f"handshake.{name}", handshake.decode_first(payload)
+
+
+def _messages(
+    proposal: Proposal, prevote: Vote, precommit: Vote, summary: RoundSummary
+) -> Iterator[messages.Message]:
+    block, own = _block(), peer_id(KEY.public_key)
+    name, ids = block_id(block.header), tuple(tx_id(raw) for raw in block.txs)
+    proof = KEY.sign(messages.hello_sign_bytes(CHAIN_ID, own))
+    proposed = Proposed(block.header, ids, block.last_commit, block.evidence)
+    yield messages.Ping(1)
+    yield messages.Pong(1)
+    yield messages.Hello(KEY.public_key, proof)
+    yield messages.Status(Height(7))
+    yield messages.Neighbours((own,))
+    yield messages.Transactions(block.txs)
+    yield messages.ProposalSent(encode(proposal), proposed)
+    yield messages.VotesSent((encode(prevote), encode(precommit)))
+    yield messages.SummarySent(encode(summary))
+    yield messages.BodiesWanted(name, ids)
+    yield messages.Bodies(name, block.txs)
+    yield messages.BlockWanted(name)
+    yield messages.BlockFound(block)
+    yield messages.FinalsWanted(Height(1), Height(7))
+    yield messages.Finals((FinalBlock(block, _certificate(Height(7))),))
+
+
+def transactions() -> Iterator[tuple[str, bytes]]:
+    """Yield a name and raw bytes of each kind of transaction."""
+    own = address_of(single_key(KEY.public_key))
+    transfer = Transfer((Output(own, "AIT", Amount(5)), Output(own, "mUSDA", Amount(1))), "Grüße")
+    supply = AssetSupply("mUSDA", own, -3)
+    yield "transaction.transfer", _signed(transfer, policy=single_key(KEY.public_key))
+    yield "transaction.asset.supply", _signed(supply)
+    yield "transaction.bundle", _signed(transfer, supply)
+
+
+def _signed(*bodies: Body, policy: Policy | None = None) -> bytes:
+    tx = Transaction(
+        chain_id=CHAIN_ID,
+        sender=address_of(single_key(KEY.public_key)),
+        nonce=300,
+        valid_until=Height(70_000),
+        gas_limit=Gas(100_000),
+        max_gas_price=10**9,
+        tip=Amount(2**40),
+        policy=policy,
+        bundle=len(bodies) > 1,
+        bodies=bodies,
+    )
+    return sign(tx, [KEY])
+
+
+def _header() -> Header:
+    txs = tuple(raw for _, raw in transactions())
+    return Header(
+        version=PROTOCOL_VERSION,
+        chain_id=CHAIN_ID,
+        height=Height(7),
+        parent_id=BlockId(_hash("parent")),
+        time_ms=1_760_000_000_000,
+        proposer=KEY.public_key,
+        tx_root=ids_root([tx_id(raw) for raw in txs]),
+        tx_count=len(txs),
+        state_root=_hash("state"),
+        receipts_root=_hash("receipts"),
+        last_commit_hash=certificate_hash(_certificate(Height(6))),
+        validators_hash=_hash("validators"),
+        next_validators_hash=_hash("next validators"),
+        params_hash=_hash("parameters"),
+        app_version=1,
+        evidence_root=ids_root(()),
+    )
+
+
+def _block() -> Block:
+    txs = tuple(raw for _, raw in transactions())
+    return Block(_header(), txs, _certificate(Height(6)), ())
+
+
+def _certificate(height: Height) -> Certificate:
+    of = BlockId(_hash("parent")) if height < 7 else block_id(_header())  # noqa: PLR2004 - the example's height
+    votes = tuple(
+        CommitVote(place, 1_760_000_000_000 + place, Signature(bytes([place]) * 64))
+        for place in (0, 2, 3)
+    )
+    return Certificate(height, Round(1), of, votes)
+
+
+def _proposal() -> Proposal:
+    return Proposal(Height(7), Round(1), Round(0), block_id(_header()), Signature(b"\x05" * 64))
+
+
+def _vote(kind: int) -> Vote:
+    value, time_ms = (NO_BLOCK, 0) if kind == PREVOTE else (block_id(_header()), 1_760_000_000_001)
+    return Vote(kind, Height(7), Round(1), value, time_ms, 3, Signature(b"\x06" * 64))
+
+
+def _hash(name: str) -> Hash:
+    return sha256(name.encode())
