@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.environment import break_lease_option, environment_argument, load
 from aitbc_toolkit.cli.narration import Plain, narrate
 from aitbc_toolkit.cli.planning import choosing, chosen, show
 from aitbc_toolkit.cli.prompting import confirm
@@ -36,6 +36,7 @@ _stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh 
 )
 @click.option("--allow-downgrade", is_flag=True, help="Accept an older signed release; audited.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
+@break_lease_option
 @_yes
 @_json
 def deploy(
@@ -78,9 +79,12 @@ def _quiet(*, as_json: bool) -> Tell:
 @click.command()
 @environment_argument
 @_stall
+@break_lease_option
 @_yes
 @_json
-def rollback(environment: str, *, allow_stall: bool, yes: bool, as_json: bool) -> Exit:
+def rollback(
+    environment: str, *, allow_stall: bool, break_lease: str, yes: bool, as_json: bool
+) -> Exit:
     """Return to the newest release that was healthy before; nobody has to name it.
 
     Example: aitbc rollback lab
@@ -89,7 +93,7 @@ def rollback(environment: str, *, allow_stall: bool, yes: bool, as_json: bool) -
     def work(tell: Tell) -> Outcome:
         found = load(environment)
         confirm(found, f"roll back {found.name}?", yes=yes)
-        return run_rollback(found, tell, allow_stall=allow_stall)
+        return run_rollback(found, tell, allow_stall=allow_stall, break_lease=break_lease)
 
     return narrate("rollback", work, as_json=as_json)
 

@@ -17,6 +17,9 @@ DEFAULT = "dev"
 environment_argument = click.argument(
     "environment", required=False, default="", metavar="[ENVIRONMENT]"
 )
+break_lease_option = click.option(
+    "--break-lease", default="", metavar="REASON", help="Take the lease from a run that is gone."
+)
 
 
 def chosen_path() -> Path:

@@ -2,7 +2,7 @@
 
 import click
 
-from aitbc_toolkit.cli.environment import DEFAULT, chosen
+from aitbc_toolkit.cli.environment import DEFAULT, break_lease_option, chosen
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import meshing
@@ -18,29 +18,31 @@ _yes = click.option("--yes", "-y", is_flag=True, help="Accepted everywhere; noth
 @click.command()
 @_environment
 @click.option("--dirty", is_flag=True, help="Take uncommitted work along.")
+@break_lease_option
 @_yes
 @_json
-def up(environment: str, *, dirty: bool, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - --yes is accepted by every verb
+def up(environment: str, *, dirty: bool, break_lease: str, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - --yes is accepted by every verb
     """Bring up a mesh from this checkout: `dev` (here, no root), `lab` or `lab-NAME` (hosts).
 
     Example: aitbc up lab
     """
-    request, name = Request(snapshot=dirty), chosen(environment)
+    request, name = Request(snapshot=dirty, break_lease=break_lease), chosen(environment)
     return narrate("up", lambda tell: meshing.up(name, request, tell), as_json=as_json)
 
 
 @click.command()
 @_environment
 @click.option("--wipe", is_flag=True, help="End the chain: remove data, keys and genesis.")
+@break_lease_option
 @_yes
 @_json
-def down(environment: str, *, wipe: bool, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - as above
+def down(environment: str, *, wipe: bool, break_lease: str, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - as above
     """Stop a mesh that `up` started; its data stays unless wiped.
 
     Example: aitbc down lab
     """
 
     def work(tell: Tell) -> Outcome:
-        return meshing.down_by_name(chosen(environment), tell, wipe=wipe)
+        return meshing.down_by_name(chosen(environment), tell, wipe=wipe, break_lease=break_lease)
 
     return narrate("down", work, as_json=as_json)

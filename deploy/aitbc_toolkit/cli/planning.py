@@ -58,6 +58,7 @@ def chosen(options: dict[str, Any], *, plan: str = "") -> Request:
         plan=plan,
         on_failure=options.get("on_failure", "rollback"),
         allow_downgrade=options.get("allow_downgrade", False),
+        break_lease=options.get("break_lease", ""),
     )
 
 

@@ -1,10 +1,11 @@
 """`aitbc node start | stop | restart | logs`: the service of one node."""
 
 import json
+from typing import Any
 
 import click
 
-from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.environment import break_lease_option, load
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.errors import Exit
@@ -19,39 +20,48 @@ _force = click.option("--force", is_flag=True, help="Even where the mesh stops w
 @click.command()
 @click.argument("name")
 @environment_option
+@break_lease_option
 @json_option
-def start(name: str, environment: str, *, as_json: bool) -> Exit:
+def start(name: str, environment: str, *, break_lease: str, as_json: bool) -> Exit:
     """Start one node and wait until it votes.
 
     Example: aitbc node start v1 -e lab
     """
-    return _control("start", name, environment, force=False, as_json=as_json)
+    return _control(
+        "start", name, environment, force=False, break_lease=break_lease, as_json=as_json
+    )
 
 
 @click.command()
 @click.argument("name")
 @environment_option
 @_force
+@break_lease_option
 @json_option
-def stop(name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
+def stop(name: str, environment: str, *, force: bool, break_lease: str, as_json: bool) -> Exit:
     """Stop one node; refused where the mesh would stop with it.
 
     Example: aitbc node stop v1 -e lab
     """
-    return _control("stop", name, environment, force=force, as_json=as_json)
+    return _control(
+        "stop", name, environment, force=force, break_lease=break_lease, as_json=as_json
+    )
 
 
 @click.command()
 @click.argument("name")
 @environment_option
 @_force
+@break_lease_option
 @json_option
-def restart(name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
+def restart(name: str, environment: str, *, force: bool, break_lease: str, as_json: bool) -> Exit:
     """Restart one node and wait until it votes.
 
     Example: aitbc node restart v1 -e lab
     """
-    return _control("restart", name, environment, force=force, as_json=as_json)
+    return _control(
+        "restart", name, environment, force=force, break_lease=break_lease, as_json=as_json
+    )
 
 
 @click.command()
@@ -80,8 +90,8 @@ def logs(name: str, environment: str, *, lines: int, as_json: bool) -> Exit:
     return Exit.OK
 
 
-def _control(action: Action, name: str, environment: str, *, force: bool, as_json: bool) -> Exit:
+def _control(action: Action, name: str, environment: str, *, as_json: bool, **more: Any) -> Exit:
     def work(tell: Tell) -> Outcome:
-        return services.control(load(environment), action, name, tell, force=force)
+        return services.control(load(environment), action, name, tell, **more)
 
     return narrate(f"node {action}", work, as_json=as_json)

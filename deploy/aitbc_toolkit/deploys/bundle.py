@@ -16,6 +16,7 @@ _PACKAGE = "aitbc_toolkit.deploys.hostside"
 MODULES = (
     "trouble",
     "files",
+    "leasing",
     "services",
     "observing",
     "approving",

@@ -42,7 +42,10 @@ def bootstrap(environment: Environment, tell: Tell, *, only: str = "") -> Outcom
         with _connected(environment) as crew:
             provisioned = provision(crew, names, look_only=False)
         now.say(_said(provisioned, "missing", "package"))
-    with at_work(environment, tell) as run, step(tell, "host", "user, uv, keys, firewall") as now:
+    with (
+        at_work(environment, tell, reason="bootstrap") as run,
+        step(tell, "host", "user, uv, keys, firewall") as now,
+    ):
         uv = locks.requirement(paths.project_root(), "uv")
         rows = run.crew.set_up("bootstrap", names, deadline_s=_BOOTSTRAP_S, uv_requirement=uv)
         run.crew.require(rows, verb="bootstrap", changed=_so_far(rows), status=Exit.FAILED)
@@ -89,7 +92,7 @@ def _names(environment: Environment, only: str) -> list[str]:
 def _confirm(environment: Environment, tell: Tell, names: Sequence[str]) -> None:
     """Come back to the hosts over new connections, through their new firewalls."""
     with (
-        at_work(environment, tell) as run,
+        at_work(environment, tell, reason="bootstrap") as run,
         step(tell, "firewall", f"{_count(names)} through the new firewall") as now,
     ):
         rows = run.crew.set_up("confirm", names, deadline_s=_CONFIRM_S)

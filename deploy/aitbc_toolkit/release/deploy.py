@@ -37,7 +37,8 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     _warn_uncommitted(revision, tell)
     configuring.rehearse(environment, revision.commit)
     admitted = vouching.admit(environment, request, revision, tell)
-    with at_work(environment, tell) as run:
+    reason = f"deploy {revision.short}"
+    with at_work(environment, tell, reason=reason, break_lease=request.break_lease) as run:
         facts = observe(run, "deploy")
         plan = preview.make(run, request, revision, facts)
         if request.plan:

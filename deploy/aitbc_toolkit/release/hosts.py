@@ -9,6 +9,7 @@ from typing import Any
 from aitbc_toolkit import render
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Host, Instance
+from aitbc_toolkit.release.lease import Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.remote import Hosts, Row
 
@@ -21,7 +22,8 @@ _STAGE_S = 300
 _CONFIGURE_S = 30
 _SWITCH_S = 60
 _RECORD_S = 30
-_KINDS = {"busy": Exit.BUSY, "bug": Exit.BUG}
+_LEASE_S = 20
+_KINDS = {"busy": Exit.BUSY, "lease": Exit.BUSY, "bug": Exit.BUG}
 
 
 class Crew:
@@ -30,12 +32,36 @@ class Crew:
     def __init__(self, environment: Environment, remote: Hosts) -> None:
         self.environment = environment
         self._remote = remote
+        self._lease: Lease | None = None
+        self._look: Mapping[str, Row] = {}
         self._managers = {host.name: render.manager(host) for host in environment.hosts}
+
+    def hold(self, lease: Lease, rows: Mapping[str, Row]) -> None:
+        """Change hosts under this lease from here on; `rows` is what they told when they gave it.
+
+        Raises: AitbcError (refused) when no majority has granted it.
+        """
+        if not lease.is_held:
+            verb = lease.claim.reason.partition(" ")[0]
+            self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
+        self._lease, self._look = lease, rows
+
+    def ask(self, remote: Hosts) -> Ask:
+        """Make the steps of a lease over a connection."""
+
+        def ask(step: str, hosts: Collection[str], words: Mapping[str, Any]) -> Mapping[str, Row]:
+            params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN, lease=words)
+            chosen = {name: params[name] for name in hosts}
+            return remote.step(step, chosen, deadline_s=_LEASE_S)
+
+        return ask
 
     def observe(self, verb: str) -> dict[str, Mapping[str, Any]]:
         """Look at every host; refuse when one cannot be reached or cannot take a release."""
-        params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
-        rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
+        rows, self._look = self._look, {}
+        if not rows:
+            params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
+            rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
         self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
         findings = [
             (name, finding) for name, row in rows.items() for finding in row.answer["findings"]
@@ -84,7 +110,7 @@ class Crew:
         for name, document in params.items():
             own = self.environment.host(name).connector == "local"
             document["git_ssh_config"] = source.ssh_config if own else ""
-        rows = self._remote.step("stage", params, deadline_s=_STAGE_S)
+        rows = self._change("stage", params, deadline_s=_STAGE_S)
         changed = "nothing that runs, on no host"
         self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
         return {name: row.answer for name, row in rows.items()}
@@ -99,7 +125,7 @@ class Crew:
                 ready = configurations[instance["name"]]
                 instance["files"] = dict(ready.files)
                 instance["config_hash"] = ready.hash
-        rows = self._remote.step("configure", params, deadline_s=_CONFIGURE_S)
+        rows = self._change("configure", params, deadline_s=_CONFIGURE_S)
         changed = "nothing that runs, on no host"
         self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
         return [name for row in rows.values() for name in row.answer["changed"]]
@@ -116,12 +142,12 @@ class Crew:
         for host in params.values():
             for instance in host["instances"]:
                 instance["commit"], instance["config_hash"] = targets[instance["name"]]
-        return self._remote.step("switch", params, deadline_s=_SWITCH_S)
+        return self._change("switch", params, deadline_s=_SWITCH_S)
 
     def service(self, action: str, names: Collection[str]) -> dict[str, Row]:
         """Start, stop or restart nodes where they are."""
         params = self._params(only=set(names), action=action, lines=8)
-        return self._remote.step("service", params, deadline_s=_SWITCH_S)
+        return self._change("service", params, deadline_s=_SWITCH_S)
 
     def watch(self, names: Collection[str], *, lines: int = 8) -> dict[str, Mapping[str, Any]]:
         """Tell the state of services and their newest log lines; a lost host is left out."""
@@ -137,11 +163,11 @@ class Crew:
     def record(self, line: str, *, keep: Sequence[str]) -> dict[str, Row]:
         """Add a record to the journal of every host."""
         params = self._params(line=line, keep=list(keep))
-        return self._remote.step("record", params, deadline_s=_RECORD_S)
+        return self._change("record", params, deadline_s=_RECORD_S)
 
     def shut_down(self, *, wipe: bool) -> dict[str, Row]:
         """Stop everything of this environment; with `wipe`, remove data and keys too."""
-        return self._remote.step("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)
+        return self._change("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)
 
     def set_up(
         self, step: str, names: Collection[str], *, deadline_s: int, **more: Any
@@ -152,7 +178,9 @@ class Crew:
         }
         for name, document in params.items():
             document["texts"] = render.host_texts(self.environment, self.environment.host(name))
-        return self._remote.step(step, params, deadline_s=deadline_s)
+        # Without Python a host can neither grant a lease nor ask for one.
+        make = self._remote.step if self._lease is None else self._change
+        return make(step, params, deadline_s=deadline_s)
 
     def require(self, rows: Mapping[str, Row], *, verb: str, changed: str, status: Exit) -> None:
         """Raise one error that says what went wrong on which hosts, and what was changed."""
@@ -171,6 +199,17 @@ class Crew:
             hint="\n".join(dict.fromkeys(hints)),
             exit_status=_KINDS.get(bad[0].kind, status),
         )
+
+    def _change(self, step: str, params: Params, *, deadline_s: int) -> dict[str, Row]:
+        """Make a step that changes hosts, with the token that lets it."""
+        lease = self._lease
+        assert lease is not None, f"{step} changes hosts, so it belongs inside at_work"
+        lease.ready(list(params))
+        words = lease.words(deadline_s=deadline_s)
+        told = {name: {**each, "lease": words} for name, each in params.items()}
+        rows = self._remote.step(step, told, deadline_s=deadline_s)
+        lease.note(rows)
+        return rows
 
     def _reach(self, host: str) -> str:
         if self.environment.lab:

@@ -41,7 +41,7 @@ def _announcement(environment: Environment, request: Request) -> str:
     return f"up: {len(environment.validators)} validators on {where}, from {what} of this checkout"
 
 
-def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
+def down(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str = "") -> Outcome:
     """Stop every node of an environment; with `wipe`, end its chain: data, keys and genesis go.
 
     The disks of a lab are memory: with its hosts goes the chain, asked or not, and `down` says so.
@@ -55,7 +55,7 @@ def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
         stopped = [each.name for each in environment.instances] if was_up else []
         kept = "its disks were memory, so chain and keys are gone" if was_up else "it was not up"
     else:
-        stopped = _stop(environment, tell, wipe=wipe)
+        stopped = _stop(environment, tell, wipe=wipe, break_lease=break_lease)
         kept = "data and keys are removed" if wipe else "data and keys are kept"
     wiped = wipe or bool(environment.lab)
     if wiped:
@@ -66,8 +66,11 @@ def down(environment: Environment, tell: Tell, *, wipe: bool) -> Outcome:
     return Outcome(Exit.OK, lines, changed=stopped, took_s=took_s, facts=facts)
 
 
-def _stop(environment: Environment, tell: Tell, *, wipe: bool) -> list[str]:
-    with at_work(environment, tell) as run, step(tell, "stop", environment.name) as now:
+def _stop(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str) -> list[str]:
+    with (
+        at_work(environment, tell, reason="down", break_lease=break_lease) as run,
+        step(tell, "stop", environment.name) as now,
+    ):
         rows = run.crew.shut_down(wipe=wipe)
         run.crew.require(rows, verb="down", changed="see aitbc status", status=Exit.FAILED)
         stopped = [name for row in rows.values() for name in row.answer["stopped"]]
@@ -75,13 +78,13 @@ def _stop(environment: Environment, tell: Tell, *, wipe: bool) -> list[str]:
     return stopped
 
 
-def down_by_name(name: str, tell: Tell, *, wipe: bool) -> Outcome:
+def down_by_name(name: str, tell: Tell, *, wipe: bool, break_lease: str = "") -> Outcome:
     """Stop an environment by its name; a lab that was never made is down already."""
     canonical = canonical_name(name)
     is_lab = canonical == LAB or canonical.startswith(f"{LAB}-")
     if is_lab and not (Places.of().lab(canonical.removeprefix(f"{LAB}-")) / "lab.json").is_file():
         return Outcome(Exit.OK, [f"{canonical} is down: there is no such lab"])
-    return down(Inventory.load(canonical), tell, wipe=wipe)
+    return down(Inventory.load(canonical), tell, wipe=wipe, break_lease=break_lease)
 
 
 def _lab_up(name: str, hosts: int, tell: Tell) -> None:

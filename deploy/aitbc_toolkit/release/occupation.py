@@ -1,33 +1,49 @@
-"""Who works on an environment from this checkout now? One run at a time, with its connections.
+"""Who works on an environment now? One run at a time, with its connections and its lease.
 
-A lock of this machine only; the lease that all operators share is another thing.
+Every verb that changes something runs inside `at_work`. What a lease is stands in `lease`.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.locking import locked
+from aitbc_toolkit.release import audit
 from aitbc_toolkit.release.hosts import Crew
-from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
+from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release.renewing import Renewal
 from aitbc_toolkit.release.rolling import Run
+from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Hosts
 
 
 @contextmanager
-def at_work(environment: Environment, tell: Tell) -> Iterator[Run]:
-    """Hold the environment for one run from this machine, with its connections.
+def at_work(
+    environment: Environment, tell: Tell, *, reason: str = "a change", break_lease: str = ""
+) -> Iterator[Run]:
+    """Hold the environment for one run, with its connections; `reason` is shown to others.
 
-    Raises: AitbcError (busy) when another run holds it.
+    `break_lease` says why the lease of another run may be taken away.
+    Raises: Held (busy) when another run has the environment; AitbcError (refused) when a majority
+    of its hosts does not answer.
     """
-    what = f"environment {environment.name}"
-    with (
-        locked(environment.folder / "deploy.lock", timeout_s=1.0, what=what),
-        Hosts(environment) as remote,
-        Mesh(environment) as mesh,
-    ):
-        yield Run(environment, Crew(environment, remote), mesh, tell)
+    with Hosts(environment) as remote, Mesh(environment) as mesh:
+        crew = Crew(environment, remote)
+        lease = Lease(
+            Claim(environment.name, reason),
+            [host.name for host in environment.hosts],
+            crew.ask(remote),
+            wait=lambda seconds: _wait(tell, seconds),
+        )
+        try:
+            _take(environment, crew, lease, tell, break_lease=break_lease)
+            with Renewal(lease, lambda: _second(environment)):
+                yield Run(environment, crew, mesh, tell)
+        finally:
+            _give_back(lease, tell)
 
 
 @contextmanager
@@ -35,3 +51,55 @@ def looking(environment: Environment, tell: Tell) -> Iterator[Run]:
     """Give the connections for a run that only reads: it holds nothing and waits for nobody."""
     with Hosts(environment) as remote, Mesh(environment) as mesh:
         yield Run(environment, Crew(environment, remote), mesh, tell)
+
+
+def _take(
+    environment: Environment, crew: Crew, lease: Lease, tell: Tell, *, break_lease: str
+) -> None:
+    count = len(lease.hosts)
+    with step(tell, "lease", f"asking {count} host{'s' if count > 1 else ''}") as now:
+        try:
+            rows = lease.acquire()
+        except Held as held:
+            if not break_lease or not held.owner:
+                raise
+            _audit(environment, held, reason=break_lease)
+            rows = lease.acquire(breaks=held.owner)
+        crew.hold(lease, rows)
+        now.say(f"token {lease.token}, {lease.claim.holder}")
+
+
+def _audit(environment: Environment, held: Held, *, reason: str) -> None:
+    """Say it before it is done: no lease is broken that nobody hears of."""
+    entry = audit.Entry(
+        action="break-lease",
+        subject=environment.name,
+        outcome="broken",
+        who=who(),
+        reason=f"{reason} (held by {held.holder})",
+    )
+    audit.append(audit.path_of(environment), entry)
+
+
+def _give_back(lease: Lease, tell: Tell) -> None:
+    """End the lease; what went wrong before is the news, not that this could not be done."""
+    try:
+        left = lease.release()
+    except AitbcError as failure:
+        left = [failure.message]
+    if left:
+        note(tell, f"the lease ends by itself in {lease.claim.ttl_s:.0f} s on {' '.join(left)}")
+
+
+def _wait(tell: Tell, seconds: float) -> None:
+    if seconds:
+        text = "a run before this one did not end where we can see it: its steps may go on"
+        note(tell, f"{text}; waiting {seconds:.0f} s for the last of them")
+        time.sleep(seconds)
+
+
+@contextmanager
+def _second(environment: Environment) -> Iterator[Ask]:
+    """Open a connection to every host beside the one that makes the steps."""
+    with Hosts(environment) as remote:
+        yield Crew(environment, remote).ask(remote)

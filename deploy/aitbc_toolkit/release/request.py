@@ -51,4 +51,5 @@ class Request:
     plan: str = ""
     on_failure: OnFailure = "rollback"
     allow_downgrade: bool = False
+    break_lease: str = ""
     prove: Prove = verifying.smoke

@@ -27,12 +27,13 @@ def rollback(
     tell: Tell,
     *,
     allow_stall: bool = False,
+    break_lease: str = "",
     prove: Prove = verifying.smoke,
 ) -> Outcome:
     """Return every node to the newest release that was healthy before the current one."""
     began = time.monotonic()
     permission.require(environment, "rollback", subject=environment.name)
-    with at_work(environment, tell) as run:
+    with at_work(environment, tell, reason="rollback", break_lease=break_lease) as run:
         with step(tell, "observe", f"looking at {host_count(environment)}") as now:
             facts = run.crew.observe("rollback")
             founded = founding.read(environment)

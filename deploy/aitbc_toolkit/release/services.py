@@ -23,7 +23,13 @@ Action = Literal["start", "stop", "restart"]
 
 
 def control(
-    environment: Environment, action: Action, name: str, tell: Tell, *, force: bool = False
+    environment: Environment,
+    action: Action,
+    name: str,
+    tell: Tell,
+    *,
+    force: bool = False,
+    break_lease: str = "",
 ) -> Outcome:
     """Do one thing to one node's service, and wait until it shows.
 
@@ -32,7 +38,7 @@ def control(
     began = time.monotonic()
     instance = environment.instance(name)
     permission.require(environment, "operate", subject=f"{action} {name}")
-    with at_work(environment, tell) as run:
+    with at_work(environment, tell, reason=f"{action} {name}", break_lease=break_lease) as run:
         if action != "start" and not force:
             _spare(run, action, name)
         with step(tell, action, f"{name} on {instance.host}") as now:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
-from aitbc_toolkit.lab.locking import locked
-from aitbc_toolkit.release import founding, history, source, state
+from aitbc_toolkit.release import audit, founding, history, source, state
+from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.remote import Hosts
 
 pytestmark = pytest.mark.integration
@@ -282,17 +282,37 @@ def test_an_unreachable_host_is_refused_in_one_sentence(a_project: Build) -> Non
     path.write_text(path.read_text().replace(remote, 'connector = "local"'))
 
 
-def test_two_runs_of_one_checkout_do_not_meet(a_project: Build) -> None:
-    """The second is told that the environment is busy, with the status for it."""
+def test_two_runs_do_not_meet(a_project: Build) -> None:
+    """The second is told who works on the environment, on what and until when."""
     project = a_project()
-    environment = project.environment
     with (
-        locked(environment.folder / "deploy.lock", timeout_s=1, what="the test"),
-        pytest.raises(AitbcError, match="environment dev is busy") as refused,
+        at_work(project.environment, project.records.append, reason="the first"),
+        pytest.raises(AitbcError, match="holds the lease of dev") as refused,
     ):
         project.deploy()
 
     assert refused.value.exit_status is Exit.BUSY
+    assert "reason           the first" in refused.value.message
+    assert not project.host_file("opt").exists()
+
+
+def test_a_lease_is_broken_with_a_reason_that_is_audited(a_project: Build) -> None:
+    """Who takes the lease away from a run says why; the log keeps whose it was."""
+    project = a_project()
+    environment = project.environment
+    with at_work(environment, project.records.append, reason="the first") as first:
+        with at_work(
+            environment, project.records.append, reason="the second", break_lease="it hangs"
+        ) as second:
+            taken = second.crew.record("a line", keep=[])
+        late = first.crew.record("a late line", keep=[])
+
+    records, findings = audit.check(audit.path_of(environment))
+    assert taken["localhost"].ok
+    assert late["localhost"].kind == "lease"
+    assert findings == []
+    assert [each.entry.action for each in records] == ["break-lease"]
+    assert records[0].entry.reason.startswith("it hangs (held by ")
 
 
 @pytest.mark.parametrize(("request_", "said"), [({"ref": "no-such"}, "unknown commit")])

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside import files, leasing
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _ETC = Path("/etc/aitbc")
@@ -39,8 +39,8 @@ def bootstrap(params: dict[str, Any]) -> dict[str, Any]:
 
     Only the public part of the deploy key leaves the host.
     """
-    changed = list(_user_and_folders(params))
-    with files.locked(Path(params["layout"]["state"]) / "lock"):
+    with leasing.guarded(params):
+        changed = list(_user_and_folders(params))
         changed += _uv(params["uv_requirement"])
         changed += _deploy_key()
         changed += _journal(params["texts"]["journald"])
@@ -57,7 +57,7 @@ def bootstrap(params: dict[str, Any]) -> dict[str, Any]:
 
 def confirm(params: dict[str, Any]) -> dict[str, Any]:
     """Keep the firewall: whoever asks has just come through it."""
-    with files.locked(Path(params["layout"]["state"]) / "lock"):
+    with leasing.guarded(params):
         if not _PENDING.exists():
             raise Trouble(
                 f"the firewall was taken back: nobody came through it in {_UNDO_AFTER_S} s",

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import services
+from aitbc_toolkit.deploys.hostside import leasing, services
 
 _PYTHON_OLDEST = (3, 11)
 
@@ -31,6 +31,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
         "instances": {
             each["name"]: _instance(each, manager=manager) for each in params["instances"]
         },
+        "lease": leasing.seen(layout),
         "records": records(Path(layout["state"]) / "journal.jsonl"),
     }
 

@@ -9,12 +9,31 @@ import sys
 import traceback
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import bootstrapping, observing, staging, switching
+from aitbc_toolkit.deploys.hostside import (
+    bootstrapping,
+    leasing,
+    observing,
+    staging,
+    switching,
+)
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 MARK = "aitbc-result "
 
+
+def _lease(params: dict[str, Any]) -> dict[str, Any]:
+    """Take the lease and look around in the same round trip; what is seen is seen under it."""
+    return {**leasing.acquire(params), **observing.observe(params)}
+
+
+# What every step may do that is not named here, it may do under a lease only.
+READING = frozenset({"observe", "configured", "watch"})
+LEASING = frozenset({"lease", "lease-renew", "lease-release"})
+
 STEPS = {
+    "lease": _lease,
+    "lease-renew": leasing.renew,
+    "lease-release": leasing.release,
     "observe": observing.observe,
     "configured": observing.configured,
     "stage": staging.stage,
@@ -35,7 +54,10 @@ def run(step: str, params: dict[str, Any]) -> None:
     try:
         answer = {"ok": True, **STEPS[step](params)}
     except Trouble as trouble:
-        answer = _failure(trouble.message, hint=trouble.hint, kind=trouble.kind)
+        answer = {
+            **trouble.facts,
+            **_failure(trouble.message, hint=trouble.hint, kind=trouble.kind),
+        }
     except OSError as failure:
         answer = _failure(f"{failure.strerror}: {failure.filename}", kind="os")
     except Exception:  # noqa: BLE001 - the top of a program: our bug on a host must arrive as text

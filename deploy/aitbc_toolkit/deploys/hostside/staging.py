@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, ordering, trusting
+from aitbc_toolkit.deploys.hostside import files, leasing, ordering, trusting
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _LOCK_FILE = "locks/node.lock"
@@ -33,7 +33,7 @@ _OURS = ("manifest.json", "venv", "etc", ".index")
 def stage(params: dict[str, Any]) -> dict[str, Any]:
     """Make the release of one commit and the keys of this host's nodes; touch nothing that runs."""
     layout = params["layout"]
-    with files.locked(Path(layout["state"]) / "lock"):
+    with leasing.guarded(params):
         release = Path(layout["base"]) / "releases" / params["commit"]
         fetched = staged = False
         new = not (release / "manifest.json").is_file()
@@ -60,7 +60,7 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
     layout = params["layout"]
     release = Path(layout["base"]) / "releases" / params["commit"]
     written = []
-    with files.locked(Path(layout["state"]) / "lock"):
+    with leasing.guarded(params):
         for instance in params["instances"]:
             folder = config_folder(release, instance)
             if folder.is_dir():

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, ordering, services, staging
+from aitbc_toolkit.deploys.hostside import files, leasing, ordering, services, staging
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 
@@ -19,7 +19,7 @@ def switch(params: dict[str, Any]) -> dict[str, Any]:
     layout = params["layout"]
     manager = services.manager(params)
     began = time.monotonic()
-    with files.locked(Path(layout["state"]) / "lock"):
+    with leasing.guarded(params):
         for instance in params["instances"]:
             _switch(instance, base=Path(layout["base"]), manager=manager)
         for instance in params["instances"]:
@@ -48,7 +48,7 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
     """Start, stop or restart the named nodes, or take them back to having no release at all."""
     manager = services.manager(params)
     action = params["action"]
-    with files.locked(Path(params["layout"]["state"]) / "lock"):
+    with leasing.guarded(params):
         for instance in params["instances"]:
             if action == "stop":
                 manager.stop(instance)
@@ -92,7 +92,7 @@ def record(params: dict[str, Any]) -> dict[str, Any]:
     """Add a finished deploy to this host's journal and drop releases that nothing needs."""
     layout = params["layout"]
     state = Path(layout["state"])
-    with files.locked(state / "lock"):
+    with leasing.guarded(params):
         files.append_line(state / "journal.jsonl", params["line"])
         ordering.remember(params)
         dropped = _prune(Path(layout["base"]), keep=set(params["keep"]))
@@ -119,7 +119,7 @@ def shut_down(params: dict[str, Any]) -> dict[str, Any]:
     """Stop the named nodes and the supervisor, if it is ours; `wipe` removes what they kept."""
     manager = services.manager(params)
     stopped = []
-    with files.locked(Path(params["layout"]["state"]) / "lock"):
+    with leasing.guarded(params):
         for instance in params["instances"]:
             if manager.state(instance)["active"]:
                 stopped.append(instance["name"])

@@ -1,0 +1,233 @@
+"""How does one run get the sole right to change an environment, and keep it while it works?
+
+A majority of all hosts grants the right, and every host that is changed has it on record. Who of
+several gets it is decided by the first host of the inventory: whoever is not granted there gives
+way. Hosts judge each step by its token (`hostside/leasing`); here nothing is judged twice.
+"""
+
+import os
+import random
+import secrets
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release.source import who
+from aitbc_toolkit.remote import Row
+
+TTL_S = 60.0
+# The deadline of the longest step, staging, and the time to kill it.
+STEP_S_MAX = 315.0
+# How long two that ask at once may need until one of them has given way on every host.
+_PATIENCE_S = 5.0
+_PAUSE_S = (0.05, 0.15)
+
+Verdict = Literal["won", "yield", "again", "short"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Say who wants the right and why; hosts tell runs apart by `owner`, people by `run`."""
+
+    environment: str
+    reason: str
+    run: str = field(default_factory=lambda: secrets.token_hex(8))
+    owner: str = field(default_factory=lambda: secrets.token_hex(8))
+    holder: str = field(default_factory=lambda: f"{who()} pid {os.getpid()}")
+    since: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    ttl_s: float = TTL_S
+
+
+Ask = Callable[[str, Collection[str], Mapping[str, Any]], Mapping[str, Row]]
+"""Make one step of the lease on the named hosts, with these words under `lease`."""
+
+
+class Lease:
+    """Be the right of one run, from asking for it to giving it back."""
+
+    def __init__(
+        self, claim: Claim, hosts: Sequence[str], ask: Ask, *, wait: Callable[[float], None]
+    ) -> None:
+        self.claim = claim
+        self.hosts = tuple(hosts)
+        self.token = 0
+        self.sure_until_s = 0.0
+        self._ask = ask
+        self._wait = wait
+        self._is_ready = False
+        self._granted: dict[str, Row] = {}
+        self._tokens: dict[str, int] = {}
+        self._unclear = False
+        self._lost = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether a majority has granted it."""
+        return len(self._granted) > len(self.hosts) // 2
+
+    @property
+    def unseen(self) -> list[str]:
+        """List the hosts that have not granted it."""
+        return [name for name in self.hosts if name not in self._granted]
+
+    def acquire(self, *, breaks: str = "") -> dict[str, Row]:
+        """Ask every host until it is decided; return what each said, majority or not.
+
+        `breaks` is the owner whose lease is ended by this.
+        Raises: Held when another run has the right.
+        """
+        rows: dict[str, Row] = {}
+        patience_s = time.monotonic() + _PATIENCE_S
+        wanted = list(self.hosts)
+        while wanted:
+            rows |= self._request(wanted, breaks=breaks)
+            held = [name for name, row in rows.items() if row.kind in {"held", "busy"}]
+            verdict = judge(self.hosts, granted=self._granted, held=held)
+            if verdict == "yield" or (verdict == "again" and time.monotonic() > patience_s):
+                self._give_way(rows[held[0]])
+            wanted = held
+            if wanted:
+                time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - only to fall out of step
+        self._level(breaks=breaks)
+        return rows
+
+    def ready(self, hosts: Collection[str]) -> None:
+        """Do what has to come before hosts are changed: wait where we must, record where we can.
+
+        What a host refuses here it refuses to the step, which tells it.
+        """
+        if not self._is_ready:
+            self._wait(self.wait_s())
+            self._is_ready = True
+        missing = [name for name in self.unseen if name in hosts]
+        if missing:
+            self._request(missing)
+            self._level()
+
+    def words(self, *, deadline_s: int) -> dict[str, Any]:
+        """Write what a step carries, so that hosts let it change something.
+
+        Raises: AitbcError when this run knows that it has lost the right.
+        """
+        if not self._lost and time.monotonic() > self.sure_until_s:
+            self._lost = f"no majority of hosts has renewed it for {self.claim.ttl_s:.0f} s"
+        if self._lost:
+            name = self.claim.environment
+            raise AitbcError(
+                f"the lease of {name} is lost: {self._lost}",
+                hint=f"aitbc status {name}",
+                exit_status=Exit.UNKNOWN,
+            )
+        return {**self._own(), "deadline_s": deadline_s}
+
+    def renew(self, ask: Ask) -> None:
+        """Let the right end later, by a connection that no step keeps busy."""
+        asked_s = time.monotonic()
+        rows = ask("lease-renew", list(self._granted), self._own())
+        agreed = [name for name, row in rows.items() if row.ok]
+        refused = next((row.error for row in rows.values() if row.kind == "lease"), "")
+        if len(agreed) > len(self.hosts) // 2:
+            self.sure_until_s = asked_s + self.claim.ttl_s
+        elif refused:
+            self._lost = refused
+
+    def note(self, rows: Mapping[str, Row]) -> None:
+        """Remember steps that may go on without us: then the end of this lease proves nothing."""
+        self._unclear |= any(row.kind in {"unknown", "unreachable"} for row in rows.values())
+
+    def release(self) -> list[str]:
+        """Give the right back; return the hosts where it has to end by itself."""
+        if not self._granted:
+            return []
+        end = "unclear" if self._unclear else "released"
+        rows = self._ask("lease-release", list(self._granted), {**self._own(), "end": end})
+        return [name for name, row in rows.items() if not row.ok]
+
+    def wait_s(self) -> float:
+        """Say how long a run before this one may still be at work where we cannot see it.
+
+        With every host in sight there is nothing to wait for; neither when the newest lease that
+        we see was given back by its holder, for then all of its steps had ended.
+        """
+        if not self.unseen:
+            return 0.0
+        before = [tuple(row.answer["before"]) for row in self._granted.values()]
+        _token, end = max(before, default=(0, "none"))
+        return 0.0 if end in {"none", "released"} else self.claim.ttl_s + STEP_S_MAX
+
+    def _request(self, hosts: Sequence[str], *, breaks: str = "") -> Mapping[str, Row]:
+        """Ask some hosts once, and keep what they grant."""
+        asked_s = time.monotonic()
+        rows = self._ask("lease", hosts, {**self._own(), **_told(self.claim), "breaks": breaks})
+        for name, row in rows.items():
+            if row.ok:
+                # What it followed is what it followed at first.
+                self._granted.setdefault(name, row)
+                self._tokens[name] = int(row.answer["token"])
+        self.token = max([self.token, *self._tokens.values()])
+        self.sure_until_s = asked_s + self.claim.ttl_s
+        return rows
+
+    def _level(self, *, breaks: str = "") -> None:
+        """Bring the newest token to every host that granted an older one."""
+        while behind := [name for name, token in self._tokens.items() if token < self.token]:
+            rows = self._request(behind, breaks=breaks)
+            for name in behind:
+                if not rows[name].ok:
+                    del self._granted[name], self._tokens[name]
+
+    def _give_way(self, row: Row) -> None:
+        self.release()
+        self._granted.clear()
+        self._tokens.clear()
+        raise Held(self.claim, row)
+
+    def _own(self) -> dict[str, Any]:
+        return {"owner": self.claim.owner, "token": self.token, "ttl_s": self.claim.ttl_s}
+
+
+class Held(AitbcError):  # noqa: N818 - it is no error to hold a lease
+    """Say that another run has the right: who, why, since when, and when it ends."""
+
+    def __init__(self, claim: Claim, row: Row) -> None:
+        said = row.answer.get("held", {})
+        self.owner = str(said.get("owner", ""))
+        self.holder = str(said.get("holder", f"another step on {row.host}"))
+        name = claim.environment
+        lines = [f"{claim.reason} refused: {self.holder} holds the lease of {name}"]
+        if said:
+            ends = time.strftime("%H:%M:%SZ", time.gmtime(time.time() + said["ends_in_s"]))
+            lines += [
+                f"  reason           {said['reason']}",
+                f"  since            {said['since']}",
+                f"  ends at          {ends}, in {said['ends_in_s']:.0f} s, unless it is renewed",
+            ]
+        super().__init__(
+            "\n".join([*lines, "  changed so far   nothing, on no host"]),
+            hint=f"aitbc status {name}\n"
+            "of a run that is gone: the same command with --break-lease REASON; it is audited",
+            exit_status=Exit.BUSY,
+        )
+
+
+def judge(order: Sequence[str], *, granted: Collection[str], held: Collection[str]) -> Verdict:
+    """Decide what one who asks does next, by which hosts granted and who holds the others.
+
+    Of two that ask at once, each sees the first host that both reach: there one was granted and
+    the other was not, so exactly one gives way. Without a majority in sight there is no right.
+    """
+    if held:
+        first = next(name for name in order if name in granted or name in held)
+        return "again" if first in granted else "yield"
+    return "won" if len(granted) > len(order) // 2 else "short"
+
+
+def _told(claim: Claim) -> dict[str, str]:
+    return {
+        "run": claim.run,
+        "holder": claim.holder,
+        "reason": claim.reason,
+        "since": claim.since,
+    }

@@ -1,0 +1,373 @@
+"""The lease on pretend hosts: folders of this machine, judged by the real host-side programs."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pretend_hosts import PretendHosts
+
+from aitbc_toolkit.deploys.hostside import program
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import lease as leases
+from aitbc_toolkit.release.lease import Held, judge
+
+pytestmark = pytest.mark.integration
+
+TRIALS = {"fast": 10, "ci": 50, "nightly": 1000}
+APART_S = 0.010
+
+Eventually = Callable[..., None]
+
+
+class Deployer:
+    """A deployer in a process of its own."""
+
+    def __init__(self, hosts: PretendHosts, *, ttl_s: float = 60.0, renews: bool = False) -> None:
+        script = Path(__file__).with_name("racing_deployer.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        documents = {name: hosts.params(name) for name in hosts.names}
+        self._write({"documents": documents, "ttl_s": ttl_s, "renews": renews})
+
+    def start(self, **command: Any) -> None:
+        """Send a command."""
+        self._write(command)
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for what it says."""
+        assert self.process.stdout is not None
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+    def do(self, **command: Any) -> dict[str, Any]:
+        """Send a command and wait for what it says."""
+        self._write(command)
+        return self.answer()
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        self.process.kill()
+        self.process.communicate()
+
+    def _write(self, document: dict[str, Any]) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(document) + "\n")
+        self.process.stdin.flush()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> PretendHosts:
+    """Three hosts that nobody has deployed to."""
+    return PretendHosts(tmp_path, ("a", "b", "c"))
+
+
+@pytest.fixture
+def a_deployer() -> Iterator[Callable[..., Deployer]]:
+    """Start deployers that end with the test."""
+    with ExitStack() as ends:
+
+        def start(hosts: PretendHosts, **more: Any) -> Deployer:
+            made = Deployer(hosts, **more)
+            ends.callback(made.close)
+            return made
+
+        yield start
+
+
+def test_check_10_of_two_deployers_within_10_ms_exactly_one_proceeds(
+    hosts: PretendHosts, a_deployer: Callable[..., Deployer], request: pytest.FixtureRequest
+) -> None:
+    """However close they start, one has the lease and the other is told whose it is, with 75."""
+    pair = [a_deployer(hosts), a_deployer(hosts)]
+    winners = []
+    for trial in range(TRIALS[request.config.getoption("--tier")]):
+        start_s = time.monotonic() + 0.005
+        apart_s = APART_S * (trial % 11) / 10
+        for place, deployer in enumerate(pair if trial % 2 else pair[::-1]):
+            deployer.start(do="take", at_s=start_s + place * apart_s)
+        said = [deployer.answer() for deployer in pair]
+        won = [each["won"] for each in said]
+        assert won.count(True) == 1, f"trial {trial}, {apart_s * 1000:.0f} ms apart: {said}"
+        loser = said[won.index(False)]
+        assert loser["exit"] == Exit.BUSY
+        assert f"pid {pair[won.index(True)].process.pid}" in loser["holder"]
+        assert pair[won.index(True)].do(do="give") == {"left": []}
+        winners.append(won.index(True))
+
+    assert {0, 1} <= set(winners), "the race is open"
+
+
+def test_check_10_a_killed_holders_lease_ends_by_itself(
+    hosts: PretendHosts, a_deployer: Callable[..., Deployer], eventually: Eventually
+) -> None:
+    """SIGKILL of the holder: refused until the TTL, granted after it, with no manual unlock."""
+    ttl_s = 2.0
+    holder = a_deployer(hosts, ttl_s=ttl_s)
+    first = holder.do(do="take", at_s=0.0)
+    holder.process.send_signal(signal.SIGKILL)
+    killed_s = time.monotonic()
+    with pytest.raises(Held) as early:
+        hosts.lease("next").acquire()
+
+    def granted() -> bool:
+        try:
+            after.acquire()
+        except Held:
+            return False
+        return True
+
+    after = hosts.lease("next")
+    eventually("the lease of the killed holder to end", granted, deadline_s=ttl_s + 10)
+
+    assert early.value.exit_status is Exit.BUSY
+    assert time.monotonic() - killed_s > ttl_s - 1.0
+    assert after.token == first["token"] + 1
+
+
+def test_check_10_the_later_step_of_an_old_holder_is_refused_by_its_token(
+    hosts: PretendHosts, a_deployer: Callable[..., Deployer], eventually: Eventually
+) -> None:
+    """A holder sleeps past its TTL, another one works, the first wakes: no host obeys it."""
+    old = a_deployer(hosts, ttl_s=1.0)
+    assert old.do(do="take", at_s=0.0)["won"]
+    assert old.do(do="step", host="a")["ok"]
+    old.process.send_signal(signal.SIGSTOP)
+    new = a_deployer(hosts)
+    eventually("the next deployer to proceed", lambda: new.do(do="take", at_s=0.0)["won"])
+    old.process.send_signal(signal.SIGCONT)
+
+    late = [old.do(do="step", host=host) for host in hosts.names]
+    fresh = [new.do(do="step", host=host) for host in hosts.names]
+
+    assert [each["kind"] for each in late] == ["lease"] * 3
+    assert all("its token is 1" in each["error"] for each in late)
+    assert all(each["ok"] for each in fresh)
+
+
+def test_a_lease_lives_as_long_as_its_run(
+    hosts: PretendHosts, a_deployer: Callable[..., Deployer], eventually: Eventually
+) -> None:
+    """While gates wait no step is made; the run renews its lease beside them."""
+    holder = a_deployer(hosts, ttl_s=1.5, renews=True)
+    holder.do(do="take", at_s=0.0)
+    first_s = hosts.told("c")["ends_s"]
+
+    eventually("a second TTL", lambda: hosts.told("c")["ends_s"] > first_s + 1.5)
+
+    assert holder.do(do="step", host="c")["ok"]
+    with pytest.raises(Held):
+        hosts.lease("another").acquire()
+
+
+def test_a_reboot_voids_the_lease(hosts: PretendHosts) -> None:
+    """What was granted in another boot is no right any more, and nobody waits for it."""
+    old = hosts.lease("old")
+    old.acquire()
+    for name in hosts.names:
+        hosts.edit(name, boot="the boot before")
+
+    row = hosts.run("record", "a", old.words(deadline_s=5), line="late", keep=[])
+    new = hosts.lease("new")
+    rows = new.acquire()
+
+    assert (row.ok, row.kind) == (False, "lease")
+    assert "rebooted" in row.error
+    assert new.token == old.token + 1
+    assert rows["a"].answer["before"] == [old.token, "rebooted"]
+
+
+def test_the_wall_clock_has_no_say(hosts: PretendHosts) -> None:
+    """A record from any year lives as long as its boot-clock says."""
+    hosts.lease("now").acquire()
+    for name in hosts.names:
+        hosts.edit(name, since="1999-12-31T23:59:59Z")
+    with pytest.raises(Held):
+        hosts.lease("then").acquire()
+    for name in hosts.names:
+        hosts.edit(name, since="2999-12-31T23:59:59Z", ends_s=0.0)
+
+    hosts.lease("then").acquire()
+
+
+def test_a_step_is_covered_to_its_deadline_and_not_longer(hosts: PretendHosts) -> None:
+    """While a step may run, nobody else gets its host; when it has ended, the TTL counts again."""
+    run = hosts.lease("long", ttl_s=20.0)
+    run.acquire()
+    before_s = hosts.told("a")["ends_s"]
+
+    row = hosts.run("record", "a", run.words(deadline_s=600), line="a change", keep=[])
+
+    assert row.ok, row.error
+    assert before_s <= hosts.told("a")["ends_s"] < before_s + 600
+
+
+@pytest.mark.parametrize("step", sorted(set(program.STEPS) - program.READING - program.LEASING))
+def test_every_step_that_changes_a_host_asks_for_the_lease(hosts: PretendHosts, step: str) -> None:
+    """Without one, or with the token of another run, the host does nothing and says why."""
+    hosts.lease("the holder").acquire()
+    more = {"commit": "0" * 40, "action": "stop", "wipe": False, "line": "", "keep": [], "lines": 1}
+    stranger = {"owner": "somebody", "token": 1, "ttl_s": 60, "deadline_s": 5}
+
+    row = hosts.run(step, "a", stranger, **more)
+
+    assert (row.ok, row.kind) == (False, "lease"), row.error
+
+
+def test_the_holder_is_shown_with_reason_since_and_end(hosts: PretendHosts) -> None:
+    """Whoever is refused learns who, why, since when, until when, and what to do."""
+    holder = hosts.lease("deploy 1234567")
+    holder.acquire()
+
+    with pytest.raises(Held) as refused:
+        hosts.lease("rollback").acquire()
+
+    lines = refused.value.message.splitlines()
+    assert lines[0] == "rollback refused: deploy 1234567@here holds the lease of pretend"
+    assert lines[1] == "  reason           deploy 1234567"
+    assert lines[2] == f"  since            {holder.claim.since}"
+    assert "unless it is renewed" in lines[3]
+    assert lines[4] == "  changed so far   nothing, on no host"
+    assert refused.value.exit_status is Exit.BUSY
+
+
+def test_a_lease_is_broken_only_from_the_run_that_was_seen(hosts: PretendHosts) -> None:
+    """Two who break the same lease: the second meets the first, not the one that both saw."""
+    stuck = hosts.lease("stuck")
+    stuck.acquire()
+    first, second = hosts.lease("first"), hosts.lease("second")
+
+    first.acquire(breaks=stuck.claim.owner)
+
+    with pytest.raises(Held, match="first@here holds"):
+        second.acquire(breaks=stuck.claim.owner)
+    row = hosts.run("record", "b", stuck.words(deadline_s=5), line="late", keep=[])
+    assert (row.ok, row.kind) == (False, "lease")
+
+
+def test_without_a_majority_there_is_no_right(hosts: PretendHosts) -> None:
+    """One of three hosts grants it: that is nobody's lease, on either side of a cut."""
+    hosts.cut = {"b", "c"}
+    run = hosts.lease("alone")
+
+    rows = run.acquire()
+
+    assert not run.is_held
+    assert [name for name, row in rows.items() if row.ok] == ["a"]
+
+
+def test_the_token_is_one_more_than_the_highest_of_the_majority(hosts: PretendHosts) -> None:
+    """Hosts that missed some leases are brought to the newest token before anything is staged."""
+    for cut in ({"c"}, {"c"}, {"a"}):
+        hosts.cut = cut
+        run = hosts.lease("one after the other")
+        run.acquire()
+        run.release()
+    hosts.cut = set()
+    last = hosts.lease("the last")
+
+    last.acquire()
+
+    assert last.token == 4
+    assert {name: hosts.told(name)["token"] for name in hosts.names} == dict.fromkeys("abc", 4)
+
+
+def test_a_usual_lease_is_one_round_trip_to_get_and_one_to_give_back(hosts: PretendHosts) -> None:
+    """All hosts at once, with the look around that a deploy begins with."""
+    run = hosts.lease("deploy")
+
+    rows = run.acquire()
+    run.release()
+
+    assert hosts.asked == [("lease", hosts.names), ("lease-release", hosts.names)]
+    assert all("instances" in row.answer for row in rows.values())
+
+
+def test_who_cannot_see_every_host_waits_for_what_may_go_on_there(hosts: PretendHosts) -> None:
+    """After a run that was cut off: TTL and the longest step; after a good end: nothing."""
+    killed = hosts.lease("killed")
+    killed.acquire()
+    for name in hosts.names:
+        hosts.edit(name, ends_s=0.0)
+    hosts.cut = {"c"}
+    careful = hosts.lease("careful")
+    careful.acquire()
+    careful.ready(["a"])
+    careful.release()
+    calm = hosts.lease("calm")
+    calm.acquire()
+    calm.ready(["a"])
+
+    assert hosts.waited == [leases.TTL_S + leases.STEP_S_MAX, 0.0]
+
+
+def test_steps_that_may_go_on_make_the_end_unclear(hosts: PretendHosts) -> None:
+    """A run that lost sight of a step gives its lease back, but promises nothing."""
+    run = hosts.lease("cut off")
+    run.acquire()
+    hosts.cut = {"c"}
+    run.note({"c": hosts.run("record", "c", {})})
+    run.release()
+    after = hosts.lease("after")
+
+    after.acquire()
+
+    assert after.wait_s() == leases.TTL_S + leases.STEP_S_MAX
+
+
+def test_a_host_that_comes_back_gets_its_record_before_it_is_changed(hosts: PretendHosts) -> None:
+    """Every host that is touched has the lease on record, also one that was away at first."""
+    hosts.cut = {"c"}
+    run = hosts.lease("patient")
+    run.acquire()
+    hosts.cut = set()
+
+    run.ready(["c"])
+    row = hosts.run("record", "c", run.words(deadline_s=5), line="a change", keep=[])
+
+    assert row.ok, row.error
+
+
+def test_a_run_that_cannot_renew_stops_by_itself(hosts: PretendHosts) -> None:
+    """The controller's own clock says when its right is no longer sure; it asks no host then."""
+    run = hosts.lease("lost")
+    run.acquire()
+    run.sure_until_s = time.monotonic() - 1
+
+    with pytest.raises(AitbcError, match="the lease of pretend is lost") as lost:
+        run.words(deadline_s=5)
+
+    assert lost.value.exit_status is Exit.UNKNOWN
+
+
+def test_a_record_that_cannot_be_read_permits_nothing(hosts: PretendHosts) -> None:
+    """Bytes that are no record are no free host: the token must never go down."""
+    hosts.lease("first").acquire()
+    hosts.record("a").write_text("{}")
+
+    row = hosts.run("record", "a", {"owner": "x", "token": 1, "ttl_s": 1, "deadline_s": 1})
+
+    assert not row.ok
+    assert "is no record of a lease" in row.error
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5])
+def test_of_two_that_share_the_hosts_exactly_one_gives_way(count: int) -> None:
+    """Every way in which two who ask at once can have divided the hosts between them."""
+    order = [f"h{number}" for number in range(count)]
+    for mine in itertools.product([True, False], repeat=count):
+        first = {name for name, is_mine in zip(order, mine, strict=True) if is_mine}
+        other = set(order) - first
+        verdicts = [
+            judge(order, granted=first, held=other),
+            judge(order, granted=other, held=first),
+        ]
+        assert verdicts.count("yield") == 1, (first, verdicts)
