@@ -101,17 +101,17 @@ class MeshClient:
         Raises: SilentError naming every node when all are silent; RefusedError from the first node
         that answers, since another would say the same, but not for what only this node cannot do.
         """
-        reasons = []
+        answers = {}
         for node in self._in_turn():
             try:
                 return question(node)
             except SilentError as silent:
-                reasons.append(f"{node.name} {silent.reason}")
+                answers[node.name] = Silence(silent.reason)
             except RefusedError as refused:
                 if refused.status not in TRY_AGAIN:
                     raise
-                reasons.append(f"{node.name} {refused.reason}")
-        raise self._all_silent(reasons)
+                answers[node.name] = Silence(refused.reason)
+        raise self.silent(answers)
 
     def submit(self, raw: bytes) -> schema.Accepted:
         """Hand in a transaction to any node that takes it; the same bytes go to the next one."""
@@ -152,21 +152,20 @@ class MeshClient:
 
     def silent(self, answers: Mapping[str, object]) -> AitbcError:
         """Make the error that says why no node gave an answer that could be used."""
-        reasons = [
-            f"{name} {each.reason}" for name, each in answers.items() if isinstance(each, Silence)
-        ]
-        return self._all_silent(reasons)
+        names: dict[str, list[str]] = {}
+        for name, each in sorted(answers.items()):
+            if isinstance(each, Silence):
+                names.setdefault(each.reason, []).append(name)
+        reasons = [f"{' '.join(those)} {reason}" for reason, those in names.items()]
+        return AitbcError(
+            f"no node answers: {'; '.join(reasons) or 'there are none'}",
+            hint=self._hint or "aitbc network status",
+            exit_status=Exit.UNREACHABLE,
+        )
 
     def _in_turn(self) -> Sequence[RpcClient]:
         start = next(self._turn) % max(1, len(self.nodes))
         return (*self.nodes[start:], *self.nodes[:start])
-
-    def _all_silent(self, reasons: Sequence[str]) -> AitbcError:
-        return AitbcError(
-            f"no node answers: {'; '.join(reasons) or 'there are none'}",
-            hint=self._hint,
-            exit_status=Exit.UNREACHABLE,
-        )
 
 
 def open_mesh(environment: Environment, *, node: str = "", retries: int = RETRIES) -> MeshClient:

@@ -1,25 +1,18 @@
-"""What does an inventory file declare, and what is wrong with it?
+"""What may an inventory file declare? Every key with its type, its bounds and its default.
 
-The file is judged whole: every mistake is named at once, with the file, the key and the nearest
-name. Do not look at anything but the text here.
+Whether the keys of one file agree with each other is judged in `mistakes`.
 """
 
 import difflib
 import re
-import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from aitbc_toolkit import paths
-from aitbc_toolkit.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
-_VALIDATORS_MIN = 4
 _APPROVALS_OF_PRODUCTION = 2
 
 Port = Annotated[int, Field(ge=1024, le=65535)]
@@ -117,23 +110,6 @@ class Declared(_Model):
         return self.profile.approvals >= _APPROVALS_OF_PRODUCTION
 
 
-def parse(text: str, *, path: Path) -> Declared:
-    """Judge the text of an inventory.
-
-    Raises: ConfigError that names every mistake.
-    """
-    try:
-        written = Declared.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as wrong:
-        raise ConfigError(f"{_shown(path)} is not TOML: {wrong}", hint=str(path)) from wrong
-    except ValidationError as wrong:
-        raise _refusal(path, [_said(error) for error in wrong.errors()]) from wrong
-    mistakes = list(_contradictions(written))
-    if mistakes:
-        raise _refusal(path, mistakes)
-    return written
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """Find the name that was probably meant, or nothing."""
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)), "")
@@ -163,108 +139,3 @@ def overweight(written: Declared) -> list[str]:
         for what, name, power in named
         if 3 * power >= total
     ]
-
-
-def _refusal(path: Path, mistakes: list[str]) -> ConfigError:
-    shown = _shown(path)
-    if len(mistakes) == 1:
-        return ConfigError(f"{shown}: {mistakes[0]}", hint=f"edit {shown}")
-    lines = "\n".join(f"  {each}" for each in mistakes)
-    return ConfigError(f"{shown}: {len(mistakes)} mistakes\n{lines}", hint=f"edit {shown}")
-
-
-def _shown(path: Path) -> str:
-    root = paths.project_root()
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def _said(error: Mapping[str, Any]) -> str:
-    """Put one finding of pydantic into our words: the key first, then what is wrong with it."""
-    where = [str(part) for part in error["loc"]]
-    key = ".".join(where)
-    match error["type"]:
-        case "extra_forbidden":
-            near = nearest(where[-1], _keys_at(where[:-1]))
-            return f"unknown key {key}" + (f", the nearest is {near}" if near else "")
-        case "missing":
-            return f"{key} is missing"
-        case _:
-            said = str(error["msg"])
-            return f"{key}: {said[:1].lower()}{said[1:]}, found {error['input']!r}"
-
-
-def _keys_at(where: list[str]) -> Iterable[str]:
-    """List the keys that are valid at a place of the file."""
-    match where:
-        case []:
-            return Declared.model_fields
-        case ["environment"]:
-            return EnvironmentRules.model_fields
-        case ["chain"]:
-            return Chain.model_fields
-        case ["chain", "assets", _]:
-            return AssetEntry.model_fields
-        case ["profile"]:
-            return Profile.model_fields
-        case ["hosts", _]:
-            return HostEntry.model_fields
-        case ["instances", _]:
-            return InstanceEntry.model_fields
-        case ["instances", _, "ports"]:
-            return Ports.model_fields
-        case _:
-            return ()
-
-
-def _contradictions(written: Declared) -> Iterator[str]:
-    """Find what is wrong between keys that are right each for itself."""
-    for name in [*written.hosts, *written.instances]:
-        if not NAME.fullmatch(name):
-            yield f"the name {name!r} has to be a letter, then up to 15 of a-z 0-9 -"
-    for name, instance in written.instances.items():
-        if instance.host not in written.hosts:
-            near = nearest(instance.host, written.hosts)
-            said = f", the nearest is {near}" if near else ""
-            yield f"instances.{name}.host: unknown host {instance.host!r}{said}"
-    yield from _port_conflicts(written)
-    yield from _host_contradictions(written)
-    validators = [each for each in written.instances.values() if each.role == "validator"]
-    if not validators:
-        yield "instances: no validator, so there is nobody to make blocks"
-    elif len(validators) < _VALIDATORS_MIN and not written.environment.dirty:
-        yield f"instances: {len(validators)} validators, at least {_VALIDATORS_MIN} bear a fault"
-    yield from _production_rules(written)
-
-
-def _host_contradictions(written: Declared) -> Iterator[str]:
-    for name, host in written.hosts.items():
-        if host.connector == "ssh" and not host.address:
-            yield f"hosts.{name}.address is missing"
-        if host.connector == "ssh" and not host.known_hosts:
-            yield f"hosts.{name}.known_hosts is missing: unknown host keys are never accepted"
-    if sum(host.connector == "local" for host in written.hosts.values()) > 1:
-        yield "hosts: more than one is this machine (connector local)"
-
-
-def _port_conflicts(written: Declared) -> Iterator[str]:
-    taken = Counter(
-        (instance.host, port)
-        for instance in written.instances.values()
-        for port in instance.ports.model_dump().values()
-    )
-    for (host, port), count in taken.items():
-        if count > 1:
-            yield f"port {port} of host {host} is given to {count} listeners"
-
-
-def _production_rules(written: Declared) -> Iterator[str]:
-    """Hold the rules of an environment that may take no snapshot and needs two approvals."""
-    if not written.is_production:
-        return
-    for name, asset in written.chain.assets.items():
-        if asset.mint_policy == "authority":
-            yield (
-                f"chain.assets.{name}.mint_policy: {asset.mint_policy} is mock money, "
-                "refused where two approvals are needed"
-            )
-    yield from overweight(written)

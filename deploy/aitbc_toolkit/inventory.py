@@ -4,15 +4,13 @@ The file says what is wanted (`declared`); what a lab knows about its own hosts 
 record that the lab wrote. Do not talk to hosts here.
 """
 
-import ipaddress
-import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from aitbc_toolkit import paths
+from aitbc_toolkit import lab_record, paths
 from aitbc_toolkit.declared import (
     NAME,
     Chain,
@@ -22,13 +20,13 @@ from aitbc_toolkit.declared import (
     InstanceEntry,
     Profile,
     nearest,
-    parse,
 )
-from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
+from aitbc_toolkit.errors import ConfigError, UsageError
+from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.layout import InstancePaths, Layout
+from aitbc_toolkit.mistakes import parse
 
 ALIASES = {"development": "dev", "local": "dev", "stage": "staging", "prod": "production"}
-LAB = "lab"
 
 _TOOLKIT = "@toolkit"
 
@@ -125,20 +123,33 @@ class Inventory:
         """
         root = folder or paths.inventories()
         path = root / base_name(name, folder=root) / "inventory.toml"
-        return parse(path.read_text(encoding="utf-8"), path=path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as wrong:
+            raise ConfigError(f"{path} cannot be read: {wrong}", hint=f"edit {path}") from wrong
+        return parse(text, path=path)
 
     @classmethod
     def load(
-        cls, name: str, *, folder: Path | None = None, state: Path | None = None
+        cls,
+        name: str,
+        *,
+        folder: Path | None = None,
+        state: Path | None = None,
+        reachable: bool = True,
     ) -> Environment:
         """Read an environment and find its hosts.
 
-        Raises: as `read`; AitbcError when its lab is not there.
+        What lies on this machine alone needs no lab: unless `reachable`, hosts of a lab that is not
+        there have no address.
+        Raises: as `read`; AitbcError when its lab is not there or lacks a host.
         """
         root = folder or paths.inventories()
         written = cls.read(name, folder=root)
         canonical = canonical_name(name, folder=root)
-        return _environment(written, name=canonical, state=paths.state_root(state), root=root)
+        where = paths.state_root(state)
+        found = lab_record.hosts_of(written, canonical, state=where) if reachable else {}
+        return _environment(written, name=canonical, state=where, root=root, found=found)
 
 
 def names(folder: Path | None = None) -> tuple[str, ...]:
@@ -173,10 +184,9 @@ def canonical_name(name: str, *, folder: Path | None = None) -> str:
     return wanted if base == LAB and wanted != f"{LAB}-{LAB}" else base
 
 
-def _environment(written: Declared, *, name: str, state: Path, root: Path) -> Environment:
-    lab = name.removeprefix(f"{LAB}-") if name == LAB or name.startswith(f"{LAB}-") else ""
-    uses_lab = any(entry.connector == "lab" for entry in written.hosts.values())
-    found = _lab_hosts(lab, state=state) if uses_lab else {}
+def _environment(
+    written: Declared, *, name: str, state: Path, root: Path, found: Mapping[str, Any]
+) -> Environment:
     hosts = {
         host: _host(host, entry, environment=name, found=found, state=state)
         for host, entry in written.hosts.items()
@@ -193,19 +203,16 @@ def _environment(written: Declared, *, name: str, state: Path, root: Path) -> En
         ),
         state=state,
         inventories=root,
-        lab=lab if uses_lab else "",
+        lab=lab_record.name_of(name) if lab_record.is_used(written) else "",
     )
 
 
 def _host(
     name: str, entry: HostEntry, *, environment: str, found: Mapping[str, Any], state: Path
 ) -> Host:
-    if entry.connector == "lab" and name not in found:
-        raise ConfigError(
-            f"the lab has no host {name}, it has {', '.join(found)}", hint="aitbc lab list"
-        )
     record = found.get(name, {})
-    own = Path(sys.executable)
+    program = Path(sys.executable)
+    own = "127.0.0.1" if entry.connector == "local" else ""
     root = Path(entry.root).expanduser()
     if not root.is_absolute():
         # `.aitbc` moves with the operator's state folder; other relative roots with the checkout.
@@ -214,15 +221,15 @@ def _host(
     return Host(
         name=name,
         connector="local" if entry.connector == "local" else "ssh",
-        address=record.get("ipv4") or entry.address or "127.0.0.1",
+        address=record.get("ipv4") or entry.address or own,
         ssh_port=record.get("port") or entry.ssh_port,
         ssh_user=entry.ssh_user,
         ssh_key=record.get("key") or _file(entry.ssh_key),
         known_hosts=record.get("known_hosts") or _file(entry.known_hosts),
         manager=entry.manager,
         run_as=entry.run_as,
-        python=str(own) if entry.python == _TOOLKIT else entry.python,
-        uv=str(own.with_name("uv")) if entry.uv == _TOOLKIT else entry.uv,
+        python=str(program) if entry.python == _TOOLKIT else entry.python,
+        uv=str(program.with_name("uv")) if entry.uv == _TOOLKIT else entry.uv,
         uv_cache=entry.uv_cache,
         offline=entry.offline,
         domain=entry.domain or name,
@@ -250,24 +257,6 @@ def _instance(name: str, entry: InstanceEntry, *, host: Host, profile: Profile) 
         rpc_url=f"http://{shown}:{entry.ports.rpc}",
         paths=host.layout.instance(name),
     )
-
-
-def _lab_hosts(lab: str, *, state: Path) -> dict[str, Any]:
-    """Read the addresses and keys that a lab wrote down when it was made."""
-    path = state / "labs" / lab / "lab.json"
-    if not path.is_file():
-        raise AitbcError(
-            f"lab {lab} is not there",
-            hint=f"aitbc up lab-{lab}" if lab != LAB else "aitbc up lab",
-            exit_status=Exit.UNREACHABLE,
-        )
-    written = json.loads(path.read_text(encoding="utf-8"))
-    known_hosts = str(Path(written["folder"]) / "known_hosts")
-    return {
-        host["name"]: {**host, "known_hosts": known_hosts}
-        for host in written["hosts"]
-        if ipaddress.ip_address(host["ipv4"])
-    }
 
 
 def _find(known: tuple[_Named, ...], name: str, *, what: str) -> _Named:

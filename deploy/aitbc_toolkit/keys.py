@@ -72,6 +72,6 @@ def read_faucet(folder: Path) -> SigningKey:
     if not path.exists():
         raise ConfigError(
             f"no faucet key at {path}: the deploy that makes the genesis makes it",
-            hint="aitbc deploy\naitbc tx send --key FILE   # pays with a key of your own",
+            hint="aitbc deploy\naitbc tx send --to ADDRESS --amount 1 --key FILE   # with your own",
         )
     return read(path)

@@ -15,12 +15,18 @@ from aitbc_node.rpc import schema
 from aitbc_node.types import Amount
 from aitbc_toolkit import amounts, keys, wallet
 from aitbc_toolkit.asking import MeshClient, Silence
-from aitbc_toolkit.errors import UsageError
+from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError
 from aitbc_toolkit.wallet import Wallet
 
 NONCE_TRIES = 3
+
+_AFTER = {
+    "expired": "send it anew: its nonce was not used and nothing was paid",
+    "rejected": "mend the cause, then send it anew: its nonce and its fee are used up",
+    Code.E_INSUFFICIENT: "aitbc account show ADDRESS   # what the payer has; the fee is paid",
+}
 
 FAUCET = "faucet"
 """Stands for the environment's own funded account wherever an address is asked for."""
@@ -51,7 +57,7 @@ def pay(
     while True:
         tries -= 1
         chain = wallet.look_any(mesh, interval_ms=environment.chain.block_interval_ms)
-        nonce, new = _next_nonce(mesh, payer.address(environment.chain.hrp))
+        nonce, new = next_nonce(mesh, payer.address(environment.chain.hrp))
         raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs, memo=wanted.memo)
         try:
             accepted = mesh.node(node).submit(raw) if node else mesh.submit(raw)
@@ -60,6 +66,14 @@ def pay(
                 raise
         else:
             return raw, accepted.id
+
+
+def without_effect(told: schema.TxView) -> AitbcError:
+    """Say that a transaction ended without effect, and what can be done about it."""
+    what = f"transaction {told.id[:12]} took no effect: {told.status}"
+    if told.code not in {"", Code.OK}:
+        what += f", {told.code}"
+    return AitbcError(what, hint=_AFTER.get(told.code, _AFTER[told.status]))
 
 
 def _output(environment: Environment, mesh: MeshClient, wanted: Payment) -> Output:
@@ -79,7 +93,7 @@ def _output(environment: Environment, mesh: MeshClient, wanted: Payment) -> Outp
     return Output(to, wanted.ticker, Amount(units))
 
 
-def _next_nonce(mesh: MeshClient, address: str) -> tuple[int, bool]:
+def next_nonce(mesh: MeshClient, address: str) -> tuple[int, bool]:
     """Return the first nonce that no node has heard of, and whether the account is new.
 
     Gossip takes a moment: the node that is asked may not know yet what another one took.
@@ -116,7 +130,7 @@ def asset(mesh: MeshClient, ticker: str) -> schema.AssetView:
     try:
         return mesh.ask_any(lambda node: node.asset(ticker))
     except RefusedError as refused:
-        if refused.code not in {Code.E_ASSET, Code.E_BAD_REQUEST}:
+        if refused.code not in {Code.E_ASSET, Code.E_BAD_REQUEST, Code.E_NOT_FOUND}:
             raise
         known = mesh.ask_any(lambda node: node.get("/audit", schema.AuditAnswer)).supply
         raise UsageError(

@@ -72,6 +72,7 @@ def run(
     except FileNotFoundError as missing:
         raise AitbcError(
             f"{words[0]} is not here: {missing.filename}",
+            exit_status=Exit.CONFIG,
             hint=hint or f"install {Path(words[0]).name}, or name its folder in PATH",
         ) from missing
     with child:

@@ -26,6 +26,7 @@ from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import Amount, Height, PeerId, Power, TxId
 from aitbc_toolkit import keys
+from aitbc_toolkit.cli.environment import chosen
 from aitbc_toolkit.identity import genesis_path
 from aitbc_toolkit.inventory import Environment, Inventory
 
@@ -203,8 +204,13 @@ def fake_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeM
     """Four nodes that answer; every command that names no environment means them."""
     mesh = FakeMesh(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")  # tables fit themselves to the terminal
-    monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", lambda _named: mesh.environment)
-    monkeypatch.setattr("aitbc_toolkit.cli.tx.load", lambda _named: mesh.environment)
+
+    def load(named: str) -> Environment:
+        chosen(named)
+        return mesh.environment
+
+    monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", load)
+    monkeypatch.setattr("aitbc_toolkit.cli.tx.load", load)
     try:
         yield mesh
     finally:

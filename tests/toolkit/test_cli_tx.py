@@ -1,6 +1,7 @@
 """`aitbc tx`, `account` and `asset`, against four servers that show one real ledger."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 
 from aitbc_node import bech32
-from aitbc_node.ledger.transactions import Output
+from aitbc_node.codes import Code
+from aitbc_node.events import TxOutcome
+from aitbc_node.ledger.transactions import Output, parse
 from aitbc_node.types import Address, Amount
 from aitbc_toolkit import amounts, keys
 from aitbc_toolkit.cli.main import run
@@ -73,7 +76,7 @@ def test_a_dead_mesh_is_69_with_a_hint(fake_mesh: Any, capsys: pytest.CaptureFix
     assert send("--amount", "1") == Exit.UNREACHABLE
 
     error, hint = capsys.readouterr().err.splitlines()
-    assert error.startswith("error: no node answers: v1 connection refused; v2")
+    assert error.startswith("error: no node answers: v1 v2 v3 v4 connection refused")
     assert hint == "hint: aitbc network status -e dev"
 
 
@@ -114,8 +117,75 @@ def test_a_failed_payment_is_exit_1(fake_mesh: Any, capsys: pytest.CaptureFixtur
 
     status = send("--amount", "5", "--asset", "mUSDA")
 
+    shown = capsys.readouterr()
     assert status == Exit.FAILED
-    assert "status    rejected: insufficient" in capsys.readouterr().out
+    assert "status    rejected: insufficient" in shown.out
+    error, hint = shown.err.splitlines()
+    assert error.startswith("error: transaction ")
+    assert error.endswith(" took no effect: rejected, insufficient")
+    assert hint.startswith("hint: aitbc account show ADDRESS -e dev")
+
+
+def test_events_name_accounts_as_people_write_them(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An address in an event can be pasted into the next command."""
+    assert fake_mesh.faucet is not None
+
+    send("--amount", "1")
+
+    assert f" {FRIEND} AIT 1000000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ticker", ["gold", "a b/c", "x" * 300])
+def test_an_unknown_asset_is_a_usage_mistake_everywhere(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str], ticker: str
+) -> None:
+    """`asset show` and `tx send` refuse it alike and name the assets that there are."""
+    assert fake_mesh.faucet is not None
+
+    assert run(["asset", "show", ticker]) == Exit.USAGE
+    assert send("--amount", "1", "--asset", ticker) == Exit.USAGE
+
+    said = capsys.readouterr().err.splitlines()
+    assert said[1] == said[3] == "hint: it has AIT, mUSDA"
+
+
+@pytest.mark.parametrize(("amount", "said"), [("0.0000001", "is finer"), ("9" * 14, "is more AIT")])
+def test_an_impossible_amount_has_a_hint(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str], amount: str, said: str
+) -> None:
+    """Too fine and too big say what would be right."""
+    assert fake_mesh.faucet is not None
+
+    assert send("--amount", amount) == Exit.USAGE
+
+    error, hint = capsys.readouterr().err.splitlines()
+    assert said in error
+    assert hint.startswith("hint: ")
+
+
+def test_a_dead_node_that_was_named_is_69_with_a_hint(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment of the run is in the hint."""
+    fake_mesh.kill("v2")
+
+    assert send("--amount", "1", "--node", "v2", "-e", "dev") == Exit.UNREACHABLE
+
+    assert capsys.readouterr().err.splitlines()[1] == "hint: aitbc network status -e dev"
+
+
+def test_the_deadline_hint_can_be_pasted(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who waits on is sent to the same environment."""
+    fake_mesh.ledger.take = lambda raw: TxOutcome(parse(raw).id, Code.OK)
+
+    assert send("--amount", "1", "--deadline", "1", "-e", "dev") == Exit.DEADLINE
+
+    hint = capsys.readouterr().err.splitlines()[1]
+    assert re.fullmatch(r"hint: aitbc tx wait [0-9a-f]{64} -e dev", hint)
 
 
 def test_show_and_wait_find_it_again(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,8 +99,59 @@ def test_a_lab_with_too_few_hosts_is_named(tmp_path: Path) -> None:
     """A lab that lacks a host of the inventory is no silent smaller mesh."""
     a_lab(tmp_path, hosts=3)
 
-    with pytest.raises(ConfigError, match="the lab has no host lab4"):
+    with pytest.raises(ConfigError, match="lab demo has no host lab4") as refused:
         Inventory.load("lab-demo", state=tmp_path)
+
+    assert refused.value.hint == "aitbc lab down demo\naitbc up lab-demo   # with all hosts"
+
+
+def test_what_this_machine_keeps_of_a_lab_is_read_without_it(tmp_path: Path) -> None:
+    """History, audit log and trust lie in the operator's folder; the lab may be down."""
+    found = Inventory.load("lab-demo", state=tmp_path, reachable=False)
+
+    assert (found.lab, found.folder) == ("demo", tmp_path / "envs/lab-demo")
+    assert {host.address for host in found.hosts} == {""}
+
+
+def test_a_damaged_record_of_a_lab_is_one_line(tmp_path: Path) -> None:
+    """A torn `lab.json` is named, and the way to a new one with it."""
+    a_lab(tmp_path, hosts=4)
+    (tmp_path / "labs/demo/lab.json").write_text("{", encoding="utf-8")
+
+    with pytest.raises(ConfigError, match=r"lab\.json is damaged") as refused:
+        Inventory.load("lab-demo", state=tmp_path)
+
+    assert refused.value.hint.splitlines()[-1] == "aitbc lab up demo"
+
+
+def test_a_wrong_type_hides_no_other_mistake(tmp_path: Path) -> None:
+    """Unknown hosts and shared ports are named beside keys that cannot be read."""
+    text = dev_text().replace("dirty = true", 'dirty = "yes"')
+    text = text.replace('[instances.v2]\nhost = "localhost"', '[instances.v2]\nhost = "localhots"')
+    text = text.replace("rpc = 8713", "rpc = 8712") + "\n[hosts.far]\nconnector = 'ssh'\n"
+
+    with pytest.raises(ConfigError) as refused:
+        Inventory.read("dev", folder=a_folder(tmp_path, text))
+
+    said = refused.value.message
+    assert "environment.dirty: input should be a valid boolean, found 'yes'" in said
+    assert "instances.v2.host: unknown host 'localhots', the nearest is localhost" in said
+    assert "port 8712 of host localhost is given to 2 listeners" in said
+    assert "hosts.far.address is missing" in said
+
+
+@pytest.mark.parametrize("content", [b"[environment\n", b"\xff\xfe"])
+def test_a_file_that_is_no_toml_is_named_with_what_to_edit(tmp_path: Path, content: bytes) -> None:
+    """The hint says which file, as a deed and not as a bare path; status 78."""
+    folder = a_folder(tmp_path, "")
+    path = folder / "dev" / "inventory.toml"
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigError) as refused:
+        Inventory.read("dev", folder=folder)
+
+    assert str(path) in refused.value.message
+    assert refused.value.hint == f"edit {path}"
 
 
 def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:

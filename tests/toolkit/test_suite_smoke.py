@@ -8,12 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.events import TxOutcome
+from aitbc_node.ledger.transactions import parse
 from aitbc_toolkit import junit
+from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.junit import Outcome
-from aitbc_toolkit.suites import live, smoke, waiting
+from aitbc_toolkit.suites import live, smoke, transfers, waiting
 from aitbc_toolkit.suites.history import Recorder
-from aitbc_toolkit.suites.scene import play
+from aitbc_toolkit.suites.scene import Scene, play
 from aitbc_toolkit.suites.verdicts import Verdict
 
 COUNT = 5
@@ -223,3 +227,26 @@ def test_an_unknown_suite_is_named_with_the_nearest(name: str, message: str) -> 
     """A suite that does not exist is a usage error before anything is asked."""
     with pytest.raises(UsageError, match=message):
         live.run(name, "dev")
+
+
+def test_a_payment_that_waits_ahead_does_not_stop_smoke(fake_mesh: Any) -> None:
+    """A nonce that somebody's transaction waits with is left to it, and the next one is used."""
+    honest = fake_mesh.ledger.take
+    taken: list[int] = []
+
+    def waiting(raw: bytes) -> TxOutcome:
+        parsed = parse(raw)
+        assert not isinstance(parsed, Refusal)
+        if parsed.tx.nonce == 2 and not taken:
+            taken.append(parsed.tx.nonce)
+            honest(raw)  # it is somebody else's as far as the suite can tell
+            return TxOutcome(parsed.id, Code.E_NONCE, "nonce", "another one waits with nonce 2")
+        return honest(raw)
+
+    fake_mesh.ledger.take = waiting
+    with open_mesh(fake_mesh.environment) as mesh:
+        scene = Scene(fake_mesh.environment, mesh, Recorder(mesh), 1, 1)
+
+        paid = transfers.pay_through_each(scene)
+
+    assert (taken, len(set(paid))) == ([2], 4)

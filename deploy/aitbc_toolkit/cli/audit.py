@@ -4,7 +4,7 @@ import json
 
 import click
 
-from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.environment import environment_argument, load_records
 from aitbc_toolkit.cli.reaching import json_option
 from aitbc_toolkit.cli.tables import Column, draw
 from aitbc_toolkit.errors import Exit
@@ -24,7 +24,7 @@ def verify(environment: str, *, as_json: bool) -> Exit:
 
     Example: aitbc audit verify staging
     """
-    found = load(environment)
+    found = load_records(environment)
     path = log.path_of(found)
     records, findings = log.check(path)
     head = records[-1].hash if records else log.ROOT
@@ -47,7 +47,7 @@ def show(environment: str, *, last: int, as_json: bool) -> Exit:
 
     Example: aitbc audit show staging --last 5
     """
-    path = log.path_of(load(environment))
+    path = log.path_of(load_records(environment))
     records, findings = log.check(path)
     newest = records[-last:]
     if as_json:

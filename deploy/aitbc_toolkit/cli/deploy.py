@@ -5,7 +5,12 @@ from typing import Any
 
 import click
 
-from aitbc_toolkit.cli.environment import break_lease_option, environment_argument, load
+from aitbc_toolkit.cli.environment import (
+    break_lease_option,
+    environment_argument,
+    load,
+    load_records,
+)
 from aitbc_toolkit.cli.narration import Plain, narrate
 from aitbc_toolkit.cli.planning import choosing, chosen, show
 from aitbc_toolkit.cli.prompting import confirm
@@ -123,7 +128,7 @@ def history(environment: str, *, as_json: bool) -> Exit:
 
     Example: aitbc history lab
     """
-    found = load(environment)
+    found = load_records(environment)
     known = records.read(found)
     if as_json:
         click.echo(json.dumps([json.loads(record.to_line()) for record in known]))

@@ -7,7 +7,7 @@ import click
 from aitbc_toolkit import environments, inventory
 from aitbc_toolkit.cli import environment as choice
 from aitbc_toolkit.cli.prompting import ask
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.errors import ConfigError, Exit
 from aitbc_toolkit.inventory import Inventory
 
 
@@ -21,23 +21,36 @@ def env() -> None:
 def list_(*, as_json: bool) -> Exit:
     """List the environments with their size; `*` marks the chosen one."""
     chosen = inventory.canonical_name(choice.chosen())
-    rows = []
+    rows, broken = [], []
     for name in inventory.names():
-        written = Inventory.read(name)
+        try:
+            written = Inventory.read(name)
+        except ConfigError as wrong:
+            broken.append(wrong)
+            continue
         validators = sum(each.role == "validator" for each in written.instances.values())
         interval = written.chain.block_interval_ms
         rows.append((name, len(written.hosts), validators, interval, written.chain.id))
     if as_json:
         fields = ("name", "hosts", "validators", "block_interval_ms", "chain_id")
         click.echo(json.dumps([dict(zip(fields, row, strict=True)) for row in rows]))
-        return Exit.OK
+        return _refuse(broken)
     click.echo(f"  {'NAME':<12} {'HOSTS':>5} {'VALIDATORS':>10} {'INTERVAL':>9}  CHAIN")
     for name, hosts, validators, interval, chain in rows:
         mark = "*" if name == inventory.base_name(chosen) else " "
         click.echo(
             f"{mark} {name:<12} {hosts:>5} {validators:>10} {interval / 1000:>7.1f} s  {chain}"
         )
-    return Exit.OK
+    return _refuse(broken)
+
+
+def _refuse(broken: list[ConfigError]) -> Exit:
+    """End with what is wrong with the inventories that could not be listed."""
+    if not broken:
+        return Exit.OK
+    raise ConfigError(
+        "\n".join(each.message for each in broken), hint="\n".join(each.hint for each in broken)
+    )
 
 
 @env.command()

@@ -7,19 +7,13 @@ import os
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import failures
 from aitbc_toolkit.inventory import Environment, Inventory
 
 DEFAULT = "dev"
-
-environment_argument = click.argument(
-    "environment", required=False, default="", metavar="[ENVIRONMENT]"
-)
-break_lease_option = click.option(
-    "--break-lease", default="", metavar="REASON", help="Take the lease from a run that is gone."
-)
 
 
 def chosen_path() -> Path:
@@ -38,6 +32,37 @@ def chosen(named: str = "") -> str:
     if report := failures.report():
         report.environment = found
     return found
+
+
+def refuse_empty(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty word: it is an unset variable of a script, and would mean another thing."""
+    assert option.name is not None
+    if value == "" and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+        raise click.UsageError(f"{option.get_error_hint(ctx)} is empty", ctx)
+    return value
+
+
+environment_argument = click.argument(
+    "environment",
+    required=False,
+    default="",
+    metavar="[ENVIRONMENT]",
+    callback=refuse_empty,
+)
+
+
+break_lease_option = click.option(
+    "--break-lease",
+    default="",
+    metavar="REASON",
+    callback=refuse_empty,
+    help="Take the lease from a run that is gone.",
+)
+
+
+def load_records(named: str = "") -> Environment:
+    """Load the environment that is meant for what this machine keeps of it; a lab may be down."""
+    return Inventory.load(chosen(named), reachable=False)
 
 
 def load(named: str = "") -> Environment:

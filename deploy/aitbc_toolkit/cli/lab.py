@@ -77,6 +77,8 @@ def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
     for state in states:
         running = sum(state.running.values())
         hosts = f"{running} of {len(state.lab.machines)} hosts run"
+        if dead := [name for name, runs in state.running.items() if not runs]:
+            hosts += f", off: {', '.join(dead)}; boot them with: aitbc lab up {state.lab.name}"
         click.echo(f"{state.lab.name:<16} {state.state:<9} {hosts}")
     if not states:
         click.echo("no labs; make one with: aitbc lab up", err=True)
@@ -87,7 +89,7 @@ def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
 @click.argument("host")
 def shell(name: str, host: str) -> int:
     """Open a root shell on a host."""
-    return access.open_shell(lifecycle.load_lab(name, places=_places()), host)
+    return access.open_shell(lifecycle.load_running(name, host, places=_places()), host)
 
 
 @lab.command("exec", context_settings={"allow_interspersed_args": False})
@@ -97,4 +99,4 @@ def shell(name: str, host: str) -> int:
 def exec_(name: str, host: str, command: tuple[str, ...]) -> int:
     """Run a command on a host: aitbc lab exec lab lab1 uname -a."""
     words = command[1:] if command[0] == "--" else command
-    return access.pass_through(lifecycle.load_lab(name, places=_places()), host, words)
+    return access.pass_through(lifecycle.load_running(name, host, places=_places()), host, words)

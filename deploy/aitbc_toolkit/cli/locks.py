@@ -1,5 +1,6 @@
 """`aitbc locks`: check or renew the pinned dependencies."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import click
 
 from aitbc_toolkit import locks as library
 from aitbc_toolkit import paths
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.cli.reaching import json_option
+from aitbc_toolkit.errors import AitbcError, Exit
 
 
 @click.group()
@@ -16,15 +18,16 @@ def locks() -> None:
 
 
 @locks.command()
-def check() -> Exit:
+@json_option
+def check(*, as_json: bool) -> Exit:
     """Compare the locks with what the projects declare, without a network."""
     found = list(library.findings(paths.project_root()))
-    for line in found:
-        click.echo(line)
+    if as_json:
+        click.echo(json.dumps({"locks": list(library.LOCKS), "findings": found}))
+    else:
+        click.echo("\n".join(found or [f"{len(library.LOCKS)} locks are current"]))
     if found:
-        click.echo("hint: ./aitbc locks update", err=True)
-        return Exit.FAILED
-    click.echo(f"{len(library.LOCKS)} locks are current")
+        raise AitbcError(f"{len(found)} findings in the locks", hint="aitbc locks update")
     return Exit.OK
 
 

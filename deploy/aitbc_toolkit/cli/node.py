@@ -69,7 +69,8 @@ def status(name: str, environment: str, *, as_json: bool) -> Exit:
 @click.argument("name")
 @environment_option
 @click.option("--raw", is_flag=True, help="Print the text as the node wrote it.")
-def metrics(name: str, environment: str, *, raw: bool) -> Exit:
+@json_option
+def metrics(name: str, environment: str, *, raw: bool, as_json: bool) -> Exit:
     """Show the metrics of one node as a table.
 
     Example: aitbc node metrics v1 -e lab
@@ -79,9 +80,13 @@ def metrics(name: str, environment: str, *, raw: bool) -> Exit:
     if raw:
         click.echo(text, nl=False)
         return Exit.OK
-    rows = [line.rsplit(" ", 1) for line in text.splitlines() if line and line[0] != "#"]
+    lines = [line.rpartition(" ") for line in text.splitlines() if line and line[0] != "#"]
+    if as_json:
+        values = {metric: float(value) for metric, _, value in lines}
+        click.echo(json.dumps({"node": name, "metrics": values}))
+        return Exit.OK
     columns = (Column("METRIC"), Column("VALUE", right=True))
-    click.echo("\n".join(tables.draw(columns, [(row[0], row[-1]) for row in rows])))
+    click.echo("\n".join(tables.draw(columns, [(row[0], row[2]) for row in lines])))
     return Exit.OK
 
 

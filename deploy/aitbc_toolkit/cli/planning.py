@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from aitbc_toolkit.cli.environment import refuse_empty
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.request import BAKE_S, Choice, Request
@@ -13,7 +14,9 @@ from aitbc_toolkit.release.request import BAKE_S, Choice, Request
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option("--ref", help="A commit, tag or branch; HEAD unless given."),
+    click.option(
+        "--ref", callback=refuse_empty, help="A commit, tag or branch; HEAD unless given."
+    ),
     click.option("--dirty", is_flag=True, help="Take uncommitted work along (dev and lab)."),
     click.option("--only", multiple=True, metavar="NODE", help="This node alone; may be repeated."),
     click.option("--canary", type=click.IntRange(min=0), default=0, help="So many nodes first."),

@@ -9,11 +9,16 @@ from contextlib import contextmanager
 import click
 
 from aitbc_toolkit.asking import MeshClient, open_mesh
-from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.environment import load, refuse_empty
 from aitbc_toolkit.inventory import Environment
 
 environment_option = click.option(
-    "-e", "--env", "environment", default="", help="Else AITBC_ENV, else the chosen one."
+    "-e",
+    "--env",
+    "environment",
+    default="",
+    callback=refuse_empty,
+    help="Else AITBC_ENV, else the chosen one.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.environment import environment_argument, load, load_records, refuse_empty
 from aitbc_toolkit.cli.reaching import json_option
 from aitbc_toolkit.cli.signing import key_option, needed_key
 from aitbc_toolkit.errors import Exit
@@ -31,7 +31,7 @@ def release() -> None:
 
 @release.command()
 @environment_argument
-@click.option("--ref", default="HEAD", help="A commit, tag or branch.")
+@click.option("--ref", default="HEAD", callback=refuse_empty, help="A commit, tag or branch.")
 @click.option("--push", is_flag=True, help="Give the tag to origin.")
 @key_option
 @json_option
@@ -65,7 +65,14 @@ def cut(environment: str, *, ref: str, push: bool, key: Path | None, as_json: bo
 
 @release.command()
 @click.argument("tag", default="")
-@click.option("-e", "--env", "environment", default="", help="Whose newest release to show.")
+@click.option(
+    "-e",
+    "--env",
+    "environment",
+    default="",
+    callback=refuse_empty,
+    help="Whose newest release to show.",
+)
 @json_option
 def show(tag: str, *, environment: str, as_json: bool) -> Exit:
     """Show the manifest of a release, the newest unless one is named.
@@ -73,7 +80,7 @@ def show(tag: str, *, environment: str, as_json: bool) -> Exit:
     Example: aitbc release show rel/staging/3
     """
     root = paths.project_root()
-    named = tag or cutting.newest(load(environment).name, root=root)
+    named = tag or cutting.newest(load_records(environment).name, root=root)
     manifest = cutting.read(named, root=root)
     if as_json:
         click.echo(json.dumps(asdict(manifest)))

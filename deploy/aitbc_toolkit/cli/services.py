@@ -9,7 +9,7 @@ from aitbc_toolkit.cli.environment import break_lease_option, load
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.release import services
+from aitbc_toolkit.release import following, services
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.services import Action
@@ -75,18 +75,30 @@ def restart(name: str, environment: str, *, force: bool, break_lease: str, as_js
     show_default=True,
     help="How many.",
 )
+@click.option("--follow", "-f", is_flag=True, help="Go on with what it writes, until Ctrl-C.")
 @json_option
-def logs(name: str, environment: str, *, lines: int, as_json: bool) -> Exit:
+def logs(name: str, environment: str, *, lines: int, follow: bool, as_json: bool) -> Exit:
     """Show the newest lines that one node wrote, as it wrote them.
 
     Example: aitbc node logs v1 -e lab
     """
+    if follow:
+        return _follow(name, environment, lines=lines, as_json=as_json)
     found = services.logs(load(environment), name, lines=lines)
     if as_json:
         click.echo(json.dumps({"node": name, "lines": list(found)}))
         return Exit.OK
     for line in found:
         click.echo(line)
+    return Exit.OK
+
+
+def _follow(name: str, environment: str, *, lines: int, as_json: bool) -> Exit:
+    try:
+        for line in following.follow(load(environment), name, lines=lines):
+            click.echo(json.dumps({"node": name, "line": line}) if as_json else line)
+    except KeyboardInterrupt:
+        pass  # the way in which this is meant to end
     return Exit.OK
 
 

@@ -16,7 +16,13 @@ from aitbc_toolkit.suites.stages import STAGES, TIERS
 
 @click.command()
 @click.argument("suite", required=False)
-@click.option("-e", "--env", "environment", help="The environment whose live mesh a SUITE judges.")
+@click.option(
+    "-e",
+    "--env",
+    "environment",
+    callback=environments.refuse_empty,
+    help="The environment whose live mesh a SUITE judges.",
+)
 @click.option("--seed", type=int, help="Repeat a SUITE with the seed that it printed.")
 @click.option(
     "--tier", type=click.Choice(TIERS), help="How much of the project's own tests to run."

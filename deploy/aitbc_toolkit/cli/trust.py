@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.environment import environment_argument, load, load_records
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.signing import chosen_key, key_option, needed_key
 from aitbc_toolkit.cli.tables import Column, draw
@@ -39,7 +39,7 @@ def list_(environment: str, *, as_json: bool) -> Exit:
 
     Example: aitbc trust list -e staging
     """
-    found = load(environment)
+    found = load_records(environment)
     known = safekeeping.load(found)
     if as_json:
         click.echo(json.dumps({"environment": found.name, **known.model_dump()}))

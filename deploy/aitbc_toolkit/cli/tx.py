@@ -9,11 +9,13 @@ from typing import Any, BinaryIO
 import click
 import msgspec
 
+from aitbc_node import bech32
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
 from aitbc_node.limits import TX_BYTES_MAX
 from aitbc_node.rpc import schema
+from aitbc_node.types import Address
 from aitbc_toolkit import amounts, keys, payments
-from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.environment import load, refuse_empty
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
 from aitbc_toolkit.cli.tables import printable
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
@@ -23,8 +25,9 @@ from aitbc_toolkit.wallet import Wallet
 _LABEL = 10
 _WAIT_S = 60
 _ID = re.compile(r"[0-9a-f]{64}")
+_ADDRESS = re.compile(r"[0-9a-f]{40}")
 
-_node_option = click.option("--node", default="", help="Ask this node only.")
+_node_option = click.option("--node", default="", callback=refuse_empty, help="Ask this node only.")
 _deadline_option = click.option(
     "--deadline",
     type=click.IntRange(min=1),
@@ -83,11 +86,11 @@ def send(  # noqa: PLR0913 - one parameter per option
             told = schema.TxView(id=tx_id, status="pending")
         else:
             told = mesh.wait(tx_id, deadline_s=deadline, raw=raw)
-    return _show(told, as_json=as_json)
+    return _show(told, found.chain.hrp, as_json=as_json)
 
 
 @tx.command()
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=click.File("rb", lazy=True))
 @_node_option
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is final.")
 @_deadline_option
@@ -101,12 +104,12 @@ def submit(
     Example: aitbc tx submit payment.tx -e lab
     """
     raw = file.read(TX_BYTES_MAX + 1)  # one byte more than is allowed is refused like any more
-    with reach(environment, node=node) as (_found, mesh):
+    with reach(environment, node=node) as (found, mesh):
         accepted = mesh.submit(raw)
         told = schema.TxView(id=accepted.id, status=accepted.status)
         if not no_wait:
             told = mesh.wait(accepted.id, deadline_s=deadline, raw=raw)
-    return _show(told, as_json=as_json)
+    return _show(told, found.chain.hrp, as_json=as_json)
 
 
 @tx.command()
@@ -117,14 +120,14 @@ def submit(
 def show(tx_id: str, *, node: str, environment: str, as_json: bool) -> Exit:
     """Show what became of a transaction."""
     _check_id(tx_id)
-    with reach(environment, node=node) as (_found, mesh):
+    with reach(environment, node=node) as (found, mesh):
         told = mesh.fate(tx_id)
     if told is None:
         raise AitbcError(
             f"transaction {tx_id[:12]} is not known to any node that answers",
-            hint="a transaction that was never handed in, or whose node forgot it",
+            hint="one that was never handed in, or whose nodes forgot it: hand in the same bytes",
         )
-    return _show(told, as_json=as_json)
+    return _show(told, found.chain.hrp, as_json=as_json)
 
 
 @tx.command()
@@ -136,9 +139,9 @@ def show(tx_id: str, *, node: str, environment: str, as_json: bool) -> Exit:
 def wait(tx_id: str, *, deadline: int, node: str, environment: str, as_json: bool) -> Exit:
     """Wait until a transaction has ended; exit 1 unless it took effect."""
     _check_id(tx_id)
-    with reach(environment, node=node) as (_found, mesh):
+    with reach(environment, node=node) as (found, mesh):
         told = mesh.wait(tx_id, deadline_s=deadline)
-    return _show(told, as_json=as_json)
+    return _show(told, found.chain.hrp, as_json=as_json)
 
 
 @click.group()
@@ -199,16 +202,21 @@ def show_asset(ticker: str, *, node: str, environment: str, as_json: bool) -> Ex
     return Exit.OK
 
 
-def _show(told: schema.TxView, *, as_json: bool) -> Exit:
-    """Print the fate of a transaction; one that took no effect is a failed command."""
+def _show(told: schema.TxView, hrp: str, *, as_json: bool) -> Exit:
+    """Print the fate of a transaction.
+
+    Raises: AitbcError for one that took no effect.
+    """
     if as_json:
         click.echo(msgspec.json.encode(told).decode())
     else:
-        click.echo("\n".join(_tx_lines(told)))
-    return Exit.FAILED if told.status in {"rejected", "expired"} else Exit.OK
+        click.echo("\n".join(_tx_lines(told, hrp)))
+    if told.status in {"rejected", "expired"}:
+        raise payments.without_effect(told)
+    return Exit.OK
 
 
-def _tx_lines(told: schema.TxView) -> Iterator[str]:
+def _tx_lines(told: schema.TxView, hrp: str) -> Iterator[str]:
     yield _line("id", told.id)
     yield _line("status", told.status if told.code in {"", "ok"} else f"{told.status}: {told.code}")
     if told.height is not None:
@@ -217,7 +225,12 @@ def _tx_lines(told: schema.TxView) -> Iterator[str]:
         fee = amounts.write(int(told.fee), decimals=NATIVE_DECIMALS)
         yield _line("fee", f"{fee} {NATIVE}")
     for event in told.events:
-        yield _line("event", " ".join(event))
+        words = (_shown(word, hrp) if _ADDRESS.fullmatch(word) else word for word in event)
+        yield _line("event", " ".join(words))
+
+
+def _shown(address: str, hrp: str) -> str:
+    return bech32.address_text(hrp, Address(bytes.fromhex(address)))
 
 
 def _account_lines(told: schema.AccountView, decimals: dict[str, int]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.lab import claims, commands, control, reaper
+from aitbc_toolkit.lab import access, claims, commands, control, reaper
 from aitbc_toolkit.lab.blueprint import claim_lab, write_lab
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.model import Lab, LabSpec, check_name, from_json
@@ -127,14 +127,26 @@ def load_lab(name: str, *, places: Places | None = None) -> Lab:
     return state.lab
 
 
+def load_running(name: str, host: str, *, places: Places | None = None) -> Lab:
+    """Find a lab that is up, with one host that runs.
+
+    Raises: as `load_lab`; UsageError for an unknown host, AitbcError (unreachable) for one that is
+    off.
+    """
+    lab = load_lab(name, places=places)
+    if not _known(places or Places.of(), name).running.get(lab.host(host).name, False):
+        raise access.unreachable(lab, host)
+    return lab
+
+
 def _known(places: Places, name: str) -> LabState:
     require_root()
     check_name(name)
     state = _find(places, name)
     if state is None:
         names = sorted(path.parent.name for path in places.labs.glob("*/lab.json"))
-        others = f"; there are {', '.join(names)}" if names else ""
-        raise UsageError(f"no lab is called {name!r}{others}", hint=f"aitbc lab up {name}")
+        others = f"; there are {', '.join(names)}" if names else "; there is none"
+        raise UsageError(f"no lab is called {name!r}{others}", hint="aitbc lab list")
     return state
 
 

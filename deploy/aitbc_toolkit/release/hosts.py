@@ -197,7 +197,7 @@ class Crew:
         raise AitbcError(
             "\n".join([head, *lines, f"  changed so far {changed}"]),
             hint="\n".join(dict.fromkeys(hints)),
-            exit_status=_KINDS.get(bad[0].kind, status),
+            exit_status=_status_of({row.kind for row in bad}, status),
         )
 
     def _change(self, step: str, params: Params, *, deadline_s: int) -> dict[str, Row]:
@@ -234,6 +234,14 @@ class Crew:
                     **more,
                 }
         return documents
+
+
+def _status_of(kinds: Collection[str], status: Exit) -> Exit:
+    """Say how a run ends: what could not be reached was not refused and did not fail there."""
+    known = next((found for kind, found in _KINDS.items() if kind in kinds), None)
+    if known is None and status is Exit.FAILED and "unreachable" in kinds:
+        return Exit.UNREACHABLE
+    return known or status
 
 
 def _host(host: Host) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import time
 
 from aitbc_toolkit import lab
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import LAB, Environment, Inventory, canonical_name
+from aitbc_toolkit.inventory import Environment, Inventory, canonical_name
 from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.release import permission
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.occupation import at_work
@@ -72,7 +73,9 @@ def _stop(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str)
         step(tell, "stop", environment.name) as now,
     ):
         rows = run.crew.shut_down(wipe=wipe)
-        run.crew.require(rows, verb="down", changed="see aitbc status", status=Exit.FAILED)
+        run.crew.require(
+            rows, verb="down", changed=f"see aitbc status {environment.name}", status=Exit.FAILED
+        )
         stopped = [name for row in rows.values() for name in row.answer["stopped"]]
         now.say(" ".join(stopped) or "nothing ran")
     return stopped
@@ -121,6 +124,7 @@ def _refuse_shared(environment: Environment) -> None:
         return
     raise AitbcError(
         f"up and down are for dev and lab; {environment.name} is deployed",
-        hint=f"aitbc deploy {environment.name}",
+        hint=f"aitbc deploy {environment.name}\n"
+        f"aitbc node stop NAME -e {environment.name}   # stops one node",
         exit_status=Exit.REFUSED,
     )

@@ -111,7 +111,7 @@ def write(
     if not reason.strip() or len(reason) > _REASON_MAX:
         raise UsageError(
             f"a reason has 1 to {_REASON_MAX} characters, found {len(reason)}",
-            hint=f'aitbc approve {request.hash[:12]} --reason "read the diff"',
+            hint=f"aitbc approve {request.hash[:12]} --reason TEXT",
         )
     review = Review(request.hash, own.signer.principal, decision, reason, moment(now_s))
     document = {**asdict(request), **asdict(review)}

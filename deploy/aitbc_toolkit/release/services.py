@@ -39,17 +39,25 @@ def control(
     instance = environment.instance(name)
     permission.require(environment, "operate", subject=f"{action} {name}")
     with at_work(environment, tell, reason=f"{action} {name}", break_lease=break_lease) as run:
+        ran = bool(run.crew.watch([name]).get(name, {}).get("active"))
         if action != "start" and not force:
             _spare(run, action, name)
         with step(tell, action, f"{name} on {instance.host}") as now:
             rows = run.crew.service(action, [name])
-            run.crew.require(rows, verb=action, changed="see aitbc status", status=Exit.FAILED)
+            run.crew.require(
+                rows,
+                verb=action,
+                changed=f"see aitbc status {environment.name}",
+                status=Exit.FAILED,
+            )
             word = rows[instance.host].answer["services"][name]["word"]
             now.say(f"{name} on {instance.host}: {word}")
         if action != "stop":
             _await(run, name, tell)
     took_s = time.monotonic() - began
     done = {"start": "started", "stop": "stopped", "restart": "restarted"}[action]
+    if ran is (action == "start") and action != "restart":
+        done = "runs already" if ran else "was stopped already"
     line = f"{name} of {environment.name} {done}, took {duration(took_s)}"
     return Outcome(Exit.OK, [line], changed=[name], took_s=took_s, facts={"node": name})
 

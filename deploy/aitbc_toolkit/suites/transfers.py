@@ -14,7 +14,7 @@ from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.transactions import Output
 from aitbc_node.types import Address, Amount
-from aitbc_toolkit import keys, wallet
+from aitbc_toolkit import keys, payments, wallet
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.rpc_client import RefusedError, RpcClient
@@ -54,18 +54,16 @@ def pay_each(scene: Scene, amounts: Mapping[Address, int]) -> str:
     """
     outs = [Output(to, NATIVE, Amount(units)) for to, units in amounts.items()]
     payer = faucet_of(scene)
-    address = payer.address(scene.environment.chain.hrp)
-    why = ""
+    used, why = -1, ""
     for _ in range(_TRIES):
-        account = scene.mesh.ask_any(lambda node: node.account(address))
-        raw = payer.transfer(
-            chain_now(scene), nonce=account.next_nonce, new=account.policy is None, outs=outs
-        )
+        nonce, new = _nonce_after(scene, payer, used)
+        raw = payer.transfer(chain_now(scene), nonce=nonce, new=new, outs=outs)
         try:
             return scene.mesh.submit(raw).id
         except RefusedError as refused:
             if refused.code not in {Code.E_NONCE, Code.E_QUEUE_FULL}:
                 raise
+            used = nonce if refused.code == Code.E_NONCE else used
             why = refused.reason
     raise ScenarioError(Verdict.INFRA, f"the faucet could not pay: {why}")
 
@@ -74,18 +72,33 @@ def pay_through_each(scene: Scene) -> list[str]:
     """Hand one transfer of the faucet to itself to every node; return the ids.
 
     The nonces follow each other, so each node has to hear from the others about the earlier ones.
+    One that somebody else's transaction waits with is left to it.
+
+    Raises: RefusedError when a node takes none.
     """
     payer = faucet_of(scene)
-    address = payer.address(scene.environment.chain.hrp)
-    account = scene.mesh.ask_any(lambda node: node.account(address))
     chain = chain_now(scene)
     outs = [Output(payer.account, NATIVE, Amount(UNITS))]
+    nonce, new = _nonce_after(scene, payer, -1)
     ids = []
-    for place, node in enumerate(scene.mesh.nodes):
-        nonce = account.next_nonce + place
-        raw = payer.transfer(chain, nonce=nonce, new=account.policy is None, outs=outs)
-        ids.append(node.submit(raw).id)
+    for node in scene.mesh.nodes:
+        for left in reversed(range(_TRIES)):
+            raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs)
+            nonce += 1
+            try:
+                ids.append(node.submit(raw).id)
+                break
+            except RefusedError as refused:
+                if refused.code != Code.E_NONCE or not left:
+                    raise
     return ids
+
+
+def _nonce_after(scene: Scene, payer: Wallet, used: int) -> tuple[int, bool]:
+    """Return the first nonce above `used` that no node has heard of, and whether to be founded."""
+    address = payer.address(scene.environment.chain.hrp)
+    nonce, new = payments.next_nonce(scene.mesh, address)
+    return max(nonce, used + 1), new
 
 
 def payers(scene: Scene) -> dict[str, Wallet]:

@@ -1,0 +1,194 @@
+"""What is wrong with the text of an inventory? Every mistake at once, each with key and place.
+
+The nearest name is told where a name is unknown. Do not look at anything but the text here; which
+keys there are stands in `declared`.
+"""
+
+import tomllib
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.declared import (
+    NAME,
+    AssetEntry,
+    Chain,
+    Declared,
+    EnvironmentRules,
+    HostEntry,
+    InstanceEntry,
+    Ports,
+    Profile,
+    nearest,
+    overweight,
+)
+from aitbc_toolkit.errors import ConfigError
+
+_VALIDATORS_MIN = 4
+
+_Entry = TypeVar("_Entry", HostEntry, InstanceEntry)
+
+
+def parse(text: str, *, path: Path) -> Declared:
+    """Judge the text of an inventory.
+
+    Raises: ConfigError that names every mistake.
+    """
+    try:
+        document = tomllib.loads(text)
+        written = Declared.model_validate(document)
+    except tomllib.TOMLDecodeError as wrong:
+        raise _refusal(path, [f"not TOML: {wrong}"]) from wrong
+    except ValidationError as wrong:
+        said = [_said(error) for error in wrong.errors()]
+        raise _refusal(path, [*said, *_contradictions_beside(document)]) from wrong
+    mistakes = list(_contradictions(written))
+    if mistakes:
+        raise _refusal(path, mistakes)
+    return written
+
+
+def _refusal(path: Path, mistakes: list[str]) -> ConfigError:
+    shown = _shown(path)
+    if len(mistakes) == 1:
+        return ConfigError(f"{shown}: {mistakes[0]}", hint=f"edit {shown}")
+    lines = "\n".join(f"  {each}" for each in mistakes)
+    return ConfigError(f"{shown}: {len(mistakes)} mistakes\n{lines}", hint=f"edit {shown}")
+
+
+def _shown(path: Path) -> str:
+    root = paths.project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _said(error: Mapping[str, Any]) -> str:
+    """Put one finding of pydantic into our words: the key first, then what is wrong with it."""
+    where = [str(part) for part in error["loc"]]
+    key = ".".join(where)
+    match error["type"]:
+        case "extra_forbidden":
+            near = nearest(where[-1], _keys_at(where[:-1]))
+            return f"unknown key {key}" + (f", the nearest is {near}" if near else "")
+        case "missing":
+            return f"{key} is missing"
+        case _:
+            said = str(error["msg"])
+            return f"{key}: {said[:1].lower()}{said[1:]}, found {error['input']!r}"
+
+
+def _keys_at(where: list[str]) -> Iterable[str]:
+    """List the keys that are valid at a place of the file."""
+    match where:
+        case []:
+            return Declared.model_fields
+        case ["environment"]:
+            return EnvironmentRules.model_fields
+        case ["chain"]:
+            return Chain.model_fields
+        case ["chain", "assets", _]:
+            return AssetEntry.model_fields
+        case ["profile"]:
+            return Profile.model_fields
+        case ["hosts", _]:
+            return HostEntry.model_fields
+        case ["instances", _]:
+            return InstanceEntry.model_fields
+        case ["instances", _, "ports"]:
+            return Ports.model_fields
+        case _:
+            return ()
+
+
+def _contradictions(written: Declared) -> Iterator[str]:
+    """Find what is wrong between keys that are right each for itself."""
+    named = {name: each.host for name, each in written.instances.items()}
+    yield from _wrong_names(written.hosts, named)
+    yield from _port_conflicts(written.instances.values())
+    yield from _host_contradictions(written.hosts)
+    validators = [each for each in written.instances.values() if each.role == "validator"]
+    if not validators:
+        yield "instances: no validator, so there is nobody to make blocks"
+    elif len(validators) < _VALIDATORS_MIN and not written.environment.dirty:
+        yield f"instances: {len(validators)} validators, at least {_VALIDATORS_MIN} bear a fault"
+    yield from _production_rules(written)
+
+
+def _contradictions_beside(document: Mapping[str, Any]) -> Iterator[str]:
+    """Find what else is wrong in a file with keys that are wrong each for itself.
+
+    Sums over all instances are left out: those that cannot be read might be what is missing.
+    """
+    hosts, instances = _table(document, "hosts"), _table(document, "instances")
+    named = {
+        name: str(each["host"])
+        for name, each in instances.items()
+        if isinstance(each, Mapping) and isinstance(each.get("host"), str)
+    }
+    yield from _wrong_names(hosts, named)
+    yield from _port_conflicts(_sound(InstanceEntry, instances).values())
+    yield from _host_contradictions(_sound(HostEntry, hosts))
+
+
+def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = document.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _sound(model: type[_Entry], entries: Mapping[str, Any]) -> dict[str, _Entry]:
+    """Keep the entries that are right each for itself."""
+    found = {}
+    for name, entry in entries.items():
+        with suppress(ValidationError):
+            found[name] = model.model_validate(entry)
+    return found
+
+
+def _wrong_names(hosts: Collection[str], named: Mapping[str, str]) -> Iterator[str]:
+    """Judge the names of hosts and instances; `named` says which host each instance names."""
+    for name in [*hosts, *named]:
+        if not NAME.fullmatch(name):
+            yield f"the name {name!r} has to be a letter, then up to 15 of a-z 0-9 -"
+    for name, host in named.items():
+        if host not in hosts:
+            near = nearest(host, hosts)
+            said = f", the nearest is {near}" if near else ""
+            yield f"instances.{name}.host: unknown host {host!r}{said}"
+
+
+def _host_contradictions(hosts: Mapping[str, HostEntry]) -> Iterator[str]:
+    for name, host in hosts.items():
+        if host.connector == "ssh" and not host.address:
+            yield f"hosts.{name}.address is missing"
+        if host.connector == "ssh" and not host.known_hosts:
+            yield f"hosts.{name}.known_hosts is missing: unknown host keys are never accepted"
+    if sum(host.connector == "local" for host in hosts.values()) > 1:
+        yield "hosts: more than one is this machine (connector local)"
+
+
+def _port_conflicts(instances: Iterable[InstanceEntry]) -> Iterator[str]:
+    taken = Counter(
+        (instance.host, port)
+        for instance in instances
+        for port in instance.ports.model_dump().values()
+    )
+    for (host, port), count in taken.items():
+        if count > 1:
+            yield f"port {port} of host {host} is given to {count} listeners"
+
+
+def _production_rules(written: Declared) -> Iterator[str]:
+    """Hold the rules of an environment that may take no snapshot and needs two approvals."""
+    if not written.is_production:
+        return
+    for name, asset in written.chain.assets.items():
+        if asset.mint_policy == "authority":
+            yield (
+                f"chain.assets.{name}.mint_policy: {asset.mint_policy} is mock money, "
+                "refused where two approvals are needed"
+            )
+    yield from overweight(written)
