@@ -71,10 +71,10 @@ def spellings(command: str) -> list[str]:
     words = shlex.split(command.replace("$$", "1"))[1:]
     verb = words.index(KNOWN_AT_RUN_TIME) if KNOWN_AT_RUN_TIME in words[:2] else None
     if verb != 1:
-        return [" ".join(words).replace(KNOWN_AT_RUN_TIME, "lab")]
+        return [shlex.join(word.replace(KNOWN_AT_RUN_TIME, "lab") for word in words)]
     group = main._load(words[0])
     verbs = sorted(group.commands) if isinstance(group, click.Group) else ["lab"]
-    rest = " ".join(words[2:]).replace(KNOWN_AT_RUN_TIME, "lab")
+    rest = shlex.join(word.replace(KNOWN_AT_RUN_TIME, "lab") for word in words[2:])
     return [f"{words[0]} {each} {rest}" for each in verbs]
 
 

@@ -48,6 +48,7 @@ COMMANDS = {
     "asset": Entry("tx", "Show an asset."),
     "env": Entry("env", "List the environments, show one, choose one."),
     "test": Entry("test", "Prove the project; with a suite, prove a live mesh."),
+    "benchmark": Entry("benchmark", "Measure deploys beside plain ssh and Ansible."),
     "sim": Entry("sim", "Run seeds of the deterministic simulator."),
     "trace": Entry("trace", "Show which tests prove which feature."),
     "locks": Entry("locks", "Check or renew the pinned dependencies."),

@@ -91,7 +91,12 @@ def _change(run: Run, request: Request, plan: Plan, facts: Facts, *, began: floa
         subject=plan.revision.subject,
         snapshot=plan.revision.snapshot,
         course=Course(
-            plan.order, plan.targets, places(facts), plan.choice.bake_s, request.on_failure
+            plan.order,
+            plan.targets,
+            places(facts),
+            plan.choice.bake_s,
+            request.on_failure,
+            request.gated,
         ),
         genesis_hash=plan.genesis_hash,
         records=known,

@@ -42,6 +42,7 @@ class Request:
     """Say what is to be deployed; `checkout` is where the commit comes from.
 
     `plan` is the hash of a plan that was made before: it says the commit and the choice then.
+    `gated` is as in a course; no command offers it.
     """
 
     checkout: Path = field(default_factory=paths.project_root)
@@ -53,3 +54,4 @@ class Request:
     allow_downgrade: bool = False
     break_lease: str = ""
     prove: Prove = verifying.smoke
+    gated: bool = True

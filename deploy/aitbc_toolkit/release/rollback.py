@@ -29,6 +29,7 @@ def rollback(
     allow_stall: bool = False,
     break_lease: str = "",
     prove: Prove = verifying.smoke,
+    gated: bool = True,
 ) -> Outcome:
     """Return every node to the newest release that was healthy before the current one."""
     began = time.monotonic()
@@ -52,7 +53,7 @@ def rollback(
             commit=target.commit,
             subject=target.subject,
             snapshot=target.snapshot,
-            course=Course(order, targets, places(facts)),
+            course=Course(order, targets, places(facts), gated=gated),
             genesis_hash=genesis_hash,
             records=records,
             began=began,

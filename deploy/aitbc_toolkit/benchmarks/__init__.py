@@ -1,0 +1,1 @@
+"""How fast is this project beside the least that the same job can cost? Measured in one run."""

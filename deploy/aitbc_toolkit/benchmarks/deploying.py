@@ -1,0 +1,121 @@
+"""How long do deploys take beside a plain ssh script and beside Ansible, on the same hosts?
+
+The contenders take turns in every round, so that what else the machine does falls on all of them;
+the figure of each job is the median of its rounds, and every single time is in the result.
+"""
+
+import os
+import platform
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit import shell
+from aitbc_toolkit.benchmarks.contenders import Ansible, Contender, Floor, Ours
+from aitbc_toolkit.benchmarks.ground import Ground, ground
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.release.progress import Tell, note, step
+
+JOBS = ("noop", "new_commit", "rollback")
+
+
+@dataclass(slots=True)
+class Measured:
+    """Hold every time in seconds, by contender and job, in the order of the rounds."""
+
+    times: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+
+    def add(self, contender: str, job: str, took_s: float) -> None:
+        """Keep one time."""
+        self.times.setdefault(contender, {}).setdefault(job, []).append(round(took_s, 3))
+
+    def median(self, contender: str, job: str) -> float:
+        """Give the middle of a contender's times for a job."""
+        return statistics.median(self.times[contender][job])
+
+    def ratio(self, above: str, below: str, job: str) -> float:
+        """Divide the medians of two contenders for a job."""
+        return round(self.median(above, job) / self.median(below, job), 2)
+
+
+def measure(*, hosts: int, rounds: int, evidence: Path, tell: Tell) -> dict[str, Any]:
+    """Run the benchmark in a lab of its own; return the document that is printed.
+
+    Every command's own words are kept in the folder `evidence`.
+
+    Raises: AitbcError when the lab does not come up or when a contender fails.
+    """
+    evidence.mkdir(parents=True, exist_ok=True)
+    note(tell, f"a lab of {hosts} hosts comes up and gets a release")
+    with ground(hosts) as place:
+        folder = evidence / "ansible"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        ansible = Ansible(place, folder=folder)
+        contenders: Sequence[Contender] = (Ours(place), Floor(place), ansible)
+        measured = Measured()
+        for number in range(1, rounds + 1):
+            with step(tell, f"round {number}", "ours, floor and Ansible in turn") as now:
+                # Who begins changes, so that nobody always finds the machine as another left it.
+                turn = number % len(contenders)
+                for contender in [*contenders[turn:], *contenders[:turn]]:
+                    _take_turn(place, contender, measured, number=number, evidence=evidence)
+                now.say(_line(measured))
+        return _document(place, measured, ansible=ansible.version, evidence=evidence)
+
+
+def _take_turn(
+    place: Ground, contender: Contender, measured: Measured, *, number: int, evidence: Path
+) -> None:
+    """Do all jobs once; each begins on the base release and the last returns to it."""
+    commit = place.commit(f"{contender.name} {number}")
+    work: dict[str, Callable[[], shell.Result]] = {
+        "new_commit": lambda: contender.deploy(commit),
+        "rollback": contender.rollback,
+    }
+    for job, do in work.items():
+        _time(contender, job, do, measured, evidence / f"{number}-{contender.name}-{job}.log")
+    place.git("reset", "--quiet", "--hard", place.base)
+    log = evidence / f"{number}-{contender.name}-noop.log"
+    _time(contender, "noop", contender.noop, measured, log)
+
+
+def _time(
+    contender: Contender, job: str, do: Callable[[], shell.Result], measured: Measured, log: Path
+) -> None:
+    began = time.monotonic()
+    done = do()
+    measured.add(contender.name, job, time.monotonic() - began)
+    log.write_text(f"{shell.quoted(done.argv)}\n{done.stdout}{done.stderr}", encoding="utf-8")
+    if not done.ok:
+        raise AitbcError(f"{contender.name}: {job} ended with {done.status}", hint=f"less {log}")
+
+
+def _line(measured: Measured) -> str:
+    return ", ".join(
+        f"{job} " + " ".join(f"{name} {times[job][-1]:.1f} s" for name, times in all_.items())
+        for all_ in [measured.times]
+        for job in JOBS
+    )
+
+
+def _document(place: Ground, measured: Measured, *, ansible: str, evidence: Path) -> dict[str, Any]:
+    ratios = {f"ratio_{job}": measured.ratio("ours", "floor", job) for job in JOBS}
+    return {
+        **{f"{job}_s": measured.median("ours", job) for job in JOBS},
+        **{f"floor_{job}_s": measured.median("floor", job) for job in JOBS},
+        **{f"ansible_{job}_s": measured.median("ansible", job) for job in JOBS},
+        **ratios,
+        "ratio_ansible_noop": measured.ratio("ansible", "ours", "noop"),
+        "ratio_ansible_new_commit": measured.ratio("ansible", "ours", "new_commit"),
+        "hosts": len(place.hosts),
+        "times_s": measured.times,
+        "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()},
+        "versions": {"python": platform.python_version(), "ansible": ansible},
+        "commit": place.git("rev-parse", "HEAD~1"),
+        "evidence": str(evidence),
+    }

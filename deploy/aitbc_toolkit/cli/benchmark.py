@@ -1,0 +1,50 @@
+"""`aitbc benchmark`: what the project's own jobs cost, beside the least that they could."""
+
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.benchmarks import deploying
+from aitbc_toolkit.cli.narration import Plain
+from aitbc_toolkit.errors import Exit, UsageError
+
+
+@click.group()
+def benchmark() -> None:
+    """Measure this project beside the least that the same job can cost."""
+
+
+@benchmark.command()
+@click.option("--env", "-e", "environment", default="lab", show_default=True)
+@click.option("--hosts", type=click.IntRange(min=4, max=12), default=8, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1, max=20), default=3, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def deploy(environment: str, *, hosts: int, rounds: int, as_json: bool) -> Exit:
+    """Time deploys beside a plain parallel ssh script and beside Ansible, in a lab of its own.
+
+    Example: aitbc benchmark deploy -e lab --hosts 8 --json
+    """
+    if environment != "lab":
+        raise UsageError(
+            f"deploys are measured in a lab of their own, not in {environment!r}",
+            hint="aitbc benchmark deploy -e lab",
+        )
+    evidence = paths.state_root() / "benchmarks" / "deploy"
+    found = deploying.measure(hosts=hosts, rounds=rounds, evidence=evidence, tell=Plain().tell)
+    if as_json:
+        click.echo(json.dumps(found))
+    else:
+        _print(found)
+    return Exit.OK
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    click.echo(f"{'':<12} {'ours':>8} {'floor':>8} {'Ansible':>8}   ours to floor")
+    for job in deploying.JOBS:
+        times = [f"{found[f'{who}{job}_s']:>6.1f} s" for who in ("", "floor_", "ansible_")]
+        click.echo(f"{job.replace('_', ' '):<12} {' '.join(times)}   {found[f'ratio_{job}']}")
+    click.echo(f"what each command said: {found['evidence']}", file=sys.stdout)
