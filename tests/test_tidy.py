@@ -38,7 +38,6 @@ ENVIRONMENT_READERS: dict[str, str] = {
 # Where a test waits for a condition, which is the only way that a test may wait.
 WAITING: dict[str, str] = {
     "tests/conftest.py": "the fixtures `eventually` poll",
-    "tests/toolkit/deploys/conftest.py": "polls for the end of a process while a fixture ends",
 }
 
 FOLDERS = frozenset(

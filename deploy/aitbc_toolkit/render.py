@@ -91,6 +91,7 @@ def manager(host: Host, *, templates: Path | None = None) -> dict[str, Any]:
     configuration = str(folder / "supervisord.conf")
     return {
         "kind": "supervisord",
+        "environment": host.layout.environment,
         "folder": str(folder),
         "socket": str(socket),
         "text": text,
@@ -120,11 +121,17 @@ def host_texts(
     return texts
 
 
-def start_command(instance: Instance) -> str:
-    """Write the command of a node: links resolved first, then the node in the shell's place."""
+def start_command(instance: Instance, *, ends_with_parent: bool) -> str:
+    """Write the command of a node: links resolved first, then the node in the shell's place.
+
+    systemd ends what it started by its cgroup; a supervisor that is killed ends nothing, so there
+    the kernel is told to.
+    """
+    tie = "setpriv --pdeathsig TERM " if ends_with_parent else ""
     script = (
         f"release=$(readlink -e {shell.quoted([str(instance.paths.current)])}) && "
-        'PYTHONPATH="$release/node" exec "$release/venv/bin/python" -P -m aitbc_node run '
+        'PYTHONPATH="$release/node" exec '
+        f'{tie}"$release/venv/bin/python" -P -m aitbc_node run '
         f"--config {shell.quoted([str(instance.paths.config / 'node.toml')])}"
     )
     return f"/bin/sh -c {shell.quoted([script])}"
@@ -152,7 +159,7 @@ def _configuration(
         "commit": commit,
         "peers": peers,
         "restart": RestartPolicy(),
-        "start_command": start_command(instance),
+        "start_command": start_command(instance, ends_with_parent=host.manager == "supervisord"),
         "p2p_listen": endpoint(instance.address, instance.p2p_port),
         "rpc_listen": endpoint(instance.address, instance.rpc_port),
         "admin_listen": endpoint("127.0.0.1", instance.admin_port),

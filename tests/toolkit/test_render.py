@@ -121,7 +121,7 @@ def test_the_start_command_keeps_the_release_it_was_started_from(tmp_path: Path)
     current.parent.mkdir(parents=True)
     current.symlink_to("../releases/one")
 
-    argv = shlex.split(render.start_command(instance))
+    argv = shlex.split(render.start_command(instance, ends_with_parent=True))
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
 
     assert said[0] == str(release / "node")

@@ -27,8 +27,9 @@ def observe(run: Run, verb: str) -> Facts:
     """
     with step(run.tell, "observe", f"looking at {host_count(run.environment)}") as now:
         facts = run.crew.observe(verb)
-        refuse_taken_ports(run.environment, facts)
         now.say(f"{host_count(run.environment)} answer")
+    run.crew.refuse_unready(facts, verb=verb)
+    refuse_taken_ports(run.environment, facts, verb=verb)
     return facts
 
 
@@ -53,7 +54,9 @@ def differing(run: Run, facts: Facts, targets: Mapping[str, Place]) -> list[str]
         for name, told in host["instances"].items():
             if name not in targets:
                 continue
-            runs = told["service"]["active"] and told["running_commit"] == targets[name][0]
+            service = told["service"]
+            managed = service["active"] and not service["orphan"]
+            runs = managed and told["running_commit"] == targets[name][0]
             if not runs or (told["commit"], told["config"]) != targets[name]:
                 changed.append(name)
     order = [each.name for each in run.environment.instances]
@@ -76,7 +79,7 @@ def seen(run: Run, facts: Facts) -> waves.Seen:
     )
 
 
-def refuse_taken_ports(environment: Environment, facts: Facts) -> None:
+def refuse_taken_ports(environment: Environment, facts: Facts, *, verb: str) -> None:
     """Refuse when a node that is down would find somebody else on its ports.
 
     Raises: AitbcError (refused) that names every port.
@@ -91,7 +94,7 @@ def refuse_taken_ports(environment: Environment, facts: Facts) -> None:
         raise AitbcError(
             "\n".join(
                 [
-                    f"deploy {environment.name} refused: ports in use by another program",
+                    f"{verb} {environment.name} refused: ports in use by another program",
                     *taken,
                     "  changed so far   nothing, on no host",
                 ]

@@ -121,8 +121,12 @@ def newest_healthy(records: Sequence[Record]) -> Record | None:
     return line[-1] if line else None
 
 
-def before(records: Sequence[Record], *, environment: str) -> tuple[Record, list[Record]]:
+def before(
+    records: Sequence[Record], *, environment: str, is_down: bool = False
+) -> tuple[Record, list[Record]]:
     """Find what a rollback returns to, and the releases that it skips.
+
+    Where nothing runs, a refusal says so first: starting a mesh is another verb.
 
     Raises: AitbcError (refused) when no release was healthy before the current one.
     """
@@ -138,9 +142,12 @@ def before(records: Sequence[Record], *, environment: str) -> tuple[Record, list
             f"none before {line[-1].commit[:12]} was healthy" if line else "none was healthy yet"
         )
         raise AitbcError(
-            f"rollback {environment} refused: there is no release to return to, {known}\n"
+            f"rollback {environment} refused: {f'{environment} is down, and ' if is_down else ''}"
+            f"there is no release to return to, {known}\n"
             "  changed so far   nothing, on no host",
-            hint=f"aitbc history {environment}",
+            hint=f"aitbc deploy {environment}   # starts it"
+            if is_down
+            else f"aitbc history {environment}",
             exit_status=Exit.REFUSED,
         )
     target = line[-2]

@@ -35,6 +35,8 @@ class Crew:
         self._lease: Lease | None = None
         self._look: Mapping[str, Row] = {}
         self._managers = {host.name: render.manager(host) for host in environment.hosts}
+        # Where in its log each node's words of this run begin; those before are another process's.
+        self._since: dict[str, str] = {}
 
     def hold(self, lease: Lease, rows: Mapping[str, Row]) -> None:
         """Change hosts under this lease from here on; `rows` is what they told when they gave it.
@@ -57,24 +59,28 @@ class Crew:
         return ask
 
     def observe(self, verb: str) -> dict[str, Mapping[str, Any]]:
-        """Look at every host; refuse when one cannot be reached or cannot take a release."""
+        """Look at every host; refuse when one cannot be reached."""
         rows, self._look = self._look, {}
         if not rows:
             params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
             rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
         self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
-        findings = [
-            (name, finding) for name, row in rows.items() for finding in row.answer["findings"]
-        ]
-        if findings:
-            name = self.environment.name
-            lines = [f"  {host:<14} {finding['what']}" for host, finding in findings]
-            raise AitbcError(
-                "\n".join([f"{verb} {name} refused: hosts are not ready", *lines]),
-                hint="\n".join(dict.fromkeys(finding["hint"] for _, finding in findings)),
-                exit_status=Exit.REFUSED,
-            )
         return {name: row.answer for name, row in rows.items()}
+
+    def refuse_unready(self, facts: Mapping[str, Mapping[str, Any]], *, verb: str) -> None:
+        """Refuse when a host that was observed cannot take a release.
+
+        Raises: AitbcError (refused) with everything that is missing, on every host.
+        """
+        findings = [(host, each) for host, told in facts.items() for each in told["findings"]]
+        if not findings:
+            return
+        lines = [f"  {host:<14} {finding['what']}" for host, finding in findings]
+        raise AitbcError(
+            "\n".join([f"{verb} {self.environment.name} refused: hosts are not ready", *lines]),
+            hint="\n".join(dict.fromkeys(finding["hint"] for _, finding in findings)),
+            exit_status=Exit.REFUSED,
+        )
 
     def glance(self) -> dict[str, Mapping[str, Any]]:
         """Tell what each node's host shows of it; a host that does not answer is left out."""
@@ -209,6 +215,8 @@ class Crew:
         told = {name: {**each, "lease": words} for name, each in params.items()}
         rows = self._remote.step(step, told, deadline_s=deadline_s)
         lease.note(rows)
+        for row in rows.values():
+            self._since |= row.answer.get("since", {})
         return rows
 
     def _reach(self, host: str) -> str:
@@ -222,7 +230,7 @@ class Crew:
         documents: Params = {}
         for host in self.environment.hosts:
             instances = [
-                _instance(each)
+                {**_instance(each), "since": self._since.get(each.name, "")}
                 for each in self.environment.on(host.name)
                 if only is None or each.name in only
             ]

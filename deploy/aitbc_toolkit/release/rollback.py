@@ -12,11 +12,11 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import founding, history, permission, verifying, waves
 from aitbc_toolkit.release.change import Change, carry_out
-from aitbc_toolkit.release.facts import Facts, differing, host_count, places, seen
+from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.history import NOTHING, Place, Record
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
-from aitbc_toolkit.release.progress import Tell, step
+from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.rolling import Course
 from aitbc_toolkit.release.source import SHORT
 from aitbc_toolkit.release.verifying import Prove
@@ -35,15 +35,15 @@ def rollback(
     began = time.monotonic()
     permission.require(environment, "rollback", subject=environment.name)
     with at_work(environment, tell, reason="rollback", break_lease=break_lease) as run:
-        with step(tell, "observe", f"looking at {host_count(environment)}") as now:
-            facts = run.crew.observe("rollback")
-            founded = founding.read(environment)
-            genesis_hash = founded.hash if founded else ""
-            hosts = [record for host in facts.values() for record in host["records"]]
-            records = history.read(environment, hosts=hosts, genesis_hash=genesis_hash)
-            target, skipped = history.before(records, environment=environment.name)
-            _refuse_missing(environment, facts, target)
-            now.say(f"{host_count(environment)} with {target.commit[:SHORT]}")
+        facts = observe(run, "rollback")
+        founded = founding.read(environment)
+        genesis_hash = founded.hash if founded else ""
+        hosts = [record for host in facts.values() for record in host["records"]]
+        records = history.read(environment, hosts=hosts, genesis_hash=genesis_hash)
+        target, skipped = history.before(
+            records, environment=environment.name, is_down=_is_down(facts)
+        )
+        _refuse_missing(environment, facts, target)
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
         targets = target.places
         changed = differing(run, facts, targets)
@@ -72,6 +72,11 @@ def _announcement(
         f"roll back {environment.name}: {' '.join(now)} -> {target.commit[:SHORT]}, "
         f"the newest release that was healthy before" + (f" (skips {bad})" if bad else "")
     )
+
+
+def _is_down(facts: Facts) -> bool:
+    told = [each for host in facts.values() for each in host["instances"].values()]
+    return not any(each["service"]["active"] for each in told)
 
 
 def _refuse_missing(environment: Environment, facts: Facts, target: Record) -> None:

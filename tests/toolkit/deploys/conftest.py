@@ -2,10 +2,8 @@
 
 import json
 import os
-import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from aitbc_node.crypto import SigningKey, peer_id, sha256
 from aitbc_node.ledger.genesis import possession_proof
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_toolkit import identity, paths
+from aitbc_toolkit.deploys.hostside import processes
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.release import meshing
 from aitbc_toolkit.release.deploy import Request, deploy
@@ -168,16 +167,14 @@ def make_project(root: Path, *, rollout: str, names: Sequence[str]) -> Project:
     return project
 
 
-def end_supervisor(pid_file: Path) -> None:
-    """End a project's supervisor and so its nodes; a `down` would cost a second more."""
-    if not pid_file.is_file():
-        return
-    pid = int(pid_file.read_text())
-    os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, f"supervisord {pid} did not end within 30 s"
-        time.sleep(0.02)
+def end_supervisor(configuration: Path) -> None:
+    """End a project's supervisor and its nodes; a `down` would cost a second more."""
+    everything = [
+        ["supervisor.supervisord", "-c", str(configuration)],
+        *(["--config", f"{each}/node.toml"] for each in configuration.parents[1].glob("aitbc/*")),
+    ]
+    for words in everything:
+        processes.end(dict.fromkeys(processes.find(words), words))
 
 
 @pytest.fixture
@@ -196,5 +193,5 @@ def a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
     yield build
     for project in made:
-        for pid_file in (project.root / "state").glob("*/etc/supervisor/supervisord.pid"):
-            end_supervisor(pid_file)
+        for configuration in (project.root / "state").glob("*/etc/supervisor/supervisord.conf"):
+            end_supervisor(configuration)

@@ -127,6 +127,8 @@ def run() -> None:
     if BEHAVIOUR == "crash":
         say("stand-in: this build cannot start")
         sys.exit(1)
+    if BEHAVIOUR == "silent":
+        sys.exit(1)
     chain = Chain(config)
 
     class Handler(BaseHTTPRequestHandler):

@@ -38,7 +38,7 @@ def test_a_second_run_changes_nothing(a_project: Build) -> None:
 def test_the_right_release_without_blocks_is_not_fine(a_project: Build) -> None:
     """Every process runs what it should and two hang: nothing to deploy, and nothing to praise."""
     project = a_project()
-    project.deploy()
+    assert project.deploy().exit is Exit.OK
     rows = project.services()
     for name in ("v1", "v2"):
         os.kill(rows[name]["pid"], signal.SIGSTOP)

@@ -126,6 +126,9 @@ def _findings(params: dict[str, Any]) -> list[dict[str, str]]:
         for program in ("git", params["uv"])
         if shutil.which(program) is None
     ]
+    if params["manager"]["kind"] == "supervisord" and not _ends_with_parent():
+        what = "setpriv --pdeathsig is missing: nodes would outlive a killed supervisor"
+        found.append(_finding(what, "install util-linux on this host"))
     if (
         params["run_as"]
         and subprocess.run(  # noqa: S603 - fixed words
@@ -141,6 +144,14 @@ def _findings(params: dict[str, Any]) -> list[dict[str, str]]:
         least = params["disk_free_mib_min"]
         found.append(_finding(f"{free_mib} MiB of disk are free, {least} are needed", "df -h"))
     return found
+
+
+def _ends_with_parent() -> bool:
+    argv = ["setpriv", "--pdeathsig", "TERM", "true"]
+    try:
+        return subprocess.run(argv, check=False, capture_output=True).returncode == 0  # noqa: S603 - fixed words
+    except FileNotFoundError:
+        return False
 
 
 def _finding(what: str, hint: str) -> dict[str, str]:

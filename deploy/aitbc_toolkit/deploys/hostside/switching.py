@@ -7,10 +7,12 @@ its links; the next run sees that and restarts. Standard library only.
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import files, leasing, ordering, services, staging
+from aitbc_toolkit.deploys.hostside.supervising import Supervisord
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 
@@ -22,10 +24,9 @@ def switch(params: dict[str, Any]) -> dict[str, Any]:
     with leasing.guarded(params):
         for instance in params["instances"]:
             _switch(instance, base=Path(layout["base"]), manager=manager)
-        for instance in params["instances"]:
-            _forget_crashes(instance)
-            manager.restart(instance)
+        since = {each["name"]: _anew(each, manager.restart) for each in params["instances"]}
     return {
+        "since": since,
         "restart_ms": int((time.monotonic() - began) * 1000),
         "services": {each["name"]: manager.state(each) for each in params["instances"]},
     }
@@ -48,30 +49,34 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
     """Start, stop or restart the named nodes, or take them back to having no release at all."""
     manager = services.manager(params)
     action = params["action"]
+    since = {}
     with leasing.guarded(params):
         for instance in params["instances"]:
             if action == "stop":
                 manager.stop(instance)
             elif action == "start":
-                _forget_crashes(instance)
-                manager.start(instance)
+                since[instance["name"]] = _anew(instance, manager.start)
             elif action == "restart":
-                _forget_crashes(instance)
-                manager.restart(instance)
+                since[instance["name"]] = _anew(instance, manager.restart)
             elif action == "remove":
                 manager.stop(instance)
                 Path(instance["current"]).unlink(missing_ok=True)
                 Path(instance["config"]).unlink(missing_ok=True)
     return {
+        "since": since,
         "services": {
             each["name"]: _seen(each, manager, params["lines"]) for each in params["instances"]
-        }
+        },
     }
 
 
-def _forget_crashes(instance: dict[str, Any]) -> None:
-    """Let a node start that has given up: an operator's start is not one more of its own tries."""
+def _anew(instance: dict[str, Any], begin: Callable[[dict[str, Any]], str]) -> str:
+    """Start a node, also one that has given up: an operator's start is not one of its own tries.
+
+    Return where in the log its own words begin.
+    """
     (Path(instance["data"]) / "run" / "fast_exits.json").unlink(missing_ok=True)
+    return begin(instance)
 
 
 def watch(params: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +90,7 @@ def watch(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _seen(instance: dict[str, Any], manager: services.Manager, lines: int) -> dict[str, Any]:
-    return {**manager.state(instance), "log": manager.log(instance, lines)}
+    return {**manager.state(instance), "log": manager.log(instance, lines, since=instance["since"])}
 
 
 def record(params: dict[str, Any]) -> dict[str, Any]:
@@ -118,14 +123,14 @@ def _prune(base: Path, *, keep: set[str]) -> list[str]:
 def shut_down(params: dict[str, Any]) -> dict[str, Any]:
     """Stop the named nodes and the supervisor, if it is ours; `wipe` removes what they kept."""
     manager = services.manager(params)
-    stopped = []
+    instances = params["instances"]
     with leasing.guarded(params):
-        for instance in params["instances"]:
-            if manager.state(instance)["active"]:
-                stopped.append(instance["name"])
-            manager.stop(instance)
-        if isinstance(manager, services.Supervisord):
-            manager.shut_down()
+        stopped = [each["name"] for each in instances if manager.state(each)["active"]]
+        if isinstance(manager, Supervisord):
+            manager.shut_down(instances)
+        else:
+            for instance in instances:
+                manager.stop(instance)
         if params["wipe"]:
             _wipe(params)
     return {"stopped": stopped, "wiped": bool(params["wipe"])}
