@@ -48,7 +48,7 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """Tell which failure it was: unreachable, unknown, busy, missing, drift, failed, bug."""
+        """Tell which failure it was: unreachable, unknown, deadline, busy, held, lease, ..."""
         return str(self.answer.get("kind", ""))
 
 

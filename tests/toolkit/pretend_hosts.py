@@ -58,6 +58,10 @@ class PretendHosts:
         answer = json.loads(lines[-1].removeprefix(MARK))
         return Row(host, ok=answer["ok"], answer=answer, took_ms=0)
 
+    def change(self, host: str, words: Mapping[str, Any]) -> Row:
+        """Make the least step that changes a host: it stops the nodes that are not there."""
+        return self.run("service", host, words, action="stop", lines=1)
+
     def lease(self, reason: str = "deploy", *, ttl_s: float = 60.0) -> Lease:
         """Make the lease of a run that has not asked for it yet."""
         claim = Claim("pretend", reason, holder=f"{reason}@here", ttl_s=ttl_s)

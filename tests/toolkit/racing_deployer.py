@@ -80,8 +80,8 @@ def main() -> None:
                 host = command["host"]
                 lease.sure_until_s = time.monotonic() + 1  # so that the host has to refuse it
                 words = lease.words(deadline_s=1)
-                document = {**told["documents"][host], "line": "a change", "keep": []}
-                rows = asking({host: document})("record", [host], words)
+                document = {**told["documents"][host], "action": "stop", "lines": 1}
+                rows = asking({host: document})("service", [host], words)
                 answer = dict(rows[host].answer)
             case "give":
                 assert lease is not None

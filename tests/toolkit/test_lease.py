@@ -175,7 +175,7 @@ def test_a_reboot_voids_the_lease(hosts: PretendHosts) -> None:
     for name in hosts.names:
         hosts.edit(name, boot="the boot before")
 
-    row = hosts.run("record", "a", old.words(deadline_s=5), line="late", keep=[])
+    row = hosts.change("a", old.words(deadline_s=5))
     new = hosts.lease("new")
     rows = new.acquire()
 
@@ -204,7 +204,7 @@ def test_a_step_is_covered_to_its_deadline_and_not_longer(hosts: PretendHosts) -
     run.acquire()
     before_s = hosts.told("a")["ends_s"]
 
-    row = hosts.run("record", "a", run.words(deadline_s=600), line="a change", keep=[])
+    row = hosts.change("a", run.words(deadline_s=600))
 
     assert row.ok, row.error
     assert before_s <= hosts.told("a")["ends_s"] < before_s + 600
@@ -249,7 +249,7 @@ def test_a_lease_is_broken_only_from_the_run_that_was_seen(hosts: PretendHosts) 
 
     with pytest.raises(Held, match="first@here holds"):
         second.acquire(breaks=stuck.claim.owner)
-    row = hosts.run("record", "b", stuck.words(deadline_s=5), line="late", keep=[])
+    row = hosts.change("b", stuck.words(deadline_s=5))
     assert (row.ok, row.kind) == (False, "lease")
 
 
@@ -314,7 +314,7 @@ def test_steps_that_may_go_on_make_the_end_unclear(hosts: PretendHosts) -> None:
     run = hosts.lease("cut off")
     run.acquire()
     hosts.cut = {"c"}
-    run.note({"c": hosts.run("record", "c", {})})
+    run.note({"c": hosts.change("c", {})})
     run.release()
     after = hosts.lease("after")
 
@@ -331,7 +331,7 @@ def test_a_host_that_comes_back_gets_its_record_before_it_is_changed(hosts: Pret
     hosts.cut = set()
 
     run.ready(["c"])
-    row = hosts.run("record", "c", run.words(deadline_s=5), line="a change", keep=[])
+    row = hosts.change("c", run.words(deadline_s=5))
 
     assert row.ok, row.error
 
@@ -353,7 +353,7 @@ def test_a_record_that_cannot_be_read_permits_nothing(hosts: PretendHosts) -> No
     hosts.lease("first").acquire()
     hosts.record("a").write_text("{}")
 
-    row = hosts.run("record", "a", {"owner": "x", "token": 1, "ttl_s": 1, "deadline_s": 1})
+    row = hosts.change("a", {"owner": "x", "token": 1, "ttl_s": 1, "deadline_s": 1})
 
     assert not row.ok
     assert "is no record of a lease" in row.error

@@ -30,6 +30,8 @@ MODULES = (
     "bootstrapping",
     "program",
 )
+# A step that is asked to end gets this long before its whole process group is killed.
+KILL_AFTER_S = 5
 # Steps for hosts that may have no Python: a shell script with its parameters in front.
 SCRIPTS = {"provision": "provision.sh"}
 
@@ -46,9 +48,14 @@ for name, text in {sources!r}.items():
 """
 
 
-def interpreter(step: str, params: Mapping[str, Any]) -> tuple[str, ...]:
-    """Name the program that reads a step from its standard input."""
-    return ("sh", "-s") if step in SCRIPTS else (str(params["python"]), "-")
+def command(step: str, params: Mapping[str, Any], *, deadline_s: int) -> tuple[str, ...]:
+    """Write the command line that reads a step from its standard input.
+
+    `timeout` makes a process group and asks all of it to end at the deadline. It kills the group
+    only while the program is there, so the program stays until its own children are gone.
+    """
+    reader = ("sh", "-s") if step in SCRIPTS else (str(params["python"]), "-")
+    return ("timeout", "-k", str(KILL_AFTER_S), str(deadline_s), *reader)
 
 
 def compose(step: str, params: Mapping[str, Any]) -> str:

@@ -13,9 +13,6 @@ from pyinfra.context import host
 
 from aitbc_toolkit.deploys import bundle
 
-# A step that is killed on the host gets this long to fall back before it is killed for good.
-KILL_AFTER_S = 5
-
 
 @operation(is_idempotent=False)
 def host_program(
@@ -24,5 +21,4 @@ def host_program(
     """Run one step of the deployer on a host, and let nothing of it outlive the deadline there."""
     params = params_by_host[host.name]
     program = bundle.compose(step, params)
-    timeout = ("timeout", "-k", str(KILL_AFTER_S), str(deadline_s))
-    yield StringCommand(*timeout, *bundle.interpreter(step, params), _stdin=program)
+    yield StringCommand(*bundle.command(step, params, deadline_s=deadline_s), _stdin=program)

@@ -23,7 +23,7 @@ from pyinfra.api.state import BaseStateCallback, State, StateStage
 from pyinfra.connectors.base import BaseConnector
 from pyinfra.context import ctx_host, ctx_state
 
-from aitbc_toolkit.deploys import operations
+from aitbc_toolkit.deploys import bundle, operations
 from aitbc_toolkit.deploys.hostside.program import MARK
 
 Row = dict[str, Any]
@@ -31,7 +31,7 @@ Row = dict[str, Any]
 _LOCAL = "@local"
 _CONNECT_S = 5
 # pyinfra's own limit is the last of three: the host's, this one, and the reader's of the parent.
-_GRACE_S = operations.KILL_AFTER_S + 5
+_GRACE_S = bundle.KILL_AFTER_S + 5
 _TAIL_LINES = 4
 
 

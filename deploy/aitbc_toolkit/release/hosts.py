@@ -27,12 +27,12 @@ _KINDS = {"busy": Exit.BUSY, "lease": Exit.BUSY, "bug": Exit.BUG}
 
 
 class Crew:
-    """Run the steps of a deploy on the hosts of one environment."""
+    """Run the steps of a deploy on the hosts of one environment; `lease` lets them change."""
 
     def __init__(self, environment: Environment, remote: Hosts) -> None:
         self.environment = environment
         self._remote = remote
-        self._lease: Lease | None = None
+        self.lease: Lease | None = None
         self._look: Mapping[str, Row] = {}
         self._managers = {host.name: render.manager(host) for host in environment.hosts}
         # Where in its log each node's words of this run begin; those before are another process's.
@@ -46,7 +46,7 @@ class Crew:
         if not lease.is_held:
             verb = lease.claim.reason.partition(" ")[0]
             self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
-        self._lease, self._look = lease, rows
+        self.lease, self._look = lease, rows
 
     def ask(self, remote: Hosts) -> Ask:
         """Make the steps of a lease over a connection."""
@@ -185,7 +185,7 @@ class Crew:
         for name, document in params.items():
             document["texts"] = render.host_texts(self.environment, self.environment.host(name))
         # Without Python a host can neither grant a lease nor ask for one.
-        make = self._remote.step if self._lease is None else self._change
+        make = self._remote.step if self.lease is None else self._change
         return make(step, params, deadline_s=deadline_s)
 
     def require(self, rows: Mapping[str, Row], *, verb: str, changed: str, status: Exit) -> None:
@@ -208,7 +208,7 @@ class Crew:
 
     def _change(self, step: str, params: Params, *, deadline_s: int) -> dict[str, Row]:
         """Make a step that changes hosts, with the token that lets it."""
-        lease = self._lease
+        lease = self.lease
         assert lease is not None, f"{step} changes hosts, so it belongs inside at_work"
         lease.ready(list(params))
         words = lease.words(deadline_s=deadline_s)

@@ -304,8 +304,8 @@ def test_a_lease_is_broken_with_a_reason_that_is_audited(a_project: Build) -> No
         with at_work(
             environment, project.records.append, reason="the second", break_lease="it hangs"
         ) as second:
-            taken = second.crew.record("a line", keep=[])
-        late = first.crew.record("a late line", keep=[])
+            taken = second.crew.service("stop", ["v1"])
+        late = first.crew.service("stop", ["v1"])
 
     records, findings = audit.check(audit.path_of(environment))
     assert taken["localhost"].ok

@@ -5,6 +5,7 @@ The last module of the bundle: `run` is called with the parameter document.
 
 import json
 import os
+import signal
 import sys
 import traceback
 from typing import Any
@@ -16,7 +17,7 @@ from aitbc_toolkit.deploys.hostside import (
     staging,
     switching,
 )
-from aitbc_toolkit.deploys.hostside.trouble import Trouble
+from aitbc_toolkit.deploys.hostside.trouble import TooLateError, Trouble
 
 MARK = "aitbc-result "
 
@@ -49,8 +50,14 @@ STEPS = {
 
 
 def run(step: str, params: dict[str, Any]) -> None:
-    """Make one step and print its answer; leave with 1 when this host refuses or fails."""
+    """Make one step and print its answer; leave with 1 when this host refuses or fails.
+
+    At the deadline `timeout` sends SIGTERM: then what was begun is undone and told, and whatever
+    the step has started is killed with this process. So nothing of a step outlives it.
+    """
     os.umask(0o022)  # what is staged is read by the node's user; keys set their own mode
+    signal.signal(signal.SIGTERM, _stop)
+    late = False
     try:
         answer = {"ok": True, **STEPS[step](params)}
     except Trouble as trouble:
@@ -58,14 +65,26 @@ def run(step: str, params: dict[str, Any]) -> None:
             **trouble.facts,
             **_failure(trouble.message, hint=trouble.hint, kind=trouble.kind),
         }
+    except TooLateError:
+        late = True
+        answer = _failure(f"{step} did not end within its deadline", kind="deadline")
     except OSError as failure:
         answer = _failure(f"{failure.strerror}: {failure.filename}", kind="os")
     except Exception:  # noqa: BLE001 - the top of a program: our bug on a host must arrive as text
         answer = _failure(traceback.format_exc(limit=-4), kind="bug")
-    # ASCII on one line: the reader of the other side dies of one byte that is not UTF-8.
-    sys.stdout.write(MARK + json.dumps(answer) + "\n")
-    sys.stdout.flush()
+    try:
+        # ASCII on one line: the reader of the other side dies of one byte that is not UTF-8.
+        sys.stdout.write(MARK + json.dumps(answer) + "\n")
+        sys.stdout.flush()
+    finally:
+        if late:  # also when nobody reads any more
+            os.killpg(0, signal.SIGKILL)
     sys.exit(0 if answer["ok"] else 1)
+
+
+def _stop(_number: int, _frame: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise TooLateError
 
 
 def _failure(message: str, *, kind: str, hint: str = "") -> dict[str, Any]:

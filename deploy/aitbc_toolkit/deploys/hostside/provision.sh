@@ -2,6 +2,8 @@
 # is POSIX sh; its variables are set by whoever sends it: packages, look_only (yes or no).
 set -eu
 export LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive
+# At the deadline everything here is asked to end; we stay until apt has, and what it started.
+trap 'exit 124' TERM
 
 answer() { printf 'aitbc-result %s\n' "$1"; }
 

@@ -27,6 +27,8 @@ _FETCH = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_TERMINAL_PROMPT": "0",
 }
+# git cleans up behind our back otherwise, in a process that outlives the step.
+_IN_FRONT = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
 _OURS = ("manifest.json", "venv", "etc", ".index")
 
 
@@ -101,7 +103,7 @@ def _fetch(params: dict[str, Any]) -> bool:
     known = not tag or trusting.object_of(mirror, tag) == params["trust"]["tag_object"]
     if known and _has_commit(mirror, commit):
         return False
-    git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2"]
+    git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2", *_IN_FRONT]
     fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
     source, wanted = params["source"], f"+{params['source_ref']}:refs/heads/release/{commit}"
     refs = [wanted, f"+refs/tags/{tag}:refs/tags/{tag}"] if tag else [wanted]

@@ -4,6 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 
+class TooLateError(BaseException):
+    """Say that the step's deadline has passed; nothing but the program's end may catch it."""
+
+
 class Trouble(Exception):  # noqa: N818 - it is told to the operator, who calls it an error already
     """Say what this host refuses or could not do; `kind` tells the controller which.
 
