@@ -32,6 +32,7 @@ LONG_MODULES: dict[str, str] = {
 }
 # Files that read the environment or hand it to a child. Everybody else gets values.
 ENVIRONMENT_READERS: dict[str, str] = {
+    "node/aitbc_node/heartbeat.py": "systemd tells a service there where it wants to hear of it",
     "deploy/aitbc_toolkit/shell.py": "adds to the environment of a child",
     "deploy/aitbc_toolkit/suites/selftest.py": "adds the run's mark to the environment of a child",
 }

@@ -27,12 +27,15 @@ _HASH_CHARS = 16
 
 @dataclass(frozen=True, slots=True)
 class RestartPolicy:
-    """Say once, for both service managers, what follows a crash.
+    """Say once, for both service managers, what follows a crash or silence.
 
-    The delay is fixed because systemd knows no growing one; the node's own back-off grows.
+    The delay is fixed because systemd knows no growing one; the node's own back-off grows. A node
+    that hangs ends by itself; `silence_s` is for one that cannot even do that, which only systemd
+    notices. With the delay it is less than the twenty seconds that are promised.
     """
 
     delay_s: int = 1
+    silence_s: int = 15
     tries_max: int = 5
     final_statuses: tuple[int, ...] = (64, 78)
 

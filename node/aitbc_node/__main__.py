@@ -6,13 +6,14 @@ exit statuses are those of `docs/exit-codes.md`. Do not add behaviour here.
 
 import argparse
 import contextlib
+import functools
 import json
 import logging
+import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -21,6 +22,9 @@ from aitbc_node import logs
 from aitbc_node.errors import AitbcError, Exit, UsageError
 from aitbc_node.types import Height, PeerId
 from aitbc_node.version import VERSION
+
+if TYPE_CHECKING:
+    from aitbc_node.restarts import FastExits
 
 PEER_ID_BYTES = 20
 
@@ -59,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from aitbc_node.heartbeat import Heart, notify_address  # noqa: PLC0415 - as below
+
+    heart = Heart(notify_address())
+    heart.beat()  # what follows may take its time on a busy machine
     from aitbc_node import process, restarts  # noqa: PLC0415 - `init` must not wait for these
 
     config = configuration.load(options.config)
@@ -66,11 +74,12 @@ def _run(options: argparse.Namespace) -> int:
     exits = restarts.FastExits(config.run_dir)
     delay = exits.begin()
     status: int | None = None
+    signal.signal(signal.SIGTERM, functools.partial(_asked_to_stop, exits))
     try:
         if delay.seconds:
             log.warning("start.delayed", extra={"seconds": delay.seconds})
-            time.sleep(delay.seconds)
-        process.run(config, not_before=options.not_before_height)
+            heart.sleep(delay.seconds)
+        process.run(config, not_before=options.not_before_height, exits=exits, heart=heart)
         status = Exit.OK
     except AitbcError as error:
         status = error.exit_status
@@ -81,6 +90,12 @@ def _run(options: argparse.Namespace) -> int:
             exits.ended_orderly()
     log.info("node.stopped")
     return status
+
+
+def _asked_to_stop(exits: "FastExits", *_signal: object) -> None:
+    """End while nothing runs yet: before the start, or while a long log is read."""
+    exits.ended_orderly()
+    raise SystemExit(Exit.OK)
 
 
 def _init(options: argparse.Namespace) -> int:

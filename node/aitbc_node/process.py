@@ -21,6 +21,7 @@ from aitbc_node.announcing import Announcer
 from aitbc_node.config import Config
 from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
+from aitbc_node.heartbeat import BEAT_S, Heart
 from aitbc_node.metrics import Counters
 from aitbc_node.restarts import YOUNG_S, FastExits
 from aitbc_node.rpc.server import Server, admin_server, public_server
@@ -50,7 +51,7 @@ GIL_SWITCH_S = 0.0005
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, *, not_before: Height | None) -> None:
+def run(config: Config, *, not_before: Height | None, exits: FastExits, heart: Heart) -> None:
     """Run a node until it is told to stop.
 
     Raises: AitbcError for everything that an operator can mend, AssertionError for our bugs.
@@ -59,24 +60,24 @@ def run(config: Config, *, not_before: Height | None) -> None:
     _raise_file_limit()
     sys.setswitchinterval(GIL_SWITCH_S)
     with locked(config) as files:
-        store, recovered = open_store(config, files, identities, not_before=not_before)
+        store, recovered = open_store(
+            config, files, identities, not_before=not_before, on_progress=heart.beat
+        )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_live(config, identities, files, store=store, recovered=recovered))
+            running = _running(config, identities, files, store=store, recovered=recovered)
+            runner.run(_live(running, heart, exits))
 
 
 async def _live(
-    config: Config,
-    identities: Identities,
-    files: Files,
-    *,
-    store: Store,
-    recovered: Recovered,
+    running: contextlib.AbstractAsyncContextManager[Driver], heart: Heart, exits: FastExits
 ) -> None:
-    stop = _stop_signal()
-    async with _running(config, identities, files, store=store, recovered=recovered) as driver:
-        exits = FastExits(config.run_dir)
+    stop = _stop_signal(exits)
+    async with running as driver:
         asyncio.get_running_loop().call_later(YOUNG_S, exits.lived)
+        heart.ready()
+        _keep_beating(heart)
         await asyncio.wait((stop, driver.failed), return_when=asyncio.FIRST_COMPLETED)
+        heart.rest()
         if driver.failed.done():
             await driver.failed  # raises what ended the node
         log.info("node.stopping")
@@ -167,13 +168,23 @@ def _terms(config: Config, identities: Identities) -> Terms:
     )
 
 
-def _stop_signal() -> asyncio.Future[None]:
-    """Return what is done once somebody asks the process to stop."""
+def _keep_beating(heart: Heart) -> None:
+    """Beat for as long as the loop turns."""
+    heart.beat()
+    asyncio.get_running_loop().call_later(BEAT_S / 2, _keep_beating, heart)
+
+
+def _stop_signal(exits: FastExits) -> asyncio.Future[None]:
+    """Return what is done once somebody asks the process to stop.
+
+    A life that was asked to end is no crash, even if it does not end in time and is killed.
+    """
     loop = asyncio.get_running_loop()
     stop: asyncio.Future[None] = loop.create_future()
 
     def ask() -> None:
         if not stop.done():
+            exits.ended_orderly()
             stop.set_result(None)
 
     for wanted in (signal.SIGTERM, signal.SIGINT):

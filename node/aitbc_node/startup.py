@@ -88,7 +88,12 @@ def locked(config: Config) -> Iterator[Files]:
 
 
 def open_store(
-    config: Config, files: Files, identities: Identities, *, not_before: Height | None
+    config: Config,
+    files: Files,
+    identities: Identities,
+    *,
+    not_before: Height | None,
+    on_progress: Callable[[], None],
 ) -> tuple[Store, Recovered]:
     """Recover what the disk has; decide what a missing sign state means.
 
@@ -97,7 +102,8 @@ def open_store(
     data = MemoryDisk() if config.storage.backend == "memory" else files.data
     keys = None if identities.voter is None else files.keys
     salt = os.urandom(SALT_BYTES)
-    store = Store(data, keys, chain=identities.genesis.hash(), salt=salt)
+    chain = identities.genesis.hash()
+    store = Store(data, keys, chain=chain, salt=salt, on_progress=on_progress)
     recovered = store.recover()
     if recovered.bytes_cut:
         log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})

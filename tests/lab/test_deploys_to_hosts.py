@@ -226,6 +226,27 @@ def test_a_restarted_node_is_back_at_the_tip(hosts: Hosts) -> None:
     assert services.logs(hosts.environment, "v3", lines=5)
 
 
+@pytest.mark.proves("D14")
+def test_a_node_that_hangs_is_restarted_within_twenty_seconds(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """Who is stopped does not beat: systemd kills it, writes that down, and another one votes."""
+    unit = f"aitbc-lab-{hosts.name}-v2"
+    show = ["systemctl", "show", "--value", unit, "--property"]
+    hung = hosts.on("lab2", *show, "MainPID").strip()
+
+    hosts.on("lab2", "kill", "-STOP", hung)
+    eventually(
+        "another process",
+        lambda: hosts.on("lab2", *show, "MainPID").strip() not in {hung, "0"},
+        deadline_s=20,
+    )
+
+    assert "Watchdog timeout" in hosts.on("lab2", "journalctl", "--unit", unit, "--no-pager")
+    assert int(hosts.on("lab2", *show, "NRestarts")) >= 1
+    eventually("v2 to vote", lambda: state.look(hosts.environment).votes == 4, deadline_s=60)
+
+
 def test_a_host_that_lost_its_power_refuses_a_deploy_and_comes_back(
     hosts: Hosts, eventually: Callable[..., None]
 ) -> None:

@@ -138,6 +138,8 @@ def test_both_managers_are_told_the_same_restart_policy() -> None:
 
     assert "RestartSec=1\n" in unit
     assert "RestartPreventExitStatus=64 78\n" in unit
+    assert "WatchdogSec=15\n" in unit
+    assert "NotifyAccess=main\n" in unit
     assert "startsecs=1\n" in program
     assert "exitcodes=0,64,78\n" in program
 

@@ -60,6 +60,23 @@ def test_lives_are_counted_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert FastExits(tmp_path / "run").begin().seconds == 0.0
 
 
+def test_a_life_that_was_asked_to_end_is_no_crash(tmp_path: Path) -> None:
+    """Stopped by its operator ten times, killed in the end or not, a node starts without a wait."""
+    for _ in range(10):
+        life = FastExits(tmp_path)
+        assert life.begin().seconds == 0.0
+        life.ended_orderly()
+
+
+def test_a_kill_without_a_word_counts(tmp_path: Path) -> None:
+    """Out of memory looks like any other SIGKILL, and five in a minute burn a host as well."""
+    for _ in range(5):
+        FastExits(tmp_path).begin()
+
+    with pytest.raises(ConfigError, match="5 starts"):
+        FastExits(tmp_path).begin()
+
+
 def test_a_spoilt_file_is_no_reason_not_to_start(tmp_path: Path) -> None:
     """The count is a help, not a lock."""
     for text in ("", "{}", "[1, null]", "\0", '{"a": 1}'):

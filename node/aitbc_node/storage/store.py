@@ -6,7 +6,7 @@ has that block after any crash. Blocks are read back from the disk; only their p
 Do not judge blocks here.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import assert_never
 
 import msgspec
@@ -67,7 +67,8 @@ class Store:
     """Carry out the effects that write; `recover` comes first.
 
     `keys` is None on a node that signs nothing. `chain` is the genesis hash; `salt` is 16 random
-    bytes for the files that this store creates.
+    bytes for the files that this store creates. `on_progress` is called again and again while a
+    long log is read.
     """
 
     def __init__(
@@ -78,11 +79,13 @@ class Store:
         chain: Hash = _UNCHAINED,
         salt: bytes = bytes(SALT_BYTES),
         versions: DataVersions = DATA_VERSIONS,
+        on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self._data = data
         self._chain = chain
         self._salt = salt
         self._versions = versions
+        self._on_progress = on_progress
         self._log = Log(data, LOG_NAME)
         self._journal = Log(data, "journal.log")
         self._journal_bytes_max = JOURNAL_BYTES_MIN
@@ -128,6 +131,7 @@ class Store:
         data_version = read_version(self._data, self._versions, is_new=is_new)
         for entry in self._log.open(chain=self._chain, salt=self._salt):
             self._index(entry)
+            self._on_progress()
         return data_version
 
     def run(self, effect: Storable) -> None:
@@ -249,6 +253,7 @@ class Store:
 
     def _read_finals(self) -> Iterator[FinalBlock]:
         for block_at, certificate_at in self._finals:
+            self._on_progress()
             yield self._final_at(block_at, certificate_at)
 
     def _read_waiting(self) -> Iterator[tuple[BlockId, Block]]:
