@@ -120,8 +120,19 @@ class MeshClient:
     def wait(self, tx_id: str, *, deadline_s: float, raw: bytes | None = None) -> schema.TxView:
         """Wait for the end of a transaction; with `raw`, hand it in again where it is unknown.
 
-        Raises: AitbcError with exit status 124 when it has not ended by the deadline.
+        Raises: AitbcError with exit status 124 when it has not ended by the deadline, with 130 when
+        the waiting is interrupted: what was handed in cannot be taken back.
         """
+        try:
+            return self._wait(tx_id, deadline_s=deadline_s, raw=raw)
+        except KeyboardInterrupt as interrupt:
+            raise AitbcError(
+                f"interrupted: transaction {tx_id[:12]} may still become final",
+                hint=f"aitbc tx wait {tx_id}",
+                exit_status=Exit.INTERRUPTED,
+            ) from interrupt
+
+    def _wait(self, tx_id: str, *, deadline_s: float, raw: bytes | None) -> schema.TxView:
         until = time.monotonic() + deadline_s
         while True:
             found = self.fate(tx_id)

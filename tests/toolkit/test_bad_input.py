@@ -1,8 +1,8 @@
 """Every command, with every kind of bad input: one clear line, a hint, the right status.
 
 The commands are found in the tree, so that a new one is walked without a word here. Only mistakes
-that are noticed before anything is done are walked; `tests/mesh/test_bad_input_live.py` has those
-that need nodes.
+that are noticed before anything is done are walked; `test_bad_input_mesh.py` has nodes that answer
+badly or not at all, and `tests/lab/test_silent_host.py` a host that is off.
 """
 
 import json
@@ -192,14 +192,10 @@ def test_a_broken_inventory_is_78(
     assert lines[-1].startswith("hint: edit ")
 
 
-READING = [
-    path for path in ABOUT_ENVIRONMENTS if path[0] in {"network", "node", "tx", "account", "asset"}
-]
+ABOUT_NODES = [path for path in COMMANDS if path[0] == "node" and path != ("node", "list")]
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in READING if path[0] == "node" and path != ("node", "list")], ids=named
-)
+@pytest.mark.parametrize("path", ABOUT_NODES, ids=named)
 def test_an_unknown_node_is_64(
     path: Sequence[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
