@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from aitbc_toolkit import paths
+from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.release import meshing, state
+from aitbc_toolkit.overview import Verdict, look
+from aitbc_toolkit.release import meshing, services, state
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.reading import Mesh, tip
 from aitbc_toolkit.release.verifying import unequal_roots
@@ -96,6 +98,39 @@ def test_a_killed_node_is_started_by_its_supervisor_and_votes_again(
     assert {name: after[name] for name in ("v1", "v3", "v4")} == {
         name: before[name] for name in ("v1", "v3", "v4")
     }
+
+
+def test_a_running_node_is_not_said_to_have_been_started(
+    up: tuple[Environment, Request],
+) -> None:
+    """`node start` of a node that runs changes nothing, and says so."""
+    environment, _ = up
+    before = processes(environment)
+
+    done = services.control(environment, "start", "v1", lambda _record: None)
+
+    assert done.exit is Exit.OK
+    assert done.lines[0].startswith("v1 of dev runs already")
+    assert processes(environment) == before
+
+
+def test_another_checkout_does_not_take_this_mesh_for_its_own(
+    up: tuple[Environment, Request], tmp_path: Path
+) -> None:
+    """On the same ports, by the same inventory: without our genesis the nodes are a stranger's."""
+    environment, _ = up
+    inventories = environment.inventories
+    other = Inventory.load("dev", folder=inventories, state=tmp_path / "other")
+
+    seen = state.look(other)
+    with open_mesh(other) as mesh:
+        overview = look(other, mesh)
+
+    assert (seen.votes, {row.height for row in seen.nodes}) == (0, {None})
+    assert (overview.verdict, overview.voting_power) == (Verdict.DOWN, 0)
+    for row in (*seen.nodes, *overview.nodes):
+        assert row.state.startswith("a stranger's node: genesis ")
+    assert state.look(environment).votes == 4
 
 
 def test_after_everything_was_killed_up_goes_on_from_the_last_final_block(

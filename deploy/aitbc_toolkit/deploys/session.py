@@ -151,7 +151,7 @@ def _run(
 def _row(meta: OperationMeta | None, *, refused: str | None) -> Row:
     """Judge one host by what its program said; silence is *unknown*, never success."""
     if meta is None:
-        why = refused or "pyinfra did not run the step"
+        why = (refused or "pyinfra did not run the step").replace("[Errno None] ", "")
         return {"ok": False, "error": f"unreachable: {why}", "hint": "", "kind": "unreachable"}
     if not meta.is_complete():
         return {"ok": False, "error": "the step did not end", "hint": "", "kind": "unknown"}
