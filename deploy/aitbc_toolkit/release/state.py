@@ -11,7 +11,7 @@ from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import history
 from aitbc_toolkit.release.gates import voting
-from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.history import Place, Record
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.source import SHORT
@@ -34,13 +34,17 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Hold an environment at one moment."""
+    """Hold an environment at one moment.
+
+    `reached`: every node has what the last run was to give it, whatever that run itself came to.
+    """
 
     environment: str
     nodes: Sequence[NodeRow]
     votes: int
     validators: int
     last: Record | None
+    reached: bool
 
     @property
     def is_silent(self) -> bool:
@@ -63,6 +67,7 @@ class State:
                 "commit": self.last.commit,
                 "outcome": self.last.outcome,
                 "started": self.last.started,
+                "reached": self.reached,
             },
         }
 
@@ -79,11 +84,21 @@ class State:
                 f"{height:>8} {voted:>8}  {row.state}"
             )
         lines += ["", f"{self.environment}: {self.votes} of {self.validators} validators vote"]
-        if self.last is not None:
-            last = self.last
-            lines.append(
-                f"last {last.action}: {last.commit[:SHORT]}, {last.outcome}, {last.started}"
-            )
+        return lines + self._last_lines()
+
+    def _last_lines(self) -> list[str]:
+        """Say how the last run ended; of one that did not, whether a later one made up for it."""
+        last = self.last
+        if last is None:
+            return []
+        line = f"last {last.action}: {last.commit[:SHORT]}, {last.outcome}, {last.started}"
+        if last.outcome not in {"interrupted", "mixed"}:
+            return [line]
+        if self.reached:
+            return [f"{line}; every node runs it now"]
+        lines = [line, f"next: aitbc {last.action} {self.environment}   # goes on"]
+        if last.action == "deploy":
+            lines.append(f"      aitbc rollback {self.environment}   # goes back")
         return lines
 
 
@@ -101,7 +116,10 @@ def look(environment: Environment) -> State:
     rows = [replace(row, state=strangers.get(row.name, row.state)) for row in rows]
     known = history.read(environment)
     last = known[-1] if known else None
-    return State(environment.name, rows, len(votes), len(environment.validators), last)
+    reached = last is not None and all(
+        _has(told.get(name), place) for name, place in last.places.items()
+    )
+    return State(environment.name, rows, len(votes), len(environment.validators), last, reached)
 
 
 def history_lines(name: str, known: Sequence[Record]) -> list[str]:
@@ -119,6 +137,13 @@ def history_lines(name: str, known: Sequence[Record]) -> list[str]:
         if each.reason:
             lines.append(f"    {each.reason}")
     return lines
+
+
+def _has(told: Mapping[str, Any] | None, place: Place) -> bool:
+    """Tell whether a node runs a release, its configuration too."""
+    if told is None or not told["service"]["active"] or told["service"]["orphan"]:
+        return False
+    return (told["running_commit"], told["config"]) == place
 
 
 def _row(

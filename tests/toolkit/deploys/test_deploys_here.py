@@ -1,5 +1,6 @@
 """Deploys and rollbacks of a stand-in node on this machine: real git, uv, pyinfra, supervisord."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -372,3 +373,24 @@ def test_status_tells_hosts_and_nodes_apart(a_project: Build) -> None:
     assert {row.release for row in up.nodes} == {commit}
     assert (down.votes, {row.state for row in down.nodes}) == (0, {"unreachable"})
     assert {row.release for row in down.nodes} == {commit}
+
+
+def test_status_tells_whether_an_interrupted_run_was_made_up_for(a_project: Build) -> None:
+    """When every node is there, status says so; while one is missing, it says what to do next."""
+    project = a_project(rollout="all")
+    project.deploy()
+    environment = project.environment
+    done = history.read(environment)[-1]
+    cut = dataclasses.replace(done, id="0" * 16, number=done.number + 1, outcome="interrupted")
+    history.append(environment, cut)
+
+    healed = state.look(environment)
+    project.down()
+    open_ = state.look(environment)
+
+    assert healed.to_lines()[-1].endswith("; every node runs it now")
+    assert open_.to_lines()[-2:] == [
+        "next: aitbc deploy dev   # goes on",
+        "      aitbc rollback dev   # goes back",
+    ]
+    assert (healed.reached, open_.reached) == (True, False)
