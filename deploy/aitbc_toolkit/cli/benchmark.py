@@ -9,8 +9,11 @@ import click
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.benchmarks import deploying
+from aitbc_toolkit.cli.environment import chosen, refuse_empty
 from aitbc_toolkit.cli.narration import Plain
 from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.inventory import Inventory, canonical_name
+from aitbc_toolkit.lab_record import LAB
 
 
 @click.group()
@@ -19,7 +22,7 @@ def benchmark() -> None:
 
 
 @benchmark.command()
-@click.option("--env", "-e", "environment", default="lab", show_default=True)
+@click.option("--env", "-e", "environment", default=LAB, show_default=True, callback=refuse_empty)
 @click.option("--hosts", type=click.IntRange(min=4, max=12), default=8, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1, max=20), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
@@ -28,7 +31,9 @@ def deploy(environment: str, *, hosts: int, rounds: int, as_json: bool) -> Exit:
 
     Example: aitbc benchmark deploy -e lab --hosts 8 --json
     """
-    if environment != "lab":
+    canonical = canonical_name(chosen(environment))
+    Inventory.read(canonical)
+    if canonical != LAB:
         raise UsageError(
             f"deploys are measured in a lab of their own, not in {environment!r}",
             hint="aitbc benchmark deploy -e lab",
