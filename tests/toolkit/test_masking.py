@@ -15,6 +15,8 @@ KEY = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY
     [
         ('admin_token = "c0ffee"', ["admin_token"]),
         ("password: hunter2", ["password"]),
+        ("+password: hunter2", ["password"]),
+        ('  "api_secret": "hunter2",', ["api_secret"]),
         (f"a\n{KEY}\nb", ["a private key"]),
         ('url = "https://me:hunter2@example.org/"', ["a password"]),
     ],

@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": Entry("deploy", "Return to the newest release that was healthy before."),
     "history": Entry("deploy", "List the deploys of an environment."),
     "bootstrap": Entry("hosts", "Set up bare hosts, so that they can take a deploy."),
+    "drift": Entry("drift", "Compare every host with what was deployed to it."),
     "release": Entry("release", "Cut, show and verify signed releases."),
     "trust": Entry("trust", "Show and change whom an environment trusts."),
     "approve": Entry("trust", "Sign for or against a release that waits."),

@@ -26,6 +26,7 @@ MODULES = (
     "trusting",
     "ordering",
     "staging",
+    "drifting",
     "switching",
     "bootstrapping",
     "program",

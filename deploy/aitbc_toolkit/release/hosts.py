@@ -166,6 +166,30 @@ class Crew:
             for name, state in row.answer["services"].items()
         }
 
+    def drift(self, hosts: Collection[str], *, diffs: bool = True) -> dict[str, Row]:
+        """Tell everything on the named hosts that can be compared with what was deployed."""
+        params = self._params(diffs=diffs)
+        chosen = {name: params[name] for name in hosts}
+        return self._remote.step("drift", chosen, deadline_s=_STAGE_S)
+
+    def intact(self, commit: str, *, verb: str) -> None:
+        """Refuse to switch to a release that somebody has edited on its host."""
+        rows = self._remote.step("intact", self._params(commit=commit), deadline_s=_OBSERVE_S)
+        self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
+
+    def restage(
+        self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]
+    ) -> dict[str, Row]:
+        """Put back on the named hosts what was edited there."""
+        params = self._params()
+        for name in hosts:
+            for instance in params[name]["instances"]:
+                ready = configurations.get(instance["name"])
+                instance["files"] = dict(ready.files) if ready else {}
+                instance["config_hash"] = ready.hash if ready else ""
+        chosen = {name: params[name] for name in hosts}
+        return self._change("restage", chosen, deadline_s=_STAGE_S)
+
     def record(self, line: str, *, keep: Sequence[str]) -> dict[str, Row]:
         """Add a record to the journal of every host."""
         params = self._params(line=line, keep=list(keep))

@@ -8,7 +8,9 @@ import re
 MASK = "***"
 
 _ASSIGNMENT = re.compile(
-    r"^(?P<head>\s*(?P<key>[\w.-]*(?:secret|password|passwd|token|private_key|mnemonic)[\w.-]*)"
+    # The line may be one of a patch, and the key may be quoted as in JSON.
+    r"^(?P<head>\+?\s*[\"']?"
+    r"(?P<key>[\w.-]*(?:secret|password|passwd|token|private_key|mnemonic)[\w.-]*)[\"']?"
     r"\s*[=:]\s*)(?P<value>\S.*)$",
     re.IGNORECASE | re.MULTILINE,
 )

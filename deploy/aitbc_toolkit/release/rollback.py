@@ -44,6 +44,7 @@ def rollback(
             records, environment=environment.name, is_down=_is_down(facts)
         )
         _refuse_missing(environment, facts, target)
+        run.crew.intact(target.commit, verb="rollback")
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
         targets = target.places
         changed = differing(run, facts, targets)

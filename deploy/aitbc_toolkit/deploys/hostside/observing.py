@@ -71,7 +71,7 @@ def _instance(instance: dict[str, Any], *, manager: services.Manager) -> dict[st
         "has_keys": (Path(instance["keys"]) / "consensus.key").exists()
         or (Path(instance["keys"]) / "node.key").exists(),
         "has_data": _has_files(Path(instance["data"])),
-        "running_commit": _running_commit(state["pid"]),
+        "running_commit": running_commit(state["pid"]),
         "taken_ports": [] if state["active"] else _taken(instance),
     }
 
@@ -80,7 +80,7 @@ def _has_files(folder: Path) -> bool:
     return folder.is_dir() and any(folder.iterdir())
 
 
-def _running_commit(pid: int) -> str:
+def running_commit(pid: int) -> str:
     """Read from a live process which release it was started from, whatever the links say now."""
     if not pid:
         return ""

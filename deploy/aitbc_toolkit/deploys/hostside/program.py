@@ -12,6 +12,7 @@ from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
     bootstrapping,
+    drifting,
     leasing,
     observing,
     staging,
@@ -28,7 +29,7 @@ def _lease(params: dict[str, Any]) -> dict[str, Any]:
 
 
 # What every step may do that is not named here, it may do under a lease only.
-READING = frozenset({"observe", "configured", "watch"})
+READING = frozenset({"observe", "configured", "drift", "intact", "watch"})
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
 STEPS = {
@@ -37,6 +38,9 @@ STEPS = {
     "lease-release": leasing.release,
     "observe": observing.observe,
     "configured": observing.configured,
+    "drift": drifting.drift,
+    "intact": drifting.intact,
+    "restage": drifting.restage,
     "stage": staging.stage,
     "configure": staging.configure,
     "switch": switching.switch,

@@ -44,10 +44,10 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
         ordering.refuse_older(params)
         if new:
             with files.whole_folder(release) as fresh:
-                _check_out(params, fresh)
+                check_out(params, fresh)
             staged = True
-        venv_made = _finish(params, release, proof=proof)
-        _refuse_drift(params, release)
+        venv_made = finish(params, release, proof=proof)
+        refuse_drift(params, release)
         keys = {each["name"]: _keys(params, each, release) for each in params["instances"]}
     changed = [
         what
@@ -81,15 +81,22 @@ def config_folder(release: Path, instance: dict[str, Any]) -> Path:
 
 def drift(mirror: Path, release: Path) -> list[str]:
     """List what differs between a release folder and the tree of its commit."""
-    env = {**_GIT, "GIT_INDEX_FILE": str(release / ".index")}
+    env = index_variables(release)
     git = ["git", f"--git-dir={mirror}", f"--work-tree={release}"]
-    changed = files.call([*git, "diff-files", "--name-status", "--no-renames"], env=env)
+    # `diff` looks into files whose times alone differ; `diff-files` would call them edited.
+    diff = ["diff", "--name-status", "--no-renames", "--no-ext-diff"]
+    changed = files.call([*git, *diff], env=env, cwd=release)
     ignored = [f"--exclude=/{each}" for each in _OURS] + ["--exclude=__pycache__"]
     added = files.call([*git, "ls-files", "--others", *ignored], env=env, cwd=release)
     return [
         *(line.replace("\t", " ") for line in changed.splitlines()),
         *(f"A {line}" for line in added.splitlines()),
     ]
+
+
+def index_variables(release: Path) -> dict[str, str]:
+    """Let git judge a release folder by the index that was written with it, and write nothing."""
+    return {**_GIT, "GIT_INDEX_FILE": str(release / ".index"), "GIT_OPTIONAL_LOCKS": "0"}
 
 
 def _fetch(params: dict[str, Any]) -> bool:
@@ -128,7 +135,7 @@ def _has_commit(mirror: Path, commit: str) -> bool:
     return files.succeeds(git, env=_GIT)
 
 
-def _check_out(params: dict[str, Any], fresh: Path) -> None:
+def check_out(params: dict[str, Any], fresh: Path) -> None:
     """Write the commit's tree, byte for byte, with the index that later shows a local edit."""
     env = {**_GIT, "GIT_INDEX_FILE": str(fresh / ".index")}
     git = ["git", f"--git-dir={params['layout']['mirror']}", f"--work-tree={fresh}"]
@@ -136,14 +143,14 @@ def _check_out(params: dict[str, Any], fresh: Path) -> None:
     files.call([*git, "checkout-index", "--all", "--force", "--index"], env=env)
 
 
-def _finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
+def finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
     """Add what a release needs beside its tree; the manifest is last and says that it is whole."""
     lock = _lock_hash(release)
     venv = Path(params["layout"]["base"]) / "venvs" / lock
     made = not venv.is_dir()
     if made:
         with files.whole_folder(venv) as fresh:
-            _install(params, release=release, venv=fresh)
+            install(params, release=release, venv=fresh)
     files.point(release / "venv", f"../../venvs/{lock}")
     tag = params["trust"]["tag"] if params["trust"] else ""
     signed = {"commit": params["commit"], "tag": tag, "proof": proof, "lock": lock}
@@ -156,7 +163,8 @@ def _finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
     return made
 
 
-def _install(params: dict[str, Any], *, release: Path, venv: Path) -> None:
+def install(params: dict[str, Any], *, release: Path, venv: Path) -> None:
+    """Fill an environment with exactly what a release's lock names."""
     env = {"UV_LINK_MODE": "copy"} if params["uv_cache"] else {}
     if params["uv_cache"]:
         env["UV_CACHE_DIR"] = params["uv_cache"]
@@ -181,7 +189,7 @@ def _lock_hash(release: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def _refuse_drift(params: dict[str, Any], release: Path) -> None:
+def refuse_drift(params: dict[str, Any], release: Path) -> None:
     """Refuse to switch to a folder that somebody has edited: it is not the commit any more."""
     found = drift(Path(params["layout"]["mirror"]), release)
     if not found:
@@ -190,7 +198,8 @@ def _refuse_drift(params: dict[str, Any], release: Path) -> None:
     more = f"\n    and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004 - as shown
     raise Trouble(
         f"{release} is not what its commit says:\n{shown}{more}",
-        hint=f"mv {release} {release}.edited   # on this host, then deploy again",
+        hint=f"aitbc drift {params['layout']['environment']}   # shows the edits\n"
+        f"aitbc drift {params['layout']['environment']} --restage   # keeps a copy of them",
         kind="drift",
     )
 

@@ -1,0 +1,277 @@
+"""What on this host is not as it was put there? Found by reading; mended only when told to.
+
+A release folder is compared with the tree of its commit, an environment with its lock and with
+what its packages recorded, a configuration with the hash in its name, a unit with the one that was
+rendered. What was edited is moved aside, never deleted. Standard library only.
+"""
+
+import base64
+import csv
+import hashlib
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import files, leasing, observing, services, staging, supervising
+
+_DIFF_LINES = 200
+_FINDINGS = 20
+_PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s\\;]+)[ ]*(;)?", re.MULTILINE)
+_HASH_CHARS = 16
+
+
+def drift(params: dict[str, Any]) -> dict[str, Any]:
+    """Tell everything that the controller compares; change nothing, take no lock."""
+    layout = params["layout"]
+    base, mirror = Path(layout["base"]), Path(layout["mirror"])
+    manager = services.manager(params)
+    return {
+        "releases": {
+            each.parent.name: _release(each.parent, mirror, text=params["diffs"])
+            for each in sorted(base.glob("releases/*/manifest.json"))
+        },
+        "venvs": {each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/*"))},
+        "instances": {each["name"]: _instance(each, manager) for each in params["instances"]},
+        "records": observing.records(Path(layout["state"]) / "journal.jsonl"),
+    }
+
+
+def intact(params: dict[str, Any]) -> dict[str, Any]:
+    """Refuse when the release of one commit was edited here: nobody switches to it."""
+    staging.refuse_drift(params, Path(params["layout"]["base"]) / "releases" / params["commit"])
+    return {}
+
+
+def restage(params: dict[str, Any]) -> dict[str, Any]:
+    """Put back what differs; what was there is kept below `edited/`, and nothing is restarted."""
+    layout = params["layout"]
+    base, mirror = Path(layout["base"]), Path(layout["mirror"])
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    done: list[dict[str, str]] = []
+    with leasing.guarded(params):
+        done += [
+            _restage_release(params, manifest.parent, stamp=stamp)
+            for manifest in sorted(base.glob("releases/*/manifest.json"))
+            if staging.drift(mirror, manifest.parent)
+        ]
+        done += [
+            _restage_venv(params, venv, stamp=stamp)
+            for venv in sorted(base.glob("venvs/*"))
+            if venv_findings(venv, base)
+        ]
+        for instance in params["instances"]:
+            done += _restage_instance(params, instance, stamp=stamp)
+    return {"restaged": done}
+
+
+def _release(release: Path, mirror: Path, *, text: bool) -> dict[str, Any]:
+    found = staging.drift(mirror, release)
+    return {
+        "changed": found[:_FINDINGS],
+        "more": max(0, len(found) - _FINDINGS),
+        "diff": _diff(release, mirror) if found and text else "",
+    }
+
+
+def _diff(release: Path, mirror: Path) -> str:
+    """Write what was edited as a patch; files that were added are named, not shown."""
+    argv = ["diff", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv"]
+    lines = files.call(
+        ["git", f"--git-dir={mirror}", f"--work-tree={release}", *argv],
+        env=staging.index_variables(release),
+        cwd=release,
+    ).splitlines()
+    more = len(lines) - _DIFF_LINES
+    return "\n".join([*lines[:_DIFF_LINES], *([f"... {more} more lines"] if more > 0 else [])])
+
+
+def venv_findings(venv: Path, base: Path) -> list[str]:
+    """Compare an environment with the lock that names it, and its files with their records."""
+    lock = _lock_of(venv, base)
+    found = [] if lock is None else list(_packages(venv, lock))
+    found += _edited_files(venv)
+    more = len(found) - _FINDINGS
+    return [*found[:_FINDINGS], *([f"and {more} more"] if more > 0 else [])]
+
+
+def _lock_of(venv: Path, base: Path) -> str | None:
+    """Find the text of the lock whose hash is the environment's name."""
+    for path in base.glob("releases/*/locks/node.lock"):
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest()[:_HASH_CHARS] == venv.name:
+            return content.decode()
+    return None
+
+
+def _packages(venv: Path, lock: str) -> Iterator[str]:
+    pinned = [(_plain(name), version, marker) for name, version, marker in _PINNED.findall(lock)]
+    wanted = {name: version for name, version, _ in pinned}
+    # What is pinned behind a marker may be meant for another kind of machine.
+    needed = {name for name, _, marker in pinned if not marker}
+    there = {}
+    for folder in venv.glob("lib/python*/site-packages/*.dist-info"):
+        name, _, version = folder.name.removesuffix(".dist-info").rpartition("-")
+        there[_plain(name)] = version
+    for name in sorted(needed - there.keys()):
+        yield f"{name} {wanted[name]} is missing"
+    for name in sorted(there.keys() - wanted.keys()):
+        yield f"{name} {there[name]} is not in the lock"
+    for name in sorted(there.keys() & wanted.keys()):
+        if there[name] != wanted[name]:
+            yield f"{name} is {there[name]}, the lock says {wanted[name]}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _edited_files(venv: Path) -> Iterator[str]:
+    for record in sorted(venv.glob("lib/python*/site-packages/*.dist-info/RECORD")):
+        packages = record.parent.parent
+        with record.open(encoding="utf-8", newline="") as lines:
+            for name, digest, _size in csv.reader(lines):
+                if digest.startswith("sha256=") and not _is_recorded(packages / name, digest):
+                    yield f"{name} is not as its package has it"
+
+
+def _is_recorded(path: Path, digest: str) -> bool:
+    if not path.is_file():
+        return False
+    found = base64.urlsafe_b64encode(hashlib.sha256(path.read_bytes()).digest()).decode()
+    return digest.removeprefix("sha256=") == found.rstrip("=")
+
+
+def _instance(instance: dict[str, Any], manager: services.Manager) -> dict[str, Any]:
+    current, config = Path(instance["current"]), Path(instance["config"])
+    state = manager.state(instance)
+    pointed = config.resolve() if config.is_symlink() else config
+    texts = _texts(pointed)
+    commit = current.resolve().name if current.is_symlink() else ""
+    return {
+        "commit": commit,
+        "running_commit": observing.running_commit(state["pid"]),
+        "active": state["active"],
+        "word": state["word"],
+        "config": pointed.name.rpartition("-")[2] if config.is_symlink() else "",
+        "content": content_hash(texts, commit=pointed.parent.parent.name) if texts else "",
+        "files": texts,
+        "unit": _installed(instance, manager),
+        "drop_ins": _drop_ins(instance, manager),
+    }
+
+
+def _unit_file(instance: dict[str, Any], manager: services.Manager) -> Path:
+    if isinstance(manager, supervising.Supervisord):
+        return manager.folder / "programs" / f"{instance['unit']}.conf"
+    return services.Systemd.units / f"{instance['unit']}.service"
+
+
+def _installed(instance: dict[str, Any], manager: services.Manager) -> str:
+    path = _unit_file(instance, manager)
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+
+
+def _drop_ins(instance: dict[str, Any], manager: services.Manager) -> list[str]:
+    """List files that change a unit beside it; supervisord knows none."""
+    if isinstance(manager, supervising.Supervisord):
+        return []
+    said = files.call(["systemctl", "show", instance["unit"], "-p", "DropInPaths", "--value"])
+    return said.split()
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        return {}
+    return {
+        path.name: path.read_text(encoding="utf-8", errors="replace")
+        for path in sorted(folder.iterdir())
+        if path.is_file()
+    }
+
+
+def content_hash(texts: dict[str, str], *, commit: str) -> str:
+    """Name a configuration by its content, as the controller did when it rendered it."""
+    plain = {name: text.replace(commit, "") for name, text in texts.items()}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:_HASH_CHARS]
+
+
+def _restage_release(params: dict[str, Any], release: Path, *, stamp: str) -> dict[str, str]:
+    """Check the commit out anew; configurations go along, for running nodes read them."""
+    manifest = (release / "manifest.json").read_text(encoding="utf-8")
+    own = {**params, "commit": release.name, "manifest": {}, "trust": {}}
+    fresh = release.with_name(f".{release.name}.restaged")
+    with files.whole_folder(fresh) as folder:
+        staging.check_out(own, folder)
+        staging.finish(own, folder, proof="")
+        # What was said and proved when it was staged first stays said.
+        files.write(folder / "manifest.json", manifest)
+        if (release / "etc").is_dir():
+            files.call(["cp", "-a", release / "etc", folder / "etc"])
+    aside = _move_aside(params, release, stamp=stamp)
+    fresh.rename(release)
+    files.sync_folder(release.parent)
+    return {"what": f"release {release.name[:12]}", "kept": aside}
+
+
+def _restage_venv(params: dict[str, Any], venv: Path, *, stamp: str) -> dict[str, str]:
+    base = Path(params["layout"]["base"])
+    users = [link.parent for link in base.glob("releases/*/venv") if link.resolve() == venv]
+    fresh = venv.with_name(f".{venv.name}.restaged")
+    with files.whole_folder(fresh) as folder:
+        staging.install(params, release=users[0], venv=folder)
+    aside = _move_aside(params, venv, stamp=stamp)
+    fresh.rename(venv)
+    files.sync_folder(venv.parent)
+    return {"what": f"environment {venv.name}", "kept": aside}
+
+
+def _restage_instance(
+    params: dict[str, Any], instance: dict[str, Any], *, stamp: str
+) -> list[dict[str, str]]:
+    """Put back a configuration whose content is not what its name says, and the unit from it."""
+    config = Path(instance["config"])
+    if not config.is_symlink():
+        return []
+    pointed = config.resolve()
+    done: list[dict[str, str]] = []
+    wanted = instance["files"]
+    name = pointed.name.rpartition("-")[2]
+    if wanted and name == instance["config_hash"] and wanted != _texts(pointed):
+        aside = _move_aside(params, pointed, stamp=stamp)
+        with files.whole_folder(pointed) as folder:
+            for each, text in wanted.items():
+                files.write(folder / each, text)
+        done.append({"what": f"configuration of {instance['name']}", "kept": aside})
+    return done + _restage_unit(params, instance, _texts(pointed).get("service", ""), stamp=stamp)
+
+
+def _restage_unit(
+    params: dict[str, Any], instance: dict[str, Any], rendered: str, *, stamp: str
+) -> list[dict[str, str]]:
+    """Write the unit as it was rendered; the node runs on under what it was started with."""
+    manager = services.manager(params)
+    drop_ins = [Path(each) for each in _drop_ins(instance, manager)]
+    if not rendered or (not drop_ins and _installed(instance, manager) == rendered):
+        return []
+    what = f"unit of {instance['name']}"
+    unit = _unit_file(instance, manager)
+    aside = [each for each in (unit, *drop_ins) if each.is_file()]
+    done = [{"what": what, "kept": _move_aside(params, each, stamp=stamp)} for each in aside]
+    files.write(unit, rendered)
+    if isinstance(manager, services.Systemd):
+        files.call(["systemctl", "daemon-reload"])
+    return done
+
+
+def _move_aside(params: dict[str, Any], path: Path, *, stamp: str) -> str:
+    """Keep what somebody edited where no later deploy clears it away."""
+    folder = Path(params["layout"]["base"]) / "edited"
+    folder.mkdir(exist_ok=True)
+    place, number = folder / f"{path.name}-{stamp}", 1
+    while place.exists():
+        place, number = folder / f"{path.name}-{stamp}-{number}", number + 1
+    files.call(["mv", "--no-target-directory", path, place])  # maybe to another file system
+    return str(place)

@@ -1,0 +1,49 @@
+"""An environment is judged by its lock and by what its packages recorded about their files."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit.deploys.hostside.drifting import venv_findings
+
+pytestmark = pytest.mark.integration
+
+LOCK = "one==1.0 \\\n    --hash=sha256:00\nTwo_b==2.0 ; sys_platform == 'win32'\n"
+
+
+def a_venv(base: Path) -> Path:
+    """Lay out an environment with the package `one`, and the release whose lock it has."""
+    lock = base / "releases" / "c" / "locks" / "node.lock"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(LOCK)
+    venv = base / "venvs" / hashlib.sha256(LOCK.encode()).hexdigest()[:16]
+    packages = venv / "lib" / "python3.11" / "site-packages"
+    info = packages / "one-1.0.dist-info"
+    info.mkdir(parents=True)
+    (packages / "one.py").write_text("x = 1\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"x = 1\n").digest()).decode().rstrip("=")
+    (info / "RECORD").write_text(f"one.py,sha256={digest},6\none-1.0.dist-info/RECORD,,\n")
+    return venv
+
+
+def test_an_environment_as_its_lock_says_has_no_findings(tmp_path: Path) -> None:
+    """A package for another kind of machine may be missing."""
+    assert venv_findings(a_venv(tmp_path), tmp_path) == []
+
+
+def test_missing_added_other_and_edited_packages_are_named(tmp_path: Path) -> None:
+    """Each by what it is, so that one knows what happened."""
+    venv = a_venv(tmp_path)
+    packages = venv / "lib/python3.11/site-packages"
+    (packages / "one.py").write_text("x = 2\n")
+    (packages / "three-3.0.dist-info").mkdir()
+
+    found = venv_findings(venv, tmp_path)
+
+    assert found == ["three 3.0 is not in the lock", "one.py is not as its package has it"]
+    (packages / "one-1.0.dist-info").rename(packages / "one-1.1.dist-info")
+    assert "one is 1.1, the lock says 1.0" in venv_findings(venv, tmp_path)
+    (packages / "one-1.1.dist-info").rename(packages / "gone-1.1.dist-info")
+    assert "one 1.0 is missing" in venv_findings(venv, tmp_path)
