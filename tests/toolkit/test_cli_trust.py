@@ -320,7 +320,7 @@ def test_who_may_only_look_approves_nothing(checkout: Checkout) -> None:
 
 def test_the_audit_log_of_all_this_is_whole_until_somebody_edits_it(checkout: Checkout) -> None:
     """`audit verify` exits 0; after an edit it exits 1 and names the line."""
-    checkout.run("audit", "verify", "staging")
+    whole = checkout.run("audit", "verify", "staging")
     log = checkout.work.root / ".aitbc" / "envs" / "staging" / "audit.jsonl"
     before = log.read_bytes()
     log.write_bytes(before.replace(b"dora@example", b"rita@example", 1))
@@ -328,6 +328,9 @@ def test_the_audit_log_of_all_this_is_whole_until_somebody_edits_it(checkout: Ch
     said = checkout.run("audit", "verify", "staging", status=1)
     log.write_bytes(before)
 
+    assert "each bound to the last" in whole
+    assert re.search("localhost +was told nothing of this log yet", whole)
+    assert re.search("aitbc1 +not compared: unreachable", whole)
     assert "audit log audit.jsonl is broken: line " in said
 
 

@@ -1,6 +1,7 @@
 """`aitbc audit`: what was decided about trust, and whether the record of it is whole."""
 
 import json
+from dataclasses import asdict
 
 import click
 
@@ -9,6 +10,7 @@ from aitbc_toolkit.cli.reaching import json_option
 from aitbc_toolkit.cli.tables import Column, draw
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import audit as log
+from aitbc_toolkit.release import witnessing
 
 
 @click.group()
@@ -20,21 +22,29 @@ def audit() -> None:
 @environment_argument
 @json_option
 def verify(environment: str, *, as_json: bool) -> Exit:
-    """Find an edited, moved or removed record.
+    """Find an edited, moved or removed record, here and by what the hosts were told.
 
     Example: aitbc audit verify staging
     """
     found = load_records(environment)
     path = log.path_of(found)
     records, findings = log.check(path)
+    hosts = [] if findings else witnessing.compare(found, records)
+    findings += [finding for host in hosts for finding in host.findings]
     head = records[-1].hash if records else log.ROOT
     if as_json:
-        rows = [{"line": each.line, "what": each.what} for each in findings]
-        click.echo(json.dumps({"records": len(records), "head": head, "findings": rows}))
+        rows = [asdict(each) for each in findings], [asdict(each) for each in hosts]
+        said = {"records": len(records), "head": head, "findings": rows[0], "hosts": rows[1]}
+        click.echo(json.dumps(said))
         return Exit.FAILED if findings else Exit.OK
+    if not findings:
+        click.echo(
+            f"{found.name}: {len(records)} records, each bound to the last, head {head[:12]}"
+        )
+    for host in hosts:
+        click.echo(host.to_line())
     if findings:
         raise log.broken(path, findings)
-    click.echo(f"{found.name}: {len(records)} records, each bound to the last, head {head[:12]}")
     return Exit.OK
 
 

@@ -29,6 +29,7 @@ MODULES = (
     "drifting",
     "switching",
     "bootstrapping",
+    "witnessing",
     "program",
 )
 # A step that is asked to end gets this long before its whole process group is killed.

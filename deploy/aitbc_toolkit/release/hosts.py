@@ -195,6 +195,15 @@ class Crew:
         params = self._params(line=line, keep=list(keep))
         return self._change("record", params, deadline_s=_RECORD_S)
 
+    def witness(self, statement: Mapping[str, str]) -> dict[str, Row]:
+        """Let every host keep a statement about the audit log; the rows are the caller's."""
+        params = self._params(statement=dict(statement))
+        return self._change("witness", params, deadline_s=_RECORD_S)
+
+    def witnessed(self) -> dict[str, Row]:
+        """Read what every host was told of audit logs; the rows are the caller's."""
+        return self._remote.step("witnessed", self._params(), deadline_s=_OBSERVE_S)
+
     def shut_down(self, *, wipe: bool) -> dict[str, Row]:
         """Stop everything of this environment; with `wipe`, remove data and keys too."""
         return self._change("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import audit
+from aitbc_toolkit.release import audit, witnessing
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -42,6 +42,8 @@ def at_work(
             _take(environment, crew, lease, tell, break_lease=break_lease)
             with Renewal(lease, lambda: _second(environment)):
                 yield Run(environment, crew, mesh, tell)
+                # What a refused run wrote into the log is told with that of the next one.
+                witnessing.repeat(environment, crew, tell)
         finally:
             _give_back(lease, tell)
 

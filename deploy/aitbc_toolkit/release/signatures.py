@@ -20,6 +20,7 @@ from aitbc_toolkit.release.public_keys import PublicKey
 GIT = "git"
 APPROVAL = "aitbc-approval"
 ROLE = "aitbc-role"
+AUDIT = "aitbc-audit"
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 

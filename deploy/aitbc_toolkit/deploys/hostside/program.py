@@ -17,6 +17,7 @@ from aitbc_toolkit.deploys.hostside import (
     observing,
     staging,
     switching,
+    witnessing,
 )
 from aitbc_toolkit.deploys.hostside.trouble import TooLateError, Trouble
 
@@ -29,7 +30,7 @@ def _lease(params: dict[str, Any]) -> dict[str, Any]:
 
 
 # What every step may do that is not named here, it may do under a lease only.
-READING = frozenset({"observe", "configured", "drift", "intact", "watch"})
+READING = frozenset({"observe", "configured", "drift", "intact", "watch", "witnessed"})
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
 STEPS = {
@@ -47,6 +48,8 @@ STEPS = {
     "service": switching.service,
     "watch": switching.watch,
     "record": switching.record,
+    "witness": witnessing.witness,
+    "witnessed": witnessing.witnessed,
     "shut-down": switching.shut_down,
     "bootstrap": bootstrapping.bootstrap,
     "confirm": bootstrapping.confirm,
