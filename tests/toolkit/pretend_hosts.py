@@ -78,7 +78,14 @@ class PretendHosts:
             "uv_cache": "",
             "offline": True,
             "run_as": "",
-            "manager": {"kind": "supervisord", "folder": "", "socket": "", "argv": [], "text": ""},
+            "manager": {
+                "kind": "supervisord",
+                "folder": "",
+                "socket": "",
+                "argv": [],
+                "text": "",
+                "environment": "pretend",
+            },
             "instances": [],
             "disk_free_mib_min": 0,
         }
