@@ -8,7 +8,8 @@ from typing import Any
 
 from aitbc_toolkit import render
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import Environment, Host, Instance
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import telling
 from aitbc_toolkit.release.lease import Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.remote import Hosts, Row
@@ -263,13 +264,13 @@ class Crew:
         documents: Params = {}
         for host in self.environment.hosts:
             instances = [
-                {**_instance(each), "since": self._since.get(each.name, "")}
+                {**telling.node(each), "since": self._since.get(each.name, "")}
                 for each in self.environment.on(host.name)
                 if only is None or each.name in only
             ]
             if instances or only is None:
                 documents[host.name] = {
-                    **_host(host),
+                    **telling.host(host),
                     "manager": self._managers[host.name],
                     "instances": instances,
                     **more,
@@ -283,26 +284,3 @@ def _status_of(kinds: Collection[str], status: Exit) -> Exit:
     if known is None and status is Exit.FAILED and "unreachable" in kinds:
         return Exit.UNREACHABLE
     return known or status
-
-
-def _host(host: Host) -> dict[str, Any]:
-    return {
-        "layout": host.layout.to_wire(),
-        "python": host.python,
-        "uv": host.uv,
-        "uv_cache": host.uv_cache,
-        "offline": host.offline,
-        "run_as": host.run_as,
-    }
-
-
-def _instance(instance: Instance) -> dict[str, Any]:
-    return {
-        **instance.paths.to_wire(),
-        "role": instance.role,
-        "listen": {
-            "p2p": [instance.address, instance.p2p_port],
-            "rpc": [instance.address, instance.rpc_port],
-            "admin": ["127.0.0.1", instance.admin_port],
-        },
-    }
