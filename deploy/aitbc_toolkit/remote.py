@@ -29,12 +29,14 @@ _CLOSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Hold what one host answered to one step."""
+    """Hold what one host answered to one step; by our clock, when it was asked and answered."""
 
     host: str
     ok: bool
     answer: Mapping[str, Any]
     took_ms: int
+    asked_ms: int = 0
+    answered_ms: int = 0
 
     @property
     def error(self) -> str:
@@ -97,10 +99,19 @@ class Hosts:
             return {}
         self._jobs += 1
         job = {"job": self._jobs, "step": step, "params": params_by_host, "deadline_s": deadline_s}
+        asked_ms = _wall_ms()
         self._send(job)
         rows = self._wait_for(self._jobs, step=step, timeout_s=deadline_s + _CHILD_GRACE_S)
+        answered_ms = max(asked_ms, _wall_ms())
         return {
-            name: Row(name, ok=bool(row["ok"]), answer=row, took_ms=int(row["took_ms"]))
+            name: Row(
+                name,
+                ok=bool(row["ok"]),
+                answer=row,
+                took_ms=int(row["took_ms"]),
+                asked_ms=asked_ms,
+                answered_ms=answered_ms,
+            )
             for name, row in rows.items()
         }
 
@@ -158,6 +169,10 @@ class Hosts:
             for line in answers:
                 self._answers.put(json.loads(line))
         self._answers.put(None)
+
+
+def _wall_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def connection(host: Host) -> dict[str, Any]:

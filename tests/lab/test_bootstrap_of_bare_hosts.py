@@ -4,8 +4,9 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 import pytest
 
@@ -16,7 +17,9 @@ from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab import Lab, LabSpec, Limits
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.release.bootstrap import bootstrap
+from aitbc_toolkit.release.checks import AREAS, Check
 from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.preflight import preflight
 
 pytestmark = pytest.mark.lab
 
@@ -67,6 +70,15 @@ class Bare:
         assert done.exit is Exit.OK, done.error
         return done.changed
 
+    def failed(self, *, host: str, **different: str) -> dict[str, Check]:
+        """Run a preflight, with another way to reach one host; return its failures by item."""
+        changed = [
+            replace(each, **different) if each.name == host else each
+            for each in self.environment.hosts
+        ]
+        found = preflight(replace(self.environment, hosts=tuple(changed)))
+        return {each.item: each for each in found.failed if each.host == host}
+
     def on(self, host: str, *argv: str) -> str:
         return labs.exec_in(self.lab, host, list(argv)).stdout.strip()
 
@@ -96,6 +108,23 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
         labs.destroy(name, places=places)
 
 
+@pytest.mark.proves("A21")
+def test_preflight_names_what_a_bare_host_lacks(bare: Bare) -> None:
+    """No Python, so most cannot be asked; what is missing is named, and nothing is installed."""
+    found = preflight(bare.environment)
+
+    assert found.exit is Exit.REFUSED
+    assert {(each.host, each.item) for each in found.failed} == {
+        ("lab1", "packages"),
+        ("lab2", "packages"),
+    }
+    first = found.failed[0]
+    assert "python3" in first.evidence
+    assert first.hint == f"aitbc bootstrap {bare.environment.name} --only lab1"
+    assert bare.on("lab1", "sh", "-c", "command -v python3") == ""
+
+
+@pytest.mark.proves("E61")
 def test_check_21_a_bare_host_is_set_up_once_and_takes_a_deploy(bare: Bare, tmp_path: Path) -> None:
     """Root's SSH is all there is; every change is told, a second run has none, a deploy works."""
     programs = ["python3", "git", "nft", "uv"]
@@ -113,6 +142,10 @@ def test_check_21_a_bare_host_is_set_up_once_and_takes_a_deploy(bare: Bare, tmp_
     assert any(change.startswith("lab2: uv==") for change in first)
     assert list(again) == []
     assert done.exit is Exit.OK, done.error
+    found = preflight(bare.environment, checkout=checkout)
+    assert found.failed == []
+    assert {each.area for each in found.checks} == set(AREAS)
+    assert all(each.evidence for each in found.checks)
 
 
 @pytest.mark.proves("E62")
@@ -128,3 +161,55 @@ def test_only_ssh_p2p_and_rpc_are_reachable(bare: Bare) -> None:
     assert found == [22, 8600, 8601, 8710, 8711]
     assert all(line.split()[3].startswith("127.0.0.1:") for line in admin.splitlines())
     assert bare.on("lab1", "systemctl", "is-enabled", "aitbc-firewall") == "enabled"
+
+
+@pytest.mark.proves("E48")
+def test_weak_ssh_access_is_refused_with_the_command_that_mends_it(
+    bare: Bare, tmp_path: Path
+) -> None:
+    """An unknown key of a host, a changed one, and a host that wants a password: never let pass."""
+    address = bare.lab.host("lab2").ipv4
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    unknown, changed = tmp_path / "unknown", tmp_path / "changed"
+    unknown.touch()
+    changed.write_text(f"{address} {' '.join((tmp_path / 'key.pub').read_text().split()[:2])}\n")
+
+    found = [
+        bare.failed(host="lab2", known_hosts=str(unknown))["access"],
+        bare.failed(host="lab2", known_hosts=str(changed))["access"],
+        bare.failed(host="lab2", ssh_key=str(key))["access"],
+    ]
+
+    assert [each.hint.splitlines()[0] for each in found] == [
+        f"ssh-keyscan -p 22 -t ed25519 {address} >> {unknown}",
+        "ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub   # on the host: the same fingerprint?",
+        f"ssh-copy-id -i {key}.pub -p 22 root@{address}   # a key, not a password",
+    ]
+    assert unknown.read_text() == "", "an unknown key was taken for granted"
+
+
+@pytest.mark.proves("A21")
+def test_all_that_a_host_lacks_is_named_at_once(bare: Bare) -> None:
+    """Disk, port, git access and clock are wrong on one host: one preflight tells all four."""
+    unit = f"aitbc-{bare.environment.name}-v4"
+    late = "#!/bin/sh\nexec /bin/date -d '8 seconds ago' \"$@\"\n"
+    script = f"""
+systemctl stop {unit}
+systemd-run --unit=squatter python3 -m http.server 8601
+mv /root/.ssh/id_ed25519 /root/.ssh/away
+printf %s {quote(late)} > /usr/local/bin/date
+chmod +x /usr/local/bin/date
+fallocate -l $(($(df --output=avail -k / | tail -n 1) - 200000))K /filled
+"""
+    bare.on("lab2", "sh", "-euc", script)
+
+    found = bare.failed(host="lab2")
+    mended = "rm /filled /usr/local/bin/date; mv /root/.ssh/away /root/.ssh/id_ed25519"
+    bare.on("lab2", "sh", "-euc", f"{mended}; systemctl stop squatter; systemctl start {unit}")
+
+    assert set(found) == {"disk", "ports", "git remote", "clock"}
+    assert "8601 (p2p) of v4" in found["ports"].evidence
+    assert "behind this machine" in found["clock"].evidence
+    assert all(each.hint for each in found.values())
+    assert bare.failed(host="lab2") == {}

@@ -1,14 +1,21 @@
-"""`aitbc bootstrap`: from root's SSH to hosts that can take a deploy."""
+"""`aitbc bootstrap | preflight`: hosts that can take a deploy, and whether they can."""
+
+import json
 
 import click
 
 from aitbc_toolkit.cli.environment import environment_argument, load
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.prompting import confirm
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.cli.tables import Column, draw
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.bootstrap import bootstrap as run_bootstrap
+from aitbc_toolkit.release.checks import Report
 from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.preflight import preflight as run_preflight
 from aitbc_toolkit.release.progress import Tell
+
+_COLUMNS = [Column(title) for title in ("AREA", "ITEM", "HOST", "STATE", "EVIDENCE")]
 
 
 @click.command()
@@ -28,3 +35,33 @@ def bootstrap(environment: str, *, only: str, yes: bool, as_json: bool) -> Exit:
         return run_bootstrap(found, tell, only=only)
 
     return narrate("bootstrap", work, as_json=as_json)
+
+
+@click.command()
+@environment_argument
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def preflight(environment: str, *, as_json: bool) -> Exit:
+    """Look at access, git, disk, ports, clocks, versions, genesis, budget and the rest, at once.
+
+    Nothing is changed. Exit 20 when a deploy would be refused. Example: aitbc preflight lab
+    """
+    found = run_preflight(load(environment))
+    if as_json:
+        click.echo(json.dumps(found.to_document()))
+        return found.exit
+    rows = [[each.area, each.item, each.host, each.state, each.evidence] for each in found.checks]
+    for line in [*draw(_COLUMNS, rows), "", f"{found.environment}: {found.count}"]:
+        click.echo(line)
+    return _refuse(found)
+
+
+def _refuse(found: Report) -> Exit:
+    """Say last what stands in the way, with the commands that help."""
+    if not found.failed:
+        return Exit.OK
+    lines = [f"  {each.host:<10} {each.item:<14} {each.evidence}" for each in found.failed]
+    raise AitbcError(
+        "\n".join([f"preflight {found.environment}: a deploy would be refused", *lines]),
+        hint="\n".join(dict.fromkeys(each.hint for each in found.failed if each.hint)),
+        exit_status=found.exit,
+    )

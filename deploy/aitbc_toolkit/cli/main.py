@@ -36,6 +36,7 @@ COMMANDS = {
     "history": Entry("deploy", "List the deploys of an environment."),
     "bootstrap": Entry("hosts", "Set up bare hosts, so that they can take a deploy."),
     "drift": Entry("drift", "Compare every host with what was deployed to it."),
+    "preflight": Entry("hosts", "Look at everything that a deploy needs; change nothing."),
     "release": Entry("release", "Cut, show and verify signed releases."),
     "trust": Entry("trust", "Show and change whom an environment trusts."),
     "approve": Entry("trust", "Sign for or against a release that waits."),

@@ -22,6 +22,7 @@ MODULES = (
     "supervising",
     "services",
     "observing",
+    "checking",
     "approving",
     "trusting",
     "ordering",

@@ -6,21 +6,21 @@ through it. What a node needs is not made here: that is the deploy's.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from aitbc_toolkit import locks, paths
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.needs import HOST_PACKAGES
-from aitbc_toolkit.release import permission, provenance, safekeeping
+from aitbc_toolkit.release import permission
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, note, step
 from aitbc_toolkit.remote import Hosts, Row
 
+_LOOK_S = 30
 _PROVISION_S = 600
 _BOOTSTRAP_S = 240
 _CONFIRM_S = 30
@@ -34,13 +34,13 @@ def bootstrap(environment: Environment, tell: Tell, *, only: str = "") -> Outcom
     Raises: UsageError when there is nothing to set up, AitbcError when a host fails.
     """
     began = time.monotonic()
-    names = _names(environment, only)
-    if not environment.lab:
-        known, key = safekeeping.load(environment), provenance.configured_key(paths.project_root())
-        permission.demand(environment, known, "operate", key=key, subject=f"bootstrap {only}")
+    environment = _narrowed(environment, only)
+    names = [host.name for host in environment.hosts]
+    permission.require(environment, "operate", subject=f"bootstrap {' '.join(names)}")
     with step(tell, "packages", f"packages of {_count(names)}") as now:
-        with _connected(environment) as crew:
-            provisioned = provision(crew, names, look_only=False)
+        # Without Python a host can neither grant a lease nor check one; apt has locks of its own.
+        with Hosts(environment) as remote:
+            provisioned = _provision(Crew(environment, remote), names)
         now.say(_said(provisioned, "missing", "package"))
     with (
         at_work(environment, tell, reason="bootstrap") as run,
@@ -56,37 +56,30 @@ def bootstrap(environment: Environment, tell: Tell, *, only: str = "") -> Outcom
     return _outcome(environment, tell, provisioned, rows, took_s=time.monotonic() - began)
 
 
-def provision(crew: Crew, names: Sequence[str], *, look_only: bool) -> Rows:
-    """Install the packages that hosts lack, or only tell which; the one step without Python.
+def look(crew: Crew, names: Sequence[str]) -> Rows:
+    """Tell which packages hosts lack and what time they have, without Python; change nothing."""
+    packages = " ".join(HOST_PACKAGES)
+    return crew.set_up("provision", names, deadline_s=_LOOK_S, packages=packages, look_only="yes")
 
-    Raises: AitbcError when a host cannot be reached or its apt fails.
-    """
-    more = {"packages": " ".join(HOST_PACKAGES), "look_only": "yes" if look_only else "no"}
+
+def _provision(crew: Crew, names: Sequence[str]) -> Rows:
+    more = {"packages": " ".join(HOST_PACKAGES), "look_only": "no"}
     rows = crew.set_up("provision", names, deadline_s=_PROVISION_S, **more)
     crew.require(rows, verb="bootstrap", changed="packages at most", status=Exit.FAILED)
     return rows
 
 
-@contextmanager
-def _connected(environment: Environment) -> Iterator[Crew]:
-    """Reach hosts that can neither hold nor check a lease yet: they have no Python."""
-    what = f"environment {environment.name}"
-    with (
-        locked(environment.folder / "deploy.lock", timeout_s=1.0, what=what),
-        Hosts(environment) as remote,
-    ):
-        yield Crew(environment, remote)
-
-
-def _names(environment: Environment, only: str) -> list[str]:
-    hosts = [environment.host(only)] if only else list(environment.hosts)
-    names = [host.name for host in hosts if host.manager == "systemd"]
-    if not names:
+def _narrowed(environment: Environment, only: str) -> Environment:
+    """Leave out the hosts that are not set up: they may be as bare, and have no lease to give."""
+    asked = [environment.host(only)] if only else list(environment.hosts)
+    hosts = tuple(host for host in asked if host.manager == "systemd")
+    if not hosts:
         raise UsageError(
             f"{only or environment.name} needs no bootstrap: its nodes run below this checkout",
             hint=f"aitbc up {environment.name}",
         )
-    return names
+    nodes = tuple(each for host in hosts for each in environment.on(host.name))
+    return replace(environment, hosts=hosts, instances=nodes)
 
 
 def _confirm(environment: Environment, tell: Tell, names: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from aitbc_toolkit import render
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import telling
+from aitbc_toolkit.release import access, clocks, telling
 from aitbc_toolkit.release.lease import Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.remote import Hosts, Row
@@ -19,6 +19,7 @@ Params = dict[str, dict[str, Any]]
 DISK_FREE_MIB_MIN = 300
 
 _OBSERVE_S = 20
+_CHECK_S = 60
 _STAGE_S = 300
 _CONFIGURE_S = 30
 _SWITCH_S = 60
@@ -66,20 +67,28 @@ class Crew:
             params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
             rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
         self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
-        return {name: row.answer for name, row in rows.items()}
+        return {
+            name: {**row.answer, "checks": [*row.answer["checks"], clocks.check(row)]}
+            for name, row in rows.items()
+        }
 
     def refuse_unready(self, facts: Mapping[str, Mapping[str, Any]], *, verb: str) -> None:
         """Refuse when a host that was observed cannot take a release.
 
         Raises: AitbcError (refused) with everything that is missing, on every host.
         """
-        findings = [(host, each) for host, told in facts.items() for each in told["findings"]]
-        if not findings:
+        failed = [
+            (host, check)
+            for host, told in facts.items()
+            for check in told["checks"]
+            if check["state"] == "fail"
+        ]
+        if not failed:
             return
-        lines = [f"  {host:<14} {finding['what']}" for host, finding in findings]
+        lines = [f"  {host:<14} {check['evidence']}" for host, check in failed]
         raise AitbcError(
             "\n".join([f"{verb} {self.environment.name} refused: hosts are not ready", *lines]),
-            hint="\n".join(dict.fromkeys(finding["hint"] for _, finding in findings)),
+            hint="\n".join(dict.fromkeys(check["hint"] for _, check in failed)),
             exit_status=Exit.REFUSED,
         )
 
@@ -209,6 +218,15 @@ class Crew:
         """Stop everything of this environment; with `wipe`, remove data and keys too."""
         return self._change("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)
 
+    def check(self, names: Collection[str], *, git_source: Mapping[str, str]) -> dict[str, Row]:
+        """Look at hosts for everything that a preflight lists; the rows are the caller's."""
+        params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
+        for name, document in params.items():
+            own = self.environment.host(name).connector == "local"
+            document["git_source"] = {**git_source, "ssh_config": git_source["ssh_config"] * own}
+        asked = {name: document for name, document in params.items() if name in names}
+        return self._remote.step("check", asked, deadline_s=_CHECK_S)
+
     def set_up(
         self, step: str, names: Collection[str], *, deadline_s: int, **more: Any
     ) -> dict[str, Row]:
@@ -233,7 +251,7 @@ class Crew:
         lines = [f"  {row.host:<14} {row.error}" for row in bad]
         hints = [row.hint for row in bad if row.hint]
         if not hints and any(row.kind == "unreachable" for row in bad):
-            hints = [self._reach(bad[0].host)]
+            hints = [self.mend(bad[0])]
         raise AitbcError(
             "\n".join([head, *lines, f"  changed so far {changed}"]),
             hint="\n".join(dict.fromkeys(hints)),
@@ -253,11 +271,11 @@ class Crew:
             self._since |= row.answer.get("since", {})
         return rows
 
-    def _reach(self, host: str) -> str:
-        if self.environment.lab:
+    def mend(self, row: Row) -> str:
+        """Give the commands that help to reach a host."""
+        if self.environment.lab and "Could not connect" in row.error:
             return f"aitbc lab list\naitbc lab up {self.environment.lab}"
-        found = self.environment.host(host)
-        return f"ssh -p {found.ssh_port} {found.ssh_user}@{found.address} true"
+        return access.mend(self.environment.host(row.host), row.error)
 
     def _params(self, *, only: Collection[str] | None = None, **more: Any) -> Params:
         """Write the document of every host that has one of the named nodes, or of all."""

@@ -87,6 +87,14 @@ class Mesh:
         except (httpx.HTTPError, http.client.HTTPException, msgspec.MsgspecError):
             return None
 
+    def serves(self, name: str, route: str) -> bool:
+        """Tell whether a node gives any answer at all on a route."""
+        try:
+            url = self.environment.instance(name).rpc_url + route
+            return self._client.get(url).is_success
+        except httpx.HTTPError:
+            return False
+
     def blocks(self, first: int, last: int) -> list[schema.BlockView]:
         """Read a stretch of final blocks from whichever node has it."""
         found: dict[int, schema.BlockView] = {}

@@ -14,6 +14,7 @@ def host(host: Host) -> dict[str, Any]:
         "uv_cache": host.uv_cache,
         "offline": host.offline,
         "run_as": host.run_as,
+        "firewall": host.firewall,
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,11 @@ def provision(folder: Path, *, packages: str, look_only: str = "no", **programs:
         check=False,
     )
     [line] = [each for each in done.stdout.splitlines() if each.startswith(MARK)]
-    return json.loads(line.removeprefix(MARK))
+    answer = json.loads(line.removeprefix(MARK))
+    if answer["ok"]:
+        told_s = answer.pop("wall_ms") / 1000
+        assert abs(told_s - time.time()) < 5, "milliseconds since 1970"
+    return answer
 
 
 def asked(folder: Path) -> str:

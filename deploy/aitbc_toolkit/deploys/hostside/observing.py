@@ -2,17 +2,12 @@
 
 import json
 import os
-import shutil
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import leasing, services
-
-_PYTHON_OLDEST = (3, 11)
 
 
 def observe(params: dict[str, Any]) -> dict[str, Any]:
@@ -21,7 +16,6 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
     manager = services.manager(params)
     base = Path(layout["base"])
     return {
-        "findings": _findings(params),
         "wall_ms": time.time_ns() // 1_000_000,
         "hostname": socket.gethostname(),
         "releases": {
@@ -113,52 +107,3 @@ def _is_taken(address: str, port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def _findings(params: dict[str, Any]) -> list[dict[str, str]]:
-    """List everything that would make a deploy to this host fail."""
-    found = []
-    if sys.version_info < _PYTHON_OLDEST:
-        version = ".".join(map(str, sys.version_info[:2]))
-        found.append(_finding(f"python is {version}, 3.11 is needed", "apt-get install python3"))
-    found += [
-        _finding(f"{program} is missing", f"install {program} on this host")
-        for program in ("git", params["uv"])
-        if shutil.which(program) is None
-    ]
-    if params["manager"]["kind"] == "supervisord" and not _ends_with_parent():
-        what = "setpriv --pdeathsig is missing: nodes would outlive a killed supervisor"
-        found.append(_finding(what, "install util-linux on this host"))
-    if (
-        params["run_as"]
-        and subprocess.run(  # noqa: S603 - fixed words
-            ["id", params["run_as"]],  # noqa: S607 - a program of every host
-            check=False,
-            capture_output=True,
-        ).returncode
-    ):
-        user = params["run_as"]
-        found.append(_finding(f"there is no user {user}", f"useradd --system --user-group {user}"))
-    free_mib = shutil.disk_usage(_existing(Path(params["layout"]["base"]))).free // 2**20
-    if free_mib < params["disk_free_mib_min"]:
-        least = params["disk_free_mib_min"]
-        found.append(_finding(f"{free_mib} MiB of disk are free, {least} are needed", "df -h"))
-    return found
-
-
-def _ends_with_parent() -> bool:
-    argv = ["setpriv", "--pdeathsig", "TERM", "true"]
-    try:
-        return subprocess.run(argv, check=False, capture_output=True).returncode == 0  # noqa: S603 - fixed words
-    except FileNotFoundError:
-        return False
-
-
-def _finding(what: str, hint: str) -> dict[str, str]:
-    return {"what": what, "hint": hint}
-
-
-def _existing(path: Path) -> Path:
-    while not path.exists():
-        path = path.parent
-    return path

@@ -12,6 +12,7 @@ from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
     bootstrapping,
+    checking,
     drifting,
     leasing,
     observing,
@@ -26,18 +27,24 @@ MARK = "aitbc-result "
 
 def _lease(params: dict[str, Any]) -> dict[str, Any]:
     """Take the lease and look around in the same round trip; what is seen is seen under it."""
-    return {**leasing.acquire(params), **observing.observe(params)}
+    return {**leasing.acquire(params), **_observe(params)}
+
+
+def _observe(params: dict[str, Any]) -> dict[str, Any]:
+    """Look at the host, and at what a deploy is refused without."""
+    return {"checks": checking.essentials(params), **observing.observe(params)}
 
 
 # What every step may do that is not named here, it may do under a lease only.
-READING = frozenset({"observe", "configured", "drift", "intact", "watch", "witnessed"})
+READING = frozenset({"observe", "check", "configured", "drift", "intact", "watch", "witnessed"})
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
 STEPS = {
     "lease": _lease,
     "lease-renew": leasing.renew,
     "lease-release": leasing.release,
-    "observe": observing.observe,
+    "observe": _observe,
+    "check": checking.check,
     "configured": observing.configured,
     "drift": drifting.drift,
     "intact": drifting.intact,

@@ -39,4 +39,4 @@ fi
 
 list=
 for package in $missing; do list="$list${list:+, }\"$package\""; done
-answer "{\"ok\": true, \"missing\": [$list]}"
+answer "{\"ok\": true, \"missing\": [$list], \"wall_ms\": $(date +%s%3N)}"
