@@ -19,7 +19,6 @@ Params = dict[str, dict[str, Any]]
 DISK_FREE_MIB_MIN = 300
 
 _OBSERVE_S = 20
-_CHECK_S = 60
 _STAGE_S = 300
 _CONFIGURE_S = 30
 _SWITCH_S = 60
@@ -218,15 +217,6 @@ class Crew:
         """Stop everything of this environment; with `wipe`, remove data and keys too."""
         return self._change("shut-down", self._params(wipe=wipe), deadline_s=_SWITCH_S)
 
-    def check(self, names: Collection[str], *, git_source: Mapping[str, str]) -> dict[str, Row]:
-        """Look at hosts for everything that a preflight lists; the rows are the caller's."""
-        params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
-        for name, document in params.items():
-            own = self.environment.host(name).connector == "local"
-            document["git_source"] = {**git_source, "ssh_config": git_source["ssh_config"] * own}
-        asked = {name: document for name, document in params.items() if name in names}
-        return self._remote.step("check", asked, deadline_s=_CHECK_S)
-
     def set_up(
         self, step: str, names: Collection[str], *, deadline_s: int, **more: Any
     ) -> dict[str, Row]:
@@ -235,7 +225,9 @@ class Crew:
             name: document for name, document in self._params(**more).items() if name in names
         }
         for name, document in params.items():
-            document["texts"] = render.host_texts(self.environment, self.environment.host(name))
+            host = self.environment.host(name)
+            document["texts"] = render.host_texts(self.environment, host)
+            document["disk_free_mib_min"] = DISK_FREE_MIB_MIN
         # Without Python a host can neither grant a lease nor ask for one.
         make = self._remote.step if self.lease is None else self._change
         return make(step, params, deadline_s=deadline_s)

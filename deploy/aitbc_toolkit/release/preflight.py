@@ -22,6 +22,7 @@ from aitbc_toolkit.release.occupation import looking
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.remote import Row
 
+_CHECK_S = 60
 _AREAS: Mapping[str, Area] = {
     "python": "packages",
     "git": "packages",
@@ -124,7 +125,7 @@ def _hosts(run: Run, names: Sequence[str], place: Mapping[str, str]) -> tuple[Fa
     """Ask every host that has Python for everything else."""
     facts: Facts = {}
     checks: list[Check] = []
-    for name, row in run.crew.check(names, git_source=place).items():
+    for name, row in run.crew.set_up("check", names, deadline_s=_CHECK_S, git_source=place).items():
         if not row.ok:
             checks.append(Check("packages", "python", "fail", row.error, row.hint, name))
             continue

@@ -29,7 +29,7 @@ def check(params: dict[str, Any]) -> dict[str, Any]:
     rows = [
         *essentials(params),
         _ports(observed := observing.observe(params)),
-        _remote(params["git_source"]),
+        _remote(params),
         _memory(),
         _time_service(params),
         _password(params),
@@ -114,12 +114,14 @@ def _ports(observed: dict[str, Any]) -> Row:
     return _judged("ports", good=not taken, evidence=evidence, hint="ss -ltnp   # on this host")
 
 
-def _remote(source: dict[str, str]) -> Row:
+def _remote(params: dict[str, Any]) -> Row:
     """Ask the git server as the host itself will: with its own key, without any prompt."""
+    source = params["git_source"]
     if not source["url"]:
         return _row("git remote", "n.a.", source["why"])
     ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
-    ssh += ["-F", source["ssh_config"]] if source["ssh_config"] else []
+    # The operator's own way to a lab's forge is a file of this machine, and only here it is.
+    ssh += ["-F", source["ssh_config"]] if Path(source["ssh_config"] or "/").is_file() else []
     env = {"GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": shlex.join(ssh)}
     try:
         files.call(["git", "ls-remote", "--quiet", source["url"]], env=env, timeout_s=_GIT_S)
