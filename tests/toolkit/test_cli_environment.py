@@ -37,6 +37,7 @@ def test_power_is_shown_per_host_and_domain(checkout: Checkout) -> None:
     assert checkout.aitbc("env", "show", "production").stderr == ""
 
 
+@pytest.mark.proves("E54")
 def test_switch_writes_the_one_name_and_the_next_command_means_it(checkout: Checkout) -> None:
     """An alias is written as what it stands for; AITBC_ENV and an argument still win."""
     ran = checkout.aitbc("env", "switch", "development")
@@ -53,6 +54,7 @@ def test_switch_writes_the_one_name_and_the_next_command_means_it(checkout: Chec
     assert "AITBC_ENV=lab is set and wins" in warned.stderr
 
 
+@pytest.mark.proves("E54")
 def test_production_is_chosen_only_when_it_is_meant(checkout: Checkout) -> None:
     """Without a terminal there is nobody to ask: refused, and the choice stays."""
     checkout.aitbc("env", "switch", "dev")
