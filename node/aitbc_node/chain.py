@@ -29,6 +29,7 @@ from aitbc_node.errors import DiskError, PeerFault
 from aitbc_node.ledger import apply
 from aitbc_node.ledger.apply import BlockContext, Execution, InvalidBlock
 from aitbc_node.ledger.genesis import Genesis, initial_state
+from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.types import BlockId, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
@@ -75,6 +76,18 @@ class Chain:
     def tip_time_ms(self) -> int:
         """Return the time of the newest block, or of the genesis."""
         return self._genesis_time_ms if self.tip is None else self.tip.time_ms
+
+    def resume(self, state: State, final: FinalBlock, voters: ValidatorSet) -> None:
+        """Begin behind a final block whose state is proved, instead of at the genesis."""
+        header = final.block.header
+        assert self.height == 0, "a chain begins once"
+        assert state.root == header.state_root, "a state that nobody compared with its header"
+        self.state = state
+        self.height = header.height
+        self.tip = header
+        self.tip_id = final.certificate.block_id
+        self.tip_certificate = final.certificate
+        self.tip_validators = voters
 
     def build(self, candidates: Iterable[Parsed], *, proposer: PublicKey) -> Candidate:
         """Make a block of what fits and is valid now."""

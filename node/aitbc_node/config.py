@@ -168,6 +168,9 @@ class StorageSection(_Section, frozen=True, kw_only=True):
         Literal["disk", "memory"],
         Meta(description="`memory` forgets all blocks at the end; the sign state stays on disk"),
     ] = "disk"
+    snapshot_blocks: Annotated[
+        int, Meta(ge=0, le=10**9, description="keep the state each so many blocks; 0: never")
+    ] = 2_000
 
 
 class MetricsSection(_Section, frozen=True, kw_only=True):
@@ -251,7 +254,8 @@ def describe() -> Iterator[tuple[str, str, str, str]]:
         kind = Config.__annotations__[section]
         for field in msgspec.structs.fields(kind):
             default = "required" if field.default is NODEFAULT else _shown(field.default)
-            yield f"{section}.{field.name}", _type_text(field.type), default, _meaning(field.type)
+            meaning = get_args(field.type)[1].description
+            yield f"{section}.{field.name}", _type_text(field.type), default, meaning
 
 
 def _check_names(tables: dict[str, Any], path: Path) -> None:
@@ -289,10 +293,6 @@ def _type_text(kind: Any) -> str:
     if get_origin(bare) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(bare))
     return {str: "text", int: "integer", bool: "boolean"}.get(bare, "list") + bounds
-
-
-def _meaning(kind: Any) -> str:
-    return str(get_args(kind)[1].description)
 
 
 def _shown(value: object) -> str:

@@ -34,6 +34,7 @@ from aitbc_node.events import (
     Note,
     ReadBlocks,
     Reply,
+    SaveSnapshot,
     Send,
     SetTimer,
     Submitted,
@@ -43,7 +44,9 @@ from aitbc_node.events import (
     Verify,
 )
 from aitbc_node.judging import Judge
+from aitbc_node.keeping import Keeper
 from aitbc_node.machine import Machine
+from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId, TxId
 
@@ -92,6 +95,7 @@ class Driver:
         store: Store,
         announcer: Announcer,
         *,
+        snapshots: Snapshots,
         verify: Verifier,
         clock: Clock,
     ) -> None:
@@ -99,6 +103,7 @@ class Driver:
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self.events_taken = 0
         self.barrier = Barrier(store, self)
+        self._keeper = Keeper(snapshots, self._answer)
         self.judge = Judge(verify, before_slice=self._turn, answer=self._verified)
         self._machine = machine
         self._store = store
@@ -169,6 +174,7 @@ class Driver:
         for timer in self._timers.values():
             timer.cancel()
         self.judge.close()
+        self._keeper.close()
         self._reading_thread.shutdown(wait=False, cancel_futures=True)
         await self.barrier.close()
 
@@ -207,6 +213,8 @@ class Driver:
                 self._read_blocks(effect)
             case Reply(request=request, outcomes=outcomes):
                 self._answer(request, outcomes)
+            case SaveSnapshot():
+                self._keeper.keep(effect)
             case Answer(request=request, answer=answer):
                 self._answer(request, answer)
             case Committed():

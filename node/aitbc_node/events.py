@@ -6,11 +6,14 @@ behind it begins. `now_ms` is monotonic; `wall_ms` may jump and is used for vote
 Do not add behaviour here.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from aitbc_node.blocks import Block, Certificate, FinalBlock
 from aitbc_node.codes import Refusal
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature, TxId
+from aitbc_node.validators import ValidatorSet
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -92,6 +95,12 @@ class FinalizeAsked(Event, frozen=True, kw_only=True):
 
     request: int
     data_version: int
+
+
+class SnapshotAsked(Event, frozen=True, kw_only=True):
+    """The operator wants the state kept now; `request` comes back in the answer."""
+
+    request: int
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -251,11 +260,32 @@ class Finalized(msgspec.Struct, frozen=True):
     data_version: int
 
 
+class Snapshotted(msgspec.Struct, frozen=True):
+    """Tell which state has been kept, and how large it is."""
+
+    height: Height
+    bytes_written: int
+
+
+class SaveSnapshot(Effect, frozen=True):
+    """Keep a state beside the log, whenever there is time; whoever waits is answered then.
+
+    Shape: `contents` are the objects by kind and name, which never change; `request` is 0 when
+    nobody waits. A snapshot may be lost, or be ahead of a log that lost its end: it is only a help.
+    """
+
+    request: int
+    height: Height
+    block_id: BlockId
+    voters: ValidatorSet
+    contents: Mapping[tuple[str, bytes], object]
+
+
 class Answer(Effect, frozen=True):
     """Answer what the operator asked for."""
 
     request: int
-    answer: Drained | Finalized | Refusal
+    answer: Drained | Finalized | Snapshotted | Refusal
 
 
 class TxReceipt(msgspec.Struct, frozen=True):

@@ -22,7 +22,6 @@ from aitbc_node.conversation import Conversation
 from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.draining import Draining
 from aitbc_node.events import (
-    Answer,
     AppendCertificate,
     BlocksRead,
     Committed,
@@ -33,14 +32,13 @@ from aitbc_node.events import (
     Event,
     Expired,
     FinalizeAsked,
-    Finalized,
     FrameReceived,
     PeerDown,
     PeerUp,
-    SaveDataVersion,
     Send,
     SetTimer,
     SignState,
+    SnapshotAsked,
     Submitted,
     Timer,
     TimerFired,
@@ -56,9 +54,10 @@ from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.mempool import Mempool, PoolLimits
 from aitbc_node.mesh import Mesh, hello_of
+from aitbc_node.operating import Operating
 from aitbc_node.outbox import Outbox
+from aitbc_node.resuming import Base
 from aitbc_node.storage.store import Recovered
-from aitbc_node.storage.versions import DATA_VERSIONS
 from aitbc_node.types import BlockId, Height, PeerId, Round
 from aitbc_node.view import View
 from aitbc_node.voting import TIMEOUT_PREFIX, Voting
@@ -81,6 +80,7 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: tuple[tuple[PeerId, str], ...] = ()
     admission: str = "open"
     mempool: PoolLimits = PoolLimits()
+    snapshot_blocks: int = 0
 
 
 class Machine:
@@ -128,7 +128,7 @@ class Machine:
             on_final=self._catch_up_with,
         )
         self._voting = self._new_voting()
-        self._draining = self._new_draining()
+        self._operating = self._new_operating()
         self._conversation = Conversation(
             self._out,
             self._chain,
@@ -145,7 +145,6 @@ class Machine:
         self._disk_failed = False
         self._is_clock_skewed = False
         self._last_voted = Height(0)
-        self._data_version = self._data_version_max = DATA_VERSIONS.oldest
 
     # The verbs.
 
@@ -160,23 +159,29 @@ class Machine:
             following=self._following,
             own_key=self._own_key,
             last_voted_height=self._last_voted,
-            data_version=self._data_version,
+            data_version=self._operating.data_version,
             now_ms=self._out.now_ms,
         )
 
     def restore(
-        self, recovered: Recovered, *, on_replayed: Callable[[Committed], None] | None = None
+        self,
+        recovered: Recovered,
+        *,
+        base: Base | None = None,
+        on_replayed: Callable[[Committed], None] | None = None,
     ) -> None:
         """Go back to where the disk says this node was; once, before `start`.
 
-        `on_replayed` is told of every final block on the way, so that an index can catch up.
+        With a `base` the final blocks begin behind it. `on_replayed` is told of every final block
+        on the way, so that an index can catch up.
         Raises: DiskError when the log does not lead to the states that it names.
         """
         assert self._chain.height == 0, "a machine is restored once, at its start"
-        self._data_version = recovered.data_version
-        self._data_version_max = recovered.data_version_max
+        self._operating.restore(recovered)
         journal = {tx_id(raw): raw for raw in recovered.journal}
         self._voting.consensus = self._new_consensus(recovered.sign_state)
+        if base is not None:
+            self._chain.resume(base.state, base.final, base.voters)
         for final in recovered.finals:
             self._note_votes(final.block.last_commit, final.certificate)
             candidate = self._chain.replay(final)
@@ -239,10 +244,8 @@ class Machine:
                 self._on_peer_up(event)
             case PeerDown():
                 self._mesh.down(event)
-            case DrainAsked():
-                self._draining.ask(event)
-            case FinalizeAsked():
-                self._on_finalize(event)
+            case DrainAsked() | FinalizeAsked() | SnapshotAsked():
+                self._operating.take(event)
             case DiskFailed(reason=reason):
                 self._disk_failed = True
                 self._out.note("disk.failed", reason=reason)
@@ -279,20 +282,6 @@ class Machine:
         else:
             self._intake.submit(event.request, event.raws)
 
-    def _on_finalize(self, event: FinalizeAsked) -> None:
-        """Write a newer data version from now on; there is no way back. Source: rules 4.6."""
-        wanted, now, newest = event.data_version, self._data_version, self._data_version_max
-        if not now <= wanted <= newest:
-            why = f"data version {wanted} is not one of {now} to {newest}: the present, the newest"
-            refusal = Refusal(Code.E_CONFLICT, "data_version", why)
-            self._out.add(Answer(event.request, refusal))
-            return
-        if wanted > now:
-            self._data_version = wanted
-            self._out.add(SaveDataVersion(wanted))
-            self._out.note("data_version.raised", before=now, now=wanted)
-        self._out.add(Answer(event.request, Finalized(wanted)))
-
     def _on_timer(self, timer: Timer) -> None:
         if timer.name == _TICK.name:
             self._out.add(SetTimer(_TICK, TICK_MS))
@@ -317,7 +306,7 @@ class Machine:
         if self._following.diverged:
             self._voting.freeze()
         self._voting.run()
-        self._draining.poll()
+        self._operating.poll()
         if self._mesh.relay.waiting and not self._relay_armed:
             self._relay_armed = True
             self._out.add(SetTimer(_RELAY, FLUSH_MS))
@@ -377,6 +366,7 @@ class Machine:
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height(self._config.block_interval_ms)
+        self._operating.block_is_final()
 
     def _catch_up_with(self, candidate: Candidate, certificate: Certificate) -> None:
         """Make a block final that others have made final some time ago.
@@ -453,8 +443,8 @@ class Machine:
             hello_of(self._chain.chain_id, own_id, self._signer),
         )
 
-    def _new_draining(self) -> Draining:
-        return Draining(
+    def _new_operating(self) -> Operating:
+        draining = Draining(
             self._out,
             self._chain,
             self._mesh,
@@ -462,6 +452,8 @@ class Machine:
             own_key=self._own_key,
             interval_ms=self._config.block_interval_ms,
         )
+        every = self._config.snapshot_blocks
+        return Operating(self._out, self._chain, draining, snapshot_blocks=every)
 
     def _new_consensus(self, sign_state: SignState | None) -> Consensus:
         return Consensus(

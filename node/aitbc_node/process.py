@@ -29,6 +29,7 @@ from aitbc_node.rpc.streams import Hub
 from aitbc_node.serving import NodePort, OperatorPort, collector_of
 from aitbc_node.startup import (
     Files,
+    Found,
     Identities,
     load_identities,
     locked,
@@ -36,7 +37,6 @@ from aitbc_node.startup import (
     restored_machine,
 )
 from aitbc_node.storage.index import TxIndex
-from aitbc_node.storage.store import Recovered, Store
 from aitbc_node.transport.addresses import parse_address
 from aitbc_node.transport.connection import Connection
 from aitbc_node.transport.handshake import Identity
@@ -60,11 +60,9 @@ def run(config: Config, *, not_before: Height | None, exits: FastExits, heart: H
     _raise_file_limit()
     sys.setswitchinterval(GIL_SWITCH_S)
     with locked(config) as files:
-        store, recovered = open_store(
-            config, files, identities, not_before=not_before, on_progress=heart.beat
-        )
+        found = open_store(config, files, identities, not_before=not_before, on_progress=heart.beat)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            running = _running(config, identities, files, store=store, recovered=recovered)
+            running = _running(config, identities, files, found)
             runner.run(_live(running, heart, exits))
 
 
@@ -88,9 +86,7 @@ async def _running(
     config: Config,
     identities: Identities,
     files: Files,
-    *,
-    store: Store,
-    recovered: Recovered,
+    found: Found,
 ) -> AsyncIterator[Driver]:
     """Start everything, and stop it in the reverse order however this ends."""
     clock, counters = Clock(), Counters()
@@ -99,9 +95,16 @@ async def _running(
     async with contextlib.AsyncExitStack() as stack:
         index = TxIndex(config.data_dir / "index.db" if has_disk else None)
         stack.callback(index.close)
-        machine = restored_machine(config, identities, recovered, index)
+        machine = restored_machine(config, identities, found, index)
         announcer = Announcer(index, hub, counters)
-        driver = Driver(machine, store, announcer, verify=crypto.verify, clock=clock)
+        driver = Driver(
+            machine,
+            found.store,
+            announcer,
+            snapshots=found.snapshots,
+            verify=crypto.verify,
+            clock=clock,
+        )
         stack.push_async_callback(driver.stop)
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
         links = Links(_terms(config, identities), feed=driver.feed, wall_ms=clock.wall_ms)

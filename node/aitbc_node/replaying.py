@@ -18,7 +18,9 @@ from aitbc_node.chain import Chain
 from aitbc_node.crypto import Verifier
 from aitbc_node.errors import DiskError, Exit, UsageError
 from aitbc_node.ledger.genesis import Genesis
+from aitbc_node.resuming import newest_base
 from aitbc_node.storage.disk import Disk
+from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height
 
@@ -105,6 +107,11 @@ def replay(
     data_version = store.recover_blocks()
     first, last = span.within(store.last_height)
     chain = Chain(genesis, verify)
+    kept = Snapshots(disk, chain=genesis.hash()).load(height_max=Height(first - 1))
+    base, _ = newest_base(store, kept)
+    if base is not None:
+        chain.resume(base.state, base.final, base.voters)
+    start = chain.height
     difference, is_late = None, False
     for final in _blocks(store, chain, last):
         if time.monotonic() - began_s > deadline_s:
@@ -116,8 +123,8 @@ def replay(
     return Replayed(
         first=first,
         last=last,
-        start="genesis",
-        blocks=chain.height,
+        start="genesis" if base is None else f"snapshot {start}",
+        blocks=chain.height - start,
         height=chain.height,
         state_root=chain.state.root.hex(),
         data_version=data_version,

@@ -12,7 +12,14 @@ from aitbc_node.blocks import FinalBlock
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.config import Config
 from aitbc_node.driver import Driver
-from aitbc_node.events import DrainAsked, Drained, FinalizeAsked, Finalized
+from aitbc_node.events import (
+    DrainAsked,
+    Drained,
+    FinalizeAsked,
+    Finalized,
+    SnapshotAsked,
+    Snapshotted,
+)
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters, NodeCollector
 from aitbc_node.rpc.streams import Hub
@@ -115,6 +122,13 @@ class OperatorPort:
             )
         )
         return finalized
+
+    async def snapshot(self) -> Snapshotted | Refusal:
+        """Keep the state of the newest block."""
+        kept: Snapshotted | Refusal = self._refusal() or await self._driver.ask(
+            lambda request, wall_ms: SnapshotAsked(wall_ms=wall_ms, request=request)
+        )
+        return kept
 
     def _refusal(self) -> Refusal | None:
         """Say why there is no answer now: it would wait behind a write that the disk refuses."""

@@ -22,12 +22,14 @@ from aitbc_node.ledger.document import from_json
 from aitbc_node.ledger.genesis import Genesis, validate
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.mempool import PoolLimits
+from aitbc_node.resuming import Base, newest_base
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.index import TxIndex
 from aitbc_node.storage.log import SALT_BYTES
 from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Recovered, Store
-from aitbc_node.types import Height
+from aitbc_node.types import BlockId, Height
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,14 @@ class Files(msgspec.Struct, frozen=True):
 
     data: FileDisk
     keys: FileDisk
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Hold what the data folder has."""
+
+    store: Store
+    recovered: Recovered
+    snapshots: Snapshots
 
 
 class Identities(msgspec.Struct, frozen=True):
@@ -94,7 +104,7 @@ def open_store(
     *,
     not_before: Height | None,
     on_progress: Callable[[], None],
-) -> tuple[Store, Recovered]:
+) -> Found:
     """Recover what the disk has; decide what a missing sign state means.
 
     Raises: DiskError for damage, ConfigError for data of another chain or a wrong `not_before`.
@@ -114,7 +124,9 @@ def open_store(
             "--not-before-height is for a validator whose sign state is missing; here is none",
             hint="start without it",
         )
-    return store, recovered
+    # Files of its own: a snapshot is written beside everything else, even while the node stops.
+    kept = data if isinstance(data, MemoryDisk) else FileDisk(config.data_dir)
+    return Found(store, recovered, Snapshots(kept, chain=chain, on_progress=on_progress))
 
 
 def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | None) -> Recovered:
@@ -134,9 +146,13 @@ def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | N
 
 
 def restored_machine(
-    config: Config, identities: Identities, recovered: Recovered, index: TxIndex
+    config: Config,
+    identities: Identities,
+    found: Found,
+    index: TxIndex,
 ) -> Machine:
     """Build the machine and take it to where the disk says it was."""
+    recovered = found.recovered
     votes = identities.voter is not None and recovered.sign_state is not None
     section = config.consensus
     machine = Machine(
@@ -151,6 +167,7 @@ def restored_machine(
             ),
             bootstrap=tuple((peer.peer_id, peer.address) for peer in config.p2p.bootstrap),
             admission="open",  # links judge who is listed, before the machine hears of anybody
+            snapshot_blocks=config.storage.snapshot_blocks,
             mempool=PoolLimits(
                 txs_max=config.mempool.max_txs,
                 bytes_max=config.mempool.max_bytes,
@@ -162,8 +179,24 @@ def restored_machine(
         signer=identities.voter if votes else None,
         verify=crypto.verify,
     )
-    machine.restore(recovered, on_replayed=catching_up(index))
+    # An index that lacks blocks is made again from the log, so a state behind those is no use.
+    base = _base(found, height_max=min(index.last_height, recovered.last_height))
+    if base is not None:
+        finals = found.store.finals_above(base.height)
+        recovered = msgspec.structs.replace(recovered, finals=finals)
+        _check_index(index, base.height, base.final.certificate.block_id)
+    machine.restore(recovered, base=base, on_replayed=catching_up(index))
     return machine
+
+
+def _base(found: Found, *, height_max: Height) -> Base | None:
+    kept = found.snapshots.load(height_max=height_max)
+    base, faults = newest_base(found.store, kept)
+    for fault in faults:
+        log.warning("snapshot.unusable", extra={"reason": fault})
+    if base is not None:
+        log.info("snapshot.used", extra={"height": base.height})
+    return base
 
 
 def catching_up(index: TxIndex) -> Callable[[Committed], None]:
@@ -177,10 +210,15 @@ def catching_up(index: TxIndex) -> Callable[[Committed], None]:
         height = committed.final.certificate.height
         if height > known:
             index.put_block(committed)
-        elif height == known and committed.id != index.last_id:
-            raise DiskError(
-                f"index.db knows another block of height {height} than blocks.log",
-                hint="delete index.db; the node makes it again from the log",
-            )
+        else:
+            _check_index(index, height, committed.id)
 
     return take
+
+
+def _check_index(index: TxIndex, height: Height, block_id: BlockId) -> None:
+    if height == index.last_height and block_id != index.last_id:
+        raise DiskError(
+            f"index.db knows another block of height {height} than blocks.log",
+            hint="delete index.db; the node makes it again from the log",
+        )

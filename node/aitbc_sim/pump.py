@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.messages import Vote
 from aitbc_node.crypto import sha256
@@ -34,8 +36,10 @@ from aitbc_node.events import (
     Reply,
     SaveDataVersion,
     SaveSignState,
+    SaveSnapshot,
     Send,
     SetTimer,
+    Snapshotted,
     Submitted,
     TimerFired,
     TxOutcome,
@@ -44,7 +48,9 @@ from aitbc_node.events import (
 )
 from aitbc_node.gossip.messages import VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.resuming import newest_base
 from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions
 from aitbc_node.types import BlockId, PeerId, TxId
@@ -73,6 +79,7 @@ class Node:
     committed: dict[int, BlockId] = field(default_factory=dict)
     expired: list[TxId] = field(default_factory=list)
     replies: dict[int, tuple[TxOutcome, ...]] = field(default_factory=dict)
+    resumed_at: int = 0
     answers: dict[int, object] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     persisted: list[Effect] = field(default_factory=list)
@@ -205,6 +212,10 @@ class Pump:
         assert self.run(lambda: request in replies, limit_ms=1_000), "every request is answered"
         return [str(outcome.code) for outcome in replies[request]]
 
+    def snapshots_of(self, node: Node) -> Snapshots:
+        """Return the states that a node has kept."""
+        return Snapshots(node.data, chain=self.genesis.hash())
+
     def crash(self, index: int) -> None:
         """Kill a node; its disks stay, the others notice a closed link."""
         node = self.nodes[index]
@@ -250,7 +261,12 @@ class Pump:
         node.machine = Machine(
             config, self.genesis, own_id=node.id, signer=signer, verify=fake_verify
         )
-        node.machine.restore(recovered)
+        kept = self.snapshots_of(node).load(height_max=recovered.last_height)
+        base, _ = newest_base(node.store, kept)
+        if base is not None:
+            recovered = replace(recovered, finals=node.store.finals_above(base.height))
+        node.resumed_at = 0 if base is None else base.height
+        node.machine.restore(recovered, base=base)
         node.timers.clear()
         effects = node.machine.start(now_ms=self.now_ms, wall_ms=self._wall(node))
         self._carry_out(node, effects)
@@ -269,6 +285,7 @@ class Pump:
             bootstrap=known,
             admission=old.admission,
             mempool=old.mempool,
+            snapshot_blocks=old.snapshot_blocks,
         )
 
     def _wall(self, node: Node) -> int:
@@ -347,6 +364,9 @@ class Pump:
             case Reply(request=request, outcomes=outcomes):
                 assert request not in node.replies, "a request is answered once"
                 node.replies[request] = outcomes
+            case SaveSnapshot(request=request, height=height):
+                kept = self.snapshots_of(node).save(effect)
+                node.answers[request] = Snapshotted(height, kept)
             case Answer(request=request, answer=answer):
                 assert request not in node.answers, "the operator is answered once"
                 node.answers[request] = answer

@@ -60,6 +60,32 @@ def test_the_operators_port_is_for_operators(tmp_path: Path, eventually: Eventua
         assert token not in node.log.read_text(encoding="utf-8")
 
 
+def test_a_start_from_a_kept_state(tmp_path: Path, eventually: Eventually) -> None:
+    """The next start begins at the snapshot and says so; without its index it takes the log."""
+    with local_mesh(tmp_path, eventually, validators=1) as mesh:
+        (node,) = mesh.nodes
+        mesh.until_reach(mesh.nodes)
+        results = node.post_txs(mesh.transfers(5))
+        mesh.until_heights(mesh.nodes, 5)
+        kept = node.order("snapshot").raise_for_status().json()
+        mesh.grow(mesh.nodes, 3)
+        root = node.state_root(kept["height"] + 1)
+
+        node.stop()
+        node.start()
+        mesh.grow(mesh.nodes, 2)
+
+        assert f'"snapshot.used", "height": {kept["height"]}' in node.log.read_text("utf-8")
+        assert node.state_root(kept["height"] + 1) == root
+        assert node.get(f"/tx/{results[0]['id']}")["status"] == "committed"
+        node.kill()
+        (node.folder / "data" / "index.db").unlink()
+        node.start()
+        mesh.grow(mesh.nodes, 2)
+        assert node.get(f"/tx/{results[0]['id']}")["status"] == "committed"
+        assert node.log.read_text("utf-8").count("snapshot.used") == 1
+
+
 def test_a_replay_beside_a_running_node(tmp_path: Path, eventually: Eventually) -> None:
     """The last blocks of a live folder are executed again: same root, nothing changed."""
     with local_mesh(tmp_path, eventually, validators=1) as mesh:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.events import Drained, Finalized
+from aitbc_node.events import Drained, Finalized, Snapshotted
 from aitbc_node.rpc import admin_app
 from aitbc_node.rpc.server import admin_server
 from aitbc_node.types import Height
@@ -36,6 +36,10 @@ class FakePort:
     async def finalize(self, data_version: int) -> Finalized | Refusal:
         self.asked.append(("finalize", data_version))
         return Refusal(Code.E_CONFLICT, "data_version", "no way back")
+
+    async def snapshot(self) -> Snapshotted | Refusal:
+        self.asked.append(("snapshot", 0))
+        return Snapshotted(Height(9), 1234)
 
 
 def posted(port: FakePort, path: str, body: object, headers: dict[str, str]) -> Answer:
@@ -68,6 +72,13 @@ def test_the_operator_drains() -> None:
 
     assert (status, body) == (200, {"height": 7, "next_turn_in": 3, "in_time": True})
     assert port.asked == [("drain", 500)]
+
+
+def test_the_operator_has_the_state_kept() -> None:
+    """The answer says of which block, and how large it is."""
+    status, body = posted(FakePort(), "/admin/snapshot", {}, RIGHT)
+
+    assert (status, body) == (200, {"height": 9, "bytes_written": 1234})
 
 
 def test_a_refusal_of_the_node_is_told() -> None:

@@ -11,7 +11,7 @@ from aitbc_node import barrier as barrier_module
 from aitbc_node import judging
 from aitbc_node.announcing import Announcer
 from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header, block_id
-from aitbc_node.codes import Code
+from aitbc_node.codes import Code, Refusal
 from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import DiskError
 from aitbc_node.events import (
@@ -30,9 +30,12 @@ from aitbc_node.events import (
     ReadBlocks,
     Reply,
     SaveSignState,
+    SaveSnapshot,
     Send,
     SetTimer,
     SignatureCheck,
+    SnapshotAsked,
+    Snapshotted,
     Submitted,
     Timer,
     TimerFired,
@@ -47,6 +50,7 @@ from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.index import TxIndex
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.sign_state import NOTHING_SIGNED
+from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.types import (
     BlockId,
@@ -58,6 +62,7 @@ from aitbc_node.types import (
     Signature,
     TxId,
 )
+from aitbc_node.validators import ValidatorSet
 
 PEER = PeerId(b"p" * 20)
 EMPTY = Hash(bytes(32))
@@ -78,6 +83,12 @@ class Disk(MemoryDisk):
         if self.is_full:
             raise DiskUnavailableError("no space left")
         super().write_at(name, offset, data)
+
+    def replace(self, name: str, data: bytes) -> None:
+        if self.is_full:
+            raise DiskUnavailableError("no space left")
+        self.sync(name)
+        super().replace(name, data)
 
     def sync(self, name: str) -> None:
         if self.is_broken:
@@ -132,6 +143,7 @@ class Stage:
             self.script,  # type: ignore[arg-type]  # a script in a machine's place
             self.store,
             self.announcer,
+            snapshots=Snapshots(self.data, chain=EMPTY),
             verify=lambda *_: self.verdict,
             clock=Clock(),
         )
@@ -370,6 +382,55 @@ def test_signatures_are_judged_in_slices_between_events(
         assert isinstance(second, Verified)
         assert (first.batch, first.good) == (7, tuple(n % 256 % 2 == 0 for n in range(20_000)))
         assert (second.batch, second.good) == (8, ())
+
+    on_stage(test)
+
+
+def a_state(request: int) -> SaveSnapshot:
+    """Return what the machine emits to have a state kept."""
+    voters = ValidatorSet(())
+    return SaveSnapshot(request, Height(5), BlockId(bytes(32)), voters, {("pool", b""): voters})
+
+
+def test_a_snapshot_holds_nothing_up() -> None:
+    """What is behind it goes on at once; a second one is refused until the first is written."""
+
+    async def test(stage: Stage) -> None:
+        stage.script.answers = lambda event: (a_state(event.request), send(b"behind"))  # type: ignore[attr-defined]  # it is asked for
+        stage.data.gate.clear()
+
+        both = {asyncio.create_task(stage.driver.ask(snapshot_asked)) for _ in range(2)}
+        (refused,), (waits,) = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+
+        assert stage.sent(b"behind", b"behind")
+        assert isinstance(refused.result(), Refusal)
+        assert refused.result().code == Code.E_CONFLICT
+        stage.data.gate.set()
+        kept = await waits
+        assert isinstance(kept, Snapshotted)
+        assert (kept.height, kept.bytes_written) == (5, len(stage.data.files["snapshot.0"]))
+
+    on_stage(test)
+
+
+def snapshot_asked(request: int, wall_ms: int) -> SnapshotAsked:
+    """Ask as the operator's interface does."""
+    return SnapshotAsked(wall_ms=wall_ms, request=request)
+
+
+@pytest.mark.parametrize("trouble", ["is_full", "is_broken"])
+def test_a_snapshot_that_cannot_be_written_ends_nothing(trouble: str) -> None:
+    """The log has everything; the operator is told, and the node goes on."""
+
+    async def test(stage: Stage) -> None:
+        stage.script.answers = lambda event: (a_state(event.request),)  # type: ignore[attr-defined]  # it is asked for
+        setattr(stage.data, trouble, True)
+
+        refused = await stage.driver.ask(snapshot_asked)
+
+        assert isinstance(refused, Refusal)
+        assert refused.code == Code.E_UNAVAILABLE
+        assert not stage.driver.failed.done()
 
     on_stage(test)
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.events import Drained, Finalized
+from aitbc_node.events import Drained, Finalized, Snapshotted
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import decoded
 from aitbc_node.rpc.view import Request, RequestFault
@@ -35,12 +35,17 @@ class Finalize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_version: Annotated[int, Meta(ge=1, le=limits.INT_MAX)]
 
 
-Command: TypeAlias = Drain | Finalize
-Done: TypeAlias = Drained | Finalized | Refusal
+class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Keep the state of the newest block, so that the next start is short."""
+
+
+Command: TypeAlias = Drain | Finalize | Snapshot
+Done: TypeAlias = Drained | Finalized | Snapshotted | Refusal
 
 COMMANDS: dict[str, msgspec.json.Decoder[Command]] = {
     "/admin/drain": msgspec.json.Decoder(Drain),
     "/admin/finalize": msgspec.json.Decoder(Finalize),
+    "/admin/snapshot": msgspec.json.Decoder(Snapshot),
 }
 
 
@@ -84,6 +89,8 @@ def answer(done: Done) -> schema.Answer:
             return schema.DrainAnswer(height=height, next_turn_in=turn_in, in_time=in_time)
         case Finalized(data_version=data_version):
             return schema.FinalizeAnswer(data_version=data_version)
+        case Snapshotted(height=height, bytes_written=size):
+            return schema.SnapshotAnswer(height=height, bytes_written=size)
         case Refusal(code=code, field=field, message=message):
             raise RequestFault(_STATUS[code], code, message, field=field)
 

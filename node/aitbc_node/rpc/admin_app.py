@@ -9,9 +9,9 @@ from typing import Protocol
 
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.events import Drained, Finalized
+from aitbc_node.events import Drained, Finalized, Snapshotted
 from aitbc_node.rpc import admin
-from aitbc_node.rpc.admin import Drain, Finalize
+from aitbc_node.rpc.admin import Drain, Finalize, Snapshot
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
     Receive,
@@ -36,6 +36,9 @@ class AdminPort(Protocol):
 
     async def finalize(self, data_version: int) -> Finalized | Refusal:
         """Write a newer data version from now on."""
+
+    async def snapshot(self) -> Snapshotted | Refusal:
+        """Keep the state of the newest block."""
 
 
 class AdminApp:
@@ -79,6 +82,8 @@ class AdminApp:
                         return await self._port.drain(deadline_ms)
                     case Finalize(data_version=data_version):
                         return await self._port.finalize(data_version)
+                    case Snapshot():
+                        return await self._port.snapshot()
         except TimeoutError:
             why = f"no answer within {patience_s:.0f} s; see the log of the node"
             raise RequestFault(503, Code.E_UNAVAILABLE, why) from None

@@ -345,6 +345,13 @@ class FinalizeAnswer(Answer, frozen=True, kw_only=True):
     data_version: int
 
 
+class SnapshotAnswer(Answer, frozen=True, kw_only=True):
+    """Tell which state has been kept beside the log, and how large it is."""
+
+    height: int
+    bytes_written: int
+
+
 class SubmitRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Hand in one transaction as `raw`, or several as `txs`; bytes travel as base64."""
 

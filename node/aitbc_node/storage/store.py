@@ -111,7 +111,7 @@ class Store:
         )
         self._journal_may_double()
         return Recovered(
-            finals=self._read_finals(),
+            finals=self.finals_above(Height(0)),
             pending=tuple(self._read_waiting()),
             sign_state=self._load_sign_state(),
             journal=journal,
@@ -160,6 +160,12 @@ class Store:
     def flush(self) -> None:
         """Make durable what no `Persist` has made so yet; for the end of a process."""
         self._sync_log()
+
+    def finals_above(self, height: Height) -> Iterator[FinalBlock]:
+        """Read the final blocks above a height, in ascending order."""
+        for block_at, certificate_at in self._finals[height:]:
+            self._on_progress()
+            yield self._final_at(block_at, certificate_at)
 
     def block(self, height: Height) -> FinalBlock | None:
         """Return the final block of a height, or None where none is."""
@@ -250,11 +256,6 @@ class Store:
                 self._make_final(certificate, entry.offset)
             case _:
                 raise _unreadable(entry, f"a record of unknown kind {entry.kind}")
-
-    def _read_finals(self) -> Iterator[FinalBlock]:
-        for block_at, certificate_at in self._finals:
-            self._on_progress()
-            yield self._final_at(block_at, certificate_at)
 
     def _read_waiting(self) -> Iterator[tuple[BlockId, Block]]:
         for id_, (_, offset) in self._waiting.items():

@@ -6,7 +6,7 @@ import pytest
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import Drained, Finalized
 from aitbc_node.rpc import admin, dispatch
-from aitbc_node.rpc.admin import Drain, Finalize
+from aitbc_node.rpc.admin import Drain, Finalize, Snapshot
 from aitbc_node.rpc.view import Request, RequestFault
 from aitbc_node.types import Height
 
@@ -60,6 +60,7 @@ def test_commands_are_read_strictly() -> None:
     """A command is what its body says; the bounds are those of the documents."""
     assert admin.read(a_request("/admin/drain", {"deadline_ms": 20_000})) == Drain(20_000)
     assert admin.read(a_request("/admin/finalize", {"data_version": 2})) == Finalize(2)
+    assert admin.read(a_request("/admin/snapshot", {})) == Snapshot()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,7 @@ def test_commands_are_read_strictly() -> None:
         ("/admin/drain", {"deadline_ms": "1"}, "deadline_ms"),
         ("/admin/drain", {"deadline_ms": 1, "then": "stop"}, "body"),
         ("/admin/finalize", {"data_version": 0}, "data_version"),
+        ("/admin/snapshot", {"height": 5}, "body"),
     ],
 )
 def test_a_wrong_body_names_its_field(path: str, body: object, field: str) -> None:
