@@ -9,7 +9,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from aitbc_toolkit import worker
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Host
 
@@ -146,22 +146,13 @@ class Hosts:
 
     def _start(self) -> subprocess.Popen[str]:
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("ab") as log:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "aitbc_toolkit.deploys"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                # Ctrl-C reaches the whole foreground group: the worker has to finish its step, so
-                # that we can tell what was done and undo it.
-                process_group=0,
-            )
+        child = worker.take()
         assert child.stdout is not None
         self._reader = threading.Thread(target=self._read, args=[child.stdout], daemon=True)
         self._reader.start()
         self._child = child
-        self._send({"hosts": {host.name: connection(host) for host in self._environment.hosts}})
+        hosts = {host.name: connection(host) for host in self._environment.hosts}
+        self._send({"hosts": hosts, "log": str(self._log)})
         return child
 
     def _read(self, answers: IO[str]) -> None:

@@ -15,6 +15,7 @@ from typing import NamedTuple, NoReturn
 
 import click
 
+from aitbc_toolkit import worker
 from aitbc_toolkit.cli import failures
 from aitbc_toolkit.errors import Exit
 
@@ -56,6 +57,8 @@ COMMANDS = {
     "trace": Entry("trace", "Show which tests prove which feature."),
     "locks": Entry("locks", "Check or renew the pinned dependencies."),
 }
+# These surely ask hosts, so the child that does it starts while they are imported.
+ASK_HOSTS = frozenset({"up", "down", "status", "deploy", "plan", "rollback"})
 
 
 class LazyGroup(click.Group):
@@ -135,6 +138,8 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit status."""
     signal.signal(signal.SIGTERM, _on_terminate)
+    if sys.argv[1:2] and sys.argv[1] in ASK_HOSTS and not {"-h", "--help"}.intersection(sys.argv):
+        worker.start_early()
     status = run(sys.argv[1:])
     try:
         sys.stdout.flush()

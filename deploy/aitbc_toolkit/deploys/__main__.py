@@ -20,9 +20,16 @@ from aitbc_toolkit.deploys.session import Session  # noqa: E402 - as above
 
 def main() -> None:
     """Answer jobs until standard input ends."""
+    jobs = FileObjectPosix(0, "rb")
+    hello = jobs.readline()
+    if not hello:
+        return  # started early by a command that came to no host
+    environment = json.loads(hello)
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
+    log = os.open(environment["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     # Whatever a library prints must not stand between our answers.
-    os.dup2(2, 1)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     logging.getLogger("pyinfra").setLevel(logging.CRITICAL)
@@ -31,8 +38,7 @@ def main() -> None:
         answers.write(json.dumps(message) + "\n")
         answers.flush()
 
-    jobs = FileObjectPosix(0, "rb")
-    session = Session(json.loads(jobs.readline())["hosts"])
+    session = Session(environment["hosts"])
     try:
         for line in jobs:
             job = json.loads(line)
