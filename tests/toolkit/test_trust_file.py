@@ -133,6 +133,7 @@ def test_one_key_is_one_person() -> None:
 
 
 @pytest.mark.unit
+@pytest.mark.proves("D5")
 def test_production_refuses_dev_mode() -> None:
     """What lets everything through never gets into production."""
     text = a_file(more="dev_mode = true")

@@ -43,6 +43,7 @@ COMMANDS = {
     "approve": Entry("trust", "Sign for or against a release that waits."),
     "approvals": Entry("trust", "List the releases that wait for reviewers."),
     "audit": Entry("audit", "Show and verify what was decided about trust."),
+    "hooks": Entry("hooks", "List the programs that run before and after a deploy's phases."),
     "lab": Entry("lab", "Make, list, enter and destroy systemd hosts on this machine."),
     "network": Entry("network", "Ask every node about the mesh."),
     "node": Entry("node", "List, start, stop and read single nodes."),

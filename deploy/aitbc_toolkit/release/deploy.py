@@ -6,6 +6,7 @@ and a failure costs nothing.
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aitbc_toolkit import neighbours
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -14,6 +15,7 @@ from aitbc_toolkit.release import configuring, history, preview, vouching
 from aitbc_toolkit.release.change import Change, carry_out
 from aitbc_toolkit.release.facts import Facts, observe, places
 from aitbc_toolkit.release.history import Place
+from aitbc_toolkit.release.hooks import Hooks
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, counted, fact
 from aitbc_toolkit.release.plan import Plan
@@ -37,18 +39,42 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     _warn_uncommitted(revision, tell)
     configuring.rehearse(environment, revision.commit)
     admitted = vouching.admit(environment, request, revision, tell)
+    said = {"action": "deploy", "commit": revision.commit, "subject": revision.subject}
+    hooks = Hooks(environment, tell, {**said, "by": admitted.deployer})
+    hooks.before("deploy")
+    done = _change_hosts(environment, request, revision, admitted, hooks, began=began)
+    done = replace(done, facts={**done.facts, "bypassed": admitted.is_bypassed})
+    hooks.after("deploy", outcome=done.to_record())
+    return done
+
+
+def _change_hosts(
+    environment: Environment,
+    request: Request,
+    revision: Revision,
+    admitted: Admission,
+    hooks: Hooks,
+    *,
+    began: float,
+) -> Outcome:
     reason = f"deploy {revision.short}"
-    with at_work(environment, tell, reason=reason, break_lease=request.break_lease) as run:
+    at = at_work(environment, hooks.tell, reason=reason, break_lease=request.break_lease)
+    with at as run:
         facts = observe(run, "deploy")
         plan = preview.make(run, request, revision, facts)
         if request.plan:
             preview.refuse_moved(environment, request.plan, plan)
         if not plan.pending:
             return nothing_to_do(run, revision.commit, began=began)
+        hooks.before("stage", plan=plan.to_document())
         plan = _prepared(run, request, plan, facts, admitted)
+        hooks.after("stage", plan=plan.to_document())
         if not plan.pending:
             return nothing_to_do(run, revision.commit, began=began)
-        return carry_out(run, _change(run, request, plan, facts, began=began))
+        hooks.before("waves", plan=plan.to_document())
+        done = carry_out(run, _change(run, request, plan, facts, began=began))
+        hooks.after("waves", outcome=done.to_record())
+        return done
 
 
 def refuse_snapshot(environment: Environment, request: Request) -> None:

@@ -14,6 +14,7 @@ from aitbc_toolkit.release import founding, history, permission, verifying, wave
 from aitbc_toolkit.release.change import Change, carry_out
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.history import NOTHING, Place, Record
+from aitbc_toolkit.release.hooks import Hooks
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
@@ -33,7 +34,7 @@ def rollback(
 ) -> Outcome:
     """Return every node to the newest release that was healthy before the current one."""
     began = time.monotonic()
-    permission.require(environment, "rollback", subject=environment.name)
+    permit = permission.require(environment, "rollback", subject=environment.name)
     with at_work(environment, tell, reason="rollback", break_lease=break_lease) as run:
         facts = observe(run, "rollback")
         founded = founding.read(environment)
@@ -60,7 +61,12 @@ def rollback(
             began=began,
             prove=prove,
         )
-        return carry_out(run, change)
+        said = {"action": "rollback", "commit": target.commit, "subject": target.subject}
+        hooks = Hooks(environment, tell, {**said, "by": permit.who})
+        hooks.before("rollback", nodes=changed)
+        done = carry_out(run, change)
+        hooks.after("rollback", outcome=done.to_record())
+        return done
 
 
 def _announcement(

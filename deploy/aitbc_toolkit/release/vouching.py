@@ -49,6 +49,11 @@ class Admission:
     tag: str = ""
     allow_downgrade: bool = False
 
+    @property
+    def is_bypassed(self) -> bool:
+        """Tell whether only dev mode let it through."""
+        return self.decision is not None and self.decision.level is Level.DEV
+
 
 @dataclass(frozen=True, slots=True)
 class Vouched:

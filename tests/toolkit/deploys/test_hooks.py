@@ -1,0 +1,107 @@
+"""The operator's own programs around a deploy: what they are told, and what they can stop."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
+from aitbc_toolkit.release import audit, hooks
+
+pytestmark = pytest.mark.integration
+
+Build = Callable[..., Any]
+
+
+def a_hook(project: Any, name: str, text: str) -> Path:
+    """Write an executable hook of the project's environment."""
+    path: Path = project.environment.inventories / "dev" / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def outputs(project: Any) -> list[str]:
+    """List what hooks have printed."""
+    texts = [str(each.get("text", "")) for each in project.records if each["type"] == "note"]
+    return [text.strip() for text in texts if re.match("  (before|after)-", text)]
+
+
+@pytest.mark.proves("D5")
+def test_hooks_are_told_the_plan_and_the_outcome_and_no_secret(
+    a_project: Build, tmp_path: Path
+) -> None:
+    """In the order of the phases; the outcome says that dev mode let the commit through."""
+    project = a_project()
+    kept = tmp_path / "told"
+    kept.mkdir()
+    names = [
+        f"{when}-{what}" for what in ("deploy", "stage", "waves") for when in ("before", "after")
+    ]
+    for name in names:
+        a_hook(project, name, f'#!/bin/sh\necho "saw {name}"\ncat > {kept}/{name}\n')
+
+    done = project.deploy()
+
+    assert done.exit is Exit.OK, done.error
+    told = {name: json.loads((kept / name).read_text(encoding="utf-8")) for name in names}
+    assert [each.partition(":")[0] for each in outputs(project)] == [
+        *("before-deploy", "before-stage", "after-stage"),
+        *("before-waves", "after-waves", "after-deploy"),
+    ]
+    assert {each["commit"] for each in told.values()} == {project.git("rev-parse", "HEAD")}
+    assert told["before-waves"]["plan"]["environment"] == "dev"
+    assert told["after-waves"]["outcome"]["exit"] == 0
+    assert told["after-deploy"]["outcome"]["bypassed"] is True
+    secrets = [each.read_text().strip() for each in project.root.rglob("admin.token")]
+    assert secrets
+    assert not any(secret in json.dumps(told) for secret in secrets)
+    warned = [each for each in project.records if "nobody has vouched" in str(each.get("text"))]
+    records, _ = audit.check(audit.path_of(project.environment))
+    assert warned
+    assert [each.entry.bypassed for each in records if each.entry.action == "decide"] == [True]
+
+
+@pytest.mark.parametrize("phase", ["deploy", "stage", "waves"])
+def test_a_hook_that_says_no_stops_before_anything_runs_differently(
+    a_project: Build, phase: str
+) -> None:
+    """Status 20 with the hook's name, its words are shown, and no node was ever started."""
+    project = a_project()
+    a_hook(project, f"before-{phase}", "#!/bin/sh\necho 'not on a Friday' >&2\nexit 3\n")
+
+    with pytest.raises(AitbcError, match=f"hook before-{phase}: it ended with status 3") as caught:
+        project.deploy()
+
+    assert caught.value.exit_status is Exit.REFUSED
+    assert outputs(project) == [f"before-{phase}: not on a Friday"]
+    assert project.running() == {}
+
+
+def test_a_hook_that_hangs_is_ended(a_project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its deadline passes: the run is refused, and nothing of the hook is left."""
+    monkeypatch.setattr(hooks, "DEADLINE_S", 0.3)
+    project = a_project()
+    a_hook(project, "before-deploy", "#!/bin/sh\nexec sleep 600\n")
+
+    with pytest.raises(AitbcError, match="did not end within") as caught:
+        project.deploy()
+
+    assert caught.value.exit_status is Exit.REFUSED
+
+
+def test_a_hook_that_would_never_run_is_a_mistake(a_project: Build) -> None:
+    """A name that no phase has, and a file that is not executable."""
+    project = a_project()
+    path = a_hook(project, "before-wave", "#!/bin/sh\n")
+
+    with pytest.raises(ConfigError, match="no hook is called before-wave, the nearest is before-w"):
+        hooks.found(project.environment)
+    path = path.rename(path.with_name("before-waves"))
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="hook before-waves is not executable"):
+        hooks.found(project.environment)
