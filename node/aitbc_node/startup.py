@@ -19,7 +19,7 @@ from aitbc_node.crypto import Signer
 from aitbc_node.errors import ConfigError, DiskError
 from aitbc_node.events import Committed
 from aitbc_node.ledger.document import from_json
-from aitbc_node.ledger.genesis import Genesis, validate
+from aitbc_node.ledger.genesis import APP_VERSION, Genesis, validate
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.mempool import PoolLimits
 from aitbc_node.resuming import Base, newest_base
@@ -115,6 +115,7 @@ def open_store(
     chain = identities.genesis.hash()
     store = Store(data, keys, chain=chain, salt=salt, on_progress=on_progress)
     recovered = store.recover()
+    check_app_version(store)
     if recovered.bytes_cut:
         log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})
     if identities.voter is not None and recovered.sign_state is None:
@@ -127,6 +128,20 @@ def open_store(
     # Files of its own: a snapshot is written beside everything else, even while the node stops.
     kept = data if isinstance(data, MemoryDisk) else FileDisk(config.data_dir)
     return Found(store, recovered, Snapshots(kept, chain=chain, on_progress=on_progress))
+
+
+def check_app_version(store: Store) -> None:
+    """Refuse a chain whose rules are newer than this build. Source: rules 2.12 and 4.6.
+
+    Raises: ConfigError that names both versions.
+    """
+    newest = store.block(store.last_height)
+    version = APP_VERSION if newest is None else newest.block.header.app_version
+    if version > APP_VERSION:
+        raise ConfigError(
+            f"the chain is in application version {version}, this build knows {APP_VERSION}",
+            hint="run a release that knows it; this one cannot execute the chain's blocks",
+        )
 
 
 def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | None) -> Recovered:

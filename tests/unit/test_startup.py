@@ -1,0 +1,55 @@
+"""What a build finds out about its data before its first event."""
+
+import pytest
+from msgspec.structs import replace
+
+from aitbc_node.blocks import FinalBlock, block_id
+from aitbc_node.errors import ConfigError, Exit
+from aitbc_node.events import AppendBlock, AppendCertificate
+from aitbc_node.ledger.genesis import APP_VERSION
+from aitbc_node.startup import check_app_version
+from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.store import Store
+from aitbc_node.types import Height
+from aitbc_sim.pump import Pump
+
+
+def a_store(app_version: int) -> Store:
+    """Build a log whose newest block carries this application version."""
+    pump = Pump(powers=(1,)).start()
+    pump.run_to(2)
+    source = pump.nodes[0].store
+    assert source is not None
+    store = Store(MemoryDisk(), None)
+    store.recover()
+    for height in (1, 2):
+        final = source.block(Height(height))
+        assert final is not None
+        append(store, final, app_version if height > 1 else APP_VERSION)
+    return store
+
+
+def append(store: Store, final: FinalBlock, app_version: int) -> None:
+    """Log a block as if the chain had been in this version."""
+    header = replace(final.block.header, app_version=app_version)
+    name = block_id(header)
+    store.run(AppendBlock(name, replace(final.block, header=header)))
+    store.run(AppendCertificate(replace(final.certificate, block_id=name)))
+
+
+def test_an_older_build_does_not_start_on_an_upgraded_chain() -> None:
+    """Status 78 and both versions, before a block is executed by rules that are not its own."""
+    with pytest.raises(ConfigError) as caught:
+        check_app_version(a_store(APP_VERSION + 1))
+
+    assert caught.value.exit_status == Exit.CONFIG
+    assert f"version {APP_VERSION + 1}, this build knows {APP_VERSION}" in caught.value.message
+
+
+def test_the_present_version_and_an_empty_log_are_fine() -> None:
+    """A new node has nothing to be too old for."""
+    empty = Store(MemoryDisk(), None)
+    empty.recover()
+
+    check_app_version(empty)
+    check_app_version(a_store(APP_VERSION))
