@@ -138,9 +138,10 @@ class Hosts:
                 return rows
 
     def _lost(self, what: str) -> AitbcError:
+        name = self._environment.name
         return AitbcError(
             f"outcome unknown: {what}",
-            hint=f"aitbc status {self._environment.name}\nthe worker's own words: {self._log}",
+            hint=f"aitbc deploy status {name}\nthe worker's own words: {self._log}",
             exit_status=Exit.UNKNOWN,
         )
 

@@ -127,12 +127,14 @@ def host_texts(
 def start_command(instance: Instance, *, ends_with_parent: bool) -> str:
     """Write the command of a node: links resolved first, then the node in the shell's place.
 
+    Its environment says for as long as it lives which release and configuration it was started on.
     systemd ends what it started by its cgroup; a supervisor that is killed ends nothing, so there
     the kernel is told to.
     """
     tie = "setpriv --pdeathsig TERM " if ends_with_parent else ""
     script = (
         f"release=$(readlink -e {shell.quoted([str(instance.paths.current)])}) && "
+        f"AITBC_CONFIG=$(readlink -m {shell.quoted([str(instance.paths.config)])}) "
         'PYTHONPATH="$release/node" exec '
         f'{tie}"$release/venv/bin/python" -P -m aitbc_node run '
         f"--config {shell.quoted([str(instance.paths.config / 'node.toml')])}"

@@ -17,7 +17,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab import LabSpec, Limits
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import history, services, state
+from aitbc_toolkit.release import history, integrity, services, state
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh
@@ -153,12 +153,16 @@ def test_hosts_fetch_and_never_receive(hosts: Hosts) -> None:
 
 
 def test_the_records_are_on_every_host_and_here(hosts: Hosts) -> None:
-    """As many deploys, as many lines, the same everywhere."""
+    """As many deploys, as many records, the same everywhere: announced, then closed."""
     here = [record.id for record in history.read(hosts.environment)]
 
     for host in ("lab1", "lab2", "lab3", "lab4"):
         journal = hosts.on(host, "cat", f"/var/lib/aitbc/lab-{hosts.name}/deploy/journal.jsonl")
-        assert [json.loads(line)["id"] for line in journal.splitlines()] == here
+        told = [json.loads(line)["record"] for line in journal.splitlines()]
+        assert list(dict.fromkeys(each["id"] for each in told)) == here
+        assert [each["outcome"] for each in told[::2]] == ["unknown"] * len(here)
+        assert "unknown" not in {each["outcome"] for each in told[1::2]}
+    assert not any(shelf.findings for shelf in integrity.verify(hosts.environment))
 
 
 def test_keys_belong_to_the_node_and_to_nobody_else(hosts: Hosts) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit import chain
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.release import audit
 from aitbc_toolkit.release.audit import Entry
@@ -71,12 +72,10 @@ def test_a_removed_record_is_found(log: Path, at: int) -> None:
 
 def test_a_record_that_is_rehashed_is_found_at_the_next(log: Path) -> None:
     """Whoever edits a record and its hash breaks the link of the one after it."""
-    records, _ = audit.check(log)
-    forged = audit.Record(2, records[1].at, an_entry(99), records[1].previous, "")
-    digest = audit._digest(2, at=forged.at, entry=forged.entry, previous=forged.previous)
-    whole = audit.Record(2, forged.at, forged.entry, forged.previous, digest)
     kept = lines(log)
-    kept[1] = json.dumps(audit.to_document(whole), sort_keys=True)
+    forged = {**json.loads(kept[1]), "subject": "other"}
+    forged["hash"] = chain._digest(forged, domain=audit._DOMAIN)
+    kept[1] = json.dumps(forged, sort_keys=True)
     rewrite(log, kept)
 
     _, findings = audit.check(log)
@@ -137,4 +136,14 @@ def test_a_kill_between_record_and_head_is_no_forgery(log: Path) -> None:
     assert audit.check(log)[1] == []
 
     head.write_text(f"3 {records[2].hash}\n", encoding="utf-8")
+    assert audit.check(log)[1] != []
+
+
+def test_a_kill_before_the_first_head_is_no_forgery(log: Path) -> None:
+    """The head says that there is nothing before the first record is written."""
+    rewrite(log, lines(log)[:1])
+    log.with_name("audit.jsonl.head").write_text(f"0 {audit.ROOT}\n", encoding="utf-8")
+    assert audit.check(log)[1] == []
+
+    log.with_name("audit.jsonl.head").unlink()
     assert audit.check(log)[1] != []

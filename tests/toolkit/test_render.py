@@ -115,7 +115,7 @@ def test_the_start_command_keeps_the_release_it_was_started_from(tmp_path: Path)
     release = tmp_path / "dev/opt/aitbc/dev/releases/one"
     python = release / "venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text('#!/bin/sh\necho "$PYTHONPATH" "$@"\n')
+    python.write_text('#!/bin/sh\necho "$PYTHONPATH" "$AITBC_CONFIG" "$@"\n')
     python.chmod(0o755)
     current = Path(instance.paths.current)
     current.parent.mkdir(parents=True)
@@ -124,8 +124,8 @@ def test_the_start_command_keeps_the_release_it_was_started_from(tmp_path: Path)
     argv = shlex.split(render.start_command(instance, ends_with_parent=True))
     said = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
 
-    assert said[0] == str(release / "node")
-    assert said[1:] == [
+    assert said[:2] == [str(release / "node"), str(instance.paths.config)]
+    assert said[2:] == [
         *("-P", "-m", "aitbc_node", "run", "--config"),
         str(instance.paths.config / "node.toml"),
     ]

@@ -15,12 +15,15 @@ from aitbc_toolkit.cli.narration import Plain, narrate
 from aitbc_toolkit.cli.planning import choosing, chosen, show
 from aitbc_toolkit.cli.prompting import confirm
 from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import history as records
-from aitbc_toolkit.release import state
+from aitbc_toolkit.release import integrity, state
 from aitbc_toolkit.release.deploy import deploy as run_deploy
+from aitbc_toolkit.release.inquiry import inquire
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.preview import preview
 from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.resuming import resume as resume_run
 from aitbc_toolkit.release.rollback import rollback as run_rollback
 
 _json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
@@ -28,9 +31,26 @@ _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.
 _stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh stops meanwhile.")
 
 
-@click.command()
+class WithStatus(click.Command):
+    """Take `deploy status` for a command of its own; any other word is an environment."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Hand over to the other command where it is named."""
+        if args[:1] == ["status"]:
+            return deploy_status.make_context(f"{info_name} status", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command(cls=WithStatus)
 @environment_argument
 @choosing
+@click.option("--resume", is_flag=True, help="Bring the last run to its end.")
 @click.option("--plan", default="", metavar="HASH", help="Do exactly this plan, or refuse.")
 @click.option(
     "--on-failure",
@@ -45,20 +65,29 @@ _stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh 
 @_yes
 @_json
 def deploy(
-    environment: str, *, plan: str, dry_run: bool, yes: bool, as_json: bool, **options: Any
+    environment: str,
+    *,
+    resume: bool,
+    plan: str,
+    dry_run: bool,
+    yes: bool,
+    as_json: bool,
+    **options: Any,
 ) -> Exit:
     """Take a commit to every host, one node at a time, and prove that it votes.
 
+    `deploy status` tells how far the running or the last run came.
+
     Example: aitbc deploy lab
     """
-    request = chosen(options, plan=plan)
+    request = chosen(options, plan=plan, resume=resume)
     if dry_run:
         return show(preview(load(environment), request, _quiet(as_json=as_json)), as_json=as_json)
 
     def work(tell: Tell) -> Outcome:
         found = load(environment)
         confirm(found, f"deploy to {found.name}?", yes=yes)
-        return run_deploy(found, request, tell)
+        return (resume_run if resume else run_deploy)(found, request, tell)
 
     return narrate("deploy", work, as_json=as_json)
 
@@ -79,6 +108,24 @@ def plan(environment: str, *, as_json: bool, **options: Any) -> Exit:
 def _quiet(*, as_json: bool) -> Tell:
     """Say on a terminal what is looked at; a program that reads gets the document alone."""
     return (lambda _record: None) if as_json else Plain().tell
+
+
+@click.command("status")
+@environment_argument
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def deploy_status(environment: str, *, as_json: bool) -> Exit:
+    """Tell how far the running or the last run came, also when its controller was killed.
+
+    Example: aitbc deploy status lab
+    """
+    found = load(environment)
+    asked = inquire(found)
+    if as_json:
+        click.echo(json.dumps(asked.to_document() if asked else None))
+    else:
+        for line in asked.to_lines() if asked else [f"{found.name} has no deploys yet"]:
+            click.echo(line)
+    return asked.exit if asked else Exit.OK
 
 
 @click.command()
@@ -122,17 +169,30 @@ def status(environment: str, *, as_json: bool) -> Exit:
 
 @click.command()
 @environment_argument
+@click.option("--verify", "whole", is_flag=True, help="Find edited, removed and missed records.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
-def history(environment: str, *, as_json: bool) -> Exit:
+def history(environment: str, *, whole: bool, as_json: bool) -> Exit:
     """List the deploys and rollbacks of an environment, the newest last.
 
     Example: aitbc history lab
     """
+    if whole:
+        return _verify(load(environment), as_json=as_json)
     found = load_records(environment)
     known = records.read(found)
     if as_json:
-        click.echo(json.dumps([json.loads(record.to_line()) for record in known]))
+        click.echo(json.dumps([record.to_document() for record in known]))
         return Exit.OK
     for line in state.history_lines(found.name, known):
         click.echo(line)
     return Exit.OK
+
+
+def _verify(environment: Environment, *, as_json: bool) -> Exit:
+    shelves = integrity.verify(environment)
+    if as_json:
+        click.echo(json.dumps([shelf.to_document() for shelf in shelves]))
+    else:
+        for shelf in shelves:
+            click.echo(shelf.to_line())
+    return Exit.FAILED if any(shelf.findings for shelf in shelves) else Exit.OK

@@ -39,15 +39,18 @@ def choosing(command: _Command) -> _Command:
     return command
 
 
-def chosen(options: dict[str, Any], *, plan: str = "") -> Request:
+def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> Request:
     """Put the options together.
 
-    Raises: UsageError when a named plan meets an option that the plan says already.
+    Raises: UsageError when a named plan, or a run that is resumed, says an option already.
     """
     said = [name for name in ("ref", "dirty", "only", "canary", "allow_stall") if options[name]]
     if plan and said:
         flag = f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--plan says {flag} already", hint=f"aitbc deploy --plan {plan}")
+    if resume and (plan or said[:1] not in ([], ["allow_stall"])):
+        flag = "--plan" if plan else f"--{said[0].replace('_', '-')}"
+        raise UsageError(f"--resume does what was begun, not {flag}", hint="aitbc deploy --resume")
     choice = Choice(
         only=tuple(sorted(set(options["only"]))),
         canary=options["canary"],

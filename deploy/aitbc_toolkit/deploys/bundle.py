@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 _PACKAGE = "aitbc_toolkit.deploys.hostside"
+# Shared with the operator's machine: the two have to judge a log in the same way.
+_SHARED = ("chain",)
 # In the order of their imports; `program` is what is run.
 MODULES = (
     "trouble",
@@ -21,11 +23,12 @@ MODULES = (
     "asking",
     "supervising",
     "services",
+    "ordering",
+    "journaling",
     "observing",
     "checking",
     "approving",
     "trusting",
-    "ordering",
     "staging",
     "drifting",
     "switching",
@@ -44,10 +47,10 @@ for name in {packages!r}:
     sys.modules[name] = types.ModuleType(name)
     sys.modules[name].__path__ = []
 for name, text in {sources!r}.items():
-    module = types.ModuleType({package!r} + "." + name)
-    sys.modules[module.__name__] = module
-    setattr(sys.modules[{package!r}], name, module)
-    exec(compile(text, name + ".py", "exec"), module.__dict__)
+    module = sys.modules[name] = types.ModuleType(name)
+    package, _, short = name.rpartition(".")
+    setattr(sys.modules[package], short, module)
+    exec(compile(text, short + ".py", "exec"), module.__dict__)
 """
 
 
@@ -79,8 +82,11 @@ def _script(step: str, params: Mapping[str, Any]) -> str:
 
 @cache
 def _modules() -> str:
-    folder = Path(__file__).with_name("hostside")
-    sources = {name: (folder / f"{name}.py").read_text(encoding="utf-8") for name in MODULES}
+    folder, top = Path(__file__).with_name("hostside"), Path(__file__).parent.parent
+    root = _PACKAGE.partition(".")[0]
+    files = {f"{root}.{name}": top / f"{name}.py" for name in _SHARED}
+    files |= {f"{_PACKAGE}.{name}": folder / f"{name}.py" for name in MODULES}
+    sources = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     parts = _PACKAGE.split(".")
     packages = [".".join(parts[: count + 1]) for count in range(len(parts))]
-    return _LOADER.format(packages=packages, sources=sources, package=_PACKAGE)
+    return _LOADER.format(packages=packages, sources=sources)

@@ -1,26 +1,23 @@
 """What was decided about trust, by whom and why? One JSON record a line, each bound to the last.
 
-A record holds the hash of the one before it, and a file beside the log holds the newest hash: so
-an edit, a removal and a cut end are found. The chain shows tampering by those who cannot write
-both files; it does not prevent it. Appending is the only way to write.
+How the lines are bound, and what that finds, is `chain`; here is what a record says.
 """
 
-import fcntl
-import hashlib
-import json
-import os
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from aitbc_toolkit import chain
+from aitbc_toolkit.chain import Finding
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 
-ROOT = "0" * 64
+ROOT = chain.ROOT
 FORMAT = 1
+
+_DOMAIN = "aitbc/audit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +45,6 @@ class Record:
     hash: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Say where the chain is broken, and how."""
-
-    line: int
-    what: str
-
-
 def path_of(environment: Environment) -> Path:
     """Find the audit log of an environment."""
     return environment.folder / "audit.jsonl"
@@ -66,24 +55,14 @@ def append(path: Path, entry: Entry, *, now_s: float | None = None) -> Record:
 
     Raises: AitbcError when the chain is broken already: nothing is built on a forgery.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
-        records, findings = check(path)
-        if findings:
-            raise broken(path, findings)
-        _drop_torn_end(path)
-        at_s = time.time() if now_s is None else now_s
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-        previous = records[-1].hash if records else ROOT
-        number = len(records) + 1
-        digest = _digest(number, at=at, entry=entry, previous=previous)
-        record = Record(number, at, entry, previous, digest)
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(to_document(record), sort_keys=True) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        _set_head(path, record)
-        return record
+    at_s = time.time() if now_s is None else now_s
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+    body = {"format": FORMAT, "at": at, **asdict(entry)}
+    try:
+        line = chain.append(path, body, domain=_DOMAIN)
+    except chain.BrokenChainError as forged:
+        raise broken(path, forged.findings) from forged
+    return Record(line["number"], at, entry, line["previous"], line["hash"])
 
 
 def to_document(record: Record) -> dict[str, Any]:
@@ -101,20 +80,13 @@ def to_document(record: Record) -> dict[str, Any]:
 def check(path: Path) -> tuple[list[Record], list[Finding]]:
     """Read the log and verify every link of it, and that its end is the newest that was written."""
     records: list[Record] = []
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    lines = text.split("\n")[:-1]  # a line that a kill has torn was never a record
-    previous = ROOT
-    for number, line in enumerate(lines, 1):
+    lines, findings = chain.check(path, domain=_DOMAIN)
+    for line in lines:
         record = _parse(line)
         if record is None:
-            return records, [Finding(number, "no record of this log")]
-        if record.number != number or record.previous != previous:
-            return records, [Finding(number, "a record before it was removed or moved")]
-        if record.hash != _digest(number, at=record.at, entry=record.entry, previous=previous):
-            return records, [Finding(number, "edited: its hash does not match its text")]
-        previous = record.hash
+            return records, [Finding(line["number"], "no record of this log")]
         records.append(record)
-    return records, list(_check_head(path, records))
+    return records, findings
 
 
 def broken(path: Path, findings: list[Finding]) -> AitbcError:
@@ -127,71 +99,12 @@ def broken(path: Path, findings: list[Finding]) -> AitbcError:
     )
 
 
-def _check_head(path: Path, records: list[Record]) -> Iterator[Finding]:
-    """Find a cut end. One record more than the head says is a kill between two writes."""
-    head = _head_path(path)
-    number, digest = 0, ROOT
-    if head.is_file():
-        words = head.read_text(encoding="utf-8").split()
-        number, digest = (int(words[0]), words[1]) if len(words) > 1 else (0, ROOT)
-    elif records:
-        yield Finding(len(records), f"the file {head.name} is missing")
-        return
-    known = [ROOT, *(each.hash for each in records)]
-    if number >= len(known):
-        yield Finding(len(records), f"{number - len(records)} newer records were removed")
-    elif known[number] != digest:
-        yield Finding(number, f"not the record that {head.name} names")
-    elif len(records) > number + 1:
-        yield Finding(number + 1, f"records that {head.name} does not know")
-
-
-def _drop_torn_end(path: Path) -> None:
-    """Cut what a kill left of a record; the head never named it."""
-    if not path.is_file():
-        return
-    body = path.read_bytes()
-    with path.open("r+b") as file:
-        file.truncate(body.rfind(b"\n") + 1)
-
-
-def _parse(line: str) -> Record | None:
-    try:
-        said: Mapping[str, Any] = json.loads(line)
-        entry = Entry(**{name: said[name] for name in Entry.__slots__})
-        extra = set(said) - set(Entry.__slots__)
-        if extra != {"format", "number", "at", "previous", "hash"} or said["format"] != FORMAT:
-            return None
-        return Record(said["number"], said["at"], entry, said["previous"], said["hash"])
-    except (ValueError, TypeError, KeyError):
+def _parse(said: Mapping[str, Any]) -> Record | None:
+    extra = set(said) - set(Entry.__slots__)
+    if extra != {"format", "number", "at", "previous", "hash"} or said["format"] != FORMAT:
         return None
-
-
-def _digest(number: int, *, at: str, entry: Entry, previous: str) -> str:
-    """Hash a record with the one before it.
-
-    Shape: sorted keys, no spaces, so that the same record always has the same bytes.
-    """
-    fields = {"format": FORMAT, "number": number, "at": at, "previous": previous, **asdict(entry)}
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"aitbc/audit\0{text}".encode()).hexdigest()
-
-
-def _head_path(path: Path) -> Path:
-    return path.with_name(f"{path.name}.head")
-
-
-def _set_head(path: Path, record: Record) -> None:
-    fresh = path.with_name(f".{path.name}.head.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(f"{record.number} {record.hash}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.rename(_head_path(path))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.with_name(f".{path.name}.lock").open("w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    try:
+        entry = Entry(**{name: said[name] for name in Entry.__slots__})
+    except KeyError:
+        return None
+    return Record(said["number"], said["at"], entry, said["previous"], said["hash"])

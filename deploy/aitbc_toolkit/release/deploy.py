@@ -11,8 +11,9 @@ from dataclasses import replace
 from aitbc_toolkit import neighbours
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, history, preview, vouching
-from aitbc_toolkit.release.change import Change, carry_out
+from aitbc_toolkit.release import configuring, history, preview, resuming, vouching
+from aitbc_toolkit.release.carrying import carry_out
+from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.facts import Facts, observe, places
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hooks import Hooks
@@ -65,7 +66,7 @@ def _change_hosts(
         if request.plan:
             preview.refuse_moved(environment, request.plan, plan)
         if not plan.pending:
-            return nothing_to_do(run, revision.commit, began=began)
+            return _nothing_left(run, request, plan, facts, began=began)
         hooks.before("stage", plan=plan.to_document())
         plan = _prepared(run, request, plan, facts, admitted)
         hooks.after("stage", plan=plan.to_document())
@@ -75,6 +76,14 @@ def _change_hosts(
         done = carry_out(run, _change(run, request, plan, facts, began=began))
         hooks.after("waves", outcome=done.to_record())
         return done
+
+
+def _nothing_left(run: Run, request: Request, plan: Plan, facts: Facts, *, began: float) -> Outcome:
+    """Say that every node is where it goes; a run that was to take them there ends with that."""
+    record = resuming.open_run(run.environment, facts)
+    if record is not None and resuming.leads_to(run.environment, record, plan.targets):
+        return resuming.finish(run, request, facts, record, began=began)
+    return nothing_to_do(run, plan.revision.commit, began=began)
 
 
 def refuse_snapshot(environment: Environment, request: Request) -> None:
@@ -120,9 +129,9 @@ def _change(run: Run, request: Request, plan: Plan, facts: Facts, *, began: floa
             plan.order,
             plan.targets,
             places(facts),
-            plan.choice.bake_s,
-            request.on_failure,
-            request.gated,
+            bake_s=plan.choice.bake_s,
+            on_failure=request.on_failure,
+            gated=request.gated,
         ),
         genesis_hash=plan.genesis_hash,
         records=known,

@@ -28,7 +28,7 @@ def observe(run: Run, verb: str) -> Facts:
     with step(run.tell, "observe", f"looking at {host_count(run.environment)}") as now:
         facts = run.crew.observe(verb)
         now.say(f"{host_count(run.environment)} answer")
-    run.crew.refuse_unready(facts, verb=verb)
+    refuse_unready(run.environment, facts, verb=verb)
     refuse_taken_ports(run.environment, facts, verb=verb)
     return facts
 
@@ -57,6 +57,8 @@ def differing(run: Run, facts: Facts, targets: Mapping[str, Place]) -> list[str]
             service = told["service"]
             managed = service["active"] and not service["orphan"]
             runs = managed and told["running_commit"] == targets[name][0]
+            if told["running_config"] not in {"", targets[name][1]}:
+                runs = False  # a kill between the links and the restart, with the same commit
             if not runs or (told["commit"], told["config"]) != targets[name]:
                 changed.append(name)
     order = [each.name for each in run.environment.instances]
@@ -76,6 +78,27 @@ def seen(run: Run, facts: Facts) -> waves.Seen:
         active=frozenset(active),
         voting=frozenset(voting(run.environment, statuses)),
         height=tip(statuses),
+    )
+
+
+def refuse_unready(environment: Environment, facts: Facts, *, verb: str) -> None:
+    """Refuse when a host that was observed cannot take a release.
+
+    Raises: AitbcError (refused) with everything that is missing, on every host.
+    """
+    failed = [
+        (host, check)
+        for host, told in facts.items()
+        for check in told["checks"]
+        if check["state"] == "fail"
+    ]
+    if not failed:
+        return
+    lines = [f"  {host:<14} {check['evidence']}" for host, check in failed]
+    raise AitbcError(
+        "\n".join([f"{verb} {environment.name} refused: hosts are not ready", *lines]),
+        hint="\n".join(dict.fromkeys(check["hint"] for _, check in failed)),
+        exit_status=Exit.REFUSED,
     )
 
 

@@ -1,23 +1,27 @@
 """What was deployed before, and what does a rollback return to? One JSON record a line.
 
-The file on the operator's machine and the journals on the hosts hold the same records. Appending
-is the only way to write. No hosts here.
+The file on the operator's machine and the journals on the hosts hold the same records: one when a
+run is announced, one when it ends. Appending is the only way to write. No hosts here.
 """
 
-import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from aitbc_toolkit import chain
+from aitbc_toolkit.chain import Finding
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 
 FORMAT = 1
 KEEP_HEALTHY = 5
 
-Outcome = Literal["healthy", "rolled back", "mixed", "interrupted"]
+Outcome = Literal["unknown", "interrupted", "mixed", "rolled back", "healthy"]
+"""From what is known least to what is known best: of two records of a run the later one counts."""
+
+OPEN: frozenset[Outcome] = frozenset({"unknown", "interrupted", "mixed"})
+DOMAIN = "aitbc/history"
 
 Place = tuple[str, str]
 """A release of one node: commit and configuration hash; two empty texts for none."""
@@ -39,7 +43,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Hold one finished deploy or rollback.
+    """Hold one deploy or rollback; `unknown` is one that was announced and not closed yet.
 
     `nodes` says what each node has when it ends well; a deploy of some leaves others as they were.
     """
@@ -75,9 +79,9 @@ class Record:
             return {name: (place[0], place[1]) for name, place in self.nodes.items()}
         return {name: (self.commit, config) for name, config in self.configs.items()}
 
-    def to_line(self) -> str:
-        """Write the record as its line."""
-        return json.dumps(asdict(self), sort_keys=True)
+    def to_document(self) -> dict[str, Any]:
+        """Write the record as journals hold it."""
+        return asdict(self)
 
 
 def path_of(environment: Environment) -> Path:
@@ -95,10 +99,12 @@ def read(
 
     With a genesis hash, only those of that chain: an earlier chain's releases are gone with it.
     """
-    path = path_of(environment)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    parsed = map(_parse, [*lines, *map(json.dumps, hosts)])
-    found = {record.id: record for record in parsed if record}
+    lines, _ = chain.check(path_of(environment), domain=DOMAIN)
+    parsed = map(_parse, [*(line.get("record") for line in lines), *hosts])
+    found: dict[str, Record] = {}
+    for record in parsed:
+        if record and _knows_more(record, found.get(record.id)):
+            found[record.id] = record
     return sorted(
         (each for each in found.values() if genesis_hash in {None, each.genesis_hash}),
         key=lambda record: (record.started, record.number),
@@ -106,13 +112,29 @@ def read(
 
 
 def append(environment: Environment, record: Record) -> None:
-    """Add a record and see it on the disk."""
+    """Add a record and see it on the disk.
+
+    Raises: AitbcError (refused) when somebody has changed the file.
+    """
     path = path_of(environment)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(record.to_line() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        chain.append(path, {"record": record.to_document()}, domain=DOMAIN)
+    except chain.BrokenChainError as broken:
+        raise forged(broken) from broken
+
+
+def forged(broken: chain.BrokenChainError) -> AitbcError:
+    """Put a log that somebody has changed into one error."""
+    return AitbcError(
+        f"{broken}\n  changed so far   nothing, on no host",
+        hint=f"mv {broken.path} {broken.path}.evidence   # keep it, then ask who wrote to it",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def findings(environment: Environment) -> list[Finding]:
+    """Verify the file of records on this machine."""
+    return chain.check(path_of(environment), domain=DOMAIN)[1]
 
 
 def newest_healthy(records: Sequence[Record]) -> Record | None:
@@ -131,7 +153,7 @@ def before(
     Raises: AitbcError (refused) when no release was healthy before the current one.
     """
     line = _line_of_descent(records)
-    if line and records[-1].outcome in {"mixed", "interrupted"}:
+    if line and records[-1].outcome in OPEN:
         last = records[-1]
         if last.action == "rollback":
             return next(each for each in line if each.release.key == last.release.key), []
@@ -179,10 +201,15 @@ def _line_of_descent(records: Sequence[Record]) -> list[Record]:
     return line
 
 
-def _parse(line: str) -> Record | None:
-    """Read one record; a line that a kill has torn, or of another version, is passed over."""
+def _knows_more(record: Record, known: Record | None) -> bool:
+    """Tell whether a record takes the place of another one of the same run."""
+    rank = get_args(Outcome).index
+    return known is None or rank(record.outcome) >= rank(known.outcome)
+
+
+def _parse(fields: object) -> Record | None:
+    """Read one record; one of another version is passed over."""
     try:
-        fields = json.loads(line)
-        return Record(**fields) if fields.get("format") == FORMAT else None
-    except (ValueError, TypeError, AttributeError):
+        return Record(**fields) if fields["format"] == FORMAT else None  # type: ignore[arg-type, index]
+    except (KeyError, TypeError):
         return None

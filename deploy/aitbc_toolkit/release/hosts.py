@@ -71,35 +71,18 @@ class Crew:
             for name, row in rows.items()
         }
 
-    def refuse_unready(self, facts: Mapping[str, Mapping[str, Any]], *, verb: str) -> None:
-        """Refuse when a host that was observed cannot take a release.
-
-        Raises: AitbcError (refused) with everything that is missing, on every host.
-        """
-        failed = [
-            (host, check)
-            for host, told in facts.items()
-            for check in told["checks"]
-            if check["state"] == "fail"
-        ]
-        if not failed:
-            return
-        lines = [f"  {host:<14} {check['evidence']}" for host, check in failed]
-        raise AitbcError(
-            "\n".join([f"{verb} {self.environment.name} refused: hosts are not ready", *lines]),
-            hint="\n".join(dict.fromkeys(check["hint"] for _, check in failed)),
-            exit_status=Exit.REFUSED,
-        )
+    def answers(self) -> dict[str, Mapping[str, Any]]:
+        """Tell what each host shows of itself; one that does not answer is left out."""
+        params = self._params(disk_free_mib_min=0)
+        rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
+        return {name: row.answer for name, row in rows.items() if row.ok}
 
     def glance(self) -> dict[str, Mapping[str, Any]]:
         """Tell what each node's host shows of it; a host that does not answer is left out."""
-        params = self._params(disk_free_mib_min=0)
-        rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
         return {
             name: told
-            for row in rows.values()
-            if row.ok
-            for name, told in row.answer["instances"].items()
+            for answer in self.answers().values()
+            for name, told in answer["instances"].items()
         }
 
     def stage(
@@ -199,9 +182,18 @@ class Crew:
         chosen = {name: params[name] for name in hosts}
         return self._change("restage", chosen, deadline_s=_STAGE_S)
 
-    def record(self, line: str, *, keep: Sequence[str]) -> dict[str, Row]:
-        """Add a record to the journal of every host."""
-        params = self._params(line=line, keep=list(keep))
+    def announce(self, record: Mapping[str, Any]) -> None:
+        """Let every host know that a run begins; refuse when one of them does not.
+
+        Raises: AitbcError (refused): an end that nobody could write down would be unknown.
+        """
+        rows = self._change("announce", self._params(record=record), deadline_s=_RECORD_S)
+        changed = "nothing that runs, on no host"
+        self.require(rows, verb=str(record["action"]), changed=changed, status=Exit.REFUSED)
+
+    def record(self, record: Mapping[str, Any], *, keep: Sequence[str]) -> dict[str, Row]:
+        """Write the end of a run into the journal of every host."""
+        params = self._params(record=record, keep=list(keep))
         return self._change("record", params, deadline_s=_RECORD_S)
 
     def witness(self, statement: Mapping[str, str]) -> dict[str, Row]:

@@ -3,13 +3,14 @@
 Every verb that changes something runs inside `at_work`. What a lease is stands in `lease`.
 """
 
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import audit, witnessing
+from aitbc_toolkit.release import audit, journal, witnessing
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -41,7 +42,7 @@ def at_work(
         try:
             _take(environment, crew, lease, tell, break_lease=break_lease)
             with Renewal(lease, lambda: _second(environment)):
-                yield Run(environment, crew, mesh, tell)
+                yield _run(crew, mesh, tell, name=lease.claim.run)
                 # What a refused run wrote into the log is told with that of the next one.
                 witnessing.repeat(environment, crew, tell)
         finally:
@@ -52,7 +53,12 @@ def at_work(
 def looking(environment: Environment, tell: Tell) -> Iterator[Run]:
     """Give the connections for a run that only reads: it holds nothing and waits for nobody."""
     with Hosts(environment) as remote, Mesh(environment) as mesh:
-        yield Run(environment, Crew(environment, remote), mesh, tell)
+        yield _run(Crew(environment, remote), mesh, tell, name=secrets.token_hex(8))
+
+
+def _run(crew: Crew, mesh: Mesh, tell: Tell, *, name: str) -> Run:
+    environment = crew.environment
+    return Run(environment, crew, mesh, tell, name, journal.of(environment, name))
 
 
 def _take(

@@ -11,7 +11,8 @@ from typing import Any
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import founding, history, permission, verifying, waves
-from aitbc_toolkit.release.change import Change, carry_out
+from aitbc_toolkit.release.carrying import carry_out
+from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.history import NOTHING, Place, Record
 from aitbc_toolkit.release.hooks import Hooks

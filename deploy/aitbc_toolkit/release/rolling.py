@@ -13,13 +13,15 @@ from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import gates
 from aitbc_toolkit.release.baking import bake
 from aitbc_toolkit.release.gates import voting
-from aitbc_toolkit.release.history import NOTHING, Place
+from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
+from aitbc_toolkit.release.journal import Journal, Point
 from aitbc_toolkit.release.progress import Tell, step
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
 from aitbc_toolkit.release.request import OnFailure
 from aitbc_toolkit.release.turns import has_time
 from aitbc_toolkit.release.waves import Order, Wave, budgets
+from aitbc_toolkit.remote import Row
 
 _GATE_S = 20.0
 _GATE_INTERVALS = 20
@@ -28,23 +30,27 @@ _STALL_S = 10.0
 _STALL_INTERVALS = 4
 # A node whose gate has passed votes; this bears a slow look at the others.
 _BUDGET_S = 5.0
+_NO_ANSWER = frozenset({"unreachable", "unknown"})
 _POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold what every part of one run works with."""
+    """Hold what every part of one run works with; `id` names it here and on all hosts."""
 
     environment: Environment
     crew: Crew
     mesh: Mesh
     tell: Tell
+    id: str
+    journal: Journal
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """Say from where to where the nodes go, in which order, and what follows a failure.
 
+    `arrived` are nodes that an earlier attempt has brought to where they go: only gated now.
     Without `gated` a node that answers has passed: for measuring what a deploy costs beside votes.
     """
 
@@ -52,6 +58,7 @@ class Course:
     targets: Mapping[str, Place]
     before: Mapping[str, Place]
     bake_s: float = 0.0
+    arrived: tuple[str, ...] = ()
     on_failure: OnFailure = "rollback"
     gated: bool = True
 
@@ -63,19 +70,21 @@ class Course:
     @property
     def returns_at_once(self) -> bool:
         """Tell whether a return starts everything and then waits once: no quorum to keep."""
-        return self.waves == 1 or self.order.stalls
+        return self.order.at_once or self.order.stalls
 
 
 @dataclass(slots=True)
 class Rolled:
     """Collect what happened: which nodes changed, what failed, and what was undone.
 
-    `stopped` is why no further wave was begun although no node had failed.
+    `stopped` is why no further wave was begun although no node had failed; `unanswered` are nodes
+    of hosts that did not say what they have done.
     """
 
     switched: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     stopped: str = ""
+    unanswered: list[str] = field(default_factory=list)
     wave: int = 0
     stranded: dict[str, str] = field(default_factory=dict)
     restart_ms: list[int] = field(default_factory=list)
@@ -98,6 +107,8 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     What happens is kept in `rolled` as it happens, so that an interrupted run can tell.
     """
     rolled.first_height = tip(run.mesh.statuses())
+    rolled.switched += course.arrived
+    rolled.failed = gate_arrived(run, course, rolled)
     left = list(course.order.waves)
     while left and (rolled.ok or course.on_failure == "continue"):
         wave = _next(run, left, course.order)
@@ -107,12 +118,32 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         rolled.wave += 1
         rolled.switched += wave
         place = f"wave {rolled.wave}/{course.waves}"
-        failed = _switch(run, wave, course.targets, rolled=rolled, place=place, gated=course.gated)
+        failed = switch(run, wave, course.targets, rolled=rolled, place=place, gated=course.gated)
         if not failed and rolled.wave == course.order.canary:
             failed = _watch_canary(run, course, rolled)
         rolled.failed |= failed
-    if not rolled.ok and course.on_failure == "rollback":
-        rolled.stranded = give_back(run, rolled, course)
+
+
+def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
+    """Let nodes show that they take part where they are; none of them is restarted."""
+    if not course.arrived:
+        return {}
+    names = " ".join(course.arrived)
+    run.journal.write("gate-begun", nodes=list(course.arrived))
+    with step(run.tell, "gate", f"{names}, switched by an earlier attempt") as now:
+        # Those that are down still come after this, and until then there may be no quorum.
+        enough = bool(course.order.waves) and course.order.at_once
+        limits = gate_limits(run.environment, live=rolled.first_height > 0 and not enough)
+        verdict = gates.pass_gate(
+            run.mesh,
+            course.arrived,
+            watch=run.crew.watch,
+            limits=limits,
+            answer_is_enough=enough,
+        )
+        now.say(next(iter(verdict.failed.values()), f"{names} passed, not restarted"))
+    _write_gate(run, course.arrived, verdict.failed)
+    return dict(verdict.failed)
 
 
 def _short_of_power(run: Run, order: Order, wave: Wave) -> str:
@@ -136,10 +167,12 @@ def _short_of_power(run: Run, order: Order, wave: Wave) -> str:
 
 def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
     names = " ".join(rolled.switched)
+    run.journal.write("bake-begun", nodes=list(rolled.switched))
     with step(run.tell, "bake", f"watching {names} for {course.bake_s:.0f} s") as now:
         limits = gate_limits(run.environment, live=True)
         failed = bake(run.mesh, rolled.switched, bake_s=course.bake_s, stall_s=limits.stall_s)
         now.say(next(iter(failed.values()), f"{names} stayed well for {course.bake_s:.0f} s"))
+    run.journal.write("bake-failed" if failed else "bake-passed", nodes=list(rolled.switched))
     return failed
 
 
@@ -166,7 +199,7 @@ def gate_limits(environment: Environment, *, live: bool) -> gates.Limits:
     return gates.Limits(_GATE_S + _GATE_INTERVALS * interval_s, stall_s)
 
 
-def _switch(
+def switch(
     run: Run,
     wave: Sequence[str],
     targets: Mapping[str, Place],
@@ -181,14 +214,10 @@ def _switch(
     fields = {"type": "wave", "nodes": list(wave), "place": place}
     run.tell({**fields, "state": "begin", "text": f"{place} {names} restart {commit[:12]}"})
     began = time.monotonic()
+    run.journal.write("switch-begun", nodes=list(wave), place=place, commit=commit)
     rows = run.crew.switch({name: targets[name] for name in wave})
-    failed = {
-        name: row.error
-        for row in rows.values()
-        if not row.ok
-        for name in wave
-        if run.environment.instance(name).host == row.host
-    }
+    failed = failed_rows(run, wave, rows, rolled)
+    run.journal.write("switched", nodes=[name for name in wave if name not in failed], place=place)
     if not failed:
         verdict = gates.pass_gate(
             run.mesh,
@@ -200,6 +229,7 @@ def _switch(
         failed = dict(verdict.failed)
         commanded = max(int(row.answer["restart_ms"]) for row in rows.values())
         rolled.restart_ms.append(commanded + max(verdict.restart_ms.values()))
+    _write_gate(run, wave, failed)
     took_s = round(time.monotonic() - began, 3)
     state = "failed" if failed else "done"
     votes = any(run.environment.instance(name).role == "validator" for name in wave)
@@ -210,28 +240,30 @@ def _switch(
     return failed
 
 
-def give_back(run: Run, rolled: Rolled, course: Course) -> dict[str, str]:
-    """Take every switched node back to where it was; return those that could not be.
-
-    The nodes that failed go first: until they vote again the mesh can spare nobody else.
-    """
-    stranded: dict[str, str] = {}
-    groups = _groups_back(rolled, at_once=course.returns_at_once)
-    for number, group in enumerate(groups, start=1):
-        new = [name for name in group if course.before.get(name, NOTHING) == NOTHING]
-        old = [name for name in group if name not in new]
-        if new:
-            rows = run.crew.service("remove", new)
-            stranded |= {row.host: row.error for row in rows.values() if not row.ok}
-        if old:
-            place = f"return {number}/{len(groups)}"
-            stranded |= _switch(run, old, course.before, rolled=Rolled(), place=place)
-    return stranded
+def failed_rows(
+    run: Run, wave: Sequence[str], rows: Mapping[str, Row], rolled: Rolled
+) -> dict[str, str]:
+    """Name the nodes whose host could not switch them; one that did not answer may have."""
+    failed: dict[str, str] = {}
+    for row in rows.values():
+        names = [name for name in wave if run.environment.instance(name).host == row.host]
+        rolled.unanswered = [name for name in rolled.unanswered if name not in names]
+        if not row.ok:
+            failed |= dict.fromkeys(names, row.error)
+        if row.kind in _NO_ANSWER:
+            rolled.unanswered += names
+    return failed
 
 
-def _groups_back(rolled: Rolled, *, at_once: bool) -> list[list[str]]:
-    failed = list(rolled.failed)
-    passed = [name for name in rolled.switched if name not in failed]
-    if at_once:
-        return [[*failed, *passed]]
-    return [group for group in (failed, *([name] for name in reversed(passed))) if group]
+def _write_gate(run: Run, names: Sequence[str], failed: Mapping[str, str]) -> None:
+    reasons = {name: why.partition("\n")[0] for name, why in failed.items()}
+    point: Point = "gate-failed" if failed else "gate-passed"
+    run.journal.write(point, nodes=list(names), reasons=reasons)
+
+
+def by_reason(failed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Put nodes with the same reason together, with the log lines of the first."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for name, why in failed.items():
+        found.setdefault(why.partition("\n")[0], (why, []))[1].append(name)
+    return list(found.values())

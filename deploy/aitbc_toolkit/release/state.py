@@ -92,11 +92,13 @@ class State:
         if last is None:
             return []
         line = f"last {last.action}: {last.commit[:SHORT]}, {last.outcome}, {last.started}"
-        if last.outcome not in {"interrupted", "mixed"}:
+        if last.outcome not in history.OPEN:
             return [line]
+        if last.outcome == "unknown":
+            return [line, f"next: aitbc deploy status {self.environment}"]
         if self.reached:
             return [f"{line}; every node runs it now"]
-        lines = [line, f"next: aitbc {last.action} {self.environment}   # goes on"]
+        lines = [line, f"next: aitbc deploy {self.environment} --resume   # goes on"]
         if last.action == "deploy":
             lines.append(f"      aitbc rollback {self.environment}   # goes back")
         return lines

@@ -5,7 +5,7 @@ same inputs give the same order.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Instance
@@ -27,6 +27,7 @@ class Seen:
 class Order:
     """Hold the waves; `stalls` says that the mesh stops making blocks on the way.
 
+    `at_once` says that there is no quorum to keep, or that the profile does not ask for it.
     The waves of `by_turn` may change places: each is one validator of a live mesh, and the one
     whose next proposal is farthest away goes first. After the first `canary` waves the run waits
     and watches; 0 for no such pause.
@@ -34,6 +35,7 @@ class Order:
 
     waves: tuple[Wave, ...]
     stalls: bool
+    at_once: bool = False
     by_turn: frozenset[str] = frozenset()
     canary: int = 0
 
@@ -79,7 +81,8 @@ def order(
     if not live and canary:
         raise _no_canary(environment)
     if not live or _all(environment):
-        return _with_canary(Order(_waves([[each.name for each in chosen]]), stalls=live), canary)
+        everybody = _waves([[each.name for each in chosen]])
+        return _with_canary(Order(everybody, stalls=live, at_once=True), canary)
     down = [each for each in chosen if each.name not in seen.active]
     full = [each for each in chosen if each.role == "full" and each not in down]
     validators = [each for each in chosen if each.role == "validator" and each not in down]
@@ -132,7 +135,7 @@ def _with_canary(whole: Order, nodes: int) -> Order:
         if wave[nodes:]:
             rest.insert(0, wave[nodes:])
         nodes -= len(first[-1])
-    return Order((*first, *rest), whole.stalls, whole.by_turn, canary=len(first) if rest else 0)
+    return replace(whole, waves=(*first, *rest), canary=len(first) if rest else 0)
 
 
 def _is_live(environment: Environment, seen: Seen) -> bool:

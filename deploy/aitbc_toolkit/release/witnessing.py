@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit import paths
+from aitbc_toolkit.chain import Finding
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import audit, provenance, safekeeping, signatures
 from aitbc_toolkit.release.allowed import Allowed
-from aitbc_toolkit.release.audit import Finding, Record
+from aitbc_toolkit.release.audit import Record
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.source import who

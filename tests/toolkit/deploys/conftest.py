@@ -6,7 +6,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_toolkit import identity, paths
 from aitbc_toolkit.deploys.hostside import processes
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.release import meshing
+from aitbc_toolkit.release import meshing, rolling
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.outcome import Outcome
@@ -73,8 +73,27 @@ class Project:
         wanted = Request(checkout=self.checkout, prove=proven, **request)
         return deploy(self.load(name), wanted, self.records.append)
 
-    def rollback(self) -> Outcome:
-        return rollback(self.environment, self.records.append, prove=proven)
+    def rollback(self, **more: Any) -> Outcome:
+        return rollback(self.environment, self.records.append, prove=proven, **more)
+
+    def fail_the_gate_of(self, wave: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the nodes of one wave fail their gate, once."""
+        judge, passed = rolling.gates.pass_gate, iter(range(1, 100))
+
+        def judged(mesh: Any, names: Any, **more: Any) -> Any:
+            verdict = judge(mesh, names, **more)
+            failed = dict.fromkeys(names, "was failed by the test") if next(passed) == wave else {}
+            return replace(verdict, failed={**verdict.failed, **failed})
+
+        monkeypatch.setattr(rolling.gates, "pass_gate", judged)
+
+    def places(self) -> dict[str, tuple[str, str]]:
+        """Read each node's commit and configuration hash from its links."""
+        found = {}
+        for name, commit in self.running().items():
+            config = self.host_file(f"etc/aitbc/{name}").resolve().name
+            found[name] = (commit, config.rpartition("-")[2])
+        return found
 
     def down(self, *, wipe: bool = False) -> Outcome:
         return meshing.down(self.environment, self.records.append, wipe=wipe)

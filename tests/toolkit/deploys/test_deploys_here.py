@@ -390,7 +390,7 @@ def test_status_tells_whether_an_interrupted_run_was_made_up_for(a_project: Buil
 
     assert healed.to_lines()[-1].endswith("; every node runs it now")
     assert open_.to_lines()[-2:] == [
-        "next: aitbc deploy dev   # goes on",
+        "next: aitbc deploy dev --resume   # goes on",
         "      aitbc rollback dev   # goes back",
     ]
     assert (healed.reached, open_.reached) == (True, False)

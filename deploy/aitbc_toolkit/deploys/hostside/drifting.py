@@ -15,7 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, leasing, observing, services, staging, supervising
+from aitbc_toolkit.deploys.hostside import (
+    files,
+    journaling,
+    leasing,
+    observing,
+    services,
+    staging,
+    supervising,
+)
 
 _DIFF_LINES = 200
 _FINDINGS = 20
@@ -35,7 +43,7 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
         },
         "venvs": {each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/*"))},
         "instances": {each["name"]: _instance(each, manager) for each in params["instances"]},
-        "records": observing.records(Path(layout["state"]) / "journal.jsonl"),
+        "records": journaling.records(Path(layout["state"])),
     }
 
 

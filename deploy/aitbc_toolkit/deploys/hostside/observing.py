@@ -1,13 +1,12 @@
 """What is on this host now? Reads only; the plan writes nothing. Standard library only."""
 
-import json
 import os
 import socket
 import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import leasing, services
+from aitbc_toolkit.deploys.hostside import journaling, leasing, services
 
 
 def observe(params: dict[str, Any]) -> dict[str, Any]:
@@ -26,21 +25,9 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
             each["name"]: _instance(each, manager=manager) for each in params["instances"]
         },
         "lease": leasing.seen(layout),
-        "records": records(Path(layout["state"]) / "journal.jsonl"),
+        "records": journaling.records(Path(layout["state"])),
+        "journal": journaling.findings(Path(layout["state"])),
     }
-
-
-def records(journal: Path) -> list[dict[str, Any]]:
-    """Read the deploy journal; a line that a kill has torn is passed over."""
-    if not journal.is_file():
-        return []
-    found = []
-    for line in journal.read_text(encoding="utf-8").splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
-    return found
 
 
 def configured(params: dict[str, Any]) -> dict[str, Any]:
@@ -66,6 +53,7 @@ def _instance(instance: dict[str, Any], *, manager: services.Manager) -> dict[st
         or (Path(instance["keys"]) / "node.key").exists(),
         "has_data": _has_files(Path(instance["data"])),
         "running_commit": running_commit(state["pid"]),
+        "running_config": running_config(state["pid"]),
         "taken_ports": [] if state["active"] else _taken(instance),
     }
 
@@ -76,16 +64,23 @@ def _has_files(folder: Path) -> bool:
 
 def running_commit(pid: int) -> str:
     """Read from a live process which release it was started from, whatever the links say now."""
-    if not pid:
-        return ""
+    return Path(_variable(pid, "PYTHONPATH")).parent.name
+
+
+def running_config(pid: int) -> str:
+    """Read from a live process which configuration it was started on; empty of an older build."""
+    return Path(_variable(pid, "AITBC_CONFIG")).name.rpartition("-")[2]
+
+
+def _variable(pid: int, wanted: str) -> str:
     try:
-        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0") if pid else []
     except OSError:
         return ""
     for variable in variables:
         name, _, value = variable.partition(b"=")
-        if name == b"PYTHONPATH":
-            return Path(os.fsdecode(value)).parent.name
+        if name == wanted.encode():
+            return os.fsdecode(value)
     return ""
 
 

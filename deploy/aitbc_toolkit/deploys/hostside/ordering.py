@@ -59,7 +59,7 @@ def refuse_older(params: dict[str, Any]) -> None:
 
 def remember(params: dict[str, Any]) -> None:
     """Keep a signed release that became healthy as the newest, unless a newer one ran already."""
-    record, layout = json.loads(params["line"]), params["layout"]
+    record, layout = params["record"], params["layout"]
     if (record["action"], record["outcome"]) != ("deploy", "healthy"):
         return
     path = Path(layout["base"]) / "releases" / record["commit"] / "manifest.json"

@@ -4,14 +4,13 @@ Two renames and one restart. A kill between them leaves a host whose running com
 its links; the next run sees that and restarts. Standard library only.
 """
 
-import os
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, leasing, ordering, services, staging
+from aitbc_toolkit.deploys.hostside import files, journaling, leasing, services, staging
 from aitbc_toolkit.deploys.hostside.supervising import Supervisord
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
@@ -93,33 +92,6 @@ def _seen(instance: dict[str, Any], manager: services.Manager, lines: int) -> di
     return {**manager.state(instance), "log": manager.log(instance, lines, since=instance["since"])}
 
 
-def record(params: dict[str, Any]) -> dict[str, Any]:
-    """Add a finished deploy to this host's journal and drop releases that nothing needs."""
-    layout = params["layout"]
-    state = Path(layout["state"])
-    with leasing.guarded(params):
-        files.append_line(state / "journal.jsonl", params["line"])
-        ordering.remember(params)
-        dropped = _prune(Path(layout["base"]), keep=set(params["keep"]))
-    return {"dropped": dropped}
-
-
-def _prune(base: Path, *, keep: set[str]) -> list[str]:
-    """Remove releases that are neither kept nor pointed at, then environments without a release."""
-    pointed = {link.resolve().name for link in base.glob("*/current")}
-    dropped = []
-    for release in sorted(base.glob("releases/*")):
-        if release.name in keep | pointed or not release.is_dir():
-            continue
-        shutil.rmtree(release)
-        dropped.append(release.name)
-    used = {os.path.realpath(link) for link in base.glob("releases/*/venv")}
-    for venv in base.glob("venvs/*"):
-        if str(venv.resolve()) not in used:
-            shutil.rmtree(venv)
-    return dropped
-
-
 def shut_down(params: dict[str, Any]) -> dict[str, Any]:
     """Stop the named nodes and the supervisor, if it is ours; `wipe` removes what they kept."""
     manager = services.manager(params)
@@ -143,4 +115,4 @@ def _wipe(params: dict[str, Any]) -> None:
             shutil.rmtree(instance[kind], ignore_errors=True)
         Path(instance["config"]).unlink(missing_ok=True)
         Path(instance["log"]).unlink(missing_ok=True)
-    (Path(params["layout"]["state"]) / "journal.jsonl").unlink(missing_ok=True)
+    journaling.forget(Path(params["layout"]["state"]))

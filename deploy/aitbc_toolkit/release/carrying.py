@@ -1,0 +1,104 @@
+"""How is one change of an environment carried out and judged? The same for all verbs.
+
+A deploy, a rollback and a resumed run prepare a `Change` each in its own way; from here on they are
+one thing: announce, roll, verify, return everything on a failure, close, say how it ended.
+"""
+
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import recording, verifying
+from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import note, step
+from aitbc_toolkit.release.report import outcome
+from aitbc_toolkit.release.returning import finish_return, give_back
+from aitbc_toolkit.release.rolling import Rolled, Run, by_reason, measure, roll
+from aitbc_toolkit.release.source import SHORT
+
+
+def carry_out(run: Run, change: Change) -> Outcome:
+    """Roll the waves, prove the mesh, keep the record; return everything when one of them fails."""
+    end = End()
+    rolled = Rolled()
+    record = recording.announce(run, change)
+    try:
+        if change.returning:
+            _go_back(run, change, rolled, end)
+        else:
+            _go_forth(run, change, rolled, end)
+        _judge(change, rolled, end)
+        end.pace = measure(run, rolled)
+    except KeyboardInterrupt:
+        end.outcome, end.reason, end.exit = "interrupted", "Ctrl-C", Exit.INTERRUPTED
+        note(run.tell, _left_behind(run, change, rolled))
+        recording.close(run, change, record, rolled, end)
+        raise
+    recording.close(run, change, record, rolled, end)
+    return outcome(run, change, rolled, end)
+
+
+def _go_forth(run: Run, change: Change, rolled: Rolled, end: End) -> None:
+    roll(run, change.course, rolled)
+    if rolled.ok:
+        _verify(run, change, rolled, end)
+    else:
+        end.reason = _wave_reason(change, rolled)
+        _give_back(run, change, rolled, end)
+
+
+def _go_back(run: Run, change: Change, rolled: Rolled, end: End) -> None:
+    """Finish a return that an earlier attempt began."""
+    end.reason = change.returning
+    finish_return(run, change.course, rolled)
+
+
+def _give_back(run: Run, change: Change, rolled: Rolled, end: End) -> None:
+    if change.course.on_failure == "rollback" and rolled.switched:
+        reason = end.reason.partition("\n")[0]
+        run.journal.write("return-begun", nodes=rolled.switched, reason=reason)
+        rolled.stranded = give_back(run, rolled, change.course)
+        run.journal.write("returned", nodes=rolled.switched, stranded=dict(rolled.stranded))
+
+
+def _left_behind(run: Run, change: Change, rolled: Rolled) -> str:
+    """Say what an interrupted run leaves, and both ways out."""
+    if not rolled.switched:
+        return f"interrupted; no node of {run.environment.name} was switched"
+    name, switched = run.environment.name, " ".join(rolled.switched)
+    out = f"aitbc deploy {name} --resume goes on, aitbc rollback {name} goes back"
+    return f"interrupted; {switched} switched to {change.commit[:SHORT]}: {out}"
+
+
+def _verify(run: Run, change: Change, rolled: Rolled, end: End) -> None:
+    """Prove the mesh as a whole; what is wrong with it takes the whole fleet back."""
+    run.journal.write("verify-begun", nodes=rolled.switched)
+    with step(run.tell, "smoke", "smoke suite, then state roots") as now:
+        end.checks, problem = change.prove(run.environment)
+        if not problem:
+            # After the suite: its transfers have changed the state that has to be equal.
+            end.height, end.root, problem = verifying.unequal_roots(run.mesh)
+        now.say(problem or f"{end.checks}, roots equal at height {end.height:,}")
+    if not problem:
+        run.journal.write("verified", nodes=rolled.switched)
+        return
+    end.reason = problem
+    rolled.failed = dict.fromkeys(rolled.switched, problem)
+    _give_back(run, change, rolled, end)
+
+
+def _wave_reason(change: Change, rolled: Rolled) -> str:
+    if not rolled.failed:
+        return f"wave {rolled.wave + 1} of {change.course.waves}: {rolled.stopped}"
+    why, names = by_reason(rolled.failed)[0]
+    return f"wave {rolled.wave} of {change.course.waves}: {' '.join(names)} {why}"
+
+
+def _judge(change: Change, rolled: Rolled, end: End) -> None:
+    if not end.reason:
+        return
+    if rolled.unanswered:
+        end.outcome, end.exit = "unknown", Exit.UNKNOWN
+    elif rolled.stranded or (rolled.switched and change.course.on_failure != "rollback"):
+        end.outcome, end.exit = "mixed", Exit.MIXED
+    else:
+        end.outcome = "rolled back"
+        end.exit = Exit.ROLLED_BACK if rolled.switched else Exit.REFUSED

@@ -1,0 +1,102 @@
+"""How does everybody come to know of a run? Announced before its first switch, closed at its end.
+
+Both are the same record, here and in the journal of every host; a run that was announced and never
+closed is one whose outcome is unknown.
+"""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.release import history
+from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.progress import note
+from aitbc_toolkit.release.rolling import Rolled, Run
+from aitbc_toolkit.release.source import who
+
+
+def announce(run: Run, change: Change) -> Record:
+    """Write the run down here and on every host; nothing is switched before that.
+
+    Raises: AitbcError (refused) when a host cannot; the run is closed then as if it had failed.
+    """
+    record = change.open or _record(run, change)
+    run.journal.write(
+        "begun",
+        record=record.to_document(),
+        waves=[list(wave) for wave in change.course.order.waves],
+        nodes=change.changed,
+        on_failure=change.course.on_failure,
+        resumed=change.open is not None,
+    )
+    if change.open is None:
+        history.append(run.environment, record)
+    try:
+        run.crew.announce(record.to_document())
+    except AitbcError as refused:
+        reason = refused.message.partition("\n")[0]
+        _close(run, change, replace(record, outcome="rolled back", reason=reason))
+        raise
+    run.journal.write("announced", nodes=[])
+    return record
+
+
+def close(run: Run, change: Change, record: Record, rolled: Rolled, end: End) -> None:
+    """Write the same end here and on every host, whatever it was."""
+    end.figures = _figures(rolled, end)
+    took_s = round(time.monotonic() - change.began, 3)
+    reason = end.reason.partition("\n")[0]
+    _close(
+        run,
+        change,
+        replace(record, outcome=end.outcome, reason=reason, took_s=took_s, figures=end.figures),
+    )
+
+
+def _close(run: Run, change: Change, record: Record) -> None:
+    run.journal.write("closing", outcome=record.outcome, reason=record.reason, nodes=[])
+    history.append(run.environment, record)
+    running = {place[0] for place in change.course.before.values()}
+    keep = {change.commit, *running, *history.kept_commits([*change.records, record])}
+    rows = run.crew.record(record.to_document(), keep=sorted(keep - {""}))
+    for row in rows.values():
+        if not row.ok:
+            note(run.tell, f"the record is not on {row.host}: {row.error}")
+    run.journal.write("closed", outcome=record.outcome, nodes=[])
+
+
+def _record(run: Run, change: Change) -> Record:
+    course = change.course
+    return Record(
+        id=run.id,
+        number=max((each.number for each in change.records), default=0) + 1,
+        action=change.action,
+        environment=run.environment.name,
+        commit=change.commit,
+        subject=change.subject,
+        configs={name: place[1] for name, place in course.targets.items()},
+        nodes={name: list(place) for name, place in {**course.before, **course.targets}.items()},
+        previous={name: list(place) for name, place in course.before.items()},
+        outcome="unknown",
+        reason="its end was not recorded",
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        took_s=0.0,
+        who=who(),
+        genesis_hash=change.genesis_hash,
+        snapshot=change.snapshot,
+    )
+
+
+def _figures(rolled: Rolled, end: End) -> dict[str, Any]:
+    figures: dict[str, Any] = {"restart_ms": max(rolled.restart_ms, default=0)}
+    if end.pace is not None:
+        figures |= {
+            "longest_gap_ms": end.pace.longest_gap_ms,
+            "interval_ms": end.pace.interval_ms,
+            "extra_rounds": end.pace.extra_rounds,
+            "heights": [end.pace.first, end.pace.last],
+            "floor_ms": rolled.floor_ms(end.pace.interval_ms),
+        }
+    return figures

@@ -1,0 +1,107 @@
+"""What does an operator read at the end of a change? The result block, in words and figures."""
+
+import time
+
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.gates import voting
+from aitbc_toolkit.release.outcome import Outcome, counted, fact, seconds
+from aitbc_toolkit.release.progress import duration
+from aitbc_toolkit.release.reading import tip
+from aitbc_toolkit.release.rolling import Rolled, Run, by_reason
+from aitbc_toolkit.release.source import SHORT
+
+
+def outcome(run: Run, change: Change, rolled: Rolled, end: End) -> Outcome:
+    """Put the end of a change into its result block and its figures."""
+    took_s = time.monotonic() - change.began
+    facts = {
+        "action": change.action,
+        "environment": run.environment.name,
+        "commit": change.commit,
+        "previous": sorted({place[0] for place in change.course.before.values()} - {""}),
+        "outcome": end.outcome,
+        "state_root": end.root,
+        "state_root_height": end.height,
+        "expected_stall_ms": change.stall_ms,
+        **end.figures,
+    }
+    if end.exit is Exit.OK:
+        lines = _good_news(run, change, end, took_s=took_s)
+        return Outcome(end.exit, lines, changed=change.changed, took_s=took_s, facts=facts)
+    error, hint, lines = _bad_news(run, change, rolled, end, took_s=took_s)
+    return Outcome(
+        end.exit, lines, error=error, hint=hint, changed=change.changed, took_s=took_s, facts=facts
+    )
+
+
+def _good_news(run: Run, change: Change, end: End, *, took_s: float) -> list[str]:
+    name, environment = run.environment.name, run.environment
+    statuses = run.mesh.statuses()
+    votes = len(voting(environment, statuses))
+    verb = "Deployed" if change.action == "deploy" else "Rolled back"
+    to = f"{change.commit[:SHORT]} to {name}"
+    if change.action == "rollback":
+        to = f"{name} to {change.commit[:SHORT]}"
+    count = f"{len(change.changed)} of {len(environment.instances)} nodes"
+    head = f"{verb} {to}: {count}, {counted(change.course.waves, 'wave')}, "
+    head += f"{votes} of {len(environment.validators)} vote, took {duration(took_s)}"
+    lines = [head, *change.lines]
+    lines += [*_pace_lines(end), *_stall_lines(change, end)]
+    lines.append(fact("same state", f"root {end.root[:12]} at height {end.height:,} on all nodes"))
+    lines.append(fact("smoke", end.checks))
+    if end.pace is None:
+        lines.append(fact("height", f"{tip(statuses):,}"))
+    return lines
+
+
+def _pace_lines(end: End) -> list[str]:
+    if end.pace is None:
+        return []
+    gap = f"longest gap between blocks {seconds(end.pace.longest_gap_ms)} by block times"
+    floor = seconds(end.figures["floor_ms"])
+    return [
+        fact("unavailable", f"{gap} (usual {seconds(end.pace.interval_ms)})"),
+        fact("floor", f"{floor}: each wave restarts, then votes in 3 heights; both of this run"),
+    ]
+
+
+def _stall_lines(change: Change, end: End) -> list[str]:
+    """Put the stop that was expected beside the one that was measured."""
+    if not change.stall_ms or end.pace is None:
+        return []
+    measured = f"measured {seconds(end.pace.longest_gap_ms)}"
+    return [fact("stall", f"expected {seconds(change.stall_ms)} at least, {measured}")]
+
+
+def _bad_news(
+    run: Run, change: Change, rolled: Rolled, end: End, *, took_s: float
+) -> tuple[str, str, list[str]]:
+    name, mixed = run.environment.name, end.exit is Exit.MIXED
+    never = [each.name for each in run.environment.instances if each.name not in rolled.switched]
+    lines = [_undone(change, rolled)]
+    if never:
+        lines.append(fact("never changed", " ".join(never)))
+    lines += [
+        fact("stranded", f"{' '.join(names)}: {why}") for why, names in by_reason(rolled.stranded)
+    ]
+    lines.append(fact("mesh", "mixed, see aitbc status" if mixed else _as_before(change)))
+    lines += [*_pace_lines(end), *_stall_lines(change, end)]
+    what = f"{change.action} of {change.commit[:SHORT]} to {name}"
+    ended = "left the fleet mixed" if mixed else "failed and was rolled back"
+    lines.append(f"{what[0].upper()}{what[1:]} {ended}; took {duration(took_s)}")
+    hint = f"aitbc status {name}\naitbc rollback {name}" if mixed else f"aitbc history {name}"
+    return f"{what} failed: {end.reason}", hint, lines
+
+
+def _undone(change: Change, rolled: Rolled) -> str:
+    """Say what became of the nodes that were switched."""
+    if change.course.on_failure != "rollback":
+        return fact("left as it is", " ".join(rolled.switched) or "nothing was switched")
+    undone = [each for each in rolled.switched if each not in rolled.stranded]
+    return fact("rolled back", " ".join(undone) or "nobody")
+
+
+def _as_before(change: Change) -> str:
+    old = sorted({place[0][:SHORT] for place in change.course.before.values() if place[0]})
+    return f"as before: {' '.join(old)}" if old else "as before: not running"

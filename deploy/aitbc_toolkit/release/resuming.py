@@ -1,0 +1,138 @@
+"""How does a run that ended in the middle come to its end? Whatever is done already stays done.
+
+What there is to do follows from the record and from the hosts: nodes at their target are gated and
+not restarted, half-switched ones are restarted, the others follow. A run that was on its way back
+goes on back.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import founding, history, inquiry, journal, permission, waves
+from aitbc_toolkit.release.carrying import carry_out
+from aitbc_toolkit.release.change import Change
+from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
+from aitbc_toolkit.release.history import NOTHING, Place, Record
+from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell, note
+from aitbc_toolkit.release.request import Request
+from aitbc_toolkit.release.rolling import Course, Run
+from aitbc_toolkit.release.source import SHORT
+
+
+def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
+    """Bring the last run to its end, under its own name.
+
+    Raises: AitbcError (refused) when the last run is closed.
+    """
+    began = time.monotonic()
+    permission.require(environment, "deploy", subject="resume", root=request.checkout)
+    with at_work(
+        environment, tell, reason="deploy --resume", break_lease=request.break_lease
+    ) as run:
+        facts = observe(run, "deploy")
+        record = open_run(environment, facts)
+        if record is None:
+            raise _nothing_open(environment)
+        return finish(run, request, facts, record, began=began)
+
+
+def open_run(environment: Environment, facts: Facts) -> Record | None:
+    """Find the last run, if it has not come to its end."""
+    record = inquiry.newest(environment, _told(facts))
+    if record is None:
+        return None
+    points = journal.read(environment, record.id)
+    closed = not points or points[-1]["point"] == "closed"
+    return record if record.outcome in history.OPEN or not closed else None
+
+
+def leads_to(environment: Environment, record: Record, targets: Mapping[str, Place]) -> bool:
+    """Tell whether a run takes these nodes to these places, and is not on its way back."""
+    points = journal.read(environment, record.id)
+    back = any(each["point"] == "return-begun" for each in points)
+    return not back and all(record.places.get(name) == place for name, place in targets.items())
+
+
+def finish(run: Run, request: Request, facts: Facts, record: Record, *, began: float) -> Outcome:
+    """Do what is left of a run, under its own name."""
+    environment = run.environment
+    run = replace(run, id=record.id, journal=journal.of(environment, record.id))
+    points = journal.read(environment, record.id)
+    note(run.tell, f"{record.action} of {record.commit[:SHORT]}: {inquiry.said(points)}")
+    course, returning = _course(run, request, facts, record, points)
+    founded = founding.read(environment)
+    genesis_hash = founded.hash if founded else ""
+    return carry_out(
+        run,
+        Change(
+            action=record.action,
+            commit=record.commit,
+            subject=record.subject,
+            snapshot=record.snapshot,
+            course=course,
+            genesis_hash=genesis_hash,
+            records=history.read(environment, hosts=_told(facts), genesis_hash=genesis_hash),
+            began=began,
+            prove=request.prove,
+            open=record,
+            returning=returning,
+        ),
+    )
+
+
+def _told(facts: Facts) -> list[Mapping[str, Any]]:
+    return [record for host in facts.values() for record in host["records"]]
+
+
+def _nothing_open(environment: Environment) -> AitbcError:
+    return AitbcError(
+        f"deploy {environment.name} refused: there is no run to resume, the last one is closed\n"
+        "  changed so far   nothing, on no host",
+        hint=f"aitbc deploy status {environment.name}",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _course(
+    run: Run, request: Request, facts: Facts, record: Record, points: inquiry.Points
+) -> tuple[Course, str]:
+    """Work out what is left, and, for a run that was on its way back, why it was."""
+    before = {name: (place[0], place[1]) for name, place in record.previous.items()}
+    targets = {name: record.places[name] for name in record.configs}
+    back = [each for each in points if each["point"] == "return-begun"]
+    if back:
+        return _way_back(run, facts, targets, before), str(back[-1]["reason"])
+    changed = differing(run, facts, targets)
+    arrived = [name for name in targets if name not in changed and targets[name] != before[name]]
+    view = seen(run, facts)
+    order = waves.Order((), stalls=False, at_once=run.environment.profile.rollout == "all")
+    if changed:
+        stall = request.choice.allow_stall
+        order = waves.order(run.environment, changed, view, allow_stall=stall)
+    course = Course(order, targets, before, arrived=tuple(arrived), on_failure=request.on_failure)
+    return course, ""
+
+
+def _way_back(
+    run: Run, facts: Facts, targets: Mapping[str, Place], before: Mapping[str, Place]
+) -> Course:
+    """Take back what is not back; those that the mesh lacks already go first."""
+    now = places(facts)
+    goals = {name: before[name] for name in targets if targets[name] != before[name]}
+    existing = {name: place for name, place in goals.items() if place != NOTHING}
+    left = differing(run, facts, existing)
+    left += [name for name in goals if name not in existing and now[name] != NOTHING]
+    view = seen(run, facts)
+    order = waves.Order((), stalls=False)
+    if left:
+        order = waves.order(run.environment, left, view, allow_stall=True)
+        lacking_first = sorted(order.waves, key=lambda wave: bool({*wave} & view.voting))
+        order = replace(order, waves=tuple(lacking_first))
+    arrived = tuple(name for name in goals if name not in left)
+    return Course(order, targets, before, arrived=arrived)

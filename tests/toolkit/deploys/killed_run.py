@@ -1,0 +1,42 @@
+"""Run a deploy of a stand-in project that kills itself right after a point of its journal.
+
+A program of its own, so that SIGKILL ends a whole controller: `killed_run.py ROOT POINT COUNT`.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit import identity
+from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.journal import Journal, Point
+from aitbc_toolkit.release.resuming import resume
+
+
+def main(root: Path, point: str, count: int, verb: str) -> None:
+    """Deploy until the journal has written a point so many times."""
+    write, seen = Journal.write, 0
+
+    def killing(journal: Journal, written: Point, **facts: Any) -> None:
+        nonlocal seen
+        write(journal, written, **facts)
+        seen += written == point
+        if seen == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Journal.write = killing  # type: ignore[method-assign] # the point of this program
+    identity.stranger = lambda *_asked: ""
+    environment = Inventory.load("dev", folder=root / "inventories", state=root / "state")
+    request = Request(
+        checkout=root / "checkout",
+        prove=lambda _environment: ("0 of 0 checks", ""),
+        break_lease="the test has killed its holder",
+    )
+    {"deploy": deploy, "resume": resume}[verb](environment, request, lambda _record: None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])

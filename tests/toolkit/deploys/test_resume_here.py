@@ -1,0 +1,317 @@
+"""What is known of a run whose controller was killed, and how it comes to its end."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import history, integrity, journal
+from aitbc_toolkit.release.inquiry import Inquiry, inquire
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.request import Choice, Request
+from aitbc_toolkit.release.resuming import resume
+
+pytestmark = pytest.mark.integration
+
+Build = Callable[..., Any]
+HERE = Path(__file__).parent
+
+# Point, how often it is written before the kill, and what is told of the run then.
+POINTS = [
+    ("begun", 1, "nothing switched"),
+    ("announced", 1, "announced on every host, nothing switched"),
+    ("switch-begun", 1, "wave 1/4: switching "),
+    ("switched", 1, "wave 1/4: "),
+    ("gate-passed", 1, "passed so far: "),
+    ("switch-begun", 3, "wave 3/4: switching "),
+    ("switched", 3, "restarted, not through the gate yet"),
+    ("gate-passed", 4, "passed so far: "),
+    ("verify-begun", 1, "the smoke suite had not ended"),
+    ("verified", 1, "only the record was missing"),
+    ("closing", 1, "ended healthy; its record is perhaps not on every host"),
+]
+FEW = [POINTS[1], POINTS[6]]
+
+
+def killed(project: Any, point: str, count: int = 1, verb: str = "deploy") -> None:
+    """Run a verb in a process that SIGKILLs itself at a point."""
+    argv = [sys.executable, str(HERE / "killed_run.py"), str(project.root), point, str(count), verb]
+    ran = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=180)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+
+
+def resumed(project: Any, **request: Any) -> Outcome:
+    """Resume the last run of a project."""
+    wanted = Request(
+        checkout=project.checkout,
+        prove=lambda _environment: ("0 of 0 checks", ""),
+        break_lease="the test has killed its holder",
+        **request,
+    )
+    return resume(project.environment, wanted, project.records.append)
+
+
+def asked(project: Any) -> Inquiry:
+    """Ask for the last run."""
+    found = inquire(project.environment)
+    assert found is not None
+    return found
+
+
+def pids(project: Any) -> dict[str, int]:
+    """Read the process of every node."""
+    return {name: row["pid"] for name, row in project.services().items()}
+
+
+def chosen(config: pytest.Config) -> list[tuple[str, int, str]]:
+    """Choose the points of this tier."""
+    return POINTS if config.getoption("--tier") == "nightly" else FEW
+
+
+def test_check_13_killed_at_a_point_a_run_is_known_and_resumed(
+    a_project: Build, request: pytest.FixtureRequest
+) -> None:
+    """Status names the state; resume ends it without restarting what had come to its target."""
+    project = a_project()
+    project.deploy()
+    for number, (point, count, said) in enumerate(chosen(request.config), start=2):
+        new = project.commit("ok", f"build {number}")
+
+        killed(project, point, count)
+        found = asked(project)
+        arrived = [name for name, state in found.nodes.items() if state == "at the target"]
+        before = pids(project)
+        done = resumed(project)
+
+        assert said in found.to_document()["state"], point
+        assert (found.record.outcome, found.exit) == (
+            ("healthy", Exit.OK) if point == "closed" else ("unknown", Exit.UNKNOWN)
+        ) or point == "closing"
+        assert done.exit is Exit.OK, (point, done.error)
+        assert set(project.running().values()) == {new}
+        after = pids(project)
+        assert {name for name in before if before[name] == after[name]} >= set(arrived), point
+        assert len(arrived) >= (count - 1 if point != "begun" else 0)
+        ended = asked(project)
+        assert (ended.record.id, ended.record.outcome) == (found.record.id, "healthy")
+        assert set(ended.nodes.values()) == {"at the target"}
+        shelves = integrity.verify(project.environment)
+        assert [shelf.findings for shelf in shelves] == [[], []], point
+        assert [shelf.runs for shelf in shelves] == [number, number], point
+
+
+def test_a_closed_run_is_not_resumed(a_project: Build) -> None:
+    """There is nothing left of it, and the refusal says so."""
+    project = a_project()
+    project.deploy()
+
+    with pytest.raises(AitbcError, match="there is no run to resume") as refused:
+        resumed(project)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert refused.value.hint == "aitbc deploy status dev"
+
+
+def test_interrupted_between_links_and_restart_is_restarted_once(a_project: Build) -> None:
+    """The process of a half-switched node runs the old release: seen as that, and restarted."""
+    project = a_project()
+    project.deploy()
+    new = project.commit("ok", "a second build")
+    killed(project, "gate-passed", 2)
+    at_new = [name for name, commit in project.running().items() if commit == new]
+    half = next(name for name in ("v1", "v2", "v3", "v4") if name not in at_new)
+    configured = next(project.host_file(f"opt/aitbc/dev/releases/{new}/etc").glob(f"{half}-*"))
+    for link, target in (
+        (project.host_file(f"opt/aitbc/dev/{half}/current"), f"../releases/{new}"),
+        (project.host_file(f"etc/aitbc/{half}"), str(configured)),
+    ):
+        link.unlink()
+        link.symlink_to(target)
+    before = pids(project)
+
+    found = asked(project)
+    done = resumed(project)
+
+    after = pids(project)
+    assert found.nodes[half] == "links changed, not restarted"
+    assert done.exit is Exit.OK, done.error
+    assert half in done.changed
+    assert sorted(name for name in before if before[name] == after[name]) == sorted(at_new)
+    assert set(project.running().values()) == {new}
+
+
+def test_a_return_that_was_killed_goes_on_back(a_project: Build) -> None:
+    """The third wave failed and the way back was cut short: resume goes back, not on."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    project.commit("crash")
+
+    killed(project, "return-begun")
+    found = asked(project)
+    done = resumed(project)
+
+    assert found.to_document()["state"].startswith("going back with ")
+    assert done.exit is Exit.ROLLED_BACK
+    assert "keeps crashing" in done.error
+    assert set(project.running().values()) == {good}
+    assert history.read(project.environment)[-1].outcome == "rolled back"
+    assert project.deploy(ref=good).changed == (), "every node is as it was"
+
+
+def test_check_12_five_failures_in_a_row_do_not_evict_the_last_good_release(
+    a_project: Build,
+) -> None:
+    """Whatever failed since, the release before is still there, and a rollback returns to it."""
+    project = a_project(names=("v1",))
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    project.commit("ok", "a second good build")
+    allowed = {"choice": Choice(allow_stall=True)}
+    project.deploy(**allowed)
+    for number in range(5):
+        project.commit("crash", f"failure {number}")
+        assert project.deploy(**allowed).exit is Exit.ROLLED_BACK
+
+    back = project.rollback(allow_stall=True)
+
+    assert back.exit is Exit.OK, back.error
+    assert set(project.running().values()) == {good}
+    kept = {each.name for each in project.host_file("opt/aitbc/dev/releases").iterdir()}
+    assert len(kept) <= 4, "what failed is not kept for ever"
+
+
+def test_check_23_an_edited_or_removed_record_is_found(a_project: Build) -> None:
+    """On the host and here, in the middle and at the end; and nothing is built on it."""
+    project = a_project()
+    project.deploy()
+    there = project.host_file("var/lib/aitbc/dev/deploy/journal.jsonl")
+    whole = there.read_text()
+    assert [len(each.findings) for each in integrity.verify(project.environment)] == [0, 0]
+
+    there.write_text(whole.replace("healthy", "mixed"))
+    edited = integrity.verify(project.environment)[1]
+    there.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    removed = integrity.verify(project.environment)[1]
+    project.commit("ok", "a second build")
+    with pytest.raises(AitbcError, match="newer records were removed") as refused:
+        project.deploy()
+    there.write_text(whole)
+
+    assert "edited: its hash does not match its text" in edited.findings[0]
+    assert "1 newer records were removed" in removed.findings[0]
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "journal.jsonl.evidence" in refused.value.hint
+    (run, *_) = journal.folder_of(project.environment).glob("*.jsonl")
+    lines = run.read_text().splitlines()
+    run.write_text("\n".join([lines[0], *lines[2:]]) + "\n")
+    assert f"{run.name} line 2" in integrity.verify(project.environment)[0].findings[0]
+
+
+def test_a_host_that_cannot_hear_of_a_run_is_not_changed(a_project: Build) -> None:
+    """Before the first switch every host has the announcement; else nothing is switched."""
+    project = a_project()
+    project.deploy()
+    good = project.running()
+    project.commit("ok", "a second build")
+    there = project.host_file("var/lib/aitbc/dev/deploy/journal.jsonl")
+    there.write_text("somebody was here\n")
+
+    with pytest.raises(AitbcError, match="no record of this log") as refused:
+        project.deploy()
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert project.running() == good
+    assert not asked(project).is_open
+
+
+@pytest.mark.parametrize(("mode", "ends"), [("pause", 1), ("continue", 1)])
+def test_a_failure_is_left_as_it_is_when_asked(a_project: Build, mode: str, ends: int) -> None:
+    """Status 22 and the names of what stays; resume or rollback end it."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    bad = project.commit("crash")
+
+    failed = project.deploy(on_failure=mode)
+
+    assert failed.exit is Exit.MIXED
+    assert list(project.running().values()).count(bad) == ends
+    assert "left as it is" in "\n".join(failed.lines)
+    assert asked(project).is_open
+    back = project.rollback()
+    assert back.exit is Exit.OK, back.error
+    assert set(project.running().values()) == {good}
+
+
+def test_check_3_a_failure_in_the_third_wave_takes_all_back(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two nodes had passed; at the end every one has its old commit and configuration hash."""
+    project = a_project()
+    project.deploy()
+    before = history.read(project.environment)[-1].places
+    path = project.root / "inventories/dev/inventory.toml"
+    path.write_text(path.read_text().replace("block_interval_ms = 100", "block_interval_ms = 101"))
+    project.commit("ok", "a second build")
+    project.fail_the_gate_of(3, monkeypatch)
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert failed.error.partition(": ")[2].startswith("wave 3 of 4")
+    assert project.places() == before
+
+
+def test_a_first_run_that_was_killed_is_known_from_the_hosts_alone(a_project: Build) -> None:
+    """Another machine has no journal of it; the announcement on the hosts is enough to resume."""
+    project = a_project()
+    project.deploy()
+    new = project.commit("ok", "a second build")
+    killed(project, "switched", 2)
+    environment = project.environment
+    for path in journal.folder_of(environment).glob("*.jsonl*"):
+        path.unlink()
+    history.path_of(environment).unlink()
+    history.path_of(environment).with_name("history.jsonl.head").unlink()
+
+    found = asked(project)
+    done = resumed(project)
+
+    assert (found.exit, found.is_open) == (Exit.UNKNOWN, True)
+    assert done.exit is Exit.OK, done.error
+    assert set(project.running().values()) == {new}
+
+
+def test_a_journal_survives_in_order(a_project: Build) -> None:
+    """Every point is there once it happened, each line bound to the last."""
+    project = a_project()
+    project.deploy()
+    project.commit("ok", "a second build")
+    project.deploy()
+
+    run = history.read(project.environment)[-1].id
+    points = [each["point"] for each in journal.read(project.environment, run)]
+
+    wave = ["switch-begun", "switched", "gate-passed"]
+    ends = ["verify-begun", "verified", "closing", "closed"]
+    assert points == ["begun", "announced", *(4 * wave), *ends]
+    assert journal.findings(project.environment) == []
+    assert json.loads(journal.of(project.environment, run).path.read_text().splitlines()[0])
+
+
+def test_a_controller_that_hangs_is_running_and_one_that_is_gone_is_not(a_project: Build) -> None:
+    """A lease on the host outlives a killed process of this machine; nobody is fooled by it."""
+    project = a_project()
+    project.deploy()
+    project.commit("ok", "a second build")
+
+    killed(project, "announced")
+
+    assert not asked(project).running
