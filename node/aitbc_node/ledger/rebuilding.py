@@ -5,12 +5,15 @@ comes out is for the caller to compare. Do not add files or heights here.
 """
 
 from collections.abc import Iterable, Mapping
+from itertools import islice
 
-from aitbc_node.canonical import NotCanonicalError, Record, decode
-from aitbc_node.ledger import objects
+from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
+from aitbc_node.ledger import objects, trie
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import State
 from aitbc_node.validators import ValidatorSet
+
+PORTION = 10_000
 
 KINDS: Mapping[str, type[Record]] = {
     objects.ACCOUNT: objects.Account,
@@ -25,13 +28,22 @@ KINDS: Mapping[str, type[Record]] = {
 
 def rebuilt(rows: Iterable[tuple[str, bytes, bytes]]) -> State | str:
     """Return the state of these objects (kind, name, canonical bytes), or what is wrong."""
+    state, waiting = State({}), iter(rows)
+    try:
+        # In portions, so that whoever hands out the rows is asked again and again on a long way.
+        while portion := _decoded(islice(waiting, PORTION)):
+            encoded = {objects.path_of(key): encode(value) for key, value in portion.items()}
+            state.adopt(portion, trie.update(state.tree, encoded))
+    except NotCanonicalError as error:
+        return f"an object that this build cannot read: {error}"
+    return state
+
+
+def _decoded(rows: Iterable[tuple[str, bytes, bytes]]) -> dict[objects.ObjectKey, Record]:
     contents: dict[objects.ObjectKey, Record] = {}
     for kind, name, raw in rows:
         record = KINDS.get(kind)
         if record is None:
-            return f"an object of unknown kind {kind!r}"
-        try:
-            contents[kind, name] = decode(raw, record)
-        except NotCanonicalError as error:
-            return f"no {kind} that this build can read: {error}"
-    return State(contents)
+            raise NotCanonicalError(f"of unknown kind {kind!r}")
+        contents[kind, name] = decode(raw, record)
+    return contents

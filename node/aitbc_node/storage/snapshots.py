@@ -46,12 +46,15 @@ class _Title(Record, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Be a state as it was read from a file, not yet believed; `voters` made its block final."""
+    """Be a state as it was read from a file, not yet believed; `voters` made its block final.
+
+    Shape: `rows` are read while iterated, once; NotCanonicalError says that one is none.
+    """
 
     height: Height
     block_id: BlockId
     voters: ValidatorSet
-    rows: tuple[Row, ...]
+    rows: Iterable[Row]
 
 
 class Snapshots:
@@ -96,10 +99,13 @@ class Snapshots:
         if not _is_known(data) or hashlib.sha256(body).digest() != _HEAD.unpack_from(data)[2]:
             return None
         pieces = _cut(body)
-        title = _title(next(pieces, b""))
+        try:
+            title = _title(next(pieces, b""))
+        except NotCanonicalError:
+            return None
         if title is None or title.chain != self._chain:
             return None
-        return Snapshot(title.height, title.block_id, title.voters, tuple(self._rows(pieces)))
+        return Snapshot(title.height, title.block_id, title.voters, self._rows(pieces))
 
     def _rows(self, pieces: Iterable[bytes]) -> Iterator[Row]:
         for piece in pieces:
@@ -121,13 +127,14 @@ def _encoded(chain: Hash, wanted: SaveSnapshot) -> bytes:
 
 
 def _cut(body: memoryview) -> Iterator[bytes]:
-    """Cut a body whose checksum holds."""
     at = 0
     while at < len(body):
-        (length,) = _LENGTH.unpack_from(body, at)
-        at += _LENGTH.size
-        yield bytes(body[at : at + length])
-        at += length
+        end = at + _LENGTH.size
+        length = int.from_bytes(body[at:end], "big")
+        if end + length > len(body):
+            raise NotCanonicalError("a row that goes beyond the file")
+        yield bytes(body[end : end + length])
+        at = end + length
 
 
 def _is_known(data: bytes) -> bool:

@@ -1,13 +1,16 @@
 """Two files take turns; what is not whole, or of another chain or format, is as good as none."""
 
+import hashlib
+
 import pytest
 
+from aitbc_node.canonical import NotCanonicalError, encode
 from aitbc_node.crypto import SigningKey
 from aitbc_node.events import SaveSnapshot
 from aitbc_node.ledger import objects
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.memory import MemoryDisk
-from aitbc_node.storage.snapshots import SLOTS, Row, Snapshots
+from aitbc_node.storage.snapshots import MAGIC, SLOTS, VERSION, Row, Snapshots
 from aitbc_node.types import Address, Amount, BlockId, Hash, Height, Power
 from aitbc_node.validators import Validator, validator_set
 
@@ -44,9 +47,9 @@ def test_what_is_kept_comes_back() -> None:
     (found,) = Snapshots(disk, chain=CHAIN).load(height_max=Height(4))
 
     assert (found.height, found.block_id, found.voters) == (4, bytes([4]) * 32, VOTERS)
-    assert len(found.rows) == 5
-    assert found.rows[0].kind == objects.ACCOUNT
-    assert isinstance(found.rows[0], Row)
+    assert list(found.rows) == [
+        Row(objects.ACCOUNT, bytes([n]) * 20, encode(ACCOUNT)) for n in range(5)
+    ]
 
 
 def test_the_two_newest_stay_and_the_newest_comes_first() -> None:
@@ -55,6 +58,45 @@ def test_the_two_newest_stay_and_the_newest_comes_first() -> None:
     assert heights(kept(4, 6)) == [6, 4]
     assert heights(kept(4, 6, 9)) == [9, 6]
     assert heights(kept(4, 6, 9, 11)) == [11, 9]
+
+
+def test_reading_says_that_it_gets_on() -> None:
+    """Each row is told, because whoever waits for a beat would end a start that is only long."""
+    disk, beats = kept(4), list[int]()
+
+    (found,) = Snapshots(disk, chain=CHAIN, on_progress=lambda: beats.append(1)).load(
+        height_max=Height(4)
+    )
+    rows = list(found.rows)
+
+    assert len(beats) == len(rows) == 5
+
+
+def forged(body: bytes) -> MemoryDisk:
+    """Write a file whose checksum holds, whatever is in it."""
+    disk = MemoryDisk()
+    head = MAGIC + VERSION.to_bytes(4, "big") + hashlib.sha256(body).digest()
+    disk.replace(SLOTS[0], head + body)
+    return disk
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\0", b"\0\0\0\5abc", b"\0\0\0\1\xc1", b"\xff\xff\xff\xff", bytes(8)]
+)
+def test_a_forged_file_is_passed_over(body: bytes) -> None:
+    """Who can write a checksum can still not end a node with it."""
+    assert heights(forged(body)) == []
+
+
+def test_a_forged_row_is_told() -> None:
+    """The rows behind a good title are judged one by one."""
+    disk = kept(4)
+    whole = bytes(disk.files[SLOTS[0]])[44:]
+
+    for tail in (b"\0\0\0\1\xc1", b"\0\0\1\0", b"\0"):
+        (found,) = Snapshots(forged(whole + tail), chain=CHAIN).load(height_max=Height(4))
+        with pytest.raises(NotCanonicalError):
+            list(found.rows)
 
 
 def test_those_above_a_height_are_not_offered() -> None:
