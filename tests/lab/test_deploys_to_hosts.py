@@ -1,15 +1,21 @@
 """Deploys and rollbacks on real systemd hosts: the project's own node, SSH, git fetch, votes."""
 
+import itertools
 import json
 import os
 import secrets
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from key_twin import Twin
 
 from aitbc_toolkit import lab as labs
 from aitbc_toolkit import paths
@@ -17,8 +23,9 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab import LabSpec, Limits
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import history, integrity, services, state
+from aitbc_toolkit.release import history, integrity, meshing, services, state
 from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.lease import Held
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.rollback import rollback
@@ -28,6 +35,11 @@ pytestmark = pytest.mark.lab
 # What the project promises for four hosts at 500 ms blocks.
 DEPLOY_S_MAX = 30.0
 GAP_MS_MAX = 5_000
+
+# A git that is found before the real one and refuses to end, as does the child that it leaves.
+GIT = "/usr/local/bin/git"
+STAYS = "sleep 86399"
+STUBBORN = f"#!/bin/sh\ntrap '' TERM\nsh -c 'trap \"\" TERM; {STAYS}' &\n{STAYS}\n"
 
 
 @dataclass
@@ -72,10 +84,87 @@ class Hosts:
             found = mesh.statuses()
         return {name: status.commit if status else "" for name, status in found.items()}
 
+    def pid(self, host: str) -> str:
+        """Ask a host for the process of its node."""
+        return self.on(host, "pgrep", "-f", "aitbc_node run")
+
+    def signed(self) -> dict[str, tuple[int, int, int]]:
+        """Ask every node how far its key has signed: height, round, step."""
+        with Mesh(self.environment) as mesh:
+            found = {name: status.sign_state for name, status in mesh.statuses().items() if status}
+        return {name: (at.height, at.round, at.step) for name, at in found.items() if at}
+
+    def key_hashes(self) -> list[str]:
+        """Read what keys the hosts have, without the keys."""
+        shell = "sha256sum /var/lib/aitbc-keys/*/*.key"
+        return [self.on(host.name, "sh", "-c", shell) for host in self.environment.hosts]
+
+    def equivocations(self) -> dict[str, int]:
+        """Count what each node has noted of keys that signed two things in one place."""
+        counts = {}
+        for each in self.environment.instances:
+            said = self.on(each.host, "journalctl", "-u", each.paths.unit, "-o", "cat")
+            assert said, f"the journal of {each.name} is empty"
+            counts[each.name] = said.count("consensus.equivocation")
+        return counts
+
+    def stubborn(self, host: str) -> list[str]:
+        """List the processes of the git that never ends."""
+        pattern = f"{STAYS[:-1]}[{STAYS[-1]}]"  # which does not match the shell that asks
+        return self.on(host, "sh", "-c", f"pgrep -f '{pattern}' || true").split()
+
+    def patient_deploy(self, *, deadline_s: float) -> Outcome:
+        """Deploy as soon as nobody else has the lease."""
+        until = time.monotonic() + deadline_s
+        while True:
+            try:
+                return self.deploy()
+            except Held:
+                if time.monotonic() > until:
+                    raise
+
+    @contextmanager
+    def holder(self, *, ttl_s: float) -> "Iterator[Holder]":
+        """Start a run that holds the lease; it ends with the block, its lease by itself."""
+        script = str(Path(__file__).with_name("lease_holder.py"))
+        argv = [sys.executable, script, self.environment.name, str(self.places.state), str(ttl_s)]
+        made = Holder(
+            subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        )
+        try:
+            yield made
+        finally:
+            made.process.kill()
+            made.process.communicate()
+
     def height(self) -> int:
         with Mesh(self.environment) as mesh:
             found = mesh.statuses().values()
         return max((status.height for status in found if status), default=0)
+
+
+@dataclass
+class Holder:
+    """Another run, which holds the lease and makes the steps that it is told."""
+
+    process: "subprocess.Popen[str]"
+
+    def tell(self, command: str) -> None:
+        """Send a command."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Wait for what it says."""
+        assert self.process.stdout is not None
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+    def do(self, command: str) -> dict[str, Any]:
+        """Send a command and wait for the answer."""
+        self.tell(command)
+        return self.answer()
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +287,117 @@ def test_a_build_that_cannot_start_reaches_one_host(hosts: Hosts) -> None:
     assert hosts.height() > height
     assert failed.facts["longest_gap_ms"] <= GAP_MS_MAX
     assert history.read(hosts.environment)[-1].commit == bad
+
+
+def test_check_10_a_holder_that_sleeps_loses_the_environment(hosts: Hosts) -> None:
+    """Refused while it holds; after its TTL the next goes on, and its later step does not."""
+    before = hosts.pid("lab2")
+    with hosts.holder(ttl_s=4) as holder:
+        holder.answer()
+        with pytest.raises(AitbcError) as refused:
+            hosts.deploy()
+        with pytest.raises(Held):
+            meshing.down(hosts.environment, hosts.records.append, wipe=False)
+        os.kill(holder.process.pid, signal.SIGSTOP)
+        hosts.patient_deploy(deadline_s=30)
+        os.kill(holder.process.pid, signal.SIGCONT)
+        late = holder.do("restart v2")
+
+    assert refused.value.exit_status is Exit.BUSY
+    assert "reason           held by a test" in refused.value.message
+    assert late["lab2"]["kind"] == "lease"
+    assert hosts.pid("lab2") == before
+
+
+def test_check_10_a_reboot_voids_the_lease_on_that_host(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """A host that was off obeys nobody from before; the others still do."""
+    lab = labs.load_lab(hosts.name, places=hosts.places)
+    with hosts.holder(ttl_s=120) as holder:
+        holder.answer()
+        labs.power_cut(lab, "lab4", places=hosts.places)
+        labs.boot(lab, "lab4", places=hosts.places)
+        rebooted, up = holder.do("restart v4"), holder.do("restart v3")
+        holder.process.send_signal(signal.SIGTERM)
+
+    eventually("all to vote", lambda: state.look(hosts.environment).votes == 4, deadline_s=60)
+    assert rebooted["lab4"]["kind"] == "lease"
+    assert "its lease has ended: rebooted" in rebooted["lab4"]["error"]
+    assert up["lab3"]["ok"]
+    hosts.deploy(break_lease="the holder was a test's")
+
+
+def test_check_24_no_process_of_a_step_is_left_on_a_host(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """The operator's side is killed while git hangs and ignores every request."""
+    hosts.on("lab4", "sh", "-c", f"cat > {GIT} <<'EOF'\n{STUBBORN}EOF\nchmod 755 {GIT}")
+    with hosts.holder(ttl_s=4) as holder:
+        holder.answer()
+        holder.tell("stage lab4")
+        eventually("git to hang", lambda: len(hosts.stubborn("lab4")) >= 2)
+        hanging = hosts.stubborn("lab4")
+        holder.process.kill()
+
+        eventually("the end of it", lambda: not hosts.stubborn("lab4"), deadline_s=15)
+    hosts.on("lab4", "rm", GIT)
+
+    assert len(hanging) >= 2
+    assert hosts.on("lab4", "sh", "-c", "pgrep -cx timeout || true").strip() == "0"
+    hosts.patient_deploy(deadline_s=30)
+
+
+@pytest.mark.proves("E47")
+def test_check_7_sign_states_only_go_forward(hosts: Hosts) -> None:
+    """Over a deploy and its rollback no key signs anything older, or two things in one place."""
+    keys, signed = hosts.key_hashes(), [hosts.signed()]
+
+    hosts.commit("one more release")
+    for change in (hosts.deploy, hosts.rollback):
+        done = change()
+        assert done.exit is Exit.OK, done.error
+        signed.append(hosts.signed())
+
+    for earlier, later in itertools.pairwise(signed):
+        assert all(earlier[name] < later[name] for name in earlier), signed
+    assert hosts.key_hashes() == keys
+    assert hosts.equivocations() == {"v1": 0, "v2": 0, "v3": 0, "v4": 0}
+
+
+def test_check_8_a_second_process_with_a_key_ends_at_once(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """An old and a new unit on one host: the key folder has one holder, who votes on."""
+    second = Twin(hosts.environment, hosts.on, "lab1", "aitbc-second")
+    before = hosts.pid("lab1")
+
+    second.start()
+
+    eventually("its end", lambda: "ExecMainStatus=75" in second.shown(), deadline_s=30)
+    assert "error: /var/lib/aitbc-keys/v1 is in use" in second.log()
+    assert hosts.pid("lab1") == before
+    assert state.look(hosts.environment).votes == 4
+
+
+def test_check_8_a_key_on_two_hosts_signs_on_one(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """A copy of v1's key and sign state on another host hears v1 vote, and never signs."""
+    twin = Twin(hosts.environment, hosts.on, "lab2", "aitbc-twin")
+    twin.copy_keys()
+    height = hosts.height()
+
+    twin.start()
+
+    try:
+        heard = "another node signs with this key"
+        eventually("the twin to hear v1", lambda: heard in twin.status(), deadline_s=60)
+    finally:
+        hosts.on("lab2", "systemctl", "stop", twin.unit)
+    assert hosts.height() > height
+    assert state.look(hosts.environment).votes == 4
+    assert hosts.equivocations() == {"v1": 0, "v2": 0, "v3": 0, "v4": 0}
 
 
 def test_a_node_is_stopped_only_while_the_mesh_can_spare_it(hosts: Hosts) -> None:

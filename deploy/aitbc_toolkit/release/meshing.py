@@ -13,6 +13,7 @@ from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.release import permission
 from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.lease import Held
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, note, step
@@ -51,8 +52,10 @@ def down(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str =
     _refuse_shared(environment)
     permission.require(environment, "operate", subject="down, wiped" if wipe else "down")
     if environment.lab:
+        places = Places(state=environment.state)
+        _refuse_while_held(environment, tell, places, break_lease=break_lease)
         with step(tell, "lab", f"taking {environment.lab} down"):
-            was_up = lab.take_down(environment.lab, places=Places(state=environment.state))
+            was_up = lab.take_down(environment.lab, places=places)
         stopped = [each.name for each in environment.instances] if was_up else []
         kept = "its disks were memory, so chain and keys are gone" if was_up else "it was not up"
     else:
@@ -65,6 +68,23 @@ def down(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str =
     lines = [f"{environment.name} is down: {kept}; took {duration(took_s)}"]
     facts = {"environment": environment.name, "wiped": wiped}
     return Outcome(Exit.OK, lines, changed=stopped, took_s=took_s, facts=facts)
+
+
+def _refuse_while_held(
+    environment: Environment, tell: Tell, places: Places, *, break_lease: str
+) -> None:
+    """Ask the hosts of a lab whether another run works on them; who cannot answer has no say.
+
+    Raises: Held (busy).
+    """
+    try:
+        lab.load_lab(environment.lab, places=places)
+        with at_work(environment, tell, reason="down", break_lease=break_lease):
+            return
+    except Held:
+        raise
+    except AitbcError:
+        return  # it is down, or half of it is: nobody can be at work
 
 
 def _stop(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str) -> list[str]:

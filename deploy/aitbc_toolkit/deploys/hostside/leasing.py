@@ -181,7 +181,7 @@ def _why_not(record: Record | None, lease: dict[str, Any], moment: Moment) -> st
     if (record.owner, record.token) != (lease["owner"], lease["token"]):
         newer = f"{record.holder} has token {record.token} since {record.since}"
         return f"its token is {lease['token']}, {newer}"
-    return "" if record.lives(moment) else f"its lease has {record.ended(moment)}"
+    return "" if record.lives(moment) else f"its lease has ended: {record.ended(moment)}"
 
 
 def _settle(state: Path, lease: dict[str, Any]) -> None:
