@@ -1,6 +1,7 @@
 """Which Debian packages does a host need before a deploy can work on it? Only a list."""
 
 HOST_PACKAGES = (
+    "age",
     "ca-certificates",
     "git",
     "nftables",

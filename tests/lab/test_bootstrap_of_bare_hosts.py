@@ -16,6 +16,7 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab import Lab, LabSpec, Limits
 from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.release import ceremony
 from aitbc_toolkit.release.bootstrap import bootstrap
 from aitbc_toolkit.release.checks import AREAS, Check
 from aitbc_toolkit.release.deploy import Request, deploy
@@ -146,6 +147,52 @@ def test_check_21_a_bare_host_is_set_up_once_and_takes_a_deploy(bare: Bare, tmp_
     assert found.failed == []
     assert {each.area for each in found.checks} == set(AREAS)
     assert all(each.evidence for each in found.checks)
+
+
+def test_keys_leave_their_hosts_encrypted_to_the_operator_and_no_other_way(
+    bare: Bare, tmp_path: Path
+) -> None:
+    """A backup opens with the operator's key alone, and holds the keys but no sign state."""
+    operator = tmp_path / "operator"
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(operator)]
+    subprocess.run(make, check=True)
+    secret = bare.on("lab1", "cat", "/var/lib/aitbc-keys/v1/consensus.key")
+    body = secret.splitlines()[1]
+
+    done = ceremony.backup(
+        bare.environment,
+        lambda _record: None,
+        recipient=operator.with_suffix(".pub"),
+        folder=tmp_path / "kept",
+    )
+    sealed = {path.name: path.read_text() for path in (tmp_path / "kept").iterdir()}
+    bare.on("lab1", "sh", "-c", f"cat > /root/operator <<'EOF'\n{operator.read_text()}EOF\n")
+    there = "umask 077; chmod 600 /root/operator; age --decrypt --identity /root/operator"
+    opened = labs.exec_in(
+        bare.lab,
+        "lab1",
+        ["sh", "-c", f"{there} | tar -t"],
+        stdin=sealed["v1.tar.age"],
+    ).stdout.split()
+
+    assert done.exit is Exit.OK
+    assert set(sealed) == {f"v{number}.tar.age" for number in range(1, 5)}
+    assert all(body not in text for text in sealed.values())
+    assert opened == ["v1/consensus.key", "v1/node.key", "v1/operator.key"]
+
+
+def test_one_genesis_is_found_on_every_host_and_another_is_named(bare: Bare) -> None:
+    """The file of every node and the chain that it runs; a changed file is found."""
+    equal = ceremony.compare(bare.environment)
+    path = "/etc/aitbc/v3/genesis.json"
+    bare.on("lab2", "sh", "-c", f"cp {path} /root/kept; sed -i s/aitd/aite/g {path}")
+
+    other = ceremony.compare(bare.environment)
+    bare.on("lab2", "sh", "-c", f"cat /root/kept > {path}")
+
+    assert len(equal.checks) == 8
+    assert {each.state for each in equal.checks} == {"pass"}
+    assert [each.item for each in other.failed] == ["v3: file"]
 
 
 @pytest.mark.proves("E62")

@@ -46,6 +46,8 @@ COMMANDS = {
     "hooks": Entry("hooks", "List the programs that run before and after a deploy's phases."),
     "lab": Entry("lab", "Make, list, enter and destroy systemd hosts on this machine."),
     "network": Entry("network", "Ask every node about the mesh."),
+    "keys": Entry("keys", "Make keys on their hosts, show and back them up."),
+    "genesis": Entry("keys", "Build the genesis; compare it on every host."),
     "node": Entry("node", "List, start, stop and read single nodes."),
     "tx": Entry("tx", "Send, show and wait for transactions."),
     "account": Entry("tx", "Show an account."),

@@ -33,6 +33,7 @@ MODULES = (
     "drifting",
     "switching",
     "bootstrapping",
+    "sealing",
     "witnessing",
     "program",
 )

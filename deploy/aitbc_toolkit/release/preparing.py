@@ -24,12 +24,18 @@ def prepare(
     run: Run, request: Request, revision: Revision, facts: Facts, admitted: Admission
 ) -> tuple[PublicKeys, Founded]:
     """Put release and configuration on the hosts; return what was learned about the keys."""
-    place, vouched = _publish(run, request, revision, admitted)
-    public = _stage(run, request, revision, place, vouched)
+    public = stage_keys(run, request, revision, admitted)
     founded = _found(run, facts, public)
-    configuring.remember(run.environment, public)
     _configure(run, request, revision, public, founded)
     return public, founded
+
+
+def stage_keys(run: Run, request: Request, revision: Revision, admitted: Admission) -> PublicKeys:
+    """Stage a commit, by which hosts make the keys that they lack; remember the public parts."""
+    place, vouched = _publish(run, request, revision, admitted)
+    public = _stage(run, request, revision, place, vouched)
+    configuring.remember(run.environment, public)
+    return public
 
 
 def _publish(

@@ -17,6 +17,7 @@ from aitbc_toolkit.deploys.hostside import (
     journaling,
     leasing,
     observing,
+    sealing,
     staging,
     switching,
     witnessing,
@@ -37,7 +38,9 @@ def _observe(params: dict[str, Any]) -> dict[str, Any]:
 
 
 # What every step may do that is not named here, it may do under a lease only.
-READING = frozenset({"observe", "check", "configured", "drift", "intact", "watch", "witnessed"})
+READING = frozenset(
+    {"observe", "check", "configured", "seal", "drift", "intact", "watch", "witnessed"}
+)
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
 STEPS = {
@@ -46,6 +49,7 @@ STEPS = {
     "lease-release": leasing.release,
     "observe": _observe,
     "check": checking.check,
+    "seal": sealing.seal,
     "configured": observing.configured,
     "drift": drifting.drift,
     "intact": drifting.intact,
