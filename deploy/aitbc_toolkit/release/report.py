@@ -11,6 +11,17 @@ from aitbc_toolkit.release.reading import tip
 from aitbc_toolkit.release.rolling import Rolled, Run, by_reason
 from aitbc_toolkit.release.source import SHORT
 
+_HINTS = {
+    Exit.MIXED: "aitbc deploy status {name}\naitbc rollback {name}",
+    Exit.UNKNOWN: "aitbc deploy status {name}",
+}
+_ENDED = {
+    Exit.REFUSED: "was stopped before its first switch",
+    Exit.ROLLED_BACK: "failed and was rolled back",
+    Exit.MIXED: "left the fleet mixed",
+    Exit.UNKNOWN: "failed, and its outcome is unknown",
+}
+
 
 def outcome(run: Run, change: Change, rolled: Rolled, end: End) -> Outcome:
     """Put the end of a change into its result block and its figures."""
@@ -77,7 +88,7 @@ def _stall_lines(change: Change, end: End) -> list[str]:
 def _bad_news(
     run: Run, change: Change, rolled: Rolled, end: End, *, took_s: float
 ) -> tuple[str, str, list[str]]:
-    name, mixed = run.environment.name, end.exit is Exit.MIXED
+    name, mixed = run.environment.name, end.exit in {Exit.MIXED, Exit.UNKNOWN}
     never = [each.name for each in run.environment.instances if each.name not in rolled.switched]
     lines = [_undone(change, rolled)]
     if never:
@@ -85,12 +96,11 @@ def _bad_news(
     lines += [
         fact("stranded", f"{' '.join(names)}: {why}") for why, names in by_reason(rolled.stranded)
     ]
-    lines.append(fact("mesh", "mixed, see aitbc status" if mixed else _as_before(change)))
+    lines.append(fact("mesh", "mixed, see aitbc deploy status" if mixed else _as_before(change)))
     lines += [*_pace_lines(end), *_stall_lines(change, end)]
     what = f"{change.action} of {change.commit[:SHORT]} to {name}"
-    ended = "left the fleet mixed" if mixed else "failed and was rolled back"
-    lines.append(f"{what[0].upper()}{what[1:]} {ended}; took {duration(took_s)}")
-    hint = f"aitbc status {name}\naitbc rollback {name}" if mixed else f"aitbc history {name}"
+    lines.append(f"{what[0].upper()}{what[1:]} {_ENDED[end.exit]}; took {duration(took_s)}")
+    hint = _HINTS.get(end.exit, "aitbc history {name}").format(name=name)
     return f"{what} failed: {end.reason}", hint, lines
 
 

@@ -76,13 +76,13 @@ class Project:
     def rollback(self, **more: Any) -> Outcome:
         return rollback(self.environment, self.records.append, prove=proven, **more)
 
-    def fail_the_gate_of(self, wave: int, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Let the nodes of one wave fail their gate, once."""
+    def fail_the_gates_of(self, looks: set[int], monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the nodes of some looks fail their gate, counted from the first wave on."""
         judge, passed = rolling.gates.pass_gate, iter(range(1, 100))
 
         def judged(mesh: Any, names: Any, **more: Any) -> Any:
             verdict = judge(mesh, names, **more)
-            failed = dict.fromkeys(names, "was failed by the test") if next(passed) == wave else {}
+            failed = dict.fromkeys(names, "was failed by the test") if next(passed) in looks else {}
             return replace(verdict, failed={**verdict.failed, **failed})
 
         monkeypatch.setattr(rolling.gates, "pass_gate", judged)

@@ -53,6 +53,11 @@ class Chain:
     def height(self) -> int:
         return max(0, int(time.time_ns() // 1_000_000 - self.start_ms) // self.interval_ms)
 
+    def is_silent(self) -> bool:
+        """Tell whether this build does not vote: never, or no more after a while."""
+        tired = BEHAVIOUR == "tires" and time.monotonic() - self.began > 5.0
+        return BEHAVIOUR == "mute" or tired
+
     def root(self, height: int) -> str:
         text = f"{height}{self.own if BEHAVIOUR == 'root' else ''}"
         return hashlib.sha256(text.encode()).hexdigest()
@@ -99,7 +104,7 @@ class Chain:
             "total_power": len(self.keys),
             "reachable_power": len(self.keys),
             "proposer": self.keys[0],
-            "last_voted_height": 0 if BEHAVIOUR == "mute" else max(0, height - 1),
+            "last_voted_height": 0 if self.is_silent() else max(0, height - 1),
             "syncing": False,
             "stale": False,
             "peers": 3,

@@ -167,6 +167,24 @@ def test_the_first_deploy_takes_every_node(a_project: Build) -> None:
     assert not project.host_file("opt").exists()
 
 
+@pytest.mark.proves("C31")
+def test_a_canary_that_stops_voting_in_its_bake_ends_the_rollout(a_project: Build) -> None:
+    """It votes through its gate and tires later: nobody follows it, and it goes back."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    project.commit("tires")
+
+    failed = project.deploy(choice=Choice(canary=1, bake_s=20))
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "did not vote" in failed.error
+    assert "while it was watched" in failed.error
+    assert failed.took_s < 40
+    assert not [each for each in project.records if each.get("place") == "wave 2/4"]
+    assert set(project.running().values()) == {good}
+
+
 def test_a_canary_that_fails_while_it_is_watched_takes_nobody_along(a_project: Build) -> None:
     """Its gate passed, then its state differs: the others never change, and it goes back."""
     project = a_project()

@@ -74,6 +74,7 @@ def chosen(config: pytest.Config) -> list[tuple[str, int, str]]:
     return POINTS if config.getoption("--tier") == "nightly" else FEW
 
 
+@pytest.mark.proves("E50")
 def test_check_13_killed_at_a_point_a_run_is_known_and_resumed(
     a_project: Build, request: pytest.FixtureRequest
 ) -> None:
@@ -260,7 +261,7 @@ def test_check_3_a_failure_in_the_third_wave_takes_all_back(
     path = project.root / "inventories/dev/inventory.toml"
     path.write_text(path.read_text().replace("block_interval_ms = 100", "block_interval_ms = 101"))
     project.commit("ok", "a second build")
-    project.fail_the_gate_of(3, monkeypatch)
+    project.fail_the_gates_of({3}, monkeypatch)
 
     failed = project.deploy()
 

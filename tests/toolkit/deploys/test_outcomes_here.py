@@ -1,0 +1,158 @@
+"""Check 9: how a deploy ended is what its status says, one test for each of them.
+
+The statuses of the command line itself (64, 69, 70, 77, 78) are proved where they are raised.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit import identity
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import history
+from aitbc_toolkit.release.hosts import Crew
+from aitbc_toolkit.release.inquiry import inquire
+from aitbc_toolkit.release.journal import Journal, Point
+from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.remote import Row
+
+pytestmark = pytest.mark.integration
+
+Build = Callable[..., Any]
+
+
+@pytest.fixture
+def project(a_project: Build) -> Any:
+    """Give a mesh that runs, and a newer commit."""
+    found = a_project()
+    assert found.deploy().exit is Exit.OK
+    found.commit("ok", "a second build")
+    return found
+
+
+def at_point(monkeypatch: pytest.MonkeyPatch, point: Point, act: Callable[[], None]) -> None:
+    """Do something right after the journal has written a point for the first time."""
+    write, done = Journal.write, list[bool]()
+
+    def acting(journal: Journal, written: Point, **facts: Any) -> None:
+        write(journal, written, **facts)
+        if written == point and not done:
+            done.append(True)
+            act()
+
+    monkeypatch.setattr(Journal, "write", acting)
+
+
+def test_check_9_0_done_and_nothing_to_do(project: Any) -> None:
+    """Every node is at the commit; the same again has nothing to do and says 0 as well."""
+    assert (project.deploy().exit, project.deploy().exit) == (Exit.OK, Exit.OK)
+
+
+@pytest.mark.proves("E51")
+def test_check_9_21_rolled_back(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate failed, the report says which, and everything is as before without a question.
+
+    A deploy that ends well quotes what was measured, and nothing else.
+    """
+    before = project.places()
+    project.fail_the_gates_of({2}, monkeypatch)
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert project.places() == before
+    assert history.read(project.environment)[-1].outcome == "rolled back"
+    assert "failed: wave 2 of 4: v" in failed.error
+    assert "was failed by the test" in failed.error
+    monkeypatch.undo()
+    monkeypatch.setattr(identity, "stranger", lambda *_asked: "")
+    good = project.deploy()
+    for figure in ("longest_gap_ms", "floor_ms"):
+        assert f"{good.facts[figure] / 1000:.1f} s" in "\n".join(good.lines)
+
+
+def test_check_9_22_the_way_back_failed_too(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that could not be brought back is named, and the fleet is called mixed."""
+    project.fail_the_gates_of({2, 3}, monkeypatch)
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.MIXED
+    assert "stranded" in "\n".join(failed.lines)
+    assert history.read(project.environment)[-1].outcome == "mixed"
+
+
+def test_check_9_23_a_host_that_answers_nothing(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the switch nor the way back was answered: nobody claims to know what runs there."""
+    silent = {"ok": False, "error": "the step did not end", "hint": "", "kind": "unknown"}
+    monkeypatch.setattr(
+        Crew,
+        "switch",
+        lambda *_asked: {"localhost": Row("localhost", ok=False, answer=silent, took_ms=1)},
+    )
+
+    failed = project.deploy()
+
+    assert failed.exit is Exit.UNKNOWN
+    assert failed.hint == "aitbc deploy status dev"
+    monkeypatch.undo()
+    found = inquire(project.environment)
+    assert found is not None
+    assert found.exit is Exit.UNKNOWN
+
+
+def test_check_9_23_a_worker_that_was_lost(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection to all hosts is gone in the middle of a wave: unknown, and not closed."""
+    workers: list[Any] = []
+    hold = Crew.hold
+
+    def remembered(crew: Crew, *arguments: Any) -> None:
+        workers.append(crew._remote)
+        hold(crew, *arguments)
+
+    monkeypatch.setattr(Crew, "hold", remembered)
+
+    def lose() -> None:
+        workers[0]._child.kill()
+
+    at_point(monkeypatch, "switch-begun", lose)
+
+    with pytest.raises(AitbcError) as lost:
+        project.deploy()
+
+    assert lost.value.exit_status is Exit.UNKNOWN
+    assert lost.value.hint.startswith("aitbc deploy status dev")
+    assert history.read(project.environment)[-1].outcome == "unknown"
+
+
+def test_check_9_75_somebody_else_is_at_work(project: Any) -> None:
+    """The lease is held: busy, and nothing was touched."""
+    before = project.running()
+    with (
+        at_work(project.environment, project.records.append, reason="another deploy"),
+        pytest.raises(AitbcError) as busy,
+    ):
+        project.deploy()
+
+    assert busy.value.exit_status is Exit.BUSY
+    assert project.running() == before
+
+
+def test_check_9_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in the middle is on record, with both ways out; what was done is told."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    at_point(monkeypatch, "gate-passed", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        project.deploy()
+
+    said = [str(each["text"]) for each in project.records if each["type"] == "note"]
+    assert "aitbc deploy dev --resume goes on, aitbc rollback dev goes back" in said[-1]
+    assert history.read(project.environment)[-1].outcome == "interrupted"
+    assert sorted(project.running().values()).count(project.git("rev-parse", "HEAD")) == 1
