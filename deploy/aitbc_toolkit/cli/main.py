@@ -39,6 +39,7 @@ COMMANDS = {
     "drift": Entry("drift", "Compare every host with what was deployed to it."),
     "preflight": Entry("hosts", "Look at everything that a deploy needs; change nothing."),
     "release": Entry("release", "Cut, show and verify signed releases."),
+    "repos": Entry("repos", "Bring a release's other repositories to their commits."),
     "trust": Entry("trust", "Show and change whom an environment trusts."),
     "approve": Entry("trust", "Sign for or against a release that waits."),
     "approvals": Entry("trust", "List the releases that wait for reviewers."),

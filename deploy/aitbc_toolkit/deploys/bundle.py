@@ -29,6 +29,8 @@ MODULES = (
     "checking",
     "approving",
     "trusting",
+    "mirrors",
+    "components",
     "staging",
     "drifting",
     "switching",

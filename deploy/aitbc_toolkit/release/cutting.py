@@ -12,7 +12,7 @@ from typing import Any
 
 from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.release import provenance, signatures
+from aitbc_toolkit.release import components, provenance, signatures
 from aitbc_toolkit.release.trust import Candidate
 
 FORMAT = 1
@@ -40,7 +40,7 @@ class Manifest:
     @property
     def commit(self) -> str:
         """Give the commit of this project."""
-        return self.repositories["aitbc"]
+        return self.repositories[components.OWN]
 
 
 def cut(
@@ -61,7 +61,7 @@ def cut(
         tag=f"rel/{environment}/{number}",
         environment=environment,
         number=number,
-        repositories={"aitbc": commit},
+        repositories=_repositories(commit, root=root),
         tree=_git(root, "rev-parse", f"{commit}^{{tree}}"),
         lock=_git(root, "rev-parse", f"{commit}:{_LOCK}"),
         subject=_git(root, "log", "-1", "--format=%s", commit),
@@ -120,7 +120,7 @@ def read(tag: str, *, root: Path) -> Manifest:
         body = found.stdout.split("\n\n", 1)[1].split("\n\n", 1)[1]
         said = json.loads(body.split("-----BEGIN", 1)[0])
         manifest = Manifest(**said)
-        sound = isinstance(manifest.repositories["aitbc"], str) and manifest.format == FORMAT
+        sound = isinstance(manifest.repositories[components.OWN], str) and manifest.format == FORMAT
     except (IndexError, KeyError, ValueError, TypeError) as wrong:
         raise _no_manifest(tag) from wrong
     if not sound:
@@ -143,6 +143,12 @@ def contradictions(manifest: Manifest, candidate: Candidate, tag: str) -> list[s
     found = [
         f"{key} is {said[key]}, not {fact}" for key, fact in facts.items() if said[key] != fact
     ]
+    parts = _repositories(candidate.commit, root=root)
+    found += [
+        f"{name} is {manifest.repositories.get(name, 'nothing')[:12]}, not {commit[:12]}"
+        for name, commit in parts.items()
+        if name != components.OWN and manifest.repositories.get(name) != commit
+    ]
     if manifest.commit != candidate.commit:
         found.append(f"commit is {manifest.commit[:12]}, not {candidate.commit[:12]}")
     return found
@@ -161,6 +167,12 @@ def push(tag: str, *, root: Path) -> None:
             hint=f"git ls-remote origin refs/tags/{tag}",
             exit_status=Exit.REFUSED,
         )
+
+
+def _repositories(commit: str, *, root: Path) -> dict[str, str]:
+    """Name every repository of a release: this project's, and those of its `release.toml`."""
+    parts = components.of_commit(commit, root=root)
+    return {components.OWN: commit, **{name: each.commit for name, each in parts.items()}}
 
 
 def _sign(manifest: Manifest, *, root: Path, key: Path) -> None:

@@ -92,6 +92,7 @@ class Crew:
         manifest: Mapping[str, Any],
         trust: Mapping[str, Any],
         *,
+        components: Mapping[str, Any],
         only: Collection[str] | None = None,
     ) -> dict[str, Mapping[str, Any]]:
         """Make the release on the hosts of the named nodes; nothing that runs is touched."""
@@ -104,6 +105,7 @@ class Crew:
             chain_id=self.environment.chain.id,
             manifest=dict(manifest),
             trust=dict(trust),
+            components=dict(components),
         )
         for name, document in params.items():
             own = self.environment.host(name).connector == "local"

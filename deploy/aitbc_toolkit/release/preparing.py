@@ -8,7 +8,7 @@ from typing import Any
 
 from aitbc_toolkit import lab, shell
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, founding, source, vouching
+from aitbc_toolkit.release import components, configuring, founding, source, vouching
 from aitbc_toolkit.release.configuring import PublicKeys
 from aitbc_toolkit.release.facts import Facts, host_count
 from aitbc_toolkit.release.founding import Founded
@@ -67,7 +67,8 @@ def _stage(
         manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}
         told = vouched.to_wire() if vouched else {}
         only = request.choice.only or None
-        staged = run.crew.stage(revision, place, manifest, told, only=only)
+        parts = components.publish(run.environment, revision.commit, root=request.checkout)
+        staged = run.crew.stage(revision, place, manifest, told, components=parts, only=only)
         proofs = {name: str(row["proof"]) for name, row in staged.items()}
         vouching.record(run.environment, vouched, proofs)
         made = sorted({each for row in staged.values() for each in row["changed"]})

@@ -19,6 +19,7 @@ from aitbc_toolkit.deploys.hostside import (
     files,
     journaling,
     leasing,
+    mirrors,
     observing,
     services,
     staging,
@@ -89,7 +90,7 @@ def _diff(release: Path, mirror: Path) -> str:
     argv = ["diff", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv"]
     lines = files.call(
         ["git", f"--git-dir={mirror}", f"--work-tree={release}", *argv],
-        env=staging.index_variables(release),
+        env=mirrors.index_variables(release),
         cwd=release,
     ).splitlines()
     more = len(lines) - _DIFF_LINES
@@ -209,7 +210,7 @@ def content_hash(texts: dict[str, str], *, commit: str) -> str:
 def _restage_release(params: dict[str, Any], release: Path, *, stamp: str) -> dict[str, str]:
     """Check the commit out anew; configurations go along, for running nodes read them."""
     manifest = (release / "manifest.json").read_text(encoding="utf-8")
-    own = {**params, "commit": release.name, "manifest": {}, "trust": {}}
+    own = {**params, "commit": release.name, "manifest": {}, "trust": {}, "git_ssh_config": ""}
     fresh = release.with_name(f".{release.name}.restaged")
     with files.whole_folder(fresh) as folder:
         staging.check_out(own, folder)

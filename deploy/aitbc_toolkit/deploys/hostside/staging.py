@@ -7,29 +7,22 @@ temporary name and renamed when it is whole. Standard library only.
 import hashlib
 import json
 import os
-import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, leasing, ordering, trusting
+from aitbc_toolkit.deploys.hostside import (
+    components,
+    files,
+    leasing,
+    mirrors,
+    ordering,
+    trusting,
+)
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _LOCK_FILE = "locks/node.lock"
-# A mirror must not be talked into other objects or rules by configuration or by replace refs.
-_GIT = {
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": "/dev/null",
-    "GIT_NO_REPLACE_OBJECTS": "1",
-}
-# The fetch alone reads the host's own configuration: it may say how the remote is reached.
-_FETCH = {
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_TERMINAL_PROMPT": "0",
-}
-# git cleans up behind our back otherwise, in a process that outlives the step.
-_IN_FRONT = ("-c", "gc.autoDetach=false", "-c", "maintenance.autoDetach=false")
-_OURS = ("manifest.json", "venv", "etc", ".index")
+_OURS = ("manifest.json", "venv", "etc", ".index", components.FOLDER)
 
 
 def stage(params: dict[str, Any]) -> dict[str, Any]:
@@ -80,67 +73,29 @@ def config_folder(release: Path, instance: dict[str, Any]) -> Path:
 
 
 def drift(mirror: Path, release: Path) -> list[str]:
-    """List what differs between a release folder and the tree of its commit."""
-    env = index_variables(release)
-    git = ["git", f"--git-dir={mirror}", f"--work-tree={release}"]
-    # `diff` looks into files whose times alone differ; `diff-files` would call them edited.
-    diff = ["diff", "--name-status", "--no-renames", "--no-ext-diff"]
-    changed = files.call([*git, *diff], env=env, cwd=release)
-    ignored = [f"--exclude=/{each}" for each in _OURS] + ["--exclude=__pycache__"]
-    added = files.call([*git, "ls-files", "--others", *ignored], env=env, cwd=release)
-    return [
-        *(line.replace("\t", " ") for line in changed.splitlines()),
-        *(f"A {line}" for line in added.splitlines()),
-    ]
+    """List what differs between a release folder and the trees of its commits."""
+    return mirrors.drift(mirror, release, ours=_OURS) + components.drift(release)
 
 
-def index_variables(release: Path) -> dict[str, str]:
-    """Let git judge a release folder by the index that was written with it, and write nothing."""
-    return {**_GIT, "GIT_INDEX_FILE": str(release / ".index"), "GIT_OPTIONAL_LOCKS": "0"}
+def check_out(params: dict[str, Any], fresh: Path) -> None:
+    """Write the tree of the commit, and those of the components that it names."""
+    mirrors.check_out(Path(params["layout"]["mirror"]), params["commit"], fresh)
+    components.check_out(params, fresh)
 
 
 def _fetch(params: dict[str, Any]) -> bool:
     """Bring the commit into the mirror unless it is there."""
-    mirror = Path(params["layout"]["mirror"])
-    if not (mirror / "HEAD").is_file():
-        with files.whole_folder(mirror) as fresh:
-            files.call(["git", "init", "--quiet", "--bare", fresh], env=_GIT)
-    commit = params["commit"]
+    mirror, commit = Path(params["layout"]["mirror"]), params["commit"]
+    mirrors.make(mirror)
     tag = params["trust"]["tag"] if params["trust"] else ""
     known = not tag or trusting.object_of(mirror, tag) == params["trust"]["tag_object"]
-    if known and _has_commit(mirror, commit):
+    if known and mirrors.has_commit(mirror, commit):
         return False
-    git = ["git", f"--git-dir={mirror}", "-c", "protocol.version=2", *_IN_FRONT]
-    fetch = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--update-shallow"]
-    source, wanted = params["source"], f"+{params['source_ref']}:refs/heads/release/{commit}"
+    wanted = f"+{params['source_ref']}:refs/heads/release/{commit}"
     refs = [wanted, f"+refs/tags/{tag}:refs/tags/{tag}"] if tag else [wanted]
-    ssh = ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
-    ssh += ["-F", params["git_ssh_config"]] if params["git_ssh_config"] else []
-    try:
-        env = {**_FETCH, "GIT_SSH_COMMAND": shlex.join(ssh)}
-        files.call([*git, *fetch, source, *refs], env=env)
-    except Trouble as failure:
-        raise Trouble(
-            f"git fetch from {source} failed: {failure.message}",
-            hint=f"git ls-remote {source}   # on this host",
-            kind=failure.kind,
-        ) from failure
-    if not _has_commit(mirror, commit):
-        raise Trouble(f"{source} does not have commit {commit[:12]}")
+    ssh_config = params["git_ssh_config"]
+    mirrors.fetch(mirror, commit, source=params["source"], refs=refs, ssh_config=ssh_config)
     return True
-
-
-def _has_commit(mirror: Path, commit: str) -> bool:
-    git = ["git", f"--git-dir={mirror}", "cat-file", "-e", f"{commit}^{{commit}}"]
-    return files.succeeds(git, env=_GIT)
-
-
-def check_out(params: dict[str, Any], fresh: Path) -> None:
-    """Write the commit's tree, byte for byte, with the index that later shows a local edit."""
-    env = {**_GIT, "GIT_INDEX_FILE": str(fresh / ".index")}
-    git = ["git", f"--git-dir={params['layout']['mirror']}", f"--work-tree={fresh}"]
-    files.call([*git, "read-tree", params["commit"]], env=env)
-    files.call([*git, "checkout-index", "--all", "--force", "--index"], env=env)
 
 
 def finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
