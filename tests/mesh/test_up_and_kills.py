@@ -19,7 +19,7 @@ from aitbc_toolkit.overview import Verdict, look
 from aitbc_toolkit.release import meshing, services, state
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.reading import Mesh, tip
-from aitbc_toolkit.release.verifying import unequal_roots
+from aitbc_toolkit.release.roots import compare
 
 pytestmark = pytest.mark.mesh
 
@@ -148,8 +148,8 @@ def test_after_everything_was_killed_up_goes_on_from_the_last_final_block(
 
     assert again.exit is Exit.OK, again.error
     with Mesh(environment) as mesh:
-        _, root, problem = unequal_roots(mesh)
+        same = compare(mesh)
         kept = mesh.blocks(1, at_kill)
-    assert (problem, bool(root)) == ("", True)
+    assert (same.problem, bool(same.root)) == ("", True)
     assert [block.height for block in kept] == list(range(1, at_kill + 1))
     assert height(environment) > at_kill

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import verifying
+from aitbc_toolkit.release import roots
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.reading import Mesh, tip
 
@@ -32,7 +32,7 @@ def bake(mesh: Mesh, names: Collection[str], *, bake_s: float, stall_s: float) -
         if lasting:
             return {name: f"{why} while it was watched" for name, why in lasting.items()}
         time.sleep(_POLL_S)
-    _, _, problem = verifying.unequal_roots(mesh)
+    problem = roots.compare(mesh).problem
     return dict.fromkeys(names, problem) if problem else {}
 
 

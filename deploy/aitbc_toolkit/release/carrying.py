@@ -5,13 +5,13 @@ one thing: announce, roll, verify, return everything on a failure, close, say ho
 """
 
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.release import recording, verifying
+from aitbc_toolkit.release import recording, roots
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import note, step
 from aitbc_toolkit.release.report import outcome
 from aitbc_toolkit.release.returning import finish_return, give_back
-from aitbc_toolkit.release.rolling import Rolled, Run, by_reason, measure, roll
+from aitbc_toolkit.release.rolling import Rolled, Run, by_reason, keep_evidence, measure, roll
 from aitbc_toolkit.release.source import SHORT
 
 
@@ -75,13 +75,15 @@ def _verify(run: Run, change: Change, rolled: Rolled, end: End) -> None:
         end.checks, problem = change.prove(run.environment)
         if not problem:
             # After the suite: its transfers have changed the state that has to be equal.
-            end.height, end.root, problem = verifying.unequal_roots(run.mesh)
+            compared = roots.compare(run.mesh)
+            end.height, end.root, problem = compared.height, compared.root, compared.problem
         now.say(problem or f"{end.checks}, roots equal at height {end.height:,}")
     if not problem:
         run.journal.write("verified", nodes=rolled.switched)
         return
     end.reason = problem
     rolled.failed = dict.fromkeys(rolled.switched, problem)
+    keep_evidence(run, "verify", rolled.failed)
     _give_back(run, change, rolled, end)
 
 

@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import gates
+from aitbc_toolkit.release import gates, roots
 from aitbc_toolkit.release.baking import bake
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.journal import Journal, Point
-from aitbc_toolkit.release.progress import Tell, step
+from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
 from aitbc_toolkit.release.request import OnFailure
 from aitbc_toolkit.release.turns import has_time
@@ -121,6 +121,10 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         failed = switch(run, wave, course.targets, rolled=rolled, place=place, gated=course.gated)
         if not failed and rolled.wave == course.order.canary:
             failed = _watch_canary(run, course, rolled)
+        if not failed and course.gated:
+            failed = roots.compare_wave(run.mesh, wave)
+        if failed:
+            keep_evidence(run, f"wave-{rolled.wave}", failed)
         rolled.failed |= failed
 
 
@@ -253,6 +257,13 @@ def failed_rows(
         if row.kind in _NO_ANSWER:
             rolled.unanswered += names
     return failed
+
+
+def keep_evidence(run: Run, name: str, failed: Mapping[str, str]) -> None:
+    """Keep what the nodes say, beside the journal of the run."""
+    path = run.journal.path.with_suffix("") / "evidence" / f"{name}.json"
+    roots.keep_evidence(run.mesh, path, failed)
+    note(run.tell, f"evidence: {path}")
 
 
 def _write_gate(run: Run, names: Sequence[str], failed: Mapping[str, str]) -> None:

@@ -99,18 +99,28 @@ def test_a_build_that_crashes_touches_one_node_and_goes_back(a_project: Build) -
     assert project.deploy(ref=good).changed == (), "all nodes run the good build as before"
 
 
-def test_a_root_that_differs_takes_the_whole_fleet_back(a_project: Build) -> None:
-    """Every node votes and the states differ: no node keeps the new build."""
+def test_check_05_another_root_is_stopped_after_the_first_wave(a_project: Build) -> None:
+    """Its node votes and its state differs: one node was switched, it goes back, all is kept."""
     project = a_project()
     project.deploy()
     good = project.git("rev-parse", "HEAD")
-    project.commit("root")
+    bad = project.commit("root")
 
     failed = project.deploy()
 
     assert failed.exit is Exit.ROLLED_BACK
+    assert "wave 1 of 4" in failed.error
     assert "state roots differ at height" in failed.error
     assert set(project.running().values()) == {good}
+    [kept] = project.environment.folder.glob("deploys/*/evidence/wave-1.json")
+    evidence = json.loads(kept.read_text())
+    [other] = evidence["failed"]
+    assert evidence["height"] > 0
+    assert evidence["nodes"][other]["commit"] == bad
+    assert {node["commit"] for name, node in evidence["nodes"].items() if name != other} == {good}
+    roots = [node["state_root"] for name, node in evidence["nodes"].items() if name != other]
+    assert len(set(roots)) == 1
+    assert evidence["nodes"][other]["state_root"] not in {"", *roots}
 
 
 def test_a_failed_first_deploy_leaves_nothing_running(a_project: Build) -> None:
