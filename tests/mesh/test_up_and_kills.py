@@ -1,63 +1,30 @@
 """The dev mesh under its supervisor: whatever is killed, what was final stays and goes on."""
 
 import os
-import re
 import signal
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from own_mesh import bring_up
 
-from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.overview import Verdict, look
-from aitbc_toolkit.release import meshing, services, state
+from aitbc_toolkit.release import services, state
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.reading import Mesh, tip
 from aitbc_toolkit.release.roots import compare
 
 pytestmark = pytest.mark.mesh
 
-PORT = re.compile(r"\b8[67]\d\d\b")
-
-
-def free_ports(count: int) -> Iterator[str]:
-    """Find ports that nobody listens on; all are held until all are known."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        found = [str(each.getsockname()[1]) for each in sockets]
-    yield from found
-
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Environment, Request]]:
     """Deploy the committed state of this checkout to four nodes on ports of their own."""
-    top = tmp_path_factory.mktemp("up")
-    checkout = top / "clone"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
-    folder = top / "inventories" / "dev"
-    folder.mkdir(parents=True)
-    (folder / "trust.toml").write_text("dev_mode = true\n")
-    text = (paths.inventories() / "dev" / "inventory.toml").read_text()
-    ports = free_ports(len(PORT.findall(text)))
-    fast = text.replace("block_interval_ms = 1000", "block_interval_ms = 300")
-    (folder / "inventory.toml").write_text(PORT.sub(lambda _port: next(ports), fast))
-    environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
-    request = Request(checkout=checkout)
-    try:
-        first = deploy(environment, request, lambda _record: None)
-        assert first.exit is Exit.OK, first.error
-        yield environment, request
-    finally:
-        meshing.down(environment, lambda _record: None, wipe=True)
+    with bring_up(tmp_path_factory.mktemp("up")) as mesh:
+        yield mesh.environment, mesh.request
 
 
 def processes(environment: Environment) -> dict[str, int]:

@@ -36,6 +36,8 @@ COMMANDS = {
     "rollback": Entry("deploy", "Return to the newest release that was healthy before."),
     "history": Entry("deploy", "List the deploys of an environment."),
     "bootstrap": Entry("hosts", "Set up bare hosts, so that they can take a deploy."),
+    "backup": Entry("backup", "Copy the chain data of nodes, without keys."),
+    "restore": Entry("backup", "Put a backup in the place of a node's data."),
     "drift": Entry("drift", "Compare every host with what was deployed to it."),
     "preflight": Entry("hosts", "Look at everything that a deploy needs; change nothing."),
     "release": Entry("release", "Cut, show and verify signed releases."),

@@ -34,6 +34,7 @@ MODULES = (
     "staging",
     "drifting",
     "switching",
+    "keeping",
     "bootstrapping",
     "sealing",
     "witnessing",

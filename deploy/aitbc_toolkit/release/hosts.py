@@ -4,7 +4,7 @@ Builds the parameter documents and judges the rows. The order of steps is not he
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from aitbc_toolkit import render
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -160,11 +160,10 @@ class Crew:
             for name, state in row.answer["services"].items()
         }
 
-    def drift(self, hosts: Collection[str], *, diffs: bool = True) -> dict[str, Row]:
+    def drift(self, hosts: Collection[str]) -> dict[str, Row]:
         """Tell everything on the named hosts that can be compared with what was deployed."""
-        params = self._params(diffs=diffs)
-        chosen = {name: params[name] for name in hosts}
-        return self._remote.step("drift", chosen, deadline_s=_STAGE_S)
+        params = {name: each for name, each in self._params().items() if name in hosts}
+        return self._remote.step("drift", params, deadline_s=_STAGE_S)
 
     def intact(self, commit: str, *, verb: str) -> None:
         """Refuse to switch to a release that somebody has edited on its host."""
@@ -175,14 +174,19 @@ class Crew:
         self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]
     ) -> dict[str, Row]:
         """Put back on the named hosts what was edited there."""
-        params = self._params()
-        for name in hosts:
-            for instance in params[name]["instances"]:
+        params = {name: each for name, each in self._params().items() if name in hosts}
+        for document in params.values():
+            for instance in document["instances"]:
                 ready = configurations.get(instance["name"])
                 instance["files"] = dict(ready.files) if ready else {}
                 instance["config_hash"] = ready.hash if ready else ""
-        chosen = {name: params[name] for name in hosts}
-        return self._change("restage", chosen, deadline_s=_STAGE_S)
+        return self._change("restage", params, deadline_s=_STAGE_S)
+
+    def keep(
+        self, step: Literal["backup", "discard", "restore"], names: Collection[str], **more: str
+    ) -> dict[str, Row]:
+        """Archive the data of nodes, drop such archives, or put one in the place of the data."""
+        return self._change(step, self._params(only=set(names), **more), deadline_s=_STAGE_S)
 
     def announce(self, record: Mapping[str, Any]) -> None:
         """Let every host know that a run begins; refuse when one of them does not.

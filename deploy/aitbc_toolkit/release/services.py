@@ -41,7 +41,8 @@ def control(
     with at_work(environment, tell, reason=f"{action} {name}", break_lease=break_lease) as run:
         ran = bool(run.crew.watch([name]).get(name, {}).get("active"))
         if action != "start" and not force:
-            _spare(run, action, name)
+            again = f"aitbc node {action} {name} -e {environment.name} --force"
+            spare(run, name, f"{action} {name}", again=again)
         with step(tell, action, f"{name} on {instance.host}") as now:
             rows = run.crew.service(action, [name])
             run.crew.require(
@@ -53,7 +54,7 @@ def control(
             word = rows[instance.host].answer["services"][name]["word"]
             now.say(f"{name} on {instance.host}: {word}")
         if action != "stop":
-            _await(run, name, tell)
+            await_part(run, name, tell)
     took_s = time.monotonic() - began
     done = {"start": "started", "stop": "stopped", "restart": "restarted"}[action]
     if ran is (action == "start") and action != "restart":
@@ -80,7 +81,7 @@ def logs(environment: Environment, name: str, *, lines: int) -> Sequence[str]:
     return found
 
 
-def _spare(run: Run, action: Action, name: str) -> None:
+def spare(run: Run, name: str, what: str, *, again: str) -> None:
     """Refuse when the mesh has a quorum now and might not without this node.
 
     Whoever answers counts as there, only who votes counts as staying: in doubt it is a refusal.
@@ -95,17 +96,16 @@ def _spare(run: Run, action: Action, name: str) -> None:
         return
     needed = 2 * total // 3 + 1
     raise AitbcError(
-        f"{action} {name} refused: it would stop the mesh of {environment.name}\n"
+        f"{what} refused: it would stop the mesh of {environment.name}\n"
         f"  voting power     total {total}, quorum is more than 2/3: at least {needed}\n"
         f"  up now           {' '.join(now)} = {power}, voting without {name}: {left}\n"
         "  changed so far   nothing, on no host",
-        hint=f"aitbc network status -e {environment.name}\n"
-        f"aitbc node {action} {name} -e {environment.name} --force   # stops the mesh",
+        hint=f"aitbc network status -e {environment.name}\n{again}   # stops the mesh",
         exit_status=Exit.REFUSED,
     )
 
 
-def _await(run: Run, name: str, tell: Tell) -> None:
+def await_part(run: Run, name: str, tell: Tell) -> None:
     """Wait until the node takes part again, as far as the mesh lets it."""
     environment = run.environment
     others = set(voting(environment, run.mesh.statuses())) | {name}

@@ -39,7 +39,7 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
     manager = services.manager(params)
     return {
         "releases": {
-            each.parent.name: _release(each.parent, mirror, text=params["diffs"])
+            each.parent.name: _release(each.parent, mirror)
             for each in sorted(base.glob("releases/*/manifest.json"))
         },
         "venvs": {each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/*"))},
@@ -76,12 +76,12 @@ def restage(params: dict[str, Any]) -> dict[str, Any]:
     return {"restaged": done}
 
 
-def _release(release: Path, mirror: Path, *, text: bool) -> dict[str, Any]:
+def _release(release: Path, mirror: Path) -> dict[str, Any]:
     found = staging.drift(mirror, release)
     return {
         "changed": found[:_FINDINGS],
         "more": max(0, len(found) - _FINDINGS),
-        "diff": _diff(release, mirror) if found and text else "",
+        "diff": _diff(release, mirror) if found else "",
     }
 
 

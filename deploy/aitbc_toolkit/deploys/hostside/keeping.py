@@ -1,0 +1,177 @@
+"""How is the chain data of a node copied while it runs, and how does a copy come back?
+
+The log only grows, and every record has a checksum: the bytes up to the length that it has when the
+copy begins are a whole log, whose last record may be torn. The node cuts a torn tail off when it
+starts, as after a loss of power. Keys and sign state are never part of a copy, and a restore never
+touches them. Standard library only.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import time
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import files, leasing, services
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
+
+MANIFEST = "manifest.json"
+
+# What the node makes again by itself, and what belongs to a process.
+_PASSING = ("index.db", "lock", "run")
+# Names that no archive of data may bring along, whatever made it.
+_SECRET = ("sign_state", ".key", ".token")
+_FORMAT = 1
+_CHUNK = 1 << 20
+
+
+def backup(params: dict[str, Any]) -> dict[str, Any]:
+    """Write an archive of the data of each named node; the nodes run on."""
+    state = Path(params["layout"]["state"])
+    with leasing.guarded(params):
+        return {"archives": {each["name"]: _archive(each, state) for each in params["instances"]}}
+
+
+def restore(params: dict[str, Any]) -> dict[str, Any]:
+    """Put an archive in the place of a node's data; what was there is kept beside it."""
+    with leasing.guarded(params):
+        (instance,) = params["instances"]
+        archive, manager = Path(params["archive"]), services.manager(params)
+        if _digest(archive) != params["sha256"]:
+            raise Trouble(f"{archive} is not what was sent: its checksum differs")
+        data = Path(instance["data"])
+        kept = data.with_name(f"{data.name}.before-restore")
+        with files.whole_folder(data.with_name(f".{data.name}.restored")) as fresh:
+            manifest = _unpack(archive, fresh)
+            _refuse_other_chain(instance, manifest)
+        restored = data.with_name(f".{data.name}.restored")
+        _own(restored, params["run_as"])
+        manager.stop(instance)
+        if kept.exists():
+            shutil.rmtree(kept)
+        if data.exists():
+            data.rename(kept)
+        restored.rename(data)
+        files.sync_folder(data.parent)
+        archive.unlink()
+        manager.start(instance)
+    return {"kept": str(kept) if kept.exists() else "", "manifest": manifest}
+
+
+def discard(params: dict[str, Any]) -> dict[str, Any]:
+    """Remove archives that have reached the operator."""
+    state = Path(params["layout"]["state"])
+    with leasing.guarded(params):
+        for instance in params["instances"]:
+            _place(state, instance).unlink(missing_ok=True)
+    return {}
+
+
+def _archive(instance: dict[str, Any], state: Path) -> dict[str, Any]:
+    place = _place(state, instance)
+    fresh = place.with_name(f".{place.name}.new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+        sizes = {}
+        for path in _lasting(Path(instance["data"])):
+            sizes[path.name] = _add(archive, path)
+        manifest = {**_about(instance), "files": sizes}
+        text = json.dumps(manifest, sort_keys=True).encode()
+        _append(archive, MANIFEST, io.BytesIO(text), len(text))
+    fresh.rename(place)
+    size = place.stat().st_size
+    return {"path": str(place), "bytes": size, "sha256": _digest(place), "manifest": manifest}
+
+
+def _place(state: Path, instance: dict[str, Any]) -> Path:
+    return state / f"backup-{instance['name']}.tar.gz"
+
+
+def _about(instance: dict[str, Any]) -> dict[str, Any]:
+    """Say whose data these are, and which genesis they go on from."""
+    current, config = Path(instance["current"]), Path(instance["config"])
+    genesis = config / "genesis.json"
+    return {
+        "format": _FORMAT,
+        "node": instance["name"],
+        "commit": current.resolve().name if current.is_symlink() else "",
+        "genesis_sha256": _digest(genesis) if genesis.is_file() else "",
+        "taken": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _lasting(data: Path) -> Iterator[Path]:
+    """List what a copy needs; a file that is being written under another name is not yet one."""
+    if not (data / "blocks.log").is_file():
+        raise Trouble(f"{data} has no chain data yet", hint="deploy first")
+    for path in sorted(data.iterdir()):
+        name = path.name
+        passing = name.startswith(_PASSING) or name.endswith((".new", "-wal", "-shm"))
+        if path.is_file() and not passing and not _is_secret(name):
+            yield path
+
+
+def _is_secret(name: str) -> bool:
+    return name.startswith(_SECRET[0]) or name.endswith(_SECRET[1:])
+
+
+def _add(archive: tarfile.TarFile, path: Path) -> int:
+    """Copy a file up to the length that it has now: what is appended later is left out."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        _append(archive, path.name, file, size)
+    return size
+
+
+def _append(archive: tarfile.TarFile, name: str, file: Any, size: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = size, 0o600
+    archive.addfile(entry, file)
+
+
+def _unpack(path: Path, folder: Path) -> dict[str, Any]:
+    """Write the plain files of an archive; anything else in it is refused."""
+    manifest: dict[str, Any] = {}
+    with tarfile.open(path, "r:gz") as archive:
+        for entry in archive:
+            name = entry.name
+            if not entry.isreg() or PurePosixPath(name).name != name or _is_secret(name):
+                raise Trouble(f"{path} holds {name}, which no backup of data has")
+            source = archive.extractfile(entry)
+            if source is None:
+                raise Trouble(f"{path}: {name} cannot be read")
+            if name == MANIFEST:
+                manifest = json.loads(source.read())
+                continue
+            with (folder / name).open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+                os.fsync(target.fileno())
+            (folder / name).chmod(0o600)
+    if manifest.get("format") != _FORMAT:
+        raise Trouble(f"{path} has no manifest of a backup that this release can read")
+    return manifest
+
+
+def _refuse_other_chain(instance: dict[str, Any], manifest: dict[str, Any]) -> None:
+    genesis = Path(instance["config"]) / "genesis.json"
+    if not genesis.is_file():
+        raise Trouble(f"{instance['name']} has no release here", hint="deploy first")
+    if _digest(genesis) != manifest["genesis_sha256"]:
+        raise Trouble(f"the backup of {manifest['node']} is of a chain with another genesis")
+
+
+def _own(folder: Path, user: str) -> None:
+    folder.chmod(0o750)
+    if user:
+        for path in (folder, *folder.iterdir()):
+            shutil.chown(path, user, user)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,73 @@
+"""How a test gets a deployed dev mesh for itself: this commit, free ports, folders of its own."""
+
+import random
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import socket
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.release import meshing
+from aitbc_toolkit.release.deploy import Request, deploy
+from aitbc_toolkit.release.occupation import at_work
+
+_PORT = re.compile(r"\b8[67]\d\d\b")
+
+
+@dataclass
+class OwnMesh:
+    """Be four nodes below a folder of the test's, at 300 ms blocks."""
+
+    environment: Environment
+    request: Request
+    records: list[Mapping[str, object]] = field(default_factory=list)
+
+    def tell(self, record: Mapping[str, object]) -> None:
+        """Keep what a verb tells."""
+        self.records.append(record)
+
+    def stop(self, name: str) -> None:
+        """Stop one node, whatever that does to the mesh."""
+        with at_work(self.environment, self.tell) as run:
+            rows = run.crew.service("stop", [name])
+        assert all(row.ok for row in rows.values())
+
+
+@contextmanager
+def bring_up(top: Path) -> Iterator[OwnMesh]:
+    """Deploy the committed state of this checkout; at the end nothing of it is left."""
+    checkout = top / "clone"
+    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
+    subprocess.run(clone, check=True)
+    folder = top / "inventories" / "dev"
+    folder.mkdir(parents=True)
+    (folder / "trust.toml").write_text("dev_mode = true\n")
+    (folder / "inventory.toml").write_text(_inventory())
+    environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
+    made = OwnMesh(environment, Request(checkout=checkout))
+    try:
+        first = deploy(environment, made.request, made.tell)
+        assert first.exit is Exit.OK, first.error
+        yield made
+    finally:
+        meshing.down(environment, made.tell, wipe=True)
+
+
+def _inventory() -> str:
+    text = (paths.inventories() / "dev" / "inventory.toml").read_text()
+    ports = _free_ports()
+    fast = text.replace("block_interval_ms = 1000", "block_interval_ms = 300")
+    return _PORT.sub(lambda _port: str(next(ports)), fast)
+
+
+def _free_ports() -> Iterator[int]:
+    """Find ports that nobody listens on, below those that the kernel gives to connections."""
+    for port in random.sample(range(20_000, 32_000), 1_000):
+        with socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            yield port

@@ -1,0 +1,99 @@
+"""The data of a live mesh are copied while it runs; a node that lost its own goes on from them."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from own_mesh import OwnMesh, bring_up
+
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.release import backup, state
+from aitbc_toolkit.release.reading import Mesh
+
+pytestmark = pytest.mark.mesh
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMesh]:
+    """Deploy the committed state of this checkout to four nodes on ports of their own."""
+    with bring_up(tmp_path_factory.mktemp("backup")) as found:
+        yield found
+
+
+def replayed(folder: Path, genesis: Path) -> dict[str, object]:
+    """Execute a copy of data from its genesis, as a fresh process."""
+    argv = [sys.executable, "-m", "aitbc_node", "replay", "--json"]
+    argv += ["--data-copy", str(folder), "--genesis", str(genesis)]
+    told = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    found: dict[str, object] = json.loads(told)
+    return found
+
+
+@pytest.mark.proves("E52")
+def test_a_backup_of_running_nodes_leads_to_the_same_state_root(
+    mesh: OwnMesh, tmp_path: Path
+) -> None:
+    """On a scratch folder every archive replays to the root that the mesh has; no key is in it."""
+    environment = mesh.environment
+
+    done = backup.backup(environment, mesh.tell, to=tmp_path / "kept")
+
+    assert done.exit is Exit.OK, done.error
+    genesis = environment.folder / "genesis.json"
+    for each in environment.instances:
+        scratch = tmp_path / each.name
+        with tarfile.open(tmp_path / "kept" / f"{each.name}.tar.gz") as archive:
+            names = archive.getnames()
+            archive.extractall(scratch, filter="data")
+        told = replayed(scratch, genesis)
+        with Mesh(environment) as live:
+            roots = live.roots(int(str(told["height"])))
+        assert {"blocks.log", "manifest.json"} <= set(names)
+        assert not any("sign_state" in name or name.endswith((".key", ".token")) for name in names)
+        assert told["ok"]
+        assert set(roots.values()) == {told["state_root"]}
+    assert not list(Path(environment.hosts[0].layout.state).glob("*.tar.gz"))
+
+
+@pytest.mark.proves("E52")
+def test_a_node_that_lost_its_data_goes_on_from_the_backup(
+    mesh: OwnMesh, eventually: Callable[..., None]
+) -> None:
+    """Its data are gone, its keys and sign state stay: it votes again, with an equal state root."""
+    environment = mesh.environment
+    backup.backup(environment, mesh.tell, only="v2")
+    paths = environment.instance("v2").paths
+    keys = {each.name: each.read_bytes() for each in Path(paths.keys).glob("*.key")}
+    mesh.stop("v2")
+    signed = (Path(paths.keys) / "sign_state").read_bytes()
+    shutil.rmtree(paths.data)
+
+    done = backup.restore(environment, "v2", mesh.tell)
+
+    assert done.exit is Exit.OK, done.error
+    assert len(str(done.facts["state_root"])) == 64
+    eventually("v2 to vote", lambda: state.look(environment).votes == 4, deadline_s=60)
+    assert {each.name: each.read_bytes() for each in Path(paths.keys).glob("*.key")} == keys
+    assert (Path(paths.keys) / "sign_state").read_bytes() != signed, "it signed on from there"
+
+
+def test_a_damaged_backup_stops_nothing(mesh: OwnMesh, tmp_path: Path) -> None:
+    """A byte that changed on the way is found before the node is touched."""
+    environment = mesh.environment
+    backup.backup(environment, mesh.tell, only="v1", to=tmp_path)
+    archive = tmp_path / "v1.tar.gz"
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(bytes(content))
+
+    with pytest.raises(AitbcError, match="is not what the backup wrote"):
+        backup.restore(environment, "v1", mesh.tell, source=tmp_path)
+    with pytest.raises(UsageError, match="there is no backup of v3"):
+        backup.restore(environment, "v3", mesh.tell, source=tmp_path)
+
+    assert state.look(environment).votes == 4
