@@ -18,6 +18,7 @@ from aitbc_toolkit.deploys.hostside import program
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import lease as leases
 from aitbc_toolkit.release.lease import Held, judge
+from aitbc_toolkit.remote import Row
 
 pytestmark = pytest.mark.integration
 
@@ -309,18 +310,24 @@ def test_who_cannot_see_every_host_waits_for_what_may_go_on_there(hosts: Pretend
     assert hosts.waited == [leases.TTL_S + leases.STEP_S_MAX, 0.0]
 
 
-def test_steps_that_may_go_on_make_the_end_unclear(hosts: PretendHosts) -> None:
-    """A run that lost sight of a step gives its lease back, but promises nothing."""
+@pytest.mark.parametrize(
+    ("kind", "wait_s"),
+    [("unknown", leases.TTL_S + leases.STEP_S_MAX), ("unreachable", 0.0)],
+)
+def test_a_step_that_may_go_on_makes_the_end_unclear(
+    hosts: PretendHosts, kind: str, wait_s: float
+) -> None:
+    """A run that lost sight of a step promises nothing; a host that was never reached has none."""
     run = hosts.lease("cut off")
     run.acquire()
     hosts.cut = {"c"}
-    run.note({"c": hosts.change("c", {})})
+    run.note({"c": Row("c", ok=False, answer={"kind": kind}, took_ms=0)})
     run.release()
     after = hosts.lease("after")
 
     after.acquire()
 
-    assert after.wait_s() == leases.TTL_S + leases.STEP_S_MAX
+    assert after.wait_s() == wait_s
 
 
 def test_a_host_that_comes_back_gets_its_record_before_it_is_changed(hosts: PretendHosts) -> None:

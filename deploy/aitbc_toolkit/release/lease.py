@@ -134,8 +134,11 @@ class Lease:
             self._lost = refused
 
     def note(self, rows: Mapping[str, Row]) -> None:
-        """Remember steps that may go on without us: then the end of this lease proves nothing."""
-        self._unclear |= any(row.kind in {"unknown", "unreachable"} for row in rows.values())
+        """Remember steps that may go on without us: then the end of this lease proves nothing.
+
+        A host that could not be reached was given no step.
+        """
+        self._unclear |= any(row.kind == "unknown" for row in rows.values())
 
     def release(self) -> list[str]:
         """Give the right back; return the hosts where it has to end by itself."""
