@@ -15,12 +15,11 @@ from typing import Any
 from aitbc_toolkit import transfer
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import permission, services
+from aitbc_toolkit.release import permission, roots, services
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, counted, fact
 from aitbc_toolkit.release.progress import Tell, duration, step
 from aitbc_toolkit.release.rolling import Run
-from aitbc_toolkit.release.verifying import unequal_roots
 
 INDEX = "backup.json"
 
@@ -160,12 +159,13 @@ def _write_index(folder: Path, environment: Environment, told: Mapping[str, Any]
 
 
 def _equal_roots(run: Run, name: str) -> tuple[int, str]:
-    height, root, problem = unequal_roots(run.mesh)
-    if problem:
+    found = roots.compare(run.mesh)
+    if found.problem:
         raise AitbcError(
-            f"{name} was restored, but {problem}", hint=f"aitbc status {run.environment.name}"
+            f"{name} was restored, but {found.problem}",
+            hint=f"aitbc status {run.environment.name}",
         )
-    return height, root
+    return found.height, found.root
 
 
 def _digest(path: Path) -> str:
