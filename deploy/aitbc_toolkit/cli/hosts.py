@@ -1,6 +1,7 @@
-"""`aitbc bootstrap | preflight`: hosts that can take a deploy, and whether they can."""
+"""`aitbc bootstrap | preflight | phases`: hosts that can take a deploy, and how far they are."""
 
 import json
+from dataclasses import asdict
 
 import click
 
@@ -12,6 +13,8 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.bootstrap import bootstrap as run_bootstrap
 from aitbc_toolkit.release.checks import Report
 from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.phases import phases as list_phases
+from aitbc_toolkit.release.phases import walk
 from aitbc_toolkit.release.preflight import preflight as run_preflight
 from aitbc_toolkit.release.progress import Tell
 
@@ -53,6 +56,26 @@ def preflight(environment: str, *, as_json: bool) -> Exit:
     for line in [*draw(_COLUMNS, rows), "", f"{found.environment}: {found.count}"]:
         click.echo(line)
     return _refuse(found)
+
+
+@click.command()
+@environment_argument
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
+def phases(environment: str, *, as_json: bool) -> Exit:
+    """Tell how far an environment has come; the first gate that fails ends the walk.
+
+    Nothing is changed. Exit 1 when a gate fails. Example: aitbc phases lab
+    """
+    found = list(walk(list_phases(load(environment))))
+    failed = [each for each in found if each.state == "fail"]
+    if as_json:
+        click.echo(json.dumps({"phases": [asdict(each) for each in found]}))
+        return Exit.FAILED if failed else Exit.OK
+    for number, each in enumerate(found, start=1):
+        click.echo(f"{number}  {each.name:<24} {each.state:<12} {each.evidence}")
+    for each in failed:
+        raise AitbcError(f"{each.name}: {each.evidence}", hint=each.hint, exit_status=Exit.FAILED)
+    return Exit.OK
 
 
 def _refuse(found: Report) -> Exit:

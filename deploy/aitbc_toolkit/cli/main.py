@@ -40,6 +40,7 @@ COMMANDS = {
     "restore": Entry("backup", "Put a backup in the place of a node's data."),
     "drift": Entry("drift", "Compare every host with what was deployed to it."),
     "preflight": Entry("hosts", "Look at everything that a deploy needs; change nothing."),
+    "phases": Entry("hosts", "Tell how far an environment has come, gate by gate."),
     "release": Entry("release", "Cut, show and verify signed releases."),
     "repos": Entry("repos", "Bring a release's other repositories to their commits."),
     "trust": Entry("trust", "Show and change whom an environment trusts."),

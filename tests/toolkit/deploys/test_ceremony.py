@@ -7,6 +7,7 @@ import pytest
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import ceremony
+from aitbc_toolkit.release.phases import phases, walk
 from aitbc_toolkit.release.request import Request
 
 pytestmark = pytest.mark.integration
@@ -18,6 +19,7 @@ def test_keys_then_genesis_then_a_deploy_on_them(a_project: Build) -> None:
     """Without keys there is no genesis; what the ceremony made is what the deploy finds."""
     project = a_project()
     environment = project.environment
+    unmade = list(walk(phases(environment)))
     with pytest.raises(AitbcError, match="never made") as too_early:
         ceremony.build(environment)
 
@@ -32,6 +34,8 @@ def test_keys_then_genesis_then_a_deploy_on_them(a_project: Build) -> None:
     assert running == {}, "keys are made, nothing is started"
     assert (first.made, again.made, first.hash == again.hash) == (True, False, True)
     assert done.exit is Exit.OK, done.error
+    assert [each.state for each in unmade] == ["fail", *["not started"] * 3]
+    assert "never made" in unmade[0].evidence
     found = ceremony.compare(environment)
     assert found.failed == []
     assert [each.state for each in found.checks if each.item.endswith("file")] == ["pass"] * 4
