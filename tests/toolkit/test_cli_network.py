@@ -155,6 +155,22 @@ def test_health_is_a_check(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -
     assert "v4 on localhost: unreachable (connection refused)" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "command", [["network", "status"], ["network", "health"], ["node", "list"]]
+)
+def test_a_silent_mesh_leads_to_its_hosts(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    """Whoever asks a mesh of which no node answers is told where more can be seen."""
+    for name in ("v1", "v2", "v3", "v4"):
+        fake_mesh.kill(name)
+    capsys.readouterr()
+
+    assert run(command) != Exit.OK
+
+    assert capsys.readouterr().err == "hint: what runs on its hosts: aitbc status dev\n"
+
+
 def test_peers_are_listed_by_name(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Links carry the names of the inventory; a dead node has none."""
     fake_mesh.kill("v4")

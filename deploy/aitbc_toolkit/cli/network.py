@@ -8,7 +8,12 @@ import click
 from aitbc_node.rpc import schema
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.cli import tables
-from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
+from aitbc_toolkit.cli.reaching import (
+    environment_option,
+    json_option,
+    point_to_hosts,
+    reach,
+)
 from aitbc_toolkit.cli.tables import Column
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.overview import NodeRow, Overview, Verdict, look
@@ -73,6 +78,7 @@ def health(environment: str, *, as_json: bool) -> Exit:
         click.echo(json.dumps({"environment": seen.environment, **told}))
     else:
         click.echo("\n".join([*_summary(seen), *(f"  {line}" for line in seen.findings)]))
+        point_to_hosts(seen)
     return Exit.OK if seen.verdict is Verdict.OK else Exit.FAILED
 
 
@@ -158,10 +164,10 @@ def _say_next(seen: Overview) -> None:
         case Verdict.OK:
             return
         case Verdict.DOWN:
-            hint = f"what runs on its hosts: aitbc status {seen.environment}"
+            point_to_hosts(seen)
         case _:
             hint = f"what is wrong: aitbc network health -e {seen.environment}"
-    click.echo(f"hint: {hint}", err=True)
+            click.echo(f"hint: {hint}", err=True)
 
 
 def _peer_rows(

@@ -8,7 +8,12 @@ import msgspec
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.cli import services, tables
-from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
+from aitbc_toolkit.cli.reaching import (
+    environment_option,
+    json_option,
+    point_to_hosts,
+    reach,
+)
 from aitbc_toolkit.cli.tables import Column
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.overview import NodeRow, look
@@ -44,6 +49,7 @@ def list_(environment: str, *, as_json: bool) -> Exit:
         click.echo(json.dumps({"nodes": seen.to_json()["nodes"]}))
     else:
         click.echo("\n".join(tables.draw(_COLUMNS, [_cells(row) for row in seen.nodes])))
+        point_to_hosts(seen)
     return Exit.OK if any(row.height is not None for row in seen.nodes) else Exit.UNREACHABLE
 
 

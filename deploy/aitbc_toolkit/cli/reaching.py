@@ -11,6 +11,7 @@ import click
 from aitbc_toolkit.asking import MeshClient, open_mesh
 from aitbc_toolkit.cli.environment import load, refuse_empty
 from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.overview import Overview, Verdict
 
 environment_option = click.option(
     "-e",
@@ -29,3 +30,9 @@ def reach(named: str, *, node: str = "") -> Iterator[tuple[Environment, MeshClie
     found = load(named)
     with open_mesh(found, node=node) as mesh:
         yield found, mesh
+
+
+def point_to_hosts(seen: Overview) -> None:
+    """Say where to look when no node answers: its host may know more."""
+    if seen.verdict is Verdict.DOWN:
+        click.echo(f"hint: what runs on its hosts: aitbc status {seen.environment}", err=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import history
+from aitbc_toolkit.release import founding, history
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import Place, Record
 from aitbc_toolkit.release.hosts import Crew
@@ -84,6 +84,8 @@ class State:
                 f"{height:>8} {voted:>8}  {row.state}"
             )
         lines += ["", f"{self.environment}: {self.votes} of {self.validators} validators vote"]
+        if all(row.height is None for row in self.nodes):
+            lines.append(f"next: aitbc deploy {self.environment}   # starts what is down")
         return lines + self._last_lines()
 
     def _last_lines(self) -> list[str]:
@@ -116,7 +118,8 @@ def look(environment: Environment) -> State:
         for each in environment.instances
     ]
     rows = [replace(row, state=strangers.get(row.name, row.state)) for row in rows]
-    known = history.read(environment)
+    founded = founding.read(environment)
+    known = history.read(environment, genesis_hash=founded.hash) if founded else []
     last = known[-1] if known else None
     reached = last is not None and all(
         _has(told.get(name), place) for name, place in last.places.items()
