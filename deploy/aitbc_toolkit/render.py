@@ -102,6 +102,26 @@ def manager(host: Host, *, templates: Path | None = None) -> dict[str, Any]:
     }
 
 
+def keeper(host: Host, *, templates: Path | None = None) -> dict[str, Any]:
+    """Write the service of a host's dead-man's switch, and what a manager needs to know of it."""
+    environment = host.layout.environment
+    unit = f"aitbc-{environment}-deadman"
+    log = host.layout.instance("deadman").log
+    values = {
+        "environment": environment,
+        "unit": unit,
+        "python": host.python,
+        "program": host.layout.state / "deadman.py",
+        "log": log,
+    }
+    name = {
+        "systemd": "aitbc-deadman.service.j2",
+        "supervisord": "supervisor-deadman.conf.j2",
+    }[host.manager]
+    text = _render(_templates(templates), name, values)
+    return {"keeper": {"name": "deadman", "unit": unit, "log": str(log)}, "service": text}
+
+
 def host_texts(
     environment: Environment, host: Host, *, templates: Path | None = None
 ) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How does a host-side program travel? As one text on standard input, nothing is stored.
+"""How does a host-side program travel? As one text on standard input, and one alone is stored.
 
 The modules of `hostside` are put into `sys.modules` under their own names before the step runs,
 so that their imports and their tracebacks read as they do here. No pyinfra here.
@@ -23,6 +23,9 @@ MODULES = (
     "asking",
     "supervising",
     "services",
+    "answering",
+    "linking",
+    "deadman",
     "ordering",
     "journaling",
     "observing",
@@ -39,6 +42,20 @@ MODULES = (
     "sealing",
     "witnessing",
     "program",
+)
+# What the dead-man's switch needs after its step has ended: the one program that hosts keep.
+_KEPT = (
+    "trouble",
+    "files",
+    "leasing",
+    "processes",
+    "asking",
+    "supervising",
+    "services",
+    "answering",
+    "linking",
+    "deadman",
+    "firing",
 )
 # A step that is asked to end gets this long before its whole process group is killed.
 KILL_AFTER_S = 5
@@ -72,9 +89,11 @@ def compose(step: str, params: Mapping[str, Any]) -> str:
     """Write the program of one step on one host, with its parameters inside."""
     if step in SCRIPTS:
         return _script(step, params)
+    if params.get("arm"):
+        params = {**params, "arm": {**params["arm"], "program": _kept()}}
     document = json.dumps(params, sort_keys=True)
     call = f"sys.modules[{_PACKAGE + '.program'!r}].run({step!r}, json.loads({document!r}))\n"
-    return _modules() + call
+    return _modules(MODULES, _SHARED) + call
 
 
 def _script(step: str, params: Mapping[str, Any]) -> str:
@@ -84,12 +103,17 @@ def _script(step: str, params: Mapping[str, Any]) -> str:
     return "".join([*values, script.read_text(encoding="utf-8")])
 
 
+def _kept() -> str:
+    call = f"sys.modules[{_PACKAGE + '.firing'!r}].run(pathlib.Path(__file__).parent)\n"
+    return "import pathlib\n" + _modules(_KEPT, ()) + call
+
+
 @cache
-def _modules() -> str:
+def _modules(own: tuple[str, ...], shared: tuple[str, ...]) -> str:
     folder, top = Path(__file__).with_name("hostside"), Path(__file__).parent.parent
     root = _PACKAGE.partition(".")[0]
-    files = {f"{root}.{name}": top / f"{name}.py" for name in _SHARED}
-    files |= {f"{_PACKAGE}.{name}": folder / f"{name}.py" for name in MODULES}
+    files = {f"{root}.{name}": top / f"{name}.py" for name in shared}
+    files |= {f"{_PACKAGE}.{name}": folder / f"{name}.py" for name in own}
     sources = {name: path.read_text(encoding="utf-8") for name, path in files.items()}
     parts = _PACKAGE.split(".")
     packages = [".".join(parts[: count + 1]) for count in range(len(parts))]

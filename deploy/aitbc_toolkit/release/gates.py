@@ -20,6 +20,11 @@ from aitbc_toolkit.render import RestartPolicy
 
 HEIGHTS = 3
 
+_GATE_S = 20.0
+_GATE_INTERVALS = 20
+# Two rounds that fail take up to 8 s with the default time-outs.
+_STALL_S = 10.0
+_STALL_INTERVALS = 4
 _POLL_S = 0.1
 # How long a node may say nothing before its service is looked at, and how often then.
 _SILENCE_S = 1.5
@@ -148,6 +153,13 @@ class Limits:
 
     deadline_s: float
     stall_s: float = math.inf
+
+
+def patience(environment: Environment, *, live: bool) -> Limits:
+    """Give a node as long as a start and a bad run of rounds may take, a live mesh less."""
+    interval_s = environment.chain.block_interval_ms / 1000
+    stall_s = _STALL_S + _STALL_INTERVALS * interval_s if live else math.inf
+    return Limits(_GATE_S + _GATE_INTERVALS * interval_s, stall_s)
 
 
 def pass_gate(

@@ -3,13 +3,15 @@
 Builds the parameter documents and judges the rows. The order of steps is not here.
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 from aitbc_toolkit import render
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import access, clocks, telling
+from aitbc_toolkit.release import access, arming, clocks, telling
+from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.lease import Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.remote import Hosts, Row
@@ -136,13 +138,16 @@ class Crew:
         self.require(rows, verb="plan", changed="nothing, on no host", status=Exit.REFUSED)
         return {name: files for row in rows.values() for name, files in row.answer["files"].items()}
 
-    def switch(self, targets: Mapping[str, Sequence[str]]) -> dict[str, Row]:
+    def switch(self, targets: Mapping[str, Sequence[str]], guard: Guard) -> dict[str, Row]:
         """Point nodes at (commit, configuration) and restart them; the rows are the caller's."""
-        params = self._params(only=set(targets))
-        for host in params.values():
-            for instance in host["instances"]:
-                instance["commit"], instance["config_hash"] = targets[instance["name"]]
-        return self._change("switch", params, deadline_s=_SWITCH_S)
+        params = self._params(only=set(targets), drain_ms=guard.drain_ms)
+        arming.fill(params, targets, guard, self.environment)
+        deadline_s = _SWITCH_S + math.ceil(guard.drain_ms / 1000)
+        return self._change("switch", params, deadline_s=deadline_s)
+
+    def disarm(self, names: Collection[str]) -> dict[str, Row]:
+        """Let nodes stay; `back` in an answer names those that the host has taken back."""
+        return self._change("disarm", self._params(only=set(names)), deadline_s=_RECORD_S)
 
     def service(self, action: str, names: Collection[str]) -> dict[str, Row]:
         """Start, stop or restart nodes where they are."""

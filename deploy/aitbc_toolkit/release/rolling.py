@@ -4,13 +4,13 @@ Used by deploys and rollbacks alike. What to change and in which order was decid
 told to the operator at the end is decided after.
 """
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import gates, roots
+from aitbc_toolkit.release import arming, gates, roots
+from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.baking import bake
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import Place
@@ -23,15 +23,11 @@ from aitbc_toolkit.release.turns import has_time
 from aitbc_toolkit.release.waves import Order, Wave, budgets
 from aitbc_toolkit.remote import Row
 
-_GATE_S = 20.0
-_GATE_INTERVALS = 20
-# Two rounds that fail take up to 8 s with the default time-outs.
-_STALL_S = 10.0
-_STALL_INTERVALS = 4
 # A node whose gate has passed votes; this bears a slow look at the others.
 _BUDGET_S = 5.0
 _NO_ANSWER = frozenset({"unreachable", "unknown"})
 _POLL_S = 0.2
+_UNGUARDED = Guard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +114,41 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         rolled.wave += 1
         rolled.switched += wave
         place = f"wave {rolled.wave}/{course.waves}"
-        failed = switch(run, wave, course.targets, rolled=rolled, place=place, gated=course.gated)
+        guard = _guard(run, course, wave)
+        failed = switch(
+            run,
+            wave,
+            course.targets,
+            rolled=rolled,
+            place=place,
+            gated=course.gated,
+            guard=guard,
+        )
         if not failed and rolled.wave == course.order.canary:
             failed = _watch_canary(run, course, rolled)
         if not failed and course.gated:
             failed = roots.compare_wave(run.mesh, wave)
+        if guard.before and not (failed and course.on_failure == "rollback"):
+            failed |= _disarm(run, list(guard.before), rolled)
         if failed:
             keep_evidence(run, f"wave-{rolled.wave}", failed)
         rolled.failed |= failed
+
+
+def _guard(run: Run, course: Course, wave: Wave) -> Guard:
+    """Arm a wave, and drain it where the others go on without it meanwhile."""
+    limits = gates.patience(run.environment, live=True)
+    drains = wave[0] in course.order.by_turn
+    return arming.guard(run.environment, wave, course.before, limits, drains=drains)
+
+
+def _disarm(run: Run, armed: Sequence[str], rolled: Rolled) -> dict[str, str]:
+    """Let a wave stay where it is; a node that its host took back meanwhile has failed."""
+    rows = run.crew.disarm(armed)
+    failed = failed_rows(run, armed, rows, rolled)
+    back = [name for row in rows.values() if row.ok for name in row.answer["back"]]
+    why = "was taken back by its host: the dead-man's switch was not disarmed in time"
+    return failed | dict.fromkeys(back, why)
 
 
 def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
@@ -137,7 +160,7 @@ def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
     with step(run.tell, "gate", f"{names}, switched by an earlier attempt") as now:
         # Those that are down still come after this, and until then there may be no quorum.
         enough = bool(course.order.waves) and course.order.at_once
-        limits = gate_limits(run.environment, live=rolled.first_height > 0 and not enough)
+        limits = gates.patience(run.environment, live=rolled.first_height > 0 and not enough)
         verdict = gates.pass_gate(
             run.mesh,
             course.arrived,
@@ -173,7 +196,7 @@ def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
     names = " ".join(rolled.switched)
     run.journal.write("bake-begun", nodes=list(rolled.switched))
     with step(run.tell, "bake", f"watching {names} for {course.bake_s:.0f} s") as now:
-        limits = gate_limits(run.environment, live=True)
+        limits = gates.patience(run.environment, live=True)
         failed = bake(run.mesh, rolled.switched, bake_s=course.bake_s, stall_s=limits.stall_s)
         now.say(next(iter(failed.values()), f"{names} stayed well for {course.bake_s:.0f} s"))
     run.journal.write("bake-failed" if failed else "bake-passed", nodes=list(rolled.switched))
@@ -196,13 +219,6 @@ def measure(run: Run, rolled: Rolled) -> Pace | None:
     return run.mesh.pace(rolled.first_height, tip(run.mesh.statuses()))
 
 
-def gate_limits(environment: Environment, *, live: bool) -> gates.Limits:
-    """Give a node as long as a start and a bad run of rounds may take, a live mesh less."""
-    interval_s = environment.chain.block_interval_ms / 1000
-    stall_s = _STALL_S + _STALL_INTERVALS * interval_s if live else math.inf
-    return gates.Limits(_GATE_S + _GATE_INTERVALS * interval_s, stall_s)
-
-
 def switch(
     run: Run,
     wave: Sequence[str],
@@ -211,6 +227,7 @@ def switch(
     rolled: Rolled,
     place: str,
     gated: bool = True,
+    guard: Guard = _UNGUARDED,
 ) -> dict[str, str]:
     """Take one wave to its targets and through the gate; return who failed and why."""
     names = " ".join(wave)
@@ -219,7 +236,7 @@ def switch(
     run.tell({**fields, "state": "begin", "text": f"{place} {names} restart {commit[:12]}"})
     began = time.monotonic()
     run.journal.write("switch-begun", nodes=list(wave), place=place, commit=commit)
-    rows = run.crew.switch({name: targets[name] for name in wave})
+    rows = run.crew.switch({name: targets[name] for name in wave}, guard)
     failed = failed_rows(run, wave, rows, rolled)
     run.journal.write("switched", nodes=[name for name in wave if name not in failed], place=place)
     if not failed:
@@ -227,7 +244,7 @@ def switch(
             run.mesh,
             wave,
             watch=run.crew.watch,
-            limits=gate_limits(run.environment, live=rolled.first_height > 0),
+            limits=gates.patience(run.environment, live=rolled.first_height > 0),
             answer_is_enough=not gated,
         )
         failed = dict(verdict.failed)

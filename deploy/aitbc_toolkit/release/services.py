@@ -16,7 +16,7 @@ from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, duration, step
-from aitbc_toolkit.release.rolling import Run, gate_limits
+from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.remote import Hosts
 
 Action = Literal["start", "stop", "restart"]
@@ -116,7 +116,7 @@ def await_part(run: Run, name: str, tell: Tell) -> None:
             run.mesh,
             [name],
             watch=run.crew.watch,
-            limits=gate_limits(environment, live=False),
+            limits=gates.patience(environment, live=False),
             answer_is_enough=not enough,
         )
         if not verdict.passed:

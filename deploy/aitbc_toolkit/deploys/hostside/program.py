@@ -61,6 +61,7 @@ STEPS = {
     "stage": staging.stage,
     "configure": staging.configure,
     "switch": switching.switch,
+    "disarm": switching.disarm,
     "service": switching.service,
     "watch": switching.watch,
     "announce": journaling.announce,

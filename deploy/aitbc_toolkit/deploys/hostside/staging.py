@@ -15,6 +15,7 @@ from aitbc_toolkit.deploys.hostside import (
     components,
     files,
     leasing,
+    linking,
     mirrors,
     ordering,
     trusting,
@@ -57,7 +58,7 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
     written = []
     with leasing.guarded(params):
         for instance in params["instances"]:
-            folder = config_folder(release, instance)
+            folder = linking.config_folder(release, instance)
             if folder.is_dir():
                 continue
             with files.whole_folder(folder) as fresh:
@@ -65,11 +66,6 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
                     files.write(fresh / name, text)
             written.append(instance["name"])
     return {"changed": written}
-
-
-def config_folder(release: Path, instance: dict[str, Any]) -> Path:
-    """Find the folder of one node's configuration inside a release."""
-    return release / "etc" / f"{instance['name']}-{instance['config_hash']}"
 
 
 def drift(mirror: Path, release: Path) -> list[str]:

@@ -6,42 +6,56 @@ its links; the next run sees that and restarts. Standard library only.
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import files, journaling, leasing, services, staging
+from aitbc_toolkit.deploys.hostside import (
+    answering,
+    deadman,
+    journaling,
+    leasing,
+    linking,
+    services,
+)
 from aitbc_toolkit.deploys.hostside.supervising import Supervisord
-from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 
 def switch(params: dict[str, Any]) -> dict[str, Any]:
-    """Point the named nodes at a release and restart them."""
+    """Point the named nodes at a release and restart them.
+
+    Drained first where the mesh wants that; armed before anything is changed, and whatever was
+    armed before is not any more.
+    """
     layout = params["layout"]
     manager = services.manager(params)
-    began = time.monotonic()
     with leasing.guarded(params):
+        drained = {each["name"]: _drained(each, params) for each in params["instances"]}
+        began = time.monotonic()
+        deadman.disarm(Path(layout["state"]))
+        if params["arm"]:
+            deadman.arm(params, manager=manager)
         for instance in params["instances"]:
-            _switch(instance, base=Path(layout["base"]), manager=manager)
-        since = {each["name"]: _anew(each, manager.restart) for each in params["instances"]}
+            linking.point(instance, base=Path(layout["base"]), manager=manager)
+        since = {each["name"]: linking.anew(each, manager.restart) for each in params["instances"]}
     return {
         "since": since,
+        "drained": drained,
         "restart_ms": int((time.monotonic() - began) * 1000),
         "services": {each["name"]: manager.state(each) for each in params["instances"]},
     }
 
 
-def _switch(instance: dict[str, Any], *, base: Path, manager: services.Manager) -> None:
-    release = base / "releases" / instance["commit"]
-    config = staging.config_folder(release, instance)
-    for needed in (release / "manifest.json", config):
-        if not needed.exists():
-            raise Trouble(f"{needed} is not on this host", hint="deploy the commit anew")
-    log = Path(instance["log"])
-    log.parent.mkdir(parents=True, exist_ok=True)
-    files.point(Path(instance["current"]), f"../releases/{instance['commit']}")
-    files.point(Path(instance["config"]), str(config))
-    manager.install(instance, (config / "service").read_text(encoding="utf-8"))
+def _drained(instance: dict[str, Any], params: dict[str, Any]) -> dict[str, Any] | None:
+    """Wait for the moment at which stopping a node costs no round, as long as the run gives it."""
+    if not params["drain_ms"]:
+        return None
+    return answering.drain(instance, deadline_ms=params["drain_ms"])
+
+
+def disarm(params: dict[str, Any]) -> dict[str, Any]:
+    """Let what was switched stay; tell what this host has taken back by itself."""
+    with leasing.guarded(params):
+        return {"back": deadman.disarm(Path(params["layout"]["state"]))}
 
 
 def service(params: dict[str, Any]) -> dict[str, Any]:
@@ -50,13 +64,14 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
     action = params["action"]
     since = {}
     with leasing.guarded(params):
+        deadman.disarm(Path(params["layout"]["state"]))
         for instance in params["instances"]:
             if action == "stop":
                 manager.stop(instance)
             elif action == "start":
-                since[instance["name"]] = _anew(instance, manager.start)
+                since[instance["name"]] = linking.anew(instance, manager.start)
             elif action == "restart":
-                since[instance["name"]] = _anew(instance, manager.restart)
+                since[instance["name"]] = linking.anew(instance, manager.restart)
             elif action == "remove":
                 manager.stop(instance)
                 Path(instance["current"]).unlink(missing_ok=True)
@@ -67,15 +82,6 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
             each["name"]: _seen(each, manager, params["lines"]) for each in params["instances"]
         },
     }
-
-
-def _anew(instance: dict[str, Any], begin: Callable[[dict[str, Any]], str]) -> str:
-    """Start a node, also one that has given up: an operator's start is not one of its own tries.
-
-    Return where in the log its own words begin.
-    """
-    (Path(instance["data"]) / "run" / "fast_exits.json").unlink(missing_ok=True)
-    return begin(instance)
 
 
 def watch(params: dict[str, Any]) -> dict[str, Any]:
@@ -97,6 +103,7 @@ def shut_down(params: dict[str, Any]) -> dict[str, Any]:
     manager = services.manager(params)
     instances = params["instances"]
     with leasing.guarded(params):
+        deadman.disarm(Path(params["layout"]["state"]))
         stopped = [each["name"] for each in instances if manager.state(each)["active"]]
         if isinstance(manager, Supervisord):
             manager.shut_down(instances)

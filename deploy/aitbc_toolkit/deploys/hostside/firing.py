@@ -1,0 +1,99 @@
+"""What does an armed dead-man's switch do when nobody disarms it? The one program kept on a host.
+
+It waits for the switch's end, then takes the nodes back to the release before: never while the mesh
+needs a node that votes, never over a change of data or rules that the release before may not know.
+The service manager runs it, also after a reboot. Standard library only.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import answering, deadman, files, linking, services
+from aitbc_toolkit.deploys.hostside.leasing import Moment
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
+
+_POLL_S = 0.2
+_RETRY_S = 0.5
+# Commits in which a node that votes shows; without a block for so long there is nothing to lose.
+_HEIGHTS = 3
+_STALLED_S = 30.0
+
+
+def run(state: Path) -> None:
+    """Wait until the switch is disarmed, or due and carried out; then end."""
+    os.umask(0o022)
+    while deadman.read(state).get("state") == "armed":
+        switch = deadman.read(state)
+        left_s = deadman.wait_s(switch, Moment.read())
+        if left_s > 0:
+            time.sleep(min(left_s, _POLL_S))
+            continue
+        try:
+            with files.locked(state / "lock"):
+                done = _act(state)
+        except Trouble as trouble:
+            # Another step is at work, or the manager did not answer: no reason to give up.
+            done = False
+            _say(trouble.message)
+        if not done:
+            time.sleep(_RETRY_S)
+
+
+def _act(state: Path) -> bool:
+    """Take one node back, if that is right now; tell whether the switch has come to its end.
+
+    One at a time: the next one is judged by who votes then.
+    """
+    switch = deadman.read(state)
+    if switch.get("state") != "armed":
+        return True
+    newer = [each["name"] for each in switch["instances"] if _is_newer(each)]
+    if newer:
+        why = f"{' '.join(newer)}: data or rules have changed since"
+        deadman.settle(state, switch, "withheld", why)
+        _say(f"withheld: {why}")
+        return True
+    left = [each for each in switch["instances"] if each["name"] not in switch["back"]]
+    spared = next((each for each in left if not is_needed(each)), None)
+    if spared is None:
+        _say(f"waits: the mesh needs {' '.join(each['name'] for each in left)}")
+        return False
+    manager = services.manager(switch)
+    linking.point(spared, base=Path(switch["base"]), manager=manager)
+    linking.anew(spared, manager.restart)
+    _say(f"fired: {spared['name']} is back at {spared['commit']}")
+    return bool(deadman.note_back(state, switch, spared["name"])["state"] == "fired")
+
+
+def _is_newer(instance: dict[str, Any]) -> bool:
+    """Tell whether the release before might not know what this node lives with now."""
+    before, now = instance["versions"], deadman.versions(instance)
+    return any(now[name] > before[name] for name in before if name in now)
+
+
+def is_needed(instance: dict[str, Any]) -> bool:
+    """Tell whether the mesh would stop without this node: it votes, and the rest is too little.
+
+    Judged by the commits in the newest blocks of the node itself. A node that says nothing, or that
+    has not voted in any of them, is not missed.
+    """
+    status = answering.get(instance, "/status")
+    page = answering.get(instance, f"/blocks?count={_HEIGHTS}")
+    if not status or not page or not page["blocks"] or status["validator"] is None:
+        return False
+    commits = [block["last_commit"] for block in page["blocks"]]
+    votes = any(status["validator"] in commit["signers"] for commit in commits)
+    if not votes or status["block_age_ms"] > _STALLED_S * 1000:
+        return False
+    # Who votes late is in the next commit, so the newest may show too few; then this waits.
+    newest = commits[-1]
+    own = status["power"] if status["validator"] in newest["signers"] else 0
+    return bool(3 * (newest["power"] - own) <= 2 * status["total_power"])
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"dead-man's switch {text}\n")
+    sys.stdout.flush()

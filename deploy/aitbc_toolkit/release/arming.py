@@ -1,0 +1,74 @@
+"""For how long may a switched node be unproved before its host takes it back by itself?
+
+Each wave is armed by the step that switches it, and disarmed when its nodes have shown that they
+take part, before the next wave is touched: so at most one wave is armed. Values only; what hosts do
+is in `hostside/deadman` and `hostside/firing`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aitbc_toolkit import render
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release.gates import Limits
+from aitbc_toolkit.release.history import NOTHING, Place
+
+# What comes on top of the gate: the stop and the start of a node (at most 10 s each), the
+# comparison of state roots (10 s), and round trips.
+_MARGIN_S = 40.0
+# Every validator proposes once in a rotation; one more allows for a height that took a round.
+_ROTATIONS = 2
+# Waiting longer costs more than the one round that it saves.
+_DRAIN_MS_MAX = 120_000
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Say what a host does beside a switch: wait for a good moment, and take it back in time.
+
+    `before` holds the nodes that are armed, with where they stood; nobody is when it is empty.
+    """
+
+    before: Mapping[str, Place] = field(default_factory=dict)
+    after_s: float = 0.0
+    drain_ms: int = 0
+
+
+def guard(
+    environment: Environment,
+    wave: Collection[str],
+    before: Mapping[str, Place],
+    limits: Limits,
+    *,
+    drains: bool,
+) -> Guard:
+    """Arm those of a wave that have something to go back to; drain those that others wait for."""
+    known = {name: before[name] for name in wave if before.get(name, NOTHING) != NOTHING}
+    rotation_ms = len(environment.validators) * environment.chain.block_interval_ms
+    drain_ms = min(_ROTATIONS * rotation_ms, _DRAIN_MS_MAX)
+    return Guard(known, after_s(limits), drain_ms if drains else 0)
+
+
+def fill(
+    params: Mapping[str, dict[str, Any]],
+    targets: Mapping[str, Sequence[str]],
+    guard: Guard,
+    environment: Environment,
+) -> None:
+    """Tell hosts where each node goes, where it stood, and when and with what they act."""
+    for name, document in params.items():
+        for instance in document["instances"]:
+            instance["commit"], instance["config_hash"] = targets[instance["name"]]
+            instance["before"] = guard.before.get(instance["name"], NOTHING)
+        document["arm"] = {}
+        if guard.before:
+            keeper = render.keeper(environment.host(name))
+            document["arm"] = {"after_s": guard.after_s, **keeper}
+
+
+def after_s(limits: Limits) -> float:
+    """Say how long after it was armed a switch acts: never while a gate may still pass."""
+    found = limits.deadline_s + _MARGIN_S
+    assert found > limits.deadline_s, "a node that may still pass its gate is not taken back"
+    return found
