@@ -11,12 +11,11 @@ from typing import Any
 
 from aitbc_toolkit import render
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release.gates import Limits
 from aitbc_toolkit.release.history import NOTHING, Place
 
-# What comes on top of the gate: the stop and the start of a node (at most 10 s each), the
-# comparison of state roots (10 s), and round trips.
-_MARGIN_S = 40.0
+# What comes on top of gate and watchdog: the stop of a node (at most 10 s), the comparison of state
+# roots (10 s), and round trips.
+_MARGIN_S = 25.0
 # Every validator proposes once in a rotation; one more allows for a height that took a round.
 _ROTATIONS = 2
 # Waiting longer costs more than the one round that it saves.
@@ -39,15 +38,15 @@ def guard(
     environment: Environment,
     wave: Collection[str],
     before: Mapping[str, Place],
-    limits: Limits,
     *,
+    after_s: float,
     drains: bool,
 ) -> Guard:
     """Arm those of a wave that have something to go back to; drain those that others wait for."""
     known = {name: before[name] for name in wave if before.get(name, NOTHING) != NOTHING}
     rotation_ms = len(environment.validators) * environment.chain.block_interval_ms
     drain_ms = min(_ROTATIONS * rotation_ms, _DRAIN_MS_MAX)
-    return Guard(known, after_s(limits), drain_ms if drains else 0)
+    return Guard(known, after_s, drain_ms if drains else 0)
 
 
 def fill(
@@ -67,8 +66,8 @@ def fill(
             document["arm"] = {"after_s": guard.after_s, **keeper}
 
 
-def after_s(limits: Limits) -> float:
-    """Say how long after it was armed a switch acts: never while a gate may still pass."""
-    found = limits.deadline_s + _MARGIN_S
-    assert found > limits.deadline_s, "a node that may still pass its gate is not taken back"
+def after_s(gate_s: float, *, proof_s: float) -> float:
+    """Say how long after it was armed a switch acts: never while a wave may still be proved."""
+    found = gate_s + proof_s + _MARGIN_S
+    assert found > gate_s + proof_s, "a node that may still pass its gate is not taken back"
     return found

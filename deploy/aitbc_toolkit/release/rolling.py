@@ -9,24 +9,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import arming, gates, roots
+from aitbc_toolkit.release import arming, gates, roots, watching
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.baking import bake
-from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.journal import Journal, Point
 from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
 from aitbc_toolkit.release.request import OnFailure
+from aitbc_toolkit.release.sparing import short_of_power
 from aitbc_toolkit.release.turns import has_time
-from aitbc_toolkit.release.waves import Order, Wave, budgets
+from aitbc_toolkit.release.watching import Watchdog
+from aitbc_toolkit.release.waves import Order, Wave
 from aitbc_toolkit.remote import Row
 
-# A node whose gate has passed votes; this bears a slow look at the others.
-_BUDGET_S = 5.0
 _NO_ANSWER = frozenset({"unreachable", "unknown"})
-_POLL_S = 0.2
 _UNGUARDED = Guard()
 
 
@@ -105,16 +103,18 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     rolled.first_height = tip(run.mesh.statuses())
     rolled.switched += course.arrived
     rolled.failed = gate_arrived(run, course, rolled)
+    watchdog = watching.watchdog(run.mesh)
     left = list(course.order.waves)
     while left and (rolled.ok or course.on_failure == "continue"):
         wave = _next(run, left, course.order)
-        rolled.stopped = _short_of_power(run, course.order, wave)
+        rolled.stopped = short_of_power(run.mesh, course.order, wave)
         if rolled.stopped:
             break
         rolled.wave += 1
         rolled.switched += wave
         place = f"wave {rolled.wave}/{course.waves}"
-        guard = _guard(run, course, wave)
+        baking_s = course.bake_s if rolled.wave == course.order.canary else 0.0
+        guard = _guard(run, course, wave, proof_s=watchdog.patience_s + baking_s)
         failed = switch(
             run,
             wave,
@@ -127,7 +127,7 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         if not failed and rolled.wave == course.order.canary:
             failed = _watch_canary(run, course, rolled)
         if not failed and course.gated:
-            failed = roots.compare_wave(run.mesh, wave)
+            failed = roots.compare_wave(run.mesh, wave) or _slow(watchdog, run, wave, rolled)
         if guard.before and not (failed and course.on_failure == "rollback"):
             failed |= _disarm(run, list(guard.before), rolled)
         if failed:
@@ -135,11 +135,18 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         rolled.failed |= failed
 
 
-def _guard(run: Run, course: Course, wave: Wave) -> Guard:
+def _guard(run: Run, course: Course, wave: Wave, *, proof_s: float) -> Guard:
     """Arm a wave, and drain it where the others go on without it meanwhile."""
-    limits = gates.patience(run.environment, live=True)
+    gate_s = gates.patience(run.environment, live=True).deadline_s
+    after_s = arming.after_s(gate_s, proof_s=proof_s)
     drains = wave[0] in course.order.by_turn
-    return arming.guard(run.environment, wave, course.before, limits, drains=drains)
+    return arming.guard(run.environment, wave, course.before, after_s=after_s, drains=drains)
+
+
+def _slow(watchdog: Watchdog, run: Run, wave: Wave, rolled: Rolled) -> dict[str, str]:
+    """Watch the mesh's own pace: what nodes say of themselves is no measure of it."""
+    why = watchdog.slowness(run.mesh, is_first=rolled.wave == 1)
+    return dict.fromkeys(wave, why) if why else {}
 
 
 def _disarm(run: Run, armed: Sequence[str], rolled: Rolled) -> dict[str, str]:
@@ -171,25 +178,6 @@ def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
         now.say(next(iter(verdict.failed.values()), f"{names} passed, not restarted"))
     _write_gate(run, course.arrived, verdict.failed)
     return dict(verdict.failed)
-
-
-def _short_of_power(run: Run, order: Order, wave: Wave) -> str:
-    """Say why the mesh cannot spare a wave now, from what votes at this moment; empty if it can.
-
-    A node that was restarted a moment ago may still be on its way back, so this waits a little.
-    """
-    if wave[0] not in order.by_turn:
-        return ""
-    deadline = time.monotonic() + _BUDGET_S
-    while True:
-        votes = voting(run.environment, run.mesh.statuses())
-        (budget,) = budgets(run.environment, [wave], votes)
-        if budget.goes_on:
-            return ""
-        if time.monotonic() > deadline:
-            names = " ".join(votes) or "nobody"
-            return f"{' '.join(wave)} cannot be spared: {names} vote, without it {budget.sum}"
-        time.sleep(_POLL_S)
 
 
 def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
