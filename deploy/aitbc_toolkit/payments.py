@@ -4,7 +4,7 @@ Names become addresses, decimals become base units, and the bytes go to a node t
 not print here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aitbc_node.codes import Code
@@ -47,18 +47,34 @@ def pay(
 ) -> tuple[bytes, str]:
     """Sign a payment and hand it in, to `node` when one is named; return its bytes and its id.
 
+    Raises: UsageError for what is wrong with the words, before anything is sent; RefusedError.
+    """
+    outs = [_output(environment, mesh, wanted)]
+    return hand_in(environment, mesh, payer, outs, memo=wanted.memo, node=node)
+
+
+def hand_in(
+    environment: Environment,
+    mesh: MeshClient,
+    payer: Wallet,
+    outs: Sequence[Output],
+    *,
+    memo: str = "",
+    node: str = "",
+) -> tuple[bytes, str]:
+    """Sign one transaction with these outputs and hand it in; return its bytes and its id.
+
     Someone else who pays from the same key may take the nonce in between: what was refused for that
     is signed anew, which is safe because it was refused.
 
-    Raises: UsageError for what is wrong with the words, before anything is sent; RefusedError.
+    Raises: RefusedError.
     """
     tries = NONCE_TRIES
-    outs = [_output(environment, mesh, wanted)]
     while True:
         tries -= 1
         chain = wallet.look_any(mesh, interval_ms=environment.chain.block_interval_ms)
         nonce, new = next_nonce(mesh, payer.address(environment.chain.hrp))
-        raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs, memo=wanted.memo)
+        raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs, memo=memo)
         try:
             accepted = mesh.node(node).submit(raw) if node else mesh.submit(raw)
         except RefusedError as refused:

@@ -15,8 +15,10 @@ from aitbc_node.limits import TX_BYTES_MAX
 from aitbc_node.rpc import schema
 from aitbc_node.types import Address
 from aitbc_toolkit import amounts, keys, payments
+from aitbc_toolkit.books import Schedule
 from aitbc_toolkit.cli.environment import load, refuse_empty
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
+from aitbc_toolkit.cli.sending import send_on, sending_options
 from aitbc_toolkit.cli.tables import printable
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.payments import Payment
@@ -49,14 +51,15 @@ def tx() -> None:
 
 
 @tx.command()
-@click.option("--to", "recipient", required=True, help="An address, or `faucet`.")
-@click.option("--amount", required=True, help="In whole coins, like 1.5.")
+@click.option("--to", "recipient", help="An address, or `faucet`.")
+@click.option("--amount", help="In whole coins, like 1.5.")
 @click.option("--asset", "ticker", default=NATIVE, show_default=True)
 @click.option("--memo", default="", help="At most 256 bytes, for everybody to read.")
 @_key_option
 @_node_option
 @click.option("--no-wait", is_flag=True, help="Do not wait until it is final.")
 @_deadline_option
+@sending_options
 @environment_option
 @json_option
 def send(  # noqa: PLR0913 - one parameter per option
@@ -69,13 +72,16 @@ def send(  # noqa: PLR0913 - one parameter per option
     node: str,
     no_wait: bool,
     deadline: int,
+    schedule: Schedule | None,
     environment: str,
     as_json: bool,
 ) -> Exit:
-    """Pay, and wait until the payment is final.
+    """Pay, and wait until the payment is final; or send on and on with --rate and --for.
 
     Example: aitbc tx send --to faucet --amount 1.5 -e dev
     """
+    if schedule:
+        return send_on(environment, schedule, key_file, as_json=as_json)
     with reach(environment) as (found, mesh):
         if node:
             found.instance(node)  # an unknown name is told before anything is asked
