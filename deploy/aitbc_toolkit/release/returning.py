@@ -1,12 +1,14 @@
 """How do nodes get back to where they were before a change that failed?
 
 A node that had nothing before is taken down again. Used when a wave fails, when the whole mesh
-does, and when a run that was on its way back is resumed.
+does, and when a run that was on its way back is resumed. The way back keeps the quorum as the way
+there did; only where there is none are all nodes started at once.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import NOTHING
 from aitbc_toolkit.release.reading import tip
 from aitbc_toolkit.release.rolling import (
@@ -17,6 +19,7 @@ from aitbc_toolkit.release.rolling import (
     gate_arrived,
     switch,
 )
+from aitbc_toolkit.release.sparing import has_quorum, short_of_power
 
 
 def finish_return(run: Run, course: Course, rolled: Rolled) -> None:
@@ -35,9 +38,9 @@ def finish_return(run: Run, course: Course, rolled: Rolled) -> None:
 def give_back(run: Run, rolled: Rolled, course: Course) -> dict[str, str]:
     """Take every switched node back to where it was; return those that could not be.
 
-    The nodes that failed go first: until they vote again the mesh can spare nobody else.
+    Nodes that failed and do not vote go first: until they do, the mesh can spare nobody else.
     """
-    return _take_back(run, _groups_back(rolled, at_once=course.returns_at_once), rolled, course)
+    return _take_back(run, _groups_back(run, rolled, course), rolled, course)
 
 
 def _take_back(
@@ -45,21 +48,32 @@ def _take_back(
 ) -> dict[str, str]:
     stranded: dict[str, str] = {}
     back = Rolled(unanswered=rolled.unanswered)
-    for number, group in enumerate(groups, start=1):
+    left = [list(group) for group in groups]
+    number = 0
+    while left:
+        group, number = left.pop(0), number + 1
+        short = "" if course.returns_at_once else short_of_power(run.mesh, tuple(group))
+        if short and has_quorum(run.mesh):
+            stranded |= dict.fromkeys(group, f"was left where it is: {short}")
+            continue
+        if short:
+            # There is no quorum to keep, and nothing but the release before may bring it back.
+            group, left = [name for each in (group, *left) for name in each], []
         new = [name for name in group if course.before.get(name, NOTHING) == NOTHING]
         old = [name for name in group if name not in new]
         if new:
             stranded |= failed_rows(run, new, run.crew.service("remove", new), back)
         if old:
-            place = f"return {number}/{len(groups)}"
+            place = f"return {number}/{number + len(left)}"
             stranded |= switch(run, old, course.before, rolled=back, place=place)
     rolled.unanswered = back.unanswered
     return stranded
 
 
-def _groups_back(rolled: Rolled, *, at_once: bool) -> list[list[str]]:
-    failed = [name for name in rolled.failed if name in rolled.switched]
-    passed = [name for name in rolled.switched if name not in failed]
-    if at_once:
-        return [[*failed, *passed]]
-    return [group for group in (failed, *([name] for name in reversed(passed))) if group]
+def _groups_back(run: Run, rolled: Rolled, course: Course) -> list[list[str]]:
+    if course.returns_at_once:
+        return [rolled.switched]
+    votes = voting(run.environment, run.mesh.statuses())
+    down = [name for name in rolled.switched if name in rolled.failed and name not in votes]
+    others = [name for name in rolled.switched if name not in down]
+    return [group for group in (down, *([name] for name in reversed(others))) if group]

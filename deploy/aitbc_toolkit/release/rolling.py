@@ -107,7 +107,8 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     left = list(course.order.waves)
     while left and (rolled.ok or course.on_failure == "continue"):
         wave = _next(run, left, course.order)
-        rolled.stopped = short_of_power(run.mesh, course.order, wave)
+        if wave[0] in course.order.by_turn:
+            rolled.stopped = short_of_power(run.mesh, wave)
         if rolled.stopped:
             break
         rolled.wave += 1

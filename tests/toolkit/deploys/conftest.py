@@ -70,7 +70,7 @@ class Project:
 
     def deploy(self, name: str = "dev", **request: Any) -> Outcome:
         """Deploy HEAD unless told else."""
-        wanted = Request(checkout=self.checkout, prove=proven, **request)
+        wanted = Request(checkout=self.checkout, **{"prove": proven, **request})
         return deploy(self.load(name), wanted, self.records.append)
 
     def rollback(self, **more: Any) -> Outcome:

@@ -156,3 +156,19 @@ def test_check_9_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch) 
     assert "aitbc deploy dev --resume goes on, aitbc rollback dev goes back" in said[-1]
     assert history.read(project.environment)[-1].outcome == "interrupted"
     assert sorted(project.running().values()).count(project.git("rev-parse", "HEAD")) == 1
+
+
+def test_a_mesh_that_is_not_proved_goes_back_one_node_at_a_time(project: Any) -> None:
+    """A failed smoke suite takes the fleet back, and the way back keeps the quorum too."""
+    before = project.places()
+
+    failed = project.deploy(prove=lambda _environment: ("7 of 8 checks", "a transfer was lost"))
+
+    returns = [
+        each["nodes"]
+        for each in project.records
+        if each.get("state") == "done" and str(each.get("place", "")).startswith("return")
+    ]
+    assert (failed.exit, project.places()) == (Exit.ROLLED_BACK, before)
+    assert "a transfer was lost" in failed.error
+    assert sorted(returns) == [["v1"], ["v2"], ["v3"], ["v4"]]
