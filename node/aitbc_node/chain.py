@@ -126,8 +126,11 @@ class Chain:
         done = apply.execute(self.state, context, txs)
         if isinstance(done, InvalidBlock):
             return f"transaction {done.index}: {done.refusal.code}: {done.refusal.message}"
-        if header != self._header(context, txs, proposed.last_commit, done):
-            return "its roots are not those of its execution"
+        own = self._header(context, txs, proposed.last_commit, done)
+        if header != own:
+            here, there = own.state_root.hex(), header.state_root.hex()
+            roots = f"state root {here} here, {there} in its header"
+            return f"its roots are not those of its execution: {roots}"
         raws = tuple(parsed.raw for parsed in txs)
         block = Block(header, raws, proposed.last_commit, proposed.evidence)
         return Candidate(block_id(header), block, tuple(txs), done)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
@@ -89,18 +90,23 @@ class FakeMesh:
         silent: Sequence[str] = (),
         signed: int = 0,
         grows: bool = True,
+        trouble: str = "",
         proposers: Callable[[int], str] = lambda height: NAMES[height % 4],
     ) -> None:
         self.environment = Inventory.load("staging")
         self.height = 100
         self.asked: list[str] = []
         self._voters, self._silent, self._signed = voters, silent, signed
-        self._proposers, self._grows = proposers, grows
+        self._proposers, self._grows, self._trouble = proposers, grows, trouble
 
     def statuses(self, _names: object = None) -> dict[str, schema.Status | None]:
         self.height += self._grows
+        told = a_status("", self.height, signed=self._signed)
+        troubles = {"v1": self._trouble}
         return {
-            name: None if name in self._silent else a_status(name, self.height, signed=self._signed)
+            name: None
+            if name in self._silent
+            else replace(told, node=name, validator=name, trouble=troubles.get(name, ""))
             for name in NAMES
         }
 
@@ -139,6 +145,16 @@ def test_three_votes_in_a_row_pass() -> None:
 
     assert judge(mesh).passed
     assert "v1" not in mesh.asked
+
+
+def test_a_node_that_says_why_it_takes_no_part_fails_long_before_the_deadline() -> None:
+    """What it has found cannot be waited away: another state root, a key without its sign state."""
+    mesh = FakeMesh(trouble="state root 11 here, 22 in its header", voters=lambda _: NAMES[1:])
+
+    verdict = judge(mesh, deadline_s=60)
+
+    assert "takes no part: state root 11 here, 22 in its header" in verdict.failed["v1"]
+    assert verdict.took_s < 30
 
 
 def test_an_open_port_that_answers_but_does_not_vote_fails() -> None:

@@ -28,6 +28,8 @@ _STALL_INTERVALS = 4
 _POLL_S = 0.1
 # How long a node may say nothing before its service is looked at, and how often then.
 _SILENCE_S = 1.5
+# A disk may heal meanwhile; what keeps a node from voting for longer needs an operator.
+_TROUBLE_S = 3.0
 _CRASHES = 2
 _LOG_CHARS = 160
 _LOG_LINES = 4
@@ -59,6 +61,7 @@ class _Node:
     votes_needed: bool
     answered_at: float
     first_answer_s: float = 0.0
+    troubled_at: float = 0.0
     after: int = -1
     """The height that the node had reached or signed before it came back; older votes are no
     proof that it votes now."""
@@ -72,6 +75,7 @@ class _Node:
         if status is None:
             return
         self.answered_at = now
+        self.troubled_at = (self.troubled_at or now) if status.trouble else 0.0
         if self.after < 0:
             self.first_answer_s = now - began
             signed = status.sign_state.height if status.sign_state else 0
@@ -97,6 +101,8 @@ class _Node:
         """Say why it has not passed, with the numbers on both sides."""
         if self.last is None:
             return f"did not answer on its RPC port within {waited_s:.0f} s"
+        if self.last.trouble:
+            return f"takes no part: {self.last.trouble}"
         if self.last.height < height - _LAG_MAX or self.last.syncing:
             return f"is at height {self.last.height:,}, the tip is {height:,}"
         if self.votes_needed:
@@ -195,6 +201,9 @@ def pass_gate(
         if silent and now - looked_at > _SILENCE_S:
             looked_at = now
             failed = crashing(watch(silent), crashes)
+        lost = [each for each in waiting if 0 < each.troubled_at < now - _TROUBLE_S]
+        if lost and not failed:
+            failed = _late(lost, height=height, watch=watch, waited_s=now - began)
         idle_s = finality.idle_s(height, now=now)
         if waiting and not failed and (now - began > limits.deadline_s or idle_s > limits.stall_s):
             waited_s = min(limits.deadline_s, now - began)
