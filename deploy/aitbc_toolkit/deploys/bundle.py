@@ -35,6 +35,7 @@ MODULES = (
     "mirrors",
     "components",
     "staging",
+    "comparing",
     "drifting",
     "switching",
     "keeping",

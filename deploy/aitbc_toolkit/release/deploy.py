@@ -11,7 +11,7 @@ from dataclasses import replace
 from aitbc_toolkit import neighbours
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, history, preview, resuming, vouching
+from aitbc_toolkit.release import compatibility, configuring, history, preview, resuming, vouching
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.facts import Facts, observe, places
@@ -72,6 +72,7 @@ def _change_hosts(
         hooks.after("stage", plan=plan.to_document())
         if not plan.pending:
             return nothing_to_do(run, revision.commit, began=began)
+        compatibility.require(run, request, plan, facts)
         hooks.before("waves", plan=plan.to_document())
         done = carry_out(run, _change(run, request, plan, facts, began=began))
         hooks.after("waves", outcome=done.to_record())

@@ -23,9 +23,12 @@ DISK_FREE_MIB_MIN = 300
 _OBSERVE_S = 20
 _STAGE_S = 300
 _CONFIGURE_S = 30
+_COMPARE_S = 120
 _SWITCH_S = 60
 _RECORD_S = 30
 _LEASE_S = 20
+_NOTHING = "nothing, on no host"
+_NOTHING_RUNNING = "nothing that runs, on no host"
 _KINDS = {"busy": Exit.BUSY, "lease": Exit.BUSY, "bug": Exit.BUG}
 
 
@@ -48,7 +51,7 @@ class Crew:
         """
         if not lease.is_held:
             verb = lease.claim.reason.partition(" ")[0]
-            self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
+            self.require(rows, verb=verb, changed=_NOTHING)
         self.lease, self._look = lease, rows
 
     def ask(self, remote: Hosts) -> Ask:
@@ -67,7 +70,7 @@ class Crew:
         if not rows:
             params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
             rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
-        self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
+        self.require(rows, verb=verb, changed=_NOTHING)
         return {
             name: {**row.answer, "checks": [*row.answer["checks"], clocks.check(row)]}
             for name, row in rows.items()
@@ -113,8 +116,7 @@ class Crew:
             own = self.environment.host(name).connector == "local"
             document["git_ssh_config"] = source.ssh_config if own else ""
         rows = self._change("stage", params, deadline_s=_STAGE_S)
-        changed = "nothing that runs, on no host"
-        self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
+        self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
         return {name: row.answer for name, row in rows.items()}
 
     def configure(
@@ -128,14 +130,19 @@ class Crew:
                 instance["files"] = dict(ready.files)
                 instance["config_hash"] = ready.hash
         rows = self._change("configure", params, deadline_s=_CONFIGURE_S)
-        changed = "nothing that runs, on no host"
-        self.require(rows, verb="deploy", changed=changed, status=Exit.REFUSED)
+        self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
         return [name for row in rows.values() for name in row.answer["changed"]]
+
+    def compare(self, node: str, **trial: Any) -> Mapping[str, Any]:
+        """Let two builds on the host of a node try each other; nothing that runs is touched."""
+        rows = self._change("compare", self._params(only={node}, **trial), deadline_s=_COMPARE_S)
+        self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
+        return rows[self.environment.instance(node).host].answer
 
     def configured(self, names: Collection[str]) -> dict[str, Mapping[str, str]]:
         """Read the rendered files that nodes have now, by node and file name."""
         rows = self._remote.step("configured", self._params(only=set(names)), deadline_s=_OBSERVE_S)
-        self.require(rows, verb="plan", changed="nothing, on no host", status=Exit.REFUSED)
+        self.require(rows, verb="plan", changed=_NOTHING)
         return {name: files for row in rows.values() for name, files in row.answer["files"].items()}
 
     def switch(self, targets: Mapping[str, Sequence[str]], guard: Guard) -> dict[str, Row]:
@@ -173,7 +180,7 @@ class Crew:
     def intact(self, commit: str, *, verb: str) -> None:
         """Refuse to switch to a release that somebody has edited on its host."""
         rows = self._remote.step("intact", self._params(commit=commit), deadline_s=_OBSERVE_S)
-        self.require(rows, verb=verb, changed="nothing, on no host", status=Exit.REFUSED)
+        self.require(rows, verb=verb, changed=_NOTHING)
 
     def restage(
         self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]
@@ -199,8 +206,7 @@ class Crew:
         Raises: AitbcError (refused): an end that nobody could write down would be unknown.
         """
         rows = self._change("announce", self._params(record=record), deadline_s=_RECORD_S)
-        changed = "nothing that runs, on no host"
-        self.require(rows, verb=str(record["action"]), changed=changed, status=Exit.REFUSED)
+        self.require(rows, verb=str(record["action"]), changed=_NOTHING_RUNNING)
 
     def record(self, record: Mapping[str, Any], *, keep: Sequence[str]) -> dict[str, Row]:
         """Write the end of a run into the journal of every host."""
@@ -235,7 +241,9 @@ class Crew:
         make = self._remote.step if self.lease is None else self._change
         return make(step, params, deadline_s=deadline_s)
 
-    def require(self, rows: Mapping[str, Row], *, verb: str, changed: str, status: Exit) -> None:
+    def require(
+        self, rows: Mapping[str, Row], *, verb: str, changed: str, status: Exit = Exit.REFUSED
+    ) -> None:
         """Raise one error that says what went wrong on which hosts, and what was changed."""
         bad = [row for row in rows.values() if not row.ok]
         if not bad:

@@ -6,7 +6,7 @@ Nothing that runs is touched here, so a failure costs nothing.
 from collections.abc import Mapping
 from typing import Any
 
-from aitbc_toolkit import lab, shell
+from aitbc_toolkit import lab
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import components, configuring, founding, source, vouching
 from aitbc_toolkit.release.configuring import PublicKeys
@@ -53,9 +53,8 @@ def _warm(environment: Environment, request: Request, revision: Revision) -> Non
     """Fill a lab's wheel cache for the lock of exactly this commit: its hosts are offline."""
     if not environment.lab:
         return
-    show = ["git", "-C", str(request.checkout), "show", f"{revision.commit}:locks/node.lock"]
     lock = environment.folder / "node.lock"
-    lock.write_text(shell.run(show).stdout, encoding="utf-8")
+    lock.write_text(source.lock(revision.commit, root=request.checkout), encoding="utf-8")
     lab.warm_cache(lock)
 
 

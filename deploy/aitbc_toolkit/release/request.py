@@ -42,7 +42,8 @@ class Request:
     """Say what is to be deployed; `checkout` is where the commit comes from.
 
     `plan` is the hash of a plan that was made before: it says the commit and the choice then.
-    `gated` is as in a course; no command offers it.
+    `gated` is as in a course; without `compared` nobody asks whether the new build understands the
+    old one. No command offers either.
     """
 
     checkout: Path = field(default_factory=paths.project_root)
@@ -55,3 +56,4 @@ class Request:
     break_lease: str = ""
     prove: Prove = verifying.smoke
     gated: bool = True
+    compared: bool = True

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aitbc_toolkit import lab
+from aitbc_toolkit import lab, shell
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.lab.places import Places
@@ -83,6 +83,11 @@ def publish(environment: Environment, revision: Revision, *, root: Path) -> Sour
             return _push(environment, repository, revision)
         case "origin":
             return _pushed(repository, revision)
+
+
+def lock(commit: str, *, root: Path) -> str:
+    """Read the lock of a commit's node: what exactly it is installed with."""
+    return shell.run(["git", "-C", str(root), "show", f"{commit}:locks/node.lock"]).stdout
 
 
 def _push(environment: Environment, repository: "git.Repo", revision: Revision) -> Source:

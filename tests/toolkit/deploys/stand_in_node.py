@@ -157,4 +157,5 @@ def run() -> None:
 
 
 if __name__ == "__main__":
-    {"init": init, "run": run}[sys.argv[1]]()
+    # It cannot be tried beside another build, as a release from before there was such a thing.
+    {"init": init, "run": run}.get(sys.argv[1], lambda: sys.exit(64))()

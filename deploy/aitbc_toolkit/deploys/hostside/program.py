@@ -13,6 +13,7 @@ from typing import Any
 from aitbc_toolkit.deploys.hostside import (
     bootstrapping,
     checking,
+    comparing,
     drifting,
     journaling,
     keeping,
@@ -40,7 +41,17 @@ def _observe(params: dict[str, Any]) -> dict[str, Any]:
 
 # What every step may do that is not named here, it may do under a lease only.
 READING = frozenset(
-    {"observe", "check", "configured", "seal", "drift", "intact", "watch", "witnessed"}
+    {
+        "observe",
+        "check",
+        "configured",
+        "seal",
+        "drift",
+        "intact",
+        "versions",
+        "watch",
+        "witnessed",
+    }
 )
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
@@ -60,6 +71,8 @@ STEPS = {
     "discard": keeping.discard,
     "stage": staging.stage,
     "configure": staging.configure,
+    "compare": comparing.compare,
+    "versions": comparing.versions,
     "switch": switching.switch,
     "disarm": switching.disarm,
     "service": switching.service,

@@ -1,0 +1,134 @@
+"""A build that the running ones would not understand never reaches a node; all builds are real."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from own_mesh import OwnMesh, bring_up
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import history, state
+from aitbc_toolkit.release.deploy import deploy
+from aitbc_toolkit.release.hosts import Crew
+from aitbc_toolkit.release.rollback import rollback
+from aitbc_toolkit.remote import Hosts
+
+pytestmark = pytest.mark.mesh
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMesh]:
+    """Deploy the committed state of this checkout to four nodes on ports of their own."""
+    with bring_up(tmp_path_factory.mktemp("compatible")) as found:
+        yield found
+
+
+def a_commit(mesh: OwnMesh, file: str = "", *, before: str = "", after: str = "") -> str:
+    """Commit the first build, with one text of one file replaced; return the commit."""
+    checkout = mesh.request.checkout
+
+    def git(*words: str) -> str:
+        identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
+        argv = ["git", "-C", str(checkout), *identity, *words]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("checkout", "--quiet", "--detach", "origin/HEAD")
+    if file:
+        path = checkout / "node" / "aitbc_node" / file
+        text = path.read_text()
+        assert before in text, f"{file} has no {before}"
+        path.write_text(text.replace(before, after))
+    git(
+        "commit",
+        "--quiet",
+        "--all",
+        "--allow-empty",
+        "--message",
+        f"a change of {file or 'nothing'}",
+    )
+    return git("rev-parse", "HEAD")
+
+
+def services(mesh: OwnMesh) -> dict[str, int]:
+    """Read the process of every node."""
+    with Hosts(mesh.environment) as remote:
+        told = Crew(mesh.environment, remote).glance()
+    return {name: each["service"]["pid"] for name, each in told.items()}
+
+
+def found(mesh: OwnMesh) -> str:
+    """Read what the last deploy said of compatibility."""
+    said = [each for each in mesh.records if each.get("step") == "compatible"]
+    return str(said[-1]["text"])
+
+
+def refused(mesh: OwnMesh) -> AitbcError:
+    """Deploy what is not going to be taken; see that nothing was restarted."""
+    before, runs = services(mesh), history.read(mesh.environment)
+
+    with pytest.raises(AitbcError) as caught:
+        deploy(mesh.environment, mesh.request, mesh.tell)
+
+    assert services(mesh) == before
+    assert history.read(mesh.environment) == runs, "no run was begun"
+    assert state.look(mesh.environment).votes == 4
+    assert caught.value.exit_status is Exit.REFUSED
+    assert "changed so far   nothing that runs, on no host" in caught.value.message
+    return caught.value
+
+
+def test_two_builds_that_go_together_are_tried_once(mesh: OwnMesh) -> None:
+    """The first deploy of a pair tries it and says so; the next one remembers, also the host."""
+    nothing = found(mesh)
+    a_commit(mesh)
+    done = deploy(mesh.environment, mesh.request, mesh.tell)
+    first = found(mesh)
+    assert rollback(mesh.environment, mesh.tell).exit is Exit.OK
+    deploy(mesh.environment, mesh.request, mesh.tell)
+    second = found(mesh)
+    assert rollback(mesh.environment, mesh.tell).exit is Exit.OK
+    for each in (mesh.environment.folder / "compatible").iterdir():
+        each.unlink()
+    deploy(mesh.environment, mesh.request, mesh.tell)
+
+    assert done.exit is Exit.OK, done.error
+    assert nothing == "skipped: nothing runs yet"
+    assert first.startswith("wire ok, replay of ")
+    assert "gives the same state root, handshake ok, data version known, on " in first
+    assert " ms)" in first
+    assert ", as localhost found at 20" in second
+    assert found(mesh).endswith("(known there)")
+    assert not list(Path(mesh.environment.folder).rglob("run/compare"))
+
+
+@pytest.mark.parametrize(
+    ("file", "before", "after", "says"),
+    [
+        ("gossip/messages.py", 'tag="ping"', 'tag="pinged"', "  wire             what the new"),
+        ("blocks.py", "PROTOCOL_VERSION = 1", "PROTOCOL_VERSION = 2", "  handshake        the"),
+    ],
+)
+def test_check_20_an_incompatible_wire_change_is_refused_before_wave_1(
+    mesh: OwnMesh, file: str, before: str, after: str, says: str
+) -> None:
+    """What the old build cannot read is named; no process is another one."""
+    a_commit(mesh, file, before=before, after=after)
+
+    failure = refused(mesh)
+
+    assert "is not compatible with" in failure.message
+    assert says in failure.message
+    assert "node/aitbc_node" in failure.hint
+
+
+def test_check_20_another_state_root_is_caught_by_replay(mesh: OwnMesh) -> None:
+    """The height and both roots are told; the wire of that build is fine."""
+    a_commit(mesh, "ledger/trie.py", before='b"aitbc/leaf\\0"', after='b"aitbc/leaf2\\0"')
+
+    failure = refused(mesh)
+
+    assert "  replay           height 1: the network has root " in failure.message
+    assert "this build computes" in failure.message
+    assert "wire" not in failure.message
+    assert "upgrade height" in failure.hint
