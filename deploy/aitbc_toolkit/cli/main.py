@@ -38,6 +38,7 @@ COMMANDS = {
     "bootstrap": Entry("hosts", "Set up bare hosts, so that they can take a deploy."),
     "backup": Entry("backup", "Copy the chain data of nodes, without keys."),
     "restore": Entry("backup", "Put a backup in the place of a node's data."),
+    "validate": Entry("validate", "Check an environment before, after, in pace and in safety."),
     "drift": Entry("drift", "Compare every host with what was deployed to it."),
     "preflight": Entry("hosts", "Look at everything that a deploy needs; change nothing."),
     "phases": Entry("hosts", "Tell how far an environment has come, gate by gate."),

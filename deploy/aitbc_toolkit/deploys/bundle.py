@@ -37,6 +37,7 @@ MODULES = (
     "staging",
     "comparing",
     "drifting",
+    "guarding",
     "switching",
     "keeping",
     "bootstrapping",

@@ -88,7 +88,7 @@ def look(environment: Environment, *, only: str = "") -> Report:
     """
     named = [environment.host(only).name] if only else [each.name for each in environment.hosts]
     with Hosts(environment) as remote:
-        rows = Crew(environment, remote).drift(named)
+        rows = Crew(environment, remote).look("drift", named)
     told = {name: row.answer for name, row in rows.items() if row.ok}
     record = _record(environment, told)
     rendered = _rendered(environment, record)

@@ -172,10 +172,11 @@ class Crew:
             for name, state in row.answer["services"].items()
         }
 
-    def drift(self, hosts: Collection[str]) -> dict[str, Row]:
-        """Tell everything on the named hosts that can be compared with what was deployed."""
-        params = {name: each for name, each in self._params().items() if name in hosts}
-        return self._remote.step("drift", params, deadline_s=_STAGE_S)
+    def look(self, step: Literal["drift", "guard"], hosts: Collection[str] = ()) -> dict[str, Row]:
+        """Let the named hosts, or all, tell about themselves; the rows are the caller's."""
+        everyone = self._params()
+        chosen = {name: everyone[name] for name in hosts or everyone}
+        return self._remote.step(step, chosen, deadline_s=_STAGE_S)
 
     def intact(self, commit: str, *, verb: str) -> None:
         """Refuse to switch to a release that somebody has edited on its host."""
