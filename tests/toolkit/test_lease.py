@@ -5,8 +5,9 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pretend_hosts import PretendHosts
 from aitbc_toolkit.deploys.hostside import program
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import lease as leases
-from aitbc_toolkit.release.lease import Held, judge
+from aitbc_toolkit.release.lease import Claim, Held, Lease, judge
 from aitbc_toolkit.remote import Row
 
 pytestmark = pytest.mark.integration
@@ -263,6 +264,90 @@ def test_without_a_majority_there_is_no_right(hosts: PretendHosts) -> None:
 
     assert not run.is_held
     assert [name for name, row in rows.items() if row.ok] == ["a"]
+
+
+def test_hosts_lost_between_grant_and_levelling_are_no_majority(hosts: PretendHosts) -> None:
+    """Two of three grant it and vanish before they have the newest token: that is no lease."""
+    hosts.cut = {"a", "b"}
+    for _ in range(2):
+        hosts.lease("on c alone").acquire()
+        hosts.edit("c", ends_s=0.0)
+    hosts.cut = set()
+    grant = hosts.ask
+
+    def vanishing(step: str, names: Collection[str], words: Mapping[str, Any]) -> dict[str, Row]:
+        rows = grant(step, names, words)
+        hosts.cut = {"a", "b"}
+        return rows
+
+    hosts.ask = vanishing  # type: ignore[method-assign]
+    run = hosts.lease("levelled")
+    rows = run.acquire()
+
+    assert not run.is_held
+    assert sorted(name for name, row in rows.items() if not row.ok) == ["a", "b"]
+    with pytest.raises(AitbcError, match="no majority of hosts has it on record any more"):
+        run.words(deadline_s=5)
+
+
+def test_one_host_of_three_cannot_make_a_run_sure_of_its_lease(hosts: PretendHosts) -> None:
+    """Asking a host that is down again and again hides no majority that was lost meanwhile."""
+    hosts.cut = {"c"}
+    run = hosts.lease("one is down")
+    run.acquire()
+    first_s = run.sure_until_s
+    hosts.cut = {"a", "b"}
+    run.renew(hosts.ask)
+    hosts.cut = {"b", "c"}
+    run.renew(hosts.ask)
+    hosts.cut = {"a", "b", "c"}
+
+    run.ready(["c"])
+
+    assert run.is_held
+    assert run.sure_until_s == first_s
+
+
+def test_a_renewal_does_not_meet_tokens_that_are_being_levelled() -> None:
+    """One that left with the old token would come back refused and end a healthy run for good."""
+    tokens, is_away = {"a": 1, "b": 1, "c": 3}, {"c"}
+    left, levelled = threading.Event(), threading.Event()
+
+    def ask(step: str, names: Collection[str], words: Mapping[str, Any]) -> dict[str, Row]:
+        if step == "lease":
+            tokens.update({name: max(tokens[name], words["token"]) for name in names})
+        return {
+            name: Row(
+                name,
+                ok=name not in is_away and (step == "lease" or words["token"] == tokens[name]),
+                answer={
+                    "token": tokens[name],
+                    "before": [0, "none"],
+                    "kind": "lease",
+                    "error": "an old token",
+                },
+                took_ms=0,
+            )
+            for name in names
+        }
+
+    def late(step: str, names: Collection[str], words: Mapping[str, Any]) -> dict[str, Row]:
+        left.set()
+        levelled.wait(0.2)
+        return ask(step, names, words)
+
+    run = Lease(Claim("pretend", "deploy"), ("a", "b", "c"), ask, wait=lambda _: None)
+    run.acquire()
+    is_away.clear()
+    renewal = threading.Thread(target=run.renew, args=(late,))
+    renewal.start()
+    left.wait(10)
+    run.ready(["c"])
+    levelled.set()
+    renewal.join(10)
+
+    assert tokens == {"a": 3, "b": 3, "c": 3}
+    assert run.words(deadline_s=5)["token"] == 3
 
 
 def test_the_token_is_one_more_than_the_highest_of_the_majority(hosts: PretendHosts) -> None:

@@ -52,6 +52,11 @@ class Crew:
         if not lease.is_held:
             verb = lease.claim.reason.partition(" ")[0]
             self.require(rows, verb=verb, changed=_NOTHING)
+            raise AitbcError(
+                f"{verb} {self.environment.name} refused: no majority of hosts grants its lease",
+                hint=f"aitbc status {self.environment.name}",
+                exit_status=Exit.REFUSED,
+            )
         self.lease, self._look = lease, rows
 
     def ask(self, remote: Hosts) -> Ask:

@@ -8,6 +8,7 @@ way. Hosts judge each step by its token (`hostside/leasing`); here nothing is ju
 import os
 import random
 import secrets
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -59,6 +60,10 @@ class Lease:
         self._is_ready = False
         self._granted: dict[str, Row] = {}
         self._tokens: dict[str, int] = {}
+        # When each host was last asked before it said yes.
+        self._agreed_s: dict[str, float] = {}
+        # Renewals come from another thread: none may meet tokens that are being levelled.
+        self._asking = threading.RLock()
         self._unclear = False
         self._lost = ""
 
@@ -90,8 +95,7 @@ class Lease:
             wanted = held
             if wanted:
                 time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - only to fall out of step
-        self._level(breaks=breaks)
-        return rows
+        return rows | self._level(breaks=breaks)
 
     def ready(self, hosts: Collection[str]) -> None:
         """Do what has to come before hosts are changed: wait where we must, record where we can.
@@ -103,14 +107,17 @@ class Lease:
             self._is_ready = True
         missing = [name for name in self.unseen if name in hosts]
         if missing:
-            self._request(missing)
-            self._level()
+            with self._asking:
+                self._request(missing)
+                self._level()
 
     def words(self, *, deadline_s: int) -> dict[str, Any]:
         """Write what a step carries, so that hosts let it change something.
 
         Raises: AitbcError when this run knows that it has lost the right.
         """
+        if not self._lost and not self.is_held:
+            self._lost = "no majority of hosts has it on record any more"
         if not self._lost and time.monotonic() > self.sure_until_s:
             self._lost = f"no majority of hosts has renewed it for {self.claim.ttl_s:.0f} s"
         if self._lost:
@@ -124,14 +131,14 @@ class Lease:
 
     def renew(self, ask: Ask) -> None:
         """Let the right end later, by a connection that no step keeps busy."""
-        asked_s = time.monotonic()
-        rows = ask("lease-renew", list(self._granted), self._own())
-        agreed = [name for name, row in rows.items() if row.ok]
-        refused = next((row.error for row in rows.values() if row.kind == "lease"), "")
-        if len(agreed) > len(self.hosts) // 2:
-            self.sure_until_s = asked_s + self.claim.ttl_s
-        elif refused:
-            self._lost = refused
+        with self._asking:
+            asked_s = time.monotonic()
+            rows = ask("lease-renew", list(self._granted), self._own())
+            self._hear(rows, asked_s)
+            agreed = [name for name, row in rows.items() if row.ok]
+            refused = next((row.error for row in rows.values() if row.kind == "lease"), "")
+            if len(agreed) <= len(self.hosts) // 2 and refused:
+                self._lost = refused
 
     def note(self, rows: Mapping[str, Row]) -> None:
         """Remember steps that may go on without us: then the end of this lease proves nothing.
@@ -170,21 +177,33 @@ class Lease:
                 self._granted.setdefault(name, row)
                 self._tokens[name] = int(row.answer["token"])
         self.token = max([self.token, *self._tokens.values()])
-        self.sure_until_s = asked_s + self.claim.ttl_s
+        self._hear(rows, asked_s)
         return rows
 
-    def _level(self, *, breaks: str = "") -> None:
-        """Bring the newest token to every host that granted an older one."""
+    def _hear(self, rows: Mapping[str, Row], asked_s: float) -> None:
+        """Be sure of the right for as long as more than half of all hosts have promised it."""
+        self._agreed_s |= {name: asked_s for name, row in rows.items() if row.ok}
+        newest = sorted(self._agreed_s.values(), reverse=True)
+        needed = len(self.hosts) // 2
+        if len(newest) > needed:
+            self.sure_until_s = newest[needed] + self.claim.ttl_s
+
+    def _level(self, *, breaks: str = "") -> dict[str, Row]:
+        """Bring the newest token to every host that granted an older one; return what they said."""
+        said: dict[str, Row] = {}
         while behind := [name for name, token in self._tokens.items() if token < self.token]:
             rows = self._request(behind, breaks=breaks)
+            said |= rows
             for name in behind:
                 if not rows[name].ok:
-                    del self._granted[name], self._tokens[name]
+                    del self._granted[name], self._tokens[name], self._agreed_s[name]
+        return said
 
     def _give_way(self, row: Row) -> None:
         self.release()
         self._granted.clear()
         self._tokens.clear()
+        self._agreed_s.clear()
         raise Held(self.claim, row)
 
     def _own(self) -> dict[str, Any]:
