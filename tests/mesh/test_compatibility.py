@@ -9,7 +9,9 @@ from own_mesh import OwnMesh, bring_up
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import history, state
+from aitbc_toolkit.release import services as services_of
 from aitbc_toolkit.release.deploy import deploy
+from aitbc_toolkit.release.finalizing import finalize
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.rollback import rollback
 from aitbc_toolkit.remote import Hosts
@@ -132,3 +134,33 @@ def test_check_20_another_state_root_is_caught_by_replay(mesh: OwnMesh) -> None:
     assert "this build computes" in failure.message
     assert "wire" not in failure.message
     assert "upgrade height" in failure.hint
+
+
+def test_check_6_a_rollback_works_before_finalize_and_is_refused_after(mesh: OwnMesh) -> None:
+    """A build that knows newer data: the way back is open until it is made final."""
+    versions = "DATA_VERSIONS = DataVersions(oldest=FIRST, newest="
+    a_commit(mesh, "storage/versions.py", before=f"{versions}1", after=f"{versions}2")
+    assert deploy(mesh.environment, mesh.request, mesh.tell).exit is Exit.OK
+    back = rollback(mesh.environment, mesh.tell)
+    assert deploy(mesh.environment, mesh.request, mesh.tell).exit is Exit.OK
+    mesh.stop("v4")
+    with pytest.raises(AitbcError) as early:
+        finalize(mesh.environment, mesh.tell)
+    services_of.control(mesh.environment, "start", "v4", mesh.tell)
+
+    done, again = (finalize(mesh.environment, mesh.tell) for _ in range(2))
+
+    before = services(mesh)
+    with pytest.raises(AitbcError) as late:
+        rollback(mesh.environment, mesh.tell)
+    assert back.exit is Exit.OK, back.error
+    assert early.value.exit_status is Exit.REFUSED
+    assert "v4               is not healthy" in early.value.message
+    assert sorted(done.changed) == ["v1", "v2", "v3", "v4"]
+    assert (done.facts["data_version"], again.changed) == (2, [])
+    assert late.value.exit_status is Exit.REFUSED
+    assert "its data are in version 2 since a finalize, that build reads 1 to 1" in (
+        late.value.message
+    )
+    assert "aitbc deploy dev --ref" in late.value.hint
+    assert services(mesh) == before

@@ -7,7 +7,15 @@ from pathlib import Path
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.cli.environment import environment_argument, load, load_records, refuse_empty
+from aitbc_toolkit.cli.environment import (
+    break_lease_option,
+    environment_argument,
+    load,
+    load_records,
+    refuse_empty,
+)
+from aitbc_toolkit.cli.narration import narrate
+from aitbc_toolkit.cli.prompting import confirm
 from aitbc_toolkit.cli.reaching import json_option
 from aitbc_toolkit.cli.signing import key_option, needed_key
 from aitbc_toolkit.errors import Exit
@@ -20,7 +28,9 @@ from aitbc_toolkit.release import (
     standing,
     trust,
 )
-from aitbc_toolkit.release.outcome import fact
+from aitbc_toolkit.release.finalizing import finalize as run_finalize
+from aitbc_toolkit.release.outcome import Outcome, fact
+from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.source import SHORT
 
 
@@ -122,3 +132,22 @@ def verify(tag: str, *, as_json: bool) -> Exit:
             click.echo(f"  {line}")
     sound = signer and not findings and decision.level is not trust.Level.UNKNOWN
     return Exit.OK if sound else Exit.FAILED
+
+
+@release.command()
+@environment_argument
+@break_lease_option
+@click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.")
+@click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
+def finalize(environment: str, *, break_lease: str, yes: bool, as_json: bool) -> Exit:
+    """Let all nodes write the data of the release that runs; no way back to an older one after it.
+
+    Example: aitbc release finalize staging
+    """
+
+    def work(tell: Tell) -> Outcome:
+        found = load(environment)
+        confirm(found, f"finalize {found.name}?", yes=yes)
+        return run_finalize(found, tell, break_lease=break_lease)
+
+    return narrate("finalize", work, as_json=as_json)

@@ -144,6 +144,19 @@ class Crew:
         self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
         return rows[self.environment.instance(node).host].answer
 
+    def versions(
+        self, places: Mapping[str, Sequence[str]], *, verb: str
+    ) -> dict[str, Mapping[str, Any]]:
+        """Ask on each node's host which versions the build at a place knows; nothing if mute."""
+        commits = sorted({place[0] for place in places.values()} - {""})
+        rows = self._remote.step("versions", self._params(commits=commits), deadline_s=_OBSERVE_S)
+        self.require(rows, verb=verb, changed=_NOTHING)
+        return {
+            name: rows[self.environment.instance(name).host].answer["versions"][place[0]]
+            for name, place in places.items()
+            if place[0]
+        }
+
     def configured(self, names: Collection[str]) -> dict[str, Mapping[str, str]]:
         """Read the rendered files that nodes have now, by node and file name."""
         rows = self._remote.step("configured", self._params(only=set(names)), deadline_s=_OBSERVE_S)
@@ -165,6 +178,11 @@ class Crew:
         """Start, stop or restart nodes where they are."""
         params = self._params(only=set(names), action=action, lines=8)
         return self._change("service", params, deadline_s=_SWITCH_S)
+
+    def finalize(self, data_version: int) -> dict[str, Row]:
+        """Let every node write a data version from now on; the rows are the caller's."""
+        params = self._params(data_version=data_version)
+        return self._change("finalize", params, deadline_s=_RECORD_S)
 
     def watch(self, names: Collection[str], *, lines: int = 8) -> dict[str, Mapping[str, Any]]:
         """Tell the state of services and their newest log lines; a lost host is left out."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, permission, verifying, waves
+from aitbc_toolkit.release import founding, history, permission, verifying, versions, waves
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
@@ -47,6 +47,7 @@ def rollback(
         )
         _refuse_missing(environment, facts, target)
         run.crew.intact(target.commit, verb="rollback")
+        versions.refuse_unreadable(run, target)
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
         targets = target.places
         changed = differing(run, facts, targets)

@@ -12,6 +12,7 @@ from typing import Any
 _ANSWER_S = 2.0
 # On top of what a node was given to wait.
 _DRAIN_GRACE_S = 2.0
+_FINALIZE_S = 5.0
 _OK = 200
 
 
@@ -26,6 +27,19 @@ def drain(instance: dict[str, Any], *, deadline_ms: int) -> dict[str, Any] | Non
 
     None when the node does not answer; an older release knows no such request.
     """
+    body = {"deadline_ms": deadline_ms}
+    return _order(instance, "drain", body, timeout_s=deadline_ms / 1000 + _DRAIN_GRACE_S)
+
+
+def finalize(instance: dict[str, Any], *, data_version: int) -> dict[str, Any] | None:
+    """Let a node write a data version from now on; None when it does not, or does not answer."""
+    return _order(instance, "finalize", {"data_version": data_version}, timeout_s=_FINALIZE_S)
+
+
+def _order(
+    instance: dict[str, Any], what: str, body: dict[str, Any], *, timeout_s: float
+) -> dict[str, Any] | None:
+    """Ask something of a node as its operator; the token never leaves the host."""
     token = Path(instance["keys"]) / "admin.token"
     if not token.is_file():
         return None
@@ -34,10 +48,10 @@ def drain(instance: dict[str, Any], *, deadline_ms: int) -> dict[str, Any] | Non
         address,
         port,
         "POST",
-        "/admin/drain",
-        body=json.dumps({"deadline_ms": deadline_ms}),
+        f"/admin/{what}",
+        body=json.dumps(body),
         headers={"Authorization": f"Bearer {token.read_text(encoding='ascii').strip()}"},
-        timeout_s=deadline_ms / 1000 + _DRAIN_GRACE_S,
+        timeout_s=timeout_s,
     )
 
 

@@ -79,6 +79,7 @@ STEPS = {
     "switch": switching.switch,
     "disarm": switching.disarm,
     "service": switching.service,
+    "finalize": switching.finalize,
     "watch": switching.watch,
     "announce": journaling.announce,
     "record": journaling.record,

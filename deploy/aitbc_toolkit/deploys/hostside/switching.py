@@ -84,6 +84,16 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def finalize(params: dict[str, Any]) -> dict[str, Any]:
+    """Let the named nodes write a data version from now on; tell which version each has now."""
+    with leasing.guarded(params):
+        told = {
+            each["name"]: answering.finalize(each, data_version=params["data_version"])
+            for each in params["instances"]
+        }
+    return {"versions": {name: each["data_version"] if each else 0 for name, each in told.items()}}
+
+
 def watch(params: dict[str, Any]) -> dict[str, Any]:
     """Tell the state and the newest log lines of the named nodes; take no lock, change nothing."""
     manager = services.manager(params)

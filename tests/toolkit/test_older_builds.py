@@ -1,0 +1,56 @@
+"""When a rollback is refused because the older build could not go on from what is there."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import versions
+
+KNOWS = {"data_versions": [1, 2], "app_version": 3}
+
+
+def a_run(told: dict[str, Any], *, data: int, app: int, notes: list[Any] | None = None) -> Any:
+    """Be a run over one node, whose older build tells something."""
+    status = SimpleNamespace(data_version=data, app_version=app)
+    return SimpleNamespace(
+        environment=SimpleNamespace(name="lab"),
+        crew=SimpleNamespace(versions=lambda _places, **_more: {"v1": told}),
+        mesh=SimpleNamespace(statuses=lambda: {"v1": status, "v2": None}),
+        tell=(notes if notes is not None else []).append,
+    )
+
+
+TARGET: Any = SimpleNamespace(commit="0123456789abcdef", places={"v1": ("0123456789abcdef", "c")})
+
+
+@pytest.mark.parametrize(
+    ("data", "app", "why"),
+    [
+        (3, 3, "its data are in version 3 since a finalize, that build reads 1 to 2"),
+        (2, 4, "the chain has rules of version 4, that build knows 3"),
+    ],
+)
+def test_check_6_an_older_build_that_does_not_know_the_data_or_rules_is_refused(
+    data: int, app: int, why: str
+) -> None:
+    """Before anything is touched, with the reason and what works."""
+    with pytest.raises(AitbcError) as refused:
+        versions.refuse_unreadable(a_run(KNOWS, data=data, app=app), TARGET)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert f"  v1               {why}" in refused.value.message
+    assert "changed so far   nothing" in refused.value.message
+    assert "aitbc deploy lab --ref" in refused.value.hint
+
+
+def test_what_a_build_does_not_tell_is_not_available() -> None:
+    """A release from before there were versions: said, and no reason to refuse."""
+    notes: list[Any] = []
+
+    versions.refuse_unreadable(a_run(KNOWS, data=2, app=3, notes=notes), TARGET)
+    assert notes == []
+    versions.refuse_unreadable(a_run({}, data=9, app=9, notes=notes), TARGET)
+
+    assert "not available" in notes[0]["text"]
