@@ -10,7 +10,7 @@ import pytest
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import environment as choice
-from aitbc_toolkit.cli.narration import RunError, narrate
+from aitbc_toolkit.cli.narration import Plain, RunError, narrate
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -184,3 +184,48 @@ def test_what_the_command_line_imports_leaves_gevent_out() -> None:
     )
 
     assert ran.stdout.strip() == "False"
+
+
+def test_json_ends_with_what_each_step_took(capsys: pytest.CaptureFixture[str]) -> None:
+    """The result has every step and wave with its time, in the order in which they ended."""
+
+    def waves(tell: Tell) -> Outcome:
+        fields = {"type": "wave", "nodes": ["v1"], "place": "wave 1/1", "text": "wave 1/1 v1"}
+        tell({**fields, "state": "begin"})
+        tell({**fields, "state": "done", "took_s": 3.1})
+        return work(GOOD)(tell)
+
+    narrate("deploy", waves, as_json=True)
+
+    steps = json.loads(capsys.readouterr().out.splitlines()[-1])["steps"]
+    assert [(each["step"], each["state"]) for each in steps] == [
+        ("wave 1/1", "done"),
+        ("stage", "done"),
+    ]
+    assert steps[0]["took_s"] == 3.1
+
+
+def test_a_log_is_never_silent_for_long(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every 15 s of silence end with a line that names what is at work, and since when."""
+    now = [0.0]
+    plain = Plain(lambda: now[0])
+    plain.tell({"type": "step", "step": "stage", "state": "begin", "text": "4 hosts"})
+
+    for second in range(61):
+        now[0] = float(second)
+        plain.beat()
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        f"  stage         4 hosts, still at work after {took}"
+        for took in ("15.0 s", "30.0 s", "45.0 s", "1 min 0 s")
+    ]
+
+
+def test_what_only_a_picture_shows_is_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """A log gets one line for each change of state, none for each block."""
+    plain = Plain()
+    for kind in ("course", "mesh", "gate", "lease"):
+        plain.tell({"type": kind, "nodes": {}})
+
+    assert capsys.readouterr().err == ""

@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
+from pretend_nodes import a_block, a_status
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
-from aitbc_toolkit.release import gates
+from aitbc_toolkit.release import logged
 from aitbc_toolkit.release.gates import (
     Limits,
     Verdict,
@@ -17,67 +18,14 @@ from aitbc_toolkit.release.gates import (
     crashing,
     pass_gate,
     quorum,
-    said,
 )
+from aitbc_toolkit.release.logged import said
 from aitbc_toolkit.release.turns import has_time
 
 pytestmark = pytest.mark.unit
 
 NAMES = ("v1", "v2", "v3", "v4")
 HEALTHY = {"active": True, "failed": False, "word": "running", "restarts": 0, "status": 0}
-
-
-def a_status(name: str, height: int, *, signed: int = 0) -> schema.Status:
-    """Build what a node says of itself at a height."""
-    return schema.Status(
-        node=name,
-        role="validator",
-        chain_id="",
-        hrp="",
-        genesis_hash="",
-        version="",
-        commit="",
-        data_version=1,
-        height=height,
-        round=0,
-        step="propose",
-        block_id="",
-        block_time="",
-        block_age_ms=0,
-        state_root="",
-        state_root_height=height,
-        validator=name,
-        power=1,
-        total_power=4,
-        reachable_power=4,
-        proposer="",
-        last_voted_height=height,
-        syncing=False,
-        stale=False,
-        peers=3,
-        mempool=0,
-        sign_state=schema.SignStateView(height=signed, round=0, step=0),
-    )
-
-
-def a_block(height: int, *, signers: Sequence[str], proposer: str = "v1") -> schema.BlockView:
-    """Build a block that carries these precommits for the height before it."""
-    certificate = schema.CertificateView(round=0, signers=list(signers), power=len(signers))
-    return schema.BlockView(
-        height=height,
-        id="",
-        previous_id="",
-        time="",
-        time_ms=0,
-        proposer=proposer,
-        round=0,
-        state_root="",
-        receipts_root="",
-        tx_count=0,
-        tx_ids=[],
-        certificate=certificate,
-        last_commit=certificate,
-    )
 
 
 class FakeMesh:
@@ -251,7 +199,7 @@ def test_log_lines_are_written_for_people() -> None:
 
     assert said(line) == "critical bug traceback=b: c"
     assert said("error: port 8600 is in use") == "error: port 8600 is in use"
-    assert len(said("x" * 1000)) == gates._LOG_CHARS
+    assert len(said("x" * 1000)) == logged._LOG_CHARS
 
 
 def test_the_validator_that_proposed_lately_restarts_first() -> None:

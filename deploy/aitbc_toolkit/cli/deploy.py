@@ -89,7 +89,7 @@ def deploy(
         confirm(found, f"deploy to {found.name}?", yes=yes)
         return (resume_run if resume else run_deploy)(found, request, tell)
 
-    return narrate("deploy", work, as_json=as_json)
+    return narrate("deploy", work, as_json=as_json, waves=True)
 
 
 @click.command()
@@ -147,7 +147,7 @@ def rollback(
         confirm(found, f"roll back {found.name}?", yes=yes)
         return run_rollback(found, tell, allow_stall=allow_stall, break_lease=break_lease)
 
-    return narrate("rollback", work, as_json=as_json)
+    return narrate("rollback", work, as_json=as_json, waves=True)
 
 
 @click.command()

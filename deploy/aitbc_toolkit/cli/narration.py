@@ -6,14 +6,21 @@ else does. Do not decide anything here.
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 
 import click
 
 from aitbc_toolkit.cli import failures
+from aitbc_toolkit.cli.live import Region
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import SCHEMA, Tell, duration
+
+SILENCE_S = 15.0
 
 _NAME_WIDTH = 13
 
@@ -21,29 +28,47 @@ _NAME_WIDTH = 13
 class Plain:
     """Draw one line per finished step; on a terminal, the step at work stands below them."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._live = sys.stderr.isatty()
+        self._now = now
+        self._spoke_s = self._began_s = now()
+        self._doing = ""
+        # A run, what renews its lease, and the heart below tell from threads of their own.
+        self._lock = threading.Lock()
 
     def tell(self, record: Mapping[str, object]) -> None:
         """Draw one record."""
+        with self._lock:
+            self._draw(record)
+
+    def _draw(self, record: Mapping[str, object]) -> None:
         match record:
             case {"type": "step", "state": "begin", "step": name, "text": text}:
-                self._working(f"  {name:<{_NAME_WIDTH}} {text} ...")
+                self._working(f"  {name:<{_NAME_WIDTH}} {text}")
             case {"type": "step", "state": state, "step": name, "text": text, "took_s": took}:
                 mark = "failed: " if state == "failed" else ""
                 self._line(f"  {name:<{_NAME_WIDTH}} {mark}{text}", took)
             case {"type": "wave", "state": "begin", "text": text}:
-                self._working(f"  {text} ...")
-            case {"type": "wave", "text": text, "took_s": took}:
-                self._line(f"  {text}", took)
+                self._working(f"  {text}")
+            case {"type": "wave", "text": text}:
+                self._line(f"  {text}", record.get("took_s"))
             case {"type": "note", "text": text}:
                 self._line(str(text), None)
 
+    def beat(self) -> None:
+        """Say what is at work when nothing was said for long; a log that is read live needs it."""
+        with self._lock:
+            if not self._live and self._now() - self._spoke_s >= SILENCE_S:
+                so_far = duration(self._now() - self._began_s)
+                self._line(f"{self._doing or '  at work'}, still at work after {so_far}", None)
+
     def _working(self, text: str) -> None:
+        self._doing, self._began_s = text, self._now()
         if self._live:
-            click.echo(f"\r\x1b[2K{text}", err=True, nl=False)
+            click.echo(f"\r\x1b[2K{text} ...", err=True, nl=False)
 
     def _line(self, text: str, took: object) -> None:
+        self._spoke_s = self._now()
         clear = "\r\x1b[2K" if self._live else ""
         end = f"{duration(took):>9}" if isinstance(took, float) else ""
         click.echo(f"{clear}{text:<70}{end}".rstrip(), err=True)
@@ -57,14 +82,18 @@ class RunError(AitbcError):
         super().__init__(block, hint=outcome.hint, exit_status=outcome.exit)
 
 
-def narrate(command: str, work: Callable[[Tell], Outcome], *, as_json: bool) -> Exit:
+def narrate(
+    command: str, work: Callable[[Tell], Outcome], *, as_json: bool, waves: bool = False
+) -> Exit:
     """Do the work of a verb and draw what it tells; return the exit status.
 
+    The live region is for verbs that go through an environment in `waves`.
     Raises: what the work raises, and RunError when it ended badly; with JSON, none of these.
     """
     if as_json:
         return _as_json(command, work)
-    outcome = work(Plain().tell)
+    with _renderer(command, waves=waves) as tell:
+        outcome = work(tell)
     if outcome.error:
         raise RunError(outcome)
     for line in ["", *outcome.lines]:
@@ -72,21 +101,62 @@ def narrate(command: str, work: Callable[[Tell], Outcome], *, as_json: bool) -> 
     return outcome.exit
 
 
+@contextmanager
+def _renderer(command: str, *, waves: bool) -> Iterator[Tell]:
+    if waves and Region.is_possible():
+        with Region(command) as region:
+            yield region.tell
+        return
+    plain, done = Plain(), threading.Event()
+    heart = threading.Thread(target=_beat, args=(plain, done), name="heart", daemon=True)
+    heart.start()
+    try:
+        yield plain.tell
+    finally:
+        done.set()
+        heart.join()
+
+
+def _beat(plain: Plain, done: threading.Event) -> None:
+    while not done.wait(1.0):
+        plain.beat()
+
+
+class _Lines:
+    """Write one record a line on stdout, from whatever thread, and keep what each step took."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._steps: list[dict[str, object]] = []
+
+    def tell(self, record: Mapping[str, object]) -> None:
+        """Write one record."""
+        with self._lock:
+            if "took_s" in record and record["type"] in {"step", "wave"}:
+                name = record.get("step", record.get("place"))
+                self._steps.append(
+                    {"step": name, "state": record["state"], "took_s": record["took_s"]}
+                )
+            click.echo(json.dumps(record))
+
+    def end(self, outcome: Outcome) -> None:
+        """Write the last record: how it ended, with all steps."""
+        facts = {**outcome.facts, "steps": self._steps}
+        self.tell(replace(outcome, facts=facts).to_record())
+
+
 def _as_json(command: str, work: Callable[[Tell], Outcome]) -> Exit:
     """Write one record a line on stdout: the first is `start`, the last `result`, always."""
-
-    def tell(record: Mapping[str, object]) -> None:
-        click.echo(json.dumps(record))
-
-    tell({"type": "start", "schema": SCHEMA, "command": command})
+    lines = _Lines()
+    lines.tell({"type": "start", "schema": SCHEMA, "command": command})
     try:
-        outcome = work(tell)
+        outcome = work(lines.tell)
     except AitbcError as failure:
         outcome = _ended_by(failure)
     except KeyboardInterrupt as failure:
-        tell(_ended_by(failure).to_record())
+        lines.end(_ended_by(failure))
         raise
-    tell(outcome.to_record())
+    lines.end(outcome)
     return outcome.exit
 
 

@@ -5,7 +5,7 @@ one thing: announce, roll, verify, return everything on a failure, close, say ho
 """
 
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.release import recording, roots
+from aitbc_toolkit.release import recording, roots, sighting
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import note, step
@@ -21,10 +21,8 @@ def carry_out(run: Run, change: Change) -> Outcome:
     rolled = Rolled()
     record = recording.announce(run, change)
     try:
-        if change.returning:
-            _go_back(run, change, rolled, end)
-        else:
-            _go_forth(run, change, rolled, end)
+        with sighting.watched(run, change):
+            (_go_back if change.returning else _go_forth)(run, change, rolled, end)
         _judge(change, rolled, end)
         end.pace = measure(run, rolled)
     except KeyboardInterrupt:

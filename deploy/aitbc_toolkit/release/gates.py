@@ -5,7 +5,6 @@ heights; a full node when it is at the tip and moves with it. A service that kee
 at once, with the last lines that it wrote. Do not undo anything here.
 """
 
-import json
 import math
 import time
 from collections import Counter
@@ -15,6 +14,8 @@ from typing import Any
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release.logged import said
+from aitbc_toolkit.release.progress import Awaited, Tell
 from aitbc_toolkit.release.reading import Mesh, tip
 from aitbc_toolkit.render import RestartPolicy
 
@@ -31,7 +32,6 @@ _SILENCE_S = 1.5
 # A disk may heal meanwhile; what keeps a node from voting for longer needs an operator.
 _TROUBLE_S = 3.0
 _CRASHES = 2
-_LOG_CHARS = 160
 _LOG_LINES = 4
 _LAG_MAX = 1
 
@@ -96,6 +96,16 @@ class _Node:
         if self.votes_needed:
             return consecutive(self.voted) >= HEIGHTS
         return self.last.height >= self.after + HEIGHTS
+
+    def doing(self, height: int) -> str:
+        """Say how far it is while it is waited for."""
+        if self.last is None:
+            return "no answer yet"
+        if self.last.height < height - _LAG_MAX or self.last.syncing:
+            return f"at height {self.last.height:,} of {height:,}"
+        moved = consecutive(self.voted) if self.votes_needed else self.last.height - self.after
+        verb = "voted in" if self.votes_needed else "followed"
+        return f"{verb} {min(moved, HEIGHTS)} of {HEIGHTS} heights"
 
     def reason(self, height: int, waited_s: float) -> str:
         """Say why it has not passed, with the numbers on both sides."""
@@ -175,6 +185,7 @@ def pass_gate(
     watch: Watch,
     limits: Limits,
     answer_is_enough: bool = False,
+    tell: Tell = lambda _record: None,
 ) -> Verdict:
     """Wait until every named node has shown that it takes part, or until one cannot.
 
@@ -186,6 +197,7 @@ def pass_gate(
         for name in names
     ]
     commits, crashes, finality = _Commits(mesh), Counter[str](), _Finality()
+    awaited = Awaited(tell)
     while True:
         statuses = mesh.statuses()
         now, height = time.monotonic(), tip(statuses)
@@ -196,6 +208,8 @@ def pass_gate(
         waiting = [
             node for node in nodes if not (node.last if answer_is_enough else node.passes(height))
         ]
+        words = {node.name: node.doing(height) for node in nodes}
+        awaited.see(words, now=now, ends_in_s=began + limits.deadline_s - now)
         failed: dict[str, str] = {}
         silent = [node.name for node in waiting if now - node.answered_at > _SILENCE_S]
         if silent and now - looked_at > _SILENCE_S:
@@ -280,20 +294,3 @@ def _lines(service: Mapping[str, Any]) -> str:
     """Indent the newest lines, each once: a loop writes the same words again and again."""
     lines = dict.fromkeys(map(said, reversed(service.get("log", []))))
     return "".join(f"\n    {line}" for line in reversed(list(lines)[:_LOG_LINES]))
-
-
-def said(line: str) -> str:
-    """Write one line of a node's log for people: the event and its fields, a traceback's end."""
-    try:
-        fields = json.loads(line)
-    except ValueError:
-        return line[:_LOG_CHARS]
-    if not isinstance(fields, dict):
-        return line[:_LOG_CHARS]
-    for name in ("time_ms", "node"):
-        fields.pop(name, None)
-    level, event = fields.pop("level", ""), fields.pop("event", "")
-    if "traceback" in fields:
-        fields["traceback"] = str(fields["traceback"]).strip().splitlines()[-1]
-    told = " ".join(f"{name}={value}" for name, value in fields.items())
-    return f"{level} {event} {told}".strip()[:_LOG_CHARS]

@@ -7,10 +7,11 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import audit, journal, witnessing
+from aitbc_toolkit.release import audit, journal, sighting, witnessing
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -41,7 +42,8 @@ def at_work(
         )
         try:
             _take(environment, crew, lease, tell, break_lease=break_lease)
-            with Renewal(lease, lambda: _second(environment)):
+            told = partial(sighting.tell_lease, tell, lease)
+            with Renewal(lease, lambda: _second(environment), told=told):
                 yield _run(crew, mesh, tell, name=lease.claim.run)
                 # What a refused run wrote into the log is told with that of the next one.
                 witnessing.repeat(environment, crew, tell)
@@ -75,6 +77,7 @@ def _take(
             rows = lease.acquire(breaks=held.owner)
         crew.hold(lease, rows)
         now.say(f"token {lease.token}, {lease.claim.holder}")
+    sighting.tell_lease(tell, lease)
 
 
 def _audit(environment: Environment, held: Held, *, reason: str) -> None:

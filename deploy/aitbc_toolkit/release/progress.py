@@ -4,14 +4,18 @@ Three renderers stand behind one stream of records: a live one, a plain one, and
 print here.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Tell = Callable[[Mapping[str, object]], None]
 
 SCHEMA = 1
+
+# A node that catches up says something new at each look.
+_TELL_S = 0.5
 
 
 @dataclass(slots=True)
@@ -41,6 +45,22 @@ def step(tell: Tell, name: str, doing: str) -> Iterator[Step]:
     took_s = round(time.monotonic() - began, 3)
     text = current.said or doing
     tell({"type": "step", "step": name, "state": "done", "text": text, "took_s": took_s})
+
+
+@dataclass(slots=True)
+class Awaited:
+    """Tell how far the nodes of a gate are and by when, as it changes and not too often."""
+
+    tell: Tell
+    words: Mapping[str, str] = field(default_factory=dict)
+    told_at: float = -math.inf
+
+    def see(self, words: Mapping[str, str], *, now: float, ends_in_s: float) -> None:
+        """Take how far each node is."""
+        if words == self.words or now - self.told_at < _TELL_S:
+            return
+        self.words, self.told_at = words, now
+        self.tell({"type": "gate", "nodes": dict(words), "ends_in_s": round(ends_in_s, 1)})
 
 
 def note(tell: Tell, text: str) -> None:

@@ -23,9 +23,12 @@ Connect = Callable[[], AbstractContextManager[Ask]]
 class Renewal:
     """Renew a lease in the background for the length of a `with` block."""
 
-    def __init__(self, lease: Lease, connect: Connect) -> None:
+    def __init__(
+        self, lease: Lease, connect: Connect, *, told: Callable[[], None] = lambda: None
+    ) -> None:
         self._lease = lease
         self._connect = connect
+        self._told = told
         self._done = threading.Event()
         # A daemon, because a host that hangs must not keep the command from ending.
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -57,5 +60,7 @@ class Renewal:
                 self._lease.renew(ask)
             except AitbcError:
                 return
+            if not self._done.is_set():
+                self._told()
             if self._done.wait(pause_s):
                 return

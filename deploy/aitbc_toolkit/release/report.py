@@ -1,10 +1,12 @@
 """What does an operator read at the end of a change? The result block, in words and figures."""
 
 import time
+from typing import Any
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.gates import voting
+from aitbc_toolkit.release.history import NOTHING
 from aitbc_toolkit.release.outcome import Outcome, counted, fact, seconds
 from aitbc_toolkit.release.progress import duration
 from aitbc_toolkit.release.reading import tip
@@ -35,6 +37,7 @@ def outcome(run: Run, change: Change, rolled: Rolled, end: End) -> Outcome:
         "state_root": end.root,
         "state_root_height": end.height,
         "expected_stall_ms": change.stall_ms,
+        "changes": _changes(run, change),
         **end.figures,
     }
     if end.exit is Exit.OK:
@@ -58,12 +61,34 @@ def _good_news(run: Run, change: Change, end: End, *, took_s: float) -> list[str
     head = f"{verb} {to}: {count}, {counted(change.course.waves, 'wave')}, "
     head += f"{votes} of {len(environment.validators)} vote, took {duration(took_s)}"
     lines = [head, *change.lines]
+    lines.append(_changed_line(run, change))
     lines += [*_pace_lines(end), *_stall_lines(change, end)]
     lines.append(fact("same state", f"root {end.root[:12]} at height {end.height:,} on all nodes"))
     lines.append(fact("smoke", end.checks))
     if end.pace is None:
         lines.append(fact("height", f"{tip(statuses):,}"))
     return lines
+
+
+def _changes(run: Run, change: Change) -> list[dict[str, Any]]:
+    """Say what was changed where; what became of a change that failed is said beside it."""
+    course = change.course
+    found = []
+    for name in change.changed:
+        old, new = course.before.get(name, NOTHING), course.targets[name]
+        host = run.environment.instance(name).host
+        places = {"from": old[0], "to": new[0]}
+        found.append({"node": name, "host": host, **places, "configuration": old[1] != new[1]})
+    return found
+
+
+def _changed_line(run: Run, change: Change) -> str:
+    changes = _changes(run, change)
+    releases = sum(each["from"] != each["to"] for each in changes)
+    texts = sum(each["configuration"] for each in changes)
+    hosts = counted(len({each["host"] for each in changes}), "host")
+    what = f"{counted(releases, 'release')} and {counted(texts, 'configuration')}"
+    return fact("changed", f"{what} on {hosts}: {' '.join(change.changed)}")
 
 
 def _pace_lines(end: End) -> list[str]:
@@ -74,6 +99,9 @@ def _pace_lines(end: End) -> list[str]:
     return [
         fact("unavailable", f"{gap} (usual {seconds(end.pace.interval_ms)})"),
         fact("floor", f"{floor}: each wave restarts, then votes in 3 heights; both of this run"),
+        fact(
+            "extra rounds", f"{end.pace.extra_rounds} from {end.pace.first:,} to {end.pace.last:,}"
+        ),
     ]
 
 

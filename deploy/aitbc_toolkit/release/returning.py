@@ -61,13 +61,21 @@ def _take_back(
             group, left = [name for each in (group, *left) for name in each], []
         new = [name for name in group if course.before.get(name, NOTHING) == NOTHING]
         old = [name for name in group if name not in new]
+        place = f"return {number}/{number + len(left)}"
         if new:
-            stranded |= failed_rows(run, new, run.crew.service("remove", new), back)
+            removed = failed_rows(run, new, run.crew.service("remove", new), back)
+            stranded |= removed
+            _tell_removed(run, [name for name in new if name not in removed], place)
         if old:
-            place = f"return {number}/{number + len(left)}"
             stranded |= switch(run, old, course.before, rolled=back, place=place)
     rolled.unanswered = back.unanswered
     return stranded
+
+
+def _tell_removed(run: Run, names: Sequence[str], place: str) -> None:
+    if names:
+        fields = {"type": "wave", "nodes": list(names), "place": place, "state": "removed"}
+        run.tell({**fields, "text": f"{place} {' '.join(names)} removed"})
 
 
 def _groups_back(run: Run, rolled: Rolled, course: Course) -> list[list[str]]:

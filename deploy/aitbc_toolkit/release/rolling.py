@@ -175,6 +175,7 @@ def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
             watch=run.crew.watch,
             limits=limits,
             answer_is_enough=enough,
+            tell=run.tell,
         )
         now.say(next(iter(verdict.failed.values()), f"{names} passed, not restarted"))
     _write_gate(run, course.arrived, verdict.failed)
@@ -235,6 +236,7 @@ def switch(
             watch=run.crew.watch,
             limits=gates.patience(run.environment, live=rolled.first_height > 0),
             answer_is_enough=not gated,
+            tell=run.tell,
         )
         failed = dict(verdict.failed)
         commanded = max(int(row.answer["restart_ms"]) for row in rows.values())
