@@ -3,13 +3,16 @@
 import hashlib
 import io
 import json
+import os
+import shutil
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aitbc_toolkit.deploys.hostside import keeping
+from aitbc_toolkit.deploys.hostside import keeping, leasing, services
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 pytestmark = pytest.mark.integration
@@ -90,3 +93,97 @@ def test_a_backup_of_another_chain_is_refused(tmp_path: Path) -> None:
     keeping._refuse_other_chain(instance, keeping._unpack(good, tmp_path / "to"))
     with pytest.raises(Trouble, match="of a chain with another genesis"):
         keeping._refuse_other_chain(instance, keeping._unpack(other, tmp_path / "to"))
+
+
+class StandInManager:
+    """Keep what a manager was told; `trouble` is what its next stop ends with."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.trouble = ""
+
+    def stop(self, _instance: dict[str, Any]) -> None:
+        """Stop, or fail once."""
+        said, self.trouble = self.trouble, ""
+        if said:
+            raise Trouble(said)
+        self.told.append("stop")
+
+    def start(self, _instance: dict[str, Any]) -> None:
+        """Start."""
+        self.told.append("start")
+
+
+@pytest.fixture
+def manager(monkeypatch: pytest.MonkeyPatch) -> StandInManager:
+    """Let restores work without a lease, on a node that a stand-in manages."""
+    made = StandInManager()
+    monkeypatch.setattr(leasing, "guarded", lambda _params: nullcontext())
+    monkeypatch.setattr(services, "manager", lambda _params: made)
+    return made
+
+
+def a_restore(folder: Path, instance: dict[str, Any]) -> dict[str, Any]:
+    """Write the parameters of a restore, with the archive that the operator sends each time."""
+    archive = an_archive(folder / "sent.tar.gz", member="blocks.log")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    return {"instances": [instance], "archive": str(archive), "sha256": digest, "run_as": ""}
+
+
+class Killed(BaseException):
+    """Say that the process was killed here: it does nothing any more."""
+
+
+def killed_at(rename: int, patch: pytest.MonkeyPatch) -> None:
+    """Let a process die just before one of its renames."""
+    left, real_rename, real_rmtree = [rename], os.rename, shutil.rmtree
+
+    def dying(source: Any, target: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise Killed
+        real_rename(source, target)
+
+    def removing(path: Any, **more: Any) -> None:
+        if left[0] < 0:
+            raise Killed
+        real_rmtree(path, **more)
+
+    patch.setattr(os, "rename", dying)
+    patch.setattr(shutil, "rmtree", removing)
+
+
+@pytest.mark.parametrize("rename", [0, 1, 2])
+def test_a_restore_that_was_killed_is_repeated_and_loses_no_data(
+    tmp_path: Path, manager: StandInManager, monkeypatch: pytest.MonkeyPatch, rename: int
+) -> None:
+    """Killed before each of its renames: the next one ends well and keeps what was there."""
+    instance = an_instance(tmp_path)
+    data = Path(instance["data"])
+    with monkeypatch.context() as patch:
+        killed_at(rename, patch)
+        with pytest.raises(Killed):
+            keeping.restore(a_restore(tmp_path, instance))
+
+    answer = keeping.restore(a_restore(tmp_path, instance))
+
+    assert (data / "blocks.log").read_text() == "x"
+    assert (Path(answer["kept"]) / "blocks.log").read_text() == "blocks.log"
+    assert manager.told[-1] == "start"
+
+
+def test_a_restore_that_fails_leaves_the_node_running_on_its_data(
+    tmp_path: Path, manager: StandInManager
+) -> None:
+    """A node that does not stop in time goes on as it was; a later restore is not in its way."""
+    instance = an_instance(tmp_path)
+    data = Path(instance["data"])
+    manager.trouble = "it did not end within 60 s"
+    with pytest.raises(Trouble, match="did not end"):
+        keeping.restore(a_restore(tmp_path, instance))
+    after = (data / "blocks.log").read_text(), list(manager.told)
+
+    keeping.restore(a_restore(tmp_path, instance))
+
+    assert after == ("blocks.log", ["start"])
+    assert (data / "blocks.log").read_text() == "x"

@@ -46,20 +46,18 @@ def restore(params: dict[str, Any]) -> dict[str, Any]:
             raise Trouble(f"{archive} is not what was sent: its checksum differs")
         data = Path(instance["data"])
         kept = data.with_name(f"{data.name}.before-restore")
-        with files.whole_folder(data.with_name(f".{data.name}.restored")) as fresh:
+        restored = data.with_name(f".{data.name}.restored")
+        _mend(data, kept=kept, restored=restored)
+        with files.whole_folder(restored) as fresh:
             manifest = _unpack(archive, fresh)
             _refuse_other_chain(instance, manifest)
-        restored = data.with_name(f".{data.name}.restored")
         _own(restored, params["run_as"])
-        manager.stop(instance)
-        if kept.exists():
-            shutil.rmtree(kept)
-        if data.exists():
-            data.rename(kept)
-        restored.rename(data)
-        files.sync_folder(data.parent)
+        try:
+            manager.stop(instance)
+            _swap(data, kept=kept, restored=restored)
+        finally:
+            manager.start(instance)
         archive.unlink()
-        manager.start(instance)
     return {"kept": str(kept) if kept.exists() else "", "manifest": manifest}
 
 
@@ -70,6 +68,29 @@ def discard(params: dict[str, Any]) -> dict[str, Any]:
         for instance in params["instances"]:
             _place(state, instance).unlink(missing_ok=True)
     return {}
+
+
+def _mend(data: Path, *, kept: Path, restored: Path) -> None:
+    """Undo what a restore that was killed left half done: its copy, or data that are aside."""
+    if restored.exists():
+        shutil.rmtree(restored)
+    if kept.exists() and not data.exists():
+        kept.rename(data)
+
+
+def _swap(data: Path, *, kept: Path, restored: Path) -> None:
+    """Put the restored data in place of the others; when that fails, those are back."""
+    if data.exists():
+        if kept.exists():
+            shutil.rmtree(kept)
+        data.rename(kept)
+    try:
+        restored.rename(data)
+    except BaseException:
+        if kept.exists() and not data.exists():
+            kept.rename(data)
+        raise
+    files.sync_folder(data.parent)
 
 
 def _archive(instance: dict[str, Any], state: Path) -> dict[str, Any]:
