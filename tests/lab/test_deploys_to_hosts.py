@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,26 @@ GAP_MS_MAX = 5_000
 GIT = "/usr/local/bin/git"
 STAYS = "sleep 86399"
 STUBBORN = f"#!/bin/sh\ntrap '' TERM\nsh -c 'trap \"\" TERM; {STAYS}' &\n{STAYS}\n"
+
+# A command of its own, to be killed: what it tells comes out line by line.
+CUT_OFF = """
+import sys
+from pathlib import Path
+from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.release.deploy import deploy
+from aitbc_toolkit.release.request import Request
+from aitbc_toolkit.release.rollback import rollback
+
+def tell(record):
+    print(record["type"], record.get("state"), flush=True)
+
+verb, checkout, name, state = sys.argv[1:]
+environment = Inventory.load(name, state=Path(state))
+if verb == "deploy":
+    deploy(environment, Request(checkout=Path(checkout)), tell)
+else:
+    rollback(environment, tell)
+"""
 
 
 @dataclass
@@ -468,3 +489,47 @@ def test_a_host_that_lost_its_power_refuses_a_deploy_and_comes_back(
     assert "nothing, on no host" in refused.value.message
     eventually("v4 to vote", lambda: state.look(hosts.environment).votes == 4, deadline_s=60)
     assert hosts.commits() == before
+
+
+def test_all_nodes_killed_at_once_go_on_from_where_they_were(
+    hosts: Hosts, eventually: Callable[..., None]
+) -> None:
+    """SIGKILL on every host side by side: all units start again, and the same chain grows."""
+    before, release = hosts.height(), hosts.commits()
+    kill = ["systemctl", "kill", "--signal=KILL", "aitbc-lab-*.service"]
+    with ThreadPoolExecutor() as side_by_side:
+        list(side_by_side.map(lambda host: hosts.on(host.name, *kill), hosts.environment.hosts))
+
+    eventually(
+        "four votes on new blocks",
+        lambda: hosts.height() > before and state.look(hosts.environment).votes == 4,
+        deadline_s=60,
+    )
+
+    assert hosts.commits() == release
+
+
+@pytest.mark.parametrize("verb", ["deploy", "rollback"])
+def test_after_a_command_was_killed_between_two_nodes_a_rollback_brings_one_release(
+    hosts: Hosts, verb: str
+) -> None:
+    """SIGKILL after the first wave: the mesh votes on, and all come to the release before."""
+    old = hosts.commits()["v1"]
+    hosts.commit(f"a {verb} that is cut off")
+    if verb == "rollback":
+        assert hosts.deploy().exit is Exit.OK
+    where = [str(hosts.checkout), hosts.environment.name, str(hosts.places.state)]
+    argv = [sys.executable, "-P", "-c", CUT_OFF, verb, *where]
+
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        passed = next((line for line in command.stdout if line == "wave done\n"), "")
+        command.kill()
+    mixed, votes = set(hosts.commits().values()), state.look(hosts.environment).votes
+    again = rollback(hosts.environment, hosts.records.append, break_lease="its holder was killed")
+
+    assert passed
+    assert len(mixed - {""}) > 1
+    assert votes >= 3
+    assert again.exit is Exit.OK, again.error
+    assert set(hosts.commits().values()) == {old}
