@@ -5,6 +5,7 @@ here. Do not print a key, put one into an exception, or pass one in argv.
 """
 
 import os
+import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -47,11 +48,14 @@ def read(path: Path) -> SigningKey:
     """
     try:
         mode = path.stat().st_mode
-        pem = path.read_bytes()
+        pem = path.read_bytes() if stat.S_ISREG(mode) else b""
     except OSError as missing:
         raise ConfigError(
             f"no key at {path}: {missing.strerror}", hint=f"aitbc account new {path}"
         ) from missing
+    if not pem.startswith(b"-----BEGIN"):
+        # Before its mode: nobody should be told to lock a file that is no key of theirs.
+        raise ConfigError(f"{path} is not a PKCS#8 PEM key", hint=_MAKE_ANOTHER)
     if mode & 0o077:
         raise ConfigError(f"{path} can be read by others", hint=f"chmod 600 {path}")
     try:

@@ -75,10 +75,11 @@ def view(path: Path) -> list[Setting]:
     Raises: ConfigError when the file is wrong.
     """
     text = path.read_text(encoding="utf-8")
+    effective = _effective(text, path)
     written = dict(_leaves(tomllib.loads(text)))
     return [
         Setting(key, value, INVENTORY if key in written else DEFAULT)
-        for key, value in _leaves(_effective(text, path))
+        for key, value in _leaves(effective)
     ]
 
 
@@ -124,8 +125,8 @@ def take_in(path: Path, text: str) -> Edit:
 
     Raises: ConfigError when it would be wrong, or when it would change the chain.
     """
-    wanted = dict(_leaves(_document(text)))
     before = {each.key: each for each in view(path)}
+    wanted = dict(_leaves(_document(text)))
     changed = {key: value for key, value in wanted.items() if _differs(before.get(key), value)}
     gone = [key for key, each in before.items() if key not in wanted and each.layer == INVENTORY]
     _refuse_chain([*changed, *gone], path)

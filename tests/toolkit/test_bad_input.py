@@ -60,6 +60,8 @@ def words(path: Sequence[str], environment: str, folder: Path) -> list[str]:
         assert each.name is not None
         is_file = isinstance(each.type, click.File | click.Path)
         word = GOOD.get(each.name, str(folder / "file") if is_file else "word")
+        if isinstance(each.type, click.Choice):
+            word = str(each.type.choices[0])
         if isinstance(each, click.Argument):
             if each.name == "environment":
                 arguments.append(environment)
@@ -67,7 +69,7 @@ def words(path: Sequence[str], environment: str, folder: Path) -> list[str]:
                 arguments.append(word)
         elif each.name == "environment":
             options += ["--env", environment]
-        elif each.required or each.name in {"key", "reason"}:
+        elif each.required or each.name in {"key", "reason", "recipient", "amount"}:
             options += [each.opts[0], word]
     return [*path, *options, *arguments]
 

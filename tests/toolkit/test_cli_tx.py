@@ -247,7 +247,7 @@ def test_a_key_file_is_not_overwritten(
     [
         (["--amount", "1e9"], Exit.USAGE, "amount '1e9' is not a plain decimal number"),
         (["--amount", "-1"], Exit.USAGE, "amount '-1' is not a plain decimal number"),
-        (["--amount", ""], Exit.USAGE, "amount '' is not a plain decimal number"),
+        (["--amount", ""], Exit.USAGE, "--amount is empty"),
         (["--amount", "0.0"], Exit.USAGE, "amount 0.0 is nothing"),
         (["--amount", "0.0000001"], Exit.USAGE, "amount 0.0000001 is finer than the 6 decimals"),
         (["--amount", "1", "--asset", "gold"], Exit.USAGE, "no asset 'gold' on this chain"),

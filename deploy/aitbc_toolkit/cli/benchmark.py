@@ -9,7 +9,7 @@ import click
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.benchmarks import deploying
-from aitbc_toolkit.cli.environment import chosen, refuse_empty
+from aitbc_toolkit.cli.environment import chosen
 from aitbc_toolkit.cli.narration import Plain
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Inventory, canonical_name
@@ -22,7 +22,7 @@ def benchmark() -> None:
 
 
 @benchmark.command()
-@click.option("--env", "-e", "environment", default=LAB, show_default=True, callback=refuse_empty)
+@click.option("--env", "-e", "environment", default=LAB, show_default=True)
 @click.option("--hosts", type=click.IntRange(min=4, max=12), default=8, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1, max=20), default=3, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")

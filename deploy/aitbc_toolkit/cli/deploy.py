@@ -164,7 +164,10 @@ def status(environment: str, *, as_json: bool) -> Exit:
     else:
         for line in found.to_lines():
             click.echo(line)
-    return Exit.UNREACHABLE if found.is_silent else Exit.OK
+    if not found.is_silent:
+        return Exit.OK
+    click.echo(f"hint: aitbc up {found.environment}", err=True)
+    return Exit.UNREACHABLE
 
 
 @click.command()
@@ -195,4 +198,9 @@ def _verify(environment: Environment, *, as_json: bool) -> Exit:
     else:
         for shelf in shelves:
             click.echo(shelf.to_line())
-    return Exit.FAILED if any(shelf.findings for shelf in shelves) else Exit.OK
+    if any(shelf.findings for shelf in shelves):
+        return Exit.FAILED
+    if all(shelf.runs is not None for shelf in shelves):
+        return Exit.OK
+    click.echo(f"hint: which hosts answer: aitbc status {environment.name}", err=True)
+    return Exit.UNREACHABLE

@@ -38,4 +38,6 @@ def drift(environment: str, *, only: str, restage: bool, yes: bool, as_json: boo
     else:
         for line in report.to_lines():
             click.echo(line)
+        if report.exit is Exit.UNREACHABLE:
+            click.echo(f"hint: which hosts answer: aitbc status {found.name}", err=True)
     return report.exit

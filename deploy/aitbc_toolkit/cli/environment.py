@@ -7,7 +7,6 @@ import os
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import failures
@@ -34,20 +33,11 @@ def chosen(named: str = "") -> str:
     return found
 
 
-def refuse_empty(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
-    """Refuse an empty word: it is an unset variable of a script, and would mean another thing."""
-    assert option.name is not None
-    if value == "" and ctx.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
-        raise click.UsageError(f"{option.get_error_hint(ctx)} is empty", ctx)
-    return value
-
-
 environment_argument = click.argument(
     "environment",
     required=False,
     default="",
     metavar="[ENVIRONMENT]",
-    callback=refuse_empty,
 )
 
 
@@ -55,7 +45,6 @@ break_lease_option = click.option(
     "--break-lease",
     default="",
     metavar="REASON",
-    callback=refuse_empty,
     help="Take the lease from a run that is gone.",
 )
 

@@ -16,8 +16,8 @@ from typing import NamedTuple, NoReturn
 import click
 
 from aitbc_toolkit import worker
-from aitbc_toolkit.cli import failures
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.cli import failures, hints
+from aitbc_toolkit.errors import Exit, UsageError
 
 
 class Entry(NamedTuple):
@@ -134,6 +134,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; a command returns its `Exit`, or nothing for success."""
     report = failures.Report(aitbc, tuple(arguments))
     try:
+        _refuse_empty(arguments)
         # Not `aitbc.main`, which would decide by itself how some failures end.
         with aitbc.make_context("aitbc", list(arguments), obj=report) as context:
             outcome = aitbc.invoke(context)
@@ -141,6 +142,20 @@ def run(arguments: Sequence[str]) -> int:
     except BaseException as failure:  # noqa: BLE001 - the one place where every failure ends
         return report.tell(failure)
     return outcome if isinstance(outcome, int) else Exit.OK
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse an empty word: it is an unset variable of a script, and would mean another thing.
+
+    What stands behind `--` is another program's business.
+    """
+    own = words[: words.index("--")] if "--" in words else words
+    for place, word in enumerate(own):
+        if word and not (word.startswith("--") and word.endswith("=")):
+            continue
+        before = own[place - 1] if place and own[place - 1].startswith("-") else "a word"
+        path, _ = hints.resolve(aitbc, words)
+        raise UsageError(f"{word.rstrip('=') or before} is empty", hint=f"{path} --help")
 
 
 def main() -> NoReturn:

@@ -6,7 +6,6 @@ from typing import Any, TypeVar
 
 import click
 
-from aitbc_toolkit.cli.environment import refuse_empty
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.request import BAKE_S, Choice, Request
@@ -14,15 +13,13 @@ from aitbc_toolkit.release.request import BAKE_S, Choice, Request
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _OPTIONS = (
-    click.option(
-        "--ref", callback=refuse_empty, help="A commit, tag or branch; HEAD unless given."
-    ),
+    click.option("--ref", help="A commit, tag or branch; HEAD unless given."),
     click.option("--dirty", is_flag=True, help="Take uncommitted work along (dev and lab)."),
     click.option("--only", multiple=True, metavar="NODE", help="This node alone; may be repeated."),
     click.option("--canary", type=click.IntRange(min=0), default=0, help="So many nodes first."),
     click.option(
         "--bake",
-        type=click.IntRange(min=1),
+        type=click.IntRange(1, 3600),
         default=BAKE_S,
         show_default=True,
         metavar="SECONDS",
@@ -51,6 +48,11 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
     if resume and (plan or said[:1] not in ([], ["allow_stall"])):
         flag = "--plan" if plan else f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--resume does what was begun, not {flag}", hint="aitbc deploy --resume")
+    if options["bake"] != BAKE_S and not options["canary"]:
+        raise UsageError(
+            "--bake says how long a canary is watched, and there is none",
+            hint=f"aitbc deploy --canary 1 --bake {options['bake']}",
+        )
     choice = Choice(
         only=tuple(sorted(set(options["only"]))),
         canary=options["canary"],

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import click
 
 from aitbc_toolkit.asking import MeshClient, open_mesh
-from aitbc_toolkit.cli.environment import load, refuse_empty
+from aitbc_toolkit.cli.environment import load
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.overview import Overview, Verdict
 
@@ -18,7 +18,6 @@ environment_option = click.option(
     "--env",
     "environment",
     default="",
-    callback=refuse_empty,
     help="Else AITBC_ENV, else the chosen one.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")

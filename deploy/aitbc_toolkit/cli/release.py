@@ -12,7 +12,6 @@ from aitbc_toolkit.cli.environment import (
     environment_argument,
     load,
     load_records,
-    refuse_empty,
 )
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.prompting import confirm
@@ -41,7 +40,7 @@ def release() -> None:
 
 @release.command()
 @environment_argument
-@click.option("--ref", default="HEAD", callback=refuse_empty, help="A commit, tag or branch.")
+@click.option("--ref", default="HEAD", help="A commit, tag or branch.")
 @click.option("--push", is_flag=True, help="Give the tag to origin.")
 @key_option
 @json_option
@@ -80,7 +79,6 @@ def cut(environment: str, *, ref: str, push: bool, key: Path | None, as_json: bo
     "--env",
     "environment",
     default="",
-    callback=refuse_empty,
     help="Whose newest release to show.",
 )
 @json_option

@@ -20,7 +20,6 @@ from aitbc_toolkit.suites.stages import STAGES, TIERS
     "-e",
     "--env",
     "environment",
-    callback=environments.refuse_empty,
     help="The environment whose live mesh a SUITE judges.",
 )
 @click.option("--seed", type=int, help="Repeat a SUITE with the seed that it printed.")

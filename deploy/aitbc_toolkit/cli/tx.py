@@ -16,7 +16,7 @@ from aitbc_node.rpc import schema
 from aitbc_node.types import Address
 from aitbc_toolkit import amounts, keys, payments
 from aitbc_toolkit.books import Schedule
-from aitbc_toolkit.cli.environment import load, refuse_empty
+from aitbc_toolkit.cli.environment import load
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
 from aitbc_toolkit.cli.sending import send_on, sending_options
 from aitbc_toolkit.cli.tables import printable
@@ -29,7 +29,7 @@ _WAIT_S = 60
 _ID = re.compile(r"[0-9a-f]{64}")
 _ADDRESS = re.compile(r"[0-9a-f]{40}")
 
-_node_option = click.option("--node", default="", callback=refuse_empty, help="Ask this node only.")
+_node_option = click.option("--node", default="", help="Ask this node only.")
 _deadline_option = click.option(
     "--deadline",
     type=click.IntRange(min=1),

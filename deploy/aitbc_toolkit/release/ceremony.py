@@ -85,7 +85,7 @@ def compare(environment: Environment) -> Report:
         )
     with looking(environment, lambda _record: None) as run:
         names = [each.name for each in environment.instances]
-        files = run.crew.configured(names)
+        files = run.crew.configured(names, verb="genesis check", status=Exit.UNREACHABLE)
         statuses = run.mesh.statuses()
     checks = []
     for each in environment.instances:

@@ -157,10 +157,12 @@ class Crew:
             if place[0]
         }
 
-    def configured(self, names: Collection[str]) -> dict[str, Mapping[str, str]]:
+    def configured(
+        self, names: Collection[str], *, verb: str = "plan", status: Exit = Exit.REFUSED
+    ) -> dict[str, Mapping[str, str]]:
         """Read the rendered files that nodes have now, by node and file name."""
         rows = self._remote.step("configured", self._params(only=set(names)), deadline_s=_OBSERVE_S)
-        self.require(rows, verb="plan", changed=_NOTHING)
+        self.require(rows, verb=verb, changed=_NOTHING, status=status)
         return {name: files for row in rows.values() for name, files in row.answer["files"].items()}
 
     def switch(self, targets: Mapping[str, Sequence[str]], guard: Guard) -> dict[str, Row]:

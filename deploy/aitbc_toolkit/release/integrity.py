@@ -15,10 +15,13 @@ HERE = "here"
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Say what one place holds; `findings` is empty where nothing was edited, removed or missed."""
+    """Say what one place holds; `findings` is empty where nothing was edited, removed or missed.
+
+    `runs` is None for a host that does not answer: what it holds is unknown.
+    """
 
     place: str
-    runs: int
+    runs: int | None
     findings: Sequence[str]
 
     def to_document(self) -> dict[str, Any]:
@@ -27,13 +30,15 @@ class Shelf:
 
     def to_line(self) -> str:
         """Write it for people."""
+        if self.runs is None:
+            return f"{self.place:<14} unknown, the host does not answer"
         return f"{self.place:<14} {counted(self.runs, 'run')}, " + (
             "; ".join(self.findings) or "each record bound to the last"
         )
 
 
 def verify(environment: Environment) -> list[Shelf]:
-    """Verify every chain of this environment; a host that does not answer is a finding."""
+    """Verify every chain of this environment; a host that does not answer is unknown."""
     with looking(environment, lambda _record: None) as run:
         answers = run.crew.answers()
     founded = founding.read(environment)
@@ -41,9 +46,7 @@ def verify(environment: Environment) -> list[Shelf]:
     shelves = [Shelf(HERE, len(known), _here(environment))]
     for host in environment.hosts:
         told = answers.get(host.name)
-        shelves.append(
-            _there(host.name, told, known) if told else Shelf(host.name, 0, ["does not answer"])
-        )
+        shelves.append(_there(host.name, told, known) if told else Shelf(host.name, None, []))
     return shelves
 
 

@@ -45,10 +45,11 @@ def control(
             spare(run, name, f"{action} {name}", again=again)
         with step(tell, action, f"{name} on {instance.host}") as now:
             rows = run.crew.service(action, [name])
+            reached = rows[instance.host].kind != "unreachable"
             run.crew.require(
                 rows,
-                verb=action,
-                changed=f"see aitbc status {environment.name}",
+                verb=f"{action} {name} of",
+                changed=f"see aitbc status {environment.name}" if reached else "nothing",
                 status=Exit.FAILED,
             )
             word = rows[instance.host].answer["services"][name]["word"]
