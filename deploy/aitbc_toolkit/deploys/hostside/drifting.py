@@ -40,9 +40,9 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
     return {
         "releases": {
             each.parent.name: _release(each.parent, mirror)
-            for each in sorted(base.glob("releases/*/manifest.json"))
+            for each in sorted(base.glob("releases/[!.]*/manifest.json"))
         },
-        "venvs": {each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/*"))},
+        "venvs": {each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/[!.]*"))},
         "instances": {each["name"]: _instance(each, manager) for each in params["instances"]},
         "records": journaling.records(Path(layout["state"])),
     }
@@ -63,12 +63,12 @@ def restage(params: dict[str, Any]) -> dict[str, Any]:
     with leasing.guarded(params):
         done += [
             _restage_release(params, manifest.parent, stamp=stamp)
-            for manifest in sorted(base.glob("releases/*/manifest.json"))
+            for manifest in sorted(base.glob("releases/[!.]*/manifest.json"))
             if staging.drift(mirror, manifest.parent)
         ]
         done += [
             _restage_venv(params, venv, stamp=stamp)
-            for venv in sorted(base.glob("venvs/*"))
+            for venv in sorted(base.glob("venvs/[!.]*"))
             if venv_findings(venv, base)
         ]
         for instance in params["instances"]:

@@ -73,15 +73,25 @@ def _append(state: Path, document: dict[str, Any]) -> None:
 
 def _prune(base: Path, *, keep: set[str]) -> list[str]:
     """Remove releases that are neither kept nor pointed at, then environments without a release."""
+    for folder in ("releases", "venvs"):
+        for leftover in base.glob(f"{folder}/.*"):
+            shutil.rmtree(leftover)  # of a run that was killed; the lock says nobody is at it
     pointed = {link.resolve().name for link in base.glob("*/current")}
     dropped = []
     for release in sorted(base.glob("releases/*")):
         if release.name in keep | pointed or not release.is_dir():
             continue
-        shutil.rmtree(release)
+        _remove(release)
         dropped.append(release.name)
     used = {str(link.resolve()) for link in base.glob("releases/*/venv")}
     for venv in base.glob("venvs/*"):
         if str(venv.resolve()) not in used:
-            shutil.rmtree(venv)
+            _remove(venv)
     return dropped
+
+
+def _remove(folder: Path) -> None:
+    """Take a folder away in one rename: a kill in the middle leaves none that looks whole."""
+    gone = folder.with_name(f".{folder.name}.gone")
+    folder.rename(gone)
+    shutil.rmtree(gone)

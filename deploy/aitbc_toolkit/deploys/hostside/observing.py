@@ -19,7 +19,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
         "hostname": socket.gethostname(),
         "releases": {
             each.parent.name: sorted(config.name for config in each.parent.glob("etc/*"))
-            for each in base.glob("releases/*/manifest.json")
+            for each in base.glob("releases/[!.]*/manifest.json")
         },
         "instances": {
             each["name"]: _instance(each, manager=manager) for each in params["instances"]
