@@ -42,7 +42,9 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
             each.parent.name: _release(each.parent, mirror)
             for each in sorted(base.glob("releases/[!.]*/manifest.json"))
         },
-        "venvs": {each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/[!.]*"))},
+        "venvs": {
+            each.name: venv_findings(each, base) for each in sorted(base.glob("venvs/[!.]*"))
+        },
         "instances": {each["name"]: _instance(each, manager) for each in params["instances"]},
         "records": journaling.records(Path(layout["state"])),
     }

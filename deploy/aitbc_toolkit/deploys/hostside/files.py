@@ -20,15 +20,21 @@ _LOCK_POLL_S = 0.05
 _NOT_FOUND = 127
 
 
-def write(path: Path, text: str, *, mode: int = 0o644) -> bool:
-    """Put `text` at `path`; tell whether anything changed."""
+def write(path: Path, text: str, *, mode: int = 0o644, owner: str = "") -> bool:
+    """Put `text` at `path`; tell whether anything changed.
+
+    The folder may belong to somebody else: no link that he has put there is followed.
+    """
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    fresh.unlink(missing_ok=True)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         os.fchmod(file.fileno(), mode)
+        if owner:
+            shutil.chown(file.fileno(), owner, owner)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import pwd
 import shutil
 import tarfile
 import time
@@ -189,8 +190,10 @@ def _refuse_other_chain(instance: dict[str, Any], manifest: dict[str, Any]) -> N
 def _own(folder: Path, user: str) -> None:
     folder.chmod(0o750)
     if user:
-        for path in (folder, *folder.iterdir()):
-            shutil.chown(path, user, user)
+        facts = pwd.getpwnam(user)
+        # The folder last: from then on its owner may put links there.
+        for path in (*folder.iterdir(), folder):
+            os.chown(path, facts.pw_uid, facts.pw_gid, follow_symlinks=False)
 
 
 def _digest(path: Path) -> str:

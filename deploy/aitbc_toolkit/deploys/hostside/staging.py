@@ -201,6 +201,4 @@ def _admin_token(path: Path, *, user: str) -> None:
     """Make the secret that opens a node's admin routes; it never leaves the host."""
     if path.exists():
         return
-    files.write(path, os.urandom(24).hex() + "\n", mode=0o600)
-    if user:
-        shutil.chown(path, user, user)
+    files.write(path, os.urandom(24).hex() + "\n", mode=0o600, owner=user)
