@@ -28,10 +28,6 @@ _UNDO_UNIT = "aitbc-firewall-undo"
 _TABLE = ("inet", "aitbc_firewall")
 # Longer than a new connection takes, and short for somebody who has locked himself out.
 _UNDO_AFTER_S = 60
-_UNDO = (
-    f"if [ -f {_FIREWALL} ]; then nft -f {_FIREWALL}; else nft delete table {' '.join(_TABLE)}; "
-    f"fi; rm -f {_PENDING}"
-)
 
 
 def bootstrap(params: dict[str, Any]) -> dict[str, Any]:
@@ -63,8 +59,7 @@ def confirm(params: dict[str, Any]) -> dict[str, Any]:
                 f"the firewall was taken back: nobody came through it in {_UNDO_AFTER_S} s",
                 hint="is the ssh port in the inventory the one on which sshd listens there?",
             )
-        _PENDING.rename(_FIREWALL)
-        files.sync_folder(_ETC)
+        _settle(_ports(params["texts"]))
         files.write(Path("/etc/systemd/system") / _FIREWALL_UNIT, params["texts"]["unit"])
         files.call(["systemctl", "daemon-reload"])
         files.call(["systemctl", "enable", "--quiet", "--now", _FIREWALL_UNIT])
@@ -143,18 +138,57 @@ def _firewall(texts: dict[str, str]) -> Iterator[str]:
     """Load the rules on trial: a timer takes them back unless somebody comes through them."""
     if "firewall" not in texts:
         return
-    ports = _ETC / "firewall.d" / texts["ports_name"]
-    opened = files.write(ports, texts["ports"])
-    same = _FIREWALL.is_file() and _FIREWALL.read_text(encoding="utf-8") == texts["firewall"]
-    if same and not opened and _succeeds("nft", "list", "table", *_TABLE):
+    ports = _ports(texts)
+    same = _text(_FIREWALL) == texts["firewall"] and _text(ports) == texts["ports"]
+    # While rules are pending, nobody has come through what the files say.
+    if same and not _PENDING.exists() and _succeeds("nft", "list", "table", *_TABLE):
         return
+    if not _before(ports).exists():
+        files.write(_before(ports), _text(ports))
     files.write(_PENDING, texts["firewall"])
-    files.call(["nft", "--check", "--file", _PENDING])
     _stop_trial()
+    undo = _undo(ports)
     after = [f"--on-active={_UNDO_AFTER_S}s", "--timer-property=AccuracySec=1s"]
-    files.call(["systemd-run", "--quiet", f"--unit={_UNDO_UNIT}", *after, "sh", "-c", _UNDO])
-    files.call(["nft", "--file", _PENDING])
+    files.call(["systemd-run", "--quiet", f"--unit={_UNDO_UNIT}", *after, "sh", "-c", undo])
+    try:
+        files.write(ports, texts["ports"])
+        files.call(["nft", "--check", "--file", _PENDING])
+        files.call(["nft", "--file", _PENDING])
+    except BaseException:
+        _stop_trial()
+        _succeeds("sh", "-c", undo)
+        raise
     yield "firewall"
+
+
+def _ports(texts: dict[str, str]) -> Path:
+    """Find the file with this environment's ports, which the rules include."""
+    return _ETC / "firewall.d" / texts["ports_name"]
+
+
+def _before(ports: Path) -> Path:
+    """Find the ports that hold until a trial is confirmed; the rules do not include this name."""
+    return ports.with_name(f"{ports.name}.before")
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def _undo(ports: Path) -> str:
+    """Write the words that take a trial back: the ports of before, then the rules of before."""
+    before = _before(ports)
+    return (
+        f"if [ -f {before} ]; then mv {before} {ports}; fi; if [ -f {_FIREWALL} ]; "
+        f"then nft -f {_FIREWALL}; else nft delete table {' '.join(_TABLE)}; fi; rm -f {_PENDING}"
+    )
+
+
+def _settle(ports: Path) -> None:
+    """Let the rules on trial be the rules."""
+    _before(ports).unlink(missing_ok=True)
+    _PENDING.rename(_FIREWALL)
+    files.sync_folder(_ETC)
 
 
 def _stop_trial() -> None:
