@@ -1,6 +1,5 @@
 """A node passes a gate by voting, and by nothing that merely looks alive."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -11,11 +10,11 @@ from pretend_nodes import a_block, a_status
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.release import logged
+from aitbc_toolkit.release.ailing import Crashes
 from aitbc_toolkit.release.gates import (
     Limits,
     Verdict,
     consecutive,
-    crashing,
     pass_gate,
     quorum,
 )
@@ -25,7 +24,14 @@ from aitbc_toolkit.release.turns import has_time
 pytestmark = pytest.mark.unit
 
 NAMES = ("v1", "v2", "v3", "v4")
-HEALTHY = {"active": True, "failed": False, "word": "running", "restarts": 0, "status": 0}
+HEALTHY = {
+    "active": True,
+    "failed": False,
+    "word": "running",
+    "pid": 7,
+    "restarts": 0,
+    "status": 0,
+}
 
 
 class FakeMesh:
@@ -171,11 +177,21 @@ def test_two_crashes_are_a_loop_and_one_is_not(
     service: Mapping[str, Any], looks: int, *, crashes: bool
 ) -> None:
     """Restarts are counted by systemd; supervisord only shows that it holds a program back."""
-    seen: Counter[str] = Counter()
+    seen = Crashes()
 
-    found = [crashing({"v1": {**HEALTHY, **service}}, seen) for _ in range(looks)][-1]
+    found = [seen.found({"v1": {**HEALTHY, **service}}) for _ in range(looks)][-1]
 
     assert ("v1" in found) == crashes
+
+
+def test_check_04_a_service_that_is_up_at_every_look_and_another_process_each_time() -> None:
+    """Two restarts between three looks are a loop, whatever the manager's word is."""
+    seen = Crashes()
+
+    found = [seen.found({"v1": {**HEALTHY, "pid": pid}}) for pid in (7, 8, 0, 9)]
+
+    assert [list(each) for each in found] == [[], [], [], ["v1"]]
+    assert found[-1]["v1"].startswith("keeps crashing (running")
 
 
 def test_the_longest_run_counts() -> None:

@@ -7,17 +7,15 @@ at once, with the last lines that it wrote. Do not undo anything here.
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release.logged import said
+from aitbc_toolkit.release.ailing import Crashes, lines
 from aitbc_toolkit.release.progress import Awaited, Tell
 from aitbc_toolkit.release.reading import Mesh, tip
-from aitbc_toolkit.render import RestartPolicy
 
 HEIGHTS = 3
 
@@ -31,8 +29,6 @@ _POLL_S = 0.1
 _SILENCE_S = 1.5
 # A disk may heal meanwhile; what keeps a node from voting for longer needs an operator.
 _TROUBLE_S = 3.0
-_CRASHES = 2
-_LOG_LINES = 4
 _LAG_MAX = 1
 
 Watch = Callable[[Sequence[str]], Mapping[str, Mapping[str, Any]]]
@@ -196,7 +192,7 @@ def pass_gate(
         _Node(name, mesh.environment.instance(name).role == "validator", answered_at=began)
         for name in names
     ]
-    commits, crashes, finality = _Commits(mesh), Counter[str](), _Finality()
+    commits, crashes, finality = _Commits(mesh), Crashes(), _Finality()
     awaited = Awaited(tell)
     while True:
         statuses = mesh.statuses()
@@ -214,7 +210,7 @@ def pass_gate(
         silent = [node.name for node in waiting if now - node.answered_at > _SILENCE_S]
         if silent and now - looked_at > _SILENCE_S:
             looked_at = now
-            failed = crashing(watch(silent), crashes)
+            failed = crashes.found(watch(silent))
         lost = [each for each in waiting if 0 < each.troubled_at < now - _TROUBLE_S]
         if lost and not failed:
             failed = _late(lost, height=height, watch=watch, waited_s=now - began)
@@ -244,24 +240,6 @@ def consecutive(heights: Iterable[int]) -> int:
     return longest
 
 
-def crashing(services: Mapping[str, Mapping[str, Any]], crashes: Counter[str]) -> dict[str, str]:
-    """Find services that have given up or keep crashing, and say what they wrote last.
-
-    `crashes` counts over the looks of one gate: one crash may be bad luck, two are a loop. systemd
-    counts restarts itself; of supervisord we only see that a program is being held back.
-    """
-    found = {}
-    for name, service in services.items():
-        crashes[name] += service["word"] == "backoff"
-        count = max(crashes[name], int(service["restarts"]))
-        final = not service["active"] and service["status"] in RestartPolicy().final_statuses
-        if not service["failed"] and not final and count < _CRASHES:
-            continue
-        what = "has stopped" if service["failed"] or final else "keeps crashing"
-        found[name] = f"{what} ({service['word']}, status {service['status']})" + _lines(service)
-    return found
-
-
 def quorum(power: int, total: int) -> bool:
     """Tell whether this much power is more than two thirds of the whole."""
     return 3 * power > 2 * total
@@ -285,12 +263,6 @@ def _late(
 ) -> dict[str, str]:
     services = watch([node.name for node in waiting])
     return {
-        node.name: node.reason(height, waited_s) + _lines(services.get(node.name, {}))
+        node.name: node.reason(height, waited_s) + lines(services.get(node.name, {}))
         for node in waiting
     }
-
-
-def _lines(service: Mapping[str, Any]) -> str:
-    """Indent the newest lines, each once: a loop writes the same words again and again."""
-    lines = dict.fromkeys(map(said, reversed(service.get("log", []))))
-    return "".join(f"\n    {line}" for line in reversed(list(lines)[:_LOG_LINES]))
