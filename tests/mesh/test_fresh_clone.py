@@ -33,6 +33,9 @@ INSTEAD = {
 }
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LAB = re.compile(r"\blab\b")
+# These set up and ask hosts that are somebody's; tests/lab does it to bare hosts of its own, and
+# that the commands exist is proved with all documents.
+ELSEWHERE = re.compile(r"\./aitbc (bootstrap|keys|genesis) .*staging\b")
 PORT = re.compile(r"\b8[67]\d\d\b")
 
 
@@ -110,6 +113,7 @@ def clone() -> Iterator[Clone]:
         shutil.rmtree(top)
 
 
+@pytest.mark.proves("A18")
 def test_a_fresh_clone_comes_up_twice(clone: Clone) -> None:
     """The first `./aitbc up` makes everything it needs, the next one after a stop is fast."""
     first_s, _ = clone.run("./aitbc up", timeout_s=FIRST_UP_S)
@@ -125,7 +129,7 @@ def test_a_fresh_clone_comes_up_twice(clone: Clone) -> None:
     assert next_s <= NEXT_UP_S
 
 
-@pytest.mark.proves("A18", "D23")
+@pytest.mark.proves("D23")
 def test_every_command_of_the_readmes_ends_well(clone: Clone) -> None:
     """What the READMEs show ends with 0, in their order: up, smoke suite, lint, types, the rest."""
     documents = [clone.folder / "README.md", *sorted(clone.folder.glob("*/README.md"))]
@@ -133,6 +137,8 @@ def test_every_command_of_the_readmes_ends_well(clone: Clone) -> None:
         for block in SHELL_BLOCK.findall(path.read_text(encoding="utf-8")):
             for line in block.splitlines():
                 command = line.split("#")[0].strip()
+                if ELSEWHERE.match(command):
+                    continue
                 if command.startswith("./aitbc deploy"):
                     clone.commit("the next one")
                 if command.startswith("./aitbc"):

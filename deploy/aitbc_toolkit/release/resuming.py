@@ -67,7 +67,8 @@ def finish(run: Run, request: Request, facts: Facts, record: Record, *, began: f
     note(run.tell, f"{record.action} of {record.commit[:SHORT]}: {inquiry.said(points)}")
     course, returning = _course(run, request, facts, record, points)
     founded = founding.read(environment)
-    genesis_hash = founded.hash if founded else ""
+    # A machine that did not found the chain still keeps to its records.
+    genesis_hash = founded.hash if founded else record.genesis_hash
     return carry_out(
         run,
         Change(
