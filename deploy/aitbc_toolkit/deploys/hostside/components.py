@@ -51,12 +51,12 @@ def check_out(params: dict[str, Any], fresh: Path) -> None:
 def drift(release: Path) -> list[str]:
     """List what differs from the components' commits, with their folders in front."""
     found = []
-    for name, _url, _commit in _named(release):
+    for name, _url, commit in _named(release):
         folder = release / FOLDER / name
         if not folder.is_dir():
             found.append(f"D {FOLDER}/{name}")
             continue
-        for line in mirrors.drift(_mirror(release, name), folder, ours=(".index",)):
+        for line in mirrors.drift(_mirror(release, name), folder, commit, ours=(".index",)):
             what, _, path = line.partition(" ")
             found.append(f"{what} {FOLDER}/{name}/{path}")
     return found

@@ -90,11 +90,9 @@ def _release(release: Path, mirror: Path) -> dict[str, Any]:
 def _diff(release: Path, mirror: Path) -> str:
     """Write what was edited as a patch; files that were added are named, not shown."""
     argv = ["diff", "--no-color", "--no-renames", "--no-ext-diff", "--no-textconv"]
-    lines = files.call(
-        ["git", f"--git-dir={mirror}", f"--work-tree={release}", *argv],
-        env=mirrors.index_variables(release),
-        cwd=release,
-    ).splitlines()
+    git = ["git", f"--git-dir={mirror}", f"--work-tree={release}"]
+    with mirrors.judging(mirror, release.name) as env:
+        lines = files.call([*git, *argv], env=env, cwd=release).splitlines()
     more = len(lines) - _DIFF_LINES
     return "\n".join([*lines[:_DIFF_LINES], *([f"... {more} more lines"] if more > 0 else [])])
 

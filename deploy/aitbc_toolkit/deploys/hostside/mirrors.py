@@ -1,11 +1,14 @@
 """How does one exact commit come into a bare mirror of this host, and from there into a folder?
 
-By `git fetch` and by nothing else; the folder has an index of its own, so that git can tell every
-later edit of it. Standard library only.
+By `git fetch` and by nothing else. Later edits of the folder are told from the commit itself, with
+an index made for that look alone: one that lies beside the files could be edited with them.
+Standard library only.
 """
 
 import shlex
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from aitbc_toolkit.deploys.hostside import files
@@ -64,28 +67,32 @@ def has_commit(mirror: Path, commit: str) -> bool:
 
 
 def check_out(mirror: Path, commit: str, folder: Path) -> None:
-    """Write the commit's tree, byte for byte, with the index that later shows a local edit."""
+    """Write the commit's tree, byte for byte, with an index for people who look at it by git."""
     env = {**_GIT, "GIT_INDEX_FILE": str(folder / ".index")}
     git = ["git", f"--git-dir={mirror}", f"--work-tree={folder}"]
     files.call([*git, "read-tree", commit], env=env)
     files.call([*git, "checkout-index", "--all", "--force", "--index"], env=env)
 
 
-def drift(mirror: Path, folder: Path, *, ours: Sequence[str]) -> list[str]:
-    """List what differs between a folder and its commit's tree; `ours` is beside it on purpose."""
-    env = index_variables(folder)
+def drift(mirror: Path, folder: Path, commit: str, *, ours: Sequence[str]) -> list[str]:
+    """List what differs between a folder and a commit's tree; `ours` is beside it on purpose."""
     git = ["git", f"--git-dir={mirror}", f"--work-tree={folder}"]
     # `diff` looks into files whose times alone differ; `diff-files` would call them edited.
     diff = ["diff", "--name-status", "--no-renames", "--no-ext-diff"]
-    changed = files.call([*git, *diff], env=env, cwd=folder)
     ignored = [f"--exclude=/{each}" for each in ours] + ["--exclude=__pycache__"]
-    added = files.call([*git, "ls-files", "--others", *ignored], env=env, cwd=folder)
+    with judging(mirror, commit) as env:
+        changed = files.call([*git, *diff], env=env, cwd=folder)
+        added = files.call([*git, "ls-files", "--others", *ignored], env=env, cwd=folder)
     return [
         *(line.replace("\t", " ") for line in changed.splitlines()),
         *(f"A {line}" for line in added.splitlines()),
     ]
 
 
-def index_variables(folder: Path) -> dict[str, str]:
-    """Let git judge a folder by the index that was written with it, and write nothing."""
-    return {**_GIT, "GIT_INDEX_FILE": str(folder / ".index"), "GIT_OPTIONAL_LOCKS": "0"}
+@contextmanager
+def judging(mirror: Path, commit: str) -> Iterator[dict[str, str]]:
+    """Let git judge a folder by nothing but a commit; no file there is believed to be unchanged."""
+    with tempfile.TemporaryDirectory(prefix="aitbc-index-") as scratch:
+        env = {**_GIT, "GIT_INDEX_FILE": f"{scratch}/index", "GIT_OPTIONAL_LOCKS": "0"}
+        files.call(["git", f"--git-dir={mirror}", "read-tree", commit], env=env)
+        yield env

@@ -70,7 +70,7 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
 
 def drift(mirror: Path, release: Path) -> list[str]:
     """List what differs between a release folder and the trees of its commits."""
-    return mirrors.drift(mirror, release, ours=_OURS) + components.drift(release)
+    return mirrors.drift(mirror, release, release.name, ours=_OURS) + components.drift(release)
 
 
 def check_out(params: dict[str, Any], fresh: Path) -> None:
