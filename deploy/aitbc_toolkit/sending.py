@@ -28,6 +28,8 @@ from aitbc_toolkit.rpc_client import RefusedError, SilentError
 from aitbc_toolkit.wallet import ChainNow, Wallet
 
 RATE_MAX = 200
+LOAD_RATE = 20
+"""What `--load` means unless a rate is given."""
 FOR_S_MAX = 600
 LIFETIME_S = 60
 """How long a transaction may wait for its block; a minute without one is a mesh that stands."""
@@ -98,6 +100,11 @@ class Sender:
         if told.status != "committed" or told.height is None:
             raise payments.without_effect(told)
         self._tip = told.height
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether it was told to begin no more."""
+        return self._stopped.is_set()
 
     def stop(self) -> None:
         """Begin no more transactions; those that were begun are brought to their end."""

@@ -8,9 +8,9 @@ import click
 from aitbc_toolkit.cli.environment import (
     break_lease_option,
     environment_argument,
-    load,
     load_records,
 )
+from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.narration import Plain, narrate
 from aitbc_toolkit.cli.planning import choosing, chosen, show
 from aitbc_toolkit.cli.prompting import confirm
@@ -25,10 +25,19 @@ from aitbc_toolkit.release.preview import preview
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.resuming import resume as resume_run
 from aitbc_toolkit.release.rollback import rollback as run_rollback
+from aitbc_toolkit.sending import LOAD_RATE, RATE_MAX
 
 _json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.")
 _stall = click.option("--allow-stall", is_flag=True, help="Accept that the mesh stops meanwhile.")
+_load = click.option(
+    "--load",
+    type=click.IntRange(1, RATE_MAX),
+    is_flag=False,
+    flag_value=LOAD_RATE,
+    metavar="[RATE]",
+    help=f"Pay RATE times a second meanwhile, {LOAD_RATE} unless given; nothing may be lost.",
+)
 
 
 class WithStatus(click.Command):
@@ -60,6 +69,7 @@ class WithStatus(click.Command):
     help="What follows when a wave fails.",
 )
 @click.option("--allow-downgrade", is_flag=True, help="Accept an older signed release; audited.")
+@_load
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @break_lease_option
 @_yes
@@ -82,10 +92,13 @@ def deploy(
     """
     request = chosen(options, plan=plan, resume=resume)
     if dry_run:
-        return show(preview(load(environment), request, _quiet(as_json=as_json)), as_json=as_json)
+        return show(
+            preview(load_environment(environment), request, _quiet(as_json=as_json)),
+            as_json=as_json,
+        )
 
     def work(tell: Tell) -> Outcome:
-        found = load(environment)
+        found = load_environment(environment)
         confirm(found, f"deploy to {found.name}?", yes=yes)
         return (resume_run if resume else run_deploy)(found, request, tell)
 
@@ -102,7 +115,9 @@ def plan(environment: str, *, as_json: bool, **options: Any) -> Exit:
     Example: aitbc plan lab
     """
     request = chosen(options)
-    return show(preview(load(environment), request, _quiet(as_json=as_json)), as_json=as_json)
+    return show(
+        preview(load_environment(environment), request, _quiet(as_json=as_json)), as_json=as_json
+    )
 
 
 def _quiet(*, as_json: bool) -> Tell:
@@ -118,7 +133,7 @@ def deploy_status(environment: str, *, as_json: bool) -> Exit:
 
     Example: aitbc deploy status lab
     """
-    found = load(environment)
+    found = load_environment(environment)
     asked = inquire(found)
     if as_json:
         click.echo(json.dumps(asked.to_document() if asked else None))
@@ -131,11 +146,18 @@ def deploy_status(environment: str, *, as_json: bool) -> Exit:
 @click.command()
 @environment_argument
 @_stall
+@_load
 @break_lease_option
 @_yes
 @_json
 def rollback(
-    environment: str, *, allow_stall: bool, break_lease: str, yes: bool, as_json: bool
+    environment: str,
+    *,
+    allow_stall: bool,
+    load: int | None,
+    break_lease: str,
+    yes: bool,
+    as_json: bool,
 ) -> Exit:
     """Return to the newest release that was healthy before; nobody has to name it.
 
@@ -143,9 +165,11 @@ def rollback(
     """
 
     def work(tell: Tell) -> Outcome:
-        found = load(environment)
+        found = load_environment(environment)
         confirm(found, f"roll back {found.name}?", yes=yes)
-        return run_rollback(found, tell, allow_stall=allow_stall, break_lease=break_lease)
+        return run_rollback(
+            found, tell, allow_stall=allow_stall, break_lease=break_lease, load=load or 0
+        )
 
     return narrate("rollback", work, as_json=as_json, waves=True)
 
@@ -158,7 +182,7 @@ def status(environment: str, *, as_json: bool) -> Exit:
 
     Example: aitbc status lab
     """
-    found = state.look(load(environment))
+    found = state.look(load_environment(environment))
     if as_json:
         click.echo(json.dumps(found.to_document()))
     else:
@@ -180,7 +204,7 @@ def history(environment: str, *, whole: bool, as_json: bool) -> Exit:
     Example: aitbc history lab
     """
     if whole:
-        return _verify(load(environment), as_json=as_json)
+        return _verify(load_environment(environment), as_json=as_json)
     found = load_records(environment)
     known = records.read(found)
     if as_json:

@@ -45,6 +45,8 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
     if plan and said:
         flag = f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--plan says {flag} already", hint=f"aitbc deploy --plan {plan}")
+    if resume and options["load"]:
+        raise UsageError("--resume has no load beside it", hint="aitbc deploy --resume")
     if resume and (plan or said[:1] not in ([], ["allow_stall"])):
         flag = "--plan" if plan else f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--resume does what was begun, not {flag}", hint="aitbc deploy --resume")
@@ -67,6 +69,7 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
         on_failure=options.get("on_failure", "rollback"),
         allow_downgrade=options.get("allow_downgrade", False),
         break_lease=options.get("break_lease", ""),
+        load=options.get("load") or 0,
     )
 
 

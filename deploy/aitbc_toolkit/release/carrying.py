@@ -5,8 +5,9 @@ one thing: announce, roll, verify, return everything on a failure, close, say ho
 """
 
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.release import recording, roots, sighting
+from aitbc_toolkit.release import loading, recording, roots, sighting
 from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.loading import Load
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import note, step
 from aitbc_toolkit.release.report import outcome
@@ -17,12 +18,21 @@ from aitbc_toolkit.release.source import SHORT
 
 def carry_out(run: Run, change: Change) -> Outcome:
     """Roll the waves, prove the mesh, keep the record; return everything when one of them fails."""
+    with loading.beside(run.environment, run.tell, rate=change.load) as load:
+        return _carry_out(run, change, load)
+
+
+def _carry_out(run: Run, change: Change, load: Load) -> Outcome:
     end = End()
     rolled = Rolled()
     record = recording.announce(run, change)
     try:
         with sighting.watched(run, change):
-            (_go_back if change.returning else _go_forth)(run, change, rolled, end)
+            if change.returning:
+                _go_back(run, change, rolled, end)
+            else:
+                _go_forth(run, change, rolled, end, load)
+        end.tally = load.finish()
         _judge(change, rolled, end)
         end.pace = measure(run, rolled)
     except KeyboardInterrupt:
@@ -34,10 +44,10 @@ def carry_out(run: Run, change: Change) -> Outcome:
     return outcome(run, change, rolled, end)
 
 
-def _go_forth(run: Run, change: Change, rolled: Rolled, end: End) -> None:
+def _go_forth(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> None:
     roll(run, change.course, rolled)
     if rolled.ok:
-        _verify(run, change, rolled, end)
+        _verify(run, change, rolled, end, load)
     else:
         end.reason = _wave_reason(change, rolled)
         _give_back(run, change, rolled, end)
@@ -66,7 +76,7 @@ def _left_behind(run: Run, change: Change, rolled: Rolled) -> str:
     return f"interrupted; {switched} switched to {change.commit[:SHORT]}: {out}"
 
 
-def _verify(run: Run, change: Change, rolled: Rolled, end: End) -> None:
+def _verify(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> None:
     """Prove the mesh as a whole; what is wrong with it takes the whole fleet back."""
     run.journal.write("verify-begun", nodes=rolled.switched)
     with step(run.tell, "smoke", "smoke suite, then state roots") as now:
@@ -76,6 +86,7 @@ def _verify(run: Run, change: Change, rolled: Rolled, end: End) -> None:
             compared = roots.compare(run.mesh)
             end.height, end.root, problem = compared.height, compared.root, compared.problem
         now.say(problem or f"{end.checks}, roots equal at height {end.height:,}")
+    problem = problem or loading.problem_of(load.finish())
     if not problem:
         run.journal.write("verified", nodes=rolled.switched)
         return

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aitbc_toolkit.books import Tally
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import history
 from aitbc_toolkit.release.history import Record
@@ -16,7 +17,8 @@ from aitbc_toolkit.release.verifying import Prove
 class Change:
     """Say what is to become of which nodes, and what they are now.
 
-    `open` is the record of a run that is resumed; `returning` says that it was on its way back.
+    `open` is the record of a run that is resumed; `returning` says that it was on its way back;
+    `load` is how many payments a second go on beside it.
     """
 
     action: Literal["deploy", "rollback"]
@@ -29,6 +31,7 @@ class Change:
     began: float
     prove: Prove
     stall_ms: int = 0
+    load: int = 0
     lines: Sequence[str] = ()
     open: Record | None = None
     returning: str = ""
@@ -50,4 +53,5 @@ class End:
     height: int = 0
     checks: str = ""
     pace: Pace | None = None
+    tally: Tally | None = None
     figures: dict[str, Any] = field(default_factory=dict)

@@ -139,6 +139,7 @@ def _change(run: Run, request: Request, plan: Plan, facts: Facts, *, began: floa
         began=began,
         prove=request.prove,
         stall_ms=plan.floor.stall_ms if plan.order.stalls else 0,
+        load=request.load,
         lines=_was(run.environment, known, plan.targets),
     )
 

@@ -99,4 +99,6 @@ def _figures(rolled: Rolled, end: End) -> dict[str, Any]:
             "heights": [end.pace.first, end.pace.last],
             "floor_ms": rolled.floor_ms(end.pace.interval_ms),
         }
+    if end.tally is not None:
+        figures["load"] = end.tally.to_document()
     return figures

@@ -62,7 +62,7 @@ def _good_news(run: Run, change: Change, end: End, *, took_s: float) -> list[str
     head += f"{votes} of {len(environment.validators)} vote, took {duration(took_s)}"
     lines = [head, *change.lines]
     lines.append(_changed_line(run, change))
-    lines += [*_pace_lines(end), *_stall_lines(change, end)]
+    lines += [*_pace_lines(end), *_stall_lines(change, end), *_load_lines(end)]
     lines.append(fact("same state", f"root {end.root[:12]} at height {end.height:,} on all nodes"))
     lines.append(fact("smoke", end.checks))
     if end.pace is None:
@@ -113,6 +113,20 @@ def _stall_lines(change: Change, end: End) -> list[str]:
     return [fact("stall", f"expected {seconds(change.stall_ms)} at least, {measured}")]
 
 
+def _load_lines(end: End) -> list[str]:
+    """Say what became of the payments beside the change, and what its restarts cost the blocks."""
+    if end.tally is None:
+        return []
+    lines = [fact("lost transactions", f" {end.tally.loss}")]
+    if end.tally.to_final_ms:
+        waits = (f"p{percent} {seconds(ms)}" for percent, ms in end.tally.to_final_ms.items())
+        lines.append(fact("to final", ", ".join(waits)))
+    if end.pace is not None:
+        blocks = counted(end.pace.last - end.pace.first + 1, "block")
+        lines.append(fact("extra rounds", f"{end.pace.extra_rounds} in {blocks}"))
+    return lines
+
+
 def _bad_news(
     run: Run, change: Change, rolled: Rolled, end: End, *, took_s: float
 ) -> tuple[str, str, list[str]]:
@@ -125,7 +139,7 @@ def _bad_news(
         fact("stranded", f"{' '.join(names)}: {why}") for why, names in by_reason(rolled.stranded)
     ]
     lines.append(fact("mesh", "mixed, see aitbc deploy status" if mixed else _as_before(change)))
-    lines += [*_pace_lines(end), *_stall_lines(change, end)]
+    lines += [*_pace_lines(end), *_stall_lines(change, end), *_load_lines(end)]
     what = f"{change.action} of {change.commit[:SHORT]} to {name}"
     lines.append(f"{what[0].upper()}{what[1:]} {_ENDED[end.exit]}; took {duration(took_s)}")
     hint = _HINTS.get(end.exit, "aitbc history {name}").format(name=name)

@@ -42,6 +42,7 @@ class Request:
     """Say what is to be deployed; `checkout` is where the commit comes from.
 
     `plan` is the hash of a plan that was made before: it says the commit and the choice then.
+    `load` is how many payments a second go on beside the change.
     `gated` is as in a course; without `compared` nobody asks whether the new build understands the
     old one. No command offers either.
     """
@@ -56,4 +57,5 @@ class Request:
     break_lease: str = ""
     prove: Prove = verifying.smoke
     gated: bool = True
+    load: int = 0
     compared: bool = True

@@ -32,6 +32,7 @@ def rollback(
     break_lease: str = "",
     prove: Prove = verifying.smoke,
     gated: bool = True,
+    load: int = 0,
 ) -> Outcome:
     """Return every node to the newest release that was healthy before the current one."""
     began = time.monotonic()
@@ -62,6 +63,7 @@ def rollback(
             records=records,
             began=began,
             prove=prove,
+            load=load,
         )
         said = {"action": "rollback", "commit": target.commit, "subject": target.subject}
         hooks = Hooks(environment, tell, {**said, "by": permit.who})
