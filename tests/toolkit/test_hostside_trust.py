@@ -11,7 +11,7 @@ from signed_work import Repository, a_key, a_repository, an_allowed, public
 
 from aitbc_toolkit.deploys.hostside import approving, trusting
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
-from aitbc_toolkit.release import reviews, trust
+from aitbc_toolkit.release import reviews, trust, vouching
 from aitbc_toolkit.release.allowed import Allowed, Signer
 from aitbc_toolkit.release.trust import Level
 
@@ -35,7 +35,7 @@ def params(repository: Repository, commit: str, key: Path, *, revoked: Path | No
     refs = repository.git("for-each-ref", "--format=%(objectname)", f"refs/tags/{TAG}")
     return {
         "commit": commit,
-        "layout": {"mirror": str(repository.root / ".git")},
+        "layout": {"mirror": str(repository.root / ".git"), "environment": "staging"},
         "trust": {
             "environment": "staging",
             "tag": TAG,
@@ -148,6 +148,28 @@ def test_a_tag_that_is_another_object_is_refused(
 
     with pytest.raises(Trouble, match=f"tag {TAG} moved"):
         trusting.verify(told)
+
+
+@pytest.mark.parametrize("own", ["production", "stag", "staging-2"])
+def test_a_tag_of_another_environment_is_refused(
+    repository: Repository, keys: dict[str, Path], own: str
+) -> None:
+    """Signed by a trusted key for staging: it is neither proof nor a number anywhere else."""
+    commit = repository.commit("one", key=keys["ana"])
+    repository.tag(TAG, commit, key=keys["ana"])
+    told = params(repository, commit, keys["ana"])
+    told["layout"]["environment"] = own
+
+    with pytest.raises(Trouble, match=f"tag {TAG} is a release of another environment than {own}"):
+        trusting.verify(told)
+
+
+def test_an_operator_tells_hosts_no_tag_of_another_environment() -> None:
+    """A release of staging that is deployed to production by its tag is a commit there."""
+    signed = trust.Decision(Level.TRUSTED, "a" * 40, "", "", "the commit is signed", "")
+
+    assert vouching._tag_of("staging", TAG, signed) == TAG
+    assert vouching._tag_of("production", TAG, signed) == ""
 
 
 COMMIT = "a" * 40

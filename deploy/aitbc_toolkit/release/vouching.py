@@ -94,7 +94,7 @@ def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell
     if asked.allow_downgrade:
         entry = audit.Entry("downgrade", commit, "allowed", permit.who, "--allow-downgrade")
         audit.append(audit.path_of(environment), entry)
-    tag = _tag_of(asked.ref or "", decision)
+    tag = _tag_of(environment.name, asked.ref or "", decision)
     return Admission(commit, permit.who, decision, request, tag, asked.allow_downgrade)
 
 
@@ -128,10 +128,13 @@ def record(environment: Environment, vouched: Vouched | None, proofs: Mapping[st
     audit.append(audit.path_of(environment), entry)
 
 
-def _tag_of(ref: str, decision: Decision) -> str:
-    """Name the release tag that hosts look at: the one that proves, else the one that was typed."""
-    proof = decision.proof.removeprefix("tag ")
-    return next((each for each in (proof, ref) if cutting.TAG.fullmatch(each)), "")
+def _tag_of(environment: str, ref: str, decision: Decision) -> str:
+    """Name the release tag that hosts look at: the one that proves, else the one that was typed.
+
+    One of another environment only names the commit.
+    """
+    found = map(cutting.TAG.fullmatch, (decision.proof.removeprefix("tag "), ref))
+    return next((each[0] for each in found if each and each[1] == environment), "")
 
 
 def _vouched(

@@ -32,6 +32,7 @@ def verify(params: dict[str, Any]) -> str:
     if not trust:
         return ""
     mirror, commit = Path(params["layout"]["mirror"]), params["commit"]
+    _refuse_other_environment(params)
     _refuse_moved_tag(mirror, trust)
     with tempfile.TemporaryDirectory(prefix="aitbc-trust-") as folder:
         revoked = Path(folder, "revoked")
@@ -58,6 +59,20 @@ def object_of(mirror: Path, tag: str) -> str:
     """Find the object that a tag's name stands for in the mirror, if it is there."""
     git = ["git", f"--git-dir={mirror}", "for-each-ref", "--format=%(objectname)"]
     return files.call([*git, f"refs/tags/{tag}"], env=_GIT).strip()
+
+
+def _refuse_other_environment(params: dict[str, Any]) -> None:
+    """Refuse a tag that was signed for another environment, whatever the operator's machine says.
+
+    Its number would count among those of this one, too.
+    """
+    tag, own = params["trust"]["tag"], params["layout"]["environment"]
+    if tag and not tag.startswith(f"rel/{own}/"):
+        raise Trouble(
+            f"tag {tag} is a release of another environment than {own}",
+            hint=f"aitbc release cut {own}",
+            kind="trust",
+        )
 
 
 def _refuse_moved_tag(mirror: Path, trust: dict[str, Any]) -> None:
