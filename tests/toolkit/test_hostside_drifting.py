@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit.deploys.hostside import drifting, staging
 from aitbc_toolkit.deploys.hostside.drifting import venv_findings
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 pytestmark = pytest.mark.integration
 
@@ -47,3 +49,34 @@ def test_missing_added_other_and_edited_packages_are_named(tmp_path: Path) -> No
     assert "one is 1.1, the lock says 1.0" in venv_findings(venv, tmp_path)
     (packages / "one-1.1.dist-info").rename(packages / "gone-1.1.dist-info")
     assert "one 1.0 is missing" in venv_findings(venv, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x.pth", "sitecustomize.py", "one/planted.py"])
+def test_files_that_no_package_brought_are_named(tmp_path: Path, name: str) -> None:
+    """Python runs some of them at every start; what was compiled and uv's own are expected."""
+    venv = a_venv(tmp_path)
+    packages = venv / "lib/python3.11/site-packages"
+    (packages / "__pycache__").mkdir()
+    for expected in ("__pycache__/one.cpython-311.pyc", "_virtualenv.pth", "_virtualenv.py"):
+        (packages / expected).write_text("")
+    before = venv_findings(venv, tmp_path)
+    (packages / name).parent.mkdir(exist_ok=True)
+    (packages / name).write_text("import os\n")
+
+    assert before == []
+    assert venv_findings(venv, tmp_path) == [f"{name} was brought by no package"]
+
+
+def test_nobody_switches_to_an_edited_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The release is as its commit says, and what it would run with is not."""
+    venv = a_venv(tmp_path)
+    (tmp_path / "releases/c/venv").symlink_to(f"../../venvs/{venv.name}")
+    params = {"commit": "c", "layout": {"base": str(tmp_path), "environment": "dev"}}
+    monkeypatch.setattr(staging, "refuse_drift", lambda _params, _release: None)
+    assert drifting.intact(params) == {}
+    (venv / "lib/python3.11/site-packages/x.pth").write_text("import os\n")
+
+    with pytest.raises(Trouble, match=r"is not what its lock says:\n    x.pth was brought"):
+        drifting.intact(params)

@@ -25,11 +25,14 @@ from aitbc_toolkit.deploys.hostside import (
     staging,
     supervising,
 )
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _DIFF_LINES = 200
 _FINDINGS = 20
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)==([^\s\\;]+)[ ]*(;)?", re.MULTILINE)
 _HASH_CHARS = 16
+# What uv puts into each environment before any package.
+_OF_THE_VENV = ("_virtualenv.pth", "_virtualenv.py")
 
 
 def drift(params: dict[str, Any]) -> dict[str, Any]:
@@ -51,8 +54,17 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def intact(params: dict[str, Any]) -> dict[str, Any]:
-    """Refuse when the release of one commit was edited here: nobody switches to it."""
-    staging.refuse_drift(params, Path(params["layout"]["base"]) / "releases" / params["commit"])
+    """Refuse when a release or its environment was edited here: nobody switches to it."""
+    base = Path(params["layout"]["base"])
+    release = base / "releases" / params["commit"]
+    staging.refuse_drift(params, release)
+    if found := venv_findings((release / "venv").resolve(), base):
+        name = params["layout"]["environment"]
+        raise Trouble(
+            f"the environment of {release} is not what its lock says:\n    {found[0]}",
+            hint=f"aitbc drift {name}   # shows all\naitbc drift {name} --restage",
+            kind="drift",
+        )
     return {}
 
 
@@ -102,6 +114,7 @@ def venv_findings(venv: Path, base: Path) -> list[str]:
     lock = _lock_of(venv, base)
     found = [] if lock is None else list(_packages(venv, lock))
     found += _edited_files(venv)
+    found += _added_files(venv)
     more = len(found) - _FINDINGS
     return [*found[:_FINDINGS], *([f"and {more} more"] if more > 0 else [])]
 
@@ -144,6 +157,19 @@ def _edited_files(venv: Path) -> Iterator[str]:
             for name, digest, _size in csv.reader(lines):
                 if digest.startswith("sha256=") and not _is_recorded(packages / name, digest):
                     yield f"{name} is not as its package has it"
+
+
+def _added_files(venv: Path) -> Iterator[str]:
+    """Find what no package brought: Python runs a `.pth` or `sitecustomize.py` unasked."""
+    for packages in sorted(venv.glob("lib/python*/site-packages")):
+        brought = {packages / name for name in _OF_THE_VENV}
+        for record in packages.glob("*.dist-info/RECORD"):
+            with record.open(encoding="utf-8", newline="") as lines:
+                brought |= {packages / row[0] for row in csv.reader(lines) if row}
+        for path in sorted(packages.rglob("*")):
+            compiled = path.parent.name == "__pycache__"
+            if not path.is_dir() and not compiled and path not in brought:
+                yield f"{path.relative_to(packages)} was brought by no package"
 
 
 def _is_recorded(path: Path, digest: str) -> bool:
