@@ -53,7 +53,7 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
     if options["bake"] != BAKE_S and not options["canary"]:
         raise UsageError(
             "--bake says how long a canary is watched, and there is none",
-            hint=f"aitbc deploy --canary 1 --bake {options['bake']}",
+            hint="aitbc deploy --canary 1 --bake 60",
         )
     choice = Choice(
         only=tuple(sorted(set(options["only"]))),
