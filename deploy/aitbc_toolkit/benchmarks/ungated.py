@@ -21,7 +21,7 @@ def main(verb: str) -> int:
     environment = replace(loaded, profile=loaded.profile.model_copy(update={"rollout": "all"}))
     try:
         if verb == "deploy":
-            done = deploy(environment, Request(prove=_nothing, gated=False), _tell)
+            done = deploy(environment, Request(prove=_nothing, gated=False, compared=False), _tell)
         else:
             done = rollback(environment, _tell, prove=_nothing, gated=False)
     except AitbcError as failure:
