@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aitbc_toolkit.deploys.hostside import drifting, staging
-from aitbc_toolkit.deploys.hostside.drifting import venv_findings
+from aitbc_toolkit.deploys.hostside.installed import findings as venv_findings
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 pytestmark = pytest.mark.integration

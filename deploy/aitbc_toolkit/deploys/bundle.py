@@ -36,6 +36,7 @@ MODULES = (
     "components",
     "staging",
     "comparing",
+    "installed",
     "drifting",
     "guarding",
     "switching",
