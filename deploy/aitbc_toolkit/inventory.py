@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, TypeVar
 
-from aitbc_toolkit import lab_record, paths
+from aitbc_toolkit import lab_record, paths, widening
 from aitbc_toolkit.declared import (
     NAME,
     Chain,
@@ -148,6 +148,7 @@ class Inventory:
         written = cls.read(name, folder=root)
         canonical = canonical_name(name, folder=root)
         where = paths.state_root(state)
+        written = widening.widened(written, widening.read(where / "envs" / canonical))
         found = lab_record.hosts_of(written, canonical, state=where) if reachable else {}
         return _environment(written, name=canonical, state=where, root=root, found=found)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 
-from aitbc_toolkit import paths
+from aitbc_toolkit import paths, widening
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.release import meshing
@@ -39,7 +39,7 @@ class OwnMesh:
 
 
 @contextmanager
-def bring_up(top: Path) -> Iterator[OwnMesh]:
+def bring_up(top: Path, *, validators: int = 4) -> Iterator[OwnMesh]:
     """Deploy the committed state of this checkout; at the end nothing of it is left."""
     checkout = top / "clone"
     clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
@@ -48,6 +48,7 @@ def bring_up(top: Path) -> Iterator[OwnMesh]:
     folder.mkdir(parents=True)
     (folder / "trust.toml").write_text("dev_mode = true\n")
     (folder / "inventory.toml").write_text(_inventory())
+    widening.remember(top / "state" / "envs" / "dev", validators)
     environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
     made = OwnMesh(environment, Request(checkout=checkout))
     try:
@@ -66,8 +67,11 @@ def _inventory() -> str:
 
 
 def _free_ports() -> Iterator[int]:
-    """Find ports that nobody listens on, below those that the kernel gives to connections."""
-    for port in random.sample(range(20_000, 32_000), 1_000):
+    """Find ports that nobody listens on, below those that the kernel gives to connections.
+
+    They are far enough apart for the nodes that a wider mesh has behind each.
+    """
+    for port in random.sample(range(20_000, 32_000, 20), 400):
         with socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             yield port

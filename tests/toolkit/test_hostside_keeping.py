@@ -44,8 +44,11 @@ def an_archive(path: Path, *, member: str, manifest: dict[str, Any] | None = Non
 
 
 def test_only_what_cannot_be_made_again_is_kept_and_never_a_secret(tmp_path: Path) -> None:
-    """The index follows from the log; a key that lies in the wrong folder stays there."""
-    kept = [path.name for path in keeping._lasting(Path(an_instance(tmp_path)["data"]))]
+    """The index follows from the log; a key in the wrong folder and a planted link stay there."""
+    data = Path(an_instance(tmp_path)["data"])
+    (data / "link").symlink_to("/etc/passwd")
+
+    kept = [path.name for path in keeping._lasting(data)]
 
     assert kept == ["blocks.log", "data_version"]
 

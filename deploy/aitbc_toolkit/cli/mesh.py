@@ -2,6 +2,7 @@
 
 import click
 
+from aitbc_toolkit import widening
 from aitbc_toolkit.cli.environment import DEFAULT, break_lease_option, chosen
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import Exit
@@ -18,16 +19,33 @@ _yes = click.option("--yes", "-y", is_flag=True, help="Accepted everywhere; noth
 @click.command()
 @_environment
 @click.option("--dirty", is_flag=True, help="Take uncommitted work along.")
+@click.option(
+    "--validators",
+    type=click.IntRange(widening.VALIDATORS_MIN, widening.VALIDATORS_MAX),
+    help="How many, on this machine; before the chain's first block.",
+)
 @break_lease_option
 @_yes
 @_json
-def up(environment: str, *, dirty: bool, break_lease: str, yes: bool, as_json: bool) -> Exit:  # noqa: ARG001 - --yes is accepted by every verb
+def up(
+    environment: str,
+    *,
+    dirty: bool,
+    validators: int | None,
+    break_lease: str,
+    yes: bool,  # noqa: ARG001 - --yes is accepted by every verb
+    as_json: bool,
+) -> Exit:
     """Bring up a mesh from this checkout: `dev` (here, no root), `lab` or `lab-NAME` (hosts).
 
     Example: aitbc up lab
     """
     request, name = Request(snapshot=dirty, break_lease=break_lease), chosen(environment)
-    return narrate("up", lambda tell: meshing.up(name, request, tell), as_json=as_json)
+
+    def work(tell: Tell) -> Outcome:
+        return meshing.up(name, request, tell, validators=validators or 0)
+
+    return narrate("up", work, as_json=as_json)
 
 
 @click.command()

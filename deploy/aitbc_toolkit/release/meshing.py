@@ -6,12 +6,12 @@ is stands in `deploy`.
 
 import time
 
-from aitbc_toolkit import lab
+from aitbc_toolkit import lab, widening
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory, canonical_name
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab_record import LAB
-from aitbc_toolkit.release import permission
+from aitbc_toolkit.release import founding, permission
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.lease import Held
 from aitbc_toolkit.release.occupation import at_work
@@ -19,14 +19,19 @@ from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, note, step
 
 
-def up(name: str, request: Request, tell: Tell) -> Outcome:
-    """Bring a mesh up from this checkout and prove it; a mesh that is up already stays."""
+def up(name: str, request: Request, tell: Tell, *, validators: int = 0) -> Outcome:
+    """Bring a mesh up from this checkout and prove it; a mesh that is up already stays.
+
+    With a number of validators, a mesh on this machine has that many until its chain is wiped.
+    """
     began = time.monotonic()
     canonical = canonical_name(name)
     if canonical == LAB or canonical.startswith(f"{LAB}-"):
         _lab_up(canonical.removeprefix(f"{LAB}-"), len(Inventory.read(canonical).hosts), tell)
     environment = Inventory.load(canonical)
     _refuse_shared(environment)
+    if validators:
+        environment = _widen(environment, validators)
     note(tell, _announcement(environment, request))
     done = deploy(environment, request, tell)
     if done.error:
@@ -35,6 +40,24 @@ def up(name: str, request: Request, tell: Tell) -> Outcome:
     lines = [*done.lines, *_addresses(environment)]
     facts = {**done.facts, "rpc": [each.rpc_url for each in environment.instances]}
     return Outcome(done.exit, lines, changed=done.changed, took_s=took_s, facts=facts)
+
+
+def _widen(environment: Environment, validators: int) -> Environment:
+    """Have more validators from here on; a chain that was founded with others keeps them."""
+    there = len(environment.validators)
+    if validators == there:
+        return environment
+    if environment.lab or founding.read(environment) is not None or validators < there:
+        name = environment.name
+        why = "its hosts are fixed" if environment.lab else f"it has {there}"
+        raise AitbcError(
+            f"up {name} refused: not with {validators} validators, {why}\n"
+            "  changed so far   nothing, on no host",
+            hint=f"aitbc up {name}\naitbc down {name} --wipe   # ends this chain",
+            exit_status=Exit.REFUSED,
+        )
+    widening.remember(environment.folder, validators)
+    return Inventory.load(environment.name, folder=environment.inventories, state=environment.state)
 
 
 def _announcement(environment: Environment, request: Request) -> str:
@@ -134,7 +157,7 @@ def _addresses(environment: Environment) -> list[str]:
 
 def _forget(environment: Environment) -> None:
     """Drop what the operator's machine keeps of a chain that is no more; its records stay."""
-    for name in ("genesis.json", "public_keys.json", "faucet.key"):
+    for name in ("genesis.json", "public_keys.json", "faucet.key", "validators"):
         (environment.folder / name).unlink(missing_ok=True)
 
 

@@ -134,7 +134,8 @@ def _lasting(data: Path) -> Iterator[Path]:
     for path in sorted(data.iterdir()):
         name = path.name
         passing = name.startswith(_PASSING) or name.endswith((".new", "-wal", "-shm"))
-        if path.is_file() and not passing and not _is_secret(name):
+        # The folder is the node's own: a link in it could lead to what only root may read.
+        if path.is_file() and not path.is_symlink() and not passing and not _is_secret(name):
             yield path
 
 
@@ -144,7 +145,8 @@ def _is_secret(name: str) -> bool:
 
 def _add(archive: tarfile.TarFile, path: Path) -> int:
     """Copy a file up to the length that it has now: what is appended later is left out."""
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         _append(archive, path.name, file, size)
     return size
