@@ -312,7 +312,6 @@ def test_a_build_that_cannot_start_reaches_one_host(hosts: Hosts) -> None:
 
 def test_check_10_a_holder_that_sleeps_loses_the_environment(hosts: Hosts) -> None:
     """Refused while it holds; after its TTL the next goes on, and its later step does not."""
-    before = hosts.pid("lab2")
     with hosts.holder(ttl_s=4) as holder:
         holder.answer()
         with pytest.raises(AitbcError) as refused:
@@ -321,6 +320,7 @@ def test_check_10_a_holder_that_sleeps_loses_the_environment(hosts: Hosts) -> No
             meshing.down(hosts.environment, hosts.records.append, wipe=False)
         os.kill(holder.process.pid, signal.SIGSTOP)
         hosts.patient_deploy(deadline_s=30)
+        before = hosts.pid("lab2")
         os.kill(holder.process.pid, signal.SIGCONT)
         late = holder.do("restart v2")
 
@@ -353,9 +353,10 @@ def test_check_24_no_process_of_a_step_is_left_on_a_host(
     hosts: Hosts, eventually: Callable[..., None]
 ) -> None:
     """The operator's side is killed while git hangs and ignores every request."""
-    hosts.on("lab4", "sh", "-c", f"cat > {GIT} <<'EOF'\n{STUBBORN}EOF\nchmod 755 {GIT}")
     with hosts.holder(ttl_s=4) as holder:
         holder.answer()
+        # Not before: whoever asks for the lease looks at git as well.
+        hosts.on("lab4", "sh", "-c", f"cat > {GIT} <<'EOF'\n{STUBBORN}EOF\nchmod 755 {GIT}")
         holder.tell("stage lab4")
         eventually("git to hang", lambda: len(hosts.stubborn("lab4")) >= 2)
         hanging = hosts.stubborn("lab4")

@@ -89,17 +89,18 @@ STAGES: Sequence[Stage] = (
         offline=True,
         promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
     ),
-    Stage("tools", "programs and files of this machine", 1200, kinds=("integration",), workers=2),
+    # Most of the time of these goes into waiting for stand-in nodes, so there are more than cores.
+    Stage("tools", "programs and files of this machine", 2100, kinds=("integration",), workers=4),
     # By file: the tests of the sweep share one sweep.
     Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2, spread="loadfile"),
     # A file's tests share a mesh; meshes have ports of their own and mostly wait for blocks.
     Stage(
         "mesh",
         "meshes of real processes on this machine",
-        1200,
+        1500,
         kinds=("mesh",),
         workers=2,
         spread="loadfile",
     ),
-    Stage("lab", "lab hosts", 1500, kinds=("lab",), needs_root=True, tiers=("ci",)),
+    Stage("lab", "lab hosts", 1800, kinds=("lab",), needs_root=True, tiers=("ci",)),
 )
