@@ -63,7 +63,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     work = Repository(root)
     hosts = root / "inventories" / "staging" / "inventory.toml"
     text = hosts.read_text(encoding="utf-8").replace("10.0.0.2", "127.0.0.1")
-    hosts.write_text(text.replace('ssh_user = "root"', "ssh_port = 1"), encoding="utf-8")
+    text = text.replace('ssh_user = "root"', "ssh_port = 1")
+    # Its leases lie in the test's own folder: another worker may have the same hosts.
+    text = text.replace("[hosts.localhost]", f'[hosts.localhost]\nroot = "{folder}/here"')
+    hosts.write_text(text, encoding="utf-8")
     origin = Repository(folder / "origin.git")
     origin.root.mkdir()
     origin.git("init", "--quiet", "--bare", "-b", "main")

@@ -415,6 +415,26 @@ def test_a_step_that_may_go_on_makes_the_end_unclear(
     assert after.wait_s() == wait_s
 
 
+def test_a_grant_whose_answer_is_a_failure_is_given_back_too(
+    hosts: PretendHosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a host does after the grant may fail: the next run must not wait for the TTL."""
+    run = hosts.lease("refused")
+    ask = hosts.ask
+
+    def failing(step: str, names: Any, words: Any) -> dict[str, Row]:
+        rows = ask(step, names, words)
+        failed = Row("c", ok=False, answer={"kind": "failed", "error": "no user"}, took_ms=0)
+        return {**rows, "c": failed} if step == "lease" else rows
+
+    monkeypatch.setattr(run, "_ask", failing)
+    run.acquire()
+
+    run.release()
+
+    assert {hosts.told(name)["end"] for name in hosts.names} == {"released"}
+
+
 def test_a_host_that_comes_back_gets_its_record_before_it_is_changed(hosts: PretendHosts) -> None:
     """Every host that is touched has the lease on record, also one that was away at first."""
     hosts.cut = {"c"}

@@ -59,6 +59,8 @@ class Lease:
         self._wait = wait
         self._is_ready = False
         self._granted: dict[str, Row] = {}
+        # Where the step failed, it may have done so after the grant was written.
+        self._doubtful: set[str] = set()
         self._tokens: dict[str, int] = {}
         # When each host was last asked before it said yes.
         self._agreed_s: dict[str, float] = {}
@@ -149,10 +151,11 @@ class Lease:
 
     def release(self) -> list[str]:
         """Give the right back; return the hosts where it has to end by itself."""
-        if not self._granted:
+        hosts = [name for name in self.hosts if name in self._granted or name in self._doubtful]
+        if not hosts:
             return []
         end = "unclear" if self._unclear else "released"
-        rows = self._ask("lease-release", list(self._granted), {**self._own(), "end": end})
+        rows = self._ask("lease-release", hosts, {**self._own(), "end": end})
         return [name for name, row in rows.items() if not row.ok]
 
     def wait_s(self) -> float:
@@ -176,6 +179,8 @@ class Lease:
                 # What it followed is what it followed at first.
                 self._granted.setdefault(name, row)
                 self._tokens[name] = int(row.answer["token"])
+            elif row.kind not in {"unreachable", "held", "busy"}:
+                self._doubtful.add(name)
         self.token = max([self.token, *self._tokens.values()])
         self._hear(rows, asked_s)
         return rows
