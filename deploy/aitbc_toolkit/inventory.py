@@ -21,7 +21,7 @@ from aitbc_toolkit.declared import (
     Profile,
     nearest,
 )
-from aitbc_toolkit.errors import ConfigError, UsageError
+from aitbc_toolkit.errors import AitbcError, ConfigError, UsageError
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.layout import InstancePaths, Layout
 from aitbc_toolkit.mistakes import parse
@@ -149,7 +149,12 @@ class Inventory:
         canonical = canonical_name(name, folder=root)
         where = paths.state_root(state)
         written = widening.widened(written, widening.read(where / "envs" / canonical))
-        found = lab_record.hosts_of(written, canonical, state=where) if reachable else {}
+        try:
+            found = lab_record.hosts_of(written, canonical, state=where)
+        except AitbcError:
+            if reachable:
+                raise
+            found = {}
         return _environment(written, name=canonical, state=where, root=root, found=found)
 
 

@@ -113,6 +113,15 @@ def test_what_this_machine_keeps_of_a_lab_is_read_without_it(tmp_path: Path) -> 
     assert {host.address for host in found.hosts} == {""}
 
 
+def test_a_lab_that_is_there_is_found_by_those_who_could_do_without(tmp_path: Path) -> None:
+    """Whoever compares records with hosts where they answer gets their addresses."""
+    a_lab(tmp_path, hosts=4)
+
+    found = Inventory.load("lab-demo", state=tmp_path, reachable=False)
+
+    assert found.host("lab3").address == "10.213.0.13"
+
+
 def test_a_damaged_record_of_a_lab_is_one_line(tmp_path: Path) -> None:
     """A torn `lab.json` is named, and the way to a new one with it."""
     a_lab(tmp_path, hosts=4)
