@@ -6,7 +6,7 @@ keys there are stands in `declared`.
 
 import tomllib
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -43,36 +43,41 @@ def parse(text: str, *, path: Path) -> Declared:
         document = tomllib.loads(text)
         written = Declared.model_validate(document)
     except tomllib.TOMLDecodeError as wrong:
-        raise _refusal(path, [f"not TOML: {wrong}"]) from wrong
+        raise refusal(path, [f"not TOML: {wrong}"]) from wrong
     except ValidationError as wrong:
-        said = [_said(error) for error in wrong.errors()]
-        raise _refusal(path, [*said, *_contradictions_beside(document)]) from wrong
+        said = [finding(error, _keys_at) for error in wrong.errors()]
+        raise refusal(path, [*said, *_contradictions_beside(document)]) from wrong
     mistakes = list(_contradictions(written))
     if mistakes:
-        raise _refusal(path, mistakes)
+        raise refusal(path, mistakes)
     return written
 
 
-def _refusal(path: Path, mistakes: list[str]) -> ConfigError:
-    shown = _shown(path)
+def refusal(path: Path, mistakes: list[str]) -> ConfigError:
+    """Put all mistakes of one file into one error."""
+    name = shown(path)
     if len(mistakes) == 1:
-        return ConfigError(f"{shown}: {mistakes[0]}", hint=f"edit {shown}")
+        return ConfigError(f"{name}: {mistakes[0]}", hint=f"edit {name}")
     lines = "\n".join(f"  {each}" for each in mistakes)
-    return ConfigError(f"{shown}: {len(mistakes)} mistakes\n{lines}", hint=f"edit {shown}")
+    return ConfigError(f"{name}: {len(mistakes)} mistakes\n{lines}", hint=f"edit {name}")
 
 
-def _shown(path: Path) -> str:
+def shown(path: Path) -> str:
+    """Name a file as the operator does: from the checkout on."""
     root = paths.project_root()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def _said(error: Mapping[str, Any]) -> str:
-    """Put one finding of pydantic into our words: the key first, then what is wrong with it."""
+def finding(error: Mapping[str, Any], keys_at: Callable[[list[str]], Iterable[str]]) -> str:
+    """Put one finding of pydantic into our words: the key first, then what is wrong with it.
+
+    `keys_at` lists the keys that are valid where the wrong one stands.
+    """
     where = [str(part) for part in error["loc"]]
     key = ".".join(where)
     match error["type"]:
         case "extra_forbidden":
-            near = nearest(where[-1], _keys_at(where[:-1]))
+            near = nearest(where[-1], keys_at(where[:-1]))
             return f"unknown key {key}" + (f", the nearest is {near}" if near else "")
         case "missing":
             return f"{key} is missing"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from aitbc_toolkit import paths
+from aitbc_toolkit import mistakes, paths
 from aitbc_toolkit.cli.environment import environment_argument, load, load_records
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.signing import chosen_key, key_option, needed_key
@@ -163,7 +163,7 @@ def approve(hash_: str, *, reason: str, deny: bool, environment: str, key: Path 
         found, hash_, key=file, decision="deny" if deny else "approve", reason=reason
     )
     click.echo(f"{request.hash[: table.SHORT]} is {verdict.state}" + standing.waits_for(verdict))
-    click.echo(f"next: git add {allowed.shown(path.parent)}")
+    click.echo(f"next: git add {mistakes.shown(path.parent)}")
     return Exit.OK
 
 
@@ -213,4 +213,4 @@ def _change(environment: str, key: Path | None, what: str, edit: safekeeping.Cha
     entry = audit.Entry("trust", what, outcome, permit.who, "", bypassed=permit.bypassed)
     audit.append(audit.path_of(found), entry)
     click.echo(f"{found.name}: {what}")
-    click.echo(f"next: git diff {allowed.shown(path)}")
+    click.echo(f"next: git diff {mistakes.shown(path)}")

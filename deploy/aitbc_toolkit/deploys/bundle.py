@@ -47,19 +47,7 @@ MODULES = (
     "program",
 )
 # What the dead-man's switch needs after its step has ended: the one program that hosts keep.
-_KEPT = (
-    "trouble",
-    "files",
-    "leasing",
-    "processes",
-    "asking",
-    "supervising",
-    "services",
-    "answering",
-    "linking",
-    "deadman",
-    "firing",
-)
+_KEPT = (*MODULES[: MODULES.index("deadman") + 1], "firing")
 # A step that is asked to end gets this long before its whole process group is killed.
 KILL_AFTER_S = 5
 # Steps for hosts that may have no Python: a shell script with its parameters in front.

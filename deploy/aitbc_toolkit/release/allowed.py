@@ -6,15 +6,15 @@ branch and signers; a key alone trusts nothing. Do not run a program and do not 
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aitbc_toolkit import paths
 from aitbc_toolkit.declared import NAME, nearest
 from aitbc_toolkit.errors import ConfigError
+from aitbc_toolkit.mistakes import finding, refusal, shown
 from aitbc_toolkit.release import public_keys
 from aitbc_toolkit.release.public_keys import PublicKey
 
@@ -108,44 +108,15 @@ def parse(text: str, *, path: Path, strict: bool) -> Allowed:
     except tomllib.TOMLDecodeError as wrong:
         raise ConfigError(f"{shown(path)} is not TOML: {wrong}", hint=f"edit {path}") from wrong
     except ValidationError as wrong:
-        raise refusal(path, [_said(error) for error in wrong.errors()]) from wrong
+        raise refusal(path, [finding(error, _keys_at) for error in wrong.errors()]) from wrong
     if mistakes := list(_mistakes(written, strict=strict)):
         raise refusal(path, mistakes)
     return written
 
 
-def refusal(path: Path, mistakes: list[str]) -> ConfigError:
-    """Put all mistakes of one file into one error."""
-    name = shown(path)
-    if len(mistakes) == 1:
-        return ConfigError(f"{name}: {mistakes[0]}", hint=f"edit {name}")
-    lines = "\n".join(f"  {each}" for each in mistakes)
-    return ConfigError(f"{name}: {len(mistakes)} mistakes\n{lines}", hint=f"edit {name}")
-
-
-def shown(path: Path) -> str:
-    """Name a file as the operator does: from the checkout on."""
-    root = paths.project_root()
-    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def _said(error: Mapping[str, Any]) -> str:
-    where = [str(part) for part in error["loc"]]
-    key = ".".join(where)
-    match error["type"]:
-        case "extra_forbidden":
-            near = nearest(where[-1], _keys_at(where))
-            return f"unknown key {key}" + (f", the nearest is {near}" if near else "")
-        case "missing":
-            return f"{key} is missing"
-        case _:
-            said = str(error["msg"])
-            return f"{key}: {said[:1].lower()}{said[1:]}, found {error['input']!r}"
-
-
 def _keys_at(where: list[str]) -> Iterable[str]:
     tables: dict[str, type[BaseModel]] = {"rules": Rule, "signers": Signer, "revoked": Revoked}
-    return (tables[where[0]] if len(where) > 1 else Allowed).model_fields
+    return (tables[where[0]] if where else Allowed).model_fields
 
 
 def _mistakes(written: Allowed, *, strict: bool) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import tomlkit
 from tomlkit.items import AoT
 
-from aitbc_toolkit import inventory
+from aitbc_toolkit import inventory, mistakes
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import ConfigError, UsageError
 from aitbc_toolkit.inventory import Environment
@@ -136,7 +136,7 @@ def sum_path(path: Path) -> Path:
 
 
 def _check_sum(path: Path, text: str) -> None:
-    where, name = sum_path(path), allowed.shown(path)
+    where, name = sum_path(path), mistakes.shown(path)
     hint = f"cd {Path(name).parent} && sha256sum {path.name} > {where.name}"
     if not where.is_file():
         raise ConfigError(f"{name}: no checksum, {where.name} is missing", hint=hint)
