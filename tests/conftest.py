@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aitbc_toolkit import features, paths
+from aitbc_toolkit.suites import selftest
 
 _KINDS = ("unit", "integration", "sim", "mesh", "lab")
 _KIND_OF_FOLDER = {"unit": "unit", "sim": "sim", "mesh": "mesh", "lab": "lab"}
@@ -45,6 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties += [("proves", name) for name in marker.args]
         if kind in {"mesh", "lab"} and not config.getoption(f"--{kind}"):
             item.add_marker(pytest.mark.skip(reason=f"needs a {kind}; ask for it with --{kind}"))
+        if item.get_closest_marker("nightly") and (tier := config.getoption("--tier")) != "nightly":
+            item.add_marker(pytest.mark.skip(reason=f"{selftest.NOT_IN_TIER} {tier}"))
 
 
 def _kind(item: pytest.Item) -> str:

@@ -56,6 +56,24 @@ def test_two_kinds_are_refused(tmp_path: Path) -> None:
     assert "more than one kind" in output
 
 
+def test_a_whole_form_runs_in_the_nightly_tier_only(tmp_path: Path) -> None:
+    """A test marked nightly is skipped by the other tiers, with that as the reason."""
+    source = "@pytest.mark.nightly\ndef test_it(): pass\n"
+    details = {}
+    for tier in ("fast", "ci", "nightly"):
+        run_tests(tmp_path / tier, source, "--tier", tier)
+        ((outcome, detail),) = [
+            (case.outcome, case.detail) for case in junit.read(tmp_path / tier / "it.xml")
+        ]
+        details[tier] = (outcome, detail)
+
+    assert details == {
+        "fast": (Outcome.SKIPPED, "not part of tier fast"),
+        "ci": (Outcome.SKIPPED, "not part of tier ci"),
+        "nightly": (Outcome.PASSED, ""),
+    }
+
+
 @pytest.mark.parametrize("kind", ["mesh", "lab"])
 def test_mesh_and_lab_skip_with_a_reason_unless_asked_for(tmp_path: Path, kind: str) -> None:
     """A plain run skips what it cannot have, saying how to ask for it."""

@@ -1,11 +1,14 @@
 """`./aitbc test` counts truly, skips with reasons, ends on time and leaves nothing running."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -101,7 +104,7 @@ def test_what_a_stage_leaves_running_is_ended_and_is_a_failure(tmp_path: Path) -
     pid = int((tmp_path / "pid").read_text())
     assert result.count(Outcome.FAILED) == 1
     assert f"{pid} sleep 600" in result.note
-    assert leftovers.running(str(runner.folder)) == {}
+    assert leftovers.running(str(runner.folder / "planted")) == {}
 
 
 def test_a_stage_of_another_tier_is_skipped_with_the_reason(tmp_path: Path) -> None:
@@ -109,6 +112,94 @@ def test_a_stage_of_another_tier_is_skipped_with_the_reason(tmp_path: Path) -> N
     (result,) = a_runner(tmp_path, [], tier="fast").run([a_stage(TRUE, tiers=("ci",))])
 
     assert result.skips() == [("not part of tier fast", 1)]
+
+
+def test_neighbours_that_may_run_together_do(tmp_path: Path) -> None:
+    """Two stages that wait for each other both pass; one after another neither could."""
+    meets = (
+        "import pathlib, sys, time\n"
+        "here, mine, other = pathlib.Path(sys.argv[1]), sys.argv[2], sys.argv[3]\n"
+        "(here / mine).touch()\n"
+        "until = time.monotonic() + 30\n"
+        "while not (here / other).exists():\n"
+        "    if time.monotonic() > until: raise SystemExit(1)\n"
+        "    time.sleep(0.01)\n"
+    )
+    pair = [
+        a_stage(Check(mine, (sys.executable, "-c", meets, str(tmp_path), mine, other)))._replace(
+            name=mine, together=True
+        )
+        for mine, other in (("left", "right"), ("right", "left"))
+    ]
+
+    results = a_runner(tmp_path, []).run([a_stage(TRUE), *pair, a_stage(TRUE)])
+
+    assert [result.stage for result in results] == ["planted", "left", "right", "planted"]
+    assert not selftest.failed(results)
+
+
+def test_only_neighbours_run_together() -> None:
+    """The order of stages is kept: one that runs alone parts those before from those after."""
+    alone, beside = a_stage(TRUE), a_stage(TRUE)._replace(together=True)
+
+    cut = stages.groups([alone, beside, beside, alone, alone, beside])
+
+    assert [len(group) for group in cut] == [1, 2, 1, 1, 1]
+
+
+def test_an_interrupted_run_ends_every_stage_of_its_group(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Ctrl-C during stages side by side ends all of them, and nothing stays."""
+    waits = Check("waits", ("sh", "-c", f"echo > {tmp_path}/$$.begun; sleep 600"))
+    pair = [a_stage(waits)._replace(name=name, together=True) for name in ("left", "right")]
+    runner = a_runner(tmp_path, [])
+
+    def interrupt() -> None:
+        eventually("both to begin", lambda: len(list(tmp_path.glob("*.begun"))) == 2)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(pair)
+
+    assert time.monotonic() - began < 60
+    assert leftovers.running(str(runner.folder / "left")) == {}
+    assert leftovers.running(str(runner.folder / "right")) == {}
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="needs root on Linux, as the rule does"
+)
+def test_a_lab_may_leave_whole_forms_to_the_nightly_tier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A skip that the tier explains is no failure, also where the lab could have run it."""
+    monkeypatch.setattr("aitbc_toolkit.lab.requirements.ensure_packages", lambda _say: None)
+    source = "@pytest.mark.sim\ndef test_it(): pytest.skip('not part of tier ci')\n"
+    stage = Stage("planted", "as if a lab", 60, kinds=("sim",), needs_root=True)
+
+    (result,) = a_runner(a_project(tmp_path / "project", source), []).run([stage])
+
+    assert not selftest.failed([result])
+
+
+def test_nightly_is_a_tier_of_its_own_and_its_record_says_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`aitbc test nightly --json` names commit, machine and date, and gives stages more time."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda: tmp_path)
+    monkeypatch.setattr("aitbc_toolkit.cli.test.STAGES", (a_stage(TRUE),))
+
+    ended = main.run(["test", "nightly", "--json"])
+    document = json.loads(capsys.readouterr().out)
+
+    assert (ended, document["tier"]) == (Exit.OK, "nightly")
+    assert len(document["commit"]) == 40
+    assert datetime.fromisoformat(document["date"]).tzinfo is UTC
+    assert document["machine"]["cores"] == os.cpu_count()
+    assert a_stage(TRUE).deadline_s("nightly") > a_stage(TRUE).deadline_s("ci") == 60
 
 
 def test_a_lab_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

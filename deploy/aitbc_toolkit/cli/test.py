@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from aitbc_toolkit import features, junit, paths
+from aitbc_toolkit import features, junit, measured, paths
 from aitbc_toolkit.cli import environment as environments
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.junit import Outcome
 from aitbc_toolkit.suites import runs, selftest
-from aitbc_toolkit.suites.stages import STAGES, TIERS
+from aitbc_toolkit.suites.stages import NIGHTLY, STAGES, TIERS
 
 
 @click.command()
@@ -45,8 +45,11 @@ def test(
 ) -> Exit:
     """Prove the project: lint, types, imports, tests, simulator, mesh and lab.
 
-    With SUITE (for example: smoke, or smoke/boot) judge the live mesh of an environment instead.
+    With SUITE (for example: smoke, or smoke/boot) judge the live mesh of an environment instead;
+    `nightly` is the whole form of the project's own tests and takes hours.
     """
+    if suite == NIGHTLY and tier is None:
+        suite, tier = None, NIGHTLY
     if suite is None:
         if environment is not None or seed is not None:
             raise UsageError("--env and --seed need a suite", hint="aitbc test smoke -e dev")
@@ -73,7 +76,7 @@ def _prove_project(*, tier: str, chosen: tuple[str, ...], as_json: bool) -> Exit
         runs.mark_last(folder)
     took_s = time.monotonic() - began
     if as_json:
-        click.echo(json.dumps(_document(results, folder, took_s), indent=2))
+        click.echo(json.dumps(_document(results, folder, tier=tier, took_s=took_s), indent=2))
     else:
         _print_table(results, folder, took_s)
     return Exit.FAILED if selftest.failed(results) else Exit.OK
@@ -101,10 +104,14 @@ def _print_table(results: list[selftest.Result], folder: Path, took_s: float) ->
     click.echo(", ".join(f"{_total(results, outcome)} {outcome}" for outcome in Outcome))
 
 
-def _document(results: list[selftest.Result], folder: Path, took_s: float) -> dict[str, object]:
+def _document(
+    results: list[selftest.Result], folder: Path, *, tier: str, took_s: float
+) -> dict[str, object]:
     proved, required = _coverage(folder)
     return {
         "schema": 1,
+        "tier": tier,
+        **measured.circumstances(paths.project_root()),
         "run": str(folder),
         "took_s": round(took_s, 1),
         "features": {"proved": proved, "required": required},

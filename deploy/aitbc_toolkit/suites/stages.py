@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-TIERS = ("fast", "ci")
+NIGHTLY = "nightly"
+TIERS = ("fast", "ci", NIGHTLY)
+_NIGHTLY_TIMES = 8  # whole forms take longer than the reduced ones of the other tiers
 _BIN = Path(sys.executable).parent
 
 
@@ -30,7 +32,10 @@ class Promise(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """One step of `./aitbc test`: either checks or a selection of tests."""
+    """One step of `./aitbc test`: either checks or a selection of tests.
+
+    Neighbours that may run together do: their tests mostly wait, for blocks and for hosts.
+    """
 
     name: str
     purpose: str
@@ -43,6 +48,11 @@ class Stage(NamedTuple):
     offline: bool = False
     promise: Promise | None = None
     tiers: tuple[str, ...] = TIERS
+    together: bool = False
+
+    def deadline_s(self, tier: str) -> int:
+        """Give the seconds after which the stage is ended."""
+        return self.timeout_s * (_NIGHTLY_TIMES if tier == NIGHTLY else 1)
 
     def test_argv(self, *, junit: Path, tier: str) -> list[str]:
         """Build the pytest command of a stage that selects tests."""
@@ -89,11 +99,18 @@ STAGES: Sequence[Stage] = (
         offline=True,
         promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
     ),
-    # Most of the time of these goes into waiting for stand-in nodes, so there are more than cores.
-    Stage("tools", "programs and files of this machine", 2100, kinds=("integration",), workers=4),
     # By file: the tests of the sweep share one sweep.
     Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2, spread="loadfile"),
-    # A file's tests share a mesh; meshes have ports of their own and mostly wait for blocks.
+    Stage(
+        "tools",
+        "programs and files of this machine",
+        1500,
+        kinds=("integration",),
+        workers=3,
+        spread="worksteal",
+        together=True,
+    ),
+    # A file's tests share a mesh; meshes have ports of their own.
     Stage(
         "mesh",
         "meshes of real processes on this machine",
@@ -101,6 +118,26 @@ STAGES: Sequence[Stage] = (
         kinds=("mesh",),
         workers=2,
         spread="loadfile",
+        together=True,
     ),
-    Stage("lab", "lab hosts", 1800, kinds=("lab",), needs_root=True, tiers=("ci",)),
+    Stage(
+        "lab",
+        "lab hosts",
+        1800,
+        kinds=("lab",),
+        needs_root=True,
+        tiers=("ci", NIGHTLY),
+        together=True,
+    ),
 )
+
+
+def groups(stages: Sequence[Stage]) -> list[list[Stage]]:
+    """Cut stages into groups that run one after another, each with its stages side by side."""
+    cut: list[list[Stage]] = []
+    for stage in stages:
+        if cut and stage.together and cut[-1][-1].together:
+            cut[-1].append(stage)
+        else:
+            cut.append([stage])
+    return cut

@@ -1,0 +1,38 @@
+"""Where, when and of which commit was a figure measured?
+
+A figure without these says nothing to somebody who reads it later. Do not measure here.
+"""
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+
+
+def circumstances(root: Path) -> dict[str, object]:
+    """Tell the commit of a checkout, whether it was edited, the machine and the date (UTC).
+
+    `load` is the machine's load average over 1, 5 and 15 minutes: what else ran beside.
+    """
+    return {
+        "commit": _git(root, "rev-parse", "HEAD"),
+        "dirty": bool(_git(root, "status", "--porcelain")),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "cores": os.cpu_count(),
+            "kernel": platform.release(),
+            "load": [round(load, 2) for load in os.getloadavg()],
+        },
+        "versions": {"python": platform.python_version()},
+    }
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(  # noqa: S603 - the words are ours
+        ["git", "-C", str(root), *words],  # noqa: S607 - the user's git
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip()
