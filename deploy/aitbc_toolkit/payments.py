@@ -148,7 +148,7 @@ def asset(mesh: MeshClient, ticker: str) -> schema.AssetView:
     except RefusedError as refused:
         if refused.code not in {Code.E_ASSET, Code.E_BAD_REQUEST, Code.E_NOT_FOUND}:
             raise
-        known = mesh.ask_any(lambda node: node.get("/audit", schema.AuditAnswer)).supply
+        known = mesh.ask_any(lambda node: node.audit()).supply
         raise UsageError(
             f"no asset {ticker[:40]!r} on this chain", hint=f"it has {', '.join(known)}"
         ) from refused

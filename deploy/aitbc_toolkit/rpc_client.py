@@ -158,6 +158,22 @@ class RpcClient:
         """Read an asset."""
         return self.get(f"/state/assets/{quote(ticker, safe='')}", schema.AssetView)
 
+    def parameters(self) -> schema.Parameters:
+        """Read the chain's parameters."""
+        return self.get("/params", schema.Parameters)
+
+    def fees(self) -> schema.FeeEstimate:
+        """Read what gas costs now, and which limits outlive a rise."""
+        return self.get("/fees/estimate", schema.FeeEstimate)
+
+    def economics(self) -> schema.Economics:
+        """Read supplies, pools and the newest fees."""
+        return self.get("/economics", schema.Economics)
+
+    def audit(self) -> schema.AuditAnswer:
+        """Read the verdicts on the ledger's invariants."""
+        return self.get("/audit", schema.AuditAnswer)
+
     def transaction(self, tx_id: str) -> schema.TxView | None:
         """Read the fate of a transaction; None when the node was never given it."""
         try:

@@ -14,7 +14,6 @@ from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.transactions import Body, Output, Transaction, Transfer, sign
-from aitbc_node.rpc import schema
 from aitbc_node.types import Address, Amount, Gas, Height
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import UsageError
@@ -78,7 +77,7 @@ class Wallet:
 def look(node: RpcClient, *, interval_ms: int) -> ChainNow:
     """Ask one node what a transaction has to say now."""
     status = node.status()
-    fees = node.get("/fees/estimate", schema.FeeEstimate)
+    fees = node.fees()
     ahead = -(-LIFETIME_S * 1000 // interval_ms)
     return ChainNow(status.chain_id, status.hrp, status.height + ahead, fees.fast)
 

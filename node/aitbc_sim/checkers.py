@@ -47,7 +47,7 @@ class Checkers:
             _breach("state_root_equal", what)
         if state.root not in self._audited:
             self._audited.add(state.root)
-            faults = audit(state)
+            faults = [*audit(state), *state.tally.violations()]
             if faults:
                 _breach("supply_conserved", f"height {header.height}: {'; '.join(faults)}")
 

@@ -149,6 +149,7 @@ class Town:
         self.height += 1
         assert self.state.root == execution.state_root
         assert audit(self.state) == []
+        assert self.state.tally.violations() == []
         assert audit_block(before, self.state, execution.receipts) == []
         return execution
 

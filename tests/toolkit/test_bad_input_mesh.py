@@ -39,6 +39,8 @@ QUESTIONS = [
     "account show faucet --node v2",
     "asset show AIT",
     "asset show AIT --node v2",
+    "economics gas-price",
+    "economics stats --node v2",
 ]
 
 

@@ -202,23 +202,6 @@ async def test_head_is_a_get_without_body(site: Site) -> None:
     writer.close()
 
 
-@live
-async def test_an_audit_is_made_once_a_block(site: Site) -> None:
-    """The costly audit is worked out once for each height, whoever asks; ids stay the asker's."""
-    view = site.port.view
-    walks: list[int] = []
-    accounts = view.state.accounts
-    view.state.accounts = lambda: (walks.append(view.height), accounts())[1]
-
-    for name in ("a", "b"):
-        _, headers, body = await exchange(site, a_get("/audit", f"X-Request-Id: {name}"))
-        assert (headers["x-request-id"], json.loads(body)["violations"]) == (name, [])
-    view.finals.append(view.finals[0])
-    assert json.loads((await exchange(site, a_get("/audit")))[2])["height"] == 2
-
-    assert walks == [1, 2]
-
-
 def test_a_noisy_client_waits_and_another_does_not() -> None:
     """An address that asks too much gets 429 and when to come back; another address is served."""
 

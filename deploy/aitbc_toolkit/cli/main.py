@@ -57,6 +57,7 @@ COMMANDS = {
     "tx": Entry("tx", "Send, show and wait for transactions."),
     "account": Entry("tx", "Show an account."),
     "asset": Entry("tx", "Show an asset."),
+    "economics": Entry("economics", "Show what gas costs, and the chain's money with its checks."),
     "config": Entry("config", "Read and change the settings of an environment."),
     "env": Entry("env", "List the environments, show one, choose one."),
     "test": Entry("test", "Prove the project; with a suite, prove a live mesh."),

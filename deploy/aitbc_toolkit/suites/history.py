@@ -62,7 +62,7 @@ class Recorder:
         self.history.blocks = {
             name: each for name, each in blocks.items() if isinstance(each, dict)
         }
-        audits = self._mesh.ask_all(lambda node: node.get("/audit", schema.AuditAnswer))
+        audits = self._mesh.ask_all(lambda node: node.audit())
         self.history.audits = {
             name: each for name, each in audits.items() if isinstance(each, schema.AuditAnswer)
         }

@@ -101,7 +101,10 @@ def build(state: State, context: BlockContext, candidates: Iterable[Parsed]) -> 
 def commit(state: State, execution: Execution) -> None:
     """Make the result of an executed block the committed state."""
     assert state.tree is execution.base, "executed on another state"
+    price = state.fees.price
     state.adopt(execution.writes, execution.tree)
+    owed = sum(fees.fee_of(receipt.gas_used, price) for receipt in execution.receipts)
+    state.tally.close_block(state.fees, execution.receipts, owed=owed)
 
 
 def check_admission(

@@ -1,7 +1,7 @@
 """Which promises of the ledger hold for a state: the invariants, recomputed from scratch.
 
-Costs a walk over all accounts, so it runs in tests, in the simulator and behind `/audit`, not on
-the hot path. Do not add repairs here: a violated invariant is a bug to find.
+Costs a walk over all accounts, so it runs in tests, in the simulator and over files at rest; a
+running node keeps a tally instead. Do not add repairs here: a violated invariant is a bug to find.
 """
 
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger.fees import fee_of
-from aitbc_node.ledger.objects import NATIVE, POOLS, Fees, balance
+from aitbc_node.ledger.objects import NATIVE, Fees, balance, holdings_of
 from aitbc_node.ledger.state import State
 
 
@@ -35,11 +35,10 @@ def _conservation(state: State) -> list[str]:
         if not all(low < high for low, high in pairwise(account.balances)):
             faults.append(f"I1: account {address.hex()} has balances out of order")
         for ticker, amount in account.balances:
-            held[ticker] = held.get(ticker, 0) + amount
             if amount <= 0:
                 faults.append(f"I1: account {address.hex()} holds {amount} of {ticker}")
-    for name in POOLS:
-        for ticker, amount in state.pool(name).balances:
+    for record in state.contents.values():
+        for ticker, amount in holdings_of(record):
             held[ticker] = held.get(ticker, 0) + amount
     for ticker, asset in state.assets():
         found = held.pop(ticker, 0)

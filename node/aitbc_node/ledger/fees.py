@@ -64,6 +64,13 @@ def next_price(price: int, recent_gas: tuple[int, ...], params: Params) -> int:
     return min(max(price, params.gas_min_price), params.gas_max_price)
 
 
+def price_after(price: int, params: Params, *, full_blocks: int) -> int:
+    """Return the price after some full blocks in a row: the most that it can rise."""
+    for _ in range(full_blocks):
+        price = next_price(price, (params.max_block_gas,), params)
+    return price
+
+
 def after_block(fees: Fees, params: Params, *, gas: int, collected: int) -> Fees:
     """Return the next price, and where the fees of the block just executed go."""
     to_proposer, to_treasury, burned = split(collected, params)

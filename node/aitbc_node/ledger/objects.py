@@ -98,6 +98,15 @@ def path_of(key: ObjectKey) -> bytes:
     return hashlib.sha256(kind.encode() + b"\0" + name).digest()
 
 
+def holdings_of(record: Record | None) -> Balances:
+    """Return what an object holds of any asset; every kind that can hold money is named here."""
+    match record:
+        case Account(balances=balances) | Pool(balances=balances):
+            return balances
+        case _:
+            return ()
+
+
 def balance(balances: Balances, asset: str) -> Amount:
     """Return how much of an asset is there."""
     for ticker, amount in balances:

@@ -36,6 +36,7 @@ def rebuilt(rows: Iterable[tuple[str, bytes, bytes]]) -> State | str:
             state.adopt(portion, trie.update(state.tree, encoded))
     except NotCanonicalError as error:
         return f"an object that this build cannot read: {error}"
+    state.tally.begin()
     return state
 
 

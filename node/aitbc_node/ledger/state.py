@@ -11,6 +11,7 @@ from aitbc_node.canonical import Record, encode
 from aitbc_node.ledger import objects, trie
 from aitbc_node.ledger.objects import Account, Asset, Chain, Fees, ObjectKey, Pool
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.tally import Tally
 from aitbc_node.types import Address, Hash
 from aitbc_node.validators import ValidatorSet
 
@@ -65,6 +66,11 @@ class State(Reader):
         self._objects = dict(contents)
         encoded = {objects.path_of(key): encode(value) for key, value in contents.items()}
         self._tree = trie.update(None, encoded)
+        self.tally = Tally()
+        for (_, name), record in contents.items():
+            self.tally.replace(name, None, record)
+        self.tally.settle()
+        self.tally.begin()
 
     @property
     def root(self) -> Hash:
@@ -106,6 +112,9 @@ class State(Reader):
 
     def adopt(self, writes: Mapping[ObjectKey, Record], tree: trie.Node | None) -> None:
         """Swap in the changes of an executed block; use `apply.commit`, which checks more."""
+        for key, record in writes.items():
+            self.tally.replace(key[1], self._objects.get(key), record)
+        self.tally.settle()
         self._objects.update(writes)
         self._tree = tree
 

@@ -9,12 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import msgspec
-
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
-from aitbc_node.rpc.dispatch import Outcome, answer_submission, dispatch
+from aitbc_node.rpc.dispatch import answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
     Meter,
@@ -28,7 +26,7 @@ from aitbc_node.rpc.exchange import (
     send_part,
     send_whole,
 )
-from aitbc_node.rpc.response import REQUEST_ID, identity, refuse
+from aitbc_node.rpc.response import identity, refuse
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.submission import Submission
@@ -77,7 +75,6 @@ class App:
         self._ids = RequestIds(name)
         self._changed: asyncio.Event | None = None
         self._is_closing = False
-        self._audit: tuple[int, Response] | None = None
         port.hub.on_publish = self._wake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,7 +109,8 @@ class App:
     ) -> None:
         # So that height, blocks and fates in one answer, and across answers, never disagree.
         await self._port.settled()
-        match self._dispatched(request):
+        port = self._port
+        match dispatch(request, port.facts, port.view, port.reader):
             case Response() as response:
                 await send_whole(send, response)
             case Submission() as asked:
@@ -120,24 +118,6 @@ class App:
             case Subscription(topics=topics, last_id=last_id):
                 resumed = headers.get(b"last-event-id", last_id.encode()).decode("latin-1")
                 await self._stream(request, topics, resumed, receive, send)
-
-    def _dispatched(self, request: Request) -> Outcome:
-        """Dispatch; an audit walks over all accounts, so one serves everybody until the next block.
-
-        Anything else is cheap enough to be worked out for each client.
-        """
-        port = self._port
-        if (request.method, request.path) != ("GET", "/audit") or request.query:
-            return dispatch(request, port.facts, port.view, port.reader)
-        height = port.view.height
-        if self._audit is None or self._audit[0] != height:
-            outcome = dispatch(request, port.facts, port.view, port.reader)
-            if not isinstance(outcome, Response) or outcome.status != HTTP_OK:
-                return outcome
-            self._audit = (height, outcome)
-        kept = self._audit[1]
-        others = [pair for pair in kept.headers if pair[0] != REQUEST_ID]
-        return msgspec.structs.replace(kept, headers=(*identity(request), *others))
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port

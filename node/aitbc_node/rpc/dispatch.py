@@ -70,6 +70,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/params", holdings.parameters, "The chain's parameters.", (schema.Parameters,)),
     Route("GET", "/fees/estimate", holdings.fee_estimate, "The price of gas.",
           (schema.FeeEstimate,)),
+    Route("GET", "/economics", holdings.economics, "Supplies, pools, fees, and if they add up.",
+          (schema.Economics,)),
     Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",
           (schema.AuditAnswer,)),
     Route("GET", "/net/peers", mesh.peers, "The live links of the node.", (schema.Peers,)),

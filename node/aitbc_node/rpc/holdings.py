@@ -3,15 +3,23 @@
 One pure function per route, answered from the state after the newest final block.
 """
 
+from itertools import islice
+
 from aitbc_node import bech32, limits
 from aitbc_node.codes import Code
-from aitbc_node.ledger import audit as judge
 from aitbc_node.ledger import fees, objects, params
 from aitbc_node.ledger.objects import Account, ObjectKey
 from aitbc_node.ledger.policy import Policy
+from aitbc_node.ledger.state import State
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import Call, read_flag
 from aitbc_node.rpc.view import RequestFault
+
+FULL_BLOCKS = (1, 10, 30)
+"""How many full blocks in a row the three limits of an estimate outlive."""
+
+MONEY = frozenset(("I1", "I2", "I9"))
+"""The invariants that say that no money came from nowhere and none went there."""
 
 
 def account(call: Call) -> schema.AccountView:
@@ -79,26 +87,79 @@ def parameters(call: Call) -> schema.Parameters:
 
 
 def fee_estimate(call: Call) -> schema.FeeEstimate:
-    """Answer `GET /fees/estimate`; a full block raises the price by a tenth."""
-    price = call.view.state.fees.price
+    """Answer `GET /fees/estimate`; only full blocks raise the price, each by one step."""
+    in_force, known = call.view.state.params, call.view.state.fees
+    outliving = [fees.price_after(known.price, in_force, full_blocks=n) for n in FULL_BLOCKS]
+    room = in_force.max_block_gas * max(1, len(known.recent_gas))
     return schema.FeeEstimate(
         height=call.view.height,
-        price=price,
-        slow=price,
-        standard=2 * price,
-        fast=10 * price,
-        transfer_fee=str(fees.fee_of(fees.TRANSFER_GAS, price)),
+        price=known.price,
+        slow=outliving[0],
+        standard=outliving[1],
+        fast=outliving[2],
+        transfer_fee=str(fees.fee_of(fees.TRANSFER_GAS, known.price)),
+        base_price=in_force.gas_base_price,
+        min_price=in_force.gas_min_price,
+        max_price=in_force.gas_max_price,
+        full_bps=sum(known.recent_gas) * params.BPS // room,
+    )
+
+
+def economics(call: Call) -> schema.Economics:
+    """Answer `GET /economics`."""
+    state = call.view.state
+    broken = {verdict.name for verdict in state.tally.verdicts() if verdict.held is False}
+    return schema.Economics(
+        height=call.view.height,
+        assets={ticker: _supply(state, ticker) for ticker in _listed(state)},
+        asset_count=len(state.tally.assets),
+        pools={
+            name: {ticker: str(amount) for ticker, amount in state.pool(name).balances}
+            for name in objects.POOLS
+        },
+        fees=schema.SharesView(
+            collected=str(state.fees.collected),
+            proposer=str(state.fees.to_proposer),
+            treasury=str(state.fees.to_treasury),
+            burned=str(state.fees.burned),
+        ),
+        price=state.fees.price,
+        total_power=state.validators.total_power,
+        conserved=not broken & MONEY,
     )
 
 
 def audit(call: Call) -> schema.AuditAnswer:
-    """Answer `GET /audit`; the cost is a walk over all accounts, so the server keeps the answer."""
+    """Answer `GET /audit` from the running sums: the cost does not follow the accounts."""
     state = call.view.state
     return schema.AuditAnswer(
         height=call.view.height,
         state_root=state.root.hex(),
-        supply={ticker: str(found.supply) for ticker, found in state.assets()},
-        violations=judge.audit(state),
+        supply={ticker: str(state.tally.assets[ticker].supply) for ticker in _listed(state)},
+        violations=state.tally.violations(),
+        invariants=[
+            schema.InvariantView(
+                name=verdict.name, title=verdict.title, held=verdict.held, detail=verdict.detail
+            )
+            for verdict in state.tally.verdicts()
+        ],
+        blocks_compared=state.tally.blocks,
+    )
+
+
+def _listed(state: State) -> list[str]:
+    """Name the assets that one answer has room for: anybody may define more."""
+    return sorted({objects.NATIVE, *islice(state.tally.assets, limits.RPC_ASSETS_MAX)})
+
+
+def _supply(state: State, ticker: str) -> schema.SupplyView:
+    found = state.tally.assets[ticker]
+    return schema.SupplyView(
+        decimals=found.decimals,
+        supply=str(found.supply),
+        minted=str(found.minted),
+        burned=str(found.burned),
+        held=str(state.tally.held.get(ticker, 0)),
     )
 
 

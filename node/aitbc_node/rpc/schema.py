@@ -254,10 +254,11 @@ class Parameters(Answer, frozen=True, kw_only=True):
 
 
 class FeeEstimate(Answer, frozen=True, kw_only=True):
-    """Tell what gas costs now, and how much of a rise each `max_gas_price` would outlive.
+    """Tell what gas costs now, and which `max_gas_price` outlives how much of a rise.
 
-    Units: thousandths of a base unit per 1000 gas; what is paid is the price of the block, never
-    more than the transaction's `max_gas_price`.
+    Units: prices in thousandths of a base unit per 1000 gas; what is paid is the price of the
+    block, never more than the transaction's `max_gas_price`. `slow` outlives one full block,
+    `standard` ten in a row, `fast` thirty. `full_bps` is how full the last blocks were, up to ten.
     """
 
     height: int
@@ -266,6 +267,45 @@ class FeeEstimate(Answer, frozen=True, kw_only=True):
     standard: int
     fast: int
     transfer_fee: Digits
+    base_price: int = 0
+    min_price: int = 0
+    max_price: int = 0
+    full_bps: int = 0
+
+
+class SupplyView(Answer, frozen=True, kw_only=True):
+    """Show how much of an asset there is: supply = minted - burned = held, or it is a bug."""
+
+    decimals: int
+    supply: Digits
+    minted: Digits
+    burned: Digits
+    held: Annotated[str, Meta(description="decimal, what accounts and pools add up to")]
+
+
+class SharesView(Answer, frozen=True, kw_only=True):
+    """Show where the fees of the newest block went; tips are apart."""
+
+    collected: Digits
+    proposer: Digits
+    treasury: Digits
+    burned: Digits
+
+
+class Economics(Answer, frozen=True, kw_only=True):
+    """Show the money of the chain: assets, pools, the newest fees, the price of gas.
+
+    Shape: of more than a thousand assets the native one and some others are told.
+    """
+
+    height: int
+    assets: dict[str, SupplyView]
+    asset_count: int
+    pools: dict[str, dict[str, Digits]]
+    fees: SharesView
+    price: int
+    total_power: int
+    conserved: bool
 
 
 class PeerRow(Answer, frozen=True, kw_only=True):
@@ -295,13 +335,28 @@ class Partition(Answer, frozen=True, kw_only=True):
     partitioned: bool
 
 
+class InvariantView(Answer, frozen=True, kw_only=True):
+    """Judge one invariant; `held` is null when nothing was compared, and `detail` says why."""
+
+    name: str
+    title: str
+    held: bool | None
+    detail: str = ""
+
+
 class AuditAnswer(Answer, frozen=True, kw_only=True):
-    """Judge the ledger's invariants at a height; an empty `violations` is a pass."""
+    """Judge the ledger's invariants at a height; an empty `violations` is a pass.
+
+    Units: `blocks_compared` counts the newest blocks, each judged when this node made it final; of
+    those before its start only the state that they led to was judged.
+    """
 
     height: int
     state_root: Hex
     supply: dict[str, Digits]
     violations: list[str]
+    invariants: list[InvariantView] = []
+    blocks_compared: int = 0
 
 
 class TxResult(Answer, frozen=True, kw_only=True):

@@ -120,6 +120,43 @@ def test_ten_full_blocks_raise_the_price_by_a_tenth_each() -> None:
     assert price == 25_941
 
 
+@pytest.mark.proves("E26")
+def test_the_price_follows_real_blocks_equally_on_all_nodes() -> None:
+    """Ten blocks over 80 % full raise it by a tenth each, rounded up; idle ones lower it again.
+
+    It stops at the floor. The price is state, so nodes that agree on the root agree on it.
+    """
+    params = Params(max_block_gas=2_000_000)
+    nodes = [Town(a_genesis(params=params)) for _ in range(2)]
+    prices = []
+    for _ in range(10):
+        first = nodes[0].tx("alice", _many(256))
+        second = nodes[0].tx("bob", _many(100))
+        roots = {node.apply(first, second).state_root for node in nodes}
+        assert len(roots) == 1
+        prices.append(nodes[0].state.fees.price)
+
+    expected = [10_000]
+    while len(expected) <= 10:
+        expected.append(-(-expected[-1] * 11 // 10))
+    assert prices == expected[1:]
+    while nodes[0].state.fees.price > params.gas_min_price:
+        before = nodes[0].state.fees.price
+        assert len({node.apply().state_root for node in nodes}) == 1
+        assert before * 10 // 11 <= nodes[0].state.fees.price <= before * 11 // 10
+    nodes[0].apply()
+    assert nodes[0].state.fees.price == params.gas_min_price
+
+
+def test_an_estimate_outlives_as_many_full_blocks_as_it_says() -> None:
+    """The limit for ten full blocks is the price after them; the bound ends every rise."""
+    params = Params()
+
+    assert fees.price_after(10_000, params, full_blocks=0) == 10_000
+    assert fees.price_after(10_000, params, full_blocks=10) == 25_941
+    assert fees.price_after(999_999, params, full_blocks=30) == params.gas_max_price
+
+
 def test_empty_blocks_lower_the_price_to_its_floor_and_no_further() -> None:
     """An idle chain is cheap; the floor is a parameter."""
     params = Params()
@@ -175,3 +212,7 @@ def test_shares_never_lose_or_make_a_unit(fee: int, proposer: int, burn: int) ->
 
     assert sum(shares) == fee
     assert all(share >= 0 for share in shares)
+
+
+def _many(count: int) -> Transfer:
+    return Transfer(tuple(Output(address("bob"), "AIT", Amount(1)) for _ in range(count)))

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from aitbc_node import bech32
+from aitbc_node import bech32, limits
 from aitbc_node.events import SignState
 from aitbc_node.ledger import objects, trie
 from aitbc_node.rpc import schema
-from aitbc_node.types import BlockId, Height, PeerId, Power, Round, Signature, TxId
+from aitbc_node.types import Amount, BlockId, Height, PeerId, Power, Round, Signature, TxId
 
 
 def holder_of(node: Any) -> str:
@@ -303,12 +303,98 @@ def test_the_fee_of_a_transfer_is_told(node: Any) -> None:
     assert told["slow"] <= told["standard"] <= told["fast"]
 
 
+def test_an_estimate_names_limits_that_outlive_full_blocks(node: Any) -> None:
+    """One, ten and thirty full blocks raise the price by a tenth each, rounded up, to the bound."""
+    told = node.read("/fees/estimate")
+
+    assert (told["slow"], told["standard"], told["fast"]) == (11_000, 25_941, 174_546)
+    assert (told["base_price"], told["min_price"], told["max_price"]) == (10_000, 1_000, 1_000_000)
+    assert told["full_bps"] == 0
+
+
+def test_an_estimate_says_how_full_the_last_blocks_were(node: Any) -> None:
+    """The mean of the last blocks against what a block may use, in basis points."""
+    busy = msgspec.structs.replace(
+        node.state.fees, price=990_000, recent_gas=(50_000_000, 25_000_000)
+    )
+    node.state.adopt({(objects.FEES, b""): busy}, node.state.tree)
+
+    told = node.read("/fees/estimate")
+
+    assert told["full_bps"] == 7_500
+    assert (told["slow"], told["fast"]) == (1_000_000, 1_000_000)
+
+
+def test_economics_add_up(node: Any) -> None:
+    """Each asset tells what came, what went, what is there, and what everybody holds together."""
+    told = msgspec.json.decode(node.ask("/economics").body, type=schema.Economics)
+
+    assert told.conserved is True
+    assert (sorted(told.assets), told.asset_count, told.total_power) == (["AIT", "mUSDA"], 2, 4)
+    for row in told.assets.values():
+        assert int(row.supply) == int(row.minted) - int(row.burned) == int(row.held)
+    assert told.pools == {"reward_pool": {}, "treasury": {}}
+    assert (told.fees.collected, told.price) == ("0", 10_000)
+
+
+def test_economics_of_minted_money_say_so(node: Any) -> None:
+    """A sum that does not add up is told as it is, not hidden."""
+    pool = objects.Pool((("AIT", Amount(1)),))
+    node.state.adopt({(objects.POOL, b"treasury"): pool}, node.state.tree)
+
+    told = node.read("/economics")
+
+    assert told["conserved"] is False
+    assert told["assets"]["AIT"] == {
+        "decimals": 6,
+        "supply": "5000000",
+        "minted": "5000000",
+        "burned": "0",
+        "held": "5000001",
+    }
+    assert told["pools"]["treasury"] == {"AIT": "1"}
+
+
+def test_an_answer_has_room_for_so_many_assets(node: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may define assets, so a list of them is cut; the native one is always there."""
+    monkeypatch.setattr(limits, "RPC_ASSETS_MAX", 2)
+    for number in range(3):
+        other = objects.Asset("", 0, None, Amount(1), Amount(0), Amount(0), Amount(0))
+        node.state.adopt({(objects.ASSET, b"X%d" % number): other}, node.state.tree)
+
+    told = node.read("/economics")
+
+    assert (sorted(told["assets"]), told["asset_count"]) == (["AIT", "mUSDA"], 5)
+
+
 def test_audit_of_a_sound_state_finds_nothing(node: Any) -> None:
-    """A sound ledger has no violated invariant."""
+    """A sound ledger has no violated invariant; what nobody compared is not called kept."""
     told = node.read("/audit")
 
     assert told["violations"] == []
     assert told["supply"]["mUSDA"] == "1000"
+    rows = {row["name"]: row for row in told["invariants"]}
+    assert list(rows) == [f"I{number}" for number in range(1, 13)]
+    assert rows["I1"] == {
+        "name": "I1",
+        "title": "per asset, all holdings together are the supply",
+        "held": True,
+        "detail": "",
+    }
+    assert (rows["I3"]["held"], rows["I3"]["detail"]) == (None, "this chain has no vaults")
+    assert told["blocks_compared"] == 0
+
+
+def test_an_audit_walks_over_no_accounts(node: Any) -> None:
+    """The running sums answer, so that a million accounts cost a reader nothing."""
+    walks: list[str] = []
+    accounts = node.state.accounts
+    node.state.accounts = lambda: (walks.append("walked"), accounts())[1]
+
+    node.read("/audit")
+    node.read("/economics")
+
+    assert walks == []
 
 
 def test_audit_of_minted_money_is_red(node: Any) -> None:

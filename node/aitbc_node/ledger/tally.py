@@ -1,0 +1,174 @@
+"""Which promises of the ledger has every block kept since this node began to look?
+
+Running sums beside the state: a block is compared when it is committed, at a cost that follows what
+it changed, so that `/audit` never walks over the accounts. `audit.py` recomputes the same from
+scratch, and tests compare the two. Only what was compared is called kept. Do not add repairs here.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import msgspec
+
+from aitbc_node.canonical import Record
+from aitbc_node.events import TxReceipt
+from aitbc_node.ledger.objects import NATIVE, Account, Asset, Fees, holdings_of
+from aitbc_node.validators import ValidatorSet
+
+PROMISES: Mapping[str, str] = {
+    "I1": "per asset, all holdings together are the supply",
+    "I2": "supply changes by minting, destroying and burning only",
+    "I3": "a vault's collateral covers what it minted",
+    "I4": "a lock pays out what was put into it",
+    "I5": "each nonce of an account is used once, in order",
+    "I6": "somebody can vote, and every voter has power",
+    "I7": "a replay from genesis gives every state root",
+    "I8": "no two final blocks at one height",
+    "I9": "the fees of a block are shared to the last unit",
+    "I10": "a job has one end, and so has its lock",
+    "I11": "every change traces to an allowed signer or a rule",
+    "I12": "an offence is punished once, with what was bonded at most",
+}
+
+COMPARED = frozenset(("I1", "I2", "I5", "I6", "I9"))
+UNCOMPARED: Mapping[str, str] = {
+    "I3": "this chain has no vaults",
+    "I4": "this chain has no locks",
+    "I7": "one node's word proves nothing: aitbc-node replay",
+    "I8": "takes the blocks of several nodes: aitbc test smoke",
+    "I10": "this chain has no jobs",
+    "I11": "judged in tests only",
+    "I12": "this chain has no slashing",
+}
+assert set(PROMISES) == COMPARED | set(UNCOMPARED), "every promise is compared, or says why not"
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Judge one invariant; `held` is None when nobody compared, and `detail` says why."""
+
+    name: str
+    title: str
+    held: bool | None
+    detail: str
+
+
+class Tally:
+    """Add up what a state holds, change by change; remember the first breach of each promise."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, int] = {}
+        """Per asset, the sum of everything that anybody holds."""
+        self.assets: dict[str, Asset] = {}
+        """Every asset by ticker, in no order."""
+        self.blocks = 0
+        """How many blocks were compared, up to the newest one."""
+        self._members = ValidatorSet(())
+        self._wrong: dict[str, tuple[str, str]] = {}
+        self._breaches: dict[str, str] = {}
+        self._touched: set[str] = set()
+        self._came: dict[str, int] = {}
+        self._used = 0
+
+    def replace(self, name: bytes, before: Record | None, after: Record) -> None:
+        """Take note that one object is another one now; `settle` has to follow."""
+        for sign, record in ((-1, before), (1, after)):
+            for ticker, amount in holdings_of(record):
+                self.held[ticker] = self.held.get(ticker, 0) + sign * amount
+                self._touched.add(ticker)
+        match after:
+            case Account(nonce=nonce):
+                self._count(name, before.nonce if isinstance(before, Account) else 0, nonce)
+            case Asset():
+                self._resupply(name.decode(), after)
+            case ValidatorSet():
+                self._members = after
+
+    def settle(self) -> None:
+        """Compare what was touched, now that all the changes of one step are noted."""
+        for ticker in self._touched:
+            fault = self._fault_of(ticker)
+            if fault is None:
+                self._wrong.pop(ticker, None)
+            else:
+                self._wrong[ticker] = fault
+        self._touched.clear()
+
+    def begin(self) -> None:
+        """Forget how the state came here: the comparing of blocks begins behind it."""
+        self._came.clear()
+        self._used = 0
+
+    def close_block(self, fees: Fees, receipts: Sequence[TxReceipt], *, owed: int) -> None:
+        """Compare what a block changed with what its receipts say; its changes are settled.
+
+        `owed` is what the receipts' gas costs at the price that the block paid.
+        """
+        self.blocks += 1
+        for name, fault in (*self._wrong.values(), *self._faults_of_block(fees, receipts, owed)):
+            self._breaches.setdefault(name, f"{fault}; block {self.blocks} of those compared")
+        self.begin()
+
+    def verdicts(self) -> list[Verdict]:
+        """Judge every invariant by what was compared."""
+        faults = dict(self._wrong.values()) | self._breaches
+        members = self._members.members
+        if not members or any(member.power <= 0 for member in members):
+            faults["I6"] = "a validator without power, or none at all"
+        rows = []
+        for name, title in PROMISES.items():
+            if name in COMPARED:
+                rows.append(Verdict(name, title, name not in faults, faults.get(name, "")))
+            else:
+                rows.append(Verdict(name, title, None, UNCOMPARED[name]))
+        return rows
+
+    def violations(self) -> list[str]:
+        """List what is violated, each with its figures."""
+        return [f"{row.name}: {row.detail}" for row in self.verdicts() if row.held is False]
+
+    def _count(self, name: bytes, before: int, after: int) -> None:
+        if after < before:
+            self._breaches.setdefault("I5", f"account {name.hex()} went from {before} to {after}")
+        self._used += after - before
+
+    def _resupply(self, ticker: str, after: Asset) -> None:
+        before = self.assets.get(ticker)
+        came = after.supply - (0 if before is None else before.supply)
+        self._came[ticker] = self._came.get(ticker, 0) + came
+        self._touched.add(ticker)
+        self.assets[ticker] = after
+
+    def _fault_of(self, ticker: str) -> tuple[str, str] | None:
+        asset, held = self.assets.get(ticker), self.held.get(ticker, 0)
+        if asset is None:
+            return ("I1", f"{ticker} is held but no asset") if held else None
+        if held != asset.supply:
+            return "I1", f"{ticker}: held {held}, supply {asset.supply}"
+        if asset.supply != asset.minted - asset.burned:
+            figures = f"supply {asset.supply}, minted {asset.minted}, burned {asset.burned}"
+            return "I2", f"{ticker}: {figures}"
+        return None
+
+    def _faults_of_block(
+        self, fees: Fees, receipts: Sequence[TxReceipt], owed: int
+    ) -> Iterator[tuple[str, str]]:
+        told = _told_supply(receipts)
+        told[NATIVE] = told.get(NATIVE, 0) - fees.burned
+        for ticker in sorted(told.keys() | self._came.keys()):
+            came, said = self._came.get(ticker, 0), told.get(ticker, 0)
+            if came != said:
+                yield "I2", f"{ticker}: supply changed by {came}, transactions say {said}"
+        if self._used != len(receipts):
+            yield "I5", f"{len(receipts)} transactions used {self._used} nonces"
+        shared = fees.to_proposer + fees.to_treasury + fees.burned
+        if not owed == fees.collected == shared:
+            yield "I9", f"receipts say {owed}, collected {fees.collected}, shared {shared}"
+
+
+def _told_supply(receipts: Iterable[TxReceipt]) -> dict[str, int]:
+    """Add up the supply that transactions announced, per asset."""
+    told: dict[str, int] = {}
+    for receipt in receipts:
+        for event in receipt.events:
+            if event[0] == "asset.supply":
+                told[event[1]] = told.get(event[1], 0) + int(event[3])
+    return told
