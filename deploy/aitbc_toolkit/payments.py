@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aitbc_node.codes import Code
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
-from aitbc_node.ledger.transactions import Output
+from aitbc_node.ledger.transfers import Output
 from aitbc_node.limits import MEMO_BYTES_MAX
 from aitbc_node.rpc import schema
 from aitbc_node.types import Amount

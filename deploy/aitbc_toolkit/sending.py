@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 
 from aitbc_node.blocks import tx_id
 from aitbc_node.crypto import SigningKey
-from aitbc_node.ledger.fees import TRANSFER_GAS, fee_of
+from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transactions import Output
+from aitbc_node.ledger.transfers import TRANSFER_GAS, Output
 from aitbc_node.types import Amount
 from aitbc_toolkit import payments, wallet
 from aitbc_toolkit.asking import MeshClient, Silence

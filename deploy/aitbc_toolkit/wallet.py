@@ -11,9 +11,11 @@ import msgspec
 
 from aitbc_node import bech32
 from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_node.ledger.transactions import Body, Output, Transaction, Transfer, sign
+from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Address, Amount, Gas, Height
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import UsageError

@@ -33,6 +33,7 @@ class Code(StrEnum):
     E_MINIMUM = "below-minimum"
     E_PAUSED = "paused"
     E_AMOUNT = "amount"
+    E_UNKNOWN = "unknown-object"
 
     # A node that does not take a good transaction now.
     E_DUPLICATE = "duplicate"

@@ -26,15 +26,12 @@ from aitbc_node.canonical import encode
 from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.crypto import SigningKey, peer_id, sha256
 from aitbc_node.gossip import messages
+from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy, address_of, single_key
-from aitbc_node.ledger.transactions import (
-    AssetSupply,
-    Body,
-    Output,
-    Transaction,
-    Transfer,
-    sign,
-)
+from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.transport import handshake
 from aitbc_node.types import (
     Amount,
@@ -112,6 +109,7 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     supply = AssetSupply("mUSDA", own, -3)
     yield "transaction.transfer", _signed(transfer, policy=single_key(KEY.public_key))
     yield "transaction.asset.supply", _signed(supply)
+    yield "transaction.record.put", _signed(RecordPut("name", b"shop", bytes(range(9)), 1_000))
     yield "transaction.bundle", _signed(transfer, supply)
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from aitbc_node import bech32, crypto, keyfiles
 from aitbc_node.crypto import SigningKey
 from aitbc_node.errors import UsageError
-from aitbc_node.ledger.genesis import possession_proof
 from aitbc_node.ledger.policy import Policy, address_of
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.sign_state import SignStateFile
 from aitbc_node.types import Address

@@ -29,12 +29,7 @@ from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.crypto import verify
 from aitbc_node.errors import PeerFault, UsageError
 from aitbc_node.gossip import messages
-from aitbc_node.ledger.transactions import (
-    Envelope,
-    Parsed,
-    parse,
-    signature_checks,
-)
+from aitbc_node.ledger.transactions import Envelope, Parsed, parse, signature_checks
 from aitbc_node.transport import handshake
 from aitbc_node.version import VERSION
 

@@ -9,7 +9,9 @@ from aitbc_node.crypto import sha256
 from aitbc_node.ledger import genesis
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_node.ledger.transactions import Output, Transaction, Transfer, sign
+from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Address, Amount, Gas, Height, Power, PublicKey
 from aitbc_sim.testing import FakeSigner
 
@@ -61,7 +63,7 @@ def a_genesis(powers: Sequence[int], rich: Iterable[str]) -> genesis.Genesis:
                 signer_of(f"{name} votes").public_key,
                 Power(power),
                 "",
-                genesis.possession_proof(CHAIN_ID, address(name), signer_of(f"{name} votes")),
+                possession_proof(CHAIN_ID, address(name), signer_of(f"{name} votes")),
             )
             for name, power in zip(names, powers, strict=True)
         ],

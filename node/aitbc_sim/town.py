@@ -21,20 +21,15 @@ from aitbc_node.ledger.apply import (
     commit,
     execute,
 )
+from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.audit import audit, audit_block
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, balance
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_node.ledger.transactions import (
-    AssetSupply,
-    Body,
-    Output,
-    Parsed,
-    Transaction,
-    Transfer,
-    parse,
-    sign,
-)
+from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Address, Amount, Gas, Height, Power, Round
 
 CHAIN_ID = "aitbc-test-1"
@@ -73,7 +68,7 @@ def a_genesis(
                 key_of(f"{name} votes").public_key,
                 Power(power),
                 "",
-                genesis.possession_proof(CHAIN_ID, operator, key_of(f"{name} votes")),
+                possession_proof(CHAIN_ID, operator, key_of(f"{name} votes")),
             )
             for name, operator, power in zip(VALIDATOR_NAMES, operators, powers, strict=True)
         ],

@@ -12,10 +12,13 @@ from aitbc_node.codes import Code
 from aitbc_node.crypto import sha256
 from aitbc_node.events import Committed, Reply
 from aitbc_node.ledger import genesis
+from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.state import State
-from aitbc_node.ledger.transactions import AssetSupply, Body, Output, Transaction, Transfer, sign
+from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import (
     Address,
     Amount,

@@ -28,7 +28,8 @@ from aitbc_node.ledger.genesis import (
     build,
 )
 from aitbc_node.ledger.policy import Policy, address_of
-from aitbc_node.ledger.transactions import Output, Transaction, Transfer, sign
+from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Address, Amount, Gas, Height, Power, PublicKey, Signature
 
 CHAIN_ID = "aitbc-test-1"

@@ -8,7 +8,7 @@ import pytest
 from own_mesh import bring_up
 
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transactions import Output
+from aitbc_node.ledger.transfers import Output
 from aitbc_node.types import Address, Amount
 from aitbc_toolkit import keys, wallet
 from aitbc_toolkit.asking import open_mesh

@@ -21,6 +21,7 @@ from aitbc_node.ledger.apply import BlockContext, Execution
 from aitbc_node.ledger.document import to_json
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
 from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
@@ -60,7 +61,7 @@ class OneLedger:
                     key.public_key,
                     Power(1),
                     "here",
-                    genesis.possession_proof(BUILD.CHAIN, BUILD.address_of_key(key), key),
+                    possession_proof(BUILD.CHAIN, BUILD.address_of_key(key), key),
                 )
                 for key in BUILD.KEYS
             ],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aitbc_node import bech32
-from aitbc_node.ledger.transactions import Output
+from aitbc_node.ledger.transfers import Output
 from aitbc_node.types import Address, Amount
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit

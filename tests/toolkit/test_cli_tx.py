@@ -11,7 +11,8 @@ import pytest
 from aitbc_node import bech32
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
-from aitbc_node.ledger.transactions import Output, parse
+from aitbc_node.ledger.transactions import parse
+from aitbc_node.ledger.transfers import Output
 from aitbc_node.types import Address, Amount
 from aitbc_toolkit import amounts, keys
 from aitbc_toolkit.cli.main import run

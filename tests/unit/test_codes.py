@@ -21,6 +21,7 @@ NAMES = {
     "E_MINIMUM": "below-minimum",
     "E_PAUSED": "paused",
     "E_AMOUNT": "amount",
+    "E_UNKNOWN": "unknown-object",
     "E_DUPLICATE": "duplicate",
     "E_QUEUE_FULL": "account-queue-full",
     "E_POOL_FULL": "mempool-full",

@@ -51,7 +51,8 @@ from aitbc_node.gossip.messages import (
     hello_sign_bytes,
 )
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transactions import Output, Parsed, Transaction, Transfer, parse, sign
+from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import (
     Amount,
     BlockId,

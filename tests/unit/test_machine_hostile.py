@@ -39,15 +39,8 @@ from aitbc_node.gossip.messages import (
 )
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transactions import (
-    Envelope,
-    Output,
-    Parsed,
-    Transaction,
-    Transfer,
-    parse,
-    sign,
-)
+from aitbc_node.ledger.transactions import Envelope, Parsed, Transaction, parse, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import (
     Amount,
     BlockId,

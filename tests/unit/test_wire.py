@@ -10,7 +10,7 @@ from aitbc_node import wire
 from aitbc_node.canonical import encode
 from aitbc_node.errors import UsageError
 from aitbc_node.gossip.messages import Message, Status
-from aitbc_node.ledger.transactions import Body
+from aitbc_node.ledger.families import Body
 from aitbc_node.types import Height
 from aitbc_node.wire import Examples, Readings
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from aitbc_node.ledger.fees import TRANSFER_GAS, fee_of
+from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
+from aitbc_node.ledger.transfers import TRANSFER_GAS
 from aitbc_node.rpc import schema
 from aitbc_toolkit import amounts
 from aitbc_toolkit.cli import tables

@@ -12,7 +12,7 @@ from aitbc_node.blocks import tx_id
 from aitbc_node.codes import Code
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transactions import Output
+from aitbc_node.ledger.transfers import Output
 from aitbc_node.types import Address, Amount
 from aitbc_toolkit import keys, payments, wallet
 from aitbc_toolkit.asking import Silence

@@ -9,11 +9,11 @@ import msgspec
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.ledger.fees import fee_of
-from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, Account, adjusted, balance
+from aitbc_node.ledger.objects import NATIVE, Account, adjusted, balance
 from aitbc_node.ledger.policy import Policy, address_of, check_signers
-from aitbc_node.ledger.state import Draft, Reader
+from aitbc_node.ledger.state import Reader
 from aitbc_node.ledger.transactions import Parsed, Transaction, signer_keys
-from aitbc_node.types import Address, Height
+from aitbc_node.types import Height
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -110,10 +110,3 @@ def charged(account: Account, tx: Transaction, cost: int) -> Account:
     """Return the sender with fee and tip paid, the transaction counted, a policy on record."""
     balances = adjusted(account.balances, NATIVE, -cost)
     return Account(account.nonce + 1, account.policy or tx.policy, balances)
-
-
-def move(draft: Draft, address: Address, asset: str, delta: int) -> None:
-    """Add to one balance of an account; the caller has checked that it suffices."""
-    account = draft.account(address) or NEW_ACCOUNT
-    balances = adjusted(account.balances, asset, delta)
-    draft.put_account(address, Account(account.nonce, account.policy, balances))

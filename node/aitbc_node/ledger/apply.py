@@ -14,19 +14,18 @@ from aitbc_node.blocks import ids_root
 from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import TxReceipt
-from aitbc_node.ledger import accounts, assets, fees, objects, transfers, trie
+from aitbc_node.ledger import accounts, assets, balances, boundary, families, fees, objects, trie
+from aitbc_node.ledger.family import Act, Event
 from aitbc_node.ledger.objects import (
     NATIVE,
     NEW_ACCOUNT,
     TREASURY,
     Account,
     ObjectKey,
-    Pool,
-    adjusted,
 )
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft, State
-from aitbc_node.ledger.transactions import AssetSupply, Body, Parsed, Transaction, Transfer
+from aitbc_node.ledger.transactions import Parsed, Transaction
 from aitbc_node.types import Address, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
 
@@ -52,7 +51,7 @@ class Execution(msgspec.Struct, frozen=True):
     receipts: tuple[TxReceipt, ...]
     receipts_root: Hash
     next_validators: ValidatorSet
-    writes: dict[ObjectKey, Record]
+    writes: dict[ObjectKey, Record | None]
     tree: trie.Node | None
     base: trie.Node | None
 
@@ -139,13 +138,8 @@ def spending(state: State, parsed: Parsed) -> int:
     """Return what a transaction takes of its sender's native balance if it succeeds now."""
     gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
     paid = fees.fee_of(gas, state.fees.price) + parsed.tx.tip
-    return paid + sum(
-        out.amount
-        for body in parsed.tx.bodies
-        if isinstance(body, Transfer)
-        for out in body.outs
-        if out.asset == NATIVE and out.to != parsed.tx.sender
-    )
+    sender = parsed.tx.sender
+    return paid + sum(families.spending_of(sender, body) for body in parsed.tx.bodies)
 
 
 def receipt_hash(receipt: TxReceipt) -> Hash:
@@ -188,6 +182,7 @@ class _Run:
 
     def finish(self) -> Execution:
         """Do what belongs to the end of a block and compute the roots."""
+        boundary.end_block(self._draft, self._context.height)
         self._share_fees()
         validators = self._draft.validators.rotated()
         self._draft.put((objects.VALIDATORS, b""), validators)
@@ -222,12 +217,13 @@ class _Run:
             or accounts.check_fee(self._terms, account, parsed.tx, gas)
         )
 
-    def _apply_bodies(self, tx: Transaction) -> tuple[Code, tuple[tuple[str, ...], ...]]:
+    def _apply_bodies(self, tx: Transaction) -> tuple[Code, tuple[Event, ...]]:
         """Apply all bodies or none."""
         mark = self._draft.mark()
-        events: list[tuple[str, ...]] = []
+        events: list[Event] = []
         for place, body in enumerate(tx.bodies):
-            done = _apply_body(self._draft, tx.sender, body)
+            act = Act(tx.sender, tx.nonce, place, self._context.height)
+            done = families.apply(self._draft, act, body)
             if isinstance(done, Refusal):
                 self._draft.roll_back(mark)
                 # Receipts are hashed: the sentence stays out, so that it may be reworded.
@@ -242,10 +238,9 @@ class _Run:
         draft.put((objects.FEES, b""), done)
         earned = done.to_proposer + self._tips
         if earned:
-            accounts.move(draft, self._operator(), NATIVE, earned)
+            balances.move(draft, self._operator(), NATIVE, earned)
         if done.to_treasury:
-            balances = adjusted(draft.pool(TREASURY).balances, NATIVE, done.to_treasury)
-            draft.put((objects.POOL, TREASURY.encode()), Pool(balances))
+            balances.fill(draft, TREASURY, NATIVE, done.to_treasury)
         if done.burned:
             native = draft.asset(NATIVE)
             assert native is not None, "a state without the native asset"
@@ -264,11 +259,3 @@ def _check_gas(gas: int, params: Params) -> Refusal | None:
         return None
     message = f"needs {gas} gas, a block has {params.max_block_gas}"
     return Refusal(Code.E_SIZE, "bodies", message)
-
-
-def _apply_body(draft: Draft, sender: Address, body: Body) -> Refusal | list[tuple[str, ...]]:
-    match body:
-        case Transfer():
-            return transfers.apply(draft, sender, body)
-        case AssetSupply():
-            return assets.apply(draft, sender, body)

@@ -3,23 +3,38 @@
 Do not add transfers or pools here.
 """
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from aitbc_node import limits
+from aitbc_node.canonical import Record
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger.accounts import move
+from aitbc_node.ledger.balances import move
+from aitbc_node.ledger.family import Act, Family, Outcome
+from aitbc_node.ledger.forms import AccountName, Ticker
 from aitbc_node.ledger.objects import NEW_ACCOUNT, Asset, balance
 from aitbc_node.ledger.state import Draft
-from aitbc_node.ledger.transactions import AssetSupply
 from aitbc_node.types import Address, Amount
 
+ASSET_GAS = 40_000
 
-def apply(draft: Draft, sender: Address, body: AssetSupply) -> Refusal | list[tuple[str, ...]]:
+
+class AssetSupply(Record, frozen=True, tag="asset.supply"):
+    """Create (delta > 0) or destroy (delta < 0) units of an asset in an account."""
+
+    asset: Ticker
+    account: AccountName
+    delta: Annotated[int, Meta(ge=-limits.INT_MAX, le=limits.INT_MAX)]
+
+
+def apply(draft: Draft, act: Act, body: AssetSupply) -> Outcome:
     """Create or destroy units, or say why not and leave the draft as it was."""
     asset = draft.asset(body.asset)
     if asset is None:
         return Refusal(Code.E_ASSET, "asset", f"no asset '{body.asset}'")
-    refusal = _check_authority(asset, sender, body) or _check_amount(draft, asset, body)
+    refusal = _check_authority(asset, act.sender, body) or _check_amount(draft, asset, body)
     if refusal is not None:
         return refusal
     draft.put_asset(body.asset, resupplied(asset, body.delta))
@@ -57,3 +72,18 @@ def _check_amount(draft: Draft, asset: Asset, body: AssetSupply) -> Refusal | No
     if owned + body.delta < 0:
         return Refusal(Code.E_INSUFFICIENT, "delta", f"the account has {owned}")
     return None
+
+
+def _gas(_body: AssetSupply) -> int:
+    return ASSET_GAS
+
+
+def _fault(body: AssetSupply) -> Refusal | None:
+    if not body.asset.isascii():
+        return Refusal(Code.E_MALFORMED, "asset", "not ASCII")
+    if body.delta == 0:
+        return Refusal(Code.E_AMOUNT, "delta", "zero changes nothing")
+    return None
+
+
+FAMILY = Family(AssetSupply, gas=_gas, fault=_fault, apply=apply)

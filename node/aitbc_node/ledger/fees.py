@@ -4,15 +4,13 @@ Gas is known from the transaction's form alone, so nobody runs out of it half-wa
 changes between blocks only. Do not add checks of balances here: they are in `apply.py`.
 """
 
+from aitbc_node.ledger import families
 from aitbc_node.ledger.objects import Fees
 from aitbc_node.ledger.params import BPS, Params
-from aitbc_node.ledger.transactions import AssetSupply, Body, Transaction, Transfer
+from aitbc_node.ledger.transactions import Transaction
 from aitbc_node.types import Amount, Gas
 
-TRANSFER_GAS = 21_000
-OUTPUT_GAS = 5_000
 SIGNATURE_GAS = 5_000
-ASSET_GAS = 40_000
 
 PRICE_UNITS = 1_000_000
 """A price is in thousandths of a base unit per 1000 gas."""
@@ -26,16 +24,7 @@ def gas_of(tx: Transaction, *, signatures: int = 1) -> Gas:
     Every validator verifies every signature, which costs more than everything else together.
     """
     extra = max(0, signatures - 1)
-    return Gas(sum([body_gas(body) for body in tx.bodies]) + SIGNATURE_GAS * extra)
-
-
-def body_gas(body: Body) -> int:
-    """Return the gas of one body."""
-    match body:
-        case Transfer(outs=outs):
-            return TRANSFER_GAS + OUTPUT_GAS * (len(outs) - 1)
-        case AssetSupply():
-            return ASSET_GAS
+    return Gas(sum([families.gas_of(body) for body in tx.bodies]) + SIGNATURE_GAS * extra)
 
 
 def fee_of(gas: int, price: int) -> Amount:

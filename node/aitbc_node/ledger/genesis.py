@@ -15,28 +15,35 @@ from msgspec import Meta
 from aitbc_node import bech32, crypto, limits
 from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.crypto import Signer, Verifier
+from aitbc_node.crypto import Verifier
 from aitbc_node.errors import ConfigError
 from aitbc_node.ledger import objects, params
 from aitbc_node.ledger.fields import form_fault
+from aitbc_node.ledger.forms import (
+    NAME_BYTES_MAX,
+    AccountName,
+    Count,
+    Gain,
+    Money,
+    Ticker,
+    is_plain_text,
+)
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS, ObjectKey
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Key, Policy, address_of, check_policy
+from aitbc_node.ledger.possession import possession_message
 from aitbc_node.ledger.state import State
-from aitbc_node.ledger.transactions import AccountName, Count, Money, Ticker, is_plain_text
-from aitbc_node.types import Address, Amount, Hash, Power, Signature
+from aitbc_node.types import Amount, Hash, Power, Signature
 from aitbc_node.validators import Validator, ValidatorSet, validator_set
 
-APP_VERSION = 1
+APP_VERSION = 2
 GENESIS_TAG = b"aitbc/genesis\0"
-POSSESSION_TAG = b"aitbc/possession\0"
 
 VALIDATORS_MIN = 4
 """Fewer cannot lose one and go on; `single_node_dev` lifts it."""
 
 PRODUCTION_HRP = "ait"
 DECIMALS_MAX = 18
-NAME_BYTES_MAX = 64
 POWER_TOTAL_MAX = 2**53
 """Turn priorities stay a small multiple of the total and so within 64 bits."""
 
@@ -44,9 +51,6 @@ _TICKER_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 Name = TypeVar("Name", str, bytes)
 
 _CHAIN_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
-
-
-Gain = Annotated[Amount, Meta(ge=1, le=limits.INT_MAX)]
 
 
 class GenesisAsset(Record, frozen=True):
@@ -140,16 +144,6 @@ def build(  # noqa: PLR0913 - one keyword per field of a genesis
         treasury=Amount(treasury),
         validators=tuple(sorted(validators, key=lambda entry: entry.key)),
     )
-
-
-def possession_message(chain_id: str, operator: Address) -> bytes:
-    """Return what a consensus key signs to show that its owner means this chain and operator."""
-    return POSSESSION_TAG + encode((chain_id, operator))
-
-
-def possession_proof(chain_id: str, operator: Address, signer: Signer) -> Signature:
-    """Sign that this consensus key belongs to an operator's account."""
-    return signer.sign(possession_message(chain_id, operator))
 
 
 def validate(genesis: Genesis, *, verify: Verifier = crypto.verify) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from aitbc_node.canonical import Record
 from aitbc_node.ledger.policy import Policy
-from aitbc_node.types import Address, Amount
+from aitbc_node.types import Address, Amount, Height
 
 NATIVE = "AIT"
 """The asset that fees are paid in."""
@@ -28,6 +28,8 @@ CHAIN = "chain"
 FEES = "fees"
 PARAMS = "params"
 VALIDATORS = "validators"
+RECORD = "record"
+AGENDA = "agenda"
 
 Balances: TypeAlias = tuple[tuple[str, Amount], ...]
 """Ascending by asset, without zeroes."""
@@ -84,6 +86,16 @@ class Fees(Record, frozen=True):
     to_proposer: Amount = Amount(0)
     to_treasury: Amount = Amount(0)
     burned: Amount = Amount(0)
+
+
+class StoredRecord(Record, frozen=True):
+    """Keep a value for its owner until the end of the block at `expires`."""
+
+    ns: str
+    key: bytes
+    value: bytes
+    owner: Address
+    expires: Height
 
 
 NEW_ACCOUNT = Account()

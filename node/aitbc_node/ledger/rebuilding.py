@@ -9,6 +9,7 @@ from itertools import islice
 
 from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
 from aitbc_node.ledger import objects, trie
+from aitbc_node.ledger.due import Agenda
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import State
 from aitbc_node.validators import ValidatorSet
@@ -23,6 +24,8 @@ KINDS: Mapping[str, type[Record]] = {
     objects.FEES: objects.Fees,
     objects.PARAMS: Params,
     objects.VALIDATORS: ValidatorSet,
+    objects.RECORD: objects.StoredRecord,
+    objects.AGENDA: Agenda,
 }
 
 

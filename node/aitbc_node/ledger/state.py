@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 from aitbc_node.canonical import Record, encode
 from aitbc_node.ledger import objects, trie
-from aitbc_node.ledger.objects import Account, Asset, Chain, Fees, ObjectKey, Pool
+from aitbc_node.ledger.objects import Account, Asset, Chain, Fees, ObjectKey, Pool, StoredRecord
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.tally import Tally
 from aitbc_node.types import Address, Hash
@@ -37,6 +37,10 @@ class Reader(Protocol):
     def pool(self, name: str) -> Pool:
         """Return a pool; one that was never filled is empty."""
         return _as(Pool, self.lookup((objects.POOL, name.encode()))) or objects.EMPTY_POOL
+
+    def record(self, name: bytes) -> StoredRecord | None:
+        """Return a record by its name in the state; see `records.record_key`."""
+        return _as(StoredRecord, self.lookup((objects.RECORD, name)))
 
     @property
     def chain(self) -> Chain:
@@ -110,12 +114,18 @@ class State(Reader):
         """Return the proof that an object is in this state, or is not."""
         return trie.prove(self._tree, objects.path_of(key))
 
-    def adopt(self, writes: Mapping[ObjectKey, Record], tree: trie.Node | None) -> None:
-        """Swap in the changes of an executed block; use `apply.commit`, which checks more."""
-        for key, record in writes.items():
-            self.tally.replace(key[1], self._objects.get(key), record)
+    def adopt(self, writes: Mapping[ObjectKey, Record | None], tree: trie.Node | None) -> None:
+        """Swap in the changes of an executed block; use `apply.commit`, which checks more.
+
+        None stands for an object that is gone.
+        """
+        for key, value in writes.items():
+            self.tally.replace(key[1], self._objects.get(key), value)
+            if value is None:
+                self._objects.pop(key, None)
+            else:
+                self._objects[key] = value
         self.tally.settle()
-        self._objects.update(writes)
         self._tree = tree
 
     def _of_kind(self, kind: str) -> Iterator[tuple[bytes, Record]]:
@@ -129,17 +139,26 @@ class Draft(Reader):
     def __init__(self, base: State) -> None:
         self.base = base
         self._committed = base.contents
-        self._writes: dict[ObjectKey, Record] = {}
-        self._undo: list[tuple[ObjectKey, Record | None]] = []
+        self._writes: dict[ObjectKey, Record | None] = {}
+        self._undo: list[tuple[ObjectKey, Record | None, bool]] = []
 
     def lookup(self, key: ObjectKey) -> Record | None:
         """Return one object as the draft sees it."""
         found = self._writes.get(key)
-        return self._committed.get(key) if found is None else found
+        if found is not None or key in self._writes:
+            return found
+        return self._committed.get(key)
 
     def put(self, key: ObjectKey, value: Record) -> None:
         """Set one object."""
-        self._undo.append((key, self._writes.get(key)))
+        self._write(key, value)
+
+    def remove(self, key: ObjectKey) -> None:
+        """Take one object away, if it is there."""
+        self._write(key, None)
+
+    def _write(self, key: ObjectKey, value: Record | None) -> None:
+        self._undo.append((key, self._writes.get(key), key in self._writes))
         self._writes[key] = value
 
     def put_account(self, address: Address, value: Account) -> None:
@@ -157,20 +176,26 @@ class Draft(Reader):
     def roll_back(self, mark: int) -> None:
         """Take back every change since a mark."""
         while len(self._undo) > mark:
-            key, value = self._undo.pop()
-            if value is None:
-                del self._writes[key]
-            else:
+            key, value, was_written = self._undo.pop()
+            if was_written:
                 self._writes[key] = value
+            else:
+                del self._writes[key]
 
-    def writes(self) -> dict[ObjectKey, Record]:
-        """Return what differs from the base; a change there and back is none."""
+    def writes(self) -> dict[ObjectKey, Record | None]:
+        """Return what differs from the base; a change there and back is none.
+
+        None stands for an object that is gone.
+        """
         before = self._committed
         return {key: value for key, value in self._writes.items() if before.get(key) != value}
 
-    def tree(self, writes: Mapping[ObjectKey, Record]) -> trie.Node | None:
+    def tree(self, writes: Mapping[ObjectKey, Record | None]) -> trie.Node | None:
         """Return the base's tree with these changes."""
-        encoded = {objects.path_of(key): encode(value) for key, value in writes.items()}
+        encoded = {
+            objects.path_of(key): None if value is None else encode(value)
+            for key, value in writes.items()
+        }
         return trie.update(self.base.tree, encoded)
 
 

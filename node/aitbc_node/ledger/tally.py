@@ -68,8 +68,8 @@ class Tally:
         self._came: dict[str, int] = {}
         self._used = 0
 
-    def replace(self, name: bytes, before: Record | None, after: Record) -> None:
-        """Take note that one object is another one now; `settle` has to follow."""
+    def replace(self, name: bytes, before: Record | None, after: Record | None) -> None:
+        """Take note that one object is another one now, or gone; `settle` has to follow."""
         for sign, record in ((-1, before), (1, after)):
             for ticker, amount in holdings_of(record):
                 self.held[ticker] = self.held.get(ticker, 0) + sign * amount

@@ -5,7 +5,6 @@ canonical are refused, so that one transaction never has two ids. Rules that nee
 `apply.py` and the files of the rule sets. Do not add those here.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Annotated, TypeVar
@@ -19,44 +18,16 @@ from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Signer
 from aitbc_node.events import SignatureCheck
+from aitbc_node.ledger import families
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.fields import locate
+from aitbc_node.ledger.forms import AccountName, Count, Money
 from aitbc_node.ledger.policy import Key, Policy, check_policy
-from aitbc_node.types import Address, Amount, Gas, Height, PublicKey, Signature, TxId
+from aitbc_node.types import Gas, Height, PublicKey, Signature, TxId
 
 R = TypeVar("R", bound=Record)
 
 SIGN_TAG = b"aitbc/tx\0"
-
-Count = Annotated[int, Meta(ge=0, le=limits.INT_MAX)]
-Money = Annotated[Amount, Meta(ge=0, le=limits.INT_MAX)]
-Ticker = Annotated[str, Meta(min_length=1, max_length=limits.TICKER_CHARS_MAX)]
-AccountName = Annotated[Address, Meta(min_length=20, max_length=20)]
-
-
-class Output(Record, frozen=True):
-    """Give one amount of one asset to one account."""
-
-    to: AccountName
-    asset: Ticker
-    amount: Annotated[Amount, Meta(ge=1, le=limits.INT_MAX)]
-
-
-class Transfer(Record, frozen=True, tag="transfer"):
-    """Pay from the sender's account. Shape: memo of at most 256 bytes in UTF-8, NFC."""
-
-    outs: Annotated[tuple[Output, ...], Meta(min_length=1, max_length=limits.TX_OUTPUTS_MAX)]
-    memo: Annotated[str, Meta(max_length=limits.MEMO_BYTES_MAX)] = ""
-
-
-class AssetSupply(Record, frozen=True, tag="asset.supply"):
-    """Create (delta > 0) or destroy (delta < 0) units of an asset in an account."""
-
-    asset: Ticker
-    account: AccountName
-    delta: Annotated[int, Meta(ge=-limits.INT_MAX, le=limits.INT_MAX)]
-
-
-Body = Transfer | AssetSupply
 
 
 class Transaction(Record, frozen=True):
@@ -138,20 +109,6 @@ def signer_keys(parsed: Parsed) -> tuple[PublicKey, ...]:
     return tuple(sig.key for sig in parsed.sigs)
 
 
-def is_plain_text(text: str, *, bytes_max: int) -> bool:
-    """Judge text for people in a way that is the same under every Python version.
-
-    Unicode promises that the NFC form of characters assigned in a version never changes later; for
-    characters that are newer than a node's tables two nodes could disagree. Hence only characters
-    of Unicode 3.2, whose tables every Python carries, as in RFC 3454.
-    """
-    if text.isascii():
-        return len(text) <= bytes_max
-    if len(text.encode()) > bytes_max or not unicodedata.is_normalized("NFC", text):
-        return False
-    return all(unicodedata.ucd_3_2_0.category(char) != "Cn" for char in text)
-
-
 def _read(data: bytes, kind: type[R]) -> R | Refusal:
     try:
         return decode(data, kind)
@@ -165,27 +122,10 @@ def _check_form(tx: Transaction) -> Refusal | None:
     if len(tx.bodies) > 1 and not tx.bundle:
         return Refusal(Code.E_MALFORMED, "bodies", "several bodies without the bundle flag")
     for place, body in enumerate(tx.bodies):
-        fault = _fault_of(body)
+        fault = families.fault_of(body)
         if fault is not None:
             return Refusal(fault.code, f"bodies[{place}].{fault.field}", fault.message)
     return None if tx.policy is None else check_policy(tx.policy)
-
-
-def _fault_of(body: Body) -> Refusal | None:
-    match body:
-        case Transfer(outs=outs, memo=memo):
-            if not is_plain_text(memo, bytes_max=limits.MEMO_BYTES_MAX):
-                message = "over 256 bytes, not NFC, or a character newer than Unicode 3.2"
-                return Refusal(Code.E_MALFORMED, "memo", message)
-            for index, out in enumerate(outs):
-                if not out.asset.isascii():
-                    return Refusal(Code.E_MALFORMED, f"outs[{index}].asset", "not ASCII")
-        case AssetSupply(asset=asset, delta=delta):
-            if not asset.isascii():
-                return Refusal(Code.E_MALFORMED, "asset", "not ASCII")
-            if delta == 0:
-                return Refusal(Code.E_AMOUNT, "delta", "zero changes nothing")
-    return None
 
 
 def _check_order(sigs: tuple[Sig, ...]) -> Refusal | None:

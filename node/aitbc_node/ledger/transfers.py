@@ -3,25 +3,50 @@
 Do not add fees here: they are paid before a body is looked at.
 """
 
+from typing import Annotated
+
+from msgspec import Meta
+
+from aitbc_node import limits
+from aitbc_node.canonical import Record
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger.accounts import move
-from aitbc_node.ledger.objects import NEW_ACCOUNT, balance
+from aitbc_node.ledger.balances import move
+from aitbc_node.ledger.family import Act, Family, Outcome
+from aitbc_node.ledger.forms import AccountName, Gain, Ticker, is_plain_text
+from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, balance
 from aitbc_node.ledger.state import Draft
-from aitbc_node.ledger.transactions import Transfer
 from aitbc_node.types import Address
 
+TRANSFER_GAS = 21_000
+OUTPUT_GAS = 5_000
 
-def apply(draft: Draft, sender: Address, body: Transfer) -> Refusal | list[tuple[str, ...]]:
+
+class Output(Record, frozen=True):
+    """Give one amount of one asset to one account."""
+
+    to: AccountName
+    asset: Ticker
+    amount: Gain
+
+
+class Transfer(Record, frozen=True, tag="transfer"):
+    """Pay from the sender's account. Shape: memo of at most 256 bytes in UTF-8, NFC."""
+
+    outs: Annotated[tuple[Output, ...], Meta(min_length=1, max_length=limits.TX_OUTPUTS_MAX)]
+    memo: Annotated[str, Meta(max_length=limits.MEMO_BYTES_MAX)] = ""
+
+
+def apply(draft: Draft, act: Act, body: Transfer) -> Outcome:
     """Carry a transfer out, or say why not and leave the draft as it was."""
     totals = _totals(body)
-    refusal = _check_assets(draft, body) or _check_balances(draft, sender, totals)
+    refusal = _check_assets(draft, body) or _check_balances(draft, act.sender, totals)
     if refusal is not None:
         return refusal
     for asset, amount in totals.items():
-        move(draft, sender, asset, -amount)
+        move(draft, act.sender, asset, -amount)
     for out in body.outs:
         move(draft, out.to, out.asset, out.amount)
-    source = sender.hex()
+    source = act.sender.hex()
     return [("transfer", source, out.to.hex(), out.asset, str(out.amount)) for out in body.outs]
 
 
@@ -53,3 +78,24 @@ def _check_balances(draft: Draft, sender: Address, totals: dict[str, int]) -> Re
             message = f"sends {amount} base units of '{asset}', has {owned} after the fee"
             return Refusal(Code.E_INSUFFICIENT, "outs", message)
     return None
+
+
+def _gas(body: Transfer) -> int:
+    return TRANSFER_GAS + OUTPUT_GAS * (len(body.outs) - 1)
+
+
+def _fault(body: Transfer) -> Refusal | None:
+    if not is_plain_text(body.memo, bytes_max=limits.MEMO_BYTES_MAX):
+        message = "over 256 bytes, not NFC, or a character newer than Unicode 3.2"
+        return Refusal(Code.E_MALFORMED, "memo", message)
+    for index, out in enumerate(body.outs):
+        if not out.asset.isascii():
+            return Refusal(Code.E_MALFORMED, f"outs[{index}].asset", "not ASCII")
+    return None
+
+
+def _spends(sender: Address, body: Transfer) -> int:
+    return sum(out.amount for out in body.outs if out.asset == NATIVE and out.to != sender)
+
+
+FAMILY = Family(Transfer, gas=_gas, fault=_fault, apply=apply, spends=_spends)

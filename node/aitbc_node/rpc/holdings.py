@@ -7,7 +7,7 @@ from itertools import islice
 
 from aitbc_node import bech32, limits
 from aitbc_node.codes import Code
-from aitbc_node.ledger import fees, objects, params
+from aitbc_node.ledger import fees, objects, params, transfers
 from aitbc_node.ledger.objects import Account, ObjectKey
 from aitbc_node.ledger.policy import Policy
 from aitbc_node.ledger.state import State
@@ -97,7 +97,7 @@ def fee_estimate(call: Call) -> schema.FeeEstimate:
         slow=outliving[0],
         standard=outliving[1],
         fast=outliving[2],
-        transfer_fee=str(fees.fee_of(fees.TRANSFER_GAS, known.price)),
+        transfer_fee=str(fees.fee_of(transfers.TRANSFER_GAS, known.price)),
         base_price=in_force.gas_base_price,
         min_price=in_force.gas_min_price,
         max_price=in_force.gas_max_price,

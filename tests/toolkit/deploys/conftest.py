@@ -14,8 +14,8 @@ import pytest
 
 from aitbc_node import bech32
 from aitbc_node.crypto import SigningKey, peer_id, sha256
-from aitbc_node.ledger.genesis import possession_proof
 from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_toolkit import identity, paths
 from aitbc_toolkit.deploys.hostside import processes
 from aitbc_toolkit.inventory import Environment, Inventory

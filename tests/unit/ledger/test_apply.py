@@ -18,7 +18,7 @@ from aitbc_node.ledger.apply import (
     spending,
 )
 from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.transactions import Output, Transfer
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount, Height, PublicKey
 from aitbc_sim.town import WEALTH, Town, a_genesis, address, pay
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 SCRIPT = """
-from aitbc_node.ledger.transactions import Output, Transfer
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_sim.town import Town, a_genesis, address, pay, supply
 
 names = [f"citizen {number}" for number in range(20)]

@@ -8,14 +8,14 @@ from aitbc_node.codes import Code
 from aitbc_node.ledger import fees
 from aitbc_node.ledger.objects import Fees, balance
 from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.transactions import Output, Transfer
+from aitbc_node.ledger.transfers import TRANSFER_GAS, Output, Transfer
 from aitbc_node.types import Amount, Gas
 from aitbc_sim.town import VALIDATOR_NAMES, WEALTH, Town, a_genesis, address, pay, supply
 
 
 def test_a_transfer_at_the_base_price_costs_210() -> None:
     """21 000 gas at 10 000 thousandths per 1000 gas."""
-    assert fees.fee_of(fees.TRANSFER_GAS, Params().gas_base_price) == 210
+    assert fees.fee_of(TRANSFER_GAS, Params().gas_base_price) == 210
 
 
 def test_a_fraction_of_a_base_unit_is_paid_as_a_whole_one() -> None:

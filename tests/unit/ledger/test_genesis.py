@@ -74,7 +74,7 @@ WEAK = PublicKey(bytes(32))
         (changed(chain_id=""), "chain_id"),
         (changed(hrp="AITD"), "hrp"),
         (changed(genesis_time_ms=-1), "genesis_time_ms"),
-        (changed(app_version=2), "app_version"),
+        (changed(app_version=1), "app_version"),
         (changed(params=Params(max_block_txs=0)), "params.max_block_txs"),
         (changed(assets=GENESIS.assets[1:]), "assets"),
         (changed(assets=GENESIS.assets[::-1]), "assets"),

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.ledger.apply import Execution, build
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.transactions import Body, Output, Parsed, Transfer
+from aitbc_node.ledger.transactions import Parsed
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount
 from aitbc_sim.town import WEALTH, Town, a_genesis, address, supply
 

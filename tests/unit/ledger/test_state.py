@@ -6,7 +6,7 @@ from aitbc_node.canonical import decode
 from aitbc_node.ledger import objects, trie
 from aitbc_node.ledger.objects import Account
 from aitbc_node.ledger.state import Draft, State, verify_proof
-from aitbc_node.types import Amount
+from aitbc_node.types import Amount, Height
 from aitbc_sim.town import WEALTH, Town, address, pay
 
 RICH = Account(0, None, (("AIT", Amount(5)),))
@@ -93,3 +93,31 @@ def test_accounts_and_assets_are_walked_in_order(town: Town) -> None:
 
     assert addresses == sorted(addresses)
     assert [ticker for ticker, _ in town.state.assets()] == ["AIT", "mUSDA"]
+
+
+def test_a_removed_object_is_gone_for_readers_and_for_the_root(town: Town) -> None:
+    """Removing what was added leads back to the same root; undo brings it back."""
+    draft = Draft(town.state)
+    key = (objects.RECORD, b"some")
+    draft.put(key, objects.StoredRecord("blob", b"k", b"v", address("alice"), Height(9)))
+    mark = draft.mark()
+
+    draft.remove(key)
+
+    assert draft.lookup(key) is None
+    assert draft.tree(draft.writes()).hash == town.state.root
+    draft.roll_back(mark)
+    assert draft.lookup(key) is not None
+
+
+def test_removing_a_committed_object_takes_it_out_of_state_and_tree(town: Town) -> None:
+    """The state after adoption is the one that never had it."""
+    before = town.state.root
+    key = (objects.RECORD, b"some")
+    record = objects.StoredRecord("blob", b"k", b"v", address("alice"), Height(9))
+    for change in (record, None):
+        writes = {key: change}
+        town.state.adopt(writes, Draft(town.state).tree(writes))
+
+    assert town.state.root == before
+    assert town.state.lookup(key) is None

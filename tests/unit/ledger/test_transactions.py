@@ -11,19 +11,11 @@ from aitbc_node import limits
 from aitbc_node.canonical import encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import verify
+from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy
-from aitbc_node.ledger.transactions import (
-    SIGN_TAG,
-    AssetSupply,
-    Body,
-    Envelope,
-    Output,
-    Parsed,
-    Transfer,
-    parse,
-    sign,
-    signature_checks,
-)
+from aitbc_node.ledger.transactions import SIGN_TAG, Envelope, Parsed, parse, sign, signature_checks
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount
 from aitbc_sim.town import Town, a_genesis, address, key_of, pay
 

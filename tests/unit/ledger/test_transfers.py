@@ -4,7 +4,7 @@ import pytest
 
 from aitbc_node.codes import Code
 from aitbc_node.ledger.genesis import GenesisAsset
-from aitbc_node.ledger.transactions import Output, Transfer
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount
 from aitbc_sim.town import WEALTH, Town, a_genesis, address, pay, supply
 

@@ -22,6 +22,7 @@ from aitbc_node.events import SignState
 from aitbc_node.ledger import genesis
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.state import State
 from aitbc_node.rpc.dispatch import dispatch
 from aitbc_node.rpc.route import Subscription
@@ -74,7 +75,7 @@ def a_state() -> State:
                 key.public_key,
                 Power(1),
                 "here",
-                genesis.possession_proof(CHAIN, address_of_key(key), key),
+                possession_proof(CHAIN, address_of_key(key), key),
             )
             for key in KEYS
         ],

@@ -25,19 +25,15 @@ from aitbc_node.crypto import SigningKey, is_weak_key, sha256, verify
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import document, genesis, objects, trie
 from aitbc_node.ledger.apply import BlockContext, Execution, execute, receipt_hash
+from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
+from aitbc_node.ledger.possession import possession_message, possession_proof
+from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.state import State
-from aitbc_node.ledger.transactions import (
-    AssetSupply,
-    Body,
-    Output,
-    Parsed,
-    Transaction,
-    Transfer,
-    parse,
-    sign,
-)
+from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import (
     Address,
     Amount,
@@ -192,6 +188,11 @@ def transactions() -> Vectors:
                 policy=shared,
             ),
         ),
+        (
+            "a name on record for a thousand blocks",
+            ["ann"],
+            a_transaction(own("ann"), RecordPut("name", b"shop", bytes(range(40)), 1_000)),
+        ),
     ]
     return {"transactions": [_transaction_row(title, signers, tx) for title, signers, tx in cases]}
 
@@ -230,7 +231,7 @@ def a_genesis() -> genesis.Genesis:
                 key(f"{name} votes").public_key,
                 Power(10),
                 "eu",
-                genesis.possession_proof(CHAIN_ID, own(name), key(f"{name} votes")),
+                possession_proof(CHAIN_ID, own(name), key(f"{name} votes")),
             )
             for name in NAMES
         ],
@@ -253,7 +254,7 @@ def founding() -> Vectors:
         "file": json.loads(document.to_json(founded)),
         "bytes": encode(founded).hex(),
         "hash": founded.hash().hex(),
-        "possession_message": genesis.possession_message(CHAIN_ID, first.operator).hex(),
+        "possession_message": possession_message(CHAIN_ID, first.operator).hex(),
         "params_hash": founded.params.digest().hex(),
         "validators_hash": founded.validator_set().digest().hex(),
         "state_root": state.root.hex(),

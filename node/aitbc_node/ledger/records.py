@@ -1,0 +1,95 @@
+"""How small facts are put on record for a time: names, addresses, peers, audit heads, blobs.
+
+A record belongs to who wrote it until it expires; its room in the state is paid for in advance, by
+gas. In `name` a key belongs to whoever took it first; in every other namespace each account has
+keys of its own, so nobody can occupy another's. Do not add meanings of values.
+"""
+
+import hashlib
+from typing import Annotated, Literal, TypeAlias
+
+from msgspec import Meta
+
+from aitbc_node.canonical import Record, encode
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.ledger import due
+from aitbc_node.ledger.family import Act, Family, Outcome
+from aitbc_node.ledger.objects import RECORD, ObjectKey, StoredRecord
+from aitbc_node.ledger.state import Draft
+from aitbc_node.types import Address, Height
+
+KEY_BYTES_MAX = 64
+VALUE_BYTES_MAX = 4_096
+TTL_BLOCKS_MAX = 10_000_000
+
+RECORD_GAS = 21_000
+BYTE_GAS = 64
+RENT_BYTES = 128
+"""What a record costs the state besides its key and value: owner, heights, tree, agenda."""
+
+RENT_DIVISOR = 1_000
+"""One gas keeps one byte for this many blocks."""
+
+SHARED = "name"
+
+Namespace: TypeAlias = Literal["name", "addr", "peer", "audit", "blob"]
+
+
+class RecordPut(Record, frozen=True, tag="record.put"):
+    """Write or renew a record for `ttl` blocks; 0 removes the sender's own."""
+
+    ns: Namespace
+    key: Annotated[bytes, Meta(min_length=1, max_length=KEY_BYTES_MAX)]
+    value: Annotated[bytes, Meta(max_length=VALUE_BYTES_MAX)]
+    ttl: Annotated[int, Meta(ge=0, le=TTL_BLOCKS_MAX)]
+
+
+def record_key(ns: str, key: bytes, owner: Address) -> ObjectKey:
+    """Return where a record is in the state."""
+    owned = b"" if ns == SHARED else owner
+    return RECORD, hashlib.sha256(encode((ns, key, owned))).digest()
+
+
+def apply(draft: Draft, act: Act, body: RecordPut) -> Outcome:
+    """Write, renew or remove a record, or say why not."""
+    place = record_key(body.ns, body.key, act.sender)
+    found = living(draft.record(place[1]), act.height)
+    if found is not None and found.owner != act.sender:
+        return Refusal(Code.E_UNAUTHORISED, "key", f"taken until height {found.expires}")
+    event = ("record.put", body.ns, body.key.hex(), act.sender.hex())
+    if body.ttl == 0:
+        if found is None:
+            return Refusal(Code.E_UNKNOWN, "key", "there is no such record to remove")
+        draft.remove(place)
+        return [(*event, "removed")]
+    expires = Height(act.height + body.ttl)
+    draft.put(place, StoredRecord(body.ns, body.key, body.value, act.sender, expires))
+    due.plan(draft, expires, place)
+    return [(*event, str(expires))]
+
+
+def living(record: StoredRecord | None, height: Height) -> StoredRecord | None:
+    """Return a record unless its time is over; its room may be freed a little later."""
+    return record if record is not None and height < record.expires else None
+
+
+def expire(draft: Draft, key: ObjectKey, height: Height) -> None:
+    """Free the room of a record whose time is over; a renewed one stays."""
+    found = draft.record(key[1])
+    if found is not None and living(found, height) is None:
+        draft.remove(key)
+
+
+def _gas(body: RecordPut) -> int:
+    size = len(body.key) + len(body.value)
+    rent = -(-(size + RENT_BYTES) * body.ttl // RENT_DIVISOR)
+    return RECORD_GAS + BYTE_GAS * size + rent
+
+
+def _fault(body: RecordPut) -> Refusal | None:
+    if body.ttl == 0 and body.value:
+        return Refusal(Code.E_MALFORMED, "value", "a record that is removed has no value")
+    return None
+
+
+FAMILY = Family(RecordPut, gas=_gas, fault=_fault, apply=apply)

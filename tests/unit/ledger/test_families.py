@@ -1,0 +1,37 @@
+"""The table of body types: complete, and each type tells its own cost and spending."""
+
+from typing import get_args
+
+from aitbc_node.ledger import families
+from aitbc_node.ledger.families import FAMILIES, Body
+from aitbc_node.ledger.records import RecordPut
+from aitbc_sim.town import address, pay, supply
+
+SAMPLES: tuple[Body, ...] = (
+    pay("bob", 5),
+    supply("bob", 5),
+    RecordPut("blob", b"k", b"v", 1),
+)
+
+
+def test_each_type_has_a_tag_of_its_own() -> None:
+    """The tag is what travels, so two types must never share one."""
+    tags = [body.__struct_config__.tag for body in FAMILIES]
+
+    assert len(set(tags)) == len(tags) == len(get_args(Body))
+    assert all(family.body is body for body, family in FAMILIES.items())
+
+
+def test_each_type_costs_gas() -> None:
+    """A body that costs nothing could fill blocks for free."""
+    assert all(families.gas_of(body) >= 21_000 for body in SAMPLES)
+
+
+def test_only_what_leaves_the_sender_counts_as_spent() -> None:
+    """Payments in the native asset to others; not to oneself, not in other assets."""
+    sender = address("alice")
+
+    assert families.spending_of(sender, pay("bob", 5)) == 5
+    assert families.spending_of(sender, pay("alice", 5)) == 0
+    assert families.spending_of(sender, pay("bob", 5, "mUSDA")) == 0
+    assert families.spending_of(sender, supply("bob", 5)) == 0
