@@ -57,6 +57,11 @@ class NodeRow:
     block_age_ms: int | None = None
     stale: bool = False
 
+    @property
+    def is_well(self) -> bool:
+        """Tell whether the node does what its role owes the mesh."""
+        return self.voting if self.role == "validator" else self.state == "at tip"
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -188,11 +193,7 @@ def _verdict(rows: Sequence[NodeRow], roots: Mapping[str, str], *, stalled: bool
         return Verdict.PARTITIONED
     if stalled:
         return Verdict.STALLED
-    return Verdict.OK if all(_is_well(row) for row in rows) else Verdict.DEGRADED
-
-
-def _is_well(row: NodeRow) -> bool:
-    return row.voting if row.role == "validator" else row.state == "at tip"
+    return Verdict.OK if all(row.is_well for row in rows) else Verdict.DEGRADED
 
 
 def _findings(
@@ -203,7 +204,7 @@ def _findings(
         told = ", ".join(f"{name} {root[:12]}" for name, root in roots.items())
         yield f"state roots differ at height {common:,}: {told}"
     for row in rows:
-        if not _is_well(row):
+        if not row.is_well:
             yield f"{row.name} on {row.host}: {row.state}"
     for row in rows:
         if row.height is not None and row.name not in roots:

@@ -18,7 +18,7 @@ from tomlkit.items import InlineTable, Table
 
 from aitbc_toolkit import inventory, paths
 from aitbc_toolkit.declared import Declared, nearest
-from aitbc_toolkit.errors import ConfigError, UsageError
+from aitbc_toolkit.errors import ConfigError, Exit, UsageError
 from aitbc_toolkit.mistakes import parse
 
 DEFAULT, INVENTORY = "default", "inventory"
@@ -102,7 +102,7 @@ def get(path: Path, key: str) -> list[Setting]:
 def change(path: Path, key: str, written: str) -> Edit:
     """Judge the file as it would be with another value under one key.
 
-    Raises: ConfigError when it would be wrong, or when the key is the chain's.
+    Raises: ConfigError (usage) when it would be wrong, ConfigError when the key is the chain's.
     """
     _refuse_chain([key], path)
     parts = key.split(".")
@@ -110,7 +110,9 @@ def change(path: Path, key: str, written: str) -> Edit:
     def edit(document: tomlkit.TOMLDocument) -> None:
         _put(document, parts, _parsed(written))
 
-    return _judged(path, edit)
+    known = {each.key for each in view(path)}
+    hint = f"aitbc config get {key}   # what it is now" if key in known else "aitbc config view"
+    return _judged(path, edit, hint=hint, status=Exit.USAGE)
 
 
 def export(path: Path) -> dict[str, Any]:
@@ -137,7 +139,8 @@ def take_in(path: Path, text: str) -> Edit:
         for key, value in changed.items():
             _put(document, key.split("."), value)
 
-    return _judged(path, edit)
+    hint = "aitbc config export   # what it is now"
+    return _judged(path, edit, hint=hint, status=Exit.CONFIG)
 
 
 def to_toml(document: Mapping[str, Any]) -> str:
@@ -150,13 +153,20 @@ def _effective(text: str, path: Path) -> dict[str, Any]:
     return written.model_dump()
 
 
-def _judged(path: Path, edit: Callable[[tomlkit.TOMLDocument], None]) -> Edit:
+def _judged(
+    path: Path, edit: Callable[[tomlkit.TOMLDocument], None], *, hint: str, status: Exit
+) -> Edit:
+    """Edit a copy of the file and judge it; what is wrong then is the edit and not the file."""
     before = path.read_text(encoding="utf-8")
     parse(before, path=path)
     document = tomlkit.parse(before)
     edit(document)
     after = tomlkit.dumps(document)
-    parse(after, path=path)
+    try:
+        parse(after, path=path)
+    except ConfigError as wrong:
+        message = f"nothing was changed, it would be wrong: {wrong.message}"
+        raise ConfigError(message, hint=hint, exit_status=status) from wrong
     return Edit(path, before, after)
 
 

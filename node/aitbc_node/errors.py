@@ -34,6 +34,7 @@ class Exit(IntEnum):
     CONFIG = 78
     DEADLINE = 124
     INTERRUPTED = 130
+    CLOSED = 141
 
 
 class AitbcError(Exception):

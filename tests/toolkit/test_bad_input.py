@@ -274,6 +274,39 @@ def test_an_unknown_lab_is_64(
     assert lines == ["error: no lab is called 'nope'; there is none", "hint: aitbc lab list"]
 
 
+@pytest.mark.parametrize(
+    ("line", "status", "error", "hint"),
+    [
+        ("audit show dev --last 0", 64, "invalid value for '--last'", "aitbc audit show --help"),
+        ("audit show dev --last -1", 64, "invalid value for '--last'", "aitbc audit show --help"),
+        ("backup dev --to /proc/x", 64, "/proc/x cannot be made", "aitbc backup dev"),
+        ("keys backup dev --to README.md", 78, "README.md is no SSH key: ", "ssh-keygen -t ed25"),
+        (
+            "config set profile.log_level LOUD -e dev",
+            64,
+            "input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR', found 'LOUD'",
+            "aitbc config get profile.log_level -e dev   # what it is now",
+        ),
+        (
+            "config set profile.network_size -1 -e dev",
+            64,
+            "profile.network_size: input should be greater than",
+            "aitbc config get profile.network_size -e dev",
+        ),
+        ("rollback --to 5", 64, "unknown option '--to'", "aitbc rollback --help"),
+        ("node logs v1 --line 5", 64, "unknown option '--line'", "aitbc node logs --help"),
+    ],
+)
+def test_a_bad_value_is_refused_before_anything_is_done(
+    capsys: pytest.CaptureFixture[str], line: str, status: int, error: str, hint: str
+) -> None:
+    """What is wrong is named, and what is hinted at is not nonsense."""
+    lines = refused(capsys, line.split(), Exit(status))
+
+    assert error in lines[0]
+    assert lines[-1].startswith(f"hint: {hint}")
+
+
 def test_env_list_shows_the_others_beside_a_broken_one(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,8 +70,10 @@ def test_a_bad_value_is_refused_and_the_file_unchanged(
     with pytest.raises(ConfigError) as refused:
         settings.change(dev, key, value)
 
+    of_the_chain = key.startswith("chain.")
     assert said in refused.value.message
-    assert refused.value.exit_status is Exit.CONFIG
+    assert refused.value.exit_status is (Exit.CONFIG if of_the_chain else Exit.USAGE)
+    assert ("edit " in refused.value.hint) is of_the_chain
     assert dev.read_bytes() == before
 
 

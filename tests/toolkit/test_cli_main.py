@@ -1,8 +1,10 @@
 """Every run of the command line ends in one of the house's ways."""
 
+import io
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -10,7 +12,10 @@ import pytest
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import main
+from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
+from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.progress import Tell
 
 MAIN = [sys.executable, "-P", "-m", "aitbc_toolkit.cli.main"]
 
@@ -77,7 +82,7 @@ def plant(monkeypatch: pytest.MonkeyPatch, deed: object) -> None:
             ],
         ),
         (SystemExit(75), Exit.BUSY, []),
-        (BrokenPipeError(), Exit.INTERRUPTED, []),
+        (BrokenPipeError(), Exit.CLOSED, []),
     ],
 )
 def test_a_failure_ends_with_its_lines_and_status(
@@ -190,7 +195,8 @@ def test_help_imports_no_command() -> None:
     ran = subprocess.run(argv, capture_output=True, text=True, check=False)
 
     assert ran.stderr.strip() == (
-        "aitbc_toolkit.cli.failures aitbc_toolkit.cli.hints aitbc_toolkit.cli.main"
+        "aitbc_toolkit.cli.failures aitbc_toolkit.cli.hints aitbc_toolkit.cli.main "
+        "aitbc_toolkit.cli.streams"
     )
     assert all(f"  {name} " in ran.stdout for name in main.COMMANDS)
 
@@ -203,14 +209,82 @@ def test_no_arguments_show_the_help_and_are_a_mistake() -> None:
     assert "Commands:" in ran.stderr
 
 
-def test_a_reader_that_goes_away_is_no_failure_to_talk_about() -> None:
-    """Output into a closed pipe ends quietly, without a traceback."""
+@pytest.mark.parametrize("words", [["--help"], ["env", "list"], ["env", "list", "--json"]])
+def test_a_reader_that_goes_away_is_no_failure_to_talk_about(words: list[str]) -> None:
+    """Output into a closed pipe ends quietly, with 141 as every program that is cut off so."""
     ours, theirs = os.pipe()
     os.close(ours)
 
     ran = subprocess.run(
-        [*MAIN, "--help"], stdout=theirs, stderr=subprocess.PIPE, text=True, check=False
+        [*MAIN, *words], stdout=theirs, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(theirs)
 
-    assert (ran.returncode, ran.stderr) == (Exit.INTERRUPTED, "")
+    assert (ran.returncode, ran.stderr) == (Exit.CLOSED, "")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["env", "list"], ["env", "list", "--json"]])
+def test_a_full_standard_output_is_no_bug_of_ours(words: list[str]) -> None:
+    """What could not be written is said in one line; no traceback, no file of a crash."""
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(
+            [*MAIN, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert ran.returncode == Exit.FAILED
+    assert ran.stderr.splitlines() == [
+        "error: what was to be printed is lost: No space left on device",
+        "hint: df -h",
+    ]
+
+
+def test_a_closed_standard_output_is_as_good_as_none() -> None:
+    """`>&-` prints nothing, ends as it would have, and no file takes the stream's number."""
+    program = (
+        "import sys; from aitbc_toolkit.cli import main, streams; streams.begin();"
+        "file = open('/dev/zero'); print(file.fileno() > 2, file=sys.stderr);"
+        "sys.exit(main.run(['env', 'list', '--json']))"
+    )
+
+    argv = ["sh", "-c", 'exec "$@" >&- <&-', "sh", sys.executable, "-P", "-c", program]
+    ran = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False)
+    whole = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *MAIN, "env", "list"],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.returncode, ran.stderr) == (Exit.OK, "True\n")
+    assert (whole.returncode, whole.stderr) == (Exit.OK, "")
+
+
+class Gone(io.StringIO):
+    """A standard output whose reader goes away after the first record."""
+
+    def write(self, text: str) -> int:
+        """Take one record."""
+        if "start" not in text:
+            raise BrokenPipeError
+        return len(text)
+
+
+@pytest.mark.parametrize(("ended", "status"), [(Exit.OK, None), (Exit.ROLLED_BACK, 21)])
+def test_a_run_outlives_whoever_reads_it(
+    monkeypatch: pytest.MonkeyPatch, ended: Exit, status: int | None
+) -> None:
+    """`aitbc deploy --json | head -1` does not stop a deploy between two nodes."""
+    done: list[str] = []
+
+    def work(tell: Tell) -> Outcome:
+        for name in ("v1", "v2", "v3"):
+            tell({"type": "note", "text": name})
+            done.append(name)
+        return Outcome(ended)
+
+    monkeypatch.setattr(sys, "stdout", Gone())
+    said = None
+    with suppress(BrokenPipeError):
+        said = narrate("deploy", work, as_json=True)
+
+    assert (done, said) == (["v1", "v2", "v3"], status)

@@ -152,7 +152,22 @@ def test_health_is_a_check(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -
 
     assert run(["network", "health"]) == Exit.FAILED
 
-    assert "v4 on localhost: unreachable (connection refused)" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "v4 on localhost: unreachable (connection refused)" in said.out
+    assert said.err == "hint: what runs on its hosts: aitbc status dev\n"
+
+
+def test_health_points_to_what_an_ailing_node_wrote(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that answers and takes no part can be asked itself."""
+    view = fake_mesh.ports["v3"].view
+    view.refusal, view.last_voted_height = "no sign state beside the key", 0
+    fake_mesh.ledger.grow(4)
+
+    assert run(["network", "health"]) == Exit.FAILED
+
+    assert capsys.readouterr().err == "hint: what v3 wrote: aitbc node logs v3 -e dev\n"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +181,7 @@ def test_a_silent_mesh_leads_to_its_hosts(
         fake_mesh.kill(name)
     capsys.readouterr()
 
-    assert run(command) != Exit.OK
+    assert run(command) == Exit.UNREACHABLE
 
     assert capsys.readouterr().err == "hint: what runs on its hosts: aitbc status dev\n"
 

@@ -175,6 +175,26 @@ def test_a_restore_that_was_killed_is_repeated_and_loses_no_data(
     assert manager.told[-1] == "start"
 
 
+def test_a_second_restore_keeps_what_the_first_has_kept(
+    tmp_path: Path, manager: StandInManager
+) -> None:
+    """Each restore puts the data that were there into a folder of its own, and removes none."""
+    instance = an_instance(tmp_path)
+    data = Path(instance["data"])
+    kept = []
+    for mark in ("first", "second", "third"):
+        (data / "blocks.log").write_text(mark)
+        kept.append(Path(keeping.restore(a_restore(tmp_path, instance))["kept"]))
+    shutil.rmtree(kept[1])
+    kept.append(Path(keeping.restore(a_restore(tmp_path, instance))["kept"]))
+
+    names = [path.name for path in kept]
+    assert names == [f"data.before-restore{more}" for more in ("", "-2", "-3", "-4")]
+    assert (kept[0] / "blocks.log").read_text() == "first"
+    assert (kept[2] / "blocks.log").read_text() == "third"
+    assert manager.told == ["stop", "start"] * 4
+
+
 def test_a_restore_that_fails_leaves_the_node_running_on_its_data(
     tmp_path: Path, manager: StandInManager
 ) -> None:

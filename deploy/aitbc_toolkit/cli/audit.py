@@ -50,7 +50,13 @@ def verify(environment: str, *, as_json: bool) -> Exit:
 
 @audit.command()
 @environment_argument
-@click.option("--last", default=20, show_default=True, help="How many of the newest.")
+@click.option(
+    "--last",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="How many of the newest.",
+)
 @json_option
 def show(environment: str, *, last: int, as_json: bool) -> Exit:
     """Show the newest records: what, of what, by whom and why.

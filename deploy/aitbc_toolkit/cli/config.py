@@ -35,8 +35,15 @@ def get_(key: str, environment: str, *, as_json: bool) -> Exit:
     return _show(settings.get(_path(environment), key), as_json=as_json)
 
 
-@config.command("set")
-@click.argument("key")
+def _no_option(context: click.Context, _parameter: click.Parameter, word: str) -> str:
+    """Refuse an option that nobody knows; where a value may be -1, click takes it for a word."""
+    if word.startswith("-"):
+        raise click.NoSuchOption(word, ctx=context)
+    return word
+
+
+@config.command("set", context_settings={"ignore_unknown_options": True})
+@click.argument("key", callback=_no_option)
 @click.argument("value")
 @environment_option
 @_yes

@@ -4,6 +4,7 @@ Failures are told apart by type, and none ends without a hint. Do not add messag
 where they are raised.
 """
 
+import difflib
 import os
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import NamedTuple
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.cli import hints
+from aitbc_toolkit.cli import hints, streams
 from aitbc_toolkit.errors import AitbcError, Exit
 
 
@@ -52,7 +53,10 @@ class Report:
                 _say(message, hint)
                 return status
             case BrokenPipeError():
-                return Exit.INTERRUPTED  # the reader has seen enough; there is nobody to tell
+                return Exit.CLOSED  # the reader has seen enough; there is nobody to tell
+            case streams.LostOutput():
+                _say(f"what was to be printed is lost: {failure.strerror}", "df -h")
+                return Exit.FAILED
             case _:
                 return _bug(failure)
 
@@ -103,7 +107,7 @@ def _usage(failure: click.ClickException) -> tuple[str, str]:
             return f"unknown command {failure.command_name!r}", hint
         case click.exceptions.NoSuchOption():
             path = failure.ctx.command_path if failure.ctx else "aitbc"
-            hint = _nearest(path, failure.possibilities)
+            hint = _nearest(path, _alike(failure.option_name, failure.possibilities))
             return f"unknown option {failure.option_name!r}", hint
         case click.UsageError(ctx=click.Context() as context):
             return _plain(failure.format_message()), f"{context.command_path} --help"
@@ -114,6 +118,12 @@ def _usage(failure: click.ClickException) -> tuple[str, str]:
 def _nearest(path: str, names: list[str] | None) -> str:
     lines = [f"{path} {name}" for name in (names or [])[:1]] + [f"{path} --help"]
     return "\n".join(dict.fromkeys(lines))
+
+
+def _alike(name: str, found: Sequence[str] | None) -> list[str]:
+    """Keep the options that are near without their dashes, which all of them have."""
+    words = {each.lstrip("-"): each for each in found or []}
+    return [words[near] for near in difflib.get_close_matches(name.lstrip("-"), words)]
 
 
 def _plain(message: str) -> str:

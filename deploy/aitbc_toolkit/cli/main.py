@@ -6,7 +6,6 @@ command lives in the module that the table names, a failure is put into words by
 """
 
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import NamedTuple, NoReturn
 import click
 
 from aitbc_toolkit import worker
-from aitbc_toolkit.cli import failures, hints
+from aitbc_toolkit.cli import failures, hints, streams
 from aitbc_toolkit.errors import Exit, UsageError
 
 
@@ -161,15 +160,12 @@ def _refuse_empty(words: Sequence[str]) -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit status."""
+    streams.begin()
     signal.signal(signal.SIGTERM, _on_terminate)
     if sys.argv[1:2] and sys.argv[1] in ASK_HOSTS and not {"-h", "--help"}.intersection(sys.argv):
         worker.start_early()
     status = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more while it shuts down, and would print a complaint of its own.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    streams.end()
     sys.exit(status)
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import click
 
-from aitbc_toolkit.cli import failures
+from aitbc_toolkit.cli import failures, streams
 from aitbc_toolkit.cli.live import Region
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
@@ -93,7 +93,7 @@ def narrate(
     if as_json:
         return _as_json(command, work)
     with _renderer(command, waves=waves) as tell:
-        outcome = work(tell)
+        outcome = work(streams.Steady(tell).tell)
     if outcome.error:
         raise RunError(outcome)
     for line in ["", *outcome.lines]:
@@ -149,14 +149,24 @@ def _as_json(command: str, work: Callable[[Tell], Outcome]) -> Exit:
     """Write one record a line on stdout: the first is `start`, the last `result`, always."""
     lines = _Lines()
     lines.tell({"type": "start", "schema": SCHEMA, "command": command})
+    steady = streams.Steady(lines.tell)
     try:
-        outcome = work(lines.tell)
+        outcome = work(steady.tell)
     except AitbcError as failure:
         outcome = _ended_by(failure)
     except KeyboardInterrupt as failure:
         lines.end(_ended_by(failure))
         raise
+    if steady.lost is not None:
+        return _unheard(outcome, steady.lost)
     lines.end(outcome)
+    return outcome.exit
+
+
+def _unheard(outcome: Outcome, lost: OSError) -> Exit:
+    """End as the run did, when that is not well; else what could not be written is the news."""
+    if outcome.exit is Exit.OK:
+        raise lost
     return outcome.exit
 
 

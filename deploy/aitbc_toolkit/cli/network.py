@@ -71,14 +71,19 @@ def status(environment: str, *, as_json: bool) -> Exit:
 @environment_option
 @json_option
 def health(environment: str, *, as_json: bool) -> Exit:
-    """Check the mesh: exit 0 when all is well, 1 when something is wrong, and say what."""
+    """Check the mesh: exit 0 when all is well, 1 when something is wrong, and say what.
+
+    Exits 69 when no node answered: then nothing is known.
+    """
     seen = _look(environment)
     if as_json:
         told = {"verdict": seen.verdict, "findings": seen.findings}
         click.echo(json.dumps({"environment": seen.environment, **told}))
     else:
         click.echo("\n".join([*_summary(seen), *(f"  {line}" for line in seen.findings)]))
-        point_to_hosts(seen)
+        _point_to_ailing(seen)
+    if seen.verdict is Verdict.DOWN:
+        return Exit.UNREACHABLE
     return Exit.OK if seen.verdict is Verdict.OK else Exit.FAILED
 
 
@@ -170,6 +175,16 @@ def _say_next(seen: Overview) -> None:
             click.echo(f"hint: {hint}", err=True)
 
 
+def _point_to_ailing(seen: Overview) -> None:
+    """Name the command that shows more of what is wrong: a node's own words, or the hosts."""
+    ailing = [row for row in seen.nodes if row.height is not None and not row.is_well]
+    if seen.verdict is Verdict.DEGRADED and ailing:
+        logs = f"aitbc node logs {ailing[0].name} -e {seen.environment}"
+        click.echo(f"hint: what {ailing[0].name} wrote: {logs}", err=True)
+    elif seen.verdict is not Verdict.OK:
+        click.echo(f"hint: what runs on its hosts: aitbc status {seen.environment}", err=True)
+
+
 def _peer_rows(
     name: str, told: schema.Peers | Silence, *, names: dict[str, str]
 ) -> Iterator[tuple[str, ...]]:
@@ -177,9 +192,16 @@ def _peer_rows(
         yield name, "-", told.state, "-", "-", "-", "-"
         return
     for peer in told.peers:
-        rtt = "-" if peer.rtt_ms is None else f"{peer.rtt_ms:.1f}"
+        rtt = _rtt(peer.rtt_ms)
         known = names.get(peer.id, peer.id[:12])
         yield name, known, peer.address, peer.direction, rtt, str(peer.score), peer.version
+
+
+def _rtt(rtt_ms: float | None) -> str:
+    """Write what a node measures in whole milliseconds; a zero is no measurement."""
+    if rtt_ms is None:
+        return "-"
+    return "<1" if rtt_ms < 1 else f"{rtt_ms:.0f}"
 
 
 def _peers_json(

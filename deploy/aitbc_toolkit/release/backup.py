@@ -7,7 +7,7 @@ named by its node and checked by its hash on both ways. What is copied is decide
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from aitbc_toolkit import transfer
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import permission, roots, services
+from aitbc_toolkit.release import destination, permission, roots, services
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, counted, fact
 from aitbc_toolkit.release.progress import Tell, duration, step
@@ -48,18 +48,17 @@ def backup(
     permission.require(environment, "operate", subject="backup")
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     folder = to or folder_of(environment) / stamp
-    with at_work(environment, tell, reason="backup") as run:
-        with step(tell, "archive", " ".join(named)) as now:
-            rows = run.crew.keep("backup", named)
-            run.crew.require(rows, verb="backup", changed="nothing", status=Exit.FAILED)
-            told = {k: v for row in rows.values() for k, v in row.answer["archives"].items()}
-            now.say(
-                f"{counted(len(told), 'node')}, {_size(sum(e['bytes'] for e in told.values()))}"
-            )
-        with step(tell, "fetch", str(folder)):
-            for name in named:
-                _fetch(environment, name, told[name], folder)
-            _write_index(folder, environment, told)
+    with (
+        destination.prepared(folder, hint=f"aitbc backup {environment.name}"),
+        at_work(environment, tell, reason="backup") as run,
+    ):
+        try:
+            told = _archive(run, named)
+            with step(tell, "fetch", str(folder)):
+                for name in named:
+                    _fetch(environment, name, told[name], folder)
+                _write_index(folder, environment, told)
+        finally:
             run.crew.keep("discard", named)
     took_s = time.monotonic() - began
     lines = [
@@ -135,6 +134,28 @@ def find(environment: Environment, name: str, source: Path | None) -> Archive:
     raise UsageError(
         f"there is no backup of {name} in {where}", hint=f"aitbc backup {environment.name}"
     )
+
+
+def _archive(run: Run, named: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Let hosts write the archives; when one cannot, say which nodes it is, and how to do without.
+
+    Raises: AitbcError when one cannot.
+    """
+    environment = run.environment
+    with step(run.tell, "archive", " ".join(named)) as now:
+        rows = run.crew.keep("backup", named)
+        bad = [name for name in named if not rows[environment.instance(name).host].ok]
+        now.say(" ".join(bad))
+        try:
+            run.crew.require(rows, verb="backup", changed="nothing", status=Exit.FAILED)
+        except AitbcError as failure:
+            well = next((name for name in named if name not in bad), "")
+            if well:
+                failure.hint += f"\naitbc backup {environment.name} --node {well}   # one alone"
+            raise
+        told = {k: v for row in rows.values() for k, v in row.answer["archives"].items()}
+        now.say(f"{counted(len(told), 'node')}, {_size(sum(e['bytes'] for e in told.values()))}")
+    return told
 
 
 def _fetch(environment: Environment, name: str, told: Mapping[str, Any], folder: Path) -> None:

@@ -11,9 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aitbc_node.ledger import document
-from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, founding, permission, signatures, vouching
+from aitbc_toolkit.release import (
+    configuring,
+    destination,
+    founding,
+    permission,
+    signatures,
+    vouching,
+)
 from aitbc_toolkit.release.checks import Check, Report, State
 from aitbc_toolkit.release.configuring import PublicKeys
 from aitbc_toolkit.release.facts import observe
@@ -108,18 +115,22 @@ def backup(
     public = signatures.public_of(recipient)
     permission.require(environment, "operate", subject=f"keys backup to {public.fingerprint}")
     place = folder or environment.folder / "key-backups" / time.strftime("%Y%m%dT%H%M%SZ")
+    names = [each.name for each in environment.instances]
+    _refuse_existing(place, names)
+    again = f"aitbc keys backup {environment.name} --to {recipient}"
     with (
+        destination.prepared(place, hint=again, private=True),
         looking(environment, tell) as run,
         step(tell, "seal", f"keys of {len(environment.instances)} nodes on their hosts") as now,
     ):
-        names = [host.name for host in environment.hosts]
-        rows = run.crew.set_up("seal", names, deadline_s=_SEAL_S, recipient=public.line)
+        hosts = [host.name for host in environment.hosts]
+        rows = run.crew.set_up("seal", hosts, deadline_s=_SEAL_S, recipient=public.line)
         run.crew.require(rows, verb="keys backup", changed="nothing", status=Exit.FAILED)
         sealed = {
             name: text for row in rows.values() for name, text in row.answer["sealed"].items()
         }
         now.say(f"{len(sealed)} nodes, to {public.fingerprint}")
-    _write(place, sealed)
+        _write(place, sealed)
     took_s = time.monotonic() - began
     lines = [
         f"Backed up the keys of {len(sealed)} nodes of {environment.name}, took {duration(took_s)}",
@@ -149,12 +160,22 @@ def _hash(text: str) -> str:
         return "unreadable"
 
 
+def _sealed(place: Path, name: str) -> Path:
+    return place / f"{name}.tar.age"
+
+
+def _refuse_existing(place: Path, names: Sequence[str]) -> None:
+    """Refuse to write over keys that were backed up before."""
+    there = [path.name for name in names if (path := _sealed(place, name)).exists()]
+    if there:
+        raise UsageError(f"{place} holds {' '.join(there)} already", hint=f"ls -l {place}")
+
+
 def _write(place: Path, sealed: Mapping[str, str]) -> Sequence[Path]:
     """Write files that only their owner reads, although they are encrypted."""
-    place.mkdir(parents=True, exist_ok=True, mode=0o700)
     written = []
     for name, text in sealed.items():
-        path = place / f"{name}.tar.age"
+        path = _sealed(place, name)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             file.write(text)

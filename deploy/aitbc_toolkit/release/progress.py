@@ -40,7 +40,8 @@ def step(tell: Tell, name: str, doing: str) -> Iterator[Step]:
         yield current
     except BaseException:
         took_s = round(time.monotonic() - began, 3)
-        tell({"type": "step", "step": name, "state": "failed", "text": doing, "took_s": took_s})
+        text = current.said or doing
+        tell({"type": "step", "step": name, "state": "failed", "text": text, "took_s": took_s})
         raise
     took_s = round(time.monotonic() - began, 3)
     text = current.said or doing

@@ -35,6 +35,7 @@ GIT_ENVIRONMENT = {
 NO_QUESTIONS = {"SSH_ASKPASS": "/bin/false", "SSH_ASKPASS_REQUIRE": "force"}
 _VERIFY_S = 20.0
 _SIGNATURE_BYTES_MAX = 16_384
+_PRIVATE = "-----BEGIN "
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +131,18 @@ def public_of(key: Path) -> PublicKey:
     """
     if not key.is_file():
         raise ConfigError(f"no key at {key}", hint="ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519")
-    beside = key if key.suffix == ".pub" else key.with_name(f"{key.name}.pub")
+    text = key.read_text(encoding="utf-8", errors="replace")
+    beside = key.with_name(f"{key.name}.pub") if text.startswith(_PRIVATE) else key
     if beside.is_file():
-        line = beside.read_text(encoding="utf-8")
+        line = beside.read_text(encoding="utf-8", errors="replace")
     else:
         line = shell.run(["ssh-keygen", "-y", "-f", key], env=NO_QUESTIONS).stdout
     try:
         return public_keys.read(line)
     except ValueError as wrong:
-        raise ConfigError(f"{beside}: {wrong}", hint="ssh-keygen -t ed25519") from wrong
+        raise ConfigError(
+            f"{beside} is no SSH key: {wrong}", hint="ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519"
+        ) from wrong
 
 
 def _git(argv: list[str]) -> shell.Result:

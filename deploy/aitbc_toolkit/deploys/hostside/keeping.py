@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pwd
+import re
 import shutil
 import tarfile
 import time
@@ -27,6 +28,7 @@ MANIFEST = "manifest.json"
 _PASSING = ("index.db", "lock", "run")
 # Names that no archive of data may bring along, whatever made it.
 _SECRET = ("sign_state", ".key", ".token")
+_BEFORE = ".before-restore"
 _FORMAT = 1
 _CHUNK = 1 << 20
 
@@ -46,9 +48,9 @@ def restore(params: dict[str, Any]) -> dict[str, Any]:
         if _digest(archive) != params["sha256"]:
             raise Trouble(f"{archive} is not what was sent: its checksum differs")
         data = Path(instance["data"])
-        kept = data.with_name(f"{data.name}.before-restore")
         restored = data.with_name(f".{data.name}.restored")
-        _mend(data, kept=kept, restored=restored)
+        _mend(data, restored=restored)
+        kept = _spare_place(data)
         with files.whole_folder(restored) as fresh:
             manifest = _unpack(archive, fresh)
             _refuse_other_chain(instance, manifest)
@@ -71,19 +73,34 @@ def discard(params: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _mend(data: Path, *, kept: Path, restored: Path) -> None:
+def places_before(data: Path) -> dict[int, Path]:
+    """Find by their numbers, in order, where restores have put the data that were there."""
+    name = re.compile(re.escape(f"{data.name}{_BEFORE}") + r"(-\d{1,9})?")
+    found = {}
+    for path in data.parent.iterdir() if data.parent.is_dir() else ():
+        if match := name.fullmatch(path.name):
+            found[int((match[1] or "-1")[1:])] = path
+    return dict(sorted(found.items()))
+
+
+def _spare_place(data: Path) -> Path:
+    """Find a name that is free: what one restore has kept, the next one does not remove."""
+    number = max(places_before(data), default=0) + 1
+    return data.with_name(f"{data.name}{_BEFORE}" + (f"-{number}" if number > 1 else ""))
+
+
+def _mend(data: Path, *, restored: Path) -> None:
     """Undo what a restore that was killed left half done: its copy, or data that are aside."""
     if restored.exists():
         shutil.rmtree(restored)
-    if kept.exists() and not data.exists():
-        kept.rename(data)
+    there = places_before(data)
+    if there and not data.exists():
+        there[max(there)].rename(data)
 
 
 def _swap(data: Path, *, kept: Path, restored: Path) -> None:
     """Put the restored data in place of the others; when that fails, those are back."""
     if data.exists():
-        if kept.exists():
-            shutil.rmtree(kept)
         data.rename(kept)
     try:
         restored.rename(data)

@@ -13,6 +13,7 @@ from aitbc_toolkit.deploys.hostside import (
     answering,
     deadman,
     journaling,
+    keeping,
     leasing,
     linking,
     services,
@@ -130,6 +131,8 @@ def _wipe(params: dict[str, Any]) -> None:
     for instance in params["instances"]:
         for kind in ("data", "keys", "home"):
             shutil.rmtree(instance[kind], ignore_errors=True)
+        for kept in keeping.places_before(Path(instance["data"])).values():
+            shutil.rmtree(kept, ignore_errors=True)
         Path(instance["config"]).unlink(missing_ok=True)
         Path(instance["log"]).unlink(missing_ok=True)
     journaling.forget(Path(params["layout"]["state"]))
