@@ -1,6 +1,7 @@
 """The data of a live mesh are copied while it runs; a node that lost its own goes on from them."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from own_mesh import OwnMesh, bring_up
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.release import backup, state
+from aitbc_toolkit.release import backup, services, state
 from aitbc_toolkit.release.reading import Mesh
 
 pytestmark = pytest.mark.mesh
@@ -80,6 +81,28 @@ def test_a_node_that_lost_its_data_goes_on_from_the_backup(
     eventually("v2 to vote", lambda: state.look(environment).votes == 4, deadline_s=60)
     assert {each.name: each.read_bytes() for each in Path(paths.keys).glob("*.key")} == keys
     assert (Path(paths.keys) / "sign_state").read_bytes() != signed, "it signed on from there"
+
+
+def test_a_tired_operator_stops_neither_by_a_restart_nor_by_a_restore(
+    mesh: OwnMesh, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """With v4 down the mesh needs v1: both are refused with its own sum, and blocks go on."""
+    environment = mesh.environment
+    backup.backup(environment, mesh.tell, only="v1", to=tmp_path)
+    mesh.stop("v4")
+    height = max(row.height or 0 for row in state.look(environment).nodes)
+
+    with pytest.raises(AitbcError) as restart:
+        services.control(environment, "restart", "v1", mesh.tell)
+    with pytest.raises(AitbcError) as restore:
+        backup.restore(environment, "v1", mesh.tell, source=tmp_path)
+
+    for refused in (restart.value, restore.value):
+        assert refused.exit_status is Exit.REFUSED
+        assert re.search(r"total \d+, .*\(told by v\d\)", refused.message)
+        assert re.search(r"without v1 .*v2 v3 vote: 3\*(\d+) = \d+ <= 2\*\d+", refused.message)
+    eventually("blocks", lambda: state.look(environment).nodes[0].height > height + 2)
+    services.control(environment, "start", "v4", mesh.tell)
 
 
 def test_a_damaged_backup_stops_nothing(mesh: OwnMesh, tmp_path: Path) -> None:

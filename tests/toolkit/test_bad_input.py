@@ -8,12 +8,13 @@ badly or not at all, and `tests/lab/test_silent_host.py` a host that is off.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from command_tree import COMMANDS
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import main
@@ -31,20 +32,6 @@ GOOD = {
 }
 
 
-def leaves(
-    group: click.Group = main.aitbc, path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Walk the tree of commands down to those that do something."""
-    for name in group.list_commands(click.Context(group)):
-        _, command, _ = group.resolve_command(click.Context(group), [name])
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from leaves(command, (*path, name))
-        else:
-            yield (*path, name), command
-
-
-COMMANDS = dict(leaves())
 ABOUT_ENVIRONMENTS = {
     path: command
     for path, command in COMMANDS.items()

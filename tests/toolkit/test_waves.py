@@ -6,6 +6,7 @@ import pytest
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.release.powers import Powers, founded
 from aitbc_toolkit.release.waves import Seen, budgets, order
 
 ALL = ("v1", "v2", "v3", "v4")
@@ -21,9 +22,21 @@ def a_mesh(**roles: str) -> Environment:
     return dataclasses.replace(found, instances=instances)
 
 
-def seen(*, voting: tuple[str, ...] = ALL, active: tuple[str, ...] = ALL) -> Seen:
-    """Build what was seen of a mesh at height 100."""
-    return Seen(active=frozenset(active), voting=frozenset(voting), height=100)
+def seen(
+    *,
+    voting: tuple[str, ...] = ALL,
+    active: tuple[str, ...] = ALL,
+    of: Environment | None = None,
+    powers: Powers | None = None,
+) -> Seen:
+    """Build what was seen of a mesh at height 100; its power is that of its genesis."""
+    powers = powers or founded(of or a_mesh())
+    return Seen(frozenset(active), frozenset(voting), height=100, powers=powers)
+
+
+def nothing_yet() -> Seen:
+    """Build what is seen before a first deploy."""
+    return Seen(frozenset(), frozenset(), height=0, powers=founded(a_mesh()))
 
 
 def test_validators_change_one_at_a_time_and_may_change_places_by_turn() -> None:
@@ -42,7 +55,7 @@ def test_full_nodes_go_before_validators() -> None:
     mesh = dataclasses.replace(environment, instances=(*environment.instances[:9], full))
     names = tuple(each.name for each in mesh.instances)
 
-    found = order(mesh, names, seen(voting=names[:9], active=names), allow_stall=False)
+    found = order(mesh, names, seen(voting=names[:9], active=names, of=mesh), allow_stall=False)
 
     assert found.waves[0] == ("v10",)
 
@@ -70,6 +83,30 @@ def test_a_deploy_that_would_stop_the_mesh_is_refused_with_the_sum() -> None:
     assert "aitbc node start v4 -e staging" in refused.value.hint
 
 
+def test_power_is_what_the_mesh_tells_and_not_what_it_was_founded_with() -> None:
+    """Stake has moved to v1 since: alone it cannot be spared, though all four vote."""
+    powers = Powers({"v1": 40, "v2": 10, "v3": 10, "v4": 10}, total=70, told_by="v3")
+
+    with pytest.raises(AitbcError) as refused:
+        order(a_mesh(), ALL, seen(powers=powers), allow_stall=False)
+
+    assert "restarting v1 would stop the mesh" in refused.value.message
+    assert "total 70, quorum is more than 2/3: at least 47 (told by v3)" in refused.value.message
+    assert "v2 v3 v4 = 30, below 47: 3*30 = 90 <= 2*70 = 140" in refused.value.message
+    assert order(a_mesh(), ALL[1:], seen(powers=powers), allow_stall=False).waves
+
+
+def test_a_validator_that_is_no_longer_in_the_set_costs_nothing() -> None:
+    """v4 was jailed: the three that are left bear no fault, but v4 itself may always restart."""
+    powers = Powers({"v1": 10, "v2": 10, "v3": 10, "v4": 0}, total=30, told_by="v1")
+
+    found = order(a_mesh(), ("v4",), seen(powers=powers), allow_stall=False)
+
+    assert found.waves == (("v4",),)
+    with pytest.raises(AitbcError, match="restarting v1 would stop the mesh"):
+        order(a_mesh(), ALL, seen(powers=powers), allow_stall=False)
+
+
 def test_allow_stall_accepts_it() -> None:
     """The dangerous way exists, has to be asked for, and is marked in the plan."""
     found = order(a_mesh(), ALL, seen(voting=ALL[:3]), allow_stall=True)
@@ -83,14 +120,12 @@ def test_three_validators_bear_no_fault_and_the_refusal_says_so() -> None:
     mesh = a_mesh(v4="full")
 
     with pytest.raises(AitbcError, match="3 validators bear no fault; 4 bear one"):
-        order(mesh, ALL, seen(voting=ALL[:3]), allow_stall=False)
+        order(mesh, ALL, seen(voting=ALL[:3], of=mesh), allow_stall=False)
 
 
 def test_a_first_start_is_one_wave() -> None:
     """Nodes wait for a quorum, so a gate after the first alone could never pass."""
-    nothing = Seen(active=frozenset(), voting=frozenset(), height=0)
-
-    assert order(a_mesh(), ALL, nothing, allow_stall=False).waves == (ALL,)
+    assert order(a_mesh(), ALL, nothing_yet(), allow_stall=False).waves == (ALL,)
 
 
 def test_a_stalled_mesh_is_not_restarted_unasked() -> None:
@@ -133,17 +168,15 @@ def test_a_canary_of_everybody_is_no_canary() -> None:
 
 def test_a_canary_needs_a_mesh_that_makes_blocks() -> None:
     """A first start is one wave, because no node can show anything alone."""
-    nothing = Seen(active=frozenset(), voting=frozenset(), height=0)
-
     with pytest.raises(AitbcError, match="a canary needs a mesh that makes blocks"):
-        order(a_mesh(), ALL, nothing, allow_stall=False, canary=1)
+        order(a_mesh(), ALL, nothing_yet(), allow_stall=False, canary=1)
 
 
 def test_the_budget_of_each_wave_is_a_sum() -> None:
     """What is down counts from its wave on; each sum says whether blocks go on."""
     found = order(a_mesh(), ALL, seen(voting=ALL[:3], active=ALL[:3]), allow_stall=False)
 
-    sums = budgets(a_mesh(), found.waves, ALL[:3])
+    sums = budgets(founded(a_mesh()), found.waves, ALL[:3])
 
     assert [(each.before, each.during, each.goes_on) for each in sums] == [
         (3, 3, True),

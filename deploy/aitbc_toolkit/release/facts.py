@@ -8,7 +8,7 @@ from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import waves
+from aitbc_toolkit.release import powers, waves
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import NOTHING, Place
 from aitbc_toolkit.release.outcome import counted
@@ -78,6 +78,7 @@ def seen(run: Run, facts: Facts) -> waves.Seen:
         active=frozenset(active),
         voting=frozenset(voting(run.environment, statuses)),
         height=tip(statuses),
+        powers=powers.told(run.mesh, statuses),
     )
 
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import ceremony
+from aitbc_toolkit.release import ceremony, powers
 from aitbc_toolkit.release.checks import Check, State
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.occupation import looking
 from aitbc_toolkit.release.preflight import preflight
-from aitbc_toolkit.release.waves import power, total
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +94,15 @@ def _genesis(environment: Environment) -> list[Check]:
 def _finality(environment: Environment) -> list[Check]:
     with looking(environment, lambda _record: None) as run:
         statuses = run.mesh.statuses()
+        power = powers.told(run.mesh, statuses)
         votes = voting(environment, statuses)
     alone = [name for name, told in statuses.items() if told is None or told.peers == 0]
     alone = alone if len(statuses) > 1 else []
-    enough = quorum(power(environment, votes), total(environment))
+    enough = quorum(power.sum(votes), power.total)
     state: State = "pass" if enough else "fail"
-    evidence = f"{len(votes)} of {len(environment.validators)} vote"
+    evidence = (
+        f"{len(votes)} of {len(environment.validators)} vote: {power.sum(votes)} of {power.total}"
+    )
     hint = f"aitbc network health -e {environment.name}"
     met: State = "fail" if alone else "pass"
     said = f"without peers: {' '.join(alone)}" if alone else "every node has peers"

@@ -92,7 +92,7 @@ def make(
                 name=each.name,
                 host=each.host,
                 role=each.role,
-                power=each.power,
+                power=view.powers.of.get(each.name, 0),
                 old=before.get(each.name, NOTHING),
                 new=targets[each.name],
                 changes=each.name in changed,
@@ -101,7 +101,7 @@ def make(
             for each in chosen
         ),
         order=order,
-        budgets=tuple(waves.budgets(environment, order.waves, view.voting)),
+        budgets=tuple(waves.budgets(view.powers, order.waves, view.voting)),
         choice=choice,
         floor=_floor(environment, order),
         facts={

@@ -10,13 +10,14 @@ from typing import Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import gates, permission, waves
+from aitbc_toolkit.release import gates, permission, powers
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, duration, step
 from aitbc_toolkit.release.rolling import Run
+from aitbc_toolkit.release.waves import budgets
 from aitbc_toolkit.remote import Hosts
 
 Action = Literal["start", "stop", "restart"]
@@ -91,15 +92,15 @@ def spare(run: Run, name: str, what: str, *, again: str) -> None:
     statuses = run.mesh.statuses()
     now = [each.name for each in environment.validators if statuses[each.name] is not None]
     rest = [each for each in voting(environment, statuses) if each != name]
-    total = waves.total(environment)
-    power, left = waves.power(environment, now), waves.power(environment, rest)
-    if not quorum(power, total) or quorum(left, total):
+    power = powers.told(run.mesh, statuses)
+    (budget,) = budgets(power, [()], rest)
+    if not quorum(power.sum(now), power.total) or budget.goes_on:
         return
-    needed = 2 * total // 3 + 1
     raise AitbcError(
         f"{what} refused: it would stop the mesh of {environment.name}\n"
-        f"  voting power     total {total}, quorum is more than 2/3: at least {needed}\n"
-        f"  up now           {' '.join(now)} = {power}, voting without {name}: {left}\n"
+        f"  voting power     {power.written()}\n"
+        f"  up now           {' '.join(now)} = {power.sum(now)}\n"
+        f"  without {name:<9}{' '.join(rest) or 'nobody'} vote: {budget.sum}\n"
         "  changed so far   nothing, on no host",
         hint=f"aitbc network status -e {environment.name}\n{again}   # stops the mesh",
         exit_status=Exit.REFUSED,
@@ -109,8 +110,9 @@ def spare(run: Run, name: str, what: str, *, again: str) -> None:
 def await_part(run: Run, name: str, tell: Tell) -> None:
     """Wait until the node takes part again, as far as the mesh lets it."""
     environment = run.environment
-    others = set(voting(environment, run.mesh.statuses())) | {name}
-    enough = quorum(waves.power(environment, others), waves.total(environment))
+    statuses = run.mesh.statuses()
+    power = powers.told(run.mesh, statuses)
+    enough = quorum(power.sum({*voting(environment, statuses), name}), power.total)
     what = f"votes in {gates.HEIGHTS} heights" if enough else "answers; the mesh has no quorum"
     with step(tell, "wait", f"until {name} {what}") as now:
         verdict = gates.pass_gate(

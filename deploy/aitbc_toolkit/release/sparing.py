@@ -2,9 +2,10 @@
 
 import time
 
+from aitbc_toolkit.release import powers
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.reading import Mesh
-from aitbc_toolkit.release.waves import Wave, budgets
+from aitbc_toolkit.release.waves import Budget, Wave, budgets
 
 # A node whose gate has passed votes; this bears a slow look at the others.
 _PATIENCE_S = 5.0
@@ -18,8 +19,7 @@ def short_of_power(mesh: Mesh, wave: Wave) -> str:
     """
     deadline = time.monotonic() + _PATIENCE_S
     while True:
-        votes = voting(mesh.environment, mesh.statuses())
-        (budget,) = budgets(mesh.environment, [wave], votes)
+        votes, budget = _look(mesh, wave)
         if budget.goes_on:
             return ""
         if time.monotonic() > deadline:
@@ -30,5 +30,12 @@ def short_of_power(mesh: Mesh, wave: Wave) -> str:
 
 def has_quorum(mesh: Mesh) -> bool:
     """Tell whether more than two thirds of the voting power take part now."""
-    (budget,) = budgets(mesh.environment, [()], voting(mesh.environment, mesh.statuses()))
+    _, budget = _look(mesh, ())
     return budget.goes_on
+
+
+def _look(mesh: Mesh, wave: Wave) -> tuple[list[str], Budget]:
+    statuses = mesh.statuses()
+    votes = voting(mesh.environment, statuses)
+    (budget,) = budgets(powers.told(mesh, statuses), [wave], votes)
+    return votes, budget

@@ -6,7 +6,7 @@ Changes nothing; a mesh that runs the right release and makes no blocks is not f
 import time
 
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.release import waves
+from aitbc_toolkit.release import powers
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import duration
@@ -26,7 +26,8 @@ def nothing_to_do(run: Run, commit: str, *, began: float) -> Outcome:
     while True:
         statuses = run.mesh.statuses()
         votes, height = voting(environment, statuses), tip(statuses)
-        live = quorum(waves.power(environment, votes), waves.total(environment))
+        power = powers.told(run.mesh, statuses)
+        live = quorum(power.sum(votes), power.total)
         if live or time.monotonic() > deadline:
             break
         time.sleep(_POLL_S)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Instance
 from aitbc_toolkit.release.gates import quorum
+from aitbc_toolkit.release.powers import Powers
 
 Wave = tuple[str, ...]
 
@@ -21,6 +22,7 @@ class Seen:
     active: frozenset[str]
     voting: frozenset[str]
     height: int
+    powers: Powers
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def order(
     Raises: AitbcError (refused) when a wave would leave two thirds of the power or less.
     """
     chosen = [each for each in environment.instances if each.name in changed]
-    live = _is_live(environment, seen)
+    live = quorum(seen.powers.sum(seen.voting), seen.powers.total)
     if not live and seen.active and seen.height > 0 and not allow_stall and not _all(environment):
         raise _stalled(environment, seen)
     if not live and canary:
@@ -86,7 +88,7 @@ def order(
     down = [each for each in chosen if each.name not in seen.active]
     full = [each for each in chosen if each.role == "full" and each not in down]
     validators = [each for each in chosen if each.role == "validator" and each not in down]
-    stalling = [each for each in validators if not _spares(environment, seen, each, down)]
+    stalling = [each for each in validators if not _spares(seen, each, down)]
     if stalling and not allow_stall:
         raise _refused(environment, seen, stalling[0], down)
     names = [[each.name for each in wave] for wave in (down, full)]
@@ -95,26 +97,13 @@ def order(
     return _with_canary(Order(waves, stalls=bool(stalling), by_turn=by_turn), canary)
 
 
-def budgets(
-    environment: Environment, waves: Sequence[Wave], voting: Collection[str]
-) -> list[Budget]:
+def budgets(powers: Powers, waves: Sequence[Wave], voting: Collection[str]) -> list[Budget]:
     """Add up for each wave who votes; a node that has changed counts from then on."""
     up, found = set(voting), []
     for wave in waves:
-        before, during = power(environment, up), power(environment, up - set(wave))
-        found.append(Budget(wave, before, during, total(environment)))
+        found.append(Budget(wave, powers.sum(up), powers.sum(up - set(wave)), powers.total))
         up |= set(wave)
     return found
-
-
-def power(environment: Environment, names: Collection[str]) -> int:
-    """Sum the voting power of the named nodes."""
-    return sum(each.power for each in environment.instances if each.name in names)
-
-
-def total(environment: Environment) -> int:
-    """Sum the voting power of all nodes."""
-    return sum(each.power for each in environment.instances)
 
 
 def _all(environment: Environment) -> bool:
@@ -138,31 +127,25 @@ def _with_canary(whole: Order, nodes: int) -> Order:
     return replace(whole, waves=(*first, *rest), canary=len(first) if rest else 0)
 
 
-def _is_live(environment: Environment, seen: Seen) -> bool:
-    return quorum(power(environment, seen.voting), total(environment))
-
-
-def _spares(
-    environment: Environment, seen: Seen, instance: Instance, down: Sequence[Instance]
-) -> bool:
+def _spares(seen: Seen, instance: Instance, down: Sequence[Instance]) -> bool:
     """Tell whether the mesh goes on without this node; those brought up before it count."""
     others = {*seen.voting, *(each.name for each in down)} - {instance.name}
-    return quorum(power(environment, others), total(environment))
+    return quorum(seen.powers.sum(others), seen.powers.total)
 
 
 def _refused(
     environment: Environment, seen: Seen, instance: Instance, down: Sequence[Instance]
 ) -> AitbcError:
-    whole = total(environment)
+    powers = seen.powers
     back = {each.name for each in down}
     others = sorted({*seen.voting, *back} - {instance.name})
     silent = [each.name for each in environment.validators if each.name not in seen.voting | back]
-    needed = 2 * whole // 3 + 1
+    (budget,) = budgets(powers, [(instance.name,)], {*seen.voting, *back})
     lines = [
         f"deploy {environment.name} refused: restarting {instance.name} would stop the mesh",
-        f"  voting power     total {whole}, quorum is more than 2/3: at least {needed}",
-        f"  voting now       {_sum(environment, sorted(seen.voting))}",
-        f"  during its wave  {_sum(environment, others)}, below {needed}",
+        f"  voting power     {powers.written()}",
+        f"  voting now       {_sum(powers, sorted(seen.voting))}",
+        f"  during its wave  {_sum(powers, others)}, below {powers.needed}: {budget.sum}",
         "  changed so far   nothing, on no host",
     ]
     stall = f"aitbc deploy {environment.name} --allow-stall   # accepts a stop of some seconds"
@@ -177,10 +160,9 @@ def _refused(
 
 
 def _stalled(environment: Environment, seen: Seen) -> AitbcError:
-    whole = total(environment)
     return AitbcError(
         f"deploy {environment.name} refused: the mesh makes no blocks\n"
-        f"  voting now       {_sum(environment, sorted(seen.voting))} of {whole}\n"
+        f"  voting now       {_sum(seen.powers, sorted(seen.voting))} of {seen.powers.total}\n"
         "  changed so far   nothing, on no host",
         hint=f"aitbc network status -e {environment.name}\n"
         f"aitbc deploy {environment.name} --allow-stall   # restarts every node at once",
@@ -197,5 +179,5 @@ def _no_canary(environment: Environment) -> AitbcError:
     )
 
 
-def _sum(environment: Environment, names: Sequence[str]) -> str:
-    return f"{' '.join(names) or 'nobody'} = {power(environment, names)}"
+def _sum(powers: Powers, names: Sequence[str]) -> str:
+    return f"{' '.join(names) or 'nobody'} = {powers.sum(names)}"

@@ -98,6 +98,13 @@ class Project:
     def down(self, *, wipe: bool = False) -> Outcome:
         return meshing.down(self.environment, self.records.append, wipe=wipe)
 
+    def move_power(self, powers: Mapping[str, int]) -> None:
+        """Have the nodes tell another voting power than their genesis."""
+        by_key = {identities()[name]["consensus_key"]: power for name, power in powers.items()}
+        for name in powers:
+            data = self.host_file(f"var/lib/aitbc/dev/{name}")
+            (data / "powers.json").write_text(json.dumps(by_key))
+
     def services(self) -> dict[str, Mapping[str, Any]]:
         """Ask the supervisor about every node."""
         with Hosts(self.environment) as remote:

@@ -112,8 +112,19 @@ class Chain:
             "sign_state": None,
         }
 
+    def validators(self) -> dict[str, Any]:
+        """Tell who may vote: each with power 1, unless a test has moved power since the genesis."""
+        moved = Path(self.config["node"]["data_dir"]) / "powers.json"
+        powers = json.loads(moved.read_text()) if moved.is_file() else dict.fromkeys(self.keys, 1)
+        shown = {"address": "", "priority": None, "status": "active", "proposer": False}
+        rows = [{**shown, "key": key, "power": power} for key, power in powers.items()]
+        total = sum(powers.values())
+        return {"height": self.height() + 1, "total_power": total, "validators": rows}
+
     def answer(self, path: str) -> dict[str, Any]:
         url = urlsplit(path)
+        if url.path == "/validators":
+            return self.validators()
         options = {name: int(values[0]) for name, values in parse_qs(url.query).items()}
         if url.path == "/status":
             return self.status()
