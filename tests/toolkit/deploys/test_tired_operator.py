@@ -66,6 +66,7 @@ READS = {
     "config export",
     "config get",
     "config view",
+    "economics gas-price",
     "env list",
     "env show",
     "genesis check",
