@@ -4,9 +4,13 @@ A deploy, a rollback and a resumed run prepare a `Change` each in its own way; f
 one thing: announce, roll, verify, return everything on a failure, close, say how it ended.
 """
 
-from aitbc_toolkit.errors import Exit
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import loading, recording, roots, sighting
 from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.loading import Load
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import note, step
@@ -26,6 +30,14 @@ def _carry_out(run: Run, change: Change, load: Load) -> Outcome:
     end = End()
     rolled = Rolled()
     record = recording.announce(run, change)
+    with _truthful(run, change, rolled):
+        _to_its_end(run, change, record, rolled, end, load)
+    return outcome(run, change, rolled, end)
+
+
+def _to_its_end(
+    run: Run, change: Change, record: Record, rolled: Rolled, end: End, load: Load
+) -> None:
     try:
         with sighting.watched(run, change):
             if change.returning:
@@ -41,7 +53,28 @@ def _carry_out(run: Run, change: Change, load: Load) -> Outcome:
         recording.close(run, change, record, rolled, end)
         raise
     recording.close(run, change, record, rolled, end)
-    return outcome(run, change, rolled, end)
+
+
+@contextmanager
+def _truthful(run: Run, change: Change, rolled: Rolled) -> Iterator[None]:
+    """Call the end of an announced run unknown when it could not be reached or written down."""
+    try:
+        yield
+    except (AitbcError, OSError) as failure:
+        raise _unknown(run, change, rolled, failure) from failure
+
+
+def _unknown(run: Run, change: Change, rolled: Rolled, failure: AitbcError | OSError) -> AitbcError:
+    name, what = run.environment.name, f"{change.action} of {change.commit[:SHORT]}"
+    hint = failure.hint if isinstance(failure, AitbcError) else ""
+    reason = recording.reason_of(failure)
+    return AitbcError(
+        f"{what} to {name} ended in the middle: {reason}\n"
+        f"  switched so far  {' '.join(rolled.switched) or 'nobody'}\n"
+        "  its outcome is not on record, so it counts as unknown",
+        hint="\n".join(dict.fromkeys([f"aitbc deploy status {name}", *hint.splitlines()])),
+        exit_status=Exit.UNKNOWN,
+    )
 
 
 def _go_forth(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> None:

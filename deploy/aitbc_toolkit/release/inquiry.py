@@ -39,6 +39,7 @@ _SAID: Mapping[journal.Point, str] = {
     "closing": "ended {outcome}; its record is perhaps not on every host",
     "closed": "closed: {outcome}",
 }
+_BEFORE_ANYTHING = frozenset({"begun", "announced"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,10 @@ def said(points: Points) -> str:
     """Say in words how far a run came, from the last thing that it wrote."""
     if not points:
         return "run from another machine; its journal is there"
+    again = max(place for place, each in enumerate(points) if each["point"] == "begun")
+    fresh = all(each["point"] in _BEFORE_ANYTHING for each in points[again:])
+    if fresh and points[again]["resumed"]:
+        return f"resumed, nothing done since; before that: {said(points[:again])}"
     last = points[-1]
     facts = {**last, "nodes": " ".join(last["nodes"]) or "nobody", "passed": _passed(points)}
     return _SAID[last["point"]].format(**facts)

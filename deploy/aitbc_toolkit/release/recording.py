@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import history
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.history import Record
@@ -16,13 +16,48 @@ from aitbc_toolkit.release.progress import note
 from aitbc_toolkit.release.rolling import Rolled, Run
 from aitbc_toolkit.release.source import who
 
+_CHANGED = "  changed so far"
+
 
 def announce(run: Run, change: Change) -> Record:
     """Write the run down here and on every host; nothing is switched before that.
 
-    Raises: AitbcError (refused) when a host cannot; the run is closed then as if it had failed.
+    Raises: AitbcError (refused) when somebody cannot write it down; a new run is closed then as if
+    it had failed, one that is resumed stays what it was.
     """
     record = change.open or _record(run, change)
+    try:
+        _announce(run, change, record)
+    except OSError as failure:
+        raise _refused(run, change, failure) from failure
+    except AitbcError as failure:
+        if change.open is None:
+            raise
+        raise _refused(run, change, failure) from failure
+    return record
+
+
+def reason_of(failure: AitbcError | OSError) -> str:
+    """Say why a run could not go on, without what a failure says of everything before it."""
+    if isinstance(failure, OSError):
+        return f"{failure.strerror or failure}: {failure.filename or 'no file is named'}"
+    said = failure.message.splitlines()
+    return "\n".join(line for line in said if not line.startswith(_CHANGED))
+
+
+def close(run: Run, change: Change, record: Record, rolled: Rolled, end: End) -> None:
+    """Write the same end here and on every host, whatever it was."""
+    end.figures = _figures(rolled, end)
+    took_s = round(time.monotonic() - change.began, 3)
+    reason = end.reason.partition("\n")[0]
+    _close(
+        run,
+        change,
+        replace(record, outcome=end.outcome, reason=reason, took_s=took_s, figures=end.figures),
+    )
+
+
+def _announce(run: Run, change: Change, record: Record) -> None:
     run.journal.write(
         "begun",
         record=record.to_document(),
@@ -36,23 +71,29 @@ def announce(run: Run, change: Change) -> Record:
     try:
         run.crew.announce(record.to_document())
     except AitbcError as refused:
-        reason = refused.message.partition("\n")[0]
-        _close(run, change, replace(record, outcome="rolled back", reason=reason))
+        if change.open is None:
+            reason = refused.message.partition("\n")[0]
+            _close(run, change, replace(record, outcome="rolled back", reason=reason))
         raise
     run.journal.write("announced", nodes=[])
-    return record
 
 
-def close(run: Run, change: Change, record: Record, rolled: Rolled, end: End) -> None:
-    """Write the same end here and on every host, whatever it was."""
-    end.figures = _figures(rolled, end)
-    took_s = round(time.monotonic() - change.began, 3)
-    reason = end.reason.partition("\n")[0]
-    _close(
-        run,
-        change,
-        replace(record, outcome=end.outcome, reason=reason, took_s=took_s, figures=end.figures),
-    )
+def _refused(run: Run, change: Change, failure: AitbcError | OSError) -> AitbcError:
+    """Refuse before the first switch of this attempt; an earlier one may have made some."""
+    name = run.environment.name
+    lines = [reason_of(failure)]
+    hint = f"df -h {run.environment.folder}"
+    status = Exit.REFUSED
+    if isinstance(failure, AitbcError):
+        hint, status = failure.hint, failure.exit_status
+    else:
+        lines = [f"{change.action} {name} refused: {lines[0]}"]
+    lines.append(f"{_CHANGED}   nothing that runs, on no host")
+    if change.open is not None:
+        lines[-1] += ", by this attempt"
+        lines.append(f"  the run itself   is open: {change.open.outcome}")
+        hint = f"{hint}\naitbc deploy status {name}".strip()
+    return AitbcError("\n".join(lines), hint=hint, exit_status=status)
 
 
 def _close(run: Run, change: Change, record: Record) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.release import history
+from aitbc_toolkit.release import history, journal
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.inquiry import inquire
 from aitbc_toolkit.release.journal import Journal, Point
@@ -126,6 +126,55 @@ def test_check_9_23_a_worker_that_was_lost(project: Any, monkeypatch: pytest.Mon
     assert lost.value.exit_status is Exit.UNKNOWN
     assert lost.value.hint.startswith("aitbc deploy status dev")
     assert history.read(project.environment)[-1].outcome == "unknown"
+
+
+@pytest.mark.parametrize("harm", ["edited", "no room"])
+def test_check_9_23_a_journal_that_cannot_be_written(
+    project: Any, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """In the middle of the waves that is no refusal: who was switched is named, and where to look.
+
+    Somebody has edited it, or the file system takes nothing more.
+    """
+
+    def spoil() -> None:
+        run = journal.of(project.environment, history.read(project.environment)[-1].id)
+        lock = run.path.with_name(f".{run.path.name}.lock")
+        if harm == "edited":
+            run.path.write_text(run.path.read_text().replace("announced", "closed"))
+        else:
+            lock.unlink()
+            lock.mkdir()
+
+    at_point(monkeypatch, "gate-passed", spoil)
+
+    with pytest.raises(AitbcError) as lost:
+        project.deploy()
+
+    new = project.git("rev-parse", "HEAD")
+    at_new = [name for name, commit in project.running().items() if commit == new]
+    assert lost.value.exit_status is Exit.UNKNOWN
+    assert lost.value.hint.startswith("aitbc deploy status dev")
+    assert len(at_new) == 1, "nothing is switched that could not be written down before"
+    assert f"switched so far  {at_new[0]}" in lost.value.message
+    assert "nothing, on no host" not in lost.value.message
+    found = inquire(project.environment)
+    assert found is not None
+    assert (found.exit, found.is_open) == (Exit.UNKNOWN, True)
+
+
+def test_check_9_20_a_journal_that_cannot_be_begun(project: Any) -> None:
+    """Before the announcement nothing was switched, and that is what is said."""
+    before = project.running()
+    journal.folder_of(project.environment).rename(project.root / "deploys")
+    journal.folder_of(project.environment).touch()
+
+    with pytest.raises(AitbcError, match="changed so far   nothing that runs") as refused:
+        project.deploy()
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert refused.value.hint.startswith("df -h ")
+    assert project.running() == before
 
 
 def test_check_9_75_somebody_else_is_at_work(project: Any) -> None:

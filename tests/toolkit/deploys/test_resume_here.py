@@ -232,6 +232,33 @@ def test_a_host_that_cannot_hear_of_a_run_is_not_changed(a_project: Build) -> No
     assert not asked(project).is_open
 
 
+def test_a_resumed_run_that_a_host_cannot_hear_of_stays_open(a_project: Build) -> None:
+    """Half of the fleet is switched: a refusal to go on is not the end, and says so."""
+    project = a_project()
+    project.deploy()
+    new = project.commit("ok", "a second build")
+    killed(project, "switched", 2)
+    at_new = project.running()
+    there = project.host_file("var/lib/aitbc/dev/deploy/journal.jsonl")
+    whole = there.read_text()
+    there.write_text("somebody was here\n")
+
+    with pytest.raises(AitbcError, match="no record of this log") as refused:
+        resumed(project)
+
+    found = asked(project)
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "nothing that runs, on no host, by this attempt" in refused.value.message
+    assert "aitbc deploy status dev" in refused.value.hint
+    assert (found.record.outcome, found.is_open) == ("unknown", True)
+    assert found.to_document()["state"].startswith("resumed, nothing done since; before that: ")
+    assert project.running() == at_new
+    there.write_text(whole)
+    done = resumed(project)
+    assert done.exit is Exit.OK, done.error
+    assert set(project.running().values()) == {new}
+
+
 @pytest.mark.parametrize(("mode", "ends"), [("pause", 1), ("continue", 1)])
 def test_a_failure_is_left_as_it_is_when_asked(a_project: Build, mode: str, ends: int) -> None:
     """Status 22 and the names of what stays; resume or rollback end it."""
