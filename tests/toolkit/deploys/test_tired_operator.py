@@ -67,6 +67,7 @@ READS = {
     "config get",
     "config view",
     "economics gas-price",
+    "economics stats",
     "env list",
     "env show",
     "genesis check",
