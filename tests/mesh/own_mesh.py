@@ -39,7 +39,7 @@ class OwnMesh:
 
 
 @contextmanager
-def bring_up(top: Path, *, validators: int = 4) -> Iterator[OwnMesh]:
+def bring_up(top: Path, *, validators: int = 4, rollout: str = "all") -> Iterator[OwnMesh]:
     """Deploy the committed state of this checkout; at the end nothing of it is left."""
     checkout = top / "clone"
     clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
@@ -47,7 +47,7 @@ def bring_up(top: Path, *, validators: int = 4) -> Iterator[OwnMesh]:
     folder = top / "inventories" / "dev"
     folder.mkdir(parents=True)
     (folder / "trust.toml").write_text("dev_mode = true\n")
-    (folder / "inventory.toml").write_text(_inventory())
+    (folder / "inventory.toml").write_text(_inventory(rollout))
     widening.remember(top / "state" / "envs" / "dev", validators)
     environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
     made = OwnMesh(environment, Request(checkout=checkout))
@@ -59,10 +59,11 @@ def bring_up(top: Path, *, validators: int = 4) -> Iterator[OwnMesh]:
         meshing.down(environment, made.tell, wipe=True)
 
 
-def _inventory() -> str:
+def _inventory(rollout: str) -> str:
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
     ports = _free_ports()
     fast = text.replace("block_interval_ms = 1000", "block_interval_ms = 300")
+    fast = fast.replace('rollout = "all"', f'rollout = "{rollout}"')
     return _PORT.sub(lambda _port: str(next(ports)), fast)
 
 

@@ -81,6 +81,7 @@ def judge(
     mesh: FakeMesh,
     *,
     services: Mapping[str, Any] = HEALTHY,
+    processes: Mapping[str, int] | None = None,
     deadline_s: float = 1,
     stall_s: float = 60,
 ) -> Verdict:
@@ -90,7 +91,7 @@ def judge(
         return {name: {**services, "log": ["the last line"]} for name in names}
 
     limits = Limits(deadline_s, stall_s)
-    return pass_gate(cast("Any", mesh), ["v1"], watch=watch, limits=limits)
+    return pass_gate(cast("Any", mesh), ["v1"], watch=watch, limits=limits, processes=processes)
 
 
 def test_three_votes_in_a_row_pass() -> None:
@@ -109,6 +110,28 @@ def test_a_node_that_says_why_it_takes_no_part_fails_long_before_the_deadline() 
 
     assert "takes no part: state root 11 here, 22 in its header" in verdict.failed["v1"]
     assert verdict.took_s < 30
+
+
+class _Crashed(FakeMesh):
+    """v1 votes in three heights, then answers nothing for a second, and then anew."""
+
+    def __init__(self) -> None:
+        super().__init__(voters=lambda at: NAMES if 102 <= at <= 104 else NAMES[1:])
+        self.looks = 0
+
+    def statuses(self, names: object = None) -> dict[str, schema.Status | None]:
+        self.looks += 1
+        self._silent = ["v1"] if 2 <= self.looks <= 11 else []
+        return super().statuses(names)
+
+
+def test_check_04_votes_of_a_life_that_has_ended_prove_nothing() -> None:
+    """A node that crashes in a loop may vote in each of its lives; it has to in the last one."""
+    crashed = judge(_Crashed(), processes={"v1": 6}, deadline_s=2)
+    slow = judge(_Crashed(), processes={"v1": HEALTHY["pid"]}, deadline_s=2)
+
+    assert crashed.failed["v1"].startswith("voted in 0 of 3 consecutive heights")
+    assert slow.passed, "the same process was silent for a while, and had voted"
 
 
 def test_an_open_port_that_answers_but_does_not_vote_fails() -> None:

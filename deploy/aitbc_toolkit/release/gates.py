@@ -27,6 +27,8 @@ _STALL_INTERVALS = 4
 _POLL_S = 0.1
 # How long a node may say nothing before its service is looked at, and how often then.
 _SILENCE_S = 1.5
+# A restart takes longer than this; so may a look at a slow node, which is the same process still.
+_DOUBT_S = 0.7
 # A disk may heal meanwhile; what keeps a node from voting for longer needs an operator.
 _TROUBLE_S = 3.0
 _LAG_MAX = 1
@@ -58,6 +60,7 @@ class _Node:
     answered_at: float
     first_answer_s: float = 0.0
     troubled_at: float = 0.0
+    is_doubted: bool = False
     after: int = -1
     """The height that the node had reached or signed before it came back; older votes are no
     proof that it votes now."""
@@ -70,13 +73,18 @@ class _Node:
         self.last = status
         if status is None:
             return
+        self.is_doubted |= self.after >= 0 and now - self.answered_at > _DOUBT_S
         self.answered_at = now
         self.troubled_at = (self.troubled_at or now) if status.trouble else 0.0
         if self.after < 0:
-            self.first_answer_s = now - began
+            self.first_answer_s = self.first_answer_s or now - began
             signed = status.sign_state.height if status.sign_state else 0
             self.after = max(status.height, signed)
             self.key = status.validator or ""
+
+    def forget(self) -> None:
+        """Begin anew: votes of a life that has ended prove nothing."""
+        self.after, self.voted, self.last = -1, set(), None
 
     def count(self, commits: Mapping[int, frozenset[str]]) -> None:
         """Take the commits that blocks carry, by height."""
@@ -88,6 +96,8 @@ class _Node:
     def passes(self, height: int) -> bool:
         """Tell whether the node has shown enough, when the mesh is at `height`."""
         if self.last is None or self.last.syncing or self.last.height < height - _LAG_MAX:
+            return False
+        if self.is_doubted:
             return False
         if self.votes_needed:
             return consecutive(self.voted) >= HEIGHTS
@@ -180,13 +190,16 @@ def pass_gate(
     *,
     watch: Watch,
     limits: Limits,
+    processes: Mapping[str, int] | None = None,
     answer_is_enough: bool = False,
     tell: Tell = lambda _record: None,
 ) -> Verdict:
     """Wait until every named node has shown that it takes part, or until one cannot.
 
-    Where a mesh has no quorum anyway, an answer may be enough.
+    Where a mesh has no quorum anyway, an answer may be enough. `processes` are those that were
+    started for this.
     """
+    lives = dict(processes or {})
     began = looked_at = time.monotonic()
     nodes = [
         _Node(name, mesh.environment.instance(name).role == "validator", answered_at=began)
@@ -201,6 +214,7 @@ def pass_gate(
         for node in nodes:
             node.see(statuses[node.name], now=now, began=began)
             node.count(new)
+        _end_lives(nodes, lives, watch)
         waiting = [
             node for node in nodes if not (node.last if answer_is_enough else node.passes(height))
         ]
@@ -225,6 +239,16 @@ def pass_gate(
             restart_ms = {node.name: int(node.first_answer_s * 1000) for node in nodes}
             return Verdict(failed, restart_ms, took_s=now - began)
         time.sleep(_POLL_S)
+
+
+def _end_lives(nodes: Sequence[_Node], lives: dict[str, int], watch: Watch) -> None:
+    """Forget what nodes have shown that are another process by now; silence may be slowness."""
+    doubted = {node.name: node for node in nodes if node.is_doubted}
+    for name, service in (watch(list(doubted)) if doubted else {}).items():
+        if service["pid"] != lives.get(name):
+            doubted[name].forget()
+        doubted[name].is_doubted = False
+        lives[name] = service["pid"]
 
 
 def consecutive(heights: Iterable[int]) -> int:

@@ -143,6 +143,9 @@ def _bad_news(
     what = f"{change.action} of {change.commit[:SHORT]} to {name}"
     lines.append(f"{what[0].upper()}{what[1:]} {_ENDED[end.exit]}; took {duration(took_s)}")
     hint = _HINTS.get(end.exit, "aitbc history {name}").format(name=name)
+    if end.exit is Exit.ROLLED_BACK and rolled.failed:
+        first = next(iter(rolled.failed))
+        hint = f"aitbc node logs {first} -e {name}   # what it wrote\n{hint}"
     return f"{what} failed: {end.reason}", hint, lines
 
 

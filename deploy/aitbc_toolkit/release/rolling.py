@@ -81,6 +81,7 @@ class Rolled:
     unanswered: list[str] = field(default_factory=list)
     wave: int = 0
     stranded: dict[str, str] = field(default_factory=dict)
+    processes: dict[str, int] = field(default_factory=dict)
     restart_ms: list[int] = field(default_factory=list)
     first_height: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -130,7 +131,7 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         if not failed and course.gated:
             failed = roots.compare_wave(run.mesh, wave) or _slow(watchdog, run, wave, rolled)
         if guard.before and not (failed and course.on_failure == "rollback"):
-            failed |= _disarm(run, list(guard.before), rolled)
+            failed = _disarm(run, list(guard.before), rolled) | failed
         if failed:
             keep_evidence(run, f"wave-{rolled.wave}", failed)
         rolled.failed |= failed
@@ -151,12 +152,20 @@ def _slow(watchdog: Watchdog, run: Run, wave: Wave, rolled: Rolled) -> dict[str,
 
 
 def _disarm(run: Run, armed: Sequence[str], rolled: Rolled) -> dict[str, str]:
-    """Let a wave stay where it is; a node that its host took back meanwhile has failed."""
+    """Let a wave stay; a node that its host took back has failed, or one that has crashed since."""
     rows = run.crew.disarm(armed)
     failed = failed_rows(run, armed, rows, rolled)
     back = [name for row in rows.values() if row.ok for name in row.answer["back"]]
     why = "was taken back by its host: the dead-man's switch was not disarmed in time"
+    now = _processes(rows)
+    ended = [name for name in now if now[name] != rolled.processes.get(name, now[name])]
+    failed |= dict.fromkeys(ended, "keeps crashing: it voted, and is another process by now")
     return failed | dict.fromkeys(back, why)
+
+
+def _processes(rows: Mapping[str, Row]) -> dict[str, int]:
+    told = [each for row in rows.values() if row.ok for each in row.answer["services"].items()]
+    return {name: int(service["pid"]) for name, service in told}
 
 
 def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
@@ -228,6 +237,7 @@ def switch(
     run.journal.write("switch-begun", nodes=list(wave), place=place, commit=commit)
     rows = run.crew.switch({name: targets[name] for name in wave}, guard)
     failed = failed_rows(run, wave, rows, rolled)
+    rolled.processes |= _processes(rows)
     run.journal.write("switched", nodes=[name for name in wave if name not in failed], place=place)
     if not failed:
         verdict = gates.pass_gate(
@@ -235,6 +245,7 @@ def switch(
             wave,
             watch=run.crew.watch,
             limits=gates.patience(run.environment, live=rolled.first_height > 0),
+            processes=rolled.processes,
             answer_is_enough=not gated,
             tell=run.tell,
         )

@@ -54,9 +54,14 @@ def _drained(instance: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
 
 
 def disarm(params: dict[str, Any]) -> dict[str, Any]:
-    """Let what was switched stay; tell what this host has taken back by itself."""
+    """Let what was switched stay; tell what this host has taken back by itself, and what runs."""
+    manager = services.manager(params)
     with leasing.guarded(params):
-        return {"back": deadman.disarm(Path(params["layout"]["state"]))}
+        back = deadman.disarm(Path(params["layout"]["state"]))
+    return {
+        "back": back,
+        "services": {each["name"]: manager.state(each) for each in params["instances"]},
+    }
 
 
 def service(params: dict[str, Any]) -> dict[str, Any]:
