@@ -34,6 +34,7 @@ class Code(StrEnum):
     E_PAUSED = "paused"
     E_AMOUNT = "amount"
     E_UNKNOWN = "unknown-object"
+    E_TAKEN = "name-taken"
 
     # A node that does not take a good transaction now.
     E_DUPLICATE = "duplicate"

@@ -27,9 +27,11 @@ from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.crypto import SigningKey, peer_id, sha256
 from aitbc_node.gossip import messages
 from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.transport import handshake
@@ -110,6 +112,10 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.transfer", _signed(transfer, policy=single_key(KEY.public_key))
     yield "transaction.asset.supply", _signed(supply)
     yield "transaction.record.put", _signed(RecordPut("name", b"shop", bytes(range(9)), 1_000))
+    keys = tuple(sorted(SigningKey(bytes([seed]) * 32).public_key for seed in (1, 2, 3)))
+    yield "transaction.account.policy", _signed(AccountPolicy(2, keys))
+    coin = AssetDefine("COIN2", "Zweite Münze", 18, own, Amount(7), Amount(2**63 - 1))
+    yield "transaction.asset.define", _signed(coin)
     yield "transaction.bundle", _signed(transfer, supply)
 
 

@@ -138,6 +138,22 @@ def test_events_name_accounts_as_people_write_them(
     assert f" {FRIEND} AIT 1000000" in capsys.readouterr().out
 
 
+def test_an_asset_shows_who_mints_and_how_much(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mock asset names its mint and its bound; the native coin has neither."""
+    assert fake_mesh.faucet is not None
+
+    run(["asset", "show", "mUSDA"])
+    shown = capsys.readouterr().out
+    run(["asset", "show", "AIT"])
+
+    assert f"at most   {amounts.write(2**63 - 1, decimals=6)} may ever be minted" in shown
+    native = capsys.readouterr().out
+    assert "mint      nobody" in native
+    assert "at most" not in native
+
+
 @pytest.mark.parametrize("ticker", ["gold", "a b/c", "x" * 300])
 def test_an_unknown_asset_is_a_usage_mistake_everywhere(
     fake_mesh: Any, capsys: pytest.CaptureFixture[str], ticker: str

@@ -22,6 +22,7 @@ NAMES = {
     "E_PAUSED": "paused",
     "E_AMOUNT": "amount",
     "E_UNKNOWN": "unknown-object",
+    "E_TAKEN": "name-taken",
     "E_DUPLICATE": "duplicate",
     "E_QUEUE_FULL": "account-queue-full",
     "E_POOL_FULL": "mempool-full",

@@ -266,6 +266,9 @@ def _asset_lines(told: schema.AssetView) -> Iterator[str]:
     yield _line("decimals", str(told.decimals))
     yield _line("supply", f"{supply} ({told.total_supply} base units)")
     yield _line("mint", told.mint_authority or "nobody")
+    if told.mint_authority:
+        most = amounts.write(int(told.mint_max), decimals=told.decimals)
+        yield _line("at most", f"{most} may ever be minted")
     if told.paused:
         yield _line("state", "paused")
 

@@ -65,8 +65,9 @@ def _check_authority(asset: Asset, sender: Address, body: AssetSupply) -> Refusa
 
 
 def _check_amount(draft: Draft, asset: Asset, body: AssetSupply) -> Refusal | None:
-    if asset.minted + body.delta > limits.INT_MAX:
-        return Refusal(Code.E_AMOUNT, "delta", "more than an amount can hold")
+    if asset.minted + body.delta > asset.mint_max:
+        message = f"{asset.minted} were minted, all that may ever be is {asset.mint_max}"
+        return Refusal(Code.E_AMOUNT, "delta", message)
     holder = draft.account(body.account) or NEW_ACCOUNT
     owned = balance(holder.balances, body.asset)
     if owned + body.delta < 0:

@@ -8,17 +8,25 @@ Do not add rules here.
 from typing import Any, TypeAlias, get_args
 
 from aitbc_node.codes import Refusal
-from aitbc_node.ledger import assets, records, transfers
+from aitbc_node.ledger import assets, definitions, records, signers, transfers
 from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transfers import Transfer
 from aitbc_node.types import Address
 
-Body: TypeAlias = Transfer | AssetSupply | RecordPut
+Body: TypeAlias = Transfer | AssetSupply | RecordPut | AccountPolicy | AssetDefine
 
-_ALL: tuple[Family[Any], ...] = (transfers.FAMILY, assets.FAMILY, records.FAMILY)
+_ALL: tuple[Family[Any], ...] = (
+    transfers.FAMILY,
+    assets.FAMILY,
+    records.FAMILY,
+    signers.FAMILY,
+    definitions.FAMILY,
+)
 
 FAMILIES: dict[type, Family[Any]] = {family.body: family for family in _ALL}
 

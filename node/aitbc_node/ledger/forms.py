@@ -12,11 +12,13 @@ from aitbc_node import limits
 from aitbc_node.types import Address, Amount
 
 NAME_BYTES_MAX = 64
+DECIMALS_MAX = 18
 
 Count = Annotated[int, Meta(ge=0, le=limits.INT_MAX)]
 Money = Annotated[Amount, Meta(ge=0, le=limits.INT_MAX)]
 Gain = Annotated[Amount, Meta(ge=1, le=limits.INT_MAX)]
 Ticker = Annotated[str, Meta(min_length=1, max_length=limits.TICKER_CHARS_MAX)]
+Decimals = Annotated[int, Meta(ge=0, le=DECIMALS_MAX)]
 AccountName = Annotated[Address, Meta(min_length=20, max_length=20)]
 
 

@@ -23,6 +23,7 @@ from aitbc_node.ledger.forms import (
     NAME_BYTES_MAX,
     AccountName,
     Count,
+    Decimals,
     Gain,
     Money,
     Ticker,
@@ -43,7 +44,6 @@ VALIDATORS_MIN = 4
 """Fewer cannot lose one and go on; `single_node_dev` lifts it."""
 
 PRODUCTION_HRP = "ait"
-DECIMALS_MAX = 18
 POWER_TOTAL_MAX = 2**53
 """Turn priorities stay a small multiple of the total and so within 64 bits."""
 
@@ -58,7 +58,7 @@ class GenesisAsset(Record, frozen=True):
 
     ticker: Ticker
     name: str
-    decimals: Annotated[int, Meta(ge=0, le=DECIMALS_MAX)] = NATIVE_DECIMALS
+    decimals: Decimals = NATIVE_DECIMALS
     mint_authority: AccountName | None = None
     min_amount: Gain = Amount(1)
 

@@ -8,6 +8,7 @@ import hashlib
 from functools import lru_cache
 from typing import TypeAlias
 
+from aitbc_node import limits
 from aitbc_node.canonical import Record
 from aitbc_node.ledger.policy import Policy
 from aitbc_node.types import Address, Amount, Height
@@ -47,7 +48,10 @@ class Account(Record, frozen=True):
 
 
 class Asset(Record, frozen=True):
-    """Describe an asset; supply = minted - burned, all that ever came and went."""
+    """Describe an asset; supply = minted - burned, all that ever came and went.
+
+    `mint_max` is all that may ever be minted, whatever is destroyed.
+    """
 
     name: str
     decimals: int
@@ -57,6 +61,7 @@ class Asset(Record, frozen=True):
     minted: Amount
     burned: Amount
     paused: bool = False
+    mint_max: Amount = Amount(limits.INT_MAX)
 
 
 class Pool(Record, frozen=True):

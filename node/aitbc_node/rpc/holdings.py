@@ -65,6 +65,7 @@ def asset(call: Call) -> schema.AssetView:
         min_amount=str(found.min_amount),
         mint_authority=bech32.address_text(call.view.state.chain.hrp, mint) if mint else None,
         paused=found.paused,
+        mint_max=str(found.mint_max),
         proof=_proof(call, (objects.ASSET, ticker.encode())),
     )
 

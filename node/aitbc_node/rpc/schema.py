@@ -214,7 +214,7 @@ class AssetFacts(Answer, frozen=True, kw_only=True):
 
 
 class AssetView(Answer, frozen=True, kw_only=True):
-    """Show an asset with its rules."""
+    """Show an asset with its rules; `mint_max` is all that may ever be minted."""
 
     ticker: str
     height: int
@@ -224,6 +224,7 @@ class AssetView(Answer, frozen=True, kw_only=True):
     min_amount: Digits
     mint_authority: AddressText | None
     paused: bool
+    mint_max: Digits = "0"
     proof: Proof | None = None
 
 

@@ -3,14 +3,19 @@
 from typing import get_args
 
 from aitbc_node.ledger import families
+from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.families import FAMILIES, Body
 from aitbc_node.ledger.records import RecordPut
-from aitbc_sim.town import address, pay, supply
+from aitbc_node.ledger.signers import AccountPolicy
+from aitbc_node.types import Amount
+from aitbc_sim.town import address, key_of, pay, supply
 
 SAMPLES: tuple[Body, ...] = (
     pay("bob", 5),
     supply("bob", 5),
     RecordPut("blob", b"k", b"v", 1),
+    AccountPolicy(1, (key_of("ann").public_key,)),
+    AssetDefine("COIN2", "coin", 0, None, Amount(1), Amount(1)),
 )
 
 

@@ -26,11 +26,13 @@ from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import document, genesis, objects, trie
 from aitbc_node.ledger.apply import BlockContext, Execution, execute, receipt_hash
 from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
@@ -192,6 +194,22 @@ def transactions() -> Vectors:
             "a name on record for a thousand blocks",
             ["ann"],
             a_transaction(own("ann"), RecordPut("name", b"shop", bytes(range(40)), 1_000)),
+        ),
+        (
+            "two of three keys from now on",
+            ["ann"],
+            a_transaction(own("ann"), AccountPolicy(shared.threshold, shared.keys)),
+        ),
+        (
+            "an asset, and all of it",
+            ["dee"],
+            a_transaction(
+                own("dee"),
+                AssetDefine("COIN2", "Zweite Münze", 18, own("dee"), Amount(7), Amount(10**15)),
+                AssetSupply("COIN2", own("dee"), 10**15),
+                bundle=True,
+                gas_limit=Gas(440_000),
+            ),
         ),
     ]
     return {"transactions": [_transaction_row(title, signers, tx) for title, signers, tx in cases]}
