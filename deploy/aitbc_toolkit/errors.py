@@ -6,4 +6,12 @@ that the node's table of exit statuses does not know.
 
 from aitbc_node.errors import AitbcError, ConfigError, Exit, UsageError
 
-__all__ = ["AitbcError", "ConfigError", "Exit", "UsageError"]
+__all__ = ["AitbcError", "ConfigError", "Exit", "Interrupted", "UsageError"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a run that knows what it leaves; `hint` says how to go on from there."""
+
+    def __init__(self, hint: str) -> None:
+        super().__init__(hint)
+        self.hint = hint

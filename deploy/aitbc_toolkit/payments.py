@@ -22,6 +22,9 @@ from aitbc_toolkit.wallet import Wallet
 
 NONCE_TRIES = 3
 
+# What a look at the payer's account explains.
+_OF_ACCOUNTS = frozenset({Code.E_INSUFFICIENT, Code.E_NONCE, Code.E_POLICY})
+
 _AFTER = {
     "expired": "send it anew: its nonce was not used and nothing was paid",
     "rejected": "mend the cause, then send it anew: its nonce and its fee are used up",
@@ -70,14 +73,17 @@ def hand_in(
     Raises: RefusedError.
     """
     tries = NONCE_TRIES
+    account = payer.address(environment.chain.hrp)
     while True:
         tries -= 1
         chain = wallet.look_any(mesh, interval_ms=environment.chain.block_interval_ms)
-        nonce, new = next_nonce(mesh, payer.address(environment.chain.hrp))
+        nonce, new = next_nonce(mesh, account)
         raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs, memo=memo)
         try:
             accepted = mesh.node(node).submit(raw) if node else mesh.submit(raw)
         except RefusedError as refused:
+            if refused.code in _OF_ACCOUNTS:
+                refused.hint = f"aitbc account show {account}"
             if refused.code != Code.E_NONCE or not tries:
                 raise
         else:

@@ -45,9 +45,11 @@ class RefusedError(AitbcError):
 
     def __init__(self, node: str, status: int, fault: schema.Fault) -> None:
         where = f" ({fault.field})" if fault.field else ""
+        # A client of the RPC is told a route; whoever has a command line has a command.
+        ours = f"aitbc node status {node}"
         super().__init__(
             f"{node} refused: {fault.message} [{fault.code}]{where}",
-            hint=fault.hint or f"aitbc node status {node}",
+            hint=fault.hint if fault.hint and not fault.hint.startswith("GET ") else ours,
         )
         self.reason = f"{fault.message} [{fault.code}]"
         self.status = status

@@ -185,6 +185,16 @@ def test_a_service_that_has_given_up_fails_long_before_the_deadline() -> None:
     assert "has stopped (failed, status 78)" in verdict.failed["v1"]
 
 
+def test_a_status_that_nobody_measured_is_not_told() -> None:
+    """Supervisord forgets how a program ended that never got up; no 0 stands in for it."""
+    held_back = {**HEALTHY, "active": False, "word": "backoff", "status": None}
+    seen = Crashes()
+
+    found = [seen.found({"v1": held_back}) for _ in range(2)][-1]
+
+    assert found["v1"].splitlines()[0] == "keeps crashing (backoff)"
+
+
 @pytest.mark.parametrize(
     ("service", "looks", "crashes"),
     [

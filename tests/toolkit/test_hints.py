@@ -56,6 +56,27 @@ def test_a_hint_names_the_environment_of_the_run(written: str, whole: str) -> No
     assert completed.startswith(whole)
 
 
+@pytest.mark.parametrize(
+    ("words", "whole"),
+    [
+        (["deploy", "lab"], "aitbc deploy lab --break-lease 'it is gone'   # audited"),
+        (
+            ["node", "stop", "v1"],
+            "aitbc node stop v1 --break-lease 'it is gone' -e lab   # audited",
+        ),
+        (["backup", "lab"], ""),
+        ([], ""),
+    ],
+)
+def test_a_hint_repeats_the_command_with_an_option_that_it_has(
+    words: list[str], whole: str
+) -> None:
+    """What is hinted at can be pasted; a command without the option is not hinted at."""
+    written = "aitbc ... --break-lease 'it is gone'   # audited"
+
+    assert hints.complete(written, root=main.aitbc, environment="lab", words=words) == whole
+
+
 def test_a_failure_inside_a_command_gets_its_environment(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

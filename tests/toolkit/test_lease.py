@@ -19,6 +19,7 @@ from aitbc_toolkit.deploys.hostside import program
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import lease as leases
 from aitbc_toolkit.release.lease import Claim, Held, Lease, judge
+from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Row
 
 pytestmark = pytest.mark.integration
@@ -239,6 +240,28 @@ def test_the_holder_is_shown_with_reason_since_and_end(hosts: PretendHosts) -> N
     assert "unless it is renewed" in lines[3]
     assert lines[4] == "  changed so far   nothing, on no host"
     assert refused.value.exit_status is Exit.BUSY
+
+
+def test_a_lease_of_a_process_that_has_ended_is_said_to_be_one() -> None:
+    """Killed on this machine: who is refused learns it, and the command that takes the lease."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    facts = {"reason": "deploy 1234567", "since": "12:00:00Z", "ends_in_s": 40.0, "owner": "ab"}
+
+    told = [
+        Held(
+            Claim("lab", "deploy"),
+            Row("lab1", ok=False, answer={"held": {**facts, "holder": holder}}, took_ms=0),
+        )
+        for holder in (f"{who()} pid {ended.pid}", f"{who()} pid 1", f"root@away pid {ended.pid}")
+    ]
+
+    assert "  but              that process of this machine has ended" in told[0].message
+    assert (
+        told[0].hint.splitlines()[0].startswith("aitbc ... --break-lease 'its process has ended'")
+    )
+    assert [each.hint.splitlines()[0] for each in told[1:]] == ["aitbc deploy status lab"] * 2
+    assert not any("has ended" in each.message + each.hint for each in told[1:])
 
 
 def test_a_lease_is_broken_only_from_the_run_that_was_seen(hosts: PretendHosts) -> None:

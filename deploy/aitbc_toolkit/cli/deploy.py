@@ -138,7 +138,8 @@ def deploy_status(environment: str, *, as_json: bool) -> Exit:
     if as_json:
         click.echo(json.dumps(asked.to_document() if asked else None))
     else:
-        for line in asked.to_lines() if asked else [f"{found.name} has no deploys yet"]:
+        nothing = [f"{found.name} has no deploys of a chain that is there"]
+        for line in asked.to_lines() if asked else nothing:
             click.echo(line)
     return asked.exit if asked else Exit.OK
 

@@ -18,7 +18,7 @@ import click
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import hints, streams
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
 
 
 class Words(NamedTuple):
@@ -73,6 +73,8 @@ class Report:
             case click.Abort():
                 message, status = "not confirmed: nothing was changed", Exit.INTERRUPTED
                 hint = "to be asked nothing, add --yes"
+            case Interrupted(hint=hint):
+                message, status = "interrupted", Exit.INTERRUPTED
             case KeyboardInterrupt():
                 message, status = "interrupted", Exit.INTERRUPTED
                 hint = hints.after_interrupt(
@@ -81,7 +83,7 @@ class Report:
         hint = hint or hints.of_last_resort(status, root=self.root, words=self.words)
         return Words(
             message,
-            hints.complete(hint, root=self.root, environment=self.environment),
+            hints.complete(hint, root=self.root, words=self.words, environment=self.environment),
             status,
         )
 

@@ -14,13 +14,18 @@ from aitbc_toolkit.errors import Exit
 
 _PROGRAMS = ("aitbc", "./aitbc")
 _COMMENT = "   #"
+_SAME = "aitbc ... "
 
 
-def complete(hint: str, *, root: click.Group, environment: str) -> str:
-    """Name the environment in every command of a hint that takes one and names none."""
-    if not environment:
-        return hint
-    return "\n".join(_completed(line, root, environment) for line in hint.splitlines())
+def complete(hint: str, *, root: click.Group, environment: str, words: Sequence[str] = ()) -> str:
+    """Name the environment in every command of a hint that takes one and names none.
+
+    `aitbc ... --option` is the command that was run, once more and with an option that it has.
+    """
+    lines = [line for each in hint.splitlines() if (line := _again(each, root, words))]
+    if environment:
+        lines = [_completed(line, root, environment) for line in lines]
+    return "\n".join(lines)
 
 
 def of_last_resort(status: int, *, root: click.Group, words: Sequence[str]) -> str:
@@ -52,6 +57,18 @@ def resolve(root: click.Group, words: Sequence[str]) -> tuple[str, click.Command
 def takes_environment(command: click.Command) -> bool:
     """Tell whether a command is about an environment."""
     return any(each.name == "environment" for each in command.params)
+
+
+def _again(line: str, root: click.Group, words: Sequence[str]) -> str:
+    """Put the words of the run in the place of the dots; nothing where it lacks the option."""
+    if not line.startswith(_SAME):
+        return line
+    more = line.removeprefix(_SAME)
+    _, command = resolve(root, words)
+    known = {name for each in command.params for name in each.opts}
+    if not words or more.split()[0] not in known:
+        return ""
+    return f"aitbc {shlex.join(words)} {more}"
 
 
 def _completed(line: str, root: click.Group, environment: str) -> str:

@@ -36,8 +36,9 @@ class Crashes:
             if not service["failed"] and not final and count < _CRASHES:
                 continue
             what = "has stopped" if service["failed"] or final else "keeps crashing"
-            word = f"({service['word']}, status {service['status']})"
-            found[name] = f"{what} {word}" + lines(service)
+            known = service["status"] is not None
+            status = f", status {service['status']}" if known else ""
+            found[name] = f"{what} ({service['word']}{status})" + lines(service)
         return found
 
     def _count(self, name: str, service: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@ one thing: announce, roll, verify, return everything on a failure, close, say ho
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
 from aitbc_toolkit.release import loading, recording, roots, sighting
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.history import Record
@@ -51,7 +51,7 @@ def _to_its_end(
         end.outcome, end.reason, end.exit = "interrupted", "Ctrl-C", Exit.INTERRUPTED
         note(run.tell, _left_behind(run, change, rolled))
         recording.close(run, change, record, rolled, end)
-        raise
+        raise Interrupted(_ways_out(run, change, rolled)) from None
     recording.close(run, change, record, rolled, end)
 
 
@@ -101,12 +101,19 @@ def _give_back(run: Run, change: Change, rolled: Rolled, end: End) -> None:
 
 
 def _left_behind(run: Run, change: Change, rolled: Rolled) -> str:
-    """Say what an interrupted run leaves, and both ways out."""
+    """Say what an interrupted run leaves."""
     if not rolled.switched:
         return f"interrupted; no node of {run.environment.name} was switched"
-    name, switched = run.environment.name, " ".join(rolled.switched)
-    out = f"aitbc deploy {name} --resume goes on, aitbc rollback {name} goes back"
-    return f"interrupted; {switched} switched to {change.commit[:SHORT]}: {out}"
+    return f"interrupted; {' '.join(rolled.switched)} switched to {change.commit[:SHORT]}"
+
+
+def _ways_out(run: Run, change: Change, rolled: Rolled) -> str:
+    """Name the commands that go on from what an interrupted run leaves."""
+    name = run.environment.name
+    ways = [f"aitbc deploy {name} --resume   # goes on"]
+    if rolled.switched and change.action == "deploy":
+        ways.append(f"aitbc rollback {name}   # goes back")
+    return "\n".join(ways)
 
 
 def _verify(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> None:

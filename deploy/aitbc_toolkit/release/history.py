@@ -160,9 +160,9 @@ def before(
         # What should be running is not, so that is what there is to return to.
         line.append(last)
     if len(line) < 2:  # noqa: PLR2004 - the current release and one before it
-        known = (
-            f"none before {line[-1].commit[:12]} was healthy" if line else "none was healthy yet"
-        )
+        known = "none was healthy yet" if records else "this chain has had no deploy yet"
+        if line:
+            known = f"none before {line[-1].commit[:12]} was healthy"
         raise AitbcError(
             f"rollback {environment} refused: {f'{environment} is down, and ' if is_down else ''}"
             f"there is no release to return to, {known}\n"

@@ -6,16 +6,16 @@ runs at this moment. Reads only.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import history, journal
+from aitbc_toolkit.release import founding, history, journal
 from aitbc_toolkit.release.history import NOTHING, Place, Record
+from aitbc_toolkit.release.lease import is_gone
 from aitbc_toolkit.release.occupation import looking
 from aitbc_toolkit.release.outcome import fact
-from aitbc_toolkit.release.source import SHORT, who
+from aitbc_toolkit.release.source import SHORT
 
 NodeState = Literal["at the target", "as before", "links changed, not restarted", "down", "other"]
 
@@ -104,13 +104,13 @@ class Inquiry:
 
 
 def inquire(environment: Environment) -> Inquiry | None:
-    """Look at the newest run; nothing when there was none."""
+    """Look at the newest run; nothing when there was none, or its chain was wiped since."""
     with looking(environment, lambda _record: None) as run:
         answers = run.crew.answers()
     told = {name: each for host in answers.values() for name, each in host["instances"].items()}
     records = [record for host in answers.values() for record in host["records"]]
     record = newest(environment, records)
-    if record is None:
+    if record is None or _is_wiped(environment, answers):
         return None
     points = journal.read(environment, record.id)
     held = any(_works(host["lease"]) for host in answers.values())
@@ -120,10 +120,14 @@ def inquire(environment: Environment) -> Inquiry | None:
 
 def _works(lease: Mapping[str, Any]) -> bool:
     """Tell whether somebody holds a host; a lease outlives a killed process of this machine."""
-    if not lease:
-        return False
-    holder, _, pid = str(lease["holder"]).rpartition(" pid ")
-    return holder != who() or Path("/proc", pid).exists()
+    return bool(lease) and not is_gone(str(lease["holder"]))
+
+
+def _is_wiped(environment: Environment, answers: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Tell whether the chain is gone, here and on every host: its runs went with it."""
+    everybody = len(answers) == len(environment.hosts)
+    known = founding.read(environment) or any(host["records"] for host in answers.values())
+    return everybody and not known
 
 
 def newest(environment: Environment, hosts: Sequence[Mapping[str, Any]]) -> Record | None:

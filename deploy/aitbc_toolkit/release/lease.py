@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -231,12 +232,23 @@ class Held(AitbcError):  # noqa: N818 - it is no error to hold a lease
                 f"  since            {said['since']}",
                 f"  ends at          {ends}, in {said['ends_in_s']:.0f} s, unless it is renewed",
             ]
+        hints = [f"aitbc deploy status {name}"]
+        if gone := is_gone(self.holder):
+            lines.append("  but              that process of this machine has ended")
+        if said:
+            why = "its process has ended" if gone else "REASON"
+            hints.append(f"aitbc ... --break-lease {why!r}   # of a run that is gone; audited")
         super().__init__(
             "\n".join([*lines, "  changed so far   nothing, on no host"]),
-            hint=f"aitbc status {name}\n"
-            "of a run that is gone: the same command with --break-lease REASON; it is audited",
+            hint="\n".join(reversed(hints) if gone else hints),
             exit_status=Exit.BUSY,
         )
+
+
+def is_gone(holder: str) -> bool:
+    """Tell whether a holder was a process of this user and machine that has ended."""
+    name, _, pid = holder.rpartition(" pid ")
+    return name == who() and not Path("/proc", pid).exists()
 
 
 def judge(order: Sequence[str], *, granted: Collection[str], held: Collection[str]) -> Verdict:

@@ -83,7 +83,7 @@ def down(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str =
         kept = "its disks were memory, so chain and keys are gone" if was_up else "it was not up"
     else:
         stopped = _stop(environment, tell, wipe=wipe, break_lease=break_lease)
-        kept = "data and keys are removed" if wipe else "data and keys are kept"
+        kept = "data and keys are removed" if wipe else _kept(environment)
     wiped = wipe or bool(environment.lab)
     if wiped:
         _forget(environment)
@@ -91,6 +91,11 @@ def down(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str =
     lines = [f"{environment.name} is down: {kept}; took {duration(took_s)}"]
     facts = {"environment": environment.name, "wiped": wiped}
     return Outcome(Exit.OK, lines, changed=stopped, took_s=took_s, facts=facts)
+
+
+def _kept(environment: Environment) -> str:
+    there = founding.read(environment) is not None
+    return "data and keys are kept" if there else "it has no chain"
 
 
 def _refuse_while_held(

@@ -8,7 +8,7 @@ from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, founding, history, source, waves
+from aitbc_toolkit.release import configuring, founding, history, safekeeping, source, waves
 from aitbc_toolkit.release.configuring import PublicKeys
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.founding import Founded
@@ -28,6 +28,7 @@ def preview(environment: Environment, request: Request, tell: Tell) -> Plan:
     """Say what a deploy would do now, and keep it, so that a deploy can be held to it."""
     request, revision = settle(environment, request)
     configuring.rehearse(environment, revision.commit)
+    safekeeping.load(environment)  # what a deploy cannot read stops its plan, too
     with looking(environment, tell) as run:
         found = make(run, request, revision, observe(run, "plan"))
     keep(environment, found)

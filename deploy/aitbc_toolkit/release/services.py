@@ -14,7 +14,7 @@ from aitbc_toolkit.release import gates, permission, powers
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
-from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, step
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.waves import budgets
@@ -55,14 +55,18 @@ def control(
             )
             word = rows[instance.host].answer["services"][name]["word"]
             now.say(f"{name} on {instance.host}: {word}")
-        if action != "stop":
-            await_part(run, name, tell)
+        has_quorum = action == "stop" or await_part(run, name, tell)
     took_s = time.monotonic() - began
     done = {"start": "started", "stop": "stopped", "restart": "restarted"}[action]
     if ran is (action == "start") and action != "restart":
         done = "runs already" if ran else "was stopped already"
-    line = f"{name} of {environment.name} {done}, took {duration(took_s)}"
-    return Outcome(Exit.OK, [line], changed=[name], took_s=took_s, facts={"node": name})
+    lines = [f"{name} of {environment.name} {done}, took {duration(took_s)}"]
+    if not has_quorum:
+        lines.append(fact("but", "it cannot vote: the mesh has no quorum"))
+        up = "up" if environment.rules.dirty else "deploy"
+        lines.append(f"next: aitbc {up} {environment.name}   # starts the others")
+    facts = {"node": name} if action == "stop" else {"node": name, "quorum": has_quorum}
+    return Outcome(Exit.OK, lines, changed=[name], took_s=took_s, facts=facts)
 
 
 def logs(environment: Environment, name: str, *, lines: int) -> Sequence[str]:
@@ -107,8 +111,8 @@ def spare(run: Run, name: str, what: str, *, again: str) -> None:
     )
 
 
-def await_part(run: Run, name: str, tell: Tell) -> None:
-    """Wait until the node takes part again, as far as the mesh lets it."""
+def await_part(run: Run, name: str, tell: Tell) -> bool:
+    """Wait until the node takes part again, as far as the mesh lets it; tell whether it votes."""
     environment = run.environment
     statuses = run.mesh.statuses()
     power = powers.told(run.mesh, statuses)
@@ -128,3 +132,4 @@ def await_part(run: Run, name: str, tell: Tell) -> None:
                 hint=f"aitbc node logs {name} -e {environment.name}",
             )
         now.say(f"{name} {what}")
+    return enough

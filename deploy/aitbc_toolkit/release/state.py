@@ -134,7 +134,11 @@ def history_lines(name: str, known: Sequence[Record]) -> list[str]:
     lines = [
         f"{'N':>3} {'STARTED':<20} {'ACTION':<8} {'COMMIT':<12} {'OUTCOME':<11} {'TOOK':>7}  BY"
     ]
+    genesis = known[0].genesis_hash
     for each in known:
+        if each.genesis_hash != genesis:
+            genesis = each.genesis_hash
+            lines.append(f"--- another chain began, genesis {genesis[:12]}")
         lines.append(
             f"{each.number:>3} {each.started:<20} {each.action:<8} {each.commit[:SHORT]:<12} "
             f"{each.outcome:<11} {each.took_s:>5.1f} s  {each.who}"

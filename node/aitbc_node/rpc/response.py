@@ -10,6 +10,7 @@ from aitbc_node.rpc.route import ENVELOPE
 from aitbc_node.rpc.view import Request, RequestFault, Response
 
 REQUEST_ID = "x-request-id"
+_OURS = 500
 
 _encoder = msgspec.json.Encoder()
 
@@ -45,11 +46,22 @@ def refuse(fault: RequestFault, request: Request) -> Response:
         code=str(fault.code),
         message=fault.message,
         field=fault.field,
-        hint=fault.hint,
+        hint=fault.hint or _hint(fault),
         request_id=request.request_id,
     )
     answer = schema.ErrorAnswer(error=told)
     return respond(answer, request, status=fault.status, headers=fault.headers)
+
+
+def _hint(fault: RequestFault) -> str:
+    """Say what helps where the place that refused knew nothing better."""
+    match fault.status:
+        case 404:
+            return "GET /status tells which heights there are"
+        case status if status >= _OURS:
+            return "GET /health tells when this node answers again; others may now"
+        case _:
+            return "GET /openapi.json tells every route with its fields"
 
 
 def identity(request: Request) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ import pytest
 
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
 from aitbc_toolkit.release import audit, founding, history, source, state
+from aitbc_toolkit.release.inquiry import inquire
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.remote import Hosts
 
@@ -354,14 +355,22 @@ def test_a_chain_ends_only_when_asked_and_another_begins(a_project: Build) -> No
     kept = founding.read(project.environment)
     project.down(wipe=True)
     wiped = founding.read(project.environment)
+    asked = inquire(project.environment)
+    with pytest.raises(AitbcError, match="this chain has had no deploy yet"):
+        project.rollback()
+    again = project.down()
     project.deploy()
     second = founding.read(project.environment)
+    table = state.history_lines("dev", history.read(project.environment))
 
     assert first is not None
     assert kept is not None
     assert second is not None
     assert kept.hash == first.hash
     assert wiped is None
+    assert asked is None, "a run of a chain that is gone is nobody's to resume"
+    assert again.lines[0].startswith("dev is down: it has no chain;")
+    assert f"--- another chain began, genesis {second.hash[:12]}" in table
     assert second.hash != first.hash
     with pytest.raises(AitbcError, match="no release to return to") as refused:
         project.rollback()

@@ -159,6 +159,20 @@ def test_a_node_that_was_never_deployed_is_told_so(a_project: Build) -> None:
     assert refused.value.hint == "aitbc deploy dev"
 
 
+def test_a_node_that_cannot_vote_is_not_said_to(a_project: Build) -> None:
+    """Started while the others are down: the mesh has no quorum, and what starts them is told."""
+    project = a_project()
+    project.deploy()
+    project.down()
+
+    done = services.control(project.environment, "start", "v2", lambda _record: None)
+
+    assert done.lines[1:] == [
+        "  but           it cannot vote: the mesh has no quorum",
+        "next: aitbc up dev   # starts the others",
+    ]
+
+
 def test_a_supervisor_that_does_not_answer_is_named_and_down_ends_it(a_project: Build) -> None:
     """Its socket was removed: single nodes are refused with the way out, which then works."""
     project = a_project()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit import identity
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
 from aitbc_toolkit.release import history, journal
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.inquiry import inquire
@@ -198,11 +198,15 @@ def test_check_9_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch) 
 
     at_point(monkeypatch, "gate-passed", interrupt)
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted) as stopped:
         project.deploy()
 
     said = [str(each["text"]) for each in project.records if each["type"] == "note"]
-    assert "aitbc deploy dev --resume goes on, aitbc rollback dev goes back" in said[-1]
+    assert said[-1].startswith("interrupted; v")
+    assert stopped.value.hint.splitlines() == [
+        "aitbc deploy dev --resume   # goes on",
+        "aitbc rollback dev   # goes back",
+    ]
     assert history.read(project.environment)[-1].outcome == "interrupted"
     assert sorted(project.running().values()).count(project.git("rev-parse", "HEAD")) == 1
 

@@ -76,6 +76,7 @@ def test_health_without_quorum_is_503(node: Any) -> None:
     fault = node.fault("/health", status=503)
 
     assert fault["code"] == "no-quorum"
+    assert fault["hint"] == "GET /health tells when this node answers again; others may now"
     assert "2 of 4" in fault["message"]
 
 
@@ -159,6 +160,7 @@ def test_a_wrong_word_names_its_field(node: Any, target: str, status: int, field
     fault = node.fault(target, status=status)
 
     assert fault["field"] == field
+    assert fault["hint"]
     assert fault["code"] in {"bad-request", "not-found", "unknown-asset"}
 
 

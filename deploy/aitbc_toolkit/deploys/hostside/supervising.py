@@ -29,7 +29,7 @@ _END_S = 12.0
 _PROBE_S = 2.0
 _POLL_S = 0.05
 _NO_WAIT = False
-_ABSENT = {"active": False, "word": "absent", "failed": False, "pid": 0, "status": 0}
+_ABSENT = {"active": False, "word": "absent", "failed": False, "pid": 0, "status": None}
 
 
 class Supervisord:
@@ -134,7 +134,8 @@ class Supervisord:
             "word": word,
             "failed": word in {"fatal", "exited"},
             "pid": int(facts["pid"]),
-            "status": int(facts["exitstatus"]),
+            # Of a program that ended too soon the supervisor forgets how: its 0 says nothing.
+            "status": int(facts["exitstatus"]) if word == "exited" else None,
         }
 
     def _stop(self, instance: dict[str, Any]) -> None:
