@@ -38,6 +38,7 @@ class Checkers:
         self._proven: set[bytes] = set()
         self._signed: dict[tuple[PublicKey, int, int, int], BlockId] = {}
         self._height_of: dict[TxId, Height] = {}
+        self._tip_of: dict[int, Height] = {}
 
     def executed(self, index: int, event: Committed, state: State) -> None:
         """Judge the state that a node has come to by a block, before anybody hears of it."""
@@ -58,6 +59,10 @@ class Checkers:
         before that vote was on disk; then it is free to decide otherwise.
         """
         height = event.final.block.header.height
+        before = self._tip_of.get(index, Height(height - 1))
+        if height != before + 1:
+            _breach("height_monotone", f"node {index} announces {height} after {before}")
+        self._tip_of[index] = height
         first = self._block_at.setdefault(height, event.id)
         if first != event.id:
             _breach(
@@ -98,8 +103,10 @@ class Checkers:
             if fake_verify(member.key, vote.sign_bytes(CHAIN_ID), row.signature):
                 signers.add(row.validator)
         power = sum(voters.members[index].power for index in signers)
-        if not voters.is_quorum(power):
-            _breach("certificate", f"height {certificate.height}: only {power} of power signed")
+        total = sum(member.power for member in voters.members)
+        if 3 * power <= 2 * total:  # counted here, not with the node's own sum
+            what = f"height {certificate.height}: only {power} of power {total} signed"
+            _breach("certificate", what)
 
     def sent(self, key: PublicKey, messages: Sequence[Proposal | Vote]) -> None:
         """Judge what a node sends that its own key has signed."""
@@ -120,6 +127,7 @@ class Checkers:
         """Judge the height that a node comes back with."""
         if height < least:
             _breach("height_monotone", f"node {index} came back at {height}, had {least}")
+        self._tip_of[index] = height
 
     def replayed(self, index: int, height: Height, root: Hash, *, expected: Hash) -> None:
         """Judge the state that a replay from genesis comes to. Source: feature M12."""
@@ -143,7 +151,7 @@ def signed_payloads(payload: bytes) -> tuple[Proposal | Vote, ...]:
 
 def tag_of(payload: bytes) -> bytes:
     """Return the tag of a frame: an array whose first element is a short string."""
-    return payload[2 : 2 + (payload[1] & 0x1F)]
+    return payload[2 : 2 + (payload[1] & 0x1F)] if len(payload) > 1 else b""
 
 
 def _breach(checker: str, message: str) -> NoReturn:

@@ -26,8 +26,8 @@ class SimDisk(MemoryDisk):
         self._unsynced: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
         self.fuse: int | None = None
         """How many more operations until the power goes; None for never."""
-        self.is_full = False
-        """Whether nothing more can be written at the moment."""
+        self.refusal = ""
+        """Why nothing can be written at the moment; empty when it can."""
 
     @property
     def is_cut(self) -> bool:
@@ -41,8 +41,7 @@ class SimDisk(MemoryDisk):
 
     def write_at(self, name: str, offset: int, data: bytes) -> None:
         """Write; not durable yet, and perhaps the last thing that happens."""
-        if self.is_full:
-            raise DiskUnavailableError(f"{name}: no space left")
+        self._check(name)
         super().write_at(name, offset, data)
         self._unsynced[name].append((offset, bytes(data)))
         self._burn()
@@ -54,6 +53,7 @@ class SimDisk(MemoryDisk):
 
     def replace(self, name: str, data: bytes) -> None:
         """Put a file in place of another, durably: before the power goes or not at all."""
+        self._check(name)
         self._burn()
         super().replace(name, data)
         self._make_durable(name)
@@ -94,6 +94,10 @@ class SimDisk(MemoryDisk):
     def _make_durable(self, name: str) -> None:
         self._durable[name] = bytes(self.files[name])
         self._unsynced.pop(name, None)
+
+    def _check(self, name: str) -> None:
+        if self.refusal:
+            raise DiskUnavailableError(f"{name}: {self.refusal}")
 
     def _burn(self) -> None:
         if self.fuse is not None:

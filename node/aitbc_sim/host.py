@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
-from aitbc_node.types import PeerId
+from aitbc_node.types import Height, PeerId
 from aitbc_sim.history import History
+from aitbc_sim.options import Options
 
 Node_contra = TypeVar("Node_contra", contravariant=True)
 
@@ -17,6 +18,7 @@ class Host(Protocol[Node_contra]):
     """Offer a node time, links, clients and an eye on it."""
 
     now_ms: int
+    options: Options
     history: History
 
     def later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
@@ -36,6 +38,9 @@ class Host(Protocol[Node_contra]):
 
     def power_cut(self, process: Node_contra) -> None:
         """Kill a node in the middle of what it does."""
+
+    def returned(self, source: Node_contra, height: Height) -> None:
+        """Hear up to which height a node remembers, before it goes on from there."""
 
     def answered(self, reply: Reply) -> None:
         """Hand an answer to the clients."""

@@ -16,6 +16,7 @@ from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
 
 AMBUSH_MS = (4_000, 15_000)
+_REFUSALS = ("no space left", "read-only file system")
 
 
 class Place(Protocol):
@@ -56,6 +57,8 @@ class Mishaps:
             self._place.later(self._after(options.full_every_ms), self._fill_disk)
         if options.partition_every_ms:
             self._place.later(self._after(options.partition_every_ms), self._partition)
+        if options.wall_jump_every_ms:
+            self._place.later(self._after(options.wall_jump_every_ms), self._jump_clock)
         self._redraw_lossy()
 
     def on_first(self, first: Process) -> None:
@@ -120,12 +123,22 @@ class Mishaps:
         if running:
             process = self._dice.choice(running)
             disk = self._dice.choice((process.data, process.keys))
-            disk.is_full = True
+            disk.refusal = self._dice.choice(_REFUSALS)
             self._place.later(self._dice.randint(*self._options.full_ms), self._make_room, disk)
 
     def _make_room(self, disk: SimDisk) -> None:
         if not self.are_over:
-            disk.is_full = False
+            disk.refusal = ""
+
+    def _jump_clock(self) -> None:
+        """Set some host's clock on the wall forward or back."""
+        if self.are_over:
+            return
+        self._place.later(self._after(self._options.wall_jump_every_ms), self._jump_clock)
+        limit_ms = self._options.wall_jump_ms
+        clock = self._dice.choice(self._place.nodes).clock
+        clock.jump(self._dice.randint(-limit_ms, limit_ms))
+        self._place.history.met("clock jump")
 
     def _partition(self) -> None:
         if self.are_over:

@@ -40,9 +40,12 @@ from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId
+from aitbc_sim.byzantine import Tongue, mind_of
 from aitbc_sim.checkers import tag_of
+from aitbc_sim.clocks import WallClock
 from aitbc_sim.disk import PowerCutError, SimDisk
 from aitbc_sim.host import Host
+from aitbc_sim.names import index_of, peer_of
 from aitbc_sim.testing import fake_verify
 from aitbc_sim.workload import EPOCH_MS
 
@@ -61,8 +64,8 @@ class Process:
         config: MachineConfig,
         signer: Signer | None,
         dice: random.Random,
-        sync_ms: tuple[int, int],
-        wall_skew_ms: int,
+        clock: WallClock,
+        liar: Tongue | None = None,
     ) -> None:
         self.index = index
         self.peer_id = peer_of(index)
@@ -79,8 +82,8 @@ class Process:
         self._genesis = genesis
         self._config = config
         self._dice = dice
-        self._sync_ms = sync_ms
-        self._wall_skew_ms = wall_skew_ms
+        self.clock = clock
+        self._liar = liar
         self._store = self.new_store()
         self._queue: deque[Effect] = deque()
         self._syncing = False
@@ -96,7 +99,12 @@ class Process:
     @property
     def wall_ms(self) -> int:
         """Return what this host's clock on the wall says."""
-        return EPOCH_MS + self._host.now_ms + self._wall_skew_ms
+        return EPOCH_MS + self.clock.read(self._host.now_ms)
+
+    @property
+    def is_honest(self) -> bool:
+        """Tell whether this node keeps the rules."""
+        return self._liar is None
 
     def prepare(self) -> None:
         """Make the key folder as `aitbc-node init` does."""
@@ -115,20 +123,23 @@ class Process:
         if stored and stored.height == recovered.last_height + 1 and stored.locked_round >= 0:
             self._host.history.met("restart with a lock")
         self.machine = self.new_machine()
-        self.machine.restore(recovered)
+        with mind_of(self._liar):
+            self.machine.restore(recovered)
         self._appended_height = self.durable_height = recovered.last_height
+        self._host.returned(self, recovered.last_height)
         effects = self.machine.start(now_ms=self._host.now_ms, wall_ms=self.wall_ms)
         self._take("boot", effects)
 
     def new_machine(self) -> Machine:
         """Return a machine as this node runs it, at height 0."""
-        return Machine(
-            self._config,
-            self._genesis,
-            own_id=self.peer_id,
-            signer=self.signer,
-            verify=fake_verify,
-        )
+        with mind_of(self._liar):
+            return Machine(
+                self._config,
+                self._genesis,
+                own_id=self.peer_id,
+                signer=self.signer,
+                verify=fake_verify,
+            )
 
     def new_store(self) -> Store:
         """Return another look at this node's disks."""
@@ -157,21 +168,18 @@ class Process:
         """Forget about planned deaths, and make room on the disks."""
         self.crash_after_persist = False
         self.data.fuse = self.keys.fuse = None
-        self.data.is_full = self.keys.is_full = False
+        self.data.refusal = self.keys.refusal = ""
 
-    def feed(self, event: Event) -> None:
-        """Let the machine take one event."""
-        if self.machine is None:
+    def feed(self, event: Event, life: int | None = None) -> None:
+        """Let the machine take an event; one that was meant for a certain life only in that."""
+        if self.machine is None or life not in {None, self.life}:
             return
         effects = self.machine.step(event, now_ms=self._host.now_ms)
         self._take(event, effects)
 
-    def feed_if_alive(self, life: int, event: Event) -> None:
-        """Let the machine take an event that was meant for this life of the node."""
-        if life == self.life:
-            self.feed(event)
-
     def _take(self, event: Event | str, effects: list[Effect]) -> None:
+        if self._liar is not None and self.machine is not None:
+            effects = self._liar.bend(self.machine.view, effects)
         self._host.observed(self, event, effects)
         self._queue.extend(effects)
         self._pump()
@@ -199,21 +207,19 @@ class Process:
                 number = self._timers.get(timer.name, 0) + 1
                 self._timers[timer.name] = number
                 self._host.later(delay_ms, self._fire, self.life, effect, number)
-            case AppendCertificate(certificate=certificate):
+            case AppendCertificate() | AppendTransactions():
                 self._store.run(effect)
-                self._appended_height = certificate.height
-                self._stored()
-            case AppendTransactions():
-                self._store.run(effect)
+                if isinstance(effect, AppendCertificate):
+                    self._appended_height = effect.certificate.height
                 self._stored()
             case Verify(batch=batch, checks=checks):
                 good = tuple(fake_verify(c.key, c.message, c.signature) for c in checks)
                 answer = Verified(wall_ms=self.wall_ms, batch=batch, good=good)
-                self._host.later(1, self.feed_if_alive, self.life, answer)
+                self._host.later(1, self.feed, answer, self.life)
             case ReadBlocks(peer=peer, first=first, last=last):
                 blocks = self._store.read_blocks(first, last)
                 answer_read = BlocksRead(wall_ms=self.wall_ms, peer=peer, blocks=blocks)
-                self._host.later(1, self.feed_if_alive, self.life, answer_read)
+                self._host.later(1, self.feed, answer_read, self.life)
             case Dial(peer=peer):
                 self._host.dial(self, peer)
             case Disconnect(peer=peer):
@@ -237,7 +243,7 @@ class Process:
         if self.crash_after_persist:
             self._host.power_cut(self)
             return
-        self._host.later(self._dice.randint(*self._sync_ms), self._synced, self.life)
+        self._host.later(self._dice.randint(*self._host.options.sync_ms), self._synced, self.life)
 
     def _synced(self, life: int) -> None:
         if life == self.life:
@@ -272,7 +278,7 @@ class Process:
                 wall_ms=self.wall_ms,
                 peer=peer,
                 outbound=outbound,
-                address=f"node{peer[0]}:8600",
+                address=f"node{index_of(peer)}:8600",
                 version="sim",
             )
         )
@@ -285,13 +291,10 @@ class Process:
         """Hand over a frame."""
         if tag_of(payload) == b"finals":
             self._host.history.met("catch-up")
+        if self._liar is not None:
+            self._liar.hear(payload)
         self.feed(FrameReceived(wall_ms=self.wall_ms, peer=peer, payload=payload))
 
     def submit(self, request: int, raws: tuple[bytes, ...]) -> None:
         """Hand in a client's transactions."""
         self.feed(Submitted(wall_ms=self.wall_ms, request=request, raws=raws))
-
-
-def peer_of(index: int) -> PeerId:
-    """Return the peer id of a node; its first byte is the node's index."""
-    return PeerId(bytes((index,)) * 20)

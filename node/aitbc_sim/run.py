@@ -6,10 +6,12 @@ here: `options.py`.
 """
 
 import multiprocessing
+import shlex
 import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 
@@ -17,7 +19,8 @@ from aitbc_node.errors import Exit
 from aitbc_sim.bugs import BUGS, planted
 from aitbc_sim.checkers import Violation
 from aitbc_sim.history import SOMETIMES, History, first_difference
-from aitbc_sim.options import HARD, Options, draw
+from aitbc_sim.options import Options
+from aitbc_sim.profiles import PROFILES
 from aitbc_sim.world import World
 
 RERUN_EVERY = 20
@@ -27,27 +30,35 @@ CRASH = "crash"
 
 
 class Case(msgspec.Struct, frozen=True):
-    """Name one run: a seed, on its own day or on the hard one, perhaps with a planted bug."""
+    """Name one run: a seed, on a kind of day, perhaps changed, perhaps with a planted bug."""
 
     seed: int
     bug: str | None = None
-    is_hard: bool = False
+    profile: str = "swarm"
+    changes: dict[str, Any] = {}
+    """Options that are not those of the day, as JSON has them."""
 
     @property
     def options(self) -> Options:
-        """Return the options of this run."""
-        return HARD if self.is_hard else draw(self.seed)
+        """Return the options of this run. Raises: msgspec.ValidationError for unfit changes."""
+        day = PROFILES[self.profile](self.seed)
+        return msgspec.convert({**msgspec.to_builtins(day), **self.changes}, Options)
 
     @property
     def arguments(self) -> str:
         """Return what `./aitbc sim run` takes for this run."""
-        hard = " --hard" if self.is_hard else ""
-        planted_too = f" --bug {self.bug}" if self.bug else ""
-        return f"--seed {self.seed}{hard}{planted_too}"
+        words = ["--seed", str(self.seed)]
+        if self.profile != "swarm":
+            words += ["--profile", self.profile]
+        if self.bug:
+            words += ["--bug", self.bug]
+        if self.changes:
+            words += ["--with", msgspec.json.encode(self.changes).decode()]
+        return shlex.join(words)
 
     def without_bug(self) -> "Case":
         """Return the same run of the node as it is."""
-        return Case(self.seed, None, self.is_hard)
+        return msgspec.structs.replace(self, bug=None)
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -90,7 +101,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def never(self) -> tuple[str, ...]:
-        """Name what should have happened at least once, and did not."""
+        """Name what should have happened at least once, and did not; on swarm days only."""
         return tuple(name for name, count in self.sometimes.items() if count == 0)
 
     @property
@@ -131,12 +142,13 @@ def run(case: Case, history: History | None = None) -> Outcome:
 
 
 def find_bug(bug: str, seeds: Iterable[int]) -> tuple[int, Outcome] | None:
-    """Look for a planted bug on hard days: return how many runs it took, and the red one.
+    """Look for a planted bug on its days: return how many runs it took, and the red one.
 
     Only the bug's own checker counts; a run that merely gets stuck does not.
     """
+    _, _, profile, changes = BUGS[bug]
     for count, seed in enumerate(seeds, start=1):
-        outcome = run(Case(seed, bug, is_hard=True))
+        outcome = run(Case(seed, bug, profile, dict(changes)))
         if outcome.verdict == BUGS[bug].checker:
             return count, outcome
     return None
@@ -169,6 +181,7 @@ def sweep(
             mismatches.append(mismatch)
         if on_outcome is not None:
             on_outcome(outcome)
+    is_swarm = all(outcome.case.profile == "swarm" for outcome in outcomes)
     counts: Counter[str] = Counter()
     for outcome in outcomes:
         counts.update(outcome.counts)
@@ -178,7 +191,7 @@ def sweep(
         violations=tuple(o for o in outcomes if o.verdict != PASS),
         rerun_mismatches=tuple(mismatches),
         seeds_per_minute_per_core=round(60 * len(outcomes) / cpu_s, 1) if cpu_s else 0.0,
-        sometimes={name: counts[name] for name in SOMETIMES},
+        sometimes={name: counts[name] for name in SOMETIMES} if is_swarm else {},
         counts=dict(sorted(counts.items())),
     )
 

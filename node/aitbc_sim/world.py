@@ -11,17 +11,17 @@ from collections.abc import Callable
 
 from aitbc_node.blocks import PRECOMMIT
 from aitbc_node.consensus.messages import Proposal, Vote
-from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
-from aitbc_node.machine import MachineConfig
-from aitbc_node.types import PeerId
+from aitbc_node.types import Height, PeerId
+from aitbc_sim.casting import cast
 from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
 from aitbc_sim.history import History
 from aitbc_sim.mishaps import Mishaps
+from aitbc_sim.names import index_of
 from aitbc_sim.network import Network
-from aitbc_sim.nodes import Process, peer_of
+from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
-from aitbc_sim.workload import Workload, a_genesis, signer_of
+from aitbc_sim.workload import Workload, a_genesis
 
 MORE_BLOCKS = 3
 """How many blocks past everybody's the healed nodes must make."""
@@ -59,42 +59,9 @@ class World:
         self._healed: list[Process] = []
         self.top = 0
         """The highest height that anybody has called final."""
-        self.nodes = [self._new_process(index) for index in range(self._count)]
+        self.nodes = cast(self, self._genesis, self._dice)
+        self.honest = [process for process in self.nodes if process.is_honest]
         self._mishaps = Mishaps(self, self._network, self._dice)
-
-    @property
-    def _count(self) -> int:
-        return len(self.options.powers) + self.options.full_nodes
-
-    def _new_process(self, index: int) -> Process:
-        options = self.options
-        is_validator = index < len(options.powers)
-        config = MachineConfig(
-            role="validator" if is_validator else "full",
-            block_interval_ms=options.interval_ms,
-            timeouts=Timeouts(
-                propose_ms=options.timeout_ms,
-                vote_ms=options.timeout_ms,
-                delta_ms=options.timeout_ms // 2,
-                cap_ms=4 * options.timeout_ms,
-            ),
-            bootstrap=tuple(
-                (peer_of(other), f"node{other}:8600")
-                for other in range(self._count)
-                if other != index
-            ),
-        )
-        skew_ms = options.wall_skew_ms
-        return Process(
-            self,
-            index,
-            genesis=self._genesis,
-            config=config,
-            signer=signer_of(f"validator {index}") if is_validator else None,
-            dice=self._dice,
-            sync_ms=options.sync_ms,
-            wall_skew_ms=self._dice.randint(-skew_ms, skew_ms),
-        )
 
     # The course of a run.
 
@@ -155,7 +122,7 @@ class World:
     # Clients.
 
     def _submit(self) -> None:
-        running = [p for p in self.nodes if p.machine is not None]
+        running = [p for p in self.honest if p.machine is not None]
         if running:
             process = self._dice.choice(running)
             raws = self._raws_for(process)
@@ -176,6 +143,8 @@ class World:
 
     def announced(self, source: Process, committed: Committed) -> None:
         """Judge a block that a node calls final, and let the clients hear of it."""
+        if not source.is_honest:
+            return
         self._checkers.announced(source.index, committed, self._voters)
         self._workload.on_committed(committed)
         certificate = committed.final.certificate
@@ -207,14 +176,18 @@ class World:
         may_run = not self._mishaps.are_over or process in self._healed
         if process.machine is None and may_run:
             process.boot()
-            self._checkers.restarted(process.index, process.height, least=process.announced_height)
+
+    def returned(self, source: Process, height: Height) -> None:
+        """Judge what a node comes back with."""
+        if source.is_honest:
+            self._checkers.restarted(source.index, height, least=source.announced_height)
 
     def _heal(self) -> list[Process]:
         """Freeze all faults, and take a random quorum and the full nodes out of them."""
         self._mishaps.are_over = True
-        order = [p for p in self.nodes if p.signer is not None]
+        order = [p for p in self.honest if p.signer is not None]
         self._dice.shuffle(order)
-        self._healed = [p for p in self.nodes if p.signer is None]
+        self._healed = [p for p in self.honest if p.signer is None]
         power = 0
         for process in order:
             if not self._voters.is_quorum(power):
@@ -233,7 +206,7 @@ class World:
     def dial(self, source: Process, target: PeerId) -> None:
         """Try to make a link; the answer comes after a round trip."""
         delay_ms = 2 + self._dice.randrange(2 * self.options.delay_ms[0] + 10)
-        self.later(delay_ms, self._connect, source, source.life, self.nodes[target[0]])
+        self.later(delay_ms, self._connect, source, source.life, self.nodes[index_of(target)])
 
     def _connect(self, source: Process, life: int, target: Process) -> None:
         if source.life != life:
@@ -247,7 +220,7 @@ class World:
 
     def hang_up(self, source: Process, target: PeerId) -> None:
         """Close a link; the other side hears of it when the way is open."""
-        other = self.nodes[target[0]]
+        other = self.nodes[index_of(target)]
         was_up = self._network.cut(source.index, other.index)
         self.later(1, self._unlink, source, other, "closed here")
         if was_up and (source.index, other.index) not in self._network.blocked:
@@ -259,18 +232,19 @@ class World:
 
     def transmit(self, source: Process, effect: Send) -> None:
         """Put a frame on its way, and look at what the sender has signed."""
-        messages = signed_payloads(effect.payload)
+        messages = signed_payloads(effect.payload) if source.is_honest else ()
         if source.signer is not None and messages:
             self._checkers.sent(source.signer.public_key, messages)
         kind = _kind_of(effect.payload, messages)
-        if kind == "proposal" and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
+        if kind == "proposal" and messages and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
             self.history.met("valid-round re-proposal")
         for peer in effect.peers:
-            number = self._network.number(source.index, peer[0])
+            index = index_of(peer)
+            number = self._network.number(source.index, index)
             if number is None:
                 continue
-            for at_ms in self._network.arrivals(source.index, peer[0], kind, self.now_ms):
-                target = self.nodes[peer[0]]
+            for at_ms in self._network.arrivals(source.index, index, kind, self.now_ms):
+                target = self.nodes[index]
                 delay_ms = at_ms - self.now_ms
                 self.later(delay_ms, self._deliver, source, target, number, effect.payload)
 
@@ -284,7 +258,7 @@ class World:
         """See a step of a node before anything of it is carried out."""
         self.history.add(self.now_ms, source.index, event, effects)
         commits = [effect for effect in effects if isinstance(effect, Committed)]
-        if commits:
+        if commits and source.is_honest:
             assert source.machine is not None, "a dead node committed"
             self._checkers.executed(source.index, commits[-1], source.machine.view.state)
 

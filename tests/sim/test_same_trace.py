@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from aitbc_sim.options import draw
+from aitbc_sim.profiles import draw
 
 pytestmark = pytest.mark.sim
 

@@ -1,9 +1,14 @@
 """The simulator on the command line: one run, a sweep, a planted bug, and mistakes."""
 
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 
+from aitbc_sim import findings
+from aitbc_sim.run import Case
+from aitbc_sim.run import run as run_case
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 
@@ -12,6 +17,8 @@ SWEEP_FIELDS = {
     "violations",
     "seeds_per_minute_per_core",
     "rerun_mismatches",
+    "found",
+    "differences",
     "sometimes",
     "never",
     "counts",
@@ -41,19 +48,66 @@ def test_a_short_sweep_is_invalid_and_says_what_it_never_met(
     assert status == Exit.INVALID
     assert set(figures) == SWEEP_FIELDS
     assert figures["seeds"] == 1
-    assert figures["violations"] == []
+    assert (figures["violations"], figures["rerun_mismatches"]) == (0, 0)
     assert figures["never"]
 
 
-def test_a_found_bug_prints_the_line_that_repeats_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_found_bug_is_kept_and_its_line_repeats_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """A sweep with a planted bug ends unsafe, and its hint is a command that does so again."""
-    arguments = ["sim", "sweep", "--hard", "--bug", "forget-lock", "--seeds", "12"]
+    arguments = ["sim", "sweep", "--profile", "hard", "--bug", "forget-lock", "--seeds", "1"]
+    arguments += ["--first", "3"]
     assert run([*arguments, "--workers", "1"]) == Exit.UNSAFE
     errors = capsys.readouterr().err.splitlines()
     at = next(place for place, line in enumerate(errors) if "agreement" in line)
     command = errors[at + 1].removeprefix("hint: ./aitbc ").split()
+    kept = errors[at + 2].removeprefix("kept: ./aitbc ").split()
 
     assert run(command) == Exit.UNSAFE
+    assert run([*kept, "--json"]) == Exit.UNSAFE
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["same"]
+    assert again["trace"] == again["kept"]
+
+
+def test_a_kept_violation_that_does_not_come_again_is_invalid(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A finding of a bug that is mended since, and a file that holds none."""
+    red = run_case(Case(3, "forget-lock", "hard"))
+    kept = findings.save(red, tmp_path)
+    mended = kept.with_name("mended.json")
+    mended.write_text(kept.read_text().replace('"bug": "forget-lock"', '"bug": null'))
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+
+    assert run(["sim", "replay", str(kept)]) == Exit.UNSAFE
+    assert run(["sim", "replay", str(mended)]) == Exit.INVALID
+    assert "not the same: agreement was kept" in capsys.readouterr().out
+    assert run(["sim", "replay", str(other)]) == Exit.CONFIG
+
+
+def test_a_red_run_is_shrunk_to_one_line_that_is_red(capsys: pytest.CaptureFixture[str]) -> None:
+    """Faults that a planted bug does not need are gone, and the line that is left shows it."""
+    arguments = ["sim", "shrink", "--seed", "3", "--profile", "hard", "--bug", "forget-lock"]
+    assert run([*arguments, "--runs", "6", "--json"]) == Exit.UNSAFE
+    left = json.loads(capsys.readouterr().out)
+    command = shlex.split(left["command"].removeprefix("./aitbc "))
+    changes = json.loads(command[command.index("--with") + 1])
+
+    assert left["checker"] == "agreement"
+    assert left["runs"] <= 6
+    assert "loss" not in changes
+    assert run(command) == Exit.UNSAFE
+
+
+def test_a_run_that_passes_cannot_be_shrunk(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is nothing to look for: exit 64."""
+    command = ["sim", "shrink", "--seed", "1", "--profile", "sound", "--with", '{"blocks": 2}']
+
+    assert run(command) == Exit.USAGE
+    assert "nothing to make smaller" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -63,6 +117,9 @@ def test_a_found_bug_prints_the_line_that_repeats_it(capsys: pytest.CaptureFixtu
         ["sim", "run", "--seed", "x"],
         ["sim", "run", "--seed", "-1"],
         ["sim", "run", "--seed", "1", "--bug", "skip-lokc"],
+        ["sim", "run", "--seed", "1", "--with", "blocks=2"],
+        ["sim", "run", "--seed", "1", "--with", '{"blockz": 2}'],
+        ["sim", "run", "--seed", "1", "--profile", "sunny"],
         ["sim", "sweep", "--seeds", "0"],
     ],
 )

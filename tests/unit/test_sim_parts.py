@@ -86,11 +86,11 @@ def test_a_full_disk_takes_nothing_and_keeps_what_it_has() -> None:
     """The failed write has done nothing, so it can be tried again."""
     disk = a_disk(1)
     disk.write_at("log", 0, b"a")
-    disk.is_full = True
+    disk.refusal = "no space left"
 
     with pytest.raises(DiskUnavailableError):
         disk.write_at("log", 1, b"b")
-    disk.is_full = False
+    disk.refusal = ""
 
     assert disk.read("log") == b"a"
 
@@ -228,8 +228,8 @@ def test_a_sweep_ends_with_its_worst_class(
 
 def test_a_failing_seed_prints_one_line_that_repeats_it() -> None:
     """With the kind of day and the planted bug, if there was one."""
-    hard = Case(3, "skip-lock", is_hard=True)
+    hard = Case(3, "skip-lock", "hard")
 
     assert an_outcome(PASS).repeat_command == "./aitbc sim run --seed 3"
-    assert an_outcome(PASS, hard).repeat_command.endswith("--seed 3 --hard --bug skip-lock")
-    assert hard.without_bug() == Case(3, None, is_hard=True)
+    assert an_outcome(PASS, hard).repeat_command.endswith("--seed 3 --profile hard --bug skip-lock")
+    assert hard.without_bug() == Case(3, None, "hard")

@@ -1,22 +1,47 @@
-"""Which commands run the simulator? Parsing and printing only; the work is in `aitbc_sim.run`."""
+"""Which commands run the simulator? Parsing and printing only; the work is in `aitbc_sim`."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 import msgspec
 
+from aitbc_sim import findings, shrinking
 from aitbc_sim.bugs import BUGS
+from aitbc_sim.profiles import PROFILES
 from aitbc_sim.run import PASS, Case, Outcome, Summary
 from aitbc_sim.run import run as run_case
 from aitbc_sim.run import sweep as run_sweep
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit import paths
+from aitbc_toolkit.errors import Exit, UsageError
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+_PROFILE = click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    default="swarm",
+    show_default=True,
+    help="Which kind of day.",
+)
 _BUG = click.option(
     "--bug", type=click.Choice(sorted(BUGS)), help="Plant a bug; its checker must turn red."
 )
-_HARD = click.option(
-    "--hard", is_flag=True, help="Run the day that is made for forks, not the seed's own."
-)
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def _one_case(command: F) -> F:
+    """Add the options that name one run."""
+    for option in (
+        click.option("--with", "changes", default="{}", help="JSON of options to change."),
+        _BUG,
+        _PROFILE,
+        click.option("--seed", type=click.IntRange(min=0), required=True, help="Which run."),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group()
@@ -25,35 +50,74 @@ def sim() -> None:
 
 
 @sim.command()
-@click.option("--seed", type=click.IntRange(min=0), required=True, help="Which run.")
-@_HARD
-@_BUG
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def run(seed: int, bug: str | None, *, hard: bool, as_json: bool) -> Exit:
+@_one_case
+@_JSON
+def run(seed: int, profile: str, bug: str | None, changes: str, *, as_json: bool) -> Exit:
     """Run one seed; 0 is a pass, 10 unsafe, 11 stuck, 70 a crash of the node's own code."""
-    outcome = run_case(Case(seed, bug, hard))
+    outcome = run_case(_case(seed, profile, bug, changes))
     if as_json:
         click.echo(msgspec.json.encode(outcome))
     else:
         _tell(outcome)
+    _announce(outcome)
     return outcome.exit_status
+
+
+@sim.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@_JSON
+def replay(file: Path, *, as_json: bool) -> Exit:
+    """Run again what a violation was kept of; ends like the run, or with 16 when it differs."""
+    finding = findings.load(file)
+    outcome = run_case(finding.case)
+    same = finding.is_met_by(outcome)
+    if as_json:
+        row = {"same": same, "verdict": outcome.verdict, "message": outcome.message}
+        click.echo(msgspec.json.encode({**row, "trace": outcome.digest, "kept": finding.digest}))
+    else:
+        _tell(outcome)
+        click.echo("the same as was kept" if same else f"not the same: {finding.verdict} was kept")
+    return outcome.exit_status if same else Exit.INVALID
+
+
+@sim.command()
+@_one_case
+@click.option("--runs", type=click.IntRange(min=1), default=300, show_default=True)
+@_JSON
+def shrink(
+    seed: int, profile: str, bug: str | None, changes: str, *, runs: int, as_json: bool
+) -> Exit:
+    """Take away faults, nodes and time while the same checker stays red; print what is left."""
+    outcome = run_case(_case(seed, profile, bug, changes))
+    if outcome.verdict == PASS:
+        raise UsageError(
+            f"seed {seed} passes: there is nothing to make smaller", hint="aitbc sim sweep"
+        )
+    shrunk = shrinking.shrink(outcome, runs_max=runs, on_smaller=_say_smaller)
+    if as_json:
+        left = {"command": shrunk.outcome.repeat_command, "runs": shrunk.runs}
+        click.echo(msgspec.json.encode({**left, "checker": shrunk.outcome.verdict}))
+    else:
+        click.echo(f"{shrunk.outcome.verdict}: {shrunk.outcome.message}, after {shrunk.runs} runs")
+        click.echo(shrunk.outcome.repeat_command)
+    return shrunk.outcome.exit_status
 
 
 @sim.command()
 @click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True)
 @click.option("--first", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
-@_HARD
+@_PROFILE
 @_BUG
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@_JSON
 def sweep(
-    seeds: int, first: int, workers: int | None, bug: str | None, *, hard: bool, as_json: bool
+    seeds: int, first: int, workers: int | None, profile: str, bug: str | None, *, as_json: bool
 ) -> Exit:
-    """Run many seeds; a found violation prints the line that repeats it."""
+    """Run many seeds; a violation is kept in a file and prints the line that repeats it."""
     count = workers or os.cpu_count() or 1
     click.echo(f"running seeds {first} to {first + seeds - 1}, {count} at a time", err=True)
     summary = run_sweep(
-        [Case(seed, bug, hard) for seed in range(first, first + seeds)],
+        [Case(seed, bug, profile) for seed in range(first, first + seeds)],
         workers=count,
         on_outcome=_announce,
     )
@@ -64,6 +128,18 @@ def sweep(
     return summary.exit_status
 
 
+def _case(seed: int, profile: str, bug: str | None, changes: str) -> Case:
+    """Put the case together, and see that it is one."""
+    try:
+        case = Case(seed, bug, profile, msgspec.json.decode(changes, type=dict[str, Any]))
+        _ = case.options
+    except msgspec.MsgspecError as error:
+        raise UsageError(
+            f"--with {changes!r}: {error}", hint="aitbc sim run --seed 7 --with '{\"blocks\": 5}'"
+        ) from error
+    return case
+
+
 def _tell(outcome: Outcome) -> None:
     click.echo(
         f"seed {outcome.case.seed}: {outcome.verdict}, {outcome.height} blocks in "
@@ -72,26 +148,38 @@ def _tell(outcome: Outcome) -> None:
     for name, count in sorted(outcome.counts.items()):
         click.echo(f"  {name}: {count}")
     click.echo(f"  trace: {outcome.digest}")
-    _announce(outcome)
 
 
 def _announce(outcome: Outcome) -> None:
-    if outcome.verdict != PASS:
-        click.echo(
-            f"error: seed {outcome.case.seed}: {outcome.verdict}: {outcome.message}", err=True
-        )
-        click.echo(f"hint: {outcome.repeat_command}", err=True)
+    """Keep a violation, and say how to see it again."""
+    if outcome.verdict == PASS:
+        return
+    kept = findings.save(outcome, paths.state_root() / "sim")
+    click.echo(f"error: seed {outcome.case.seed}: {outcome.verdict}: {outcome.message}", err=True)
+    click.echo(f"hint: {outcome.repeat_command}", err=True)
+    click.echo(f"kept: ./aitbc sim replay {kept}", err=True)
+
+
+def _say_smaller(case: Case) -> None:
+    click.echo(f"smaller: {case.arguments}", err=True)
 
 
 def _figures(summary: Summary) -> dict[str, object]:
     return {
         "seeds": summary.seeds,
-        "violations": [
-            {"seed": outcome.case.seed, "checker": outcome.verdict, "message": outcome.message}
+        "violations": len(summary.violations),
+        "seeds_per_minute_per_core": summary.seeds_per_minute_per_core,
+        "rerun_mismatches": len(summary.rerun_mismatches),
+        "found": [
+            {
+                "seed": outcome.case.seed,
+                "checker": outcome.verdict,
+                "message": outcome.message,
+                "command": outcome.repeat_command,
+            }
             for outcome in summary.violations
         ],
-        "seeds_per_minute_per_core": summary.seeds_per_minute_per_core,
-        "rerun_mismatches": list(summary.rerun_mismatches),
+        "differences": list(summary.rerun_mismatches),
         "sometimes": summary.sometimes,
         "never": list(summary.never),
         "counts": summary.counts,

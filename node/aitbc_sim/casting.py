@@ -1,0 +1,74 @@
+"""Which nodes does a run have, who holds which key, and which of them lie?
+
+Validators come first, then full nodes, then the second nodes of those whose key runs twice. Do not
+add what happens to them: `world.py`.
+"""
+
+import random
+
+from aitbc_node.consensus.timeouts import Timeouts
+from aitbc_node.ledger.genesis import Genesis
+from aitbc_node.machine import MachineConfig
+from aitbc_sim.byzantine import Plot, Tongue
+from aitbc_sim.clocks import WallClock
+from aitbc_sim.host import Host
+from aitbc_sim.names import peer_of
+from aitbc_sim.nodes import Process
+from aitbc_sim.options import Options
+from aitbc_sim.workload import signer_of
+
+
+def cast(host: Host[Process], genesis: Genesis, dice: random.Random) -> list[Process]:
+    """Make all nodes of a run, none of them running."""
+    options = host.options
+    plot = Plot(_sides(options))
+    holders = _holders(options)
+    nodes = []
+    for index, validator in enumerate(holders):
+        signer = None if validator is None else signer_of(f"validator {validator}")
+        kind = dict(options.byzantine).get(-1 if validator is None else validator)
+        clock = WallClock(
+            skew_ms=dice.randint(-options.wall_skew_ms, options.wall_skew_ms),
+            drift_ppm=dice.randint(-options.wall_drift_ppm, options.wall_drift_ppm),
+        )
+        process = Process(
+            host,
+            index,
+            genesis=genesis,
+            config=_config(options, index, count=len(holders), votes=signer is not None),
+            signer=signer,
+            dice=dice,
+            clock=clock,
+            liar=Tongue(kind, signer, plot, dice) if kind and signer else None,
+        )
+        nodes.append(process)
+    return nodes
+
+
+def _holders(options: Options) -> list[int | None]:
+    """List whose key each node holds."""
+    twins = [index for index, kind in options.byzantine if kind == "twin"]
+    return [*range(len(options.powers)), *[None] * options.full_nodes, *twins]
+
+
+def _config(options: Options, index: int, *, count: int, votes: bool) -> MachineConfig:
+    return MachineConfig(
+        role="validator" if votes else "full",
+        block_interval_ms=options.interval_ms,
+        timeouts=Timeouts(
+            propose_ms=options.timeout_ms,
+            vote_ms=options.timeout_ms,
+            delta_ms=options.timeout_ms // 2,
+            cap_ms=4 * options.timeout_ms,
+        ),
+        bootstrap=tuple(
+            (peer_of(other), f"node{other}:8600") for other in range(count) if other != index
+        ),
+    )
+
+
+def _sides(options: Options) -> dict[bytes, int]:
+    """Divide the honest nodes in two halves, each of which is told something else by liars."""
+    count = len(options.powers) + options.full_nodes
+    honest = [index for index in range(count) if index not in options.liars]
+    return {peer_of(index): place % 2 for place, index in enumerate(honest)}
