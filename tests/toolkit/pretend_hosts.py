@@ -51,7 +51,7 @@ class PretendHosts:
         if host in self.cut:
             return Row(host, ok=False, answer={"kind": "unreachable", "error": "cut"}, took_ms=0)
         program = bundle.compose(step, {**self.params(host), "lease": dict(words), **more})
-        argv = [sys.executable, "-S", "-"]
+        argv = [sys.executable, "-I", "-S", "-"]
         done = subprocess.run(argv, input=program, capture_output=True, text=True, check=False)
         lines = [each for each in done.stdout.splitlines() if each.startswith(MARK)]
         assert lines, done.stderr

@@ -85,7 +85,7 @@ def main() -> None:
                 answer = dict(rows[host].answer)
             case "give":
                 assert lease is not None
-                answer = {"left": lease.release()}
+                answer = {"left": [name for name, row in lease.release().items() if not row.ok]}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

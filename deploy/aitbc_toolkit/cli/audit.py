@@ -1,7 +1,6 @@
 """`aitbc audit`: what was decided about trust, and whether the record of it is whole."""
 
 import json
-from dataclasses import asdict
 
 import click
 
@@ -33,7 +32,7 @@ def verify(environment: str, *, as_json: bool) -> Exit:
     findings += [finding for host in hosts for finding in host.findings]
     head = records[-1].hash if records else log.ROOT
     if as_json:
-        rows = [asdict(each) for each in findings], [asdict(each) for each in hosts]
+        rows = [each._asdict() for each in findings], [each.to_document() for each in hosts]
         said = {"records": len(records), "head": head, "findings": rows[0], "hosts": rows[1]}
         click.echo(json.dumps(said))
         return Exit.FAILED if findings else Exit.OK

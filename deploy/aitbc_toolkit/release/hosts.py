@@ -12,7 +12,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import access, arming, clocks, telling
 from aitbc_toolkit.release.arming import Guard
-from aitbc_toolkit.release.lease import Ask, Lease
+from aitbc_toolkit.release.lease import STEP_S, Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.remote import Hosts, Row
 
@@ -26,7 +26,6 @@ _CONFIGURE_S = 30
 _COMPARE_S = 120
 _SWITCH_S = 60
 _RECORD_S = 30
-_LEASE_S = 20
 _NOTHING = "nothing, on no host"
 _NOTHING_RUNNING = "nothing that runs, on no host"
 _KINDS = {"busy": Exit.BUSY, "lease": Exit.BUSY, "bug": Exit.BUG}
@@ -65,7 +64,7 @@ class Crew:
         def ask(step: str, hosts: Collection[str], words: Mapping[str, Any]) -> Mapping[str, Row]:
             params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN, lease=words)
             chosen = {name: params[name] for name in hosts}
-            return remote.step(step, chosen, deadline_s=_LEASE_S)
+            return remote.step(step, chosen, deadline_s=STEP_S)
 
         return ask
 
@@ -238,11 +237,6 @@ class Crew:
         """Write the end of a run into the journal of every host."""
         params = self._params(record=record, keep=list(keep))
         return self._change("record", params, deadline_s=_RECORD_S)
-
-    def witness(self, statement: Mapping[str, str]) -> dict[str, Row]:
-        """Let every host keep a statement about the audit log; the rows are the caller's."""
-        params = self._params(statement=dict(statement))
-        return self._change("witness", params, deadline_s=_RECORD_S)
 
     def witnessed(self) -> dict[str, Row]:
         """Read what every host was told of audit logs; the rows are the caller's."""

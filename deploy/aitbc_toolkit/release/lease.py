@@ -20,6 +20,8 @@ from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Row
 
 TTL_S = 60.0
+# The deadline of the lease's own steps.
+STEP_S = 20
 # The deadline of the longest step, staging, and the time to kill it.
 STEP_S_MAX = 315.0
 # How long two that ask at once may need until one of them has given way on every host.
@@ -150,14 +152,17 @@ class Lease:
         """
         self._unclear |= any(row.kind == "unknown" for row in rows.values())
 
-    def release(self) -> list[str]:
-        """Give the right back; return the hosts where it has to end by itself."""
+    def release(self, statement: Mapping[str, str] | None = None) -> Mapping[str, Row]:
+        """Give the right back; return what each host said, which may have to let it end by itself.
+
+        A statement is something that hosts are to remember of this run, whatever becomes of it.
+        """
         hosts = [name for name in self.hosts if name in self._granted or name in self._doubtful]
         if not hosts:
-            return []
+            return {}
         end = "unclear" if self._unclear else "released"
-        rows = self._ask("lease-release", hosts, {**self._own(), "end": end})
-        return [name for name, row in rows.items() if not row.ok]
+        last = {"end": end, "statement": dict(statement or {}), "deadline_s": STEP_S}
+        return self._ask("lease-release", hosts, {**self._own(), **last})
 
     def wait_s(self) -> float:
         """Say how long a run before this one may still be at work where we cannot see it.

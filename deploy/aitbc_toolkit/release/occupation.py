@@ -5,7 +5,7 @@ Every verb that changes something runs inside `at_work`. What a lease is stands 
 
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -40,15 +40,16 @@ def at_work(
             crew.ask(remote),
             wait=lambda seconds: _wait(tell, seconds),
         )
+        statement: dict[str, str] = {}
         try:
             _take(environment, crew, lease, tell, break_lease=break_lease)
             told = partial(sighting.tell_lease, tell, lease)
             with Renewal(lease, lambda: _second(environment), told=told):
                 yield _run(crew, mesh, tell, name=lease.claim.run)
                 # What a refused run wrote into the log is told with that of the next one.
-                witnessing.repeat(environment, crew, tell)
+                statement = witnessing.last_words(environment, tell)
         finally:
-            _give_back(lease, tell)
+            _give_back(lease, tell, statement)
 
 
 @contextmanager
@@ -92,14 +93,18 @@ def _audit(environment: Environment, held: Held, *, reason: str) -> None:
     audit.append(audit.path_of(environment), entry)
 
 
-def _give_back(lease: Lease, tell: Tell) -> None:
+def _give_back(lease: Lease, tell: Tell, statement: Mapping[str, str]) -> None:
     """End the lease; what went wrong before is the news, not that this could not be done."""
     try:
-        left = lease.release()
+        rows = lease.release(statement)
+        left = [name for name, row in rows.items() if not row.ok]
     except AitbcError as failure:
-        left = [failure.message]
+        rows, left = {}, [failure.message]
     if left:
         note(tell, f"the lease ends by itself in {lease.claim.ttl_s:.0f} s on {' '.join(left)}")
+    for row in rows.values():
+        if forgot := row.error if statement and not row.ok else row.answer.get("forgot", ""):
+            note(tell, f"the audit log's head is not on {row.host}: {forgot}")
 
 
 def _wait(tell: Tell, seconds: float) -> None:

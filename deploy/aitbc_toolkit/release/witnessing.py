@@ -9,7 +9,7 @@ does.
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,10 @@ class Witness:
     why: str = ""
     findings: tuple[Finding, ...] = ()
 
+    def to_document(self) -> dict[str, Any]:
+        """Put it into JSON's kinds of values."""
+        return {**asdict(self), "findings": [each._asdict() for each in self.findings]}
+
     def to_line(self) -> str:
         """Put it into words."""
         if self.why:
@@ -56,19 +60,14 @@ class Witness:
         return f"  {self.host:<14} agrees up to record {self.newest}, {by}"
 
 
-def repeat(environment: Environment, crew: Crew, tell: Tell) -> None:
-    """Tell every host the newest record of the audit log, signed by whoever worked."""
+def last_words(environment: Environment, tell: Tell) -> dict[str, str]:
+    """State the newest record of the audit log, signed by whoever worked; nothing without a log."""
     records, _ = audit.check(audit.path_of(environment))
-    if not records:
-        return
     try:
-        rows = crew.witness(_statement(environment, records))
+        return _statement(environment, records) if records else {}
     except AitbcError as failure:
         note(tell, f"the audit log's head is not on the hosts: {failure.message}")
-        return
-    for row in rows.values():
-        if not row.ok:
-            note(tell, f"the audit log's head is not on {row.host}: {row.error}")
+        return {}
 
 
 def compare(environment: Environment, records: Sequence[Record]) -> list[Witness]:

@@ -105,7 +105,8 @@ def test_what_nobody_signed_counts_for_nothing_where_people_sign(
     for name, key in (("mallory", mallory), ("ana", ana)):
         signature = signatures.sign(text, key=key, namespace=signatures.AUDIT)
         with at_work(project.environment, project.records.append) as run:
-            run.crew.witness({"text": text, "signature": signature})
+            assert run.crew.lease is not None
+            run.crew.lease.release({"text": text, "signature": signature})
         (host,) = witnesses(project)
         found[name] = [each.what[6:26] for each in host.findings]
 

@@ -4,7 +4,6 @@ Only what a step has to know on the spot; the mesh is judged by the operator's m
 library only.
 """
 
-import http.client
 import json
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,8 @@ def _ask(
     body: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> dict[str, Any] | None:
+    import http.client  # noqa: PLC0415 - 25 ms, and most steps ask no node
+
     link = http.client.HTTPConnection(address, port, timeout=timeout_s)
     try:
         link.request(method, route, body=body, headers=headers or {})

@@ -24,6 +24,11 @@ _JOURNALD = Path("/etc/systemd/journald.conf.d/aitbc.conf")
 Row = dict[str, str]
 
 
+def look(params: dict[str, Any]) -> dict[str, Any]:
+    """Observe the host, and look at what a deploy is refused without."""
+    return {"checks": essentials(params), **observing.observe(params)}
+
+
 def check(params: dict[str, Any]) -> dict[str, Any]:
     """Observe the host and look at everything that a preflight lists."""
     rows = [

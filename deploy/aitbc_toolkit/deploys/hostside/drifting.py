@@ -20,7 +20,6 @@ from aitbc_toolkit.deploys.hostside import (
     observing,
     services,
     staging,
-    supervising,
 )
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
@@ -118,27 +117,13 @@ def _instance(instance: dict[str, Any], manager: services.Manager) -> dict[str, 
         "content": content_hash(texts, commit=pointed.parent.parent.name) if texts else "",
         "files": texts,
         "unit": _installed(instance, manager),
-        "drop_ins": _drop_ins(instance, manager),
+        "drop_ins": manager.drop_ins(instance),
     }
 
 
-def _unit_file(instance: dict[str, Any], manager: services.Manager) -> Path:
-    if isinstance(manager, supervising.Supervisord):
-        return manager.folder / "programs" / f"{instance['unit']}.conf"
-    return services.Systemd.units / f"{instance['unit']}.service"
-
-
 def _installed(instance: dict[str, Any], manager: services.Manager) -> str:
-    path = _unit_file(instance, manager)
+    path = manager.definition(instance)
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def _drop_ins(instance: dict[str, Any], manager: services.Manager) -> list[str]:
-    """List files that change a unit beside it; supervisord knows none."""
-    if isinstance(manager, supervising.Supervisord):
-        return []
-    said = files.call(["systemctl", "show", instance["unit"], "-p", "DropInPaths", "--value"])
-    return said.split()
 
 
 def _texts(folder: Path) -> dict[str, str]:
@@ -212,11 +197,11 @@ def _restage_unit(
 ) -> list[dict[str, str]]:
     """Write the unit as it was rendered; the node runs on under what it was started with."""
     manager = services.manager(params)
-    drop_ins = [Path(each) for each in _drop_ins(instance, manager)]
+    drop_ins = [Path(each) for each in manager.drop_ins(instance)]
     if not rendered or (not drop_ins and _installed(instance, manager) == rendered):
         return []
     what = f"unit of {instance['name']}"
-    unit = _unit_file(instance, manager)
+    unit = manager.definition(instance)
     aside = [each for each in (unit, *drop_ins) if each.is_file()]
     done = [{"what": what, "kept": _move_aside(params, each, stamp=stamp)} for each in aside]
     files.write(unit, rendered)

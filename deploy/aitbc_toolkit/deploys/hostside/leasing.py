@@ -9,9 +9,8 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aitbc_toolkit.deploys.hostside import files
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
@@ -22,8 +21,7 @@ _RECORD_S = 5.0
 _KILL_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """Say when it is on this host: which boot, and the seconds of it, sleep included."""
 
     boot: str
@@ -36,8 +34,7 @@ class Moment:
         return cls(boot, time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """Hold the last lease that this host granted, ended or not.
 
     `before_*` say whose lease it followed and how that one ended.
@@ -98,7 +95,7 @@ def release(params: dict[str, Any]) -> dict[str, Any]:
         record = _read(state)
         own = record is not None and record.owner == lease["owner"] and not record.end
         if record is not None and own:
-            _write(state, replace(record, end=lease["end"]))
+            _write(state, record._replace(end=lease["end"]))
     return {"released": own}
 
 
@@ -172,7 +169,7 @@ def _outlive(state: Path, lease: dict[str, Any], seconds: float) -> None:
     if why or record is None:
         raise Trouble(f"this run has lost the right to change this host: {why}", kind="lease")
     if record.ends_s < moment.now_s + seconds:
-        _write(state, replace(record, ends_s=moment.now_s + seconds))
+        _write(state, record._replace(ends_s=moment.now_s + seconds))
 
 
 def _why_not(record: Record | None, lease: dict[str, Any], moment: Moment) -> str:
@@ -189,7 +186,7 @@ def _settle(state: Path, lease: dict[str, Any]) -> None:
     with _record_lock(state):
         record, moment = _read(state), Moment.read()
         if not _why_not(record, lease, moment) and record is not None:
-            _write(state, replace(record, ends_s=moment.now_s + lease["ttl_s"]))
+            _write(state, record._replace(ends_s=moment.now_s + lease["ttl_s"]))
 
 
 def _shown(record: Record, moment: Moment) -> dict[str, Any]:
@@ -228,4 +225,4 @@ def _read(state: Path) -> Record | None:
 
 
 def _write(state: Path, record: Record) -> None:
-    files.write(state / "lease.json", json.dumps(asdict(record), sort_keys=True))
+    files.write(state / "lease.json", json.dumps(record._asdict(), sort_keys=True))

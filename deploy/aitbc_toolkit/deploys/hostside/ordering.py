@@ -7,9 +7,8 @@ here. Standard library only.
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from aitbc_toolkit.deploys.hostside import files
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
@@ -22,8 +21,7 @@ _GIT = {
 _NUMBER = re.compile(r"rel/[a-z0-9-]+/([1-9][0-9]*)")
 
 
-@dataclass(frozen=True)
-class Signed:
+class Signed(NamedTuple):
     """Name a release that somebody vouched for: a commit and, where it has one, its tag."""
 
     commit: str

@@ -1,44 +1,20 @@
 """Which step does this host-side run make, and how is its answer told? One line of JSON.
 
-The last module of the bundle: `run` is called with the parameter document.
+`run` is called with the parameter document. The table names each step's function without importing
+it: a host is sent, and reads, only the modules that its step needs (`bundle`).
 """
 
+import importlib
 import json
 import os
 import signal
 import sys
-import traceback
+from collections.abc import Callable
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import (
-    bootstrapping,
-    checking,
-    comparing,
-    drifting,
-    guarding,
-    journaling,
-    keeping,
-    leasing,
-    observing,
-    sealing,
-    staging,
-    switching,
-    witnessing,
-)
 from aitbc_toolkit.deploys.hostside.trouble import TooLateError, Trouble
 
 MARK = "aitbc-result "
-
-
-def _lease(params: dict[str, Any]) -> dict[str, Any]:
-    """Take the lease and look around in the same round trip; what is seen is seen under it."""
-    return {**leasing.acquire(params), **_observe(params)}
-
-
-def _observe(params: dict[str, Any]) -> dict[str, Any]:
-    """Look at the host, and at what a deploy is refused without."""
-    return {"checks": checking.essentials(params), **observing.observe(params)}
-
 
 # What every step may do that is not named here, it may do under a lease only.
 READING = frozenset(
@@ -57,37 +33,37 @@ READING = frozenset(
 )
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
+# In which module of this folder each step is, and under which name.
 STEPS = {
-    "lease": _lease,
-    "lease-renew": leasing.renew,
-    "lease-release": leasing.release,
-    "observe": _observe,
-    "check": checking.check,
-    "seal": sealing.seal,
-    "configured": observing.configured,
-    "drift": drifting.drift,
-    "guard": guarding.guard,
-    "intact": drifting.intact,
-    "restage": drifting.restage,
-    "backup": keeping.backup,
-    "restore": keeping.restore,
-    "discard": keeping.discard,
-    "stage": staging.stage,
-    "configure": staging.configure,
-    "compare": comparing.compare,
-    "versions": comparing.versions,
-    "switch": switching.switch,
-    "disarm": switching.disarm,
-    "service": switching.service,
-    "finalize": switching.finalize,
-    "watch": switching.watch,
-    "announce": journaling.announce,
-    "record": journaling.record,
-    "witness": witnessing.witness,
-    "witnessed": witnessing.witnessed,
-    "shut-down": switching.shut_down,
-    "bootstrap": bootstrapping.bootstrap,
-    "confirm": bootstrapping.confirm,
+    "lease": "entering.enter",
+    "lease-renew": "leasing.renew",
+    "lease-release": "entering.leave",
+    "observe": "checking.look",
+    "check": "checking.check",
+    "seal": "sealing.seal",
+    "configured": "observing.configured",
+    "drift": "drifting.drift",
+    "guard": "guarding.guard",
+    "intact": "drifting.intact",
+    "restage": "drifting.restage",
+    "backup": "keeping.backup",
+    "restore": "keeping.restore",
+    "discard": "keeping.discard",
+    "stage": "staging.stage",
+    "configure": "staging.configure",
+    "compare": "comparing.compare",
+    "versions": "comparing.versions",
+    "switch": "switching.switch",
+    "disarm": "switching.disarm",
+    "service": "switching.service",
+    "finalize": "switching.finalize",
+    "watch": "switching.watch",
+    "announce": "journaling.announce",
+    "record": "journaling.record",
+    "witnessed": "witnessing.witnessed",
+    "shut-down": "switching.shut_down",
+    "bootstrap": "bootstrapping.bootstrap",
+    "confirm": "bootstrapping.confirm",
 }
 
 
@@ -101,7 +77,7 @@ def run(step: str, params: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, _stop)
     late = False
     try:
-        answer = {"ok": True, **STEPS[step](params)}
+        answer = {"ok": True, **_function(step)(params)}
     except Trouble as trouble:
         answer = {
             **trouble.facts,
@@ -113,6 +89,8 @@ def run(step: str, params: dict[str, Any]) -> None:
     except OSError as failure:
         answer = _failure(f"{failure.strerror}: {failure.filename}", kind="os")
     except Exception:  # noqa: BLE001 - the top of a program: our bug on a host must arrive as text
+        import traceback  # noqa: PLC0415 - for the rare case
+
         answer = _failure(traceback.format_exc(limit=-4), kind="bug")
     try:
         # ASCII on one line: the reader of the other side dies of one byte that is not UTF-8.
@@ -122,6 +100,14 @@ def run(step: str, params: dict[str, Any]) -> None:
         if late:  # also when nobody reads any more
             os.killpg(0, signal.SIGKILL)
     sys.exit(0 if answer["ok"] else 1)
+
+
+def _function(step: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    module, _, name = STEPS[step].partition(".")
+    found: Callable[[dict[str, Any]], dict[str, Any]] = getattr(
+        importlib.import_module(f"{__package__}.{module}"), name
+    )
+    return found
 
 
 def _stop(_number: int, _frame: object) -> None:

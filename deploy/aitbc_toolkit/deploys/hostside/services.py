@@ -5,11 +5,11 @@ files that they are given were rendered by the controller.
 """
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from aitbc_toolkit.deploys.hostside import files
-from aitbc_toolkit.deploys.hostside.supervising import Supervisord
 
 Instance = dict[str, Any]
 
@@ -41,6 +41,15 @@ class Manager(Protocol):
     def log(self, instance: Instance, lines: int, *, since: str = "") -> list[str]:
         """Return the newest lines that the node wrote, none from before `since`."""
 
+    def definition(self, instance: Instance) -> Path:
+        """Return the file that `install` writes."""
+
+    def drop_ins(self, instance: Instance) -> list[str]:
+        """List files that change a node's service beside that one."""
+
+    def shut_down(self, instances: Sequence[Instance]) -> None:
+        """Stop these nodes and all that ran them here."""
+
 
 class Systemd:
     """Run nodes as systemd units."""
@@ -50,7 +59,7 @@ class Systemd:
     def install(self, instance: Instance, text: str) -> bool:
         """Write the unit and let it start at boot."""
         unit = f"{instance['unit']}.service"
-        if not files.write(self.units / unit, text):
+        if not files.write(self.definition(instance), text):
             return False
         wanted = self.units / "multi-user.target.wants" / unit
         files.point(wanted, str(self.units / unit))
@@ -65,7 +74,7 @@ class Systemd:
 
     def stop(self, instance: Instance) -> None:
         """Stop the unit if there is one."""
-        if (self.units / f"{instance['unit']}.service").exists():
+        if self.definition(instance).exists():
             files.call(["systemctl", "stop", instance["unit"]], timeout_s=60)
 
     def restart(self, instance: Instance) -> str:
@@ -97,6 +106,20 @@ class Systemd:
         argv += ["--since", since] if since else []
         return files.call(argv).splitlines()
 
+    def definition(self, instance: Instance) -> Path:
+        """Find the unit's file."""
+        return self.units / f"{instance['unit']}.service"
+
+    def drop_ins(self, instance: Instance) -> list[str]:
+        """Ask systemd which files it reads beside the unit's own."""
+        said = files.call(["systemctl", "show", instance["unit"], "-p", "DropInPaths", "--value"])
+        return said.split()
+
+    def shut_down(self, instances: Sequence[Instance]) -> None:
+        """Stop the units; systemd itself stays."""
+        for instance in instances:
+            self.stop(instance)
+
     def _began(self, instance: Instance) -> str:
         """Tell when the unit's process was started, to the microsecond."""
         argv = ["systemctl", "show", instance["unit"], "--timestamp=us+utc"]
@@ -111,5 +134,9 @@ class Systemd:
 def manager(params: dict[str, Any]) -> Manager:
     """Choose the manager that this host's inventory names."""
     if params["manager"]["kind"] == "supervisord":
+        from aitbc_toolkit.deploys.hostside.supervising import (  # noqa: PLC0415 - its libraries cost 30 ms
+            Supervisord,
+        )
+
         return Supervisord(params["manager"])
     return Systemd()

@@ -46,7 +46,7 @@ class Supervisord:
         """Write the program's section and let a running supervisor take it up."""
         self._settle()
         files.write(self.folder / "supervisord.conf", self.text)
-        changed = files.write(self.folder / "programs" / f"{instance['unit']}.conf", text)
+        changed = files.write(self.definition(instance), text)
         if changed and self._pid():
             self._take_up()
         return changed
@@ -94,6 +94,14 @@ class Supervisord:
         with path.open("rb") as file:
             file.seek(max(first if first <= size else 0, size - lines * _LOG_BYTES_PER_LINE))
             return file.read().decode(errors="replace").splitlines()[-lines:]
+
+    def definition(self, instance: dict[str, Any]) -> Path:
+        """Find the program's section."""
+        return self.folder / "programs" / f"{instance['unit']}.conf"
+
+    def drop_ins(self, instance: dict[str, Any]) -> list[str]:  # noqa: ARG002 - as systemd's
+        """List nothing: supervisord knows no such files."""
+        return []
 
     def shut_down(self, instances: Sequence[dict[str, Any]]) -> None:
         """End the supervisor and all that it runs, answering or not, and the nodes without one.

@@ -18,7 +18,6 @@ from aitbc_toolkit.deploys.hostside import (
     linking,
     services,
 )
-from aitbc_toolkit.deploys.hostside.supervising import Supervisord
 
 
 def switch(params: dict[str, Any]) -> dict[str, Any]:
@@ -121,11 +120,7 @@ def shut_down(params: dict[str, Any]) -> dict[str, Any]:
     with leasing.guarded(params):
         deadman.disarm(Path(params["layout"]["state"]))
         stopped = [each["name"] for each in instances if manager.state(each)["active"]]
-        if isinstance(manager, Supervisord):
-            manager.shut_down(instances)
-        else:
-            for instance in instances:
-                manager.stop(instance)
+        manager.shut_down(instances)
         if params["wipe"]:
             _wipe(params)
     return {"stopped": stopped, "wiped": bool(params["wipe"])}

@@ -18,7 +18,7 @@ def witness(params: dict[str, Any]) -> dict[str, Any]:
     """Keep one signed statement about a log's newest record."""
     path = _path(params)
     with leasing.guarded(params):
-        files.append_line(path, json.dumps(params["statement"], sort_keys=True))
+        files.append_line(path, json.dumps(params["lease"]["statement"], sort_keys=True))
         lines = _lines(path)
         if len(lines) > _KEPT + _SLACK:
             files.write(path, "".join(f"{line}\n" for line in lines[-_KEPT:]))

@@ -1,0 +1,66 @@
+"""What travels to a host is what its step needs, and costs the host little before it starts."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pretend_hosts import PretendHosts
+
+from aitbc_toolkit.deploys import bundle
+from aitbc_toolkit.deploys.hostside import program
+
+HOSTSIDE = "aitbc_toolkit.deploys.hostside"
+# Together they cost a host three times what the rest of a step does before it begins.
+SLOW = {"dataclasses", "email", "http", "inspect", "ssl", "traceback", "xmlrpc"}
+
+
+def imported_by(step: str) -> set[str]:
+    """Import what a step is written in, as a host does it; list what Python has loaded then."""
+    module = program.STEPS[step].partition(".")[0]
+    lines = bundle.compose(step, {}).splitlines()[:-1]
+    lines += [f"import {HOSTSIDE}.{module}", "print(*sys.modules)"]
+    return set(run("\n".join(lines) + "\n").split())
+
+
+def run(text: str) -> str:
+    """Run a program as a host does, and return what it prints."""
+    argv = [sys.executable, "-I", "-S", "-"]
+    done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("step", {name: step for step, name in program.STEPS.items()}.values())
+def test_a_step_travels_with_everything_that_it_imports(step: str) -> None:
+    """Nothing of ours is on a host, so what stays behind is missed there."""
+    found = imported_by(step)
+
+    assert f"{HOSTSIDE}.{program.STEPS[step].partition('.')[0]}" in found
+
+
+@pytest.mark.parametrize(
+    "step", ["lease", "lease-release", "switch", "announce", "record", "watch"]
+)
+def test_a_usual_step_imports_nothing_slow(step: str) -> None:
+    """Eight hosts on two cores start Python for each step: every library is paid for often."""
+    found = {name.partition(".")[0] for name in imported_by(step)}
+
+    assert found & SLOW == set()
+
+
+def test_a_step_leaves_behind_what_it_has_no_use_for() -> None:
+    """Renewing a lease needs three modules, so it carries no staging."""
+    assert "staging" not in bundle.compose("lease-renew", {})
+    assert len(bundle.compose("lease-renew", {})) < len(bundle.compose("drift", {})) / 3
+
+
+def test_a_host_with_another_python_reads_the_source(tmp_path: Path) -> None:
+    """What was compiled here is for one kind of Python; on any other the answer is the same."""
+    host = PretendHosts(tmp_path, ("a",))
+    ours = bundle.compose("watch", {**host.params("a"), "lines": 1})
+    theirs = ours.replace(importlib.util.MAGIC_NUMBER.hex(), "00000000")
+    assert theirs != ours
+
+    assert run(theirs) == run(ours) == program.MARK + '{"ok": true, "services": {}}\n'
