@@ -2,7 +2,8 @@
 #
 #   check  ENV INSTANCE COMMIT                    is it the release, and does it run?
 #   stage  ENV INSTANCE COMMIT BASE SOURCE TAG SIGNER   make the release beside what runs
-#   switch ENV INSTANCE COMMIT                    point the links at it and restart
+#   switch ENV INSTANCE COMMIT                    point the links at it, restart, answer
+#   answer ENV INSTANCE COMMIT                    wait until the node takes a connection
 set -eu
 verb=$1 env=$2 instance=$3 commit=$4
 base=/opt/aitbc/$env
@@ -63,6 +64,11 @@ switch() {
         systemctl daemon-reload
     fi
     systemctl restart "$unit"
+    answer
+}
+
+answer() {
+    folder=$(etc "$release")
     listen=$(sed -n 's/^listen = "\(.*\)"/\1/p' "$folder/node.toml" | tail -n 1)
     python3 - "${listen%:*}" "${listen##*:}" <<'WAIT'
 import socket, sys, time

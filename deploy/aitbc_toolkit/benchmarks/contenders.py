@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aitbc_toolkit import shell
-from aitbc_toolkit.benchmarks.ground import ENVIRONMENT, RPC_PORT, Ground
+from aitbc_toolkit.benchmarks.ground import ENVIRONMENT, Ground
 
 _COMMAND_S = 300.0
 _INSTALL_S = 300.0
@@ -108,7 +108,7 @@ class Ansible:
         self._ground = ground
         self._folder = folder
         self._program = folder / "venv/bin/ansible-playbook"
-        _install(folder / "venv")
+        _install(folder / "venv", ground.checkout / "deploy/baselines/ansible.txt")
         self._write_configurations()
         self._write_inventory()
 
@@ -193,11 +193,8 @@ class Ansible:
         ground = self._ground
         lines = ["[nodes]"]
         for host, node in ground.nodes.items():
-            address, configuration = ground.hosts[host]["ipv4"], ground.configurations[host]
-            lines.append(
-                f"{host} instance={node} address={address} rpc_port={RPC_PORT} "
-                f"configuration={configuration}"
-            )
+            configuration = ground.configurations[host]
+            lines.append(f"{host} instance={node} configuration={configuration}")
         (self._folder / "hosts.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -214,7 +211,7 @@ def signer(ground: Ground) -> str:
     return " ".join(words[:2])
 
 
-def _install(venv: Path) -> None:
+def _install(venv: Path, versions: Path) -> None:
     uv = Path(sys.executable).with_name("uv")
     shell.run([uv, "venv", "--quiet", "--python", sys.executable, venv], timeout_s=_INSTALL_S)
     words: list[str | Path] = [
@@ -223,6 +220,7 @@ def _install(venv: Path) -> None:
         "--quiet",
         "--python",
         venv / "bin/python",
-        "ansible-core",
+        "-r",
+        versions,
     ]
     shell.run([uv, *words], timeout_s=_INSTALL_S, hint="check the way to the package index")

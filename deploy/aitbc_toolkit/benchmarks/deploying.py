@@ -112,6 +112,7 @@ def _document(place: Ground, measured: Measured, *, ansible: str, evidence: Path
         **ratios,
         "ratio_ansible_noop": measured.ratio("ansible", "ours", "noop"),
         "ratio_ansible_new_commit": measured.ratio("ansible", "ours", "new_commit"),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "hosts": len(place.hosts),
         "times_s": measured.times,
         "machine": {"cores": os.cpu_count(), "kernel": platform.release(), "load": os.getloadavg()},

@@ -17,7 +17,6 @@ from typing import Any
 from aitbc_toolkit import paths, shell
 
 ENVIRONMENT = "lab"
-RPC_PORT = 8710
 
 _UP_S = 420.0
 _COMMAND_S = 180.0
