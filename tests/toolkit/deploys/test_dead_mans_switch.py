@@ -74,7 +74,8 @@ def test_check_11_a_node_that_the_mesh_needs_stays_until_it_can_be_spared(
     log = project.host_file("var/log/aitbc/deadman.log")
 
     with at_work(project.environment, project.records.append, reason="a run") as run:
-        armed(run, ("v1",), old, after_s=0.5)
+        # Long enough for the new process to answer: one that is silent is not missed.
+        armed(run, ("v1",), old, after_s=3.0)
         eventually("it to wait", lambda: "the mesh needs v1" in log.read_text(), deadline_s=20)
         rows = run.crew.disarm(["v1"])
 
