@@ -164,9 +164,10 @@ class RpcClient:
         """Read the chain's parameters."""
         return self.get("/params", schema.Parameters)
 
-    def fees(self) -> schema.FeeEstimate:
-        """Read what gas costs now, and which limits outlive a rise."""
-        return self.get("/fees/estimate", schema.FeeEstimate)
+    def fees(self, gas: int | None = None) -> schema.FeeEstimate:
+        """Read what gas costs now, this much or a transfer's, and which limits outlive a rise."""
+        asked = {} if gas is None else {"gas": gas}
+        return self.get("/fees/estimate", schema.FeeEstimate, asked)
 
     def economics(self) -> schema.Economics:
         """Read supplies, pools and the newest fees."""

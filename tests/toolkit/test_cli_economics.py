@@ -7,7 +7,9 @@ import pytest
 
 from aitbc_node import limits
 from aitbc_node.ledger import objects
+from aitbc_node.rpc import schema
 from aitbc_node.types import Amount
+from aitbc_toolkit.cli import economics
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 
@@ -34,8 +36,20 @@ def test_the_price_of_gas_is_told_in_both_forms(
     shown = capsys.readouterr().out.splitlines()
     assert told["price"] == fake_mesh.ledger.state.fees.price
     assert [line.split()[0] for line in shown[:4]] == ["now", "slow", "standard", "fast"]
-    assert f"{told['fast']:,}, a transfer costs" in shown[3]
+    fee = f"0.{int(told['fees']['fast']):06}"
+    assert shown[3] == f"fast        {told['fast']:,}, 21,000 gas cost {fee} AIT"
     assert shown[5] == "blocks      0.0 % full, the last ten"
+
+
+def test_any_amount_of_gas_is_priced(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Twice the gas is twice the fee at one price; what no block has is refused by its name."""
+    assert run(["economics", "gas-price", "--gas", "42000", "--json"]) == Exit.OK
+    told = document(capsys)
+
+    assert (told["gas"], told["fees"]["now"]) == (42_000, str(2 * int(told["transfer_fee"])))
+    most = fake_mesh.ledger.state.params.max_block_gas
+    assert run(["economics", "gas-price", "--gas", str(most + 1)]) == Exit.FAILED
+    assert "(gas)" in capsys.readouterr().err
 
 
 def test_stats_show_that_the_money_adds_up(
@@ -101,3 +115,10 @@ def test_more_assets_than_an_answer_holds_are_counted(
 def an_asset() -> objects.Asset:
     """Define an asset that nobody has any of."""
     return objects.Asset("", 0, None, Amount(1), Amount(0), Amount(0), Amount(0))
+
+
+def test_an_older_nodes_prices_are_told_without_fees() -> None:
+    """What was not answered is left out, never told as zero."""
+    old = schema.FeeEstimate(height=1, price=10, slow=10, standard=20, fast=100, transfer_fee="1")
+
+    assert next(iter(economics._price_lines(old))) == "now         10"

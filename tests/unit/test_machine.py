@@ -1,5 +1,9 @@
 """Whole machines in step: blocks, transactions, followers, and what goes over the wire."""
 
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
 import pytest
 
 from aitbc_node.blocks import tx_id
@@ -15,11 +19,36 @@ from aitbc_node.events import (
     Submitted,
 )
 from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE, balance
+from aitbc_node.ledger.signers import AccountPolicy
+from aitbc_node.ledger.transactions import SIGN_TAG, Parsed, Transaction, parse, sign
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.machine import MachineConfig
 from aitbc_node.mempool import PoolLimits
-from aitbc_sim.citizens import WEALTH, a_payment, address
+from aitbc_node.types import Amount, PublicKey, Signature
+from aitbc_sim.citizens import WEALTH, a_payment, address, signer_of
 from aitbc_sim.pump import START_WALL_MS, Pump
+from aitbc_sim.testing import fake_verify
+
+
+def pay(to: str, amount: int) -> Transfer:
+    """Pay one citizen."""
+    return Transfer((Output(address(to), NATIVE, Amount(amount)),))
+
+
+def signed(sender: str, body: Body, *, nonce: int, signers: Sequence[str]) -> bytes:
+    """Have the keys of these names sign for an account."""
+    tx = msgspec.structs.replace(
+        _transaction(a_payment(sender, sender, 1, nonce=nonce)), bodies=(body,)
+    )
+    return sign(tx, [signer_of(name) for name in signers])
+
+
+def _transaction(raw: bytes) -> Transaction:
+    parsed = parse(raw)
+    assert isinstance(parsed, Parsed)
+    return parsed.tx
 
 
 def owned(pump: Pump, index: int, name: str) -> int:
@@ -105,6 +134,35 @@ def test_bodies_travel_once_in_a_full_mesh() -> None:
 
     assert pump.frames["txs"] == 3
     assert pump.frames["bodies?"] == 0
+
+
+@pytest.mark.proves("E39")
+def test_each_signature_of_a_shared_account_is_verified_once_by_each_node(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two of three sign; what a node found good at its door it does not verify again in a block."""
+    verified: Counter[bytes] = Counter()
+
+    def counted(key: PublicKey, message: bytes, signature: Signature) -> bool:
+        verified[signature] += message.startswith(SIGN_TAG)
+        return fake_verify(key, message, signature)
+
+    monkeypatch.setattr("aitbc_sim.pump.fake_verify", counted)
+    keys = tuple(sorted(signer_of(name).public_key for name in ("ann", "ben", "cid")))
+    pump = Pump().start()
+    pump.run_to(2)
+    pump.outcomes(0, signed("alice", AccountPolicy(2, keys), nonce=0, signers=["alice"]))
+    pump.run_to(4)
+
+    alone = signed("alice", pay("bob", 7), nonce=1, signers=["ann"])
+    both = signed("alice", pay("bob", 7), nonce=1, signers=["ann", "cid"])
+    outcomes = [*pump.outcomes(1, alone), *pump.outcomes(1, both)]
+    pump.run_to(6)
+
+    assert outcomes == [Code.E_SIGNATURE, Code.OK]
+    assert {owned(pump, index, "bob") for index in range(4)} == {WEALTH + 7}
+    times = [count for count in verified.values() if count]
+    assert times == [4, 4, 4]
 
 
 def test_every_outcome_of_a_batch_comes_in_its_order() -> None:

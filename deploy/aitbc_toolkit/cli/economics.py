@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import click
 import msgspec
 
-from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
-from aitbc_node.ledger.transfers import TRANSFER_GAS
 from aitbc_node.rpc import schema
 from aitbc_toolkit import amounts
 from aitbc_toolkit.cli import tables
@@ -35,13 +33,14 @@ def economics() -> None:
 
 
 @economics.command("gas-price")
+@click.option("--gas", type=click.IntRange(min=1), help="Price this much; else a transfer's.")
 @_node_option
 @environment_option
 @json_option
-def gas_price(*, node: str, environment: str, as_json: bool) -> Exit:
+def gas_price(*, gas: int | None, node: str, environment: str, as_json: bool) -> Exit:
     """Show the price of gas, and limits that outlive one, ten and thirty full blocks."""
     with reach(environment, node=node) as (_found, mesh):
-        told = mesh.ask_any(lambda each: each.fees())
+        told = mesh.ask_any(lambda each: each.fees(gas))
     if as_json:
         click.echo(msgspec.json.encode(told).decode())
     else:
@@ -71,8 +70,9 @@ def _price_lines(told: schema.FeeEstimate) -> Iterator[str]:
         ("standard", told.standard),
         ("fast", told.fast),
     ):
-        fee = fee_of(TRANSFER_GAS, price)
-        yield _line(label, f"{price:,}, a transfer costs {_native(fee)}")
+        fee = told.fees.get(label)  # an older node names prices only
+        cost = "" if fee is None else f", {told.gas:,} gas cost {_native(int(fee))}"
+        yield _line(label, f"{price:,}{cost}")
     yield _line(
         "bounds", f"{told.min_price:,} to {told.max_price:,}, at genesis {told.base_price:,}"
     )

@@ -69,7 +69,7 @@ ROUTES: tuple[Route, ...] = (
           (schema.StateRoot,), ("height",)),
     Route("GET", "/params", holdings.parameters, "The chain's parameters.", (schema.Parameters,)),
     Route("GET", "/fees/estimate", holdings.fee_estimate, "The price of gas.",
-          (schema.FeeEstimate,)),
+          (schema.FeeEstimate,), ("gas",)),
     Route("GET", "/economics", holdings.economics, "Supplies, pools, fees, and if they add up.",
           (schema.Economics,)),
     Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",

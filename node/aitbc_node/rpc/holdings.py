@@ -12,7 +12,7 @@ from aitbc_node.ledger.objects import Account, ObjectKey
 from aitbc_node.ledger.policy import Policy
 from aitbc_node.ledger.state import State
 from aitbc_node.rpc import schema
-from aitbc_node.rpc.call import Call, read_flag
+from aitbc_node.rpc.call import Call, read_flag, read_number
 from aitbc_node.rpc.view import RequestFault
 
 FULL_BLOCKS = (1, 10, 30)
@@ -92,6 +92,9 @@ def fee_estimate(call: Call) -> schema.FeeEstimate:
     in_force, known = call.view.state.params, call.view.state.fees
     outliving = [fees.price_after(known.price, in_force, full_blocks=n) for n in FULL_BLOCKS]
     room = in_force.max_block_gas * max(1, len(known.recent_gas))
+    asked = call.option("gas") or str(transfers.TRANSFER_GAS)
+    gas = read_number(asked, field="gas", low=1, high=in_force.max_block_gas)
+    named = zip(("now", "slow", "standard", "fast"), (known.price, *outliving), strict=True)
     return schema.FeeEstimate(
         height=call.view.height,
         price=known.price,
@@ -103,6 +106,8 @@ def fee_estimate(call: Call) -> schema.FeeEstimate:
         min_price=in_force.gas_min_price,
         max_price=in_force.gas_max_price,
         full_bps=sum(known.recent_gas) * params.BPS // room,
+        gas=gas,
+        fees={name: str(fees.fee_of(gas, price)) for name, price in named},
     )
 
 

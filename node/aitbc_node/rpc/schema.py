@@ -260,6 +260,8 @@ class FeeEstimate(Answer, frozen=True, kw_only=True):
     Units: prices in thousandths of a base unit per 1000 gas; what is paid is the price of the
     block, never more than the transaction's `max_gas_price`. `slow` outlives one full block,
     `standard` ten in a row, `fast` thirty. `full_bps` is how full the last blocks were, up to ten.
+    `fees` are what `gas` costs, now and at most under each limit: that of the query, else a
+    transfer's.
     """
 
     height: int
@@ -272,6 +274,8 @@ class FeeEstimate(Answer, frozen=True, kw_only=True):
     min_price: int = 0
     max_price: int = 0
     full_bps: int = 0
+    gas: int = 0
+    fees: dict[str, Digits] = {}
 
 
 class SupplyView(Answer, frozen=True, kw_only=True):

@@ -150,6 +150,8 @@ def test_a_page_of_blocks(node: Any, target: str, heights: list[int]) -> None:
         ("/state/accounts/aitd1qqq", 400, "address"),
         ("/state/assets/nope", 404, "ticker"),
         ("/state_root?height=9", 404, "height"),
+        ("/fees/estimate?gas=0", 400, "gas"),
+        ("/fees/estimate?gas=50000001", 400, "gas"),
         ("/events?topic=blocks", 400, "topic"),
         ("/nowhere", 404, ""),
         ("/blocks/", 400, "height"),
@@ -312,6 +314,15 @@ def test_an_estimate_names_limits_that_outlive_full_blocks(node: Any) -> None:
     assert (told["slow"], told["standard"], told["fast"]) == (11_000, 25_941, 174_546)
     assert (told["base_price"], told["min_price"], told["max_price"]) == (10_000, 1_000, 1_000_000)
     assert told["full_bps"] == 0
+    assert told["gas"] == 21_000
+    assert told["fees"] == {"now": "210", "slow": "231", "standard": "545", "fast": "3666"}
+
+
+def test_an_estimate_prices_any_gas_that_a_block_has(node: Any) -> None:
+    """The fee is that of the gas in question, rounded up."""
+    told = node.read("/fees/estimate?gas=400001")
+
+    assert (told["gas"], told["fees"]["now"], told["transfer_fee"]) == (400_001, "4001", "210")
 
 
 def test_an_estimate_says_how_full_the_last_blocks_were(node: Any) -> None:
