@@ -35,6 +35,9 @@ class Code(StrEnum):
     E_AMOUNT = "amount"
     E_UNKNOWN = "unknown-object"
     E_TAKEN = "name-taken"
+    E_STATE = "wrong-state"
+    E_LIMIT = "limit"
+    E_KEY_TAKEN = "key-taken"
 
     # A node that does not take a good transaction now.
     E_DUPLICATE = "duplicate"

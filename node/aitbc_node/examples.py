@@ -27,9 +27,12 @@ from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.crypto import SigningKey, peer_id, sha256
 from aitbc_node.gossip import messages
 from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
+from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy, address_of, single_key
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
@@ -116,6 +119,12 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.account.policy", _signed(AccountPolicy(2, keys))
     coin = AssetDefine("COIN2", "Zweite Münze", 18, own, Amount(7), Amount(2**63 - 1))
     yield "transaction.asset.define", _signed(coin)
+    put = ValidatorPut(
+        key=KEY.public_key, proof=possession_proof(CHAIN_ID, own, KEY), status="joining"
+    )
+    yield "transaction.validator.put", _signed(put)
+    yield "transaction.stake.bond", _signed(StakeBond(own, Amount(2**33)))
+    yield "transaction.stake.unbond", _signed(StakeUnbond(own, Amount(7)))
     yield "transaction.bundle", _signed(transfer, supply)
 
 

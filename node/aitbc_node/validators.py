@@ -76,6 +76,31 @@ class ValidatorSet(Record, frozen=True, dict=True):
             )
         )
 
+    def succeeded_by(self, members: Iterable[Validator]) -> "ValidatorSet":
+        """Return another set in which those who stay keep their place in the line of turns.
+
+        By operator, so that a new key changes no turn. A joiner waits longest: who leaves and
+        comes back to propose sooner gains nothing. The priorities are centred, and held within
+        twice the total power, so that no history of changes makes them drift away.
+        """
+        made = validator_set(members)
+        total = made.total_power
+        known = {member.operator: member.priority for member in self.members}
+        joining = -(total + total // 8)
+        priorities = [known.get(member.operator, joining) for member in made.members]
+        centre = sum(priorities) // len(priorities)
+        return ValidatorSet(
+            tuple(
+                Validator(
+                    member.operator,
+                    member.key,
+                    member.power,
+                    max(-2 * total, min(2 * total, priority - centre)),
+                )
+                for member, priority in zip(made.members, priorities, strict=True)
+            )
+        )
+
     def _take_turn(self, priorities: list[int]) -> int:
         """Move the priorities by one turn; the highest proposes, of equal ones the lowest key."""
         for index, member in enumerate(self.members):

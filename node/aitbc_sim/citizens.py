@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from aitbc_node.crypto import sha256
 from aitbc_node.ledger import genesis
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
@@ -34,6 +35,12 @@ def a_payment(
     sender: str, to: str, amount: int, *, nonce: int, valid_until: int = 1_000, tip: int = 0
 ) -> bytes:
     """Sign a transfer."""
+    body = Transfer((Output(address(to), NATIVE, Amount(amount)),))
+    return an_act(sender, body, nonce=nonce, valid_until=valid_until, tip=tip)
+
+
+def an_act(sender: str, body: Body, *, nonce: int, valid_until: int = 1_000, tip: int = 0) -> bytes:
+    """Sign a transaction with one body."""
     tx = Transaction(
         chain_id=CHAIN_ID,
         sender=address(sender),
@@ -44,7 +51,7 @@ def a_payment(
         tip=Amount(tip),
         policy=None,
         bundle=False,
-        bodies=(Transfer((Output(address(to), NATIVE, Amount(amount)),)),),
+        bodies=(body,),
     )
     return sign(tx, [signer_of(sender)])
 

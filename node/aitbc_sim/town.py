@@ -4,12 +4,13 @@ Every block is audited, so a test that merely applies one checks the invariants 
 consensus here: there is one ledger and its word is final.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from aitbc_node.blocks import tx_id
+from aitbc_node.canonical import Record
 from aitbc_node.codes import Refusal
 from aitbc_node.crypto import SigningKey, sha256
 from aitbc_node.ledger import genesis
@@ -24,10 +25,11 @@ from aitbc_node.ledger.apply import (
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.audit import audit, audit_block
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, balance
+from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, ObjectKey, balance
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Address, Amount, Gas, Height, Power, Round
@@ -147,6 +149,10 @@ class Town:
         assert self.state.tally.violations() == []
         assert audit_block(before, self.state, execution.receipts) == []
         return execution
+
+    def rewrite(self, writes: Mapping[ObjectKey, Record]) -> None:
+        """Change objects behind the ledger's back."""
+        self.state = State({**self.state.contents, **writes})
 
     def refusal(self, *txs: Parsed) -> Refusal:
         """Return why the next block may not hold the last of these."""

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from aitbc_node import crypto
 from aitbc_node.blocks import ids_root
 from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
+from aitbc_node.crypto import Verifier
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import accounts, assets, balances, boundary, families, fees, objects, trie
 from aitbc_node.ledger.family import Act, Event
@@ -42,6 +44,7 @@ class BlockContext(msgspec.Struct, frozen=True):
     time_ms: int
     proposer: PublicKey
     signers: frozenset[PublicKey] = frozenset()
+    verify: Verifier = crypto.verify
 
 
 class Execution(msgspec.Struct, frozen=True):
@@ -182,17 +185,16 @@ class _Run:
 
     def finish(self) -> Execution:
         """Do what belongs to the end of a block and compute the roots."""
-        boundary.end_block(self._draft, self._context.height)
         self._share_fees()
-        validators = self._draft.validators.rotated()
-        self._draft.put((objects.VALIDATORS, b""), validators)
+        self._draft.put((objects.VALIDATORS, b""), self._draft.validators.rotated())
+        boundary.end_block(self._draft, self._context.height)
         writes = self._draft.writes()
         tree = self._draft.tree(writes)
         return Execution(
             state_root=trie.root_hash(tree),
             receipts=tuple(self._receipts),
             receipts_root=ids_root([receipt_hash(receipt) for receipt in self._receipts]),
-            next_validators=validators,
+            next_validators=self._draft.validators,
             writes=writes,
             tree=tree,
             base=self._draft.base.tree,
@@ -222,7 +224,7 @@ class _Run:
         mark = self._draft.mark()
         events: list[Event] = []
         for place, body in enumerate(tx.bodies):
-            act = Act(tx.sender, tx.nonce, place, self._context.height)
+            act = Act(tx.sender, tx.nonce, place, self._context.height, self._context.verify)
             done = families.apply(self._draft, act, body)
             if isinstance(done, Refusal):
                 self._draft.roll_back(mark)

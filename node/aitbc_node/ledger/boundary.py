@@ -1,16 +1,26 @@
 """What happens at the end of a block, whatever its transactions were?
 
-Work that fell due, in order of kind and name. Do not add what one body does.
+Work that fell due, in order of kind and name; at the end of an epoch, who votes next. Do not add
+what one body does.
 """
 
-from aitbc_node.ledger import due, records
-from aitbc_node.ledger.objects import RECORD
+from collections.abc import Callable, Mapping
+
+from aitbc_node.ledger import bonding, due, epochs, records
+from aitbc_node.ledger.objects import RECORD, UNBONDING, ObjectKey
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Height
+
+HANDLERS: Mapping[str, Callable[[Draft, ObjectKey, Height], None]] = {
+    RECORD: records.expire,
+    UNBONDING: bonding.mature,
+}
 
 
 def end_block(draft: Draft, height: Height) -> None:
     """Do what the height brings with it."""
     for key in due.take(draft, height):
-        assert key[0] == RECORD, f"nobody handles a {key[0]} that is due"
-        records.expire(draft, key, height)
+        assert key[0] in HANDLERS, f"nobody handles a {key[0]} that is due"
+        HANDLERS[key[0]](draft, key, height)
+    if epochs.is_last(height, draft.params.epoch_blocks):
+        epochs.begin_next(draft, height)

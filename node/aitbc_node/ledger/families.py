@@ -8,9 +8,11 @@ Do not add rules here.
 from typing import Any, TypeAlias, get_args
 
 from aitbc_node.codes import Refusal
-from aitbc_node.ledger import assets, definitions, records, signers, transfers
+from aitbc_node.ledger import assets, bonding, definitions, enrolment, records, signers, transfers
 from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
+from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.signers import AccountPolicy
@@ -18,7 +20,16 @@ from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transfers import Transfer
 from aitbc_node.types import Address
 
-Body: TypeAlias = Transfer | AssetSupply | RecordPut | AccountPolicy | AssetDefine
+Body: TypeAlias = (
+    Transfer
+    | AssetSupply
+    | RecordPut
+    | AccountPolicy
+    | AssetDefine
+    | ValidatorPut
+    | StakeBond
+    | StakeUnbond
+)
 
 _ALL: tuple[Family[Any], ...] = (
     transfers.FAMILY,
@@ -26,6 +37,9 @@ _ALL: tuple[Family[Any], ...] = (
     records.FAMILY,
     signers.FAMILY,
     definitions.FAMILY,
+    enrolment.FAMILY,
+    bonding.BOND,
+    bonding.UNBOND,
 )
 
 FAMILIES: dict[type, Family[Any]] = {family.body: family for family in _ALL}

@@ -9,8 +9,10 @@ from typing import Generic, TypeAlias, TypeVar
 
 import msgspec
 
+from aitbc_node import crypto
 from aitbc_node.canonical import Record
 from aitbc_node.codes import Refusal
+from aitbc_node.crypto import Verifier
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address, Height
 
@@ -30,6 +32,7 @@ class Act(msgspec.Struct, frozen=True):
     nonce: int
     place: int
     height: Height
+    verify: Verifier = crypto.verify
 
 
 def sound(_body: Record) -> Refusal | None:

@@ -17,7 +17,7 @@ from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Verifier
 from aitbc_node.errors import ConfigError
-from aitbc_node.ledger import objects, params
+from aitbc_node.ledger import objects, params, staking
 from aitbc_node.ledger.fields import form_fault
 from aitbc_node.ledger.forms import (
     NAME_BYTES_MAX,
@@ -44,12 +44,11 @@ VALIDATORS_MIN = 4
 """Fewer cannot lose one and go on; `single_node_dev` lifts it."""
 
 PRODUCTION_HRP = "ait"
-POWER_TOTAL_MAX = 2**53
-"""Turn priorities stay a small multiple of the total and so within 64 bits."""
+POWER_TOTAL_MAX = 2**43
+"""The bond behind it, and turn priorities, stay within 64 bits."""
 
 _TICKER_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 Name = TypeVar("Name", str, bytes)
-
 _CHAIN_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
@@ -197,6 +196,8 @@ def initial_state(genesis: Genesis) -> State:
     for account in genesis.accounts:
         record = objects.Account(0, account.policy, account.balances)
         contents[objects.ACCOUNT, account.address] = record
+    regions = {entry.key: entry.region for entry in genesis.validators}
+    contents |= staking.founded(genesis.validator_set(), regions, genesis.params)
     for name, amount in _pools(genesis):
         if amount:
             contents[objects.POOL, name.encode()] = objects.Pool(((NATIVE, amount),))
@@ -208,7 +209,8 @@ def _pools(genesis: Genesis) -> tuple[tuple[str, Amount], ...]:
 
 
 def _supplies(genesis: Genesis) -> dict[str, int]:
-    supply: dict[str, int] = {NATIVE: genesis.reward_pool + genesis.treasury}
+    bonded = staking.POWER_UNIT * sum(entry.power for entry in genesis.validators)
+    supply: dict[str, int] = {NATIVE: genesis.reward_pool + genesis.treasury + bonded}
     for account in genesis.accounts:
         for ticker, amount in account.balances:
             supply[ticker] = supply.get(ticker, 0) + amount
@@ -275,8 +277,13 @@ def _validator_faults(genesis: Genesis, verify: Verifier) -> Iterator[Refusal]:
     yield from _order_faults("validators", [entry.key for entry in genesis.validators])
     if sum(entry.power for entry in genesis.validators) > POWER_TOTAL_MAX:
         yield _fault("validators", f"total power above {POWER_TOTAL_MAX}")
+    operators = {entry.operator for entry in genesis.validators}
+    if len(operators) < len(genesis.validators):
+        yield _fault("validators", "an operator has more than one")
     for place, entry in enumerate(genesis.validators):
         field = f"validators[{place}]"
+        if entry.power * staking.POWER_UNIT < genesis.params.self_bond_min:
+            yield _fault(f"{field}.power", f"a bond below {genesis.params.self_bond_min}")
         if not is_plain_text(entry.region, bytes_max=NAME_BYTES_MAX):
             yield _fault(f"{field}.region", f"not NFC text of at most {NAME_BYTES_MAX} bytes")
         if crypto.is_weak_key(entry.key):

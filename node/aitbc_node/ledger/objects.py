@@ -11,7 +11,7 @@ from typing import TypeAlias
 from aitbc_node import limits
 from aitbc_node.canonical import Record
 from aitbc_node.ledger.policy import Policy
-from aitbc_node.types import Address, Amount, Height
+from aitbc_node.types import Address, Amount, Height, PublicKey
 
 NATIVE = "AIT"
 """The asset that fees are paid in."""
@@ -31,6 +31,15 @@ PARAMS = "params"
 VALIDATORS = "validators"
 RECORD = "record"
 AGENDA = "agenda"
+VALIDATOR = "validator"
+STAKE = "stake"
+UNBONDING = "unbonding"
+ROSTER = "roster"
+KEY_USE = "key"
+
+CANDIDATE = "candidate"
+ACTIVE = "active"
+LEAVING = "leaving"
 
 Balances: TypeAlias = tuple[tuple[str, Amount], ...]
 """Ascending by asset, without zeroes."""
@@ -103,6 +112,66 @@ class StoredRecord(Record, frozen=True):
     expires: Height
 
 
+class Membership(Record, frozen=True):
+    """Say how an operator takes part in validating, and what stands behind it.
+
+    `bonded` is divided into `shares`; `earned` counts rewards per share since the beginning, and
+    `rewards` is what of them nobody has taken yet. `next_key` replaces `key` at the next epoch.
+    """
+
+    key: PublicKey
+    next_key: PublicKey | None
+    commission_bps: int
+    region: str
+    endpoint: str
+    status: str = CANDIDATE
+    bonded: Amount = Amount(0)
+    shares: int = 0
+    delegators: int = 0
+    earned: int = 0
+    rewards: Amount = Amount(0)
+    commission: Amount = Amount(0)
+
+
+class Stake(Record, frozen=True):
+    """Hold a delegator's shares, and how much a share had earned when it was paid last."""
+
+    shares: int
+    earned: int
+
+
+class Leaving(Record, frozen=True):
+    """Be coins on their way back to whoever had bonded them."""
+
+    delegator: Address
+    amount: Amount
+    started: Height
+    matures: Height
+
+
+class Unbonding(Record, frozen=True):
+    """Hold what leaves one validator's bond, in the order in which it was asked for."""
+
+    rows: tuple[Leaving, ...] = ()
+
+
+class Roster(Record, frozen=True):
+    """List the operators who may be chosen as validators, ascending."""
+
+    operators: tuple[Address, ...] = ()
+
+
+class KeyUse(Record, frozen=True):
+    """Say whose a consensus key is, and at which heights it was to be used.
+
+    Shape: `since` is 0 until the key is used, `until` is 0 until it no longer is.
+    """
+
+    operator: Address
+    since: Height = Height(0)
+    until: Height = Height(0)
+
+
 NEW_ACCOUNT = Account()
 EMPTY_POOL = Pool()
 
@@ -120,6 +189,10 @@ def holdings_of(record: Record | None) -> Balances:
     match record:
         case Account(balances=balances) | Pool(balances=balances):
             return balances
+        case Membership(bonded=bonded, rewards=rewards, commission=commission):
+            return ((NATIVE, Amount(bonded + rewards + commission)),)
+        case Unbonding(rows=rows):
+            return ((NATIVE, Amount(sum(row.amount for row in rows))),)
         case _:
             return ()
 

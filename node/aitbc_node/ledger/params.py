@@ -39,7 +39,7 @@ PARAMETERS: tuple[Parameter, ...] = (
         "blocks",
         1,
         1_000_000,
-        "length of an epoch; nothing happens at its end yet",
+        "length of an epoch: at its end the validators change",
     ),
     Parameter(
         "max_block_txs",
@@ -90,6 +90,29 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("fee_treasury_bps", 3_000, "bps of the fee", 0, BPS, "share of the treasury"),
     Parameter("fee_burn_bps", 2_000, "bps of the fee", 0, BPS, "share that is destroyed"),
+    Parameter(
+        "self_bond_min",
+        1_000_000,
+        "base units",
+        1_000_000,
+        10**18,
+        "least own bond of a validator",
+    ),
+    Parameter("delegation_min", 1_000_000, "base units", 1, 10**18, "least bond of anybody"),
+    Parameter("delegators_max", 100, "accounts", 0, 1_000, "most bonds behind a validator"),
+    Parameter(
+        "unbonding_blocks",
+        1_200,
+        "blocks",
+        10,
+        10_000_000,
+        "how long a bond that is taken back can be slashed",
+    ),
+    Parameter("commission_min_bps", 100, "bps of rewards", 0, BPS, "least commission"),
+    Parameter("commission_max_bps", 1_000, "bps of rewards", 0, BPS, "highest commission"),
+    Parameter(
+        "validators_max", 50, "validators", 1, limits.VALIDATORS_MAX, "most validators of an epoch"
+    ),
 )
 
 
@@ -111,6 +134,13 @@ class Params(Record, frozen=True):
     fee_proposer_bps: int = 5_000
     fee_treasury_bps: int = 3_000
     fee_burn_bps: int = 2_000
+    self_bond_min: int = 1_000_000
+    delegation_min: int = 1_000_000
+    delegators_max: int = 100
+    unbonding_blocks: int = 1_200
+    commission_min_bps: int = 100
+    commission_max_bps: int = 1_000
+    validators_max: int = 50
 
     def digest(self) -> Hash:
         """Hash all values for a header's `params_hash`."""
@@ -137,3 +167,5 @@ def faults(params: Params) -> Iterator[Refusal]:
         yield Refusal(Code.E_AMOUNT, "gas_low_bps", "above gas_high_bps")
     if params.gas_step_num <= params.gas_step_den:
         yield Refusal(Code.E_AMOUNT, "gas_step_num", "not above gas_step_den")
+    if params.commission_min_bps > params.commission_max_bps:
+        yield Refusal(Code.E_AMOUNT, "commission_min_bps", "above commission_max_bps")

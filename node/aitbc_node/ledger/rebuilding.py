@@ -26,6 +26,11 @@ KINDS: Mapping[str, type[Record]] = {
     objects.VALIDATORS: ValidatorSet,
     objects.RECORD: objects.StoredRecord,
     objects.AGENDA: Agenda,
+    objects.VALIDATOR: objects.Membership,
+    objects.STAKE: objects.Stake,
+    objects.UNBONDING: objects.Unbonding,
+    objects.ROSTER: objects.Roster,
+    objects.KEY_USE: objects.KeyUse,
 }
 
 

@@ -9,10 +9,23 @@ from typing import Protocol, TypeVar
 
 from aitbc_node.canonical import Record, encode
 from aitbc_node.ledger import objects, trie
-from aitbc_node.ledger.objects import Account, Asset, Chain, Fees, ObjectKey, Pool, StoredRecord
+from aitbc_node.ledger.objects import (
+    Account,
+    Asset,
+    Chain,
+    Fees,
+    KeyUse,
+    Membership,
+    ObjectKey,
+    Pool,
+    Roster,
+    Stake,
+    StoredRecord,
+    Unbonding,
+)
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.tally import Tally
-from aitbc_node.types import Address, Hash
+from aitbc_node.types import Address, Hash, PublicKey
 from aitbc_node.validators import ValidatorSet
 
 R = TypeVar("R", bound=Record)
@@ -41,6 +54,27 @@ class Reader(Protocol):
     def record(self, name: bytes) -> StoredRecord | None:
         """Return a record by its name in the state; see `records.record_key`."""
         return _as(StoredRecord, self.lookup((objects.RECORD, name)))
+
+    def membership(self, operator: Address) -> Membership | None:
+        """Return how an operator takes part in validating."""
+        return _as(Membership, self.lookup((objects.VALIDATOR, operator)))
+
+    def stake(self, operator: Address, delegator: Address) -> Stake | None:
+        """Return a delegator's part of an operator's bond."""
+        return _as(Stake, self.lookup((objects.STAKE, operator + delegator)))
+
+    def unbonding(self, operator: Address) -> Unbonding:
+        """Return what is on its way back from an operator's bond."""
+        return _as(Unbonding, self.lookup((objects.UNBONDING, operator))) or Unbonding()
+
+    def key_use(self, key: PublicKey) -> KeyUse | None:
+        """Return whose a consensus key is; None for one that was never registered."""
+        return _as(KeyUse, self.lookup((objects.KEY_USE, key)))
+
+    @property
+    def roster(self) -> Roster:
+        """Return who may be chosen as a validator."""
+        return _as(Roster, self.lookup((objects.ROSTER, b""))) or Roster()
 
     @property
     def chain(self) -> Chain:

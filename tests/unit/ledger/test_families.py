@@ -3,7 +3,9 @@
 from typing import get_args
 
 from aitbc_node.ledger import families
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
+from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import FAMILIES, Body
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.signers import AccountPolicy
@@ -16,6 +18,9 @@ SAMPLES: tuple[Body, ...] = (
     RecordPut("blob", b"k", b"v", 1),
     AccountPolicy(1, (key_of("ann").public_key,)),
     AssetDefine("COIN2", "coin", 0, None, Amount(1), Amount(1)),
+    ValidatorPut(region="eu"),
+    StakeBond(address("north"), Amount(5)),
+    StakeUnbond(address("north"), Amount(5)),
 )
 
 
@@ -40,3 +45,5 @@ def test_only_what_leaves_the_sender_counts_as_spent() -> None:
     assert families.spending_of(sender, pay("alice", 5)) == 0
     assert families.spending_of(sender, pay("bob", 5, "mUSDA")) == 0
     assert families.spending_of(sender, supply("bob", 5)) == 0
+    assert families.spending_of(sender, StakeBond(address("north"), Amount(5))) == 5
+    assert families.spending_of(sender, StakeUnbond(address("north"), Amount(5))) == 0

@@ -11,6 +11,7 @@ from aitbc_node.ledger.genesis import Genesis, GenesisAccount, GenesisAsset
 from aitbc_node.ledger.objects import balance
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Policy
+from aitbc_node.ledger.staking import POWER_UNIT
 from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
 from aitbc_sim.town import WEALTH, a_genesis, address
 
@@ -97,7 +98,9 @@ WEAK = PublicKey(bytes(32))
         (changed(validators=GENESIS.validators[::-1]), "validators"),
         (changed(validators=GENESIS.validators[:1] * 4), "validators"),
         (with_first("validators", power=Power(0)), "validators[0].power"),
-        (with_first("validators", power=Power(2**53)), "validators"),
+        (with_first("validators", power=Power(2**43)), "validators"),
+        (with_first("validators", operator=GENESIS.validators[1].operator), "validators"),
+        (changed(params=Params(self_bond_min=2_000_000)), "validators[3].power"),
         (with_first("validators", key=WEAK), "validators[0].key"),
         (with_first("validators", operator=address("mallory")), "validators[0].proof"),
         (with_first("validators", proof=Signature(bytes(64))), "validators[0].proof"),
@@ -158,7 +161,7 @@ def test_the_first_state_holds_what_genesis_gives() -> None:
     native, mock_asset = state.asset("AIT"), state.asset("mUSDA")
     assert native is not None
     assert mock_asset is not None
-    assert (native.supply, mock_asset.supply) == (3 * WEALTH + 70, 7)
+    assert (native.supply, mock_asset.supply) == (3 * WEALTH + 70 + 4 * POWER_UNIT, 7)
     assert balance(state.pool("reward_pool").balances, "AIT") == 50
     assert state.validators == founding.validator_set()
     assert state.fees.price == state.params.gas_base_price

@@ -360,10 +360,10 @@ def test_economics_of_minted_money_say_so(node: Any) -> None:
     assert told["conserved"] is False
     assert told["assets"]["AIT"] == {
         "decimals": 6,
-        "supply": "5000000",
-        "minted": "5000000",
+        "supply": "9000000",
+        "minted": "9000000",
         "burned": "0",
-        "held": "5000001",
+        "held": "9000001",
     }
     assert told["pools"]["treasury"] == {"AIT": "1"}
 

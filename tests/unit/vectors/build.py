@@ -26,7 +26,9 @@ from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import document, genesis, objects, trie
 from aitbc_node.ledger.apply import BlockContext, Execution, execute, receipt_hash
 from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
+from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
@@ -211,8 +213,31 @@ def transactions() -> Vectors:
                 gas_limit=Gas(440_000),
             ),
         ),
+        *_of_validators(),
     ]
     return {"transactions": [_transaction_row(title, signers, tx) for title, signers, tx in cases]}
+
+
+def _of_validators() -> list[tuple[str, list[str], Transaction]]:
+    return [
+        (
+            "a validator registers and bonds",
+            ["ann"],
+            a_transaction(
+                own("ann"),
+                ValidatorPut(
+                    key("eve").public_key, possession_proof(CHAIN_ID, own("ann"), key("eve"))
+                ),
+                StakeBond(own("ann"), Amount(5_000_000)),
+                bundle=True,
+            ),
+        ),
+        (
+            "a delegator takes coins back",
+            ["ben"],
+            a_transaction(own("ben"), StakeUnbond(own("ann"), Amount(1_000_000))),
+        ),
+    ]
 
 
 def _transaction_row(title: str, signers: list[str], tx: Transaction) -> Vectors:

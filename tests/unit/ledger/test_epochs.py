@@ -1,0 +1,156 @@
+"""The end of an epoch: who votes next, with what power, and how much may change at once."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aitbc_node.ledger import epochs
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
+from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.params import Params
+from aitbc_node.types import Address, Amount, Round
+from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address, key_of
+
+COIN = 1_000_000
+
+
+def a_hall(*powers: int, **params: int) -> Town:
+    """Found a town with epochs of five blocks; its operators are rich."""
+    chosen = Params(**{"epoch_blocks": 5, "unbonding_blocks": 10, **params})
+    return Town(a_genesis(rich=("alice", *VALIDATOR_NAMES), params=chosen, powers=powers))
+
+
+def to_next_epoch(town: Town) -> None:
+    """Apply empty blocks up to the end of the epoch."""
+    while not town.apply() or town.height % 5:
+        pass
+
+
+def powers_of(town: Town) -> dict[str, int]:
+    """Return each founder's power."""
+    return {
+        name: town.state.validators.power_of(key_of(f"{name} votes").public_key)
+        for name in VALIDATOR_NAMES
+    }
+
+
+def test_a_bond_counts_from_the_next_epoch_on() -> None:
+    """Delegated or own: power is the coins behind the validator."""
+    town = a_hall(10, 10, 10, 10)
+    for name, amount in (("alice", 2 * COIN), ("north", COIN + 7)):
+        town.apply(town.tx(name, StakeBond(address("north"), Amount(amount))))
+    assert powers_of(town)["north"] == 10
+
+    to_next_epoch(town)
+
+    assert powers_of(town)["north"] == 13
+
+
+def test_what_is_taken_back_counts_no_more_from_the_next_epoch_on() -> None:
+    """The coins are still on their way, but the power is gone."""
+    town = a_hall(10, 10, 10, 10)
+    town.apply(town.tx("north", StakeUnbond(address("north"), Amount(4 * COIN))))
+
+    to_next_epoch(town)
+
+    assert powers_of(town)["north"] == 6
+
+
+def test_less_than_a_third_of_the_power_changes_in_one_epoch() -> None:
+    """A rich stranger takes over in steps that everybody can see coming, never at once."""
+    town = a_hall(10, 10, 10, 10)
+    town.apply(town.tx("north", StakeBond(address("north"), Amount(90 * COIN))))
+    seen = []
+    for _ in range(5):
+        to_next_epoch(town)
+        seen.append(powers_of(town)["north"])
+
+    assert seen == [23, 40, 63, 93, 100]
+
+
+def test_the_last_validator_cannot_leave() -> None:
+    """Somebody has to make the next block: the set never becomes empty."""
+    town = a_hall(1, 1, 1, 1)
+    for name in VALIDATOR_NAMES:
+        town.apply(town.tx(name, ValidatorPut(status="leaving")))
+    for _ in range(6):
+        to_next_epoch(town)
+
+    assert town.state.validators.total_power > 0
+
+
+def test_the_largest_bonds_are_chosen() -> None:
+    """Of equal ones the lowest address; the others wait."""
+    town = a_hall(10, 10, 11, 10, validators_max=3)
+    for _ in range(3):
+        to_next_epoch(town)
+
+    votes = {name for name, power in powers_of(town).items() if power}
+
+    lowest = sorted(set(VALIDATOR_NAMES) - {"south"}, key=address)[:2]
+    assert votes == {"south", *lowest}
+
+
+def test_who_has_too_little_of_its_own_loses_its_vote() -> None:
+    """Whatever others have bonded: an operator has something to lose, or no say."""
+    town = a_hall(10, 10, 10, 10)
+    town.apply(town.tx("alice", StakeBond(address("north"), Amount(5 * COIN))))
+    town.apply(town.tx("north", StakeUnbond(address("north"), Amount(10 * COIN))))
+
+    to_next_epoch(town)
+
+    assert powers_of(town)["north"] == 0
+    assert address("north") not in town.state.roster.operators
+
+
+def test_an_epoch_without_changes_changes_no_turn() -> None:
+    """The order of proposers goes on across its end as if it were not there."""
+    short, long = a_hall(1, 2, 3, 4), a_hall(1, 2, 3, 4, epoch_blocks=1_000)
+    for _ in range(23):
+        short.apply()
+        long.apply()
+        proposers = [town.state.validators.proposer(Round(0)).operator for town in (short, long)]
+        assert proposers[0] == proposers[1]
+
+
+def test_a_joiner_proposes_last() -> None:
+    """It begins behind everybody, so that leaving and coming back gains no turn."""
+    town = a_hall(1, 1, 1, 1)
+    before = {member.operator: member.priority for member in town.state.validators.members}
+    town.apply(town.tx("north", ValidatorPut(status="leaving")))
+    to_next_epoch(town)
+    town.apply(town.tx("north", ValidatorPut(status="joining")))
+    to_next_epoch(town)
+
+    members = town.state.validators.members
+
+    assert len(before) == len(members) == 4
+    lowest = min(members, key=lambda member: member.priority)
+    assert lowest.operator == address("north")
+
+
+@given(
+    st.dictionaries(st.integers(0, 9), st.integers(1, 50), min_size=1),
+    st.dictionaries(st.integers(0, 9), st.integers(1, 50), min_size=1),
+)
+def test_powers_go_where_they_should_in_bounded_steps(
+    start: dict[int, int], aim: dict[int, int]
+) -> None:
+    """Each step moves less than a third, or a single vote; none moves past the aim."""
+    before = {Address(bytes([name]) * 20): power for name, power in start.items()}
+    wanted = {Address(bytes([name]) * 20): power for name, power in aim.items()}
+
+    after = epochs.limited(before, wanted)
+
+    names = before.keys() | wanted.keys()
+    moved = sum(abs(after.get(name, 0) - before.get(name, 0)) for name in names)
+    assert 3 * moved < sum(before.values()) or moved == 1
+    for name in names:
+        low, high = sorted((before.get(name, 0), wanted.get(name, 0)))
+        assert low <= after.get(name, 0) <= high
+
+
+@pytest.mark.parametrize(("height", "last"), [(1, False), (4, False), (5, True), (6, False)])
+def test_epochs_end_at_multiples_of_their_length(height: int, *, last: bool) -> None:
+    """So everybody knows when, without looking at the state."""
+    assert epochs.is_last(height, 5) is last

@@ -1,0 +1,81 @@
+"""Whole machines whose validators change: nobody stops, and whoever comes later agrees."""
+
+import pytest
+
+from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.bonding import StakeBond
+from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.types import Amount
+from aitbc_sim.citizens import address, an_act, signer_of
+from aitbc_sim.pump import Pump
+
+COIN = 1_000_000
+EPOCH = 20
+FOUNDERS = ("v0", "v1", "v2", "v3")
+
+
+def powers(pump: Pump, index: int) -> dict[str, int]:
+    """Return each founder's power as one node sees it."""
+    votes = pump.machine(index).view.state.validators
+    return {name: votes.power_of(signer_of(f"{name} votes").public_key) for name in FOUNDERS}
+
+
+@pytest.fixture
+def pump() -> Pump:
+    """Run four validators of two votes each, and a follower that is not there yet."""
+    return Pump((2, 2, 2, 2), followers=1, rich=("alice", *FOUNDERS)).start(0, 1, 2, 3)
+
+
+def test_a_validator_leaves_at_the_end_of_an_epoch_and_the_others_go_on(pump: Pump) -> None:
+    """Its votes count until the last height of the epoch and are not missed from the next on."""
+    pump.run_to(1)
+    assert pump.outcomes(0, an_act("v3", ValidatorPut(status="leaving"), nonce=0)) == ["ok"]
+
+    pump.run_to(EPOCH - 1)
+    before = powers(pump, 0)
+    pump.run_to(EPOCH + 5)
+    pump.settle()
+
+    assert before == dict.fromkeys(FOUNDERS, 2)
+    assert [powers(pump, index) for index in range(4)] == [{**before, "v3": 0}] * 4
+    assert pump.notes("round.begins") == 0
+    assert not pump.machine(3).view.own_power
+    assert len(pump.roots()) == 1
+
+
+def test_more_power_comes_in_steps_and_quorums_follow(pump: Pump) -> None:
+    """With ten of sixteen votes v0's silence stops the others, though three of four are up."""
+    pump.run_to(1)
+    bond = StakeBond(address("v0"), Amount(8 * COIN))
+    assert pump.outcomes(1, an_act("alice", bond, nonce=0)) == ["ok"]
+    pump.run_to(5 * EPOCH + 1, limit_ms=120_000)
+    assert powers(pump, 1)["v0"] == 10
+
+    pump.crash(0)
+    height = max(pump.heights())
+    pump.wait(10_000)
+    stalled = max(pump.heights())
+    pump.restart(0)
+    pump.run_to(height + 5, limit_ms=60_000)
+
+    assert stalled <= height + 1
+    assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
+
+
+def test_restarts_and_latecomers_follow_through_every_change(pump: Pump) -> None:
+    """A log is replayed, and blocks are caught up with, over the ends of epochs."""
+    pump.run_to(1)
+    bond = StakeBond(address("v0"), Amount(COIN))
+    pump.outcomes(0, an_act("alice", bond, nonce=0))
+    pump.outcomes(0, an_act("v3", ValidatorPut(status="leaving"), nonce=0))
+    pump.run_to(2 * EPOCH + 3, limit_ms=60_000)
+
+    pump.crash(1)
+    pump.restart(1)
+    pump.start(4)
+    pump.run_to(2 * EPOCH + 10, limit_ms=60_000)
+    pump.settle()
+
+    assert [powers(pump, index) for index in range(5)] == [powers(pump, 0)] * 5
+    assert powers(pump, 4) == {"v0": 3, "v1": 2, "v2": 2, "v3": 0}
+    assert len(pump.roots()) == 1
