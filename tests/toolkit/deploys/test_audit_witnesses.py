@@ -37,7 +37,7 @@ def witnesses(project: Any) -> list[witnessing.Witness]:
 
 def test_after_every_run_the_hosts_know_the_newest_record(a_project: Build) -> None:
     """A deploy, one that changes nothing, and a stop: the host agrees with each."""
-    project = a_project()
+    project = a_project(rollout="all")
 
     newest = []
     for verb in (project.deploy, project.deploy, project.down):
@@ -65,7 +65,7 @@ def test_a_log_that_was_rewritten_whole_is_found_by_the_hosts(
     a_project: Build, keep: int, then: Sequence[audit.Entry], what: str
 ) -> None:
     """Edited, shortened, replaced or removed: its own chain is right, the host was told another."""
-    project = a_project()
+    project = a_project(rollout="all")
     project.down()
     audit.append(audit.path_of(project.environment), OTHER)
     project.down()
@@ -80,7 +80,7 @@ def test_what_nobody_signed_counts_for_nothing_where_people_sign(
     a_project: Build, tmp_path: Path
 ) -> None:
     """A host that makes up another head accuses nobody; one that a signer signed is believed."""
-    project = a_project()
+    project = a_project(rollout="all")
     project.down()
     ana, mallory = a_key(tmp_path, "ana"), a_key(tmp_path, "mallory")
     trust = project.environment.inventories / "dev" / "trust.toml"

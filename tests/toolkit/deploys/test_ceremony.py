@@ -17,7 +17,7 @@ Build = Callable[..., Any]
 
 def test_keys_then_genesis_then_a_deploy_on_them(a_project: Build) -> None:
     """Without keys there is no genesis; what the ceremony made is what the deploy finds."""
-    project = a_project()
+    project = a_project(rollout="all")
     environment = project.environment
     unmade = list(walk(phases(environment)))
     with pytest.raises(AitbcError, match="never made") as too_early:
@@ -43,7 +43,7 @@ def test_keys_then_genesis_then_a_deploy_on_them(a_project: Build) -> None:
 
 def test_private_keys_are_in_no_answer(a_project: Build) -> None:
     """What comes from the hosts names public parts only."""
-    project = a_project()
+    project = a_project(rollout="all")
 
     request = Request(checkout=project.checkout)
     made = ceremony.make_keys(project.environment, request, lambda _record: None)

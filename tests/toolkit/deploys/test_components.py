@@ -41,7 +41,7 @@ def test_check_28_components_are_switched_together_or_not_at_all(
     a_project: Build, tmp_path: Path
 ) -> None:
     """One manifest names two repositories; one that cannot be had leaves all as they were."""
-    project = a_project()
+    project = a_project(rollout="all")
     stoq, mint = a_repository(tmp_path / "stoq"), a_repository(tmp_path / "mint")
     file = project.checkout / "release.toml"
 
@@ -70,7 +70,7 @@ def test_check_28_components_are_switched_together_or_not_at_all(
 
 def test_an_edit_of_a_component_is_drift(a_project: Build, tmp_path: Path) -> None:
     """Its files are held against its own commit, by the host, before anybody switches to them."""
-    project = a_project()
+    project = a_project(rollout="all")
     stoq = a_repository(tmp_path / "stoq")
     text = manifest(stoq=(stoq, stoq.commit("one")))
     (project.checkout / "release.toml").write_text(text, encoding="utf-8")

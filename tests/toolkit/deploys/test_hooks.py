@@ -36,7 +36,7 @@ def test_hooks_are_told_the_plan_and_the_outcome_and_no_secret(
     a_project: Build, tmp_path: Path
 ) -> None:
     """In the order of the phases; the outcome says that dev mode let the commit through."""
-    project = a_project()
+    project = a_project(rollout="all")
     kept = tmp_path / "told"
     kept.mkdir()
     names = [
@@ -71,7 +71,7 @@ def test_a_hook_that_says_no_stops_before_anything_runs_differently(
     a_project: Build, phase: str
 ) -> None:
     """Status 20 with the hook's name, its words are shown, and no node was ever started."""
-    project = a_project()
+    project = a_project(rollout="all")
     a_hook(project, f"before-{phase}", "#!/bin/sh\necho 'not on a Friday' >&2\nexit 3\n")
 
     with pytest.raises(AitbcError, match=f"hook before-{phase}: it ended with status 3") as caught:
@@ -85,7 +85,7 @@ def test_a_hook_that_says_no_stops_before_anything_runs_differently(
 def test_a_hook_that_hangs_is_ended(a_project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its deadline passes: the run is refused, and nothing of the hook is left."""
     monkeypatch.setattr(hooks, "DEADLINE_S", 0.3)
-    project = a_project()
+    project = a_project(rollout="all")
     a_hook(project, "before-deploy", "#!/bin/sh\nexec sleep 600\n")
 
     with pytest.raises(AitbcError, match="did not end within") as caught:
@@ -96,7 +96,7 @@ def test_a_hook_that_hangs_is_ended(a_project: Build, monkeypatch: pytest.Monkey
 
 def test_a_hook_that_would_never_run_is_a_mistake(a_project: Build) -> None:
     """A name that no phase has, and a file that is not executable."""
-    project = a_project()
+    project = a_project(rollout="all")
     path = a_hook(project, "before-wave", "#!/bin/sh\n")
 
     with pytest.raises(ConfigError, match="no hook is called before-wave, the nearest is before-w"):

@@ -108,7 +108,7 @@ def test_down_ends_orphans_even_frozen_ones_and_nobody_else(
     eventually: Eventually,
 ) -> None:
     """What ran is named and gone; a node of another configuration lives on."""
-    project = a_project()
+    project = a_project(rollout="all")
     project.deploy()
     project.down()
     other = tmp_path / "other"
@@ -132,7 +132,7 @@ def test_node_verbs_end_the_orphan_first(
     a_project: Build, started: list[subprocess.Popen[bytes]], eventually: Eventually
 ) -> None:
     """`node stop` stops it, `start` and `restart` put a process of the supervisor in its place."""
-    project = a_project()
+    project = a_project(rollout="all")
     project.deploy()
     actions: dict[services.Action, int] = {"start": 1, "restart": 1, "stop": 0}
     for action, left in actions.items():
@@ -150,7 +150,7 @@ def test_node_verbs_end_the_orphan_first(
 
 def test_a_node_that_was_never_deployed_is_told_so(a_project: Build) -> None:
     """The supervisor's fault becomes one sentence with the verb that helps."""
-    project = a_project()
+    project = a_project(rollout="all")
 
     with pytest.raises(AitbcError, match="has never been deployed here") as refused:
         services.control(project.environment, "start", "v1", lambda _record: None)
@@ -175,7 +175,7 @@ def test_a_node_that_cannot_vote_is_not_said_to(a_project: Build) -> None:
 
 def test_a_supervisor_that_does_not_answer_is_named_and_down_ends_it(a_project: Build) -> None:
     """Its socket was removed: single nodes are refused with the way out, which then works."""
-    project = a_project()
+    project = a_project(rollout="all")
     project.deploy()
     supervisor = int(project.host_file("etc/supervisor/supervisord.pid").read_text())
     socket(project).unlink()
@@ -201,7 +201,7 @@ def socket(project: Any) -> Path:
 
 def test_only_the_lines_since_the_switch_are_quoted(a_project: Build) -> None:
     """A build that ends at once and silently is not explained by its predecessor's words."""
-    project = a_project()
+    project = a_project(rollout="all")
     project.deploy()
     project.commit("silent")
 
@@ -214,7 +214,7 @@ def test_only_the_lines_since_the_switch_are_quoted(a_project: Build) -> None:
 
 def test_a_refusal_after_observing_is_not_told_as_a_failed_observation(a_project: Build) -> None:
     """The hosts were seen; what was seen speaks against it."""
-    project = a_project()
+    project = a_project(rollout="all")
 
     with pytest.raises(AitbcError, match="dev is down, and there is no release to return to"):
         project.rollback()

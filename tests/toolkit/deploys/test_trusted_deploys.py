@@ -74,7 +74,7 @@ class Trusting:
 @pytest.fixture
 def trusting(a_project: Build, tmp_path: Path) -> Trusting:
     """Give a project an origin, four people with roles, and an operator's key."""
-    project = a_project()
+    project = a_project(rollout="all")
     origin = tmp_path / "origin.git"
     project.git("init", "--quiet", "--bare", str(origin))
     project.git("remote", "add", "origin", str(origin))

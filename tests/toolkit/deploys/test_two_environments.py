@@ -31,7 +31,7 @@ def other_ports(text: str) -> dict[str, str]:
 
 def test_a_copy_that_shares_is_refused_before_any_host(a_project: Build) -> None:
     """`beta` copied from `dev` as it is would take its keys: nothing is made for it."""
-    project = a_project()
+    project = a_project(rollout="all")
     beta = project.copy_environment("beta", changes={})
 
     with pytest.raises(AitbcError, match="it would share with another environment") as refused:
