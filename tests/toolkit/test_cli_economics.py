@@ -76,6 +76,7 @@ def test_stats_show_that_the_money_adds_up(
     ]
     assert "adds up     yes" in shown
     assert "treasury    empty" in shown
+    assert "bonded      4.000000 AIT, 0.00 % of all" in shown
     assert "I3     not compared  a vault's collateral covers what it minted (this chain" in shown
 
 

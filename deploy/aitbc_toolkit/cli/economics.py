@@ -88,6 +88,9 @@ def _money_lines(told: schema.Economics) -> Iterator[str]:
     yield ""
     for name, holdings in told.pools.items():
         yield _line(name, ", ".join(_amount(told, *row) for row in holdings.items()) or "empty")
+    yield _line("bonded", f"{_native(int(told.bonded))}, {told.bonded_bps / 100:.2f} % of all")
+    yield _line("unbonding", _native(int(told.unbonding)))
+    yield _line("unpaid", f"{_native(int(told.accrued))} of rewards")
     shares = told.fees
     yield _line(
         "newest fees",

@@ -9,13 +9,16 @@ from itertools import pairwise
 
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger.fees import fee_of
-from aitbc_node.ledger.objects import NATIVE, Fees, balance, holdings_of
+from aitbc_node.ledger.objects import NATIVE, Fees, Membership, Stake, balance, holdings_of
+from aitbc_node.ledger.staking import earned_by
 from aitbc_node.ledger.state import State
+from aitbc_node.types import Address
 
 
 def audit(state: State) -> list[str]:
     """List the violated invariants, each with its figures; an empty list is a clean bill."""
-    return [*_conservation(state), *_supply(state), *_fees(state), *_validators(state)]
+    parts = (_conservation, _supply, _fees, _stakes, _validators)
+    return [fault for part in parts for fault in part(state)]
 
 
 def audit_block(before: Fees, state: State, receipts: Iterable[TxReceipt]) -> list[str]:
@@ -69,8 +72,38 @@ def _fees(state: State) -> list[str]:
     return []
 
 
+def _stakes(state: State) -> list[str]:
+    """Compare what every delegator has with what its validator counts."""
+    shares: dict[bytes, int] = {}
+    counts: dict[bytes, int] = {}
+    owed: dict[bytes, int] = {}
+    for (_, name), stake in state.items():
+        if isinstance(stake, Stake):
+            operator = Address(name[: len(name) // 2])
+            member = state.membership(operator)
+            shares[operator] = shares.get(operator, 0) + stake.shares
+            counts[operator] = counts.get(operator, 0) + 1
+            earned = 0 if member is None else earned_by(member, stake)
+            owed[operator] = owed.get(operator, 0) + earned
+    faults = []
+    for (_, name), known in state.items():
+        if isinstance(known, Membership):
+            told = (known.shares, known.delegators)
+            found = (shares.pop(name, 0), counts.pop(name, 0))
+            if found != told:
+                faults.append(f"I1: stakes behind {name.hex()} are {found}, counted {told}")
+            if owed.get(name, 0) > known.rewards:
+                figures = f"owes {owed[name]} of rewards, has {known.rewards}"
+                faults.append(f"I1: {name.hex()} {figures}")
+    return [*faults, *(f"I1: stakes behind {name.hex()}, no validator" for name in shares)]
+
+
 def _validators(state: State) -> list[str]:
     members = state.validators.members
     if not members or any(member.power <= 0 for member in members):
         return ["I6: a validator without power, or none at all"]
+    for voter in members:
+        known = state.membership(voter.operator)
+        if known is None or known.key != voter.key:
+            return [f"I6: {voter.key.hex()} votes, and is not its operator's key"]
     return []

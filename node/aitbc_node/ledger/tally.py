@@ -11,7 +11,15 @@ import msgspec
 
 from aitbc_node.canonical import Record
 from aitbc_node.events import TxReceipt
-from aitbc_node.ledger.objects import NATIVE, Account, Asset, Fees, holdings_of
+from aitbc_node.ledger.objects import (
+    NATIVE,
+    Account,
+    Asset,
+    Fees,
+    Membership,
+    Unbonding,
+    holdings_of,
+)
 from aitbc_node.validators import ValidatorSet
 
 PROMISES: Mapping[str, str] = {
@@ -20,7 +28,7 @@ PROMISES: Mapping[str, str] = {
     "I3": "a vault's collateral covers what it minted",
     "I4": "a lock pays out what was put into it",
     "I5": "each nonce of an account is used once, in order",
-    "I6": "somebody can vote, and every voter has power",
+    "I6": "somebody can vote; every voter has power and its operator's key",
     "I7": "a replay from genesis gives every state root",
     "I8": "no two final blocks at one height",
     "I9": "the fees of a block are shared to the last unit",
@@ -61,7 +69,14 @@ class Tally:
         """Every asset by ticker, in no order."""
         self.blocks = 0
         """How many blocks were compared, up to the newest one."""
+        self.bonded = 0
+        """Native units behind validators."""
+        self.leaving = 0
+        """Native units on their way back from there."""
+        self.accrued = 0
+        """Native units earned there that nobody has taken yet."""
         self._members = ValidatorSet(())
+        self._keys: dict[bytes, bytes] = {}
         self._wrong: dict[str, tuple[str, str]] = {}
         self._breaches: dict[str, str] = {}
         self._touched: set[str] = set()
@@ -74,6 +89,12 @@ class Tally:
             for ticker, amount in holdings_of(record):
                 self.held[ticker] = self.held.get(ticker, 0) + sign * amount
                 self._touched.add(ticker)
+            match record:
+                case Membership(bonded=bonded, rewards=rewards, commission=commission):
+                    self.bonded += sign * bonded
+                    self.accrued += sign * (rewards + commission)
+                case Unbonding(rows=rows):
+                    self.leaving += sign * sum(row.amount for row in rows)
         match after:
             case Account(nonce=nonce):
                 self._count(name, before.nonce if isinstance(before, Account) else 0, nonce)
@@ -81,6 +102,8 @@ class Tally:
                 self._resupply(name.decode(), after)
             case ValidatorSet():
                 self._members = after
+            case Membership(key=key):
+                self._keys[name] = key
 
     def settle(self) -> None:
         """Compare what was touched, now that all the changes of one step are noted."""
@@ -110,9 +133,8 @@ class Tally:
     def verdicts(self) -> list[Verdict]:
         """Judge every invariant by what was compared."""
         faults = dict(self._wrong.values()) | self._breaches
-        members = self._members.members
-        if not members or any(member.power <= 0 for member in members):
-            faults["I6"] = "a validator without power, or none at all"
+        if fault := self._fault_of_voters():
+            faults["I6"] = fault
         rows = []
         for name, title in PROMISES.items():
             if name in COMPARED:
@@ -147,6 +169,15 @@ class Tally:
             figures = f"supply {asset.supply}, minted {asset.minted}, burned {asset.burned}"
             return "I2", f"{ticker}: {figures}"
         return None
+
+    def _fault_of_voters(self) -> str:
+        members = self._members.members
+        if not members or any(member.power <= 0 for member in members):
+            return "a validator without power, or none at all"
+        for member in members:
+            if self._keys.get(member.operator) != member.key:
+                return f"{member.key.hex()} votes, and is not its operator's key"
+        return ""
 
     def _faults_of_block(
         self, fees: Fees, receipts: Sequence[TxReceipt], owed: int

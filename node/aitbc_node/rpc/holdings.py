@@ -114,11 +114,12 @@ def fee_estimate(call: Call) -> schema.FeeEstimate:
 def economics(call: Call) -> schema.Economics:
     """Answer `GET /economics`."""
     state = call.view.state
-    broken = {verdict.name for verdict in state.tally.verdicts() if verdict.held is False}
+    tally, native = state.tally, state.tally.assets[objects.NATIVE]
+    broken = {verdict.name for verdict in tally.verdicts() if verdict.held is False}
     return schema.Economics(
         height=call.view.height,
         assets={ticker: _supply(state, ticker) for ticker in _listed(state)},
-        asset_count=len(state.tally.assets),
+        asset_count=len(tally.assets),
         pools={
             name: {ticker: str(amount) for ticker, amount in state.pool(name).balances}
             for name in objects.POOLS
@@ -132,6 +133,10 @@ def economics(call: Call) -> schema.Economics:
         price=state.fees.price,
         total_power=state.validators.total_power,
         conserved=not broken & MONEY,
+        bonded=str(tally.bonded),
+        unbonding=str(tally.leaving),
+        accrued=str(tally.accrued),
+        bonded_bps=tally.bonded * params.BPS // max(1, native.supply),
     )
 
 

@@ -298,7 +298,10 @@ class SharesView(Answer, frozen=True, kw_only=True):
 
 
 class Economics(Answer, frozen=True, kw_only=True):
-    """Show the money of the chain: assets, pools, the newest fees, the price of gas.
+    """Show the money of the chain: assets, pools, stakes, the newest fees, the price of gas.
+
+    Units: `bonded` stands behind validators, `unbonding` is on its way back from there, `accrued`
+    was earned there and is not taken yet; `bonded_bps` is the part of the native supply.
 
     Shape: of more than a thousand assets the native one and some others are told.
     """
@@ -311,6 +314,10 @@ class Economics(Answer, frozen=True, kw_only=True):
     price: int
     total_power: int
     conserved: bool
+    bonded: Digits = "0"
+    unbonding: Digits = "0"
+    accrued: Digits = "0"
+    bonded_bps: int = 0
 
 
 class PeerRow(Answer, frozen=True, kw_only=True):

@@ -5,7 +5,7 @@ import msgspec
 from aitbc_node.canonical import Record
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit, audit_block
-from aitbc_node.ledger.objects import Account, Fees, ObjectKey, Pool
+from aitbc_node.ledger.objects import Account, Fees, ObjectKey, Pool, Stake
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Amount
 from aitbc_node.validators import ValidatorSet
@@ -109,3 +109,24 @@ def test_receipts_that_disagree_with_the_fees_are_found(town: Town) -> None:
     assert audit_block(before, town.state, receipts) == []
     assert audit_block(before, town.state, ()) == ["I9: receipts say 0 of fees, collected 210"]
     assert audit_block(Fees(1), town.state, receipts) != []
+
+
+def test_stakes_that_do_not_add_up_are_found(town: Town) -> None:
+    """Shares and delegators are what their stakes are; one without a validator is nobody's (I1)."""
+    north = address("north")
+    place: ObjectKey = (objects.STAKE, north + north)
+
+    assert audit(spoiled(town, place, shares=1)) == [
+        f"I1: stakes behind {north.hex()} are (1, 1), counted (1000000, 1)"
+    ]
+    stray = with_object(town, (objects.STAKE, b"s" * 20 + north), Stake(5, 0))
+    assert audit(stray) == [f"I1: stakes behind {(b's' * 20).hex()}, no validator"]
+
+
+def test_rewards_that_are_owed_but_not_there_are_found(town: Town) -> None:
+    """What all stakes have earned is set aside for them (I1)."""
+    north = address("north")
+
+    found = audit(spoiled(town, (objects.VALIDATOR, north), earned=10**9))
+
+    assert found == [f"I1: {north.hex()} owes 1000000 of rewards, has 0"]

@@ -10,13 +10,15 @@ from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.apply import Execution, commit
 from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.objects import Account, Asset, Fees, ObjectKey, Pool
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.tally import COMPARED, PROMISES, UNCOMPARED
-from aitbc_node.types import Amount
+from aitbc_node.types import Amount, PublicKey
 from aitbc_node.validators import Validator, ValidatorSet
 from aitbc_sim.town import Town, a_genesis, address, pay, supply
 
+COIN = 1_000_000
 ALICE: ObjectKey = (objects.ACCOUNT, address("alice"))
 NATIVE: ObjectKey = (objects.ASSET, b"AIT")
 MOCK: ObjectKey = (objects.ASSET, b"mUSDA")
@@ -162,6 +164,36 @@ def test_a_ledger_without_voting_power_is_found(town: Town) -> None:
         town.state.adopt({VALIDATORS: ValidatorSet(members)}, town.state.tree)
 
         assert [fault[:2] for fault in town.state.tally.violations()] == ["I6"]
+
+
+def test_a_vote_by_a_key_that_is_not_its_operators_is_found(town: Town) -> None:
+    """Who votes is registered under the key that votes, here and in the audit (I6)."""
+    member = town.state.membership(address("north"))
+    assert member is not None
+    other = msgspec.structs.replace(member, key=PublicKey(b"k" * 32))
+
+    town.state.adopt({(objects.VALIDATOR, address("north")): other}, town.state.tree)
+
+    [fault] = town.state.tally.violations()
+    assert fault == f"I6: {member.key.hex()} votes, and is not its operator's key"
+    assert audit(town.state) == [fault]
+
+
+def test_stakes_are_summed_up_apart(town: Town) -> None:
+    """Bonded, on its way back, and earned but not taken: each follows its objects."""
+    tally = town.state.tally
+    assert (tally.bonded, tally.leaving, tally.accrued) == (4 * COIN, 0, 0)
+
+    bond = StakeBond(address("north"), Amount(5 * COIN))
+    town.apply(town.tx("alice", bond, StakeUnbond(address("north"), Amount(2 * COIN))))
+    member = town.state.membership(address("north"))
+    assert member is not None
+    richer = msgspec.structs.replace(member, rewards=Amount(3), commission=Amount(4))
+    town.state.adopt({(objects.VALIDATOR, address("north")): richer}, town.state.tree)
+
+    assert (tally.bonded, tally.leaving, tally.accrued) == (7 * COIN, 2 * COIN, 7)
+    anew = State(town.state.contents).tally
+    assert (anew.bonded, anew.leaving, anew.accrued) == (7 * COIN, 2 * COIN, 7)
 
 
 @pytest.mark.parametrize(

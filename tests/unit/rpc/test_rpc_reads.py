@@ -348,6 +348,8 @@ def test_economics_add_up(node: Any) -> None:
         assert int(row.supply) == int(row.minted) - int(row.burned) == int(row.held)
     assert told.pools == {"reward_pool": {}, "treasury": {}}
     assert (told.fees.collected, told.price) == ("0", 10_000)
+    assert (told.bonded, told.unbonding, told.accrued) == ("4000000", "0", "0")
+    assert told.bonded_bps == 4_000_000 * 10_000 // int(told.assets["AIT"].supply)
 
 
 def test_economics_of_minted_money_say_so(node: Any) -> None:
