@@ -108,6 +108,14 @@ def _init(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _begin_signing(options: argparse.Namespace) -> int:
+    from aitbc_node import keymaking  # noqa: PLC0415 - see _run
+
+    done = keymaking.begin_signing(options.key_dir, options.not_before_height)
+    _print(done, as_json=options.json)
+    return Exit.OK
+
+
 def _inspect(options: argparse.Namespace) -> int:
     from aitbc_node import inspection  # noqa: PLC0415 - see _run
 
@@ -235,12 +243,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    init = commands.add_parser("init", help="make keys where they are missing; print public parts")
-    init.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
-    init.add_argument("--role", choices=("validator", "full"), default="validator")
-    init.add_argument("--hrp", default="", help="address prefix; prints the operator's address")
-    init.add_argument("--chain-id", default="", help="prints the proof of possession")
-    init.set_defaults(command=_init)
+    init, begin = _key_commands(commands)
 
     inspect = commands.add_parser("inspect", help="show what is on disk, changing nothing")
     inspect.add_argument("what", choices=("log", "block", "state", "sign-state", "config"))
@@ -266,9 +269,30 @@ def _parser() -> argparse.ArgumentParser:
 
     version = commands.add_parser("version", help="show versions")
     version.set_defaults(command=_version)
-    for command in (init, inspect, replay, version):
+    for command in (init, begin, inspect, replay, version):
         command.add_argument("--json", action="store_true", help="one JSON document")
     return parser
+
+
+def _key_commands(commands: Any) -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    init = commands.add_parser("init", help="make keys where they are missing; print public parts")
+    init.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
+    init.add_argument("--role", choices=("validator", "full"), default="validator")
+    init.add_argument("--hrp", default="", help="address prefix; prints the operator's address")
+    init.add_argument("--chain-id", default="", help="prints the proof of possession")
+    init.set_defaults(command=_init)
+
+    begin = commands.add_parser("begin-signing", help="a sign state for a key from a backup")
+    begin.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
+    begin.add_argument(
+        "--not-before-height",
+        type=_height,
+        required=True,
+        metavar="H",
+        help="at least 3 above the tip of the chain; the old host is gone for good",
+    )
+    begin.set_defaults(command=_begin_signing)
+    return init, begin
 
 
 if __name__ == "__main__":

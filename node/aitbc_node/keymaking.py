@@ -1,7 +1,8 @@
 """How a host gets its keys: made where missing, never overwritten, only public parts shown.
 
 The sign state is born here, together with the consensus key: a key that already exists and has no
-sign state may have signed anything, so none is made for it later.
+sign state may have signed anything, so none is made for it later, unless an operator says above
+which height it cannot have signed.
 """
 
 from pathlib import Path
@@ -13,8 +14,8 @@ from aitbc_node.errors import UsageError
 from aitbc_node.ledger.policy import Policy, address_of
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.storage.files import FileDisk
-from aitbc_node.storage.sign_state import SignStateFile
-from aitbc_node.types import Address
+from aitbc_node.storage.sign_state import SignStateFile, nothing_below
+from aitbc_node.types import Address, Height
 
 
 def make(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
@@ -37,6 +38,26 @@ def make(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
     disk.close()
     made = [name for name in names if keyfiles.make_key(folder / name)]
     return {"made": made, **_public(folder, role=role, hrp=hrp, chain_id=chain_id)}
+
+
+def begin_signing(folder: Path, not_before: Height) -> dict[str, Any]:
+    """Let a key that came back from a backup sign from a height on; one that is there stays.
+
+    The height is at least 3 above the tip of the chain, and the old host is gone for good: both
+    are the operator's word.
+    Raises: ConfigError where there is no consensus key, AitbcError (busy) when a node runs with it.
+    """
+    keyfiles.load_signer(folder / keyfiles.CONSENSUS_KEY)
+    disk = FileDisk(folder)
+    try:
+        disk.lock()
+        sign_state = SignStateFile(disk)
+        begun = not sign_state.exists()
+        if begun:
+            sign_state.create(nothing_below(not_before))
+        return {"begun": begun, "signed_height": sign_state.load().height}
+    finally:
+        disk.close()
 
 
 def _public(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """The data of a live mesh are copied while it runs; a node that lost its own goes on from them."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import tarfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from own_mesh import OwnMesh, bring_up
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.release import backup, services, state
-from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release import backup, ceremony, configuring, services, state
+from aitbc_toolkit.release.deploy import deploy
+from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.release.request import Lost
 
 pytestmark = pytest.mark.mesh
 
@@ -103,6 +107,69 @@ def test_a_tired_operator_stops_neither_by_a_restart_nor_by_a_restore(
         assert re.search(r"without v1 .*v2 v3 vote: 3\*(\d+) = \d+ <= 2\*\d+", refused.message)
     eventually("blocks", lambda: state.look(environment).nodes[0].height > height + 2)
     services.control(environment, "start", "v4", mesh.tell)
+
+
+# Seals by encoding: what age makes of a key is shown where hosts have it, in tests/lab.
+PRETEND_AGE = """#!/bin/sh
+case "$1" in
+--armor) exec base64 ;;
+--decrypt) exec base64 --decode "$4" ;;
+esac
+"""
+
+
+def lose(mesh: OwnMesh, name: str) -> int:
+    """Stop a node and remove everything of it; return the tip of the mesh just after."""
+    mesh.stop(name)
+    with Mesh(mesh.environment) as live:
+        height = tip(live.statuses())
+    places = mesh.environment.instance(name).paths
+    Path(places.config).unlink()
+    for folder in (places.data, places.keys, places.home):
+        shutil.rmtree(folder)
+    layout = mesh.environment.hosts[0].layout
+    (Path(layout.state) / f"keys-{name}.json").unlink()
+    return height
+
+
+def signed_by(mesh: OwnMesh, name: str, first: int) -> list[int]:
+    """List the heights from one on whose commit carries a node's signature."""
+    key = (configuring.known_keys(mesh.environment) or {})[name]["consensus_key"]
+    with Mesh(mesh.environment) as live:
+        blocks = live.blocks(first + 1, tip(live.statuses()))
+    return [each.height - 1 for each in blocks if key in each.last_commit.signers]
+
+
+def test_a_node_that_lost_everything_comes_back_from_its_peers_and_its_sealed_keys(
+    mesh: OwnMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Same keys, blocks from the others, and no signature below the height it was told."""
+    environment, identity = mesh.environment, tmp_path / "id"
+    (tmp_path / "age").write_text(PRETEND_AGE)
+    (tmp_path / "age").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", identity], check=True)
+    ceremony.backup(environment, mesh.tell, recipient=identity.with_suffix(".pub"))
+    keys = Path(environment.instance("v2").paths.keys)
+    before = {each.name: each.read_bytes() for each in keys.glob("*.key")}
+    lost_at = lose(mesh, "v2")
+
+    done = deploy(environment, replace(mesh.request, lost=Lost("localhost", identity)), mesh.tell)
+
+    assert done.exit is Exit.OK, done.error
+    assert done.changed == ["v2"]
+    assert {each.name: each.read_bytes() for each in keys.glob("*.key")} == before
+    assert state.look(environment).votes == 4
+    (told,) = [str(each["text"]) for each in mesh.records if "sign from height" in str(each)][-1:]
+    not_before = int(told.partition("height ")[2].partition(" ")[0].replace(",", ""))
+    signed = signed_by(mesh, "v2", lost_at + 3)
+    assert not_before >= lost_at + 2 + 3
+    assert signed
+    assert min(signed) >= not_before
+    nothing = deploy(
+        environment, replace(mesh.request, lost=Lost("localhost", identity)), mesh.tell
+    )
+    assert not nothing.changed
 
 
 def test_a_damaged_backup_stops_nothing(mesh: OwnMesh, tmp_path: Path) -> None:

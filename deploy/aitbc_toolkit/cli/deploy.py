@@ -12,7 +12,7 @@ from aitbc_toolkit.cli.environment import (
 )
 from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.narration import Plain, narrate
-from aitbc_toolkit.cli.planning import choosing, chosen, show
+from aitbc_toolkit.cli.planning import choosing, chosen, restoring, show
 from aitbc_toolkit.cli.prompting import confirm
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
@@ -59,6 +59,7 @@ class WithStatus(click.Command):
 @click.command(cls=WithStatus)
 @environment_argument
 @choosing
+@restoring
 @click.option("--resume", is_flag=True, help="Bring the last run to its end.")
 @click.option("--plan", default="", metavar="HASH", help="Do exactly this plan, or refuse.")
 @click.option(
@@ -89,6 +90,7 @@ def deploy(
     `deploy status` tells how far the running or the last run came.
 
     Example: aitbc deploy lab
+    Example: aitbc deploy production --host one --restore --identity ~/.ssh/id_ed25519
     """
     request = chosen(options, plan=plan, resume=resume)
     if dry_run:

@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.release.plan import Plan
-from aitbc_toolkit.release.request import BAKE_S, Choice, Request
+from aitbc_toolkit.release.request import BAKE_S, Choice, Lost, Request
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_path = click.Path(path_type=Path)
 
 _OPTIONS = (
     click.option("--ref", help="A commit, tag or branch; HEAD unless given."),
@@ -27,6 +30,21 @@ _OPTIONS = (
     ),
     click.option("--allow-stall", is_flag=True, help="Accept that the mesh stops meanwhile."),
 )
+
+
+_RESTORING = (
+    click.option("--host", default="", metavar="HOST", help="With --restore: which one."),
+    click.option("--restore", is_flag=True, help="Bring back what HOST has lost: keys, blocks."),
+    click.option("--keys", type=_path, metavar="FOLDER", help="Else the newest `keys backup`."),
+    click.option("--identity", type=_path, metavar="FILE", help="The SSH key that opens them."),
+)
+
+
+def restoring(command: _Command) -> _Command:
+    """Give a command the options that bring a lost host back."""
+    for option in reversed(_RESTORING):
+        command = option(command)
+    return command
 
 
 def choosing(command: _Command) -> _Command:
@@ -70,6 +88,7 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
         allow_downgrade=options.get("allow_downgrade", False),
         break_lease=options.get("break_lease", ""),
         load=options.get("load") or 0,
+        lost=_lost(options, by_run=bool(plan or resume)),
     )
 
 
@@ -83,3 +102,25 @@ def show(plan: Plan, *, as_json: bool) -> Exit:
         if plan.pending:
             click.echo(f"\nnext: aitbc deploy {plan.environment} --plan {plan.hash[:12]}")
     return Exit.PENDING if plan.pending else Exit.OK
+
+
+def _lost(options: dict[str, Any], *, by_run: bool) -> Lost | None:
+    """Put the options of a restore together; `by_run`: another run has said what is done.
+
+    Raises: UsageError when one of them stands alone, or when an option says what is restored.
+    """
+    host, wanted = options.get("host"), options.get("restore")
+    keys, identity = options.get("keys"), options.get("identity")
+    if not (host or wanted or keys or identity):
+        return None
+    if not (host and wanted and identity):
+        raise UsageError(
+            "a restore needs all of --host HOST --restore --identity FILE",
+            hint="aitbc deploy ENV --host HOST --restore --identity ~/.ssh/id_ed25519",
+        )
+    said = [name for name in ("ref", "dirty", "only", "canary") if options[name]]
+    if said or by_run:
+        why = "a restore brings back what the others run, on the host's nodes"
+        flag = f"--{said[0]}" if said else "--plan or --resume"
+        raise UsageError(f"{why}, not {flag}", hint="leave it out")
+    return Lost(host, identity, keys)

@@ -11,7 +11,16 @@ from dataclasses import replace
 from aitbc_toolkit import neighbours
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import compatibility, configuring, history, preview, resuming, vouching
+from aitbc_toolkit.release import (
+    compatibility,
+    configuring,
+    history,
+    permission,
+    preview,
+    resuming,
+    reviving,
+    vouching,
+)
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.facts import Facts, observe, places
@@ -36,6 +45,9 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     began = time.monotonic()
     refuse_snapshot(environment, request)
     neighbours.refuse_clashes(environment)
+    if request.lost:
+        subject = f"keys of {request.lost.host} from their backup"
+        permission.require(environment, "operate", subject=subject, root=request.checkout)
     request, revision = preview.settle(environment, request)
     _warn_uncommitted(revision, tell)
     configuring.rehearse(environment, revision.commit)
@@ -68,7 +80,10 @@ def _change_hosts(
         if not plan.pending:
             return _nothing_left(run, request, plan, facts, began=began)
         hooks.before("stage", plan=plan.to_document())
+        revival = reviving.bring_keys(run, request.lost, facts) if request.lost else None
         plan = _prepared(run, request, plan, facts, admitted)
+        if revival:
+            reviving.begin_signing(run, revival, revision.commit)
         hooks.after("stage", plan=plan.to_document())
         if not plan.pending:
             return nothing_to_do(run, revision.commit, began=began)

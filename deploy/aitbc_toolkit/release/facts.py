@@ -79,6 +79,7 @@ def seen(run: Run, facts: Facts) -> waves.Seen:
         voting=frozenset(voting(run.environment, statuses)),
         height=tip(statuses),
         powers=powers.told(run.mesh, statuses),
+        data_versions=tuple(sorted({told.data_version for told in statuses.values() if told})),
     )
 
 

@@ -125,8 +125,8 @@ class Crew:
 
     def configure(
         self, commit: str, configurations: Mapping[str, render.Configuration]
-    ) -> list[str]:
-        """Keep each node's rendered files in its release; return the nodes with new ones."""
+    ) -> dict[str, Mapping[str, Any]]:
+        """Keep each node's rendered files in its release; return what each host says of them."""
         params = self._params(only=set(configurations), commit=commit)
         for document in params.values():
             for instance in document["instances"]:
@@ -135,7 +135,23 @@ class Crew:
                 instance["config_hash"] = ready.hash
         rows = self._change("configure", params, deadline_s=_CONFIGURE_S)
         self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
-        return [name for row in rows.values() for name in row.answer["changed"]]
+        return {name: row.answer for name, row in rows.items()}
+
+    def unseal(self, keys: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+        """Put the keys of nodes where they are missing; return which files were."""
+        params = self._params(only=set(keys))
+        for document in params.values():
+            names = [each["name"] for each in document["instances"]]
+            document["keys"] = {name: dict(keys[name]) for name in names}
+        rows = self._change("unseal", params, deadline_s=_RECORD_S)
+        self.require(rows, verb="restore", changed=_NOTHING_RUNNING)
+        return {name: put for row in rows.values() for name, put in row.answer["put"].items()}
+
+    def begin_signing(self, names: Collection[str], commit: str, *, not_before: int) -> None:
+        """Let validators whose sign state is lost sign again, from a height on."""
+        params = self._params(only=set(names), commit=commit, not_before=not_before)
+        rows = self._change("begin-signing", params, deadline_s=_RECORD_S)
+        self.require(rows, verb="restore", changed=_NOTHING_RUNNING)
 
     def compare(self, node: str, **trial: Any) -> Mapping[str, Any]:
         """Let two builds on the host of a node try each other; nothing that runs is touched."""

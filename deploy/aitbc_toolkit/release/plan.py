@@ -147,6 +147,7 @@ class Plan:
             return [*lines, fact("pending", "nothing: every node runs what it should")]
         lines += ["", *self._node_lines(), "", *self._wave_lines(), ""]
         lines += [*self._cost_lines(), fact("facts", _facts_text(self.facts))]
+        lines.append(fact("data", _data_text(self.facts["data_versions"])))
         return [*lines, *self._diff_lines()]
 
     def _node_lines(self) -> list[str]:
@@ -256,6 +257,13 @@ def _facts_text(facts: Mapping[str, Any]) -> str:
     hosts = counted(len(facts["hosts"]), "host")
     up, votes = len(facts["active"]), len(facts["voting"])
     return f"told by {hosts}; up: {counted(up, 'node')}; voting: {counted(votes, 'validator')}"
+
+
+def _data_text(versions: Sequence[int]) -> str:
+    if not versions:
+        return "no node runs that could tell its version"
+    written = " and ".join(map(str, versions))
+    return f"version {written} now; a release that does not read it is refused before wave 1"
 
 
 def _short(value: Any) -> str:

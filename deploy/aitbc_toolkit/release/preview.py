@@ -8,7 +8,15 @@ from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, founding, history, safekeeping, source, waves
+from aitbc_toolkit.release import (
+    configuring,
+    founding,
+    history,
+    reviving,
+    safekeeping,
+    source,
+    waves,
+)
 from aitbc_toolkit.release.configuring import PublicKeys
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.founding import Founded
@@ -40,6 +48,8 @@ def settle(environment: Environment, request: Request) -> tuple[Request, Revisio
 
     Raises: UsageError for a plan or a name that nobody knows.
     """
+    if request.lost:
+        request = reviving.settle(environment, request, request.lost)
     for name in request.choice.only:
         environment.instance(name)
     if not request.plan:
@@ -108,6 +118,7 @@ def make(
         facts={
             "hosts": sorted(facts),
             "active": sorted(view.active),
+            "data_versions": list(view.data_versions),
             "voting": sorted(view.voting),
             "running": _running(facts, targets),
         },

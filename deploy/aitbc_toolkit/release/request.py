@@ -38,10 +38,23 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """Name a host that has lost everything, and what brings its nodes' keys back.
+
+    `folder` holds the sealed keys, the newest backup when none is named; `identity` opens them.
+    """
+
+    host: str
+    identity: Path
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """Say what is to be deployed; `checkout` is where the commit comes from.
 
     `plan` is the hash of a plan that was made before: it says the commit and the choice then.
+    With `lost` the nodes of one host come back, at the release that the others run.
     `load` is how many payments a second go on beside the change.
     `gated` is as in a course; without `compared` nobody asks whether the new build understands the
     old one. No command offers either.
@@ -59,3 +72,4 @@ class Request:
     gated: bool = True
     load: int = 0
     compared: bool = True
+    lost: Lost | None = None

@@ -30,6 +30,7 @@ class NodeRow:
     height: int | None
     voted: int | None
     state: str
+    data_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,22 @@ class State:
                 f"{height:>8} {voted:>8}  {row.state}"
             )
         lines += ["", f"{self.environment}: {self.votes} of {self.validators} validators vote"]
+        lines += self._data_lines()
         if all(row.height is None for row in self.nodes):
             lines.append(f"next: aitbc deploy {self.environment}   # starts what is down")
         return lines + self._last_lines()
+
+    def _data_lines(self) -> list[str]:
+        """Say in which version the data of nodes are; several are a finalize that was cut short."""
+        by_version: dict[int, list[str]] = {}
+        for row in self.nodes:
+            if row.data_version is not None:
+                by_version.setdefault(row.data_version, []).append(row.name)
+        told = ", ".join(f"{each} on {' '.join(by_version[each])}" for each in sorted(by_version))
+        lines = [f"data version: {told}"] if told else []
+        if len(by_version) > 1:
+            lines.append(f"next: aitbc release finalize {self.environment}   # all in the newest")
+        return lines
 
     def _last_lines(self) -> list[str]:
         """Say how the last run ended; of one that did not, whether a later one made up for it."""
@@ -181,4 +195,5 @@ def _row(
         height=status.height if status else None,
         voted=status.last_voted_height if status else None,
         state=state,
+        data_version=status.data_version if status else None,
     )

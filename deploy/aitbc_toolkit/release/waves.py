@@ -23,6 +23,7 @@ class Seen:
     voting: frozenset[str]
     height: int
     powers: Powers
+    data_versions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

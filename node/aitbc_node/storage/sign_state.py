@@ -12,10 +12,13 @@ then zeros. Sequence n lives in slot n % 2.
 import hashlib
 import struct
 
+import msgspec
+
 from aitbc_node.blocks import NO_BLOCK
 from aitbc_node.canonical import NotCanonicalError, decode, encode
 from aitbc_node.errors import DiskError
 from aitbc_node.events import SignState
+from aitbc_node.limits import ROUND_MAX
 from aitbc_node.storage.disk import Disk
 from aitbc_node.types import Height, Round, Signature
 
@@ -38,6 +41,16 @@ NOTHING_SIGNED = SignState(
     valid_round=Round(-1),
     valid_id=NO_BLOCK,
 )
+
+
+def nothing_below(height: Height) -> SignState:
+    """Build the state of a key that may sign from a height on, and may have signed anything below.
+
+    It stands behind the last step of the last round of the height before.
+    """
+    return msgspec.structs.replace(
+        NOTHING_SIGNED, height=Height(height - 1), round=Round(ROUND_MAX), step=3
+    )
 
 
 class SignStateFile:

@@ -22,12 +22,12 @@ from aitbc_node.events import (
     SaveSignState,
     SignState,
 )
-from aitbc_node.limits import FRAME_BYTES_MAX, MIB, ROUND_MAX
+from aitbc_node.limits import FRAME_BYTES_MAX, MIB
 from aitbc_node.storage.disk import Disk
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
-from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile
+from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, nothing_below
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
-from aitbc_node.types import BlockId, Hash, Height, Round
+from aitbc_node.types import BlockId, Hash, Height
 
 LOG_NAME = "blocks.log"
 
@@ -208,11 +208,7 @@ class Store:
     def create_sign_state(self, not_before: Height | None = None) -> SignState:
         """Begin a sign state: an empty one, or one that signs nothing below `not_before`."""
         assert self._sign_state is not None, "a node without keys has no sign state"
-        state = NOTHING_SIGNED
-        if not_before is not None:
-            state = msgspec.structs.replace(
-                NOTHING_SIGNED, height=Height(not_before - 1), round=Round(ROUND_MAX), step=3
-            )
+        state = NOTHING_SIGNED if not_before is None else nothing_below(not_before)
         self._sign_state.create(state)
         return state
 

@@ -73,6 +73,9 @@ def test_a_plan_shows_what_changes_in_the_configuration(a_project: Build) -> Non
     assert "+block_interval_ms = 150" in diff
     assert not [line for line in diff if line.startswith(("-commit", "+commit"))]
     assert "configuration of v1 v2 v3 v4" in found.to_lines()
+    assert any(
+        "version 1 now; a release that does not read it" in each for each in found.to_lines()
+    )
 
     edited = project.host_file("etc/aitbc/v1/node.toml")
     edited.write_text(edited.read_text() + 'admin_token = "c0ffee"\n')

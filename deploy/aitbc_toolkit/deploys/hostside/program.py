@@ -41,6 +41,8 @@ STEPS = {
     "observe": "checking.look",
     "check": "checking.check",
     "seal": "sealing.seal",
+    "unseal": "unsealing.unseal",
+    "begin-signing": "unsealing.begin_signing",
     "configured": "observing.configured",
     "drift": "drifting.drift",
     "guard": "guarding.guard",

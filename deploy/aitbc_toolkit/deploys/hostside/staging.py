@@ -65,7 +65,11 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
                 for name, text in instance["files"].items():
                     files.write(fresh / name, text)
             written.append(instance["name"])
-    return {"changed": written}
+        genesis = {
+            each["name"]: _digest(linking.config_folder(release, each) / "genesis.json")
+            for each in params["instances"]
+        }
+    return {"changed": written, "genesis": genesis}
 
 
 def drift(mirror: Path, release: Path) -> list[str]:
@@ -133,6 +137,10 @@ def install(params: dict[str, Any], *, release: Path, venv: Path) -> None:
         ) from failure
 
 
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+
+
 def _lock_hash(release: Path) -> str:
     path = release / _LOCK_FILE
     if not path.is_file():
@@ -155,20 +163,25 @@ def refuse_drift(params: dict[str, Any], release: Path) -> None:
     )
 
 
+def make_folders(params: dict[str, Any], instance: dict[str, Any]) -> None:
+    """Make a node's folders of keys and data, which are its user's own."""
+    user = params["run_as"]
+    for path, mode in ((Path(instance["keys"]), 0o700), (Path(instance["data"]), 0o750)):
+        if not path.is_dir():
+            path.mkdir(parents=True, mode=mode)
+        path.chmod(mode)
+        if user:
+            shutil.chown(path, user, user)
+
+
 def _keys(params: dict[str, Any], instance: dict[str, Any], release: Path) -> dict[str, Any]:
     """Make a node's keys where there are none; only the public parts are returned.
 
     They are kept beside the journal under what the key files look like, because asking the node
     for them costs half a second of a core at each deploy.
     """
-    user = params["run_as"]
     folder = Path(instance["keys"])
-    for path, mode in ((folder, 0o700), (Path(instance["data"]), 0o750)):
-        if not path.is_dir():
-            path.mkdir(parents=True, mode=mode)
-        path.chmod(mode)
-        if user:
-            shutil.chown(path, user, user)
+    make_folders(params, instance)
     kept = Path(params["layout"]["state"]) / f"keys-{instance['name']}.json"
     if kept.is_file():
         known: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
