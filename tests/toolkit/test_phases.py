@@ -4,7 +4,7 @@ import pytest
 
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.release.checks import Check, State
-from aitbc_toolkit.release.phases import Phase, walk
+from aitbc_toolkit.release.walking import Phase, walk
 
 pytestmark = pytest.mark.unit
 

@@ -14,9 +14,9 @@ from aitbc_toolkit.release.bootstrap import bootstrap as run_bootstrap
 from aitbc_toolkit.release.checks import Report
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.phases import phases as list_phases
-from aitbc_toolkit.release.phases import walk
 from aitbc_toolkit.release.preflight import preflight as run_preflight
 from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.walking import walk
 
 _COLUMNS = [Column(title) for title in ("AREA", "ITEM", "HOST", "STATE", "EVIDENCE")]
 

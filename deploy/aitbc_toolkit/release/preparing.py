@@ -3,12 +3,21 @@
 Nothing that runs is touched here, so a failure costs nothing.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from aitbc_toolkit import lab
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import components, configuring, founding, source, vouching
+from aitbc_toolkit.release import (
+    components,
+    configuring,
+    founding,
+    source,
+    vouching,
+    walking,
+)
+from aitbc_toolkit.release.checks import Check, State
 from aitbc_toolkit.release.configuring import PublicKeys
 from aitbc_toolkit.release.facts import Facts, host_count
 from aitbc_toolkit.release.founding import Founded
@@ -18,6 +27,7 @@ from aitbc_toolkit.release.request import Request
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.release.vouching import Admission, Vouched
+from aitbc_toolkit.release.walking import Phase
 
 
 def prepare(
@@ -25,8 +35,10 @@ def prepare(
 ) -> tuple[PublicKeys, Founded]:
     """Put release and configuration on the hosts; return what was learned about the keys."""
     public = stage_keys(run, request, revision, admitted)
+    walking.require(run.environment, Phase(walking.HOSTS, lambda: _hosts_and_keys(facts, public)))
     founded = _found(run, facts, public)
-    _configure(run, request, revision, public, founded)
+    files = _configure(run, request, revision, public, founded)
+    walking.require(run.environment, Phase(walking.GENESIS, lambda: _genesis(run, founded, files)))
     return public, founded
 
 
@@ -90,11 +102,45 @@ def _has_data(facts: Mapping[str, Mapping[str, Any]]) -> bool:
     return any(told["has_data"] for host in facts.values() for told in host["instances"].values())
 
 
+def _hosts_and_keys(facts: Facts, public: PublicKeys) -> list[Check]:
+    """Judge what every host has told, and that each of its nodes has keys by now."""
+    found = [
+        Check("environments", each["item"], each["state"], each["evidence"], each["hint"], host)
+        for host, told in facts.items()
+        for each in told["checks"]
+    ]
+    for host, told in facts.items():
+        for name in told["instances"]:
+            state: State = "pass" if public.get(name, {}).get("peer_id") else "fail"
+            found.append(Check("access", f"keys of {name}", state, "made on their host", "", host))
+    return found
+
+
+def _genesis(run: Run, founded: Founded, files: Mapping[str, str]) -> list[Check]:
+    """Compare the genesis here with the files that lie on hosts now, and with what others run."""
+    ours = hashlib.sha256(founded.text.encode()).hexdigest()
+    hint = f"aitbc genesis check {run.environment.name}"
+    found = []
+    for name, digest in files.items():
+        state: State = "pass" if digest == ours else "fail"
+        host = run.environment.instance(name).host
+        evidence = f"sha256 {digest[:12] or 'none'}, ours is {ours[:12]}"
+        found.append(Check("environments", f"{name}: file", state, evidence, hint, host))
+    run.mesh.statuses()
+    for name, why in run.mesh.strangers.items():
+        if name not in files:
+            found.append(Check("environments", name, "fail", why, hint))
+    return found
+
+
 def _configure(
     run: Run, request: Request, revision: Revision, public: PublicKeys, founded: Founded
-) -> None:
+) -> Mapping[str, str]:
+    """Keep the configurations on the hosts; return what each node's genesis file is there."""
     only = request.choice.only or tuple(each.name for each in run.environment.instances)
     with step(run.tell, "render", f"configuration of {len(only)} nodes") as now:
         ready = configuring.configurations(run.environment, revision.commit, public, founded)
-        new = run.crew.configure(revision.commit, {name: ready[name] for name in only})
-        now.say(f"{len(only)} nodes, {len(new)} new")
+        told = run.crew.configure(revision.commit, {name: ready[name] for name in only})
+        new = sum(len(answer["changed"]) for answer in told.values())
+        now.say(f"{len(only)} nodes, {new} new")
+    return {name: digest for answer in told.values() for name, digest in answer["genesis"].items()}
