@@ -6,20 +6,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from local_mesh import BLOCK_INTERVAL_MS, CHAIN_ID, HRP, Mesh, local_mesh
 
+from aitbc_node.codes import Code
+from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.assets import AssetSupply
+from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.document import to_json
+from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.fees import gas_of
+from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.signers import AccountPolicy
+from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.types import Amount, Gas, Height
 from aitbc_toolkit import keys
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.rpc_client import RpcClient
+from aitbc_toolkit.rpc_client import RefusedError, RpcClient
 from aitbc_toolkit.suites import live
 
 FAUCET_SEED = b"\x07" * 32
+FAUCET = SigningKey(FAUCET_SEED)
+OWNERS = [SigningKey(bytes([number]) * 32) for number in (1, 2, 3)]
 
 
 def environment_of(mesh: Mesh, state: Path) -> Environment:
@@ -103,6 +117,54 @@ def test_payments_through_each_node_are_final_once_everywhere(
     assert len(set(ids)) == 80
     assert fates == [fates[0]] * 4
     assert set(told.values()) == {(1,) * 80}
+
+
+@pytest.mark.proves("E39")
+def test_two_of_three_owners_spend_and_every_nodes_books_are_right(
+    site: tuple[Mesh, Environment], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One bundle makes a coin and hands the account over; then any two sign, and one does not."""
+    mesh, found = site
+    sender = address_of(single_key(FAUCET.public_key))
+    policy = AccountPolicy(2, tuple(sorted(owner.public_key for owner in OWNERS)))
+    coin = AssetDefine("COIN", "coin", 2, sender, Amount(1), Amount(700))
+    spend = Transfer((Output(address_of(single_key(OWNERS[0].public_key)), "COIN", Amount(300)),))
+
+    with live.open_mesh(found) as asked:
+        handed = signed([FAUCET], coin, AssetSupply("COIN", sender, 700), policy, nonce=0)
+        assert asked.wait(asked.submit(handed).id, deadline_s=30).code == Code.OK
+        with pytest.raises(RefusedError) as alone:
+            asked.submit(signed(OWNERS[:1], spend, nonce=1))
+        last = asked.wait(asked.submit(signed(OWNERS[1:], spend, nonce=1)).id, deadline_s=30)
+    assert (last.code, alone.value.code, alone.value.field) == (Code.OK, Code.E_SIGNATURE, "sigs")
+    assert last.height is not None
+    mesh.until_heights(mesh.nodes, last.height)
+
+    capsys.readouterr()
+    for each in found.instances:
+        assert run(["economics", "stats", "--node", each.name, "--json"]) == Exit.OK
+        told = json.loads(capsys.readouterr().out)
+        assert told["economics"]["assets"]["COIN"]["held"] == "700"
+        assert int(told["economics"]["assets"]["AIT"]["burned"]) > 0
+        assert told["audit"]["blocks_compared"] == told["audit"]["height"] >= last.height
+
+
+def signed(signers: list[SigningKey], *bodies: Body, nonce: int) -> bytes:
+    """Have these keys sign for the faucet's account."""
+    tx = Transaction(
+        chain_id=CHAIN_ID,
+        sender=address_of(single_key(FAUCET.public_key)),
+        nonce=nonce,
+        valid_until=Height(10_000),
+        gas_limit=Gas(0),
+        max_gas_price=10**6,
+        tip=Amount(0),
+        policy=None,
+        bundle=len(bodies) > 1,
+        bodies=bodies,
+    )
+    gas = gas_of(tx, signatures=len(signers))
+    return sign(msgspec.structs.replace(tx, gas_limit=gas), signers)
 
 
 def pay(capsys: pytest.CaptureFixture[str], *more: str) -> str:
