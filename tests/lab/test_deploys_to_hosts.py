@@ -286,7 +286,7 @@ def test_keys_belong_to_the_node_and_to_nobody_else(hosts: Hosts) -> None:
     assert code.strip() == "root"
 
 
-def test_a_build_that_cannot_start_reaches_one_host(hosts: Hosts) -> None:
+def test_check_02_a_build_that_cannot_start_reaches_one_host(hosts: Hosts) -> None:
     """The first wave fails and goes back; the chain makes blocks all the while."""
     good = hosts.commits()["v1"]
     height = hosts.height()
@@ -371,7 +371,7 @@ def test_check_24_no_process_of_a_step_is_left_on_a_host(
 
 
 @pytest.mark.proves("E47")
-def test_check_7_sign_states_only_go_forward(hosts: Hosts) -> None:
+def test_check_07_sign_states_only_go_forward(hosts: Hosts) -> None:
     """Over a deploy and its rollback no key signs anything older, or two things in one place."""
     keys, signed = hosts.key_hashes(), [hosts.signed()]
 
@@ -387,7 +387,7 @@ def test_check_7_sign_states_only_go_forward(hosts: Hosts) -> None:
     assert hosts.equivocations() == {"v1": 0, "v2": 0, "v3": 0, "v4": 0}
 
 
-def test_check_8_a_second_process_with_a_key_ends_at_once(
+def test_check_08_a_second_process_with_a_key_ends_at_once(
     hosts: Hosts, eventually: Callable[..., None]
 ) -> None:
     """An old and a new unit on one host: the key folder has one holder, who votes on."""
@@ -402,7 +402,7 @@ def test_check_8_a_second_process_with_a_key_ends_at_once(
     assert state.look(hosts.environment).votes == 4
 
 
-def test_check_8_a_key_on_two_hosts_signs_on_one(
+def test_check_08_a_key_on_two_hosts_signs_on_one(
     hosts: Hosts, eventually: Callable[..., None]
 ) -> None:
     """A copy of v1's key and sign state on another host hears v1 vote, and never signs."""

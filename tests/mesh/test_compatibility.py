@@ -133,7 +133,7 @@ def test_check_20_another_state_root_is_caught_by_replay(mesh: OwnMesh) -> None:
     assert "upgrade height" in failure.hint
 
 
-def test_check_6_a_rollback_works_before_finalize_and_is_refused_after(mesh: OwnMesh) -> None:
+def test_check_06_a_rollback_works_before_finalize_and_is_refused_after(mesh: OwnMesh) -> None:
     """A build that knows newer data: the way back is open until it is made final."""
     versions = "DATA_VERSIONS = DataVersions(oldest=FIRST, newest="
     a_commit(mesh, "storage/versions.py", before=f"{versions}1", after=f"{versions}2")

@@ -1,17 +1,19 @@
-"""A deploy and a rollback while payments go on: nothing that was accepted is lost."""
+"""A deploy and a rollback while payments go on: nothing is lost, and never are too many away."""
 
 import json
 import subprocess
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from own_mesh import OwnMesh, bring_up
+from power_samples import PERIOD_S, Samples, sampled
 
-from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.release import history
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import history, state
 from aitbc_toolkit.release.deploy import deploy
+from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.rollback import rollback
 
 pytestmark = pytest.mark.mesh
@@ -35,12 +37,63 @@ def another_commit(checkout: Path) -> None:
     subprocess.run(["git", "-C", str(checkout), *who, *more], check=True)
 
 
-def test_check_26_a_deploy_and_a_rollback_under_load_lose_nothing(serial: OwnMesh) -> None:
-    """Every node is restarted under payments: all accepted ones are final; it is on record."""
-    another_commit(serial.request.checkout)
+@dataclass(frozen=True)
+class Changed:
+    """How a deploy and a rollback under load ended, and who voted meanwhile."""
 
-    done = deploy(serial.environment, replace(serial.request, load=RATE), serial.tell)
-    back = rollback(serial.environment, serial.tell, load=RATE)
+    done: Outcome
+    back: Outcome
+    samples: Samples
+
+
+@pytest.fixture(scope="module")
+def changed(serial: OwnMesh) -> Changed:
+    """Restart every node twice, under payments."""
+    another_commit(serial.request.checkout)
+    with sampled(serial.environment) as samples:
+        done = deploy(serial.environment, replace(serial.request, load=RATE), serial.tell)
+        back = rollback(serial.environment, serial.tell, load=RATE)
+    return Changed(done, back, samples)
+
+
+def holds_the_budget(samples: Samples, restarted: Sequence[str]) -> None:
+    """Require that the others had a quorum in every sample, and that each restart was seen."""
+    assert samples.too_many() == []
+    assert samples.seen_away == set(restarted), "or the samples do not see what happens"
+    assert samples.period_s < 3 * PERIOD_S, "too few looks to claim anything"
+
+
+def test_check_01_no_sample_of_a_deploy_finds_more_power_down_than_the_mesh_can_spare(
+    changed: Changed,
+) -> None:
+    """Looked at every 200 ms during a deploy and a rollback: at most one of four does not vote."""
+    holds_the_budget(changed.samples, changed.done.changed)
+
+
+@pytest.mark.nightly
+def test_check_01_seven_validators_never_lose_more_than_two(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    """The same with seven; and the samples do see a mesh whose nodes restart all at once."""
+    with bring_up(tmp_path_factory.mktemp("seven"), validators=7, rollout="serial") as mesh:
+        another_commit(mesh.request.checkout)
+        with sampled(mesh.environment) as samples:
+            done = deploy(mesh.environment, mesh.request, mesh.tell)
+        profile = mesh.environment.profile.model_copy(update={"rollout": "all"})
+        another_commit(mesh.request.checkout)
+        with sampled(mesh.environment) as careless:
+            deploy(replace(mesh.environment, profile=profile), mesh.request, mesh.tell)
+
+    assert done.exit is Exit.OK, done.error
+    holds_the_budget(samples, done.changed)
+    assert careless.too_many()
+
+
+def test_check_26_a_deploy_and_a_rollback_under_load_lose_nothing(
+    serial: OwnMesh, changed: Changed
+) -> None:
+    """Every node is restarted under payments: all accepted ones are final; it is on record."""
+    done, back = changed.done, changed.back
 
     for outcome in (done, back):
         assert outcome.exit is Exit.OK, outcome.error
@@ -59,3 +112,21 @@ def test_check_26_a_deploy_and_a_rollback_under_load_lose_nothing(serial: OwnMes
     assert without.exit is Exit.OK, without.error
     assert "load" not in without.facts
     assert not any("lost" in line for line in without.lines)
+
+
+def test_check_01_with_one_validator_down_a_deploy_is_refused_with_the_sum(
+    serial: OwnMesh, changed: Changed
+) -> None:
+    """Three of four are just enough: none of them may be restarted, and nothing is touched."""
+    assert changed.back.exit is Exit.OK
+    serial.stop("v4")
+    before = [(row.name, row.release, row.service) for row in state.look(serial.environment).nodes]
+    another_commit(serial.request.checkout)
+
+    with pytest.raises(AitbcError) as refused:
+        deploy(serial.environment, serial.request, serial.tell)
+
+    after = [(row.name, row.release, row.service) for row in state.look(serial.environment).nodes]
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "total 4, quorum is more than 2/3: at least 3" in refused.value.message
+    assert after == before

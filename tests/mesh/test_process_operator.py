@@ -106,7 +106,7 @@ def test_a_replay_beside_a_running_node(tmp_path: Path, eventually: Eventually) 
         mesh.grow(mesh.nodes, 2)
 
 
-def test_check_6_a_build_refuses_data_it_cannot_read(
+def test_check_06_a_build_refuses_data_it_cannot_read(
     tmp_path: Path, eventually: Eventually
 ) -> None:
     """Status 78, one clear line and a hint; the folder stays as it was."""

@@ -134,7 +134,7 @@ def test_one_word_too_many_is_64(
 
 @pytest.mark.parametrize("path", ABOUT_ENVIRONMENTS, ids=named)
 @pytest.mark.parametrize("how", ["word", "variable"])
-def test_an_unknown_environment_is_64(
+def test_check_09_64_an_unknown_environment(
     path: Sequence[str],
     how: str,
     capsys: pytest.CaptureFixture[str],
@@ -167,7 +167,7 @@ def test_an_empty_environment_is_64(
 
 @pytest.mark.parametrize("path", ABOUT_ENVIRONMENTS, ids=named)
 @pytest.mark.parametrize("broken", ["typo", "no-toml"])
-def test_a_broken_inventory_is_78(
+def test_check_09_78_a_broken_inventory(
     path: Sequence[str],
     broken: str,
     capsys: pytest.CaptureFixture[str],

@@ -103,7 +103,7 @@ def test_a_failure_ends_with_its_lines_and_status(
 
 
 @pytest.mark.parametrize("bug", [AssertionError("power is negative"), KeyError("x"), OSError("y")])
-def test_a_bug_keeps_its_traceback_in_a_file(
+def test_check_09_70_a_bug_keeps_its_traceback_in_a_file(
     planted: click.Group,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -210,7 +210,7 @@ def test_no_arguments_show_the_help_and_are_a_mistake() -> None:
 
 
 @pytest.mark.parametrize("words", [["--help"], ["env", "list"], ["env", "list", "--json"]])
-def test_a_reader_that_goes_away_is_no_failure_to_talk_about(words: list[str]) -> None:
+def test_check_09_141_a_reader_that_goes_away_is_no_failure_to_talk_about(words: list[str]) -> None:
     """Output into a closed pipe ends quietly, with 141 as every program that is cut off so."""
     ours, theirs = os.pipe()
     os.close(ours)

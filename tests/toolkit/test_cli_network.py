@@ -67,7 +67,7 @@ def test_the_table_says_what_the_document_says(
     assert shown.err == "hint: what is wrong: aitbc network health -e dev\n"
 
 
-def test_nobody_there_is_69(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_09_69_nobody_there(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """When no node answers the rows still say why, and the exit status is that of unreachable."""
     for name in ("v1", "v2", "v3", "v4"):
         fake_mesh.kill(name)
@@ -144,7 +144,7 @@ def test_old_blocks_are_a_stall(fake_mesh: Any, capsys: pytest.CaptureFixture[st
     assert (told["verdict"], told["voting_power"]) == ("stalled", 0)
 
 
-def test_health_is_a_check(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_09_1_health_is_a_check(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Health exits 0 or 1, and names what is wrong."""
     assert run(["network", "health"]) == Exit.OK
     fake_mesh.kill("v4")

@@ -32,7 +32,7 @@ TARGET: Any = SimpleNamespace(commit="0123456789abcdef", places={"v1": ("0123456
         (2, 4, "the chain has rules of version 4, that build knows 3"),
     ],
 )
-def test_check_6_an_older_build_that_does_not_know_the_data_or_rules_is_refused(
+def test_check_06_an_older_build_that_does_not_know_the_data_or_rules_is_refused(
     data: int, app: int, why: str
 ) -> None:
     """Before anything is touched, with the reason and what works."""

@@ -63,7 +63,7 @@ def outcome(
 
 @pytest.mark.proves("D10")
 @pytest.mark.parametrize(("role", "action"), list(itertools.product(roles.ROLES, roles.ACTIONS)))
-def test_what_no_role_allows_is_refused_and_audited(
+def test_check_09_77_what_no_role_allows_is_refused_and_audited(
     environment: Environment, keys: dict[Role, Path], role: Role, action: roles.Action
 ) -> None:
     """The whole table with real keys: a permit and a record, or status 77 and a record."""

@@ -218,7 +218,7 @@ def test_waiting_hands_in_the_same_bytes_again() -> None:
     assert bodies == ["cmF3"]
 
 
-def test_waiting_ends_at_the_deadline() -> None:
+def test_check_09_124_waiting_ends_at_the_deadline() -> None:
     """A transaction that stays pending ends the wait with its last state and exit code 124."""
     with (
         a_mesh(v1=says(200, {"id": ID, "status": "pending"})) as mesh,

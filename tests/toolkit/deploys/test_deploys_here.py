@@ -81,7 +81,7 @@ def test_a_rollback_brings_the_release_before_back(a_project: Build) -> None:
     ]
 
 
-def test_a_build_that_crashes_touches_one_node_and_goes_back(a_project: Build) -> None:
+def test_check_02_a_build_that_crashes_touches_one_node_and_goes_back(a_project: Build) -> None:
     """The first wave fails at once, with what the node wrote; the others never notice."""
     project = a_project()
     project.deploy()

@@ -44,13 +44,13 @@ def at_point(monkeypatch: pytest.MonkeyPatch, point: Point, act: Callable[[], No
     monkeypatch.setattr(Journal, "write", acting)
 
 
-def test_check_9_0_done_and_nothing_to_do(project: Any) -> None:
+def test_check_09_0_done_and_nothing_to_do(project: Any) -> None:
     """Every node is at the commit; the same again has nothing to do and says 0 as well."""
     assert (project.deploy().exit, project.deploy().exit) == (Exit.OK, Exit.OK)
 
 
 @pytest.mark.proves("E51")
-def test_check_9_21_rolled_back(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_09_21_rolled_back(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate failed, the report says which, and everything is as before without a question.
 
     A deploy that ends well quotes what was measured, and nothing else.
@@ -72,7 +72,7 @@ def test_check_9_21_rolled_back(project: Any, monkeypatch: pytest.MonkeyPatch) -
         assert f"{good.facts[figure] / 1000:.1f} s" in "\n".join(good.lines)
 
 
-def test_check_9_22_the_way_back_failed_too(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_09_22_the_way_back_failed_too(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node that could not be brought back is named, and the fleet is called mixed."""
     project.fail_the_gates_of({2, 3}, monkeypatch)
 
@@ -83,7 +83,7 @@ def test_check_9_22_the_way_back_failed_too(project: Any, monkeypatch: pytest.Mo
     assert history.read(project.environment)[-1].outcome == "mixed"
 
 
-def test_check_9_23_a_host_that_answers_nothing(
+def test_check_09_23_a_host_that_answers_nothing(
     project: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither the switch nor the way back was answered: nobody claims to know what runs there."""
@@ -104,7 +104,7 @@ def test_check_9_23_a_host_that_answers_nothing(
     assert found.exit is Exit.UNKNOWN
 
 
-def test_check_9_23_a_worker_that_was_lost(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_09_23_a_worker_that_was_lost(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection to all hosts is gone in the middle of a wave: unknown, and not closed."""
     workers: list[Any] = []
     hold = Crew.hold
@@ -129,7 +129,7 @@ def test_check_9_23_a_worker_that_was_lost(project: Any, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("harm", ["edited", "no room"])
-def test_check_9_23_a_journal_that_cannot_be_written(
+def test_check_09_23_a_journal_that_cannot_be_written(
     project: Any, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
     """In the middle of the waves that is no refusal: who was switched is named, and where to look.
@@ -163,7 +163,7 @@ def test_check_9_23_a_journal_that_cannot_be_written(
     assert (found.exit, found.is_open) == (Exit.UNKNOWN, True)
 
 
-def test_check_9_20_a_journal_that_cannot_be_begun(project: Any) -> None:
+def test_check_09_20_a_journal_that_cannot_be_begun(project: Any) -> None:
     """Before the announcement nothing was switched, and that is what is said."""
     before = project.running()
     journal.folder_of(project.environment).rename(project.root / "deploys")
@@ -177,7 +177,7 @@ def test_check_9_20_a_journal_that_cannot_be_begun(project: Any) -> None:
     assert project.running() == before
 
 
-def test_check_9_75_somebody_else_is_at_work(project: Any) -> None:
+def test_check_09_75_somebody_else_is_at_work(project: Any) -> None:
     """The lease is held: busy, and nothing was touched."""
     before = project.running()
     with (
@@ -190,7 +190,7 @@ def test_check_9_75_somebody_else_is_at_work(project: Any) -> None:
     assert project.running() == before
 
 
-def test_check_9_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_09_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in the middle is on record, with both ways out; what was done is told."""
 
     def interrupt() -> None:

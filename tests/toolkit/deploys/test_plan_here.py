@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aitbc_toolkit.cli import planning
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
 from aitbc_toolkit.release import configuring, history
 from aitbc_toolkit.release.plan import Plan
@@ -84,13 +85,17 @@ def test_a_plan_shows_what_changes_in_the_configuration(a_project: Build) -> Non
     assert "c0ffee" not in "\n".join([shown, *a_plan(project).to_lines()])
 
 
-def test_nothing_pending_is_an_empty_plan(a_project: Build) -> None:
-    """After a deploy of the same commit there are no waves and nothing to do."""
+def test_check_09_2_a_plan_says_whether_anything_is_pending(a_project: Build) -> None:
+    """After a deploy of the same commit: no waves, nothing to do, 0; of another one: 2."""
     project = a_project()
     project.deploy()
 
     found = a_plan(project)
+    project.commit("ok", "another build")
+    other = a_plan(project)
 
+    assert planning.show(found, as_json=True) is Exit.OK
+    assert planning.show(other, as_json=True) is Exit.PENDING
     assert found.pending == []
     assert found.order.waves == ()
     assert "nothing: every node runs what it should" in "\n".join(found.to_lines())

@@ -278,7 +278,7 @@ def test_a_failure_is_left_as_it_is_when_asked(a_project: Build, mode: str, ends
     assert set(project.running().values()) == {good}
 
 
-def test_check_3_a_failure_in_the_third_wave_takes_all_back(
+def test_check_03_a_failure_in_the_third_wave_takes_all_back(
     a_project: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two nodes had passed; at the end every one has its old commit and configuration hash."""

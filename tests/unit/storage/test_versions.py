@@ -45,7 +45,7 @@ def test_a_new_folder_begins_with_the_oldest_version(known: DataVersions) -> Non
     assert recovered(disk, known).data_version == known.oldest
 
 
-def test_check_6_the_old_build_never_starts_on_newer_data() -> None:
+def test_check_06_the_old_build_never_starts_on_newer_data() -> None:
     """After `finalize` the old build refuses with status 78, naming both versions and a way out."""
     disk = MemoryDisk()
     recovered(disk, OLD)
