@@ -38,8 +38,9 @@ SCANNED = (21, 22, 25, 80, 111, 443, 5353, *range(8590, 8610), *range(8700, 8720
 SCAN = """
 import socket, sys
 from concurrent.futures import ThreadPoolExecutor
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 def is_open(port):
-    with socket.socket() as probe:
+    with socket.socket(family) as probe:
         probe.settimeout(2)
         return probe.connect_ex((sys.argv[1], port)) == 0
 ports = sorted(map(int, sys.argv[2:]))
@@ -84,9 +85,9 @@ class Bare:
     def on(self, host: str, *argv: str) -> str:
         return labs.exec_in(self.lab, host, list(argv)).stdout.strip()
 
-    def open_ports(self, *, of: str, seen_from: str) -> list[int]:
-        """Try every port that is scanned, from another host."""
-        address = self.lab.host(of).ipv4
+    def open_ports(self, *, of: str, seen_from: str, family: str = "ipv4") -> list[int]:
+        """Try every port that is scanned, from another host, by one family of addresses."""
+        address: str = getattr(self.lab.host(of), family)
         found = self.on(seen_from, "python3", "-c", SCAN, address, *map(str, SCANNED))
         return [int(port) for port in found.split()]
 
@@ -200,16 +201,22 @@ def test_one_genesis_is_found_on_every_host_and_another_is_named(bare: Bare) -> 
 
 @pytest.mark.proves("E62")
 def test_only_ssh_p2p_and_rpc_are_reachable(bare: Bare) -> None:
-    """From another host: the ports of the inventory and no other; admin answers on loopback."""
-    bare.on("lab1", "systemd-run", "--unit=stray", "python3", "-m", "http.server", "8705")
+    """From another host, by both families: the inventory's ports and no other; admin at home."""
+    stray = ["python3", "-m", "http.server", "--bind", "::", "8705"]
+    bare.on("lab1", "systemd-run", "--unit=stray", *stray)
 
     found = bare.open_ports(of="lab1", seen_from="lab2")
-    at_home = bare.on("lab1", "python3", "-c", SCAN, "127.0.0.1", "8705")
+    found_6 = bare.open_ports(of="lab1", seen_from="lab2", family="ipv6")
+    at_home = [
+        bare.on("lab1", "python3", "-c", SCAN, address, "8705") for address in ("127.0.0.1", "::1")
+    ]
     admin = bare.on("lab1", "ss", "-Hltn", "( sport = :8760 or sport = :8761 )")
 
-    assert at_home == "8705", "it listens, so it is the firewall that is silent"
+    assert at_home == ["8705", "8705"], "it listens, so it is the firewall that is silent"
     assert found == [22, 8600, 8601, 8710, 8711]
-    assert all(line.split()[3].startswith("127.0.0.1:") for line in admin.splitlines())
+    assert found_6 == [22], "nodes listen on the address of the inventory, which is one of IPv4"
+    local = sorted(line.split()[3] for line in admin.splitlines())
+    assert local == ["127.0.0.1:8760", "127.0.0.1:8761"]
     assert bare.on("lab1", "systemctl", "is-enabled", "aitbc-firewall") == "enabled"
 
 

@@ -19,7 +19,7 @@ import pytest
 from key_twin import Twin
 
 from aitbc_toolkit import lab as labs
-from aitbc_toolkit import paths
+from aitbc_toolkit import paths, shell
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab import LabSpec, Limits
@@ -246,17 +246,26 @@ def test_a_new_commit_and_back_within_the_promised_times(hosts: Hosts) -> None:
 
 @pytest.mark.proves("E45")
 def test_hosts_fetch_and_never_receive(hosts: Hosts) -> None:
-    """The host's tree is the commit's by its own git; its key may fetch and not push."""
+    """The host's tree is the commit's by its own git; a push of the host's is refused."""
     commit = hosts.commits()["v1"]
     release = f"/opt/aitbc/lab-{hosts.name}/releases/{commit}"
     mirror = f"/opt/aitbc/lab-{hosts.name}/repo.git"
 
+    lab = labs.load_lab(hosts.name, places=hosts.places)
+    heads = shell.run(["git", "ls-remote", lab.git_url], env=lab.git_environment).stdout
+
     manifest = json.loads(hosts.on("lab1", "cat", f"{release}/manifest.json"))
+    push = ["git", f"--git-dir={mirror}", "push", lab.git_url, f"{commit}:refs/heads/of-a-host"]
+    pushed = labs.exec_in(lab, "lab1", push)
     index = ["env", f"GIT_INDEX_FILE={release}/.index", "git", f"--git-dir={mirror}"]
     changed = hosts.on("lab1", *index, f"--work-tree={release}", "diff-index", "--stat", commit)
 
     assert manifest["commit"] == commit
     assert changed == ""
+    assert (pushed.status, "this deploy key is read-only" in pushed.stderr) == (128, True)
+    after = shell.run(["git", "ls-remote", lab.git_url], env=lab.git_environment).stdout
+    assert commit in heads
+    assert after == heads
     assert hosts.on("lab1", "readlink", f"/opt/aitbc/lab-{hosts.name}/v1/current").strip() == (
         f"../releases/{commit}"
     )

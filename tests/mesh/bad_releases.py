@@ -17,6 +17,7 @@ Kind = Literal[
     "cannot read the data",
     "wrong genesis",
     "slow",
+    "takes no payments",
     "unsigned",
 ]
 
@@ -74,6 +75,11 @@ _EDITS: Mapping[Kind, _Edit | None] = {
         "node/aitbc_node/voting.py",
         "                candidate = self._build()\n",
         "                __import__('time').sleep(2)\n                candidate = self._build()\n",
+    ),
+    "takes no payments": _Edit(
+        "node/aitbc_node/rpc/dispatch.py",
+        "    if mesh.is_stale(call.view):\n        raise submission.no_quorum()\n",
+        "    raise submission.no_quorum()\n",
     ),
     "unsigned": None,
 }

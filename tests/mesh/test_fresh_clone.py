@@ -24,7 +24,8 @@ import pytest
 from aitbc_toolkit import paths
 
 ROOT = paths.project_root()
-FIRST_UP_S, NEXT_UP_S = 180, 30
+# From the clone, with everything that has to be fetched; of that the mesh alone; and once more.
+FIRST_UP_S, MESH_S, NEXT_UP_S = 180, 60, 30
 # What a README says to type, and what is run in its place here. A lab needs root, so its commands
 # are given the mesh of this machine; tests/lab gives them hosts.
 INSTEAD = {
@@ -115,8 +116,11 @@ def clone() -> Iterator[Clone]:
 
 @pytest.mark.proves("A18")
 def test_a_fresh_clone_comes_up_twice(clone: Clone) -> None:
-    """The first `./aitbc up` makes everything it needs, the next one after a stop is fast."""
-    first_s, _ = clone.run("./aitbc up", timeout_s=FIRST_UP_S)
+    """The first `./aitbc up` makes everything it needs; its mesh takes less than a minute of that.
+
+    The next one after a stop is fast.
+    """
+    first_s, said = clone.run("./aitbc up", timeout_s=FIRST_UP_S)
     _, status = clone.run("./aitbc network status -e dev --json", timeout_s=30)
     clone.run("./aitbc down", timeout_s=60)
     next_s, _ = clone.run("./aitbc up", timeout_s=FIRST_UP_S)
@@ -125,6 +129,9 @@ def test_a_fresh_clone_comes_up_twice(clone: Clone) -> None:
     answer = json.loads(status)
     assert answer["verdict"] == "ok"
     assert [node["voting"] for node in answer["nodes"]] == [True] * 4
+    mesh = re.search(r"Deployed .*, took (\d+\.\d) s", said)
+    assert mesh is not None, said
+    assert float(mesh[1]) < MESH_S
     assert first_s <= FIRST_UP_S
     assert next_s <= NEXT_UP_S
 

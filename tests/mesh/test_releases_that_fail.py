@@ -13,6 +13,7 @@ from typing import Any
 import bad_releases
 import pytest
 from own_mesh import OwnMesh, bring_up
+from power_samples import sampled
 from signed_work import a_key, public
 
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -193,3 +194,19 @@ def test_check_16_a_drained_restart_costs_at_most_one_round(mesh: Deployed) -> N
     assert done.exit is Exit.OK, done.error
     assert len(done.changed) == 4
     assert mesh.pace(height).extra_rounds <= len(done.changed)
+
+
+@pytest.mark.nightly
+@pytest.mark.proves("E47")
+@pytest.mark.proves("E51")
+def test_a_release_whose_smoke_suite_fails_goes_back_by_itself(mesh: Deployed) -> None:
+    """It votes in every wave and takes no payment: all return, one at a time, on a live mesh."""
+    bad = bad_releases.commit(mesh.checkout, "takes no payments")
+
+    with mesh.live_and_as_before(), sampled(mesh.environment) as samples:
+        failed = mesh.deploy(bad)
+
+    assert failed.exit is Exit.ROLLED_BACK, failed.error
+    assert "[no-quorum]" in failed.error
+    assert samples.too_many() == []
+    assert samples.seen_away == {"v1", "v2", "v3", "v4"}

@@ -127,6 +127,22 @@ def test_a_failed_payment_is_exit_1(fake_mesh: Any, capsys: pytest.CaptureFixtur
     assert hint.startswith("hint: aitbc account show ADDRESS -e dev")
 
 
+def test_a_payment_that_the_account_cannot_make_names_the_command_that_shows_it(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Refused before it is in a block: the hint is a command of ours, not a route of the RPC."""
+    assert fake_mesh.faucet is not None
+    run(["account", "new", str(tmp_path / "key"), "-e", "dev"])
+    empty = capsys.readouterr().out.strip()
+
+    status = send("--amount", "5", "--key", str(tmp_path / "key"))
+
+    error, hint = capsys.readouterr().err.splitlines()
+    assert status == Exit.FAILED
+    assert "[insufficient]" in error
+    assert hint == f"hint: aitbc account show {empty} -e dev"
+
+
 def test_events_name_accounts_as_people_write_them(
     fake_mesh: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

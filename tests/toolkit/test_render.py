@@ -43,9 +43,8 @@ def test_the_node_accepts_what_is_rendered(name: str) -> None:
         assert read.node.commit == COMMIT
 
 
-@pytest.mark.proves("A22")
-def test_every_node_is_given_the_live_ids_of_all_others() -> None:
-    """Peer lists come from the keys on the hosts; nobody is told to dial itself."""
+def test_every_node_is_given_the_ids_of_all_others() -> None:
+    """Peer lists come from the ids that rendering was told; nobody is told to dial itself."""
     environment = Inventory.load("dev")
 
     for each in rendered(environment).values():

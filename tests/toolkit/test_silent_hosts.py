@@ -1,8 +1,9 @@
 """A host that is off is 69 and a way to boot it, never the bare status of some program."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from test_lab_records import a_lab
@@ -12,6 +13,7 @@ from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.lab import access, lifecycle
+from aitbc_toolkit.release import backup
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.remote import Hosts, Row
 
@@ -78,6 +80,41 @@ def test_the_list_names_the_hosts_that_are_off(capsys: pytest.CaptureFixture[str
     assert run(["lab", "list"]) == Exit.OK
 
     assert "2 of 3 hosts run, off: lab2" in capsys.readouterr().out
+
+
+def test_a_backup_names_the_nodes_that_cannot_and_goes_on_without_them(tmp_path: Path) -> None:
+    """One host of two is off: its nodes are told, and how to back up one of the others."""
+    environment = Inventory.load("staging", state=tmp_path)
+    silent = {"kind": "unreachable", "error": "no answer"}
+    names = [each.name for each in environment.instances]
+    told: list[Mapping[str, object]] = []
+
+    class HalfThere(Crew):
+        """Reach only this machine."""
+
+        def keep(self, *_step: object, **_more: str) -> dict[str, Row]:
+            """Archive, as far as hosts answer."""
+            hosts = (each.name for each in environment.hosts)
+            answers = {name: {"archives": {}} if name == "localhost" else silent for name in hosts}
+            return {
+                name: Row(name, ok=answer is not silent, answer=answer, took_ms=1)
+                for name, answer in answers.items()
+            }
+
+    run = SimpleNamespace(
+        environment=environment, crew=HalfThere(environment, Hosts(environment)), tell=told.append
+    )
+    with pytest.raises(AitbcError) as refused:
+        backup._archive(run, names)
+
+    on = {each.name: each.host for each in environment.instances}
+    away = [name for name in names if on[name] != "localhost"]
+    here = next(name for name in names if on[name] == "localhost")
+    assert told[-1]["text"] == " ".join(away)
+    assert refused.value.hint.splitlines() == [
+        "ssh -p 22 root@10.0.0.2 true",
+        f"aitbc backup staging --node {here}   # one alone",
+    ]
 
 
 @pytest.mark.parametrize(

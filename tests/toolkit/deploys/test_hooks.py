@@ -14,6 +14,7 @@ from aitbc_toolkit.release import audit, hooks
 pytestmark = pytest.mark.integration
 
 Build = Callable[..., Any]
+Wait = Callable[..., None]
 
 
 def a_hook(project: Any, name: str, text: str) -> Path:
@@ -23,6 +24,14 @@ def a_hook(project: Any, name: str, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     path.chmod(0o755)
     return path
+
+
+def is_alive(process: Path) -> bool:
+    """Tell whether a process runs; one that nobody has waited for yet does not."""
+    try:
+        return process.joinpath("stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def outputs(project: Any) -> list[str]:
@@ -82,16 +91,26 @@ def test_a_hook_that_says_no_stops_before_anything_runs_differently(
     assert project.running() == {}
 
 
-def test_a_hook_that_hangs_is_ended(a_project: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its deadline passes: the run is refused, and nothing of the hook is left."""
-    monkeypatch.setattr(hooks, "DEADLINE_S", 0.3)
+def test_a_hook_that_hangs_is_ended(
+    a_project: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Wait
+) -> None:
+    """Its deadline passes: the run is refused, and neither the hook nor its child is left."""
+    monkeypatch.setattr(hooks, "DEADLINE_S", 2.0)
     project = a_project(rollout="all")
-    a_hook(project, "before-deploy", "#!/bin/sh\nexec sleep 600\n")
+    pids = tmp_path / "pids"
+    a_hook(
+        project,
+        "before-deploy",
+        f"#!/bin/sh\nsleep 600 &\necho $$ $! > {pids}.new\nmv {pids}.new {pids}\nexec sleep 601\n",
+    )
 
     with pytest.raises(AitbcError, match="did not end within") as caught:
         project.deploy()
 
     assert caught.value.exit_status is Exit.REFUSED
+    left = [Path("/proc", pid) for pid in pids.read_text(encoding="ascii").split()]
+    assert len(left) == 2
+    eventually("hook and child to end", lambda: not any(map(is_alive, left)), deadline_s=5)
 
 
 def test_a_hook_that_would_never_run_is_a_mistake(a_project: Build) -> None:

@@ -247,6 +247,19 @@ def test_check_19_a_missing_variable_stops_a_plan_before_any_host(
     assert not project.host_file("opt").exists()
 
 
+def test_a_trust_file_that_nobody_can_read_stops_a_plan_too(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plan promises nothing that its deploy would refuse; no host was asked."""
+    project = a_project()
+    (project.root / "inventories/dev/trust.toml").write_text("dev_mode = \n")
+    monkeypatch.setattr("aitbc_toolkit.remote.Hosts.step", None)
+
+    for verb in (a_plan, lambda known: known.deploy()):
+        with pytest.raises(ConfigError, match=r"trust\.toml is not TOML"):
+            verb(project)
+
+
 def broken_templates(folder: Path) -> Path:
     """Write templates of which one asks for an unknown variable."""
     made = folder / "templates"
