@@ -280,6 +280,8 @@ def test_an_unknown_lab_is_64(
             "profile.network_size: input should be greater than",
             "aitbc config get profile.network_size -e dev",
         ),
+        ("up staging", 20, "up and down are for dev and lab", "aitbc deploy staging"),
+        ("down staging", 20, "up and down are for dev and lab", "aitbc node stop NAME -e staging"),
         ("rollback --to 5", 64, "unknown option '--to'", "aitbc rollback --help"),
         ("node logs v1 --line 5", 64, "unknown option '--line'", "aitbc node logs --help"),
     ],

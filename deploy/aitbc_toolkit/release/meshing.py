@@ -29,7 +29,7 @@ def up(name: str, request: Request, tell: Tell, *, validators: int = 0) -> Outco
     if canonical == LAB or canonical.startswith(f"{LAB}-"):
         _lab_up(canonical.removeprefix(f"{LAB}-"), len(Inventory.read(canonical).hosts), tell)
     environment = Inventory.load(canonical)
-    _refuse_shared(environment)
+    _refuse_shared(environment, hint=f"aitbc deploy {canonical}")
     if validators:
         environment = _widen(environment, validators)
     note(tell, _announcement(environment, request))
@@ -72,7 +72,8 @@ def down(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str =
     The disks of a lab are memory: with its hosts goes the chain, asked or not, and `down` says so.
     """
     began = time.monotonic()
-    _refuse_shared(environment)
+    one = f"aitbc node stop NAME -e {environment.name}   # stops one node"
+    _refuse_shared(environment, hint=one)
     permission.require(environment, "operate", subject="down, wiped" if wipe else "down")
     if environment.lab:
         places = Places(state=environment.state)
@@ -166,13 +167,12 @@ def _forget(environment: Environment) -> None:
         (environment.folder / name).unlink(missing_ok=True)
 
 
-def _refuse_shared(environment: Environment) -> None:
+def _refuse_shared(environment: Environment, *, hint: str) -> None:
     """Refuse to bring up or end a mesh that is not the operator's own."""
     if environment.rules.dirty:
         return
     raise AitbcError(
         f"up and down are for dev and lab; {environment.name} is deployed",
-        hint=f"aitbc deploy {environment.name}\n"
-        f"aitbc node stop NAME -e {environment.name}   # stops one node",
+        hint=hint,
         exit_status=Exit.REFUSED,
     )
