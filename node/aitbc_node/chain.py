@@ -205,6 +205,7 @@ class Chain:
             time_ms=self._time_ms(last_commit),
             proposer=proposer,
             signers=frozenset(members[vote.validator].key for vote in last_commit.votes),
+            voters=tuple(member.key for member in members),
             verify=self._verify,
         )
 

@@ -38,6 +38,7 @@ class Code(StrEnum):
     E_STATE = "wrong-state"
     E_LIMIT = "limit"
     E_KEY_TAKEN = "key-taken"
+    E_PUNISHED = "punished"
 
     # A node that does not take a good transaction now.
     E_DUPLICATE = "duplicate"

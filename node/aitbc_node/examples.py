@@ -30,10 +30,12 @@ from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
@@ -125,6 +127,12 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.validator.put", _signed(put)
     yield "transaction.stake.bond", _signed(StakeBond(own, Amount(2**33)))
     yield "transaction.stake.unbond", _signed(StakeUnbond(own, Amount(7)))
+    yield "transaction.reward.claim", _signed(RewardClaim(own))
+    first, second = (
+        SignedMessage(2, Height(6), Round(0), Round(-1), BlockId(name), 5, Signature(bytes(64)))
+        for name in sorted((_hash("one"), _hash("two")))
+    )
+    yield "transaction.evidence.submit", _signed(EvidenceSubmit(KEY.public_key, first, second))
     yield "transaction.bundle", _signed(transfer, supply)
 
 

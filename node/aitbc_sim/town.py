@@ -32,7 +32,7 @@ from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
-from aitbc_node.types import Address, Amount, Gas, Height, Power, Round
+from aitbc_node.types import Address, Amount, Gas, Height, Power, PublicKey, Round
 
 CHAIN_ID = "aitbc-test-1"
 WEALTH = 1_000_000_000
@@ -56,6 +56,7 @@ def a_genesis(
     assets: Sequence[genesis.GenesisAsset] = (),
     params: Params | None = None,
     powers: Sequence[int] = (1, 1, 1, 1),
+    pool: int = 0,
 ) -> genesis.Genesis:
     """Found a chain with four validators, rich citizens, and a mock asset that `mint` makes."""
     mock = genesis.GenesisAsset("mUSDA", "mock dollar", 6, address("mint"))
@@ -77,6 +78,7 @@ def a_genesis(
         accounts=[*accounts, *(a_citizen(name) for name in dict.fromkeys((*rich, "mint")))],
         assets=(*assets, mock),
         params=params,
+        reward_pool=pool,
     )
 
 
@@ -103,6 +105,10 @@ class Town:
         self.genesis = founding
         self.state = genesis.initial_state(founding)
         self.height = 0
+        self.voters: tuple[PublicKey, ...] = ()
+        """Who could sign the newest block."""
+        self.absent: set[PublicKey] = set()
+        """Whose signatures are missing in the blocks to come."""
 
     def draft(self, sender: str, *bodies: Body, **changes: Any) -> Transaction:
         """Write a transaction of this sender that would be good now, then change it."""
@@ -131,7 +137,10 @@ class Town:
     def context(self) -> BlockContext:
         """Return the context of the next block, proposed by whose turn it is."""
         proposer = self.state.validators.proposer(Round(0))
-        return BlockContext(Height(self.height + 1), 0, proposer.key)
+        signers = frozenset(key for key in self.voters if key not in self.absent)
+        return BlockContext(
+            Height(self.height + 1), 0, proposer.key, signers=signers, voters=self.voters
+        )
 
     def judge(self, *txs: Parsed) -> Execution | InvalidBlock:
         """Execute the next block without committing it."""
@@ -142,6 +151,7 @@ class Town:
         execution = self.judge(*txs)
         assert isinstance(execution, Execution), execution
         before = self.state.fees
+        self.voters = tuple(member.key for member in self.state.validators.members)
         commit(self.state, execution)
         self.height += 1
         assert self.state.root == execution.state_root

@@ -70,6 +70,7 @@ def test_stats_show_that_the_money_adds_up(
         "I5",
         "I6",
         "I9",
+        "I12",
     }
     assert [line.split() for line in shown.splitlines() if line.startswith("XYZ")] == [
         ["XYZ", "0", "0", "0", "0"]

@@ -26,6 +26,7 @@ NAMES = {
     "E_STATE": "wrong-state",
     "E_LIMIT": "limit",
     "E_KEY_TAKEN": "key-taken",
+    "E_PUNISHED": "punished",
     "E_DUPLICATE": "duplicate",
     "E_QUEUE_FULL": "account-queue-full",
     "E_POOL_FULL": "mempool-full",

@@ -16,7 +16,17 @@ from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Verifier
 from aitbc_node.events import TxReceipt
-from aitbc_node.ledger import accounts, assets, balances, boundary, families, fees, objects, trie
+from aitbc_node.ledger import (
+    accounts,
+    assets,
+    balances,
+    boundary,
+    families,
+    fees,
+    objects,
+    rewards,
+    trie,
+)
 from aitbc_node.ledger.family import Act, Event
 from aitbc_node.ledger.objects import (
     NATIVE,
@@ -37,13 +47,15 @@ RECEIPT_TAG = b"aitbc/receipt\0"
 class BlockContext(msgspec.Struct, frozen=True):
     """Say which block is executed.
 
-    `proposer` is a consensus key of the state's validators; `signers` are those of `last_commit`.
+    `proposer` is a consensus key of the state's validators; `voters` could sign the block before,
+    `signers` are those in `last_commit` that did.
     """
 
     height: Height
     time_ms: int
     proposer: PublicKey
     signers: frozenset[PublicKey] = frozenset()
+    voters: tuple[PublicKey, ...] = ()
     verify: Verifier = crypto.verify
 
 
@@ -187,6 +199,12 @@ class _Run:
         """Do what belongs to the end of a block and compute the roots."""
         self._share_fees()
         self._draft.put((objects.VALIDATORS, b""), self._draft.validators.rotated())
+        rewards.note_block(
+            self._draft,
+            voters=self._context.voters,
+            signers=self._context.signers,
+            proposer=self._context.proposer,
+        )
         boundary.end_block(self._draft, self._context.height)
         writes = self._draft.writes()
         tree = self._draft.tree(writes)

@@ -9,7 +9,15 @@ from itertools import pairwise
 
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger.fees import fee_of
-from aitbc_node.ledger.objects import NATIVE, Fees, Membership, Stake, balance, holdings_of
+from aitbc_node.ledger.objects import (
+    NATIVE,
+    Fees,
+    Membership,
+    Offence,
+    Stake,
+    balance,
+    holdings_of,
+)
 from aitbc_node.ledger.staking import earned_by
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Address
@@ -17,7 +25,7 @@ from aitbc_node.types import Address
 
 def audit(state: State) -> list[str]:
     """List the violated invariants, each with its figures; an empty list is a clean bill."""
-    parts = (_conservation, _supply, _fees, _stakes, _validators)
+    parts = (_conservation, _supply, _fees, _stakes, _validators, _offences)
     return [fault for part in parts for fault in part(state)]
 
 
@@ -107,3 +115,11 @@ def _validators(state: State) -> list[str]:
         if known is None or known.key != voter.key:
             return [f"I6: {voter.key.hex()} votes, and is not its operator's key"]
     return []
+
+
+def _offences(state: State) -> list[str]:
+    return [
+        f"I12: an offence cost {record.slashed} of {record.liable}"
+        for record in state.contents.values()
+        if isinstance(record, Offence) and record.slashed > record.liable
+    ]

@@ -6,7 +6,7 @@ what one body does.
 
 from collections.abc import Callable, Mapping
 
-from aitbc_node.ledger import bonding, due, epochs, records
+from aitbc_node.ledger import bonding, due, epochs, records, rewards
 from aitbc_node.ledger.objects import RECORD, UNBONDING, ObjectKey
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Height
@@ -23,4 +23,5 @@ def end_block(draft: Draft, height: Height) -> None:
         assert key[0] in HANDLERS, f"nobody handles a {key[0]} that is due"
         HANDLERS[key[0]](draft, key, height)
     if epochs.is_last(height, draft.params.epoch_blocks):
+        rewards.pay_epoch(draft)
         epochs.begin_next(draft, height)

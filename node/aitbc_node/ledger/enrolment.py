@@ -16,7 +16,7 @@ from aitbc_node.crypto import is_weak_key
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.family import Act, Event, Family, Outcome
 from aitbc_node.ledger.forms import NAME_BYTES_MAX, is_plain_text
-from aitbc_node.ledger.objects import CANDIDATE, LEAVING, KeyUse, Membership
+from aitbc_node.ledger.objects import CANDIDATE, JAILED, LEAVING, KeyUse, Membership
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.policy import Key
 from aitbc_node.ledger.possession import possession_message
@@ -39,7 +39,7 @@ class ValidatorPut(Record, frozen=True, tag="validator.put"):
     commission_bps: Annotated[int, Meta(ge=0, le=BPS)] | None = None
     region: Annotated[str, Meta(max_length=NAME_BYTES_MAX)] | None = None
     endpoint: Annotated[str, Meta(max_length=ENDPOINT_BYTES_MAX)] | None = None
-    status: Literal["leaving", "joining"] | None = None
+    status: Literal["leaving", "joining", "unjail"] | None = None
 
 
 def apply(draft: Draft, act: Act, body: ValidatorPut) -> Outcome:
@@ -59,7 +59,7 @@ def apply(draft: Draft, act: Act, body: ValidatorPut) -> Outcome:
     elif body.key is not None:
         member = _with_key(draft, act, member, body.key)
         events.append(("validator.key", act.sender.hex(), body.key.hex()))
-    changed = _with_status(member, body.status)
+    changed = _with_status(member, body.status, act.height)
     if isinstance(changed, Refusal):
         return changed
     draft.put(membership_key(act.sender), _with_details(changed, body))
@@ -100,8 +100,16 @@ def _until(draft: Draft, key: PublicKey, height: Height) -> KeyUse:
     return replace(use, until=height)
 
 
-def _with_status(member: Membership, status: str | None) -> Membership | Refusal:
+def _with_status(member: Membership, status: str | None, height: Height) -> Membership | Refusal:
     match status:
+        case "unjail" if member.status != JAILED:
+            return Refusal(Code.E_STATE, "status", f"it is not jailed but {member.status}")
+        case "unjail" if height < member.jailed_until:
+            return Refusal(Code.E_STATE, "status", f"jailed until height {member.jailed_until}")
+        case "unjail":
+            return replace(member, status=CANDIDATE)
+        case "leaving" if member.status == JAILED:
+            return Refusal(Code.E_STATE, "status", "it is jailed")
         case "leaving" if member.status == LEAVING:
             return Refusal(Code.E_STATE, "status", "it is leaving already")
         case "leaving":

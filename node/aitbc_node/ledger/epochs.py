@@ -28,11 +28,10 @@ def begin_next(draft: Draft, height: Height) -> None:
     for operator in roster.tidy(draft):
         enrolment.rotate(draft, operator, height)
     before = {member.operator: int(member.power) for member in draft.validators.members}
-    powers = limited(before, _wanted(draft))
+    powers = limited(before, _wanted(draft)) or before  # somebody has to make the next block
     for operator in sorted(before.keys() | powers.keys()):
         _note_status(draft, operator, votes=operator in powers)
-    if powers:
-        _elect(draft, powers, height)
+    _elect(draft, powers, height)
 
 
 def limited(before: Mapping[Address, int], wanted: Mapping[Address, int]) -> dict[Address, int]:

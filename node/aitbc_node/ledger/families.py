@@ -8,13 +8,25 @@ Do not add rules here.
 from typing import Any, TypeAlias, get_args
 
 from aitbc_node.codes import Refusal
-from aitbc_node.ledger import assets, bonding, definitions, enrolment, records, signers, transfers
+from aitbc_node.ledger import (
+    assets,
+    bonding,
+    definitions,
+    enrolment,
+    evidence,
+    records,
+    rewards,
+    signers,
+    transfers,
+)
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.evidence import EvidenceSubmit
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transfers import Transfer
@@ -29,6 +41,8 @@ Body: TypeAlias = (
     | ValidatorPut
     | StakeBond
     | StakeUnbond
+    | EvidenceSubmit
+    | RewardClaim
 )
 
 _ALL: tuple[Family[Any], ...] = (
@@ -40,6 +54,8 @@ _ALL: tuple[Family[Any], ...] = (
     enrolment.FAMILY,
     bonding.BOND,
     bonding.UNBOND,
+    evidence.FAMILY,
+    rewards.FAMILY,
 )
 
 FAMILIES: dict[type, Family[Any]] = {family.body: family for family in _ALL}

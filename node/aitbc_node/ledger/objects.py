@@ -36,10 +36,13 @@ STAKE = "stake"
 UNBONDING = "unbonding"
 ROSTER = "roster"
 KEY_USE = "key"
+OFFENCE = "offence"
+EPOCH = "epoch"
 
 CANDIDATE = "candidate"
 ACTIVE = "active"
 LEAVING = "leaving"
+JAILED = "jailed"
 
 Balances: TypeAlias = tuple[tuple[str, Amount], ...]
 """Ascending by asset, without zeroes."""
@@ -131,6 +134,7 @@ class Membership(Record, frozen=True):
     earned: int = 0
     rewards: Amount = Amount(0)
     commission: Amount = Amount(0)
+    jailed_until: Height = Height(0)
 
 
 class Stake(Record, frozen=True):
@@ -170,6 +174,28 @@ class KeyUse(Record, frozen=True):
     operator: Address
     since: Height = Height(0)
     until: Height = Height(0)
+
+
+class Offence(Record, frozen=True):
+    """Remember what one offence cost, and what had stood behind the validator."""
+
+    liable: Amount
+    slashed: Amount
+
+
+class Attendance(Record, frozen=True):
+    """Count an operator's part in the blocks of the present epoch."""
+
+    operator: Address
+    signed: int = 0
+    expected: int = 0
+    proposed: int = 0
+
+
+class EpochLog(Record, frozen=True):
+    """Hold the attendance of everybody who could sign or has proposed, ascending by operator."""
+
+    rows: tuple[Attendance, ...] = ()
 
 
 NEW_ACCOUNT = Account()

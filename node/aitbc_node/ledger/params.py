@@ -113,6 +113,16 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter(
         "validators_max", 50, "validators", 1, limits.VALIDATORS_MAX, "most validators of an epoch"
     ),
+    Parameter(
+        "evidence_max_age_blocks", 1_000, "blocks", 1, 9_999_999, "how long an offence can be shown"
+    ),
+    Parameter("double_sign_slash_bps", 5_000, "bps of the bond", 0, BPS, "loss of who signs twice"),
+    Parameter("evidence_reporter_bps", 500, "bps of the loss", 0, 500, "share of who shows it"),
+    Parameter("jail_blocks", 1_200, "blocks", 1, 10_000_000, "least stay in jail"),
+    Parameter(
+        "reward_per_block", 1_000, "base units", 0, 10**15, "what the reward pool pays for a block"
+    ),
+    Parameter("reward_proposer_bps", 2_000, "bps of rewards", 0, BPS, "share by blocks proposed"),
 )
 
 
@@ -141,6 +151,12 @@ class Params(Record, frozen=True):
     commission_min_bps: int = 100
     commission_max_bps: int = 1_000
     validators_max: int = 50
+    evidence_max_age_blocks: int = 1_000
+    double_sign_slash_bps: int = 5_000
+    evidence_reporter_bps: int = 500
+    jail_blocks: int = 1_200
+    reward_per_block: int = 1_000
+    reward_proposer_bps: int = 2_000
 
     def digest(self) -> Hash:
         """Hash all values for a header's `params_hash`."""
@@ -167,5 +183,8 @@ def faults(params: Params) -> Iterator[Refusal]:
         yield Refusal(Code.E_AMOUNT, "gas_low_bps", "above gas_high_bps")
     if params.gas_step_num <= params.gas_step_den:
         yield Refusal(Code.E_AMOUNT, "gas_step_num", "not above gas_step_den")
+    if params.evidence_max_age_blocks >= params.unbonding_blocks:
+        # Or an offender's coins could be gone before the offence is shown.
+        yield Refusal(Code.E_AMOUNT, "evidence_max_age_blocks", "not below unbonding_blocks")
     if params.commission_min_bps > params.commission_max_bps:
         yield Refusal(Code.E_AMOUNT, "commission_min_bps", "above commission_max_bps")

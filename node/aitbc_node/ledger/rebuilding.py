@@ -31,6 +31,8 @@ KINDS: Mapping[str, type[Record]] = {
     objects.UNBONDING: objects.Unbonding,
     objects.ROSTER: objects.Roster,
     objects.KEY_USE: objects.KeyUse,
+    objects.OFFENCE: objects.Offence,
+    objects.EPOCH: objects.EpochLog,
 }
 
 

@@ -13,6 +13,7 @@ from aitbc_node.ledger.objects import (
     Account,
     Asset,
     Chain,
+    EpochLog,
     Fees,
     KeyUse,
     Membership,
@@ -75,6 +76,11 @@ class Reader(Protocol):
     def roster(self) -> Roster:
         """Return who may be chosen as a validator."""
         return _as(Roster, self.lookup((objects.ROSTER, b""))) or Roster()
+
+    @property
+    def epoch_log(self) -> EpochLog:
+        """Return who took part in the present epoch so far."""
+        return _as(EpochLog, self.lookup((objects.EPOCH, b""))) or EpochLog()
 
     @property
     def chain(self) -> Chain:

@@ -17,6 +17,7 @@ from aitbc_node.ledger.objects import (
     Asset,
     Fees,
     Membership,
+    Offence,
     Unbonding,
     holdings_of,
 )
@@ -37,7 +38,7 @@ PROMISES: Mapping[str, str] = {
     "I12": "an offence is punished once, with what was bonded at most",
 }
 
-COMPARED = frozenset(("I1", "I2", "I5", "I6", "I9"))
+COMPARED = frozenset(("I1", "I2", "I5", "I6", "I9", "I12"))
 UNCOMPARED: Mapping[str, str] = {
     "I3": "this chain has no vaults",
     "I4": "this chain has no locks",
@@ -45,7 +46,6 @@ UNCOMPARED: Mapping[str, str] = {
     "I8": "takes the blocks of several nodes: aitbc test smoke",
     "I10": "this chain has no jobs",
     "I11": "judged in tests only",
-    "I12": "this chain has no slashing",
 }
 assert set(PROMISES) == COMPARED | set(UNCOMPARED), "every promise is compared, or says why not"
 
@@ -104,6 +104,8 @@ class Tally:
                 self._members = after
             case Membership(key=key):
                 self._keys[name] = key
+            case Offence():
+                self._punish(before, after)
 
     def settle(self) -> None:
         """Compare what was touched, now that all the changes of one step are noted."""
@@ -151,6 +153,13 @@ class Tally:
         if after < before:
             self._breaches.setdefault("I5", f"account {name.hex()} went from {before} to {after}")
         self._used += after - before
+
+    def _punish(self, before: Record | None, after: Offence) -> None:
+        if before is not None:
+            self._breaches.setdefault("I12", "an offence was punished again")
+        if after.slashed > after.liable:
+            figures = f"{after.slashed} of {after.liable} that stood behind the validator"
+            self._breaches.setdefault("I12", f"an offence cost {figures}")
 
     def _resupply(self, ticker: str, after: Asset) -> None:
         before = self.assets.get(ticker)
@@ -202,4 +211,6 @@ def _told_supply(receipts: Iterable[TxReceipt]) -> dict[str, int]:
         for event in receipt.events:
             if event[0] == "asset.supply":
                 told[event[1]] = told.get(event[1], 0) + int(event[3])
+            elif event[0] == "slashed":
+                told[NATIVE] = told.get(NATIVE, 0) - int(event[-1])
     return told

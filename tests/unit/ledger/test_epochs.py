@@ -3,13 +3,15 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aitbc_node.ledger import epochs
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.types import Address, Amount, Round
-from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address, key_of
+from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
 
@@ -18,6 +20,13 @@ def a_hall(*powers: int, **params: int) -> Town:
     """Found a town with epochs of five blocks; its operators are rich."""
     chosen = Params(**{"epoch_blocks": 5, "unbonding_blocks": 10, **params})
     return Town(a_genesis(rich=("alice", *VALIDATOR_NAMES), params=chosen, powers=powers))
+
+
+def alone(town: Town) -> Town:
+    """Leave the first validator of a town alone."""
+    north = town.genesis.validators
+    chosen = tuple(entry for entry in north if entry.operator == address("north"))
+    return Town(replace(town.genesis, validators=chosen, single_node_dev=True))
 
 
 def to_next_epoch(town: Town) -> None:
@@ -77,6 +86,20 @@ def test_the_last_validator_cannot_leave() -> None:
         to_next_epoch(town)
 
     assert town.state.validators.total_power > 0
+
+
+def test_a_sole_validator_that_leaves_still_changes_its_key() -> None:
+    """Its vote stays, because nobody else has one, and follows the key on record."""
+    town = alone(a_hall(1, 1, 1, 1))
+    fresh = key_of("fresh")
+    proof = possession_proof(CHAIN_ID, address("north"), fresh)
+    body = ValidatorPut(key=fresh.public_key, proof=proof, status="leaving")
+    town.apply(town.tx("north", body))
+
+    to_next_epoch(town)
+
+    assert [member.key for member in town.state.validators.members] == [fresh.public_key]
+    assert town.state.tally.violations() == []
 
 
 def test_the_largest_bonds_are_chosen() -> None:

@@ -2,16 +2,20 @@
 
 from typing import get_args
 
+from aitbc_node.blocks import NO_BLOCK
 from aitbc_node.ledger import families
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import FAMILIES, Body
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
-from aitbc_node.types import Amount
+from aitbc_node.types import Amount, Height, Round, Signature
 from aitbc_sim.town import address, key_of, pay, supply
 
+VOTE = SignedMessage(1, Height(1), Round(0), Round(-1), NO_BLOCK, 0, Signature(bytes(64)))
 SAMPLES: tuple[Body, ...] = (
     pay("bob", 5),
     supply("bob", 5),
@@ -21,6 +25,8 @@ SAMPLES: tuple[Body, ...] = (
     ValidatorPut(region="eu"),
     StakeBond(address("north"), Amount(5)),
     StakeUnbond(address("north"), Amount(5)),
+    RewardClaim(),
+    EvidenceSubmit(key_of("ann").public_key, VOTE, VOTE),
 )
 
 

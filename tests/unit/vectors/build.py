@@ -29,11 +29,13 @@ from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
 from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
@@ -237,7 +239,21 @@ def _of_validators() -> list[tuple[str, list[str], Transaction]]:
             ["ben"],
             a_transaction(own("ben"), StakeUnbond(own("ann"), Amount(1_000_000))),
         ),
+        ("an operator takes its rewards", ["ann"], a_transaction(own("ann"), RewardClaim())),
+        ("two votes of one round", ["ben"], a_transaction(own("ben"), _two_votes())),
     ]
+
+
+def _two_votes() -> EvidenceSubmit:
+    signer = key("ann votes")
+    messages = []
+    for name in (blocks.NO_BLOCK, BlockId(sha256(b"block"))):
+        bare = SignedMessage(
+            blocks.PRECOMMIT, Height(7), Round(1), Round(-1), name, 5, Signature(bytes(64))
+        )
+        signature = signer.sign(bare.sign_bytes(CHAIN_ID))
+        messages.append(msgspec.structs.replace(bare, signature=signature))
+    return EvidenceSubmit(signer.public_key, messages[0], messages[1])
 
 
 def _transaction_row(title: str, signers: list[str], tx: Transaction) -> Vectors:

@@ -1,0 +1,225 @@
+"""Evidence: who signed twice loses half, once; nobody else loses anything."""
+
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+
+from aitbc_node.blocks import PRECOMMIT, PREVOTE, PROPOSAL
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.crypto import SigningKey, sha256
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
+from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
+from aitbc_node.ledger.objects import CANDIDATE, JAILED, OFFENCE, Offence
+from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.transactions import parse, sign
+from aitbc_node.types import Amount, BlockId, Height, Round, Signature
+from aitbc_sim.town import CHAIN_ID, Town, a_genesis, address, key_of
+
+COIN = 1_000_000
+RICH = ("alice", "bob", "north", "east")
+LOW, HIGH = sorted((BlockId(sha256(b"one")), BlockId(sha256(b"two"))))
+
+
+def signed(
+    block_id: BlockId,
+    *,
+    height: int = 1,
+    kind: int = PRECOMMIT,
+    signer: SigningKey | None = None,
+    chain_id: str = CHAIN_ID,
+) -> SignedMessage:
+    """Have north's key, or another, sign a message."""
+    bare = SignedMessage(
+        kind, Height(height), Round(0), Round(-1), block_id, 7, Signature(bytes(64))
+    )
+    key = signer or key_of("north votes")
+    return replace(bare, signature=key.sign(bare.sign_bytes(chain_id)))
+
+
+def evidence(height: int = 1, kind: int = PRECOMMIT) -> EvidenceSubmit:
+    """Show that north signed two blocks."""
+    key = key_of("north votes").public_key
+    return EvidenceSubmit(
+        key, signed(LOW, height=height, kind=kind), signed(HIGH, height=height, kind=kind)
+    )
+
+
+@pytest.fixture
+def court() -> Town:
+    """Found a town of ten coins a validator, epochs of five blocks, evidence good for eight."""
+    params = Params(epoch_blocks=5, unbonding_blocks=10, evidence_max_age_blocks=8, jail_blocks=12)
+    return Town(a_genesis(rich=RICH, params=params, powers=(10, 10, 10, 10)))
+
+
+@pytest.mark.parametrize("kind", [PROPOSAL, PREVOTE, PRECOMMIT])
+def test_who_signs_twice_loses_half_and_the_reporter_gets_a_twentieth(
+    court: Town, kind: int
+) -> None:
+    """The rest is destroyed, and supply shows it; two proposals or votes of one round suffice."""
+    supply = court.state.asset("AIT").supply
+    before = court.owns("alice")
+
+    receipt = court.apply(court.tx("alice", evidence(kind=kind))).receipts[0]
+
+    names = (address("north").hex(), "1", address("alice").hex())
+    assert receipt.events == (("slashed", *names, str(COIN // 4), str(19 * COIN // 4)),)
+    assert court.state.membership(address("north")).bonded == 5 * COIN
+    assert court.owns("alice") == before + COIN // 4 - receipt.fee
+    assert court.state.asset("AIT").supply == supply - 19 * COIN // 4 - court.state.fees.burned
+
+
+def test_an_offence_is_punished_once(court: Town) -> None:
+    """By whomever it is shown again, and whichever two messages show it."""
+    court.apply(court.tx("alice", evidence()))
+
+    for body in (evidence(), evidence(kind=PREVOTE)):
+        receipt = court.apply(court.tx("bob", body)).receipts[0]
+        assert (receipt.code, receipt.events) == (
+            Code.E_PUNISHED, (("failed", "0", "first.height"),),
+        )  # fmt: skip
+    assert court.state.membership(address("north")).bonded == 5 * COIN
+
+
+def test_delegators_lose_with_their_validator(court: Town) -> None:
+    """Half of every stake, so it matters whom one bonds with."""
+    court.apply(court.tx("bob", StakeBond(address("north"), Amount(4 * COIN))))
+    court.apply(court.tx("alice", evidence(height=2)))
+
+    over = court.apply(court.tx("bob", StakeUnbond(address("north"), Amount(2 * COIN + 1))))
+    all_of_it = court.apply(court.tx("bob", StakeUnbond(address("north"), Amount(2 * COIN))))
+
+    assert over.receipts[0].code == Code.E_INSUFFICIENT
+    assert all_of_it.receipts[0].code == Code.OK
+
+
+def test_coins_on_their_way_back_are_slashed_if_they_left_after_the_offence(court: Town) -> None:
+    """Nobody runs away from an offence; what left before it is not touched."""
+    court.apply(court.tx("bob", StakeBond(address("north"), Amount(6 * COIN))))
+    court.apply(court.tx("bob", StakeUnbond(address("north"), Amount(2 * COIN))))
+    court.apply(court.tx("bob", StakeUnbond(address("north"), Amount(4 * COIN))))
+
+    court.apply(court.tx("alice", evidence(height=3)))
+
+    rows = court.state.unbonding(address("north")).rows
+    assert [row.amount for row in rows] == [2 * COIN, 2 * COIN]
+    place = bytes(address("north")) + (3).to_bytes(8, "big")
+    assert court.state.lookup((OFFENCE, place)) == Offence(Amount(14 * COIN), Amount(7 * COIN))
+
+
+def test_the_offender_is_jailed_until_it_asks_again(court: Town) -> None:
+    """No vote from the next epoch on; twelve blocks later its operator may bring it back."""
+    court.apply(court.tx("alice", evidence()))
+    north = key_of("north votes").public_key
+    while court.height < 5:
+        court.apply()
+    early = court.apply(court.tx("north", ValidatorPut(status="unjail"))).receipts[0]
+    leaving = court.apply(court.tx("north", ValidatorPut(status="leaving"))).receipts[0]
+    away = (court.state.membership(address("north")).status, court.state.validators.power_of(north))
+    while court.height < 13:
+        court.apply()
+
+    asked = court.apply(court.tx("north", ValidatorPut(status="unjail"))).receipts[0]
+    status = court.state.membership(address("north")).status
+    court.apply()
+
+    assert (early.code, early.events[0][2]) == (Code.E_STATE, "status")
+    assert (leaving.code, leaving.events[0][2]) == (Code.E_STATE, "status")
+    assert away == (JAILED, 0)
+    assert (asked.code, status) == (Code.OK, CANDIDATE)
+    assert court.state.validators.power_of(north) == 5
+
+
+def test_who_is_not_jailed_cannot_be_let_out(court: Town) -> None:
+    """The request would change nothing."""
+    receipt = court.apply(court.tx("north", ValidatorPut(status="unjail"))).receipts[0]
+
+    assert (receipt.code, receipt.events) == (Code.E_STATE, (("failed", "0", "status"),))
+
+
+def test_a_key_that_was_changed_is_still_answered_for(court: Town) -> None:
+    """For the heights at which it voted, not for later ones."""
+    fresh = key_of("fresh")
+    proof = possession_proof(CHAIN_ID, address("north"), fresh)
+    court.apply(court.tx("north", ValidatorPut(key=fresh.public_key, proof=proof)))
+    while court.height < 7:
+        court.apply()
+
+    later = court.apply(court.tx("alice", evidence(height=6))).receipts[0]
+    then = court.apply(court.tx("alice", evidence(height=5))).receipts[0]
+
+    assert (later.code, later.events) == (Code.E_STATE, (("failed", "0", "first.height"),))
+    assert then.code == Code.OK
+
+
+KEY = key_of("north votes").public_key
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "field"),
+    [
+        (replace(evidence(), key=key_of("alice").public_key), Code.E_UNKNOWN, "key"),
+        (evidence(height=99), Code.E_STATE, "first.height"),
+        (
+            EvidenceSubmit(KEY, signed(LOW, signer=key_of("east votes")), signed(HIGH)),
+            Code.E_SIGNATURE,
+            "first.signature",
+        ),
+        (
+            EvidenceSubmit(KEY, signed(LOW), signed(HIGH, chain_id="elsewhere")),
+            Code.E_SIGNATURE,
+            "second.signature",
+        ),
+    ],
+)
+def test_refusals(court: Town, body: EvidenceSubmit, code: Code, field: str) -> None:
+    """Each rule has its code and names its field; nobody is punished by mistake."""
+    receipt = court.apply(court.tx("alice", body)).receipts[0]
+
+    assert (receipt.code, receipt.events) == (code, (("failed", "0", field),))
+    assert court.state.membership(address("north")).bonded == 10 * COIN
+
+
+def test_what_is_too_old_is_refused(court: Town) -> None:
+    """Coins may have come back since; the limit is below the time that they take."""
+    while court.height < 9:
+        court.apply()
+
+    receipt = court.apply(court.tx("alice", evidence(height=1))).receipts[0]
+
+    assert (receipt.code, receipt.events) == (Code.E_EXPIRED, (("failed", "0", "first.height"),))
+
+
+def other(**changes: object) -> EvidenceSubmit:
+    """Change the second message."""
+    return replace(evidence(), second=replace(signed(HIGH), **changes))
+
+
+@pytest.mark.parametrize(
+    ("make", "field"),
+    [
+        (lambda: other(kind=PREVOTE), "second.kind"),
+        (lambda: other(height=Height(2)), "second.height"),
+        (lambda: other(round=Round(1)), "second.round"),
+        (lambda: other(block_id=LOW), "second.block_id"),
+        (lambda: other(block_id=BlockId(b"short")), "second.block_id"),
+        (lambda: other(kind=3), "second.kind"),
+        (lambda: other(signature=Signature(b"")), "second.signature"),
+        (lambda: EvidenceSubmit(KEY, signed(HIGH), signed(LOW)), "second.block_id"),
+    ],
+)
+def test_form(court: Town, make: Callable[[], EvidenceSubmit], field: str) -> None:
+    """The two must be of one kind, height and round, the lower block first."""
+    refusal = parse(sign(court.draft("alice", make()), [key_of("alice")]))
+
+    assert isinstance(refusal, Refusal)
+    assert (refusal.code, refusal.field) == (Code.E_MALFORMED, f"bodies[0].{field}")
+
+
+def test_nil_and_a_block_are_two_different_votes(court: Town) -> None:
+    """Nil is an empty id, the lowest of all."""
+    body = EvidenceSubmit(KEY, signed(BlockId(b"")), signed(HIGH))
+
+    assert court.apply(court.tx("alice", body)).receipts[0].code == Code.OK

@@ -1,0 +1,143 @@
+"""Rewards: what the pool pays follows blocks, votes and bonds, and nothing is created."""
+
+import pytest
+
+from aitbc_node.codes import Code
+from aitbc_node.ledger.bonding import StakeBond
+from aitbc_node.ledger.objects import NATIVE, REWARD_POOL, balance
+from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.rewards import RewardClaim, weight
+from aitbc_node.types import Amount
+from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address, key_of
+
+COIN = 1_000_000
+POOL = 1_000_000
+
+
+def a_mint(pool: int = POOL) -> Town:
+    """Found a town that pays 1000 a block, a fifth to proposers, over epochs of eight blocks."""
+    params = Params(epoch_blocks=8, reward_per_block=1_000, reward_proposer_bps=2_000)
+    return Town(
+        a_genesis(rich=("alice", *VALIDATOR_NAMES), params=params, powers=(1,) * 4, pool=pool)
+    )
+
+
+def pooled(town: Town) -> int:
+    """Return what is left in the reward pool."""
+    return balance(town.state.pool(REWARD_POOL).balances, NATIVE)
+
+
+def earnings(town: Town) -> dict[str, int]:
+    """Return what each validator and those behind it have earned and not taken."""
+    members = {name: town.state.membership(address(name)) for name in VALIDATOR_NAMES}
+    return {name: member.rewards + member.commission for name, member in members.items()}
+
+
+def run(town: Town, blocks: int) -> None:
+    """Apply empty blocks."""
+    for _ in range(blocks):
+        town.apply()
+
+
+def test_equals_earn_the_same_at_the_end_of_the_epoch() -> None:
+    """Eight blocks, two proposed by each: 8000 in four parts, nothing before the end."""
+    town = a_mint()
+
+    run(town, 7)
+    before = earnings(town)
+    run(town, 1)
+
+    assert before == dict.fromkeys(VALIDATOR_NAMES, 0)
+    assert earnings(town) == dict.fromkeys(VALIDATOR_NAMES, 2_000)
+    assert pooled(town) == POOL - 8_000
+    assert town.state.epoch_log.rows == ()
+
+
+def test_who_does_not_sign_earns_less() -> None:
+    """Half of the votes is half of the weight; its blocks are paid all the same."""
+    town = a_mint()
+    town.absent = {key_of("north votes").public_key}
+
+    run(town, 8)
+
+    earned = earnings(town)
+    assert earned["north"] == 400
+    others = {earned[name] for name in VALIDATOR_NAMES if name != "north"}
+    assert others == {400 + 6_400 // 3}
+    assert pooled(town) == POOL - sum(earned.values())
+
+
+def test_a_poor_pool_pays_what_it_has() -> None:
+    """There is no inflation: an empty pool pays nothing, and blocks go on."""
+    town = a_mint(pool=100)
+
+    run(town, 8)
+    left = pooled(town)
+    run(town, 8)
+
+    assert sum(earnings(town).values()) == 100 - pooled(town)
+    assert left < 100
+
+
+@pytest.mark.parametrize(
+    ("signed", "expected", "weighs"),
+    [
+        (0, 0, 0),
+        (0, 10, 0),
+        (94, 100, 9_400),
+        (95, 100, 10_000),
+        (100, 100, 15_000),
+        (9, 9, 15_000),
+    ],
+)
+def test_attendance_counts_for_more_from_95_percent_on(
+    signed: int, expected: int, weighs: int
+) -> None:
+    """In proportion below; above up to half as much again."""
+    assert weight(1, signed=signed, expected=expected) == weighs
+
+
+def test_delegators_share_by_stake_and_the_operator_takes_its_commission() -> None:
+    """One coin and three of alice: of 2000, 1 % commission, and the rest one to three."""
+    town = a_mint()
+    town.apply(town.tx("alice", StakeBond(address("north"), Amount(3 * COIN))))
+    run(town, 7)
+    before = {name: town.owns(name) for name in ("alice", "north")}
+
+    alice = town.apply(town.tx("alice", RewardClaim(address("north")))).receipts[0]
+    north = town.apply(town.tx("north", RewardClaim())).receipts[0]
+
+    names = (address("north").hex(), address("alice").hex())
+    assert alice.events == (("reward.claim", *names, "1485"),)
+    assert north.events[0][-1] == str(20 + 495)
+    assert town.owns("alice") == before["alice"] + 1_485 - alice.fee
+    assert town.state.membership(address("north")).commission == 0
+
+
+@pytest.mark.parametrize(
+    ("sender", "body", "code"),
+    [
+        ("alice", RewardClaim(), Code.E_UNKNOWN),
+        ("north", RewardClaim(address("alice")), Code.E_UNKNOWN),
+        ("alice", RewardClaim(address("north")), Code.E_STATE),
+        ("north", RewardClaim(), Code.E_STATE),
+    ],
+)
+def test_refusals(sender: str, body: RewardClaim, code: Code) -> None:
+    """Each rule has its code, and names its field."""
+    town = a_mint()
+
+    receipt = town.apply(town.tx(sender, body)).receipts[0]
+
+    assert (receipt.code, receipt.events) == (code, (("failed", "0", "validator"),))
+
+
+def test_what_was_claimed_is_not_paid_again() -> None:
+    """The second claim finds nothing."""
+    town = a_mint()
+    run(town, 8)
+    town.apply(town.tx("north", RewardClaim()))
+
+    receipt = town.apply(town.tx("north", RewardClaim())).receipts[0]
+
+    assert receipt.code == Code.E_STATE
