@@ -79,7 +79,10 @@ def test_check_01_no_sample_of_a_deploy_finds_more_power_down_than_the_mesh_can_
 def test_check_01_seven_validators_never_lose_more_than_two(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    """The same with seven; and the samples do see a mesh whose nodes restart all at once."""
+    """The same with seven; and the samples do see a mesh whose nodes restart all at once.
+
+    In CI the test of four stands for it.
+    """
     with bring_up(tmp_path_factory.mktemp("seven"), validators=7, rollout="serial") as mesh:
         another_commit(mesh.request.checkout)
         with sampled(mesh.environment) as samples:

@@ -200,7 +200,10 @@ def test_check_16_a_drained_restart_costs_at_most_one_round(mesh: Deployed) -> N
 @pytest.mark.proves("E47")
 @pytest.mark.proves("E51")
 def test_a_release_whose_smoke_suite_fails_goes_back_by_itself(mesh: Deployed) -> None:
-    """It votes in every wave and takes no payment: all return, one at a time, on a live mesh."""
+    """It votes in every wave and takes no payment: all return, one at a time, on a live mesh.
+
+    In CI stand-in nodes do: `test_a_mesh_that_is_not_proved_goes_back_one_node_at_a_time`.
+    """
     bad = bad_releases.commit(mesh.checkout, "takes no payments")
 
     with mesh.live_and_as_before(), sampled(mesh.environment) as samples:

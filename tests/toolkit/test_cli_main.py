@@ -201,12 +201,21 @@ def test_help_imports_no_command() -> None:
     assert all(f"  {name} " in ran.stdout for name in main.COMMANDS)
 
 
-def test_no_arguments_show_the_help_and_are_a_mistake() -> None:
-    """A bare `aitbc` shows the help on stderr and ends with 64."""
-    ran = subprocess.run(MAIN, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("words", [[], ["tx"], ["release"]])
+def test_no_arguments_show_the_help_and_are_a_mistake(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bare `aitbc`, or a group of commands, shows its help on stderr and ends with 64."""
+    status = main.run(words)
 
-    assert (ran.returncode, ran.stdout) == (Exit.USAGE, "")
-    assert "Commands:" in ran.stderr
+    said = capsys.readouterr()
+    path = " ".join(["aitbc", *words])
+    assert (status, said.out) == (Exit.USAGE, "")
+    assert "Commands:" in said.err
+    assert said.err.splitlines()[-2:] == [
+        f"error: {path} was told nothing to do",
+        f"hint: {path} --help",
+    ]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["env", "list"], ["env", "list", "--json"]])

@@ -47,6 +47,8 @@ class Report:
                 return status
             case click.exceptions.NoArgsIsHelpError():
                 click.echo(failure.format_message(), err=True)
+                path = failure.ctx.command_path if failure.ctx else "aitbc"
+                _say(f"{path} was told nothing to do", f"{path} --help")
                 return Exit.USAGE
             case AitbcError() | click.ClickException() | click.Abort() | KeyboardInterrupt():
                 message, hint, status = self.words_for(failure)

@@ -211,6 +211,7 @@ def test_check_09_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch)
     assert sorted(project.running().values()).count(project.git("rev-parse", "HEAD")) == 1
 
 
+@pytest.mark.proves("E51")
 def test_a_mesh_that_is_not_proved_goes_back_one_node_at_a_time(project: Any) -> None:
     """A failed smoke suite takes the fleet back, and the way back keeps the quorum too."""
     before = project.places()
