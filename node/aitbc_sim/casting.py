@@ -5,6 +5,7 @@ add what happens to them: `world.py`.
 """
 
 import random
+from collections.abc import Sequence
 
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.ledger.genesis import Genesis
@@ -16,6 +17,9 @@ from aitbc_sim.names import peer_of
 from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
 from aitbc_sim.workload import signer_of
+
+BRANCHES = 30
+"""A node has at most 50 links: a validator of 16 has 15 to the others."""
 
 
 def cast(host: Host[Process], genesis: Genesis, dice: random.Random) -> list[Process]:
@@ -62,9 +66,28 @@ def _config(options: Options, index: int, *, count: int, votes: bool) -> Machine
             cap_ms=4 * options.timeout_ms,
         ),
         bootstrap=tuple(
-            (peer_of(other), f"node{other}:8600") for other in range(count) if other != index
+            (peer_of(other), f"node{other}:8600")
+            for other in _known(options, index, count=count)
+            if other != index
         ),
     )
+
+
+def _known(options: Options, index: int, *, count: int) -> Sequence[int]:
+    """List whom a node can dial: everybody, or in a large mesh those above it in a tree.
+
+    Shape: with one uplink each validator has up to `BRANCHES` full nodes below it, and so have
+    these; a second uplink leads elsewhere in the same row.
+    """
+    validators = len(options.powers)
+    if not options.uplinks:
+        return range(count)
+    if index < validators:
+        return range(validators)
+    place = index - validators
+    first_row = validators * BRANCHES
+    above = range(validators) if place < first_row else range(validators, validators + first_row)
+    return [above[(place + 7 * uplink) % len(above)] for uplink in range(options.uplinks)]
 
 
 def _sides(options: Options) -> dict[bytes, int]:

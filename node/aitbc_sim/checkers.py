@@ -129,7 +129,7 @@ class Checkers:
             _breach("height_monotone", f"node {index} came back at {height}, had {least}")
         self._tip_of[index] = height
 
-    def replayed(self, index: int, height: Height, root: Hash, *, expected: Hash) -> None:
+    def replayed(self, index: int, height: Height, root: Hash | None, *, expected: Hash) -> None:
         """Judge the state that a replay from genesis comes to. Source: feature M12."""
         if root != expected:
             _breach("replay", f"node {index}: another root at height {height} from its own log")

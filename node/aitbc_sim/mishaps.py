@@ -157,7 +157,7 @@ class Mishaps:
             self._network.blocked = frozenset()
 
     def _redraw_lossy(self) -> None:
-        if self.are_over:
+        if self.are_over or not self._options.is_lossy:
             return
         share = 0.0 if self._is_quiet else self._options.lossy_edges
         nodes = range(len(self._place.nodes))

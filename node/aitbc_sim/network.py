@@ -15,6 +15,7 @@ Edge = tuple[int, int]
 
 
 SOUND_DELAY_MS = 20
+NODES_MAX = 1 << 16
 
 
 class Network:
@@ -78,6 +79,13 @@ class Network:
         yield at_ms
         if is_lossy and self._dice.random() < self._options.duplicate:
             yield at_ms + self._dice.randrange(1, 3_000)
+
+    def deaf_from(self, kind: str) -> int:
+        """Return the first node that does not hear this kind of message: full nodes may not."""
+        options = self._options
+        if options.followers_hear_votes or kind not in {"proposal", "prevote", "precommit"}:
+            return NODES_MAX
+        return len(options.powers)
 
     def heal(self, sound: Collection[int]) -> None:
         """Freeze the faults, but make every way between these nodes sound and quick."""

@@ -144,7 +144,7 @@ class Process:
     def new_store(self) -> Store:
         """Return another look at this node's disks."""
         keys = None if self.signer is None else self.keys
-        salt = bytes((self.index + 1,)) * 16
+        salt = (self.index + 1).to_bytes(16, "big")
         return Store(self.data, keys, chain=self._genesis.hash(), salt=salt)
 
     def crash(self, *, power: bool) -> None:

@@ -24,6 +24,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     powers: tuple[int, ...] = (1, 1, 1, 1)
     full_nodes: int = 1
+    uplinks: int = 0
+    """How many nodes nearer to the validators each full node knows; 0 is everybody."""
+    followers_hear_votes: bool = True
+    """Whether proposals and votes go to full nodes; otherwise they fetch blocks that are final."""
+    shares_execution: bool = False
+    """Whether a block is executed once for all nodes that have the same tree: `sharing.py`."""
     blocks: int = 20
     """How many blocks the chain makes, at least, before faults are frozen."""
     safety_ms_max: int = 60_000
@@ -68,6 +74,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     byzantine: tuple[tuple[int, str], ...] = ()
     """Which validators break the rules, and how: `byzantine.py`. They do so in both phases."""
     tx_every_ms: int = 150
+
+    @property
+    def is_lossy(self) -> bool:
+        """Tell whether any message can be lost, repeated or held up."""
+        return bool(self.loss or self.duplicate or self.clog)
 
     @property
     def liars(self) -> frozenset[int]:

@@ -151,8 +151,23 @@ def colluding(seed: int) -> Options:
     )
 
 
-EIGHT = Options(full_nodes=4, blocks=100, interval_ms=200)
+EIGHT = Options(full_nodes=4, blocks=100, interval_ms=100)
 """A sound day of 4 validators and 4 full nodes, to measure with."""
+
+THOUSAND = Options(
+    powers=(1,) * 16,
+    full_nodes=984,
+    uplinks=1,
+    followers_hear_votes=False,
+    shares_execution=True,
+    blocks=17,
+    interval_ms=400,
+    tx_every_ms=400,
+)
+"""A sound day of 16 validators, all linked, and a tree of 984 full nodes that fetch blocks.
+
+It ends when every node has 20 blocks: three more than when the chain stops taking transactions.
+"""
 
 PROFILES: dict[str, Callable[[int], Options]] = {
     "swarm": draw,
@@ -161,5 +176,6 @@ PROFILES: dict[str, Callable[[int], Options]] = {
     "liars": lying,
     "collusion": colluding,
     "eight": lambda _: EIGHT,
+    "thousand": lambda _: THOUSAND,
 }
 """Kinds of days by the name that `--profile` takes."""

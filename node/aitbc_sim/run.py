@@ -21,6 +21,7 @@ from aitbc_sim.checkers import Violation
 from aitbc_sim.history import SOMETIMES, History, first_difference
 from aitbc_sim.options import Options
 from aitbc_sim.profiles import PROFILES
+from aitbc_sim.sharing import shared
 from aitbc_sim.world import World
 
 RERUN_EVERY = 20
@@ -121,8 +122,9 @@ def run(case: Case, history: History | None = None) -> Outcome:
     began_s = time.process_time()
     verdict, message = PASS, ""
     history = history or History()
-    world = World(case.seed, case.options, history)
-    with planted(case.bug):
+    options = case.options
+    with shared(options), planted(case.bug):
+        world = World(case.seed, options, history)
         try:
             world.run()
         except Violation as violation:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from aitbc_node.blocks import PRECOMMIT
 from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
-from aitbc_node.types import Height, PeerId
+from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.casting import cast
 from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
 from aitbc_sim.history import History
@@ -57,6 +57,9 @@ class World:
         self._voters = self._genesis.validator_set()
         self._requests = 0
         self._healed: list[Process] = []
+        self._has_news = True
+        """Whether anything has happened that a phase may end with."""
+        self._replayed: dict[BlockId, Hash] = {}
         self.top = 0
         """The highest height that anybody has called final."""
         self.nodes = cast(self, self._genesis, self._dice)
@@ -75,10 +78,10 @@ class World:
         self.later(200, self._submit)
         self._run_until(lambda: self.top >= options.blocks, options.safety_ms_max)
         healed = self._heal()
-        target = max(self.top + MORE_BLOCKS, options.blocks)
+        target = Height(max(self.top + MORE_BLOCKS, options.blocks))
+        behind = list(healed)
         done = self._run_until(
-            lambda: all(p.height >= target for p in healed) and not self._promises(),
-            options.liveness_ms_max,
+            lambda: _have_reached(target, behind) and not self._promises(), options.liveness_ms_max
         )
         if not done:
             heights = [process.height for process in healed]
@@ -89,7 +92,8 @@ class World:
 
     def _run_until(self, done: Callable[[], bool], limit_ms: int) -> bool:
         end_ms = self.now_ms + limit_ms
-        while not done():
+        while not (self._has_news and done()):
+            self._has_news = False
             if not self._agenda or self._agenda[0][0] > end_ms:
                 self.now_ms = end_ms
                 return False
@@ -102,17 +106,24 @@ class World:
         return sum(waiting.accepted for waiting in self._workload.waiting.values())
 
     def _check_replay(self, process: Process) -> None:
-        """Let a second machine replay a node's log from genesis. Source: feature M12."""
+        """Let a second machine replay a node's log from genesis. Source: feature M12.
+
+        Logs that end with the same block are the same chain, which is replayed once.
+        """
         assert process.machine is not None, "only running nodes are compared"
         view = process.machine.view
-        again = process.new_machine()
-        again.restore(process.new_store().recover())
-        height = again.view.height
-        if height == view.height:
-            root, expected = again.view.state.root, view.state.root
-            self._checkers.replayed(process.index, height, root, expected=expected)
-        else:
-            self._checkers.restarted(process.index, height, least=process.announced_height)
+        recovered = process.new_store().recover()
+        if recovered.last_height != view.height:
+            height, least = recovered.last_height, process.announced_height
+            self._checkers.restarted(process.index, height, least=least)
+            return
+        tip = view.chain.tip_id
+        if tip not in self._replayed:
+            again = process.new_machine()
+            again.restore(recovered)
+            self._replayed[again.view.chain.tip_id] = again.view.state.root
+        root = self._replayed.get(tip)
+        self._checkers.replayed(process.index, view.height, root, expected=view.state.root)
 
     def later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
         """Call something after a while; in the order of asking when at the same time."""
@@ -139,10 +150,12 @@ class World:
 
     def answered(self, reply: Reply) -> None:
         """Hand an answer to the clients."""
+        self._has_news = True
         self._workload.on_reply(reply)
 
     def announced(self, source: Process, committed: Committed) -> None:
         """Judge a block that a node calls final, and let the clients hear of it."""
+        self._has_news = True
         if not source.is_honest:
             return
         self._checkers.announced(source.index, committed, self._voters)
@@ -238,8 +251,11 @@ class World:
         kind = _kind_of(effect.payload, messages)
         if kind == "proposal" and messages and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
             self.history.met("valid-round re-proposal")
+        deaf_from = self._network.deaf_from(kind)
         for peer in effect.peers:
             index = index_of(peer)
+            if index >= deaf_from:
+                continue
             number = self._network.number(source.index, index)
             if number is None:
                 continue
@@ -261,6 +277,13 @@ class World:
         if commits and source.is_honest:
             assert source.machine is not None, "a dead node committed"
             self._checkers.executed(source.index, commits[-1], source.machine.view.state)
+
+
+def _have_reached(target: Height, behind: list[Process]) -> bool:
+    """Tell whether none is behind any more; who has arrived once is not looked at again."""
+    while behind and behind[-1].height >= target:
+        behind.pop()
+    return not behind
 
 
 def _kind_of(payload: bytes, messages: tuple[Proposal | Vote, ...]) -> str:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.sim
 COLLUSION_SEEDS = 12
 
 
+@pytest.mark.proves("C33")
 @pytest.mark.parametrize("faults", [1, 2, 3])
 @pytest.mark.parametrize("behaviour", BEHAVIOURS)
 def test_f_of_3f_plus_1_liars_are_borne(behaviour: str, faults: int) -> None:
@@ -34,6 +35,7 @@ def test_liars_of_several_kinds_are_borne(seed: int) -> None:
     assert (outcome.verdict, outcome.message) == (PASS, "")
 
 
+@pytest.mark.proves("C33")
 @pytest.mark.parametrize("n_index", [0, 1, 2], ids=["2 of 4", "3 of 7", "4 of 10"])
 def test_one_liar_too_many_is_reported(
     n_index: int, record_property: Callable[[str, object], None]

@@ -1,0 +1,44 @@
+"""Large meshes and long runs: a thousand nodes follow, and seeds are quick enough to be many."""
+
+import pytest
+
+from aitbc_sim.run import PASS, Case, Summary, run, sweep
+
+pytestmark = pytest.mark.sim
+
+FULL_NODES = {"fast": 84, "ci": 84, "nightly": 984}
+EIGHT_PER_MINUTE_MIN = 100
+THOUSAND_PER_MINUTE_MIN = 4
+
+
+def test_a_tree_of_full_nodes_follows_sixteen_validators(pytestconfig: pytest.Config) -> None:
+    """Every node has the same 20 blocks in the end; 1,000 nodes in the nightly form."""
+    count = FULL_NODES[pytestconfig.getoption("--tier")]
+
+    outcome = run(Case(1, profile="thousand", changes={"full_nodes": count}))
+
+    assert (outcome.verdict, outcome.message) == (PASS, "")
+    assert outcome.height >= 20
+    assert outcome.counts["transactions final"] > 0
+
+
+def test_a_shared_execution_changes_nothing() -> None:
+    """Each node executing by itself, and one for all with the same tree: the same trace."""
+    alone = run(Case(3, profile="eight", changes={"blocks": 15}))
+    together = run(Case(3, profile="eight", changes={"blocks": 15, "shares_execution": True}))
+
+    assert alone.verdict == PASS
+    assert together.digest == alone.digest
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("profile", "seeds", "floor"),
+    [("eight", 20, EIGHT_PER_MINUTE_MIN), ("thousand", 2, THOUSAND_PER_MINUTE_MIN)],
+)
+def test_seeds_are_quick(profile: str, seeds: int, floor: int) -> None:
+    """Floors in CPU time; nightly, because other work on the machine shares its caches."""
+    summary: Summary = sweep([Case(seed, profile=profile) for seed in range(seeds)])
+
+    assert summary.violations == ()
+    assert summary.seeds_per_minute_per_core >= floor
