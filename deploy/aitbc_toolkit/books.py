@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 PERCENTS = (50, 95, 99)
+RATE_MAX = 200
+LOAD_RATE = 20
+"""What `--load` means unless a rate is given."""
+FOR_S_MAX = 600
+SETTLE_S = 90.0
+"""How long after the last one the fate of a transaction may be open."""
 
 
 @dataclass(frozen=True, slots=True)

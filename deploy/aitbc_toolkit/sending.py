@@ -21,19 +21,14 @@ from aitbc_node.ledger.transfers import TRANSFER_GAS, Output
 from aitbc_node.types import Amount
 from aitbc_toolkit import payments, wallet
 from aitbc_toolkit.asking import MeshClient, Silence
-from aitbc_toolkit.books import Books, Schedule, Tally
+from aitbc_toolkit.books import SETTLE_S, Books, Schedule, Tally
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError, SilentError
 from aitbc_toolkit.wallet import ChainNow, Wallet
 
-RATE_MAX = 200
-LOAD_RATE = 20
-"""What `--load` means unless a rate is given."""
-FOR_S_MAX = 600
 LIFETIME_S = 60
 """How long a transaction may wait for its block; a minute without one is a mesh that stands."""
-SETTLE_S = 90.0
 RATE_PER_ACCOUNT = 4
 """An account may have 64 waiting: at this rate enough for a mesh that stands for 16 s."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from aitbc_toolkit.books import LOAD_RATE, RATE_MAX
 from aitbc_toolkit.cli.environment import (
     break_lease_option,
     environment_argument,
@@ -25,7 +26,6 @@ from aitbc_toolkit.release.preview import preview
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.resuming import resume as resume_run
 from aitbc_toolkit.release.rollback import rollback as run_rollback
-from aitbc_toolkit.sending import LOAD_RATE, RATE_MAX
 
 _json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
 _yes = click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.")

@@ -15,7 +15,6 @@ from dataclasses import replace
 import click
 
 from aitbc_toolkit.cli import failures, streams
-from aitbc_toolkit.cli.live import Region
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import SCHEMA, Tell, duration
@@ -103,10 +102,13 @@ def narrate(
 
 @contextmanager
 def _renderer(command: str, *, waves: bool) -> Iterator[Tell]:
-    if waves and Region.is_possible():
-        with Region(command) as region:
-            yield region.tell
-        return
+    if waves and sys.stderr.isatty():
+        from aitbc_toolkit.cli.live import Region  # noqa: PLC0415 - rich costs 0.1 s, logs need none
+
+        if Region.is_possible():
+            with Region(command) as region:
+                yield region.tell
+            return
     plain, done = Plain(), threading.Event()
     heart = threading.Thread(target=_beat, args=(plain, done), name="heart", daemon=True)
     heart.start()

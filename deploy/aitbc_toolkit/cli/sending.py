@@ -10,10 +10,10 @@ import click
 
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_toolkit import keys
-from aitbc_toolkit.books import Schedule, Tally
+from aitbc_toolkit.books import FOR_S_MAX, RATE_MAX, SETTLE_S, Schedule, Tally
 from aitbc_toolkit.cli.reaching import reach
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.sending import FOR_S_MAX, RATE_MAX, SETTLE_S, Sender
+from aitbc_toolkit.sending import Sender
 from aitbc_toolkit.wallet import Wallet
 
 _WHOM = ("recipient", "amount")

@@ -33,7 +33,7 @@ _BRANCH = re.compile(r"(?![/-])(?!.*(?:\.\.|//|@\{))[\w.+*/-]{1,200}(?<![/.])")
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
 
 class Rule(_Model):

@@ -12,12 +12,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aitbc_toolkit import lab, shell
+from aitbc_toolkit import shell
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import signatures
+from aitbc_toolkit.release import labs, signatures
 
 FILE = "release.toml"
 
@@ -33,14 +32,14 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 class Component(BaseModel):
     """Name one repository of a release, and the commit of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     url: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
     commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 class _Manifest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     repositories: dict[Name, Component]
 
@@ -129,7 +128,7 @@ def chosen(known: Mapping[str, Component], name: str) -> dict[str, Component]:
 
 
 def _push(environment: Environment, name: str, component: Component, clone: Path) -> dict[str, str]:
-    found = lab.load_lab(environment.lab, places=Places(state=environment.state))
+    found = labs.of(environment)
     ref = f"refs/heads/component/{name}/{component.commit}"
     refused = f"deploy {environment.name} refused: component {name}"
     if not clone.is_dir() or not _has(clone, component.commit):

@@ -7,14 +7,16 @@ anything out. What the hosts are told is put together in `vouching`.
 import json
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from aitbc_toolkit import lab, shell
+from aitbc_toolkit import shell
 from aitbc_toolkit.errors import ConfigError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.model import Lab
-from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import allowed, audit, cutting, safekeeping, signatures
+from aitbc_toolkit.release import allowed, audit, cutting, labs, safekeeping, signatures
 from aitbc_toolkit.release.source import who
+
+if TYPE_CHECKING:
+    from aitbc_toolkit.lab.model import Lab
 
 RULE = "forge"
 
@@ -23,7 +25,7 @@ _PUSH_S = 60.0
 
 def sign(environment: Environment, commit: str, *, root: Path) -> tuple[str, str]:
     """Give the forge a signed release tag on the commit; return the tag's name and object."""
-    found = lab.load_lab(environment.lab, places=Places(state=environment.state))
+    found = labs.of(environment)
     principal = f"release@{environment.name}"
     key = environment.folder / "release.key"
     _make_key(key, comment=principal)
@@ -39,7 +41,7 @@ def _make_key(key: Path, *, comment: str) -> None:
     shell.run(argv, hint="apt-get install openssh-client")
 
 
-def _trust_own_key(environment: Environment, found: Lab, *, key: Path, principal: str) -> None:
+def _trust_own_key(environment: Environment, found: "Lab", *, key: Path, principal: str) -> None:
     """Write the lab's trust file once; afterwards it is the operator's to change."""
     path = safekeeping.folder_of(environment) / allowed.FILE
     if path.is_file():
@@ -63,7 +65,7 @@ def _trust_own_key(environment: Environment, found: Lab, *, key: Path, principal
 
 
 def _tag(
-    environment: Environment, found: Lab, commit: str, *, root: Path, key: Path, principal: str
+    environment: Environment, found: "Lab", commit: str, *, root: Path, key: Path, principal: str
 ) -> tuple[str, str]:
     """Sign a tag object and give it to the forge; the checkout gets no ref of it."""
     path = environment.folder / "tags.json"
@@ -93,7 +95,7 @@ def _tag(
     return name, tag
 
 
-def _at_forge(found: Lab, name: str, *, root: Path) -> str:
+def _at_forge(found: "Lab", name: str, *, root: Path) -> str:
     """Find the tag's object at the forge; a lab that was made anew has lost it."""
     argv = ["git", "-C", str(root), "ls-remote", "--refs", found.git_url, f"refs/tags/{name}"]
     asked = shell.run(argv, env=found.git_environment, timeout_s=_PUSH_S)

@@ -7,20 +7,20 @@ the end is judged where everything else is.
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from aitbc_toolkit import keys
-from aitbc_toolkit.asking import open_mesh
-from aitbc_toolkit.books import Schedule, Tally
+from aitbc_toolkit.books import FOR_S_MAX, SETTLE_S, Schedule, Tally
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.progress import Tell, step
-from aitbc_toolkit.sending import FOR_S_MAX, SETTLE_S, Sender
-from aitbc_toolkit.wallet import Wallet
+
+if TYPE_CHECKING:
+    from aitbc_toolkit.sending import Sender
 
 
 class Load:
     """Be the payments beside one change; those of a change without load are none."""
 
-    def __init__(self, tell: Tell, sender: Sender | None, books: Future[Tally] | None) -> None:
+    def __init__(self, tell: Tell, sender: "Sender | None", books: Future[Tally] | None) -> None:
         self._tell = tell
         self._sender = sender
         self._books = books
@@ -47,6 +47,12 @@ def beside(environment: Environment, tell: Tell, *, rate: int) -> Iterator[Load]
     if not rate:
         yield Load(tell, None, None)
         return
+
+    from aitbc_toolkit import keys  # noqa: PLC0415 - a run without load pays nothing for it
+    from aitbc_toolkit.asking import open_mesh  # noqa: PLC0415 - as above
+    from aitbc_toolkit.sending import Sender  # noqa: PLC0415 - as above
+    from aitbc_toolkit.wallet import Wallet  # noqa: PLC0415 - as above
+
     with open_mesh(environment) as mesh, ThreadPoolExecutor(1) as pool:
         sender = Sender(environment, mesh, Schedule(rate, FOR_S_MAX))
         with step(tell, "load", f"{rate} payments a second, funding their accounts"):

@@ -9,11 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit import lab, paths
+from aitbc_toolkit import paths
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment, Host
-from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import checklist, clocks, founding, source, waves
+from aitbc_toolkit.release import checklist, clocks, founding, labs, source, waves
 from aitbc_toolkit.release.bootstrap import look
 from aitbc_toolkit.release.checks import Area, Check, Report, State, report
 from aitbc_toolkit.release.facts import seen
@@ -67,7 +66,7 @@ def _git(environment: Environment, root: Path) -> tuple[dict[str, str], list[Che
         Check("git", "checkout", "warn" if dirty else "pass", evidence, "git commit" * bool(dirty))
     ]
     if environment.lab:
-        found = lab.load_lab(environment.lab, places=Places(state=environment.state))
+        found = labs.of(environment)
         return {"url": found.git_url, "ssh_config": str(found.ssh_config), "why": ""}, checks
     try:
         place = source.publish(environment, revision, root=root)

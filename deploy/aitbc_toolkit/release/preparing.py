@@ -7,12 +7,12 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from aitbc_toolkit import lab
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import (
     components,
     configuring,
     founding,
+    labs,
     source,
     vouching,
     walking,
@@ -67,7 +67,7 @@ def _warm(environment: Environment, request: Request, revision: Revision) -> Non
         return
     lock = environment.folder / "node.lock"
     lock.write_text(source.lock(revision.commit, root=request.checkout), encoding="utf-8")
-    lab.warm_cache(lock)
+    labs.warm_cache(lock)
 
 
 def _stage(

@@ -6,11 +6,10 @@ from. Do not judge anything here.
 
 from pathlib import Path
 
-from aitbc_toolkit import lab, shell
+from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import signatures
+from aitbc_toolkit.release import labs, signatures
 from aitbc_toolkit.release.trust import Candidate
 
 _LOCAL = "refs/heads/"
@@ -23,7 +22,7 @@ def candidate(environment: Environment, commit: str, *, root: Path) -> Candidate
         case "checkout":
             return Candidate(repository, commit, str(root.resolve()), environment.name, _LOCAL)
         case "forge":
-            place = lab.load_lab(environment.lab, places=Places(state=environment.state)).git_url
+            place = labs.of(environment).git_url
             return Candidate(repository, commit, place, environment.name, _LOCAL)
         case "origin":
             return Candidate(repository, commit, origin(root), environment.name)

@@ -29,7 +29,7 @@ ITEMS: Mapping[str, str] = {
 class SignOff(BaseModel):
     """Hold what one person signed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     date: dt.date
     by: Annotated[str, Field(min_length=1)]

@@ -8,20 +8,17 @@ import getpass
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from aitbc_toolkit import lab, shell
+from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import provenance
-
-if TYPE_CHECKING:
-    import git
+from aitbc_toolkit.release import labs, provenance
 
 SHORT = 12
+_PUSH_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +57,13 @@ def resolve(ref: str | None, *, snapshot: bool, root: Path) -> Revision:
 
     Raises: UsageError for a name that is no commit, ConfigError where there is no repository.
     """
-    repository = _repository(root)
-    changed = _changed(repository)
+    changed = len(_git(root, "status", "--porcelain").splitlines())
     if snapshot and changed and ref is None:
-        commit = _snapshot(repository)
+        commit = _snapshot(root)
         return Revision(commit, f"snapshot of {changed} changed paths", dirty=0, snapshot=True)
-    found = _commit(repository, ref or "HEAD")
-    subject = str(found.summary)
-    return Revision(found.hexsha, subject, dirty=0 if ref else changed, snapshot=False)
+    commit = _commit(ref or "HEAD", root=root)
+    subject = _git(root, "show", "--no-patch", "--format=%s", commit)
+    return Revision(commit, subject, dirty=0 if ref else changed, snapshot=False)
 
 
 def publish(environment: Environment, revision: Revision, *, root: Path) -> Source:
@@ -75,14 +71,13 @@ def publish(environment: Environment, revision: Revision, *, root: Path) -> Sour
 
     Raises: AitbcError (refused) when it cannot get there.
     """
-    repository = _repository(root)
     match environment.rules.source:
         case "checkout":
-            return Source(str(Path(repository.common_dir).resolve()), revision.commit)
+            return Source(str(provenance.git_folder(root)), revision.commit)
         case "forge":
-            return _push(environment, repository, revision)
+            return _push(environment, revision, root=root)
         case "origin":
-            return _pushed(repository, revision)
+            return _pushed(revision, root=root)
 
 
 def lock(commit: str, *, root: Path) -> str:
@@ -90,26 +85,25 @@ def lock(commit: str, *, root: Path) -> str:
     return shell.run(["git", "-C", str(root), "show", f"{commit}:locks/node.lock"]).stdout
 
 
-def _push(environment: Environment, repository: "git.Repo", revision: Revision) -> Source:
-    found = lab.load_lab(environment.lab, places=Places(state=environment.state))
+def _push(environment: Environment, revision: Revision, *, root: Path) -> Source:
+    found = labs.of(environment)
     ref = f"refs/heads/release/{revision.commit}"
-    try:
-        with repository.git.custom_environment(**found.git_environment):
-            repository.git.push("--quiet", found.git_url, f"{revision.commit}:{ref}")
-    except _git().GitCommandError as failure:
+    argv = ["git", "-C", str(root), "push", "--quiet", found.git_url, f"{revision.commit}:{ref}"]
+    pushed = shell.run(argv, env=found.git_environment, timeout_s=_PUSH_S, check=False)
+    if not pushed.ok:
         raise AitbcError(
             f"deploy {environment.name} refused: the forge did not take {revision.short}\n"
-            f"{str(failure.stderr).strip()[-300:]}",
+            f"{pushed.stderr.strip()[-300:]}",
             hint=f"aitbc lab up {environment.lab}",
             exit_status=Exit.REFUSED,
-        ) from failure
+        )
     return Source(found.git_url, ref, str(found.ssh_config))
 
 
-def _pushed(repository: "git.Repo", revision: Revision) -> Source:
+def _pushed(revision: Revision, *, root: Path) -> Source:
     """Hosts fetch from the same remote as everybody; what is not there is not deployed."""
-    url = provenance.origin(Path(repository.working_dir))
-    if not repository.git.branch("--remotes", "--contains", revision.commit).strip():
+    url = provenance.origin(root)
+    if not _git(root, "branch", "--remotes", "--contains", revision.commit):
         raise AitbcError(
             f"deploy refused: {revision.short} is on no branch of origin; hosts only fetch",
             hint="git push origin HEAD",
@@ -118,56 +112,43 @@ def _pushed(repository: "git.Repo", revision: Revision) -> Source:
     return Source(url, revision.commit)
 
 
-def _repository(root: Path) -> "git.Repo":
-    library = _git()
-    try:
-        found: git.Repo = library.Repo(root)
-    except (library.InvalidGitRepositoryError, library.NoSuchPathError) as wrong:
+def _git(root: Path, *words: str, env: Mapping[str, str] | None = None) -> str:
+    """Ask the checkout's git; GitPython starts the same program, after 0.1 s of imports.
+
+    Raises: ConfigError where there is no git, or no checkout of its own at `root`.
+    """
+    if shutil.which("git") is None:
+        raise ConfigError("git was not found", hint="apt-get install git")
+    if not (root / ".git").exists():
         raise ConfigError(
             f"{root} is no git checkout, and code moves only by git", hint="git clone the project"
-        ) from wrong
-    return found
+        )
+    return shell.run(["git", "-C", root, *words], env=env).stdout.strip()
 
 
-def _git() -> Any:
-    """Import GitPython where it is used: it costs 0.1 s and asks for the git program at once."""
+def _commit(ref: str, *, root: Path) -> str:
     try:
-        import git  # noqa: PLC0415 - see above
-    except ImportError as missing:
-        raise ConfigError("git was not found", hint="apt-get install git") from missing
-    return git
-
-
-def _commit(repository: "git.Repo", ref: str) -> Any:
-    git = _git()
-    try:
-        return repository.commit(ref)
-    except (git.BadName, git.GitCommandError, ValueError, IndexError) as wrong:
+        return provenance.commit_of(ref, root=root)
+    except UsageError as wrong:
         if ref == "HEAD":
             raise ConfigError("this checkout has no commit yet", hint="git commit") from wrong
-        raise UsageError(
-            f"unknown commit, tag or branch {ref!r}", hint="git log --oneline"
-        ) from wrong
+        raise
 
 
-def _changed(repository: "git.Repo") -> int:
-    return len(str(repository.git.status("--porcelain")).splitlines())
-
-
-def _snapshot(repository: "git.Repo") -> str:
+def _snapshot(root: Path) -> str:
     """Make a commit object of the work tree as it is, with an index of its own.
 
     Author and dates are those of HEAD, so that the same tree has the same name and a second
     `up --dirty` finds that nothing changed.
     """
-    head = repository.head.commit
+    head = _commit("HEAD", root=root)
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder) / "index"
-        own = Path(repository.git_dir) / "index"
+        own = Path(_git(root, "rev-parse", "--absolute-git-dir")) / "index"
         if own.is_file():
             shutil.copyfile(own, index)  # it spares hashing every file again
-        moment = f"{head.committed_date} +0000"
-        variables = {
+        moment = f"{_git(root, 'show', '--no-patch', '--format=%ct', head)} +0000"
+        env = {
             "GIT_INDEX_FILE": str(index),
             "GIT_AUTHOR_NAME": "aitbc snapshot",
             "GIT_AUTHOR_EMAIL": "snapshot@localhost",
@@ -176,11 +157,10 @@ def _snapshot(repository: "git.Repo") -> str:
             "GIT_COMMITTER_EMAIL": "snapshot@localhost",
             "GIT_COMMITTER_DATE": moment,
         }
-        with repository.git.custom_environment(**variables):
-            repository.git.add("--all")
-            tree = repository.git.write_tree()
-            message = f"Snapshot of uncommitted work over {head.hexsha}"
-            return str(repository.git.commit_tree(tree, "-p", head.hexsha, "-m", message))
+        _git(root, "add", "--all", env=env)
+        tree = _git(root, "write-tree", env=env)
+        message = f"Snapshot of uncommitted work over {head}"
+        return _git(root, "commit-tree", tree, "-p", head, "-m", message, env=env)
 
 
 def who() -> str:

@@ -1,0 +1,30 @@
+"""Which lab stands behind an environment? Only what works with one loads the modules of labs.
+
+Most runs of most commands need none of them, and they cost as much as the command itself.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aitbc_toolkit.inventory import Environment
+
+if TYPE_CHECKING:
+    from aitbc_toolkit.lab.model import Lab
+
+
+def of(environment: Environment) -> "Lab":
+    """Find the lab whose hosts an environment has.
+
+    Raises: UsageError when it is down.
+    """
+    from aitbc_toolkit import lab  # noqa: PLC0415 - see the top
+    from aitbc_toolkit.lab.places import Places  # noqa: PLC0415 - see the top
+
+    return lab.load_lab(environment.lab, places=Places(state=environment.state))
+
+
+def warm_cache(lock: Path) -> None:
+    """Fetch every wheel of a lock to where the hosts of labs find it: they are offline."""
+    from aitbc_toolkit import lab  # noqa: PLC0415 - see the top
+
+    lab.warm_cache(lock)
