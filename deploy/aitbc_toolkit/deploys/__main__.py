@@ -50,6 +50,9 @@ def main() -> None:
             tell({"job": job["job"], "rows": rows})
     finally:
         session.close()
+        answers.close()
+    # Taking 600 modules apart helps nobody, and whoever started this waits for its end.
+    os._exit(0)
 
 
 if __name__ == "__main__":

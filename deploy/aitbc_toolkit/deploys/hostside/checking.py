@@ -5,6 +5,7 @@ a preflight. Reads only. Standard library only.
 """
 
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -26,13 +27,13 @@ Row = dict[str, str]
 
 def look(params: dict[str, Any]) -> dict[str, Any]:
     """Observe the host, and look at what a deploy is refused without."""
-    return {"checks": essentials(params), **observing.observe(params)}
+    return {"checks": _essentials(params, versions=False), **observing.observe(params)}
 
 
 def check(params: dict[str, Any]) -> dict[str, Any]:
     """Observe the host and look at everything that a preflight lists."""
     rows = [
-        *essentials(params),
+        *_essentials(params, versions=True),
         _ports(observed := observing.observe(params)),
         _remote(params),
         _memory(),
@@ -44,12 +45,12 @@ def check(params: dict[str, Any]) -> dict[str, Any]:
     return {**observed, "checks": rows}
 
 
-def essentials(params: dict[str, Any]) -> list[Row]:
-    """Look at what no deploy can do without."""
+def _essentials(params: dict[str, Any], *, versions: bool) -> list[Row]:
+    """Look at what no deploy can do without; which versions it has is for a preflight to ask."""
     return [
         _python(),
-        _program("git", "git"),
-        _program("uv", params["uv"]),
+        _program("git", "git", versions=versions),
+        _program("uv", params["uv"], versions=versions),
         _user(params["run_as"]),
         _disk(params),
         *_supervision(params),
@@ -71,9 +72,11 @@ def _python() -> Row:
     return _judged("python", good=good, evidence=evidence, hint="apt-get install python3")
 
 
-def _program(item: str, name: str) -> Row:
+def _program(item: str, name: str, *, versions: bool) -> Row:
     if shutil.which(name) is None:
         return _row(item, "fail", f"{name} is missing", f"install {name} on this host")
+    if not versions:
+        return _row(item, "pass", f"{item} is there")
     said = files.call([name, "--version"]).split()
     return _row(item, "pass", f"{item} is {said[-1] if item == 'git' else said[1]}")
 
@@ -82,9 +85,17 @@ def _user(name: str) -> Row:
     if not name:
         return _row("user", "n.a.", "nodes run as whoever runs the toolkit")
     hint = f"useradd --system --user-group {name}"
-    good = _succeeds("id", name)
+    good = _is_known(name)
     evidence = f"the user {name} is there" if good else f"there is no user {name}"
     return _judged("user", good=good, evidence=evidence, hint=hint)
+
+
+def _is_known(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _disk(params: dict[str, Any]) -> Row:
