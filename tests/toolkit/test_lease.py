@@ -17,9 +17,9 @@ from pretend_hosts import PretendHosts
 
 from aitbc_toolkit.deploys.hostside import program
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import holders
 from aitbc_toolkit.release import lease as leases
 from aitbc_toolkit.release.lease import Claim, Held, Lease, judge
-from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Row
 
 pytestmark = pytest.mark.integration
@@ -247,13 +247,20 @@ def test_a_lease_of_a_process_that_has_ended_is_said_to_be_one() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     facts = {"reason": "deploy 1234567", "since": "12:00:00Z", "ends_in_s": 40.0, "owner": "ab"}
+    facts["holder"] = "somebody"
+    here, elsewhere = holders.own().rsplit(" ", 2)[0], "another-boot pid:[1]"
 
     told = [
         Held(
             Claim("lab", "deploy"),
-            Row("lab1", ok=False, answer={"held": {**facts, "holder": holder}}, took_ms=0),
+            Row(
+                "lab1",
+                ok=False,
+                answer={"held": {**facts, "process": process}},
+                took_ms=0,
+            ),
         )
-        for holder in (f"{who()} pid {ended.pid}", f"{who()} pid 1", f"root@away pid {ended.pid}")
+        for process in (f"{here} {ended.pid} 1", holders.own(), f"{elsewhere} {ended.pid} 1")
     ]
 
     assert "  but              that process of this machine has ended" in told[0].message

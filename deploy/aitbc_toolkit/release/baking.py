@@ -32,7 +32,8 @@ def bake(mesh: Mesh, names: Collection[str], *, bake_s: float, stall_s: float) -
         if lasting:
             return {name: f"{why} while it was watched" for name, why in lasting.items()}
         time.sleep(_POLL_S)
-    problem = roots.compare(mesh).problem
+    # A node that was down before may be down still.
+    problem = roots.compare(mesh, needed=names).problem
     return dict.fromkeys(names, problem) if problem else {}
 
 

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
-from aitbc_toolkit.release import loading, recording, roots, sighting
+from aitbc_toolkit.release import loading, recording, roots, sighting, verifying
 from aitbc_toolkit.release.change import Change, End
-from aitbc_toolkit.release.history import Record
+from aitbc_toolkit.release.course import Rolled
 from aitbc_toolkit.release.loading import Load
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import note, step
 from aitbc_toolkit.release.report import outcome
 from aitbc_toolkit.release.returning import finish_return, give_back
-from aitbc_toolkit.release.rolling import Rolled, Run, by_reason, keep_evidence, measure, roll
+from aitbc_toolkit.release.rolling import Run, by_reason, keep_evidence, measure, roll
 from aitbc_toolkit.release.source import SHORT
 
 
@@ -27,17 +27,14 @@ def carry_out(run: Run, change: Change) -> Outcome:
 
 
 def _carry_out(run: Run, change: Change, load: Load) -> Outcome:
-    end = End()
     rolled = Rolled()
-    record = recording.announce(run, change)
+    end = End(recording.announce(run, change))
     with _truthful(run, change, rolled):
-        _to_its_end(run, change, record, rolled, end, load)
+        _to_its_end(run, change, rolled, end, load)
     return outcome(run, change, rolled, end)
 
 
-def _to_its_end(
-    run: Run, change: Change, record: Record, rolled: Rolled, end: End, load: Load
-) -> None:
+def _to_its_end(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> None:
     try:
         with sighting.watched(run, change):
             if change.returning:
@@ -50,9 +47,9 @@ def _to_its_end(
     except KeyboardInterrupt:
         end.outcome, end.reason, end.exit = "interrupted", "Ctrl-C", Exit.INTERRUPTED
         note(run.tell, _left_behind(run, change, rolled))
-        recording.close(run, change, record, rolled, end)
+        recording.close(run, change, rolled, end)
         raise Interrupted(_ways_out(run, change, rolled)) from None
-    recording.close(run, change, record, rolled, end)
+    recording.close(run, change, rolled, end)
 
 
 @contextmanager
@@ -89,13 +86,13 @@ def _go_forth(run: Run, change: Change, rolled: Rolled, end: End, load: Load) ->
 def _go_back(run: Run, change: Change, rolled: Rolled, end: End) -> None:
     """Finish a return that an earlier attempt began."""
     end.reason = change.returning
+    recording.turn_back(run, end, change.changed)
     finish_return(run, change.course, rolled)
 
 
 def _give_back(run: Run, change: Change, rolled: Rolled, end: End) -> None:
     if change.course.on_failure == "rollback" and rolled.switched:
-        reason = end.reason.partition("\n")[0]
-        run.journal.write("return-begun", nodes=rolled.switched, reason=reason)
+        recording.turn_back(run, end, rolled.switched)
         rolled.stranded = give_back(run, rolled, change.course)
         run.journal.write("returned", nodes=rolled.switched, stranded=dict(rolled.stranded))
 
@@ -119,11 +116,13 @@ def _ways_out(run: Run, change: Change, rolled: Rolled) -> str:
 def _verify(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> None:
     """Prove the mesh as a whole; what is wrong with it takes the whole fleet back."""
     run.journal.write("verify-begun", nodes=rolled.switched)
+    names = _provable(run, change, rolled)
+    end.unproved = [each.name for each in run.environment.instances if each.name not in names]
     with step(run.tell, "smoke", "smoke suite, then state roots") as now:
-        end.checks, problem = change.prove(run.environment)
+        end.checks, problem = change.prove(verifying.among(run.environment, names))
         if not problem:
             # After the suite: its transfers have changed the state that has to be equal.
-            compared = roots.compare(run.mesh)
+            compared = roots.compare(run.mesh, needed=names)
             end.height, end.root, problem = compared.height, compared.root, compared.problem
         now.say(problem or f"{end.checks}, roots equal at height {end.height:,}")
     problem = problem or loading.problem_of(load.finish())
@@ -136,6 +135,15 @@ def _verify(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> N
     _give_back(run, change, rolled, end)
 
 
+def _provable(run: Run, change: Change, rolled: Rolled) -> list[str]:
+    """List the nodes that have to be well now: those of the run, and those that were before it."""
+    names = {*change.course.targets, *rolled.taking_part} - {
+        *change.course.left_out,
+        *rolled.stranded,
+    }
+    return [each.name for each in run.environment.instances if each.name in names]
+
+
 def _wave_reason(change: Change, rolled: Rolled) -> str:
     if not rolled.failed:
         return f"wave {rolled.wave + 1} of {change.course.waves}: {rolled.stopped}"
@@ -144,11 +152,19 @@ def _wave_reason(change: Change, rolled: Rolled) -> str:
 
 
 def _judge(change: Change, rolled: Rolled, end: End) -> None:
+    missing = {**change.course.left_out, **rolled.stranded}
+    end.is_partial = bool(missing) and not end.reason
+    if end.is_partial:
+        end.reason = "; ".join(f"{' '.join(names)} {why}" for why, names in by_reason(missing))
     if not end.reason:
         return
     if rolled.unanswered:
         end.outcome, end.exit = "unknown", Exit.UNKNOWN
-    elif rolled.stranded or (rolled.switched and change.course.on_failure != "rollback"):
+    elif (
+        end.is_partial
+        or rolled.stranded
+        or (rolled.switched and change.course.on_failure != "rollback")
+    ):
         end.outcome, end.exit = "mixed", Exit.MIXED
     else:
         end.outcome = "rolled back"

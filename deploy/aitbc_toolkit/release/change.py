@@ -7,9 +7,10 @@ from typing import Any, Literal
 from aitbc_toolkit.books import Tally
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import history
+from aitbc_toolkit.release.course import Course
 from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.reading import Pace
-from aitbc_toolkit.release.rolling import Course
+from aitbc_toolkit.release.request import Choice
 from aitbc_toolkit.release.verifying import Prove
 
 
@@ -18,7 +19,7 @@ class Change:
     """Say what is to become of which nodes, and what they are now.
 
     `open` is the record of a run that is resumed; `returning` says that it was on its way back;
-    `load` is how many payments a second go on beside it.
+    `load` is how many payments a second go on beside it; `choice` is how the operator wanted it.
     """
 
     action: Literal["deploy", "rollback"]
@@ -32,6 +33,7 @@ class Change:
     prove: Prove
     stall_ms: int = 0
     load: int = 0
+    choice: Choice = field(default_factory=Choice)
     lines: Sequence[str] = ()
     open: Record | None = None
     returning: str = ""
@@ -44,14 +46,20 @@ class Change:
 
 @dataclass(slots=True)
 class End:
-    """Collect what the record and the result block say."""
+    """Collect what the record and the result block say; `record` is the newest of the run.
 
+    `unproved` are nodes that the proof did not ask; `is_partial`: all is well but for some nodes.
+    """
+
+    record: Record
     exit: Exit = Exit.OK
     outcome: history.Outcome = "healthy"
     reason: str = ""
     root: str = ""
     height: int = 0
     checks: str = ""
+    unproved: Sequence[str] = ()
+    is_partial: bool = False
     pace: Pace | None = None
     tally: Tally | None = None
     figures: dict[str, Any] = field(default_factory=dict)

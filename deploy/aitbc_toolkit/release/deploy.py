@@ -23,6 +23,7 @@ from aitbc_toolkit.release import (
 )
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
+from aitbc_toolkit.release.course import Course
 from aitbc_toolkit.release.facts import Facts, observe, places
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hooks import Hooks
@@ -32,7 +33,7 @@ from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.preparing import prepare
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.request import Request
-from aitbc_toolkit.release.rolling import Course, Run
+from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT, Revision
 from aitbc_toolkit.release.unchanged import nothing_to_do
 from aitbc_toolkit.release.vouching import Admission
@@ -78,7 +79,7 @@ def _change_hosts(
         if request.plan:
             preview.refuse_moved(environment, request.plan, plan)
         if not plan.pending:
-            return _nothing_left(run, request, plan, facts, began=began)
+            return _nothing_left(run, request, plan, facts, hooks, began=began)
         hooks.before("stage", plan=plan.to_document())
         revival = reviving.bring_keys(run, request.lost, facts) if request.lost else None
         plan = _prepared(run, request, plan, facts, admitted)
@@ -94,11 +95,13 @@ def _change_hosts(
         return done
 
 
-def _nothing_left(run: Run, request: Request, plan: Plan, facts: Facts, *, began: float) -> Outcome:
+def _nothing_left(
+    run: Run, request: Request, plan: Plan, facts: Facts, hooks: Hooks, *, began: float
+) -> Outcome:
     """Say that every node is where it goes; a run that was to take them there ends with that."""
     record = resuming.open_run(run.environment, facts)
     if record is not None and resuming.leads_to(run.environment, record, plan.targets):
-        return resuming.finish(run, request, facts, record, began=began)
+        return resuming.finish(run, request, facts, record, hooks, began=began)
     return nothing_to_do(run, plan.revision.commit, began=began)
 
 
@@ -155,6 +158,7 @@ def _change(run: Run, request: Request, plan: Plan, facts: Facts, *, began: floa
         prove=request.prove,
         stall_ms=plan.floor.stall_ms if plan.order.stalls else 0,
         load=request.load,
+        choice=plan.choice,
         lines=_was(run.environment, known, plan.targets),
     )
 

@@ -20,14 +20,16 @@ Facts = Mapping[str, Mapping[str, Any]]
 """What each host told, by its name."""
 
 
-def observe(run: Run, verb: str) -> Facts:
+def observe(run: Run, verb: str, *, may_miss: bool = False) -> Facts:
     """Ask every host once; refuse when one of them cannot take a release.
 
+    Hosts that `may_miss` lets go are in nobody's way from here on: `run.crew.absent` names them.
     Raises: AitbcError (refused) with every finding.
     """
     with step(run.tell, "observe", f"looking at {host_count(run.environment)}") as now:
-        facts = run.crew.observe(verb)
-        now.say(f"{host_count(run.environment)} answer")
+        facts = run.crew.observe(verb, may_miss=may_miss)
+        lost = "".join(f"; {name} does not" for name in run.crew.absent)
+        now.say(f"{counted(len(facts), 'host')} answer{lost}")
     refuse_unready(run.environment, facts, verb=verb)
     refuse_taken_ports(run.environment, facts, verb=verb)
     return facts

@@ -46,6 +46,7 @@ class Record:
     """Hold one deploy or rollback; `unknown` is one that was announced and not closed yet.
 
     `nodes` says what each node has when it ends well; a deploy of some leaves others as they were.
+    `returning` is why the run goes back, from before the first node does; it never goes on again.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Record:
     snapshot: bool
     nodes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
+    returning: str = ""
     format: int = FORMAT
 
     @property
@@ -203,8 +205,12 @@ def _line_of_descent(records: Sequence[Record]) -> list[Record]:
 
 def _knows_more(record: Record, known: Record | None) -> bool:
     """Tell whether a record takes the place of another one of the same run."""
-    rank = get_args(Outcome).index
-    return known is None or rank(record.outcome) >= rank(known.outcome)
+    return known is None or _rank(record) >= _rank(known)
+
+
+def _rank(record: Record) -> tuple[int, bool]:
+    """Put the records of one run in order; a host that missed its turn back takes none back."""
+    return get_args(Outcome).index(record.outcome), bool(record.returning)
 
 
 def _parse(fields: object) -> Record | None:

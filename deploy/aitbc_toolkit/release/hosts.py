@@ -26,6 +26,8 @@ _CONFIGURE_S = 30
 _COMPARE_S = 120
 _SWITCH_S = 60
 _RECORD_S = 30
+# The way back waits for it, and for a host that hangs it waits in vain.
+_TURN_S = 10
 _NOTHING = "nothing, on no host"
 _NOTHING_RUNNING = "nothing that runs, on no host"
 _KINDS = {"busy": Exit.BUSY, "lease": Exit.BUSY, "bug": Exit.BUG}
@@ -38,6 +40,8 @@ class Crew:
         self.environment = environment
         self._remote = remote
         self.lease: Lease | None = None
+        # Hosts that a run does without, and why; they are asked nothing more.
+        self.absent: dict[str, str] = {}
         self._look: Mapping[str, Row] = {}
         self._managers = {host.name: render.manager(host) for host in environment.hosts}
         # Where in its log each node's words of this run begin; those before are another process's.
@@ -68,12 +72,16 @@ class Crew:
 
         return ask
 
-    def observe(self, verb: str) -> dict[str, Mapping[str, Any]]:
-        """Look at every host; refuse when one cannot be reached."""
+    def observe(self, verb: str, *, may_miss: bool = False) -> dict[str, Mapping[str, Any]]:
+        """Look at every host; refuse when one cannot be reached, unless it may be missed."""
         rows, self._look = self._look, {}
         if not rows:
             params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
             rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
+        if may_miss:
+            lost = [row for row in rows.values() if row.kind == "unreachable"]
+            self.absent = {row.host: row.error.partition("\n")[0] for row in lost}
+            rows = {name: row for name, row in rows.items() if name not in self.absent}
         self.require(rows, verb=verb, changed=_NOTHING)
         return {
             name: {**row.answer, "checks": [*row.answer["checks"], clocks.check(row)]}
@@ -169,7 +177,7 @@ class Crew:
         return {
             name: rows[self.environment.instance(name).host].answer["versions"][place[0]]
             for name, place in places.items()
-            if place[0]
+            if place[0] and self.environment.instance(name).host in rows
         }
 
     def configured(
@@ -218,10 +226,13 @@ class Crew:
         chosen = {name: everyone[name] for name in hosts or everyone}
         return self._remote.step(step, chosen, deadline_s=_STAGE_S)
 
-    def intact(self, commit: str, *, verb: str) -> None:
-        """Refuse to switch to a release that somebody has edited on its host."""
-        rows = self._remote.step("intact", self._params(commit=commit), deadline_s=_OBSERVE_S)
-        self.require(rows, verb=verb, changed=_NOTHING)
+    def intact(self, places: Mapping[str, Sequence[str]], *, verb: str) -> None:
+        """Refuse to switch nodes to a release that somebody has edited on their host."""
+        for commit in sorted({place[0] for place in places.values()} - {""}):
+            names = {name for name, place in places.items() if place[0] == commit}
+            params = self._params(only=names, commit=commit)
+            rows = self._remote.step("intact", params, deadline_s=_OBSERVE_S)
+            self.require(rows, verb=verb, changed=_NOTHING)
 
     def restage(
         self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]
@@ -248,6 +259,10 @@ class Crew:
         """
         rows = self._change("announce", self._params(record=record), deadline_s=_RECORD_S)
         self.require(rows, verb=str(record["action"]), changed=_NOTHING_RUNNING)
+
+    def turn_back(self, record: Mapping[str, Any]) -> dict[str, Row]:
+        """Let every host know that a run goes back; the rows are the caller's."""
+        return self._change("turn-back", self._params(record=record), deadline_s=_TURN_S)
 
     def record(self, record: Mapping[str, Any], *, keep: Sequence[str]) -> dict[str, Row]:
         """Write the end of a run into the journal of every host."""
@@ -320,6 +335,8 @@ class Crew:
         """Write the document of every host that has one of the named nodes, or of all."""
         documents: Params = {}
         for host in self.environment.hosts:
+            if host.name in self.absent:
+                continue
             instances = [
                 {**telling.node(each), "since": self._since.get(each.name, "")}
                 for each in self.environment.on(host.name)

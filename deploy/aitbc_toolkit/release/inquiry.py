@@ -10,9 +10,8 @@ from typing import Any, Literal
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, journal
+from aitbc_toolkit.release import founding, history, holders, journal
 from aitbc_toolkit.release.history import NOTHING, Place, Record
-from aitbc_toolkit.release.lease import is_gone
 from aitbc_toolkit.release.occupation import looking
 from aitbc_toolkit.release.outcome import fact
 from aitbc_toolkit.release.source import SHORT
@@ -78,7 +77,7 @@ class Inquiry:
             "outcome": "running" if self.running else self.record.outcome,
             "reason": self.record.reason,
             "point": self.doing,
-            "state": said(self.points),
+            "state": said(self.points, self.record),
             "nodes": dict(self.nodes),
         }
 
@@ -90,7 +89,7 @@ class Inquiry:
         lines = [
             head,
             fact("run", f"{record.id} by {record.who}"),
-            fact("state", said(self.points)),
+            fact("state", said(self.points, self.record)),
         ]
         if record.reason and not self.running:
             lines.append(fact("reason", record.reason))
@@ -120,7 +119,7 @@ def inquire(environment: Environment) -> Inquiry | None:
 
 def _works(lease: Mapping[str, Any]) -> bool:
     """Tell whether somebody holds a host; a lease outlives a killed process of this machine."""
-    return bool(lease) and not is_gone(str(lease["holder"]))
+    return bool(lease) and not holders.is_gone(str(lease["process"]))
 
 
 def _is_wiped(environment: Environment, answers: Mapping[str, Mapping[str, Any]]) -> bool:
@@ -137,14 +136,15 @@ def newest(environment: Environment, hosts: Sequence[Mapping[str, Any]]) -> Reco
     return known[-1] if known else None
 
 
-def said(points: Points) -> str:
+def said(points: Points, record: Record) -> str:
     """Say in words how far a run came, from the last thing that it wrote."""
     if not points:
-        return "run from another machine; its journal is there"
+        back = f"; going back after: {record.returning}" if record.returning else ""
+        return f"run from another machine; its journal is there{back}"
     again = max(place for place, each in enumerate(points) if each["point"] == "begun")
     fresh = all(each["point"] in _BEFORE_ANYTHING for each in points[again:])
     if fresh and points[again]["resumed"]:
-        return f"resumed, nothing done since; before that: {said(points[:again])}"
+        return f"resumed, nothing done since; before that: {said(points[:again], record)}"
     last = points[-1]
     facts = {**last, "nodes": " ".join(last["nodes"]) or "nobody", "passed": _passed(points)}
     return _SAID[last["point"]].format(**facts)

@@ -12,10 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import holders
 from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Row
 
@@ -33,13 +33,17 @@ Verdict = Literal["won", "yield", "again", "short"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Say who wants the right and why; hosts tell runs apart by `owner`, people by `run`."""
+    """Say who wants the right and why; hosts tell runs apart by `owner`, people by `run`.
+
+    `process` lets a later run on the same machine see that this one is gone.
+    """
 
     environment: str
     reason: str
     run: str = field(default_factory=lambda: secrets.token_hex(8))
     owner: str = field(default_factory=lambda: secrets.token_hex(8))
     holder: str = field(default_factory=lambda: f"{who()} pid {os.getpid()}")
+    process: str = field(default_factory=holders.own)
     since: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     ttl_s: float = TTL_S
 
@@ -227,6 +231,8 @@ class Held(AitbcError):  # noqa: N818 - it is no error to hold a lease
     def __init__(self, claim: Claim, row: Row) -> None:
         said = row.answer.get("held", {})
         self.owner = str(said.get("owner", ""))
+        # Its right would end by itself; nobody has to wait for that where it is known to be gone.
+        self.is_gone = holders.is_gone(str(said.get("process", "")))
         self.holder = str(said.get("holder", f"another step on {row.host}"))
         name = claim.environment
         lines = [f"{claim.reason} refused: {self.holder} holds the lease of {name}"]
@@ -238,22 +244,16 @@ class Held(AitbcError):  # noqa: N818 - it is no error to hold a lease
                 f"  ends at          {ends}, in {said['ends_in_s']:.0f} s, unless it is renewed",
             ]
         hints = [f"aitbc deploy status {name}"]
-        if gone := is_gone(self.holder):
+        if self.is_gone:
             lines.append("  but              that process of this machine has ended")
         if said:
-            why = "its process has ended" if gone else "REASON"
+            why = "its process has ended" if self.is_gone else "REASON"
             hints.append(f"aitbc ... --break-lease {why!r}   # of a run that is gone; audited")
         super().__init__(
             "\n".join([*lines, "  changed so far   nothing, on no host"]),
-            hint="\n".join(reversed(hints) if gone else hints),
+            hint="\n".join(reversed(hints) if self.is_gone else hints),
             exit_status=Exit.BUSY,
         )
-
-
-def is_gone(holder: str) -> bool:
-    """Tell whether a holder was a process of this user and machine that has ended."""
-    name, _, pid = holder.rpartition(" pid ")
-    return name == who() and not Path("/proc", pid).exists()
 
 
 def judge(order: Sequence[str], *, granted: Collection[str], held: Collection[str]) -> Verdict:
@@ -272,6 +272,7 @@ def _told(claim: Claim) -> dict[str, str]:
     return {
         "run": claim.run,
         "holder": claim.holder,
+        "process": claim.process,
         "reason": claim.reason,
         "since": claim.since,
     }

@@ -21,6 +21,8 @@ from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Hosts
 
+_GONE = "its process on this machine has ended"
+
 
 @contextmanager
 def at_work(
@@ -28,7 +30,8 @@ def at_work(
 ) -> Iterator[Run]:
     """Hold the environment for one run, with its connections; `reason` is shown to others.
 
-    `break_lease` says why the lease of another run may be taken away.
+    `break_lease` says why the lease of another run may be taken away; that of a process of this
+    machine that is gone is, at once. Its steps are refused from then on like those of any other.
     Raises: Held (busy) when another run has the environment; AitbcError (refused) when a majority
     of its hosts does not answer.
     """
@@ -72,9 +75,12 @@ def _take(
         try:
             rows = lease.acquire()
         except Held as held:
-            if not break_lease or not held.owner:
+            reason = break_lease or (_GONE if held.is_gone else "")
+            if not reason or not held.owner:
                 raise
-            _audit(environment, held, reason=break_lease)
+            _audit(environment, held, reason=reason)
+            if not break_lease:
+                note(tell, f"{held.holder} held the lease: {_GONE}")
             rows = lease.acquire(breaks=held.owner)
         crew.hold(lease, rows)
         now.say(f"token {lease.token}, {lease.claim.holder}")

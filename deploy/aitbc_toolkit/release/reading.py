@@ -26,6 +26,10 @@ _PAGE = 20
 Answer = TypeVar("Answer", bound=schema.Answer)
 
 
+# A node that follows may miss the newest block at the moment it is asked.
+_LAG_MAX = 3
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """Tell how blocks came over a stretch of heights, by the median time in their headers."""
@@ -153,6 +157,16 @@ def _get(instance: Instance, route: str) -> bytes | None:
     finally:
         link.close()
     return body if answer.status == HTTPStatus.OK else None
+
+
+def following(statuses: Mapping[str, schema.Status | None]) -> list[str]:
+    """List the nodes that answer and keep up with the chain."""
+    height = tip(statuses)
+    return [
+        name
+        for name, status in statuses.items()
+        if status and not status.syncing and status.height >= height - _LAG_MAX
+    ]
 
 
 def tip(statuses: Mapping[str, schema.Status | None]) -> int:

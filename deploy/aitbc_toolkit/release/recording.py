@@ -5,15 +5,17 @@ closed is one whose outcome is unknown.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import history
 from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.course import Rolled
 from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.progress import note
-from aitbc_toolkit.release.rolling import Rolled, Run
+from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import who
 
 _CHANGED = "  changed so far"
@@ -45,7 +47,21 @@ def reason_of(failure: AitbcError | OSError) -> str:
     return "\n".join(line for line in said if not line.startswith(_CHANGED))
 
 
-def close(run: Run, change: Change, record: Record, rolled: Rolled, end: End) -> None:
+def turn_back(run: Run, end: End, nodes: Sequence[str]) -> None:
+    """Let everybody know that this run goes back, before the first node does.
+
+    Who ends it from another machine has only the hosts' word for it. That one of them does not
+    answer keeps nobody from going back.
+    """
+    reason = end.reason.partition("\n")[0]
+    run.journal.write("return-begun", nodes=list(nodes), reason=reason)
+    end.record = replace(end.record, returning=reason)
+    for row in run.crew.turn_back(end.record.to_document()).values():
+        if not row.ok:
+            note(run.tell, f"{row.host} does not know that this run goes back: {row.error}")
+
+
+def close(run: Run, change: Change, rolled: Rolled, end: End) -> None:
     """Write the same end here and on every host, whatever it was."""
     end.figures = _figures(rolled, end)
     took_s = round(time.monotonic() - change.began, 3)
@@ -53,7 +69,7 @@ def close(run: Run, change: Change, record: Record, rolled: Rolled, end: End) ->
     _close(
         run,
         change,
-        replace(record, outcome=end.outcome, reason=reason, took_s=took_s, figures=end.figures),
+        replace(end.record, outcome=end.outcome, reason=reason, took_s=took_s, figures=end.figures),
     )
 
 
@@ -64,6 +80,8 @@ def _announce(run: Run, change: Change, record: Record) -> None:
         waves=[list(wave) for wave in change.course.order.waves],
         nodes=change.changed,
         on_failure=change.course.on_failure,
+        choice=change.choice.to_document(),
+        gated=change.course.gated,
         resumed=change.open is not None,
     )
     if change.open is None:

@@ -5,12 +5,13 @@ from typing import Any
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release.change import Change, End
+from aitbc_toolkit.release.course import Rolled
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import NOTHING
 from aitbc_toolkit.release.outcome import Outcome, counted, fact, seconds
 from aitbc_toolkit.release.progress import duration
 from aitbc_toolkit.release.reading import tip
-from aitbc_toolkit.release.rolling import Rolled, Run, by_reason
+from aitbc_toolkit.release.rolling import Run, by_reason
 from aitbc_toolkit.release.source import SHORT
 
 _HINTS = {
@@ -36,20 +37,34 @@ def outcome(run: Run, change: Change, rolled: Rolled, end: End) -> Outcome:
         "outcome": end.outcome,
         "state_root": end.root,
         "state_root_height": end.height,
+        "not_asked": list(end.unproved),
         "expected_stall_ms": change.stall_ms,
         "changes": _changes(run, change),
         **end.figures,
     }
-    if end.exit is Exit.OK:
-        lines = _good_news(run, change, end, took_s=took_s)
-        return Outcome(end.exit, lines, changed=change.changed, took_s=took_s, facts=facts)
-    error, hint, lines = _bad_news(run, change, rolled, end, took_s=took_s)
+    error, hint = "", ""
+    if end.exit is Exit.OK or end.is_partial:
+        lines = _good_news(run, change, rolled, end, took_s=took_s)
+        if end.is_partial:
+            error, hint = _left_behind(run, change, end)
+    else:
+        error, hint, lines = _bad_news(run, change, rolled, end, took_s=took_s)
     return Outcome(
         end.exit, lines, error=error, hint=hint, changed=change.changed, took_s=took_s, facts=facts
     )
 
 
-def _good_news(run: Run, change: Change, end: End, *, took_s: float) -> list[str]:
+def _left_behind(run: Run, change: Change, end: End) -> tuple[str, str]:
+    """Say for whom a change that went well did not, and how they follow."""
+    name = run.environment.name
+    error = f"{change.action} of {change.commit[:SHORT]} to {name} is not whole: {end.reason}"
+    again = f"aitbc rollback {name}   # again, when its host answers: takes the rest along"
+    if change.action == "deploy":
+        again = f"aitbc deploy {name} --resume"
+    return error, f"aitbc deploy status {name}\n{again}"
+
+
+def _good_news(run: Run, change: Change, rolled: Rolled, end: End, *, took_s: float) -> list[str]:
     name, environment = run.environment.name, run.environment
     statuses = run.mesh.statuses()
     votes = len(voting(environment, statuses))
@@ -57,13 +72,17 @@ def _good_news(run: Run, change: Change, end: End, *, took_s: float) -> list[str
     to = f"{change.commit[:SHORT]} to {name}"
     if change.action == "rollback":
         to = f"{name} to {change.commit[:SHORT]}"
-    count = f"{len(change.changed)} of {len(environment.instances)} nodes"
+    done = [each for each in change.changed if each not in rolled.stranded]
+    count = f"{len(done)} of {len(environment.instances)} nodes"
     head = f"{verb} {to}: {count}, {counted(change.course.waves, 'wave')}, "
     head += f"{votes} of {len(environment.validators)} vote, took {duration(took_s)}"
     lines = [head, *change.lines]
     lines.append(_changed_line(run, change))
     lines += [*_pace_lines(end), *_stall_lines(change, end), *_load_lines(end)]
-    lines.append(fact("same state", f"root {end.root[:12]} at height {end.height:,} on all nodes"))
+    where = f"all but {' '.join(end.unproved)}" if end.unproved else "all nodes"
+    lines.append(fact("same state", f"root {end.root[:12]} at height {end.height:,} on {where}"))
+    if end.unproved:
+        lines.append(fact("not asked", f"{' '.join(end.unproved)}, down before or left behind"))
     lines.append(fact("smoke", end.checks))
     if end.pace is None:
         lines.append(fact("height", f"{tip(statuses):,}"))

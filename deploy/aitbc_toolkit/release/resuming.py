@@ -15,14 +15,17 @@ from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import founding, history, inquiry, journal, permission, waves
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
+from aitbc_toolkit.release.course import Course
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.history import NOTHING, Place, Record
+from aitbc_toolkit.release.hooks import Hooks, Phase
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, note
-from aitbc_toolkit.release.request import Request
-from aitbc_toolkit.release.rolling import Course, Run
+from aitbc_toolkit.release.request import Choice, Request
+from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT
+from aitbc_toolkit.release.sparing import has_quorum
 
 
 def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
@@ -31,7 +34,7 @@ def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
     Raises: AitbcError (refused) when the last run is closed.
     """
     began = time.monotonic()
-    permission.require(environment, "deploy", subject="resume", root=request.checkout)
+    permit = permission.require(environment, "deploy", subject="resume", root=request.checkout)
     with at_work(
         environment, tell, reason="deploy --resume", break_lease=request.break_lease
     ) as run:
@@ -39,7 +42,12 @@ def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
         record = open_run(environment, facts)
         if record is None:
             raise _nothing_open(environment)
-        return finish(run, request, facts, record, began=began)
+        said = {"action": record.action, "commit": record.commit, "subject": record.subject}
+        hooks = Hooks(environment, tell, {**said, "by": permit.who, "resumed": True})
+        done = finish(run, request, facts, record, hooks, began=began)
+        if record.action == "deploy":
+            hooks.after("deploy", outcome=done.to_record())
+        return done
 
 
 def open_run(environment: Environment, facts: Facts) -> Record | None:
@@ -55,36 +63,72 @@ def open_run(environment: Environment, facts: Facts) -> Record | None:
 def leads_to(environment: Environment, record: Record, targets: Mapping[str, Place]) -> bool:
     """Tell whether a run takes these nodes to these places, and is not on its way back."""
     points = journal.read(environment, record.id)
-    back = any(each["point"] == "return-begun" for each in points)
-    return not back and all(record.places.get(name) == place for name, place in targets.items())
+    return not _why_back(points, record) and all(
+        record.places.get(name) == place for name, place in targets.items()
+    )
 
 
-def finish(run: Run, request: Request, facts: Facts, record: Record, *, began: float) -> Outcome:
-    """Do what is left of a run, under its own name."""
+def finish(
+    run: Run, request: Request, facts: Facts, record: Record, hooks: Hooks, *, began: float
+) -> Outcome:
+    """Do what is left of a run, under its own name and as it was wanted when it was begun.
+
+    The hooks of what is done anew are asked anew; nobody is asked whether a run may go back.
+    """
     environment = run.environment
     run = replace(run, id=record.id, journal=journal.of(environment, record.id))
     points = journal.read(environment, record.id)
-    note(run.tell, f"{record.action} of {record.commit[:SHORT]}: {inquiry.said(points)}")
+    note(run.tell, f"{record.action} of {record.commit[:SHORT]}: {inquiry.said(points, record)}")
+    request = _as_begun(request, points)
     course, returning = _course(run, request, facts, record, points)
     founded = founding.read(environment)
     # A machine that did not found the chain still keeps to its records.
     genesis_hash = founded.hash if founded else record.genesis_hash
-    return carry_out(
-        run,
-        Change(
-            action=record.action,
-            commit=record.commit,
-            subject=record.subject,
-            snapshot=record.snapshot,
-            course=course,
-            genesis_hash=genesis_hash,
-            records=history.read(environment, hosts=_told(facts), genesis_hash=genesis_hash),
-            began=began,
-            prove=request.prove,
-            open=record,
-            returning=returning,
-        ),
+    change = Change(
+        action=record.action,
+        commit=record.commit,
+        subject=record.subject,
+        snapshot=record.snapshot,
+        course=course,
+        genesis_hash=genesis_hash,
+        records=history.read(environment, hosts=_told(facts), genesis_hash=genesis_hash),
+        began=began,
+        prove=request.prove,
+        choice=request.choice,
+        open=record,
+        returning=returning,
     )
+    goals = course.before if returning else course.targets
+    run.crew.intact({name: goals[name] for name in change.changed}, verb="deploy --resume")
+    phase: Phase = "waves" if record.action == "deploy" else "rollback"
+    if not returning:
+        hooks.before(phase, nodes=change.changed)
+    done = carry_out(run, change)
+    hooks.after(phase, outcome=done.to_record())
+    return done
+
+
+def _as_begun(request: Request, points: inquiry.Points) -> Request:
+    """Want what was wanted when the run was begun; another machine knows only what it is asked."""
+    if not points:
+        return request
+    begun = points[0]
+    said = begun["choice"]
+    choice = Choice(
+        only=tuple(said["only"]),
+        canary=int(said["canary"]),
+        bake_s=int(said["bake_s"]),
+        allow_stall=bool(said["allow_stall"]) or request.choice.allow_stall,
+    )
+    # Nobody asks for the default; who says another one now has thought again.
+    on_failure = begun["on_failure"] if request.on_failure == "rollback" else request.on_failure
+    return replace(request, choice=choice, on_failure=on_failure, gated=bool(begun["gated"]))
+
+
+def _why_back(points: inquiry.Points, record: Record) -> str:
+    """Say why a run was on its way back, by its journal or by the hosts'; empty when it was not."""
+    said = [str(each["reason"]) for each in points if each["point"] == "return-begun"]
+    return said[-1] if said else record.returning
 
 
 def _told(facts: Facts) -> list[Mapping[str, Any]]:
@@ -106,17 +150,31 @@ def _course(
     """Work out what is left, and, for a run that was on its way back, why it was."""
     before = {name: (place[0], place[1]) for name, place in record.previous.items()}
     targets = {name: record.places[name] for name in record.configs}
-    back = [each for each in points if each["point"] == "return-begun"]
-    if back:
-        return _way_back(run, facts, targets, before), str(back[-1]["reason"])
+    if why := _why_back(points, record):
+        return _way_back(run, facts, targets, before), why
     changed = differing(run, facts, targets)
     arrived = [name for name in targets if name not in changed and targets[name] != before[name]]
-    view = seen(run, facts)
+    # Of a canary that was not watched to the end, these have still to be switched.
+    watched = any(each["point"] == "bake-passed" for each in points)
+    choice = request.choice
+    is_watched = choice.canary > 0 and not watched and has_quorum(run.mesh)
+    canary = max(0, choice.canary - len(arrived)) if is_watched else 0
     order = waves.Order((), stalls=False, at_once=run.environment.profile.rollout == "all")
     if changed:
-        stall = request.choice.allow_stall
-        order = waves.order(run.environment, changed, view, allow_stall=stall)
-    course = Course(order, targets, before, arrived=tuple(arrived), on_failure=request.on_failure)
+        # Who has arrived is gated before anybody follows, so it is as good as one that votes.
+        view, stall = seen(run, facts), choice.allow_stall
+        view = replace(view, voting=view.voting | {*arrived})
+        order = waves.order(run.environment, changed, view, allow_stall=stall, canary=canary)
+    course = Course(
+        order,
+        targets,
+        before,
+        bake_s=choice.bake_s,
+        arrived=tuple(arrived),
+        watches_arrived=is_watched and not canary and bool(changed),
+        on_failure=request.on_failure,
+        gated=request.gated,
+    )
     return course, ""
 
 

@@ -8,17 +8,11 @@ there did; only where there is none are all nodes started at once.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aitbc_toolkit.release.course import Course, Rolled
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import NOTHING
 from aitbc_toolkit.release.reading import tip
-from aitbc_toolkit.release.rolling import (
-    Course,
-    Rolled,
-    Run,
-    failed_rows,
-    gate_arrived,
-    switch,
-)
+from aitbc_toolkit.release.rolling import Run, failed_rows, gate_arrived, switch
 from aitbc_toolkit.release.sparing import has_quorum, short_of_power
 
 

@@ -5,7 +5,7 @@ still, so nothing is fetched. Same waves, gates and record as a deploy.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -13,13 +13,17 @@ from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import founding, history, permission, verifying, versions, waves
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
+from aitbc_toolkit.release.course import Course
 from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.history import NOTHING, Place, Record
 from aitbc_toolkit.release.hooks import Hooks
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.powers import Powers
 from aitbc_toolkit.release.progress import Tell
-from aitbc_toolkit.release.rolling import Course
+from aitbc_toolkit.release.reading import following
+from aitbc_toolkit.release.request import Choice
+from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT
 from aitbc_toolkit.release.verifying import Prove
 
@@ -38,32 +42,44 @@ def rollback(
     began = time.monotonic()
     permit = permission.require(environment, "rollback", subject=environment.name)
     with at_work(environment, tell, reason="rollback", break_lease=break_lease) as run:
-        facts = observe(run, "rollback")
-        founded = founding.read(environment)
-        genesis_hash = founded.hash if founded else ""
+        facts = observe(run, "rollback", may_miss=True)
         hosts = [record for host in facts.values() for record in host["records"]]
+        genesis_hash = _genesis_hash(environment, hosts)
         records = history.read(environment, hosts=hosts, genesis_hash=genesis_hash)
         target, skipped = history.before(
             records, environment=environment.name, is_down=_is_down(facts)
         )
+        view = seen(run, facts)
+        left_out = _left_out(run, view.powers)
         _refuse_missing(environment, facts, target)
-        run.crew.intact(target.commit, verb="rollback")
+        run.crew.intact(target.places, verb="rollback")
         versions.refuse_unreadable(run, target)
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
         targets = target.places
         changed = differing(run, facts, targets)
-        order = waves.order(environment, changed, seen(run, facts), allow_stall=allow_stall)
+        order = waves.order(environment, changed, view, allow_stall=allow_stall)
+        down = frozenset(changed) - {*following(run.mesh.statuses())}
+        down = frozenset() if order.at_once else down
         change = Change(
             action="rollback",
             commit=target.commit,
             subject=target.subject,
             snapshot=target.snapshot,
-            course=Course(order, targets, places(facts), gated=gated),
+            course=Course(
+                waves.one_by_one(order, down),
+                targets,
+                _before(records, left_out) | places(facts),
+                gated=gated,
+                left_out=left_out,
+                may_strand=down,
+                may_stall=allow_stall,
+            ),
             genesis_hash=genesis_hash,
             records=records,
             began=began,
             prove=prove,
             load=load,
+            choice=Choice(allow_stall=allow_stall),
         )
         said = {"action": "rollback", "commit": target.commit, "subject": target.subject}
         hooks = Hooks(environment, tell, {**said, "by": permit.who})
@@ -71,6 +87,43 @@ def rollback(
         done = carry_out(run, change)
         hooks.after("rollback", outcome=done.to_record())
         return done
+
+
+def _left_out(run: Run, powers: Powers) -> dict[str, str]:
+    """List the nodes of hosts that do not answer, and why; the others have to be enough.
+
+    Raises: AitbcError (refused) when they would not make blocks without them.
+    """
+    environment, absent = run.environment, run.crew.absent
+    left_out = {
+        each.name: f"was left out, its host {each.host} does not answer"
+        for each in environment.instances
+        if each.host in absent
+    }
+    everybody = [each.name for each in environment.instances]
+    (budget,) = waves.budgets(powers, [tuple(left_out)], everybody)
+    if left_out and not budget.goes_on:
+        lines = [f"  {host:<14} {why}" for host, why in absent.items()]
+        raise AitbcError(
+            "\n".join(
+                [
+                    f"rollback {environment.name} refused: too much voting power does not answer",
+                    *lines,
+                    f"  without it       {budget.sum}",
+                    "  changed so far   nothing, on no host",
+                ]
+            ),
+            hint=f"aitbc preflight {environment.name}",
+            exit_status=Exit.REFUSED,
+        )
+    return left_out
+
+
+def _before(records: Sequence[Record], names: Collection[str]) -> dict[str, Place]:
+    """Say where nodes stand that cannot be asked, as far as the records know."""
+    last = history.newest_healthy(records)
+    known = last.places if last else {}
+    return {name: known.get(name, NOTHING) for name in names}
 
 
 def _announcement(
@@ -83,6 +136,18 @@ def _announcement(
         f"roll back {environment.name}: {' '.join(now)} -> {target.commit[:SHORT]}, "
         f"the newest release that was healthy before" + (f" (skips {bad})" if bad else "")
     )
+
+
+def _genesis_hash(environment: Environment, hosts: Sequence[Mapping[str, Any]]) -> str:
+    """Find the chain that this is about; a machine that did not found it has the hosts' word.
+
+    Its own history may be of a chain that was wiped.
+    """
+    founded = founding.read(environment)
+    if founded:
+        return founded.hash
+    newest = max(hosts, key=lambda record: str(record["started"]), default={"genesis_hash": ""})
+    return str(newest["genesis_hash"])
 
 
 def _is_down(facts: Facts) -> bool:

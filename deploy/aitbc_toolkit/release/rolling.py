@@ -6,18 +6,18 @@ told to the operator at the end is decided after.
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import arming, gates, roots, watching
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.baking import bake
+from aitbc_toolkit.release.course import Course, Rolled
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.journal import Journal, Point
 from aitbc_toolkit.release.progress import Tell, note, step
-from aitbc_toolkit.release.reading import Mesh, Pace, tip
-from aitbc_toolkit.release.request import OnFailure
+from aitbc_toolkit.release.reading import Mesh, Pace, following, tip
 from aitbc_toolkit.release.sparing import short_of_power
 from aitbc_toolkit.release.turns import has_time
 from aitbc_toolkit.release.watching import Watchdog
@@ -40,75 +40,22 @@ class Run:
     journal: Journal
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """Say from where to where the nodes go, in which order, and what follows a failure.
-
-    `arrived` are nodes that an earlier attempt has brought to where they go: only gated now.
-    Without `gated` a node that answers has passed: for measuring what a deploy costs beside votes.
-    """
-
-    order: Order
-    targets: Mapping[str, Place]
-    before: Mapping[str, Place]
-    bake_s: float = 0.0
-    arrived: tuple[str, ...] = ()
-    on_failure: OnFailure = "rollback"
-    gated: bool = True
-
-    @property
-    def waves(self) -> int:
-        """Count the waves."""
-        return len(self.order.waves)
-
-    @property
-    def returns_at_once(self) -> bool:
-        """Tell whether a return starts everything and then waits once: no quorum to keep."""
-        return self.order.at_once or self.order.stalls
-
-
-@dataclass(slots=True)
-class Rolled:
-    """Collect what happened: which nodes changed, what failed, and what was undone.
-
-    `stopped` is why no further wave was begun although no node had failed; `unanswered` are nodes
-    of hosts that did not say what they have done.
-    """
-
-    switched: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    stopped: str = ""
-    unanswered: list[str] = field(default_factory=list)
-    wave: int = 0
-    stranded: dict[str, str] = field(default_factory=dict)
-    processes: dict[str, int] = field(default_factory=dict)
-    restart_ms: list[int] = field(default_factory=list)
-    first_height: int = 0
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def ok(self) -> bool:
-        """Tell whether every wave passed."""
-        return not self.failed and not self.stopped
-
-    def floor_ms(self, interval_ms: int) -> int:
-        """Give the least time that these waves could take: each restarts, then votes."""
-        return sum(self.restart_ms) + len(self.restart_ms) * gates.HEIGHTS * interval_ms
-
-
 def roll(run: Run, course: Course, rolled: Rolled) -> None:
     """Switch wave after wave, each through its gate; at a failure do what the course says.
 
     What happens is kept in `rolled` as it happens, so that an interrupted run can tell.
     """
-    rolled.first_height = tip(run.mesh.statuses())
+    statuses = run.mesh.statuses()
+    rolled.first_height, rolled.taking_part = tip(statuses), following(statuses)
     rolled.switched += course.arrived
     rolled.failed = gate_arrived(run, course, rolled)
+    if rolled.ok and course.watches_arrived:
+        rolled.failed = _watch_canary(run, course, rolled)
     watchdog = watching.watchdog(run.mesh)
     left = list(course.order.waves)
     while left and (rolled.ok or course.on_failure == "continue"):
         wave = _next(run, left, course.order)
-        if wave[0] in course.order.by_turn:
+        if wave[0] in course.order.by_turn and not course.may_stall:
             rolled.stopped = short_of_power(run.mesh, wave)
         if rolled.stopped:
             break
@@ -126,15 +73,29 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
             gated=course.gated,
             guard=guard,
         )
-        if not failed and rolled.wave == course.order.canary:
-            failed = _watch_canary(run, course, rolled)
-        if not failed and course.gated:
-            failed = roots.compare_wave(run.mesh, wave) or _slow(watchdog, run, wave, rolled)
-        if guard.before and not (failed and course.on_failure == "rollback"):
+        stays_behind = bool(failed) and course.may_strand.issuperset(wave)
+        failed = failed or _watched(run, course, wave, rolled, watchdog)
+        goes_back = bool(failed) and course.on_failure == "rollback" and not stays_behind
+        if guard.before and not goes_back:
             failed = _disarm(run, list(guard.before), rolled) | failed
         if failed:
             keep_evidence(run, f"wave-{rolled.wave}", failed)
-        rolled.failed |= failed
+        if stays_behind:
+            rolled.stranded |= failed
+        else:
+            rolled.failed |= failed
+
+
+def _watched(
+    run: Run, course: Course, wave: Wave, rolled: Rolled, watchdog: Watchdog
+) -> dict[str, str]:
+    """Look at a wave that is through its gate: a canary for a while, then roots and pace."""
+    failed: dict[str, str] = {}
+    if rolled.wave == course.order.canary:
+        failed = _watch_canary(run, course, rolled)
+    if not failed and course.gated:
+        failed = roots.compare_wave(run.mesh, wave) or _slow(watchdog, run, wave, rolled)
+    return failed
 
 
 def _guard(run: Run, course: Course, wave: Wave, *, proof_s: float) -> Guard:

@@ -4,7 +4,8 @@ These are the last two phases, each behind its gate. Only asks; what follows fro
 decided by the caller.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import fitness
@@ -14,6 +15,12 @@ from aitbc_toolkit.release.walking import ECONOMICS, FINALITY, NAMES, Phase, num
 
 Prove = Callable[[Environment], tuple[str, str]]
 """Run a suite on a live mesh; return what it did, and what is wrong, empty when nothing."""
+
+
+def among(environment: Environment, names: Collection[str]) -> Environment:
+    """Give the part of a mesh that is proved: a node that was down before proves nothing."""
+    chosen = tuple(each for each in environment.instances if each.name in names)
+    return replace(environment, instances=chosen)
 
 
 def smoke(environment: Environment) -> tuple[str, str]:

@@ -107,6 +107,16 @@ def budgets(powers: Powers, waves: Sequence[Wave], voting: Collection[str]) -> l
     return found
 
 
+def one_by_one(order: Order, names: Collection[str]) -> Order:
+    """Let each of these nodes be a wave of its own, so that it fails alone."""
+    found: list[Wave] = []
+    for wave in order.waves:
+        alone = [(name,) for name in wave if name in names]
+        rest = tuple(name for name in wave if name not in names)
+        found += [*alone, *([rest] if rest else [])]
+    return replace(order, waves=tuple(found))
+
+
 def _all(environment: Environment) -> bool:
     return environment.profile.rollout == "all"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import stand_in_hosts
 
 from aitbc_node import bech32
 from aitbc_node.crypto import SigningKey, peer_id, sha256
@@ -18,7 +19,7 @@ from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_toolkit import identity, paths
 from aitbc_toolkit.deploys.hostside import processes
-from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import meshing, rolling
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.hosts import Crew
@@ -29,6 +30,7 @@ from aitbc_toolkit.remote import Hosts
 CHAIN = "aitbc-stand-1"
 HRP = "aitd"
 NAMES = ("v1", "v2", "v3", "v4")
+NODES_MAX = 7
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Project:
         return self.load("dev")
 
     def load(self, name: str) -> Environment:
-        return Inventory.load(name, folder=self.root / "inventories", state=self.root / "state")
+        return stand_in_hosts.load(self.root, name)
 
     def copy_environment(self, name: str, *, changes: Mapping[str, str]) -> Environment:
         """Copy `dev` under another name, with some texts of its inventory replaced."""
@@ -108,16 +110,18 @@ class Project:
     def services(self) -> dict[str, Mapping[str, Any]]:
         """Ask the supervisor about every node."""
         with Hosts(self.environment) as remote:
-            return Crew(self.environment, remote).watch(NAMES)
+            return Crew(self.environment, remote).watch(
+                [each.name for each in self.environment.instances]
+            )
 
     def host_file(self, path: str) -> Path:
-        """Find a file below the root of the one host."""
+        """Find a file below the root of the first host."""
         return self.root / "state" / "dev" / path
 
     def running(self) -> dict[str, str]:
         """Read which release each node points at."""
-        base = self.host_file("opt/aitbc/dev")
-        links = {each.parent.name: each for each in base.glob("*/current")}
+        found = self.root.glob("state/*/opt/aitbc/dev/*/current")
+        links = {each.parent.name: each for each in found}
         return {name: link.resolve().name for name, link in sorted(links.items())}
 
 
@@ -129,7 +133,8 @@ def proven(_environment: Environment) -> tuple[str, str]:
 def identities() -> dict[str, dict[str, str]]:
     """Make the public parts that `init` would print, from fixed seeds."""
     found = {}
-    for name in [*NAMES, *(f"b{place}" for place in range(1, len(NAMES) + 1))]:
+    named = [f"{letter}{place}" for letter in "vb" for place in range(1, NODES_MAX + 1)]
+    for name in named:
         key = SigningKey(sha256(name.encode()))
         operator = address_of(single_key(key.public_key))
         found[name] = {
@@ -174,9 +179,11 @@ def write_environment(folder: Path, text: str) -> None:
     (folder / "trust.toml").write_text("dev_mode = true\n")
 
 
-def make_project(root: Path, *, rollout: str, names: Sequence[str]) -> Project:
+def make_project(root: Path, *, rollout: str, names: Sequence[str], hosts: int) -> Project:
     """Lay out a project and its first commit."""
     project = Project(root)
+    root.mkdir()
+    (root / stand_in_hosts.COUNT).write_text(str(hosts))
     package = project.checkout / "node" / "aitbc_node"
     package.mkdir(parents=True)
     stand_in = Path(__file__).with_name("stand_in_node.py")
@@ -210,11 +217,14 @@ def a_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     A stand-in cannot work the hash of its genesis out, so nobody asks it for that here.
     """
     monkeypatch.setattr(identity, "stranger", lambda *_asked: "")
+    monkeypatch.setattr(Hosts, "step", stand_in_hosts.step)
     made: list[Project] = []
 
-    def build(*, rollout: str = "serial", names: Sequence[str] = NAMES) -> Project:
+    def build(*, rollout: str = "serial", names: Sequence[str] = NAMES, hosts: int = 1) -> Project:
         os.environ.pop("GIT_DIR", None)
-        made.append(make_project(tmp_path / f"p{len(made)}", rollout=rollout, names=names))
+        made.append(
+            make_project(tmp_path / f"p{len(made)}", rollout=rollout, names=names, hosts=hosts)
+        )
         return made[-1]
 
     yield build

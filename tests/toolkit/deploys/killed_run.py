@@ -1,22 +1,26 @@
 """Run a deploy of a stand-in project that kills itself right after a point of its journal.
 
-A program of its own, so that SIGKILL ends a whole controller: `killed_run.py ROOT POINT COUNT`.
+A program of its own, so that SIGKILL ends a whole controller: `ROOT POINT COUNT VERB CHOICE`.
 """
 
+import json
 import os
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
+import stand_in_hosts
+
 from aitbc_toolkit import identity
-from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.journal import Journal, Point
+from aitbc_toolkit.release.request import Choice
 from aitbc_toolkit.release.resuming import resume
+from aitbc_toolkit.remote import Hosts
 
 
-def main(root: Path, point: str, count: int, verb: str) -> None:
+def main(root: Path, point: str, count: int, verb: str, choice: Choice) -> None:
     """Deploy until the journal has written a point so many times."""
     write, seen = Journal.write, 0
 
@@ -29,14 +33,21 @@ def main(root: Path, point: str, count: int, verb: str) -> None:
 
     Journal.write = killing  # type: ignore[method-assign] # the point of this program
     identity.stranger = lambda *_asked: ""
-    environment = Inventory.load("dev", folder=root / "inventories", state=root / "state")
+    Hosts.step = stand_in_hosts.step  # type: ignore[method-assign] # several hosts are one here
+    environment = stand_in_hosts.load(root, "dev")
     request = Request(
         checkout=root / "checkout",
+        choice=choice,
         prove=lambda _environment: ("0 of 0 checks", ""),
-        break_lease="the test has killed its holder",
     )
     {"deploy": deploy, "resume": resume}[verb](environment, request, lambda _record: None)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])
+    main(
+        Path(sys.argv[1]),
+        sys.argv[2],
+        int(sys.argv[3]),
+        sys.argv[4],
+        Choice(**json.loads(sys.argv[5])),
+    )

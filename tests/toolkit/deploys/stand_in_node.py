@@ -145,6 +145,9 @@ def run() -> None:
         sys.exit(1)
     if BEHAVIOUR == "silent":
         sys.exit(1)
+    if (Path(config["node"]["data_dir"]) / "damaged").exists():
+        say("stand-in: these data cannot be read")
+        sys.exit(1)
     chain = Chain(config)
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,110 +1,19 @@
 """What is known of a run whose controller was killed, and how it comes to its end."""
 
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_runs import asked, forget_everything, killed, pids, resumed
 
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.release import history, integrity, journal
-from aitbc_toolkit.release.inquiry import Inquiry, inquire
-from aitbc_toolkit.release.outcome import Outcome
-from aitbc_toolkit.release.request import Choice, Request
-from aitbc_toolkit.release.resuming import resume
+from aitbc_toolkit.release import history, integrity, journal, rolling
+from aitbc_toolkit.release.request import Choice
 
 pytestmark = pytest.mark.integration
 
 Build = Callable[..., Any]
-HERE = Path(__file__).parent
-
-# Point, how often it is written before the kill, and what is told of the run then.
-POINTS = [
-    ("begun", 1, "nothing switched"),
-    ("announced", 1, "announced on every host, nothing switched"),
-    ("switch-begun", 1, "wave 1/4: switching "),
-    ("switched", 1, "wave 1/4: "),
-    ("gate-passed", 1, "passed so far: "),
-    ("switch-begun", 3, "wave 3/4: switching "),
-    ("switched", 3, "restarted, not through the gate yet"),
-    ("gate-passed", 4, "passed so far: "),
-    ("verify-begun", 1, "the smoke suite had not ended"),
-    ("verified", 1, "only the record was missing"),
-    ("closing", 1, "ended healthy; its record is perhaps not on every host"),
-]
-FEW = [POINTS[1], POINTS[6]]
-
-
-def killed(project: Any, point: str, count: int = 1, verb: str = "deploy") -> None:
-    """Run a verb in a process that SIGKILLs itself at a point."""
-    argv = [sys.executable, str(HERE / "killed_run.py"), str(project.root), point, str(count), verb]
-    ran = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=180)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr
-
-
-def resumed(project: Any, **request: Any) -> Outcome:
-    """Resume the last run of a project."""
-    wanted = Request(
-        checkout=project.checkout,
-        prove=lambda _environment: ("0 of 0 checks", ""),
-        break_lease="the test has killed its holder",
-        **request,
-    )
-    return resume(project.environment, wanted, project.records.append)
-
-
-def asked(project: Any) -> Inquiry:
-    """Ask for the last run."""
-    found = inquire(project.environment)
-    assert found is not None
-    return found
-
-
-def pids(project: Any) -> dict[str, int]:
-    """Read the process of every node."""
-    return {name: row["pid"] for name, row in project.services().items()}
-
-
-def chosen(config: pytest.Config) -> list[tuple[str, int, str]]:
-    """Choose the points of this tier."""
-    return POINTS if config.getoption("--tier") == "nightly" else FEW
-
-
-@pytest.mark.proves("E50")
-def test_check_13_killed_at_a_point_a_run_is_known_and_resumed(
-    a_project: Build, request: pytest.FixtureRequest
-) -> None:
-    """Status names the state; resume ends it without restarting what had come to its target."""
-    project = a_project()
-    project.deploy()
-    for number, (point, count, said) in enumerate(chosen(request.config), start=2):
-        new = project.commit("ok", f"build {number}")
-
-        killed(project, point, count)
-        found = asked(project)
-        arrived = [name for name, state in found.nodes.items() if state == "at the target"]
-        before = pids(project)
-        done = resumed(project)
-
-        assert said in found.to_document()["state"], point
-        assert (found.record.outcome, found.exit) == (
-            ("healthy", Exit.OK) if point == "closed" else ("unknown", Exit.UNKNOWN)
-        ) or point == "closing"
-        assert done.exit is Exit.OK, (point, done.error)
-        assert set(project.running().values()) == {new}
-        after = pids(project)
-        assert {name for name in before if before[name] == after[name]} >= set(arrived), point
-        assert len(arrived) >= (count - 1 if point != "begun" else 0)
-        ended = asked(project)
-        assert (ended.record.id, ended.record.outcome) == (found.record.id, "healthy")
-        assert set(ended.nodes.values()) == {"at the target"}
-        shelves = integrity.verify(project.environment)
-        assert [shelf.findings for shelf in shelves] == [[], []], point
-        assert [shelf.runs for shelf in shelves] == [number, number], point
 
 
 def test_a_closed_run_is_not_resumed(a_project: Build) -> None:
@@ -303,11 +212,7 @@ def test_a_first_run_that_was_killed_is_known_from_the_hosts_alone(a_project: Bu
     project.deploy()
     new = project.commit("ok", "a second build")
     killed(project, "switched", 2)
-    environment = project.environment
-    for path in journal.folder_of(environment).glob("*.jsonl*"):
-        path.unlink()
-    history.path_of(environment).unlink()
-    history.path_of(environment).with_name("history.jsonl.head").unlink()
+    forget_everything(project)
 
     found = asked(project)
     done = resumed(project)
@@ -315,6 +220,95 @@ def test_a_first_run_that_was_killed_is_known_from_the_hosts_alone(a_project: Bu
     assert (found.exit, found.is_open) == (Exit.UNKNOWN, True)
     assert done.exit is Exit.OK, done.error
     assert set(project.running().values()) == {new}
+
+
+def test_another_machine_goes_on_back_where_a_run_was_on_its_way_back(a_project: Build) -> None:
+    """The hosts say so themselves: nobody takes them to a release that has failed its gate."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    bad = project.commit("crash")
+    killed(project, "switch-begun", 2)
+    forget_everything(project)
+
+    found = asked(project)
+    done = resumed(project)
+
+    assert "going back after: wave 1 of 4: " in found.to_document()["state"]
+    assert found.record.commit == bad
+    assert done.exit is Exit.ROLLED_BACK
+    assert set(project.running().values()) == {good}
+    assert not asked(project).is_open
+
+
+def test_another_machine_that_resumes_drops_no_healthy_release(a_project: Build) -> None:
+    """It has no genesis of its own and keeps to the hosts' records: five good ones stay."""
+    project = a_project(names=("v1",))
+    stall = {"choice": Choice(allow_stall=True)}
+    builds = []
+    for number in range(4):
+        builds.append(project.commit("ok", f"build {number}"))
+        assert project.deploy(**stall).exit is Exit.OK
+    builds.append(project.commit("ok", "the last build"))
+    killed(project, "switched", allow_stall=True)
+    forget_everything(project)
+
+    done = resumed(project, **stall)
+
+    assert done.exit is Exit.OK, done.error
+    kept = {each.name for each in project.host_file("opt/aitbc/dev/releases").iterdir()}
+    assert kept >= set(builds)
+    back = project.rollback(allow_stall=True)
+    assert back.exit is Exit.OK, back.error
+    assert set(project.running().values()) == {builds[-2]}
+
+
+def test_a_resumed_deploy_is_as_careful_as_it_was_begun(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The canary is watched before the others follow, and the hook is asked before them."""
+    project = a_project()
+    project.deploy()
+    new = project.commit("ok", "a second build")
+    killed(project, "gate-passed", 1, canary=1, bake_s=3)
+    told = project.root / "told"
+    hook = project.root / "inventories/dev/hooks/before-waves"
+    hook.parent.mkdir()
+    hook.write_text(f"#!/bin/sh\ncat >{told}\n")
+    hook.chmod(0o755)
+    watched: list[float] = []
+    bake = rolling.bake
+
+    def watching(mesh: Any, names: Any, *, bake_s: float, stall_s: float) -> dict[str, str]:
+        watched.extend([bake_s, list(project.running().values()).count(new)])
+        return bake(mesh, names, bake_s=bake_s, stall_s=stall_s)
+
+    monkeypatch.setattr(rolling, "bake", watching)
+
+    done = resumed(project)
+
+    assert done.exit is Exit.OK, done.error
+    assert watched == [3, 1]
+    said = json.loads(told.read_text())
+    assert (said["resumed"], said["commit"], len(said["nodes"])) == (True, new, 3)
+
+
+def test_a_resumed_deploy_switches_nobody_to_a_release_that_was_edited(a_project: Build) -> None:
+    """Somebody worked in the folder meanwhile; what was switched stays, and the run stays open."""
+    project = a_project()
+    project.deploy()
+    new = project.commit("ok", "a second build")
+    killed(project, "switched", 2)
+    before = project.running()
+    path = project.host_file(f"opt/aitbc/dev/releases/{new}/node/aitbc_node/behaviour")
+    path.write_text("mute\n")
+
+    with pytest.raises(AitbcError, match="deploy --resume dev refused") as refused:
+        resumed(project)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert project.running() == before
+    assert asked(project).is_open
 
 
 def test_a_journal_survives_in_order(a_project: Build) -> None:

@@ -1,5 +1,7 @@
 """Which runs has this host seen? Each is announced before its first switch and closed at its end.
 
+One that goes back says so before the first node does.
+
 A run whose announcement was never followed by its end is one whose outcome is unknown. The lines
 are bound to each other, so an edit or a removal shows. Standard library only.
 """
@@ -29,6 +31,18 @@ def announce(params: dict[str, Any]) -> dict[str, Any]:
         if record["id"] not in known:
             _append(state, record)
     return {"announced": record["id"] not in known}
+
+
+def turn_back(params: dict[str, Any]) -> dict[str, Any]:
+    """Write down that a run goes back from here on, for whoever has to end it without its journal.
+
+    What it has armed stays armed: the host may be the one that takes its node back.
+    """
+    state = Path(params["layout"]["state"])
+    with leasing.guarded(params):
+        if params["record"] not in records(state):
+            _append(state, params["record"])
+    return {}
 
 
 def record(params: dict[str, Any]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Moment(NamedTuple):
 class Record(NamedTuple):
     """Hold the last lease that this host granted, ended or not.
 
-    `before_*` say whose lease it followed and how that one ended.
+    `before_*` say whose lease it followed and how that one ended; `process` is for the next run.
     """
 
     token: int
@@ -51,6 +51,7 @@ class Record(NamedTuple):
     end: str = ""
     before_token: int = 0
     before_end: str = ""
+    process: str = ""
 
     def lives(self, moment: Moment) -> bool:
         """Tell whether it is still somebody's right."""
@@ -145,6 +146,7 @@ def _grant(last: Record | None, wanted: dict[str, Any], moment: Moment) -> Recor
         ends_s=moment.now_s + wanted["ttl_s"],
         before_token=before[0],
         before_end=before[1],
+        process=wanted.get("process", ""),
     )
 
 
@@ -194,6 +196,7 @@ def _shown(record: Record, moment: Moment) -> dict[str, Any]:
         "owner": record.owner,
         "run": record.run,
         "holder": record.holder,
+        "process": record.process,
         "reason": record.reason,
         "since": record.since,
         "token": record.token,

@@ -61,6 +61,7 @@ STEPS = {
     "finalize": "switching.finalize",
     "watch": "switching.watch",
     "announce": "journaling.announce",
+    "turn-back": "journaling.turn_back",
     "record": "journaling.record",
     "witnessed": "witnessing.witnessed",
     "shut-down": "switching.shut_down",
