@@ -82,6 +82,7 @@ class Tally:
         self._touched: set[str] = set()
         self._came: dict[str, int] = {}
         self._used = 0
+        self._offences = 0
 
     def replace(self, name: bytes, before: Record | None, after: Record | None) -> None:
         """Take note that one object is another one now, or gone; `settle` has to follow."""
@@ -121,6 +122,7 @@ class Tally:
         """Forget how the state came here: the comparing of blocks begins behind it."""
         self._came.clear()
         self._used = 0
+        self._offences = 0
 
     def close_block(self, fees: Fees, receipts: Sequence[TxReceipt], *, owed: int) -> None:
         """Compare what a block changed with what its receipts say; its changes are settled.
@@ -155,6 +157,7 @@ class Tally:
         self._used += after - before
 
     def _punish(self, before: Record | None, after: Offence) -> None:
+        self._offences += 1
         if before is not None:
             self._breaches.setdefault("I12", "an offence was punished again")
         if after.slashed > after.liable:
@@ -199,6 +202,9 @@ class Tally:
                 yield "I2", f"{ticker}: supply changed by {came}, transactions say {said}"
         if self._used != len(receipts):
             yield "I5", f"{len(receipts)} transactions used {self._used} nonces"
+        punished = sum(event[0] == "slashed" for each in receipts for event in each.events)
+        if self._offences != punished:
+            yield "I12", f"{punished} punishments of {self._offences} offences"
         shared = fees.to_proposer + fees.to_treasury + fees.burned
         if not owed == fees.collected == shared:
             yield "I9", f"receipts say {owed}, collected {fees.collected}, shared {shared}"

@@ -11,7 +11,7 @@ from aitbc_node.ledger import objects
 from aitbc_node.ledger.apply import Execution, commit
 from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
-from aitbc_node.ledger.objects import Account, Asset, Fees, ObjectKey, Pool
+from aitbc_node.ledger.objects import Account, Asset, Fees, ObjectKey, Offence, Pool
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.tally import COMPARED, PROMISES, UNCOMPARED
 from aitbc_node.types import Amount, PublicKey
@@ -226,3 +226,29 @@ def test_other_records_hold_nothing() -> None:
 
     assert objects.holdings_of(asset) == objects.holdings_of(Fees(1)) == ()
     assert objects.holdings_of(None) == ()
+
+
+def test_an_offence_that_costs_twice_or_too_much_is_found(town: Town) -> None:
+    """Each offence is on record once for each punishment, and cost no more than there was (I12)."""
+    again = Offence(Amount(10), Amount(5))
+    place: ObjectKey = (objects.OFFENCE, b"o" * 28)
+    for record, fault in (
+        (Offence(Amount(10), Amount(11)), "an offence cost 11 of 10 that stood behind the"),
+        (again, "an offence was punished again"),
+    ):
+        fresh = Town(a_genesis())
+        for each in (again, record) if record is again else (record,):
+            fresh.state.adopt({place: each}, fresh.state.tree)
+        assert [each for each in fresh.state.tally.violations() if fault in each]
+
+    execution = town.judge(town.tx("alice", pay("bob", 5)))
+    assert isinstance(execution, Execution)
+    [receipt] = execution.receipts
+    row = ("slashed", address("north").hex(), "1", address("bob").hex(), "0", "0")
+    told = msgspec.structs.replace(receipt, events=(*receipt.events, row, row))
+
+    commit(town.state, msgspec.structs.replace(execution, receipts=(told,)))
+
+    assert town.state.tally.violations() == [
+        "I12: 2 punishments of 0 offences; block 1 of those compared"
+    ]
