@@ -34,6 +34,14 @@ from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.proposals import (
+    AdmitValidator,
+    ChangeParameter,
+    PauseAsset,
+    ProposalSubmit,
+    ProposalVote,
+    RemoveValidator,
+)
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
@@ -127,6 +135,11 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.validator.put", _signed(put)
     yield "transaction.stake.bond", _signed(StakeBond(own, Amount(2**33)))
     yield "transaction.stake.unbond", _signed(StakeUnbond(own, Amount(7)))
+    yield "transaction.proposal.submit", _signed(ProposalSubmit(ChangeParameter("epoch_blocks", 7)))
+    for motion in (AdmitValidator(own), RemoveValidator(own), PauseAsset("AIT", paused=True)):
+        tag = motion.__struct_config__.tag
+        yield f"transaction.proposal.submit.{tag}", _signed(ProposalSubmit(motion))
+    yield "transaction.proposal.vote", _signed(ProposalVote(bytes(range(20)), yes=True))
     yield "transaction.reward.claim", _signed(RewardClaim(own))
     first, second = (
         SignedMessage(2, Height(6), Round(0), Round(-1), BlockId(name), 5, Signature(bytes(64)))

@@ -6,14 +6,15 @@ what one body does.
 
 from collections.abc import Callable, Mapping
 
-from aitbc_node.ledger import bonding, due, epochs, records, rewards
-from aitbc_node.ledger.objects import RECORD, UNBONDING, ObjectKey
+from aitbc_node.ledger import bonding, due, epochs, proposals, records, rewards
+from aitbc_node.ledger.objects import PROPOSAL, RECORD, UNBONDING, ObjectKey
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Height
 
 HANDLERS: Mapping[str, Callable[[Draft, ObjectKey, Height], None]] = {
     RECORD: records.expire,
     UNBONDING: bonding.mature,
+    PROPOSAL: proposals.lapse,
 }
 
 
@@ -24,4 +25,5 @@ def end_block(draft: Draft, height: Height) -> None:
         HANDLERS[key[0]](draft, key, height)
     if epochs.is_last(height, draft.params.epoch_blocks):
         rewards.pay_epoch(draft)
+        proposals.carry_out_all(draft)
         epochs.begin_next(draft, height)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from aitbc_node.ledger import enrolment, objects, roster
-from aitbc_node.ledger.objects import ACTIVE, CANDIDATE, Membership
+from aitbc_node.ledger.objects import ACTIVE, ADMITTED, CANDIDATE, REMOVED, Membership
 from aitbc_node.ledger.staking import POWER_UNIT, membership_key
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address, Height, Power
@@ -55,10 +55,16 @@ def _wanted(draft: Draft) -> dict[Address, int]:
     rows = []
     for operator in draft.roster.operators:
         member = draft.membership(operator)
-        if member is not None and member.status in {CANDIDATE, ACTIVE}:
+        if member is not None and _may_vote(draft, member):
             rows.append((-(member.bonded // POWER_UNIT), operator))
     chosen = sorted(rows)[: draft.params.validators_max]
     return {operator: -power for power, operator in chosen if power}
+
+
+def _may_vote(draft: Draft, member: Membership) -> bool:
+    if member.status not in {CANDIDATE, ACTIVE} or member.seat == REMOVED:
+        return False
+    return bool(draft.params.validators_open) or member.seat == ADMITTED
 
 
 def _elect(draft: Draft, powers: Mapping[Address, int], height: Height) -> None:

@@ -14,6 +14,7 @@ from aitbc_node.ledger import (
     definitions,
     enrolment,
     evidence,
+    proposals,
     records,
     rewards,
     signers,
@@ -25,6 +26,7 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit
 from aitbc_node.ledger.family import Act, Family, Outcome
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
@@ -43,6 +45,8 @@ Body: TypeAlias = (
     | StakeUnbond
     | EvidenceSubmit
     | RewardClaim
+    | ProposalSubmit
+    | ProposalVote
 )
 
 _ALL: tuple[Family[Any], ...] = (
@@ -56,6 +60,8 @@ _ALL: tuple[Family[Any], ...] = (
     bonding.UNBOND,
     evidence.FAMILY,
     rewards.FAMILY,
+    proposals.SUBMIT,
+    proposals.VOTE,
 )
 
 FAMILIES: dict[type, Family[Any]] = {family.body: family for family in _ALL}

@@ -38,11 +38,16 @@ ROSTER = "roster"
 KEY_USE = "key"
 OFFENCE = "offence"
 EPOCH = "epoch"
+PROPOSAL = "proposal"
+DECIDED = "decided"
 
 CANDIDATE = "candidate"
 ACTIVE = "active"
 LEAVING = "leaving"
 JAILED = "jailed"
+
+ADMITTED = "admitted"
+REMOVED = "removed"
 
 Balances: TypeAlias = tuple[tuple[str, Amount], ...]
 """Ascending by asset, without zeroes."""
@@ -120,6 +125,7 @@ class Membership(Record, frozen=True):
 
     `bonded` is divided into `shares`; `earned` counts rewards per share since the beginning, and
     `rewards` is what of them nobody has taken yet. `next_key` replaces `key` at the next epoch.
+    `seat` is what the other validators decided.
     """
 
     key: PublicKey
@@ -135,6 +141,7 @@ class Membership(Record, frozen=True):
     rewards: Amount = Amount(0)
     commission: Amount = Amount(0)
     jailed_until: Height = Height(0)
+    seat: str = ""
 
 
 class Stake(Record, frozen=True):
@@ -198,6 +205,25 @@ class EpochLog(Record, frozen=True):
     rows: tuple[Attendance, ...] = ()
 
 
+class Proposal(Record, frozen=True):
+    """Be open for votes until the end of the block at `ends`.
+
+    Shape: `motion` is the canonical body that asked for it; votes ascend by operator.
+    """
+
+    proposer: Address
+    motion: bytes
+    deposit: Amount
+    ends: Height
+    votes: tuple[tuple[Address, bool], ...] = ()
+
+
+class Decided(Record, frozen=True):
+    """Hold the bodies that were decided and take effect at the end of the epoch, oldest first."""
+
+    motions: tuple[bytes, ...] = ()
+
+
 NEW_ACCOUNT = Account()
 EMPTY_POOL = Pool()
 
@@ -217,6 +243,8 @@ def holdings_of(record: Record | None) -> Balances:
             return balances
         case Membership(bonded=bonded, rewards=rewards, commission=commission):
             return ((NATIVE, Amount(bonded + rewards + commission)),)
+        case Proposal(deposit=deposit):
+            return ((NATIVE, deposit),)
         case Unbonding(rows=rows):
             return ((NATIVE, Amount(sum(row.amount for row in rows))),)
         case _:

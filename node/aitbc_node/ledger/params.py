@@ -123,6 +123,11 @@ PARAMETERS: tuple[Parameter, ...] = (
         "reward_per_block", 1_000, "base units", 0, 10**15, "what the reward pool pays for a block"
     ),
     Parameter("reward_proposer_bps", 2_000, "bps of rewards", 0, BPS, "share by blocks proposed"),
+    Parameter(
+        "proposal_deposit", 1_000_000, "base units", 0, 10**18, "lost when a proposal finds too few"
+    ),
+    Parameter("proposal_blocks", 1_000, "blocks", 1, 10_000_000, "how long a proposal is open"),
+    Parameter("validators_open", 1, "0 or 1", 0, 1, "1: a bond is enough, 0: admission is needed"),
 )
 
 
@@ -157,6 +162,9 @@ class Params(Record, frozen=True):
     jail_blocks: int = 1_200
     reward_per_block: int = 1_000
     reward_proposer_bps: int = 2_000
+    proposal_deposit: int = 1_000_000
+    proposal_blocks: int = 1_000
+    validators_open: int = 1
 
     def digest(self) -> Hash:
         """Hash all values for a header's `params_hash`."""

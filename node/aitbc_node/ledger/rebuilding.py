@@ -33,6 +33,8 @@ KINDS: Mapping[str, type[Record]] = {
     objects.KEY_USE: objects.KeyUse,
     objects.OFFENCE: objects.Offence,
     objects.EPOCH: objects.EpochLog,
+    objects.PROPOSAL: objects.Proposal,
+    objects.DECIDED: objects.Decided,
 }
 
 

@@ -13,7 +13,16 @@ from aitbc_node import limits
 from aitbc_node.canonical import Record
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.balances import move
-from aitbc_node.ledger.objects import ACTIVE, NATIVE, KeyUse, Membership, ObjectKey, Roster, Stake
+from aitbc_node.ledger.objects import (
+    ACTIVE,
+    ADMITTED,
+    NATIVE,
+    KeyUse,
+    Membership,
+    ObjectKey,
+    Roster,
+    Stake,
+)
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft, Reader
 from aitbc_node.types import Address, Amount, Height, PublicKey
@@ -54,6 +63,7 @@ def founded(
             bonded=bond,
             shares=bond,
             delegators=1,
+            seat=ADMITTED,
         )
         contents[stake_key(operator, operator)] = Stake(bond, 0)
         contents[objects.KEY_USE, vote.key] = KeyUse(operator, Height(1))

@@ -13,12 +13,14 @@ from aitbc_node.ledger.objects import (
     Account,
     Asset,
     Chain,
+    Decided,
     EpochLog,
     Fees,
     KeyUse,
     Membership,
     ObjectKey,
     Pool,
+    Proposal,
     Roster,
     Stake,
     StoredRecord,
@@ -76,6 +78,15 @@ class Reader(Protocol):
     def roster(self) -> Roster:
         """Return who may be chosen as a validator."""
         return _as(Roster, self.lookup((objects.ROSTER, b""))) or Roster()
+
+    def proposal(self, name: bytes) -> Proposal | None:
+        """Return an open proposal."""
+        return _as(Proposal, self.lookup((objects.PROPOSAL, name)))
+
+    @property
+    def decided(self) -> Decided:
+        """Return what takes effect at the end of the epoch."""
+        return _as(Decided, self.lookup((objects.DECIDED, b""))) or Decided()
 
     @property
     def epoch_log(self) -> EpochLog:

@@ -9,6 +9,7 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import FAMILIES, Body
+from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
@@ -26,6 +27,8 @@ SAMPLES: tuple[Body, ...] = (
     StakeBond(address("north"), Amount(5)),
     StakeUnbond(address("north"), Amount(5)),
     RewardClaim(),
+    ProposalSubmit(ChangeParameter("epoch_blocks", 7)),
+    ProposalVote(bytes(20), yes=True),
     EvidenceSubmit(key_of("ann").public_key, VOTE, VOTE),
 )
 

@@ -34,6 +34,7 @@ from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
+from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
@@ -240,6 +241,16 @@ def _of_validators() -> list[tuple[str, list[str], Transaction]]:
             a_transaction(own("ben"), StakeUnbond(own("ann"), Amount(1_000_000))),
         ),
         ("an operator takes its rewards", ["ann"], a_transaction(own("ann"), RewardClaim())),
+        (
+            "a parameter is to change",
+            ["ann"],
+            a_transaction(own("ann"), ProposalSubmit(ChangeParameter("epoch_blocks", 40))),
+        ),
+        (
+            "a yes to a proposal",
+            ["ben"],
+            a_transaction(own("ben"), ProposalVote(sha256(b"it")[:20], yes=True)),
+        ),
         ("two votes of one round", ["ben"], a_transaction(own("ben"), _two_votes())),
     ]
 
