@@ -1,12 +1,16 @@
 """Whole machines whose validators change: nobody stops, and whoever comes later agrees."""
 
 import pytest
+from msgspec.structs import replace
 
+from aitbc_node.blocks import PRECOMMIT
+from aitbc_node.crypto import sha256
 from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.bonding import StakeBond
 from aitbc_node.ledger.enrolment import ValidatorPut
-from aitbc_node.types import Amount
-from aitbc_sim.citizens import address, an_act, signer_of
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
+from aitbc_node.types import Amount, BlockId, Height, Round, Signature
+from aitbc_sim.citizens import CHAIN_ID, address, an_act, signer_of
 from aitbc_sim.pump import Pump
 
 COIN = 1_000_000
@@ -18,6 +22,15 @@ def powers(pump: Pump, index: int) -> dict[str, int]:
     """Return each founder's power as one node sees it."""
     votes = pump.machine(index).view.state.validators
     return {name: votes.power_of(signer_of(f"{name} votes").public_key) for name in FOUNDERS}
+
+
+def a_vote(block_id: BlockId) -> SignedMessage:
+    """Have v3's key precommit a block of height 3."""
+    bare = SignedMessage(
+        PRECOMMIT, Height(3), Round(0), Round(-1), block_id, 7, Signature(bytes(64))
+    )
+    signature = signer_of("v3 votes").sign(bare.sign_bytes(CHAIN_ID))
+    return replace(bare, signature=signature)
 
 
 @pytest.fixture
@@ -59,6 +72,27 @@ def test_more_power_comes_in_steps_and_quorums_follow(pump: Pump) -> None:
     pump.run_to(height + 5, limit_ms=60_000)
 
     assert stalled <= height + 1
+    assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
+
+
+def test_a_double_signer_is_slashed_once_and_everywhere_the_same(pump: Pump) -> None:
+    """Shown to two nodes at once: half of the bond goes, once, and the vote with the epoch."""
+    first, second = sorted(
+        (a_vote(BlockId(sha256(name))) for name in (b"one", b"two")),
+        key=lambda message: message.block_id,
+    )
+    body = EvidenceSubmit(signer_of("v3 votes").public_key, first, second)
+    pump.run_to(5)
+    assert pump.outcomes(0, an_act("alice", body, nonce=0)) == ["ok"]
+    assert pump.outcomes(1, an_act("v0", body, nonce=0)) == ["ok"]
+
+    pump.run_to(EPOCH + 5)
+    pump.settle()
+
+    members = [pump.machine(index).view.state.membership(address("v3")) for index in range(4)]
+    assert [(member.bonded, member.status) for member in members] == [(COIN, "jailed")] * 4
+    assert [powers(pump, index)["v3"] for index in range(4)] == [0] * 4
+    assert len(pump.roots()) == 1
     assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
 
 

@@ -34,6 +34,7 @@ def bonds() -> Town:
     return Town(a_genesis(rich=("alice", "bob", "north"), params=PARAMS))
 
 
+@pytest.mark.proves("E20")
 def test_what_is_bonded_leaves_the_account_and_comes_back_at_maturity(bonds: Town) -> None:
     """Ten blocks after the request, not one earlier, and without anybody asking."""
     paid = sum(
@@ -78,6 +79,7 @@ def test_no_more_than_is_bonded_comes_back(bonds: Town) -> None:
         assert (receipt.code, receipt.events) == (code, (("failed", "0", "amount"),))
 
 
+@pytest.mark.proves("E20")
 def test_an_operator_keeps_the_least_own_bond_or_nothing(bonds: Town) -> None:
     """Between the two it would be a validator that has nothing to lose."""
     bonds.apply(bonds.tx("north", bond(COIN)))
@@ -89,6 +91,7 @@ def test_an_operator_keeps_the_least_own_bond_or_nothing(bonds: Town) -> None:
     assert all_of_it.code == Code.OK
 
 
+@pytest.mark.proves("E21")
 def test_the_number_of_delegators_is_bounded(bonds: Town) -> None:
     """The operator itself and one more; those who are there may bond more."""
     first = bonds.apply(bonds.tx("alice", bond(COIN)), bonds.tx("bob", bond(COIN)))

@@ -61,6 +61,21 @@ def test_registering_alone_gives_no_vote(hall: Town) -> None:
     assert len(hall.state.validators.members) == 4
 
 
+@pytest.mark.proves("E28")
+def test_a_thousand_fresh_keys_have_no_power() -> None:
+    """Keys cost nothing, so they count for nothing: the founders' votes stay all that there are."""
+    crowd = [f"nobody {number}" for number in range(1_000)]
+    params = Params(epoch_blocks=5, max_block_gas=100_000_000)
+    town = Town(a_genesis(rich=crowd, params=params))
+    before = town.state.validators.digest()
+
+    done = town.apply(*[town.tx(name, registering(name)) for name in crowd])
+    to_next_epoch(town)
+
+    assert {receipt.code for receipt in done.receipts} == {Code.OK}
+    assert town.state.validators.digest() == before
+
+
 def test_a_new_key_votes_from_the_next_epoch_and_the_old_one_is_remembered(hall: Town) -> None:
     """The turn and the power stay; evidence against the old key can still be told."""
     old, new = key_of("north votes").public_key, key_of("fresh")

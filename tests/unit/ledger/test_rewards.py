@@ -53,6 +53,7 @@ def test_equals_earn_the_same_at_the_end_of_the_epoch() -> None:
     assert town.state.epoch_log.rows == ()
 
 
+@pytest.mark.proves("E23")
 def test_who_does_not_sign_earns_less() -> None:
     """Half of the votes is half of the weight; its blocks are paid all the same."""
     town = a_mint()
@@ -97,6 +98,7 @@ def test_attendance_counts_for_more_from_95_percent_on(
     assert weight(1, signed=signed, expected=expected) == weighs
 
 
+@pytest.mark.proves("E25")
 def test_delegators_share_by_stake_and_the_operator_takes_its_commission() -> None:
     """One coin and three of alice: of 2000, 1 % commission, and the rest one to three."""
     town = a_mint()
@@ -132,6 +134,7 @@ def test_refusals(sender: str, body: RewardClaim, code: Code) -> None:
     assert (receipt.code, receipt.events) == (code, (("failed", "0", "validator"),))
 
 
+@pytest.mark.proves("E24")
 def test_what_was_claimed_is_not_paid_again() -> None:
     """The second claim finds nothing."""
     town = a_mint()

@@ -1,5 +1,6 @@
 """Shares of a bond: what is put in comes out, and rounding never makes a coin."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -50,6 +51,7 @@ def test_taking_all_ends_the_stake() -> None:
     assert (member_of(draft).bonded, member_of(draft).delegators) == (POWER_UNIT, 1)
 
 
+@pytest.mark.proves("E22")
 def test_a_loss_is_shared_by_all_in_proportion() -> None:
     """Half of the bond gone: every stake is worth half, and new coins buy twice the shares."""
     draft = a_draft()
@@ -103,6 +105,7 @@ def test_a_newcomer_earns_from_its_arrival_only() -> None:
     assert staking.earned_by(member_of(draft), draft.stake(NORTH, BOB)) == 0
 
 
+@pytest.mark.proves("E22")
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 10**13)), max_size=12),
     st.lists(st.integers(0, 10**12), max_size=4),
