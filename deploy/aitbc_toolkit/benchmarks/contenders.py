@@ -166,8 +166,9 @@ class Ansible:
             "ANSIBLE_GATHERING": "explicit",
             "ANSIBLE_NOCOLOR": "1",
             "ANSIBLE_PYTHON_INTERPRETER": "/usr/bin/python3",
+            # The path of a socket may have 107 characters, so it is not below the evidence.
             "ANSIBLE_SSH_ARGS": f"-F {self._ground.ssh_config} -o ControlMaster=auto "
-            f"-o ControlPersist=60s -o ControlPath={self._folder}/cp-%C",
+            f"-o ControlPersist=60s -o ControlPath={self._ground.checkout.parent}/cp-%C",
         }
 
     def _write_configurations(self) -> None:

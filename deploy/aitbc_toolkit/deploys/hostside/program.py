@@ -37,7 +37,7 @@ LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 STEPS = {
     "lease": "entering.enter",
     "lease-renew": "leasing.renew",
-    "lease-release": "entering.leave",
+    "lease-release": "leaving.leave",
     "observe": "checking.look",
     "check": "checking.check",
     "seal": "sealing.seal",
