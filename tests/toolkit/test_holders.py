@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from aitbc_toolkit.lab.processes import find_process
+from aitbc_toolkit.processes import find_process
 from aitbc_toolkit.release import holders
 
 CHILD = [sys.executable, "-c", "import sys; print('here', flush=True); sys.stdin.read()"]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit import processes
 from aitbc_toolkit.errors import AitbcError, UsageError
-from aitbc_toolkit.lab import claims, processes
+from aitbc_toolkit.lab import claims
 from aitbc_toolkit.lab.model import Lab, LabHost, LabSpec, Limits, from_json, to_json
 from aitbc_toolkit.lab.places import Places
 

@@ -11,7 +11,7 @@ from aitbc_toolkit.lab import addresses, cgroups, claims, commands, seed
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.model import Lab, LabHost, LabSpec, to_json
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.lab.processes import this_process
+from aitbc_toolkit.processes import this_process
 
 SSH_PORT = 22
 

@@ -17,7 +17,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.lab import addresses
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.lab.processes import Process
+from aitbc_toolkit.processes import Process
 
 LOCK_TIMEOUT_S = 60.0
 

@@ -29,7 +29,7 @@ from aitbc_toolkit.lab import cgroups, claims, commands, control, reaper, seed
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab.model import Lab, LabHost, Stock, from_json
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.lab.processes import this_process
+from aitbc_toolkit.processes import this_process
 
 _END_TIMEOUT_S = 10.0
 _REQUEST_TIMEOUT_S = 2.0

@@ -7,7 +7,7 @@ lease is decided in `occupation`.
 import os
 from pathlib import Path
 
-from aitbc_toolkit.lab.processes import Process, boot_id, this_process
+from aitbc_toolkit.processes import Process, boot_id, this_process
 
 
 def own() -> str:
