@@ -83,6 +83,16 @@ def test_a_deploy_that_would_stop_the_mesh_is_refused_with_the_sum() -> None:
     assert "aitbc node start v4 -e staging" in refused.value.hint
 
 
+@pytest.mark.parametrize("voting", [ALL[:3], ALL[:2]])
+def test_a_rollback_that_is_refused_is_not_told_to_deploy(voting: tuple[str, ...]) -> None:
+    """What was refused is named, and the hint is that verb with its flag, never another one."""
+    with pytest.raises(AitbcError, match=r"^rollback staging refused: ") as refused:
+        order(a_mesh(), ALL, seen(voting=voting), allow_stall=False, verb="rollback")
+
+    assert "aitbc rollback staging --allow-stall" in refused.value.hint
+    assert "aitbc deploy" not in refused.value.hint
+
+
 def test_power_is_what_the_mesh_tells_and_not_what_it_was_founded_with() -> None:
     """Stake has moved to v1 since: alone it cannot be spared, though all four vote."""
     powers = Powers({"v1": 40, "v2": 10, "v3": 10, "v4": 10}, total=70, told_by="v3")

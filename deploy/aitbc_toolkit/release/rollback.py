@@ -57,7 +57,7 @@ def rollback(
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
         targets = target.places
         changed = differing(run, facts, targets)
-        order = waves.order(environment, changed, view, allow_stall=allow_stall)
+        order = waves.order(environment, changed, view, allow_stall=allow_stall, verb="rollback")
         down = frozenset(changed) - {*following(run.mesh.statuses())}
         down = frozenset() if order.at_once else down
         change = Change(

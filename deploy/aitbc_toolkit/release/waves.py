@@ -6,6 +6,7 @@ same inputs give the same order.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Instance
@@ -71,16 +72,17 @@ def order(
     *,
     allow_stall: bool,
     canary: int = 0,
+    verb: Literal["deploy", "rollback"] = "deploy",
 ) -> Order:
     """Order the nodes that change: those that are down, then full nodes, then validators.
 
-    `canary` counts the nodes that go first and are watched for a while.
+    `verb` is what is refused; `canary` counts the nodes that go first and are watched for a while.
     Raises: AitbcError (refused) when a wave would leave two thirds of the power or less.
     """
     chosen = [each for each in environment.instances if each.name in changed]
     live = quorum(seen.powers.sum(seen.voting), seen.powers.total)
     if not live and seen.active and seen.height > 0 and not allow_stall and not _all(environment):
-        raise _stalled(environment, seen)
+        raise _stalled(f"{verb} {environment.name}", environment, seen)
     if not live and canary:
         raise _no_canary(environment)
     if not live or _all(environment):
@@ -91,7 +93,7 @@ def order(
     validators = [each for each in chosen if each.role == "validator" and each not in down]
     stalling = [each for each in validators if not _spares(seen, each, down)]
     if stalling and not allow_stall:
-        raise _refused(environment, seen, stalling[0], down)
+        raise _refused(f"{verb} {environment.name}", environment, seen, stalling[0], down)
     names = [[each.name for each in wave] for wave in (down, full)]
     waves = _waves([*names, *([each.name] for each in validators)])
     by_turn = frozenset(each.name for each in validators if not stalling)
@@ -145,7 +147,7 @@ def _spares(seen: Seen, instance: Instance, down: Sequence[Instance]) -> bool:
 
 
 def _refused(
-    environment: Environment, seen: Seen, instance: Instance, down: Sequence[Instance]
+    what: str, environment: Environment, seen: Seen, instance: Instance, down: Sequence[Instance]
 ) -> AitbcError:
     powers = seen.powers
     back = {each.name for each in down}
@@ -153,30 +155,30 @@ def _refused(
     silent = [each.name for each in environment.validators if each.name not in seen.voting | back]
     (budget,) = budgets(powers, [(instance.name,)], {*seen.voting, *back})
     lines = [
-        f"deploy {environment.name} refused: restarting {instance.name} would stop the mesh",
+        f"{what} refused: restarting {instance.name} would stop the mesh",
         f"  voting power     {powers.written()}",
         f"  voting now       {_sum(powers, sorted(seen.voting))}",
         f"  during its wave  {_sum(powers, others)}, below {powers.needed}: {budget.sum}",
         "  changed so far   nothing, on no host",
     ]
-    stall = f"aitbc deploy {environment.name} --allow-stall   # accepts a stop of some seconds"
+    stall = f"aitbc {what} --allow-stall   # accepts a stop of some seconds"
     if silent:
         lines.insert(3, f"  not voting       {' '.join(silent)}")
         first = f"aitbc node start {silent[0]} -e {environment.name}"
-        hint = f"{first}   # then deploy again\n{stall}"
+        hint = f"{first}   # then again\n{stall}"
     else:
         lines.insert(1, f"  {len(environment.validators)} validators bear no fault; 4 bear one")
         hint = stall
     return AitbcError("\n".join(lines), hint=hint, exit_status=Exit.REFUSED)
 
 
-def _stalled(environment: Environment, seen: Seen) -> AitbcError:
+def _stalled(what: str, environment: Environment, seen: Seen) -> AitbcError:
     return AitbcError(
-        f"deploy {environment.name} refused: the mesh makes no blocks\n"
+        f"{what} refused: the mesh makes no blocks\n"
         f"  voting now       {_sum(seen.powers, sorted(seen.voting))} of {seen.powers.total}\n"
         "  changed so far   nothing, on no host",
         hint=f"aitbc network status -e {environment.name}\n"
-        f"aitbc deploy {environment.name} --allow-stall   # restarts every node at once",
+        f"aitbc {what} --allow-stall   # restarts every node at once",
         exit_status=Exit.REFUSED,
     )
 
