@@ -53,6 +53,23 @@ def test_what_is_bonded_leaves_the_account_and_comes_back_at_maturity(bonds: Tow
     assert bonds.state.unbonding(address("north")) == Unbonding()
 
 
+def test_amounts_asked_for_one_after_the_other_come_back_so(bonds: Town) -> None:
+    """Neither is paid with the other, early, nor twice."""
+    bonds.apply(bonds.tx("alice", bond(5 * COIN)))
+    for amount in (COIN, 3 * COIN):
+        bonds.apply(bonds.tx("alice", unbond(amount)))
+    for _ in range(8):
+        bonds.apply()
+    before = bonds.owns("alice")
+
+    seen = []
+    for _ in range(3):
+        bonds.apply()
+        seen.append(bonds.owns("alice") - before)
+
+    assert seen == [COIN, 4 * COIN, 4 * COIN]
+
+
 @pytest.mark.parametrize(
     ("body", "code", "field"),
     [
