@@ -21,7 +21,7 @@ _PORT = re.compile(r"\b8[67]\d\d\b")
 
 @dataclass
 class OwnMesh:
-    """Be four nodes below a folder of the test's, at 300 ms blocks."""
+    """Be four nodes below a folder of the test's, mostly at 300 ms blocks."""
 
     environment: Environment
     request: Request
@@ -39,7 +39,9 @@ class OwnMesh:
 
 
 @contextmanager
-def bring_up(top: Path, *, validators: int = 4, rollout: str = "all") -> Iterator[OwnMesh]:
+def bring_up(
+    top: Path, *, validators: int = 4, rollout: str = "all", interval_ms: int = 300
+) -> Iterator[OwnMesh]:
     """Deploy the committed state of this checkout; at the end nothing of it is left."""
     checkout = top / "clone"
     clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
@@ -47,7 +49,7 @@ def bring_up(top: Path, *, validators: int = 4, rollout: str = "all") -> Iterato
     folder = top / "inventories" / "dev"
     folder.mkdir(parents=True)
     (folder / "trust.toml").write_text("dev_mode = true\n")
-    (folder / "inventory.toml").write_text(_inventory(rollout))
+    (folder / "inventory.toml").write_text(_inventory(rollout, interval_ms))
     widening.remember(top / "state" / "envs" / "dev", validators)
     environment = Inventory.load("dev", folder=folder.parent, state=top / "state")
     made = OwnMesh(environment, Request(checkout=checkout))
@@ -59,10 +61,10 @@ def bring_up(top: Path, *, validators: int = 4, rollout: str = "all") -> Iterato
         meshing.down(environment, made.tell, wipe=True)
 
 
-def _inventory(rollout: str) -> str:
+def _inventory(rollout: str, interval_ms: int) -> str:
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
     ports = _free_ports()
-    fast = text.replace("block_interval_ms = 1000", "block_interval_ms = 300")
+    fast = text.replace("block_interval_ms = 1000", f"block_interval_ms = {interval_ms}")
     fast = fast.replace('rollout = "all"', f'rollout = "{rollout}"')
     return _PORT.sub(lambda _port: str(next(ports)), fast)
 

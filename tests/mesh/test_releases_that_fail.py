@@ -22,6 +22,7 @@ from aitbc_toolkit.release import journal, state
 from aitbc_toolkit.release.deploy import deploy
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh, Pace, tip
+from aitbc_toolkit.release.request import Choice
 
 pytestmark = pytest.mark.mesh
 
@@ -149,6 +150,7 @@ def test_a_release_that_cannot_live_with_the_chain_is_refused_before_wave_1(
     assert "changed so far   nothing that runs, on no host" in refused.message
 
 
+@pytest.mark.proves("E51")
 @pytest.mark.parametrize("kind", AT_WAVE_1)
 @pytest.mark.nightly
 def test_check_04_health_is_participation(mesh: Deployed, kind: bad_releases.Kind) -> None:
@@ -186,14 +188,29 @@ def test_check_18_slow_finality_behind_green_hosts_goes_back(mesh: Deployed) -> 
 @pytest.mark.nightly
 def test_check_16_a_drained_restart_costs_at_most_one_round(mesh: Deployed) -> None:
     """Measured by the rounds of all blocks of a deploy that restarts every node."""
-    height = mesh.height()
     new = bad_releases.commit(mesh.checkout, "unsigned")
 
     done = mesh.deploy(new)
 
     assert done.exit is Exit.OK, done.error
     assert len(done.changed) == 4
-    assert mesh.pace(height).extra_rounds <= len(done.changed)
+    assert done.facts["extra_rounds"] <= len(done.changed)
+
+
+@pytest.mark.nightly
+def test_check_16_a_restart_that_ends_before_the_own_turn_costs_no_round(tmp_path: Path) -> None:
+    """With blocks slow enough, a drained node is back before it has to propose again."""
+    interval_ms = 3000
+    with bring_up(tmp_path, rollout="serial", interval_ms=interval_ms) as made:
+        new = bad_releases.commit(made.request.checkout, "unsigned")
+        request = replace(made.request, ref=new, choice=Choice(only=("v2",)))
+
+        done = deploy(made.environment, request, made.tell)
+
+    assert done.exit is Exit.OK, done.error
+    assert done.facts["undrained"] == []
+    assert done.facts["restart_ms"] < 3 * interval_ms, "the time to the own turn of four"
+    assert done.facts["extra_rounds"] == 0
 
 
 @pytest.mark.nightly

@@ -225,6 +225,20 @@ def test_every_step_that_changes_a_host_asks_for_the_lease(hosts: PretendHosts, 
     assert (row.ok, row.kind) == (False, "lease"), row.error
 
 
+@pytest.mark.parametrize("step", sorted(set(program.STEPS) - program.READING - program.LEASING))
+def test_every_step_that_changes_a_host_disarms_it_first(hosts: PretendHosts, step: str) -> None:
+    """What an earlier run has armed never acts behind a later one, whatever that one does."""
+    holder = hosts.lease("the holder")
+    holder.acquire()
+    switch = hosts.record("a").with_name("deadman.json")
+    switch.write_text(json.dumps({"state": "armed", "instances": [], "back": []}))
+
+    # What it does then, it may well refuse: nothing is there.
+    hosts.run(step, "a", holder.words(deadline_s=5), commit="0" * 40, action="stop", arm={})
+
+    assert json.loads(switch.read_text())["state"] == "disarmed"
+
+
 def test_the_holder_is_shown_with_reason_since_and_end(hosts: PretendHosts) -> None:
     """Whoever is refused learns who, why, since when, until when, and what to do."""
     holder = hosts.lease("deploy 1234567")

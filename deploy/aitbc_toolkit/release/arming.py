@@ -42,11 +42,14 @@ def guard(
     after_s: float,
     drains: bool,
 ) -> Guard:
-    """Arm those of a wave that have something to go back to; drain those that others wait for."""
+    """Arm those of a wave that have something to go back to; drain those that others wait for.
+
+    `after_s` counts from the restart: the time that draining takes comes on top.
+    """
     known = {name: before[name] for name in wave if before.get(name, NOTHING) != NOTHING}
     rotation_ms = len(environment.validators) * environment.chain.block_interval_ms
-    drain_ms = min(_ROTATIONS * rotation_ms, _DRAIN_MS_MAX)
-    return Guard(known, after_s, drain_ms if drains else 0)
+    drain_ms = min(_ROTATIONS * rotation_ms, _DRAIN_MS_MAX) if drains else 0
+    return Guard(known, after_s + drain_ms / 1000, drain_ms)
 
 
 def fill(
@@ -63,7 +66,19 @@ def fill(
         document["arm"] = {}
         if guard.before:
             keeper = render.keeper(environment.host(name))
-            document["arm"] = {"after_s": guard.after_s, **keeper}
+            nodes = [[each.address, each.rpc_port] for each in environment.instances]
+            document["arm"] = {"after_s": guard.after_s, "nodes": nodes, **keeper}
+
+
+def armed(answers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """List the hosts that will take nodes back by themselves, by what each one told."""
+    return [{"host": name, **told["switch"]} for name, told in answers.items() if told["switch"]]
+
+
+def said(switch: Mapping[str, Any]) -> str:
+    """Say of one armed host what it will do, and when."""
+    nodes, due_s = " ".join(switch["nodes"]), max(0.0, switch["due_in_s"])
+    return f"armed: {switch['host']} takes {nodes} back in {due_s:.0f} s unless a run comes first"
 
 
 def after_s(gate_s: float, *, proof_s: float) -> float:

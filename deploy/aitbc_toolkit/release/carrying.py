@@ -4,11 +4,11 @@ A deploy, a rollback and a resumed run prepare a `Change` each in its own way; f
 one thing: announce, roll, verify, return everything on a failure, close, say how it ended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
-from aitbc_toolkit.release import loading, recording, roots, sighting, verifying
+from aitbc_toolkit.release import facts, loading, recording, roots, sighting, verifying
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.course import Rolled
 from aitbc_toolkit.release.loading import Load
@@ -126,6 +126,7 @@ def _verify(run: Run, change: Change, rolled: Rolled, end: End, load: Load) -> N
             end.height, end.root, problem = compared.height, compared.root, compared.problem
         now.say(problem or f"{end.checks}, roots equal at height {end.height:,}")
     problem = problem or loading.problem_of(load.finish())
+    problem = problem or _elsewhere(run, change, rolled, names)
     if not problem:
         run.journal.write("verified", nodes=rolled.switched)
         return
@@ -142,6 +143,23 @@ def _provable(run: Run, change: Change, rolled: Rolled) -> list[str]:
         *rolled.stranded,
     }
     return [each.name for each in run.environment.instances if each.name in names]
+
+
+def _elsewhere(run: Run, change: Change, rolled: Rolled, names: Sequence[str]) -> str:
+    """Say which nodes do not run what they were given, or are not the process that was proved.
+
+    Asked last: whatever else proved the mesh, proved what ran then.
+    """
+    answers = run.crew.answers()
+    targets = {name: change.course.targets[name] for name in names if name in change.course.targets}
+    differing = facts.differing(run, answers, targets)
+    if differing:
+        return f"{' '.join(differing)} no longer run what they were given"
+    told = {name: each for host in answers.values() for name, each in host["instances"].items()}
+    started = [name for name in names if name in told and name in rolled.processes]
+    now = {name: int(told[name]["service"]["pid"]) for name in started}
+    ended = [name for name in now if now[name] != rolled.processes[name]]
+    return f"{' '.join(ended)} crashed after passing the gate" if ended else ""
 
 
 def _wave_reason(change: Change, rolled: Rolled) -> str:

@@ -51,7 +51,8 @@ class Rolled:
 
     `taking_part` are the nodes that followed the chain before anything was changed;
     `stopped` is why no further wave was begun although no node had failed; `unanswered` are nodes
-    of hosts that did not say what they have done.
+    of hosts that did not say what they have done. `processes` are those that were started, and
+    `undrained` the nodes that found no moment at which stopping them costs no round.
     """
 
     switched: list[str] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Rolled:
     stranded: dict[str, str] = field(default_factory=dict)
     processes: dict[str, int] = field(default_factory=dict)
     restart_ms: list[int] = field(default_factory=list)
+    undrained: list[str] = field(default_factory=list)
     first_height: int = 0
     taking_part: Sequence[str] = ()
     began: float = field(default_factory=time.monotonic)

@@ -72,6 +72,24 @@ class Crew:
 
         return ask
 
+    def take_over(self, verb: str) -> dict[str, list[str]]:
+        """Disarm what an earlier run has armed, so that no host changes anything behind this one.
+
+        Return for each host the nodes that stay unproved; what was seen before is seen anew.
+        """
+        armed = {
+            name: list(row.answer["switch"]["nodes"])
+            for name, row in self._look.items()
+            if row.ok and row.answer["switch"]
+        }
+        if not armed:
+            return {}
+        rows = self.disarm({node for nodes in armed.values() for node in nodes})
+        self.require(rows, verb=verb, changed=_NOTHING)
+        self._look = {}
+        back = [node for row in rows.values() for node in row.answer["back"]]
+        return {name: [node for node in armed[name] if node not in back] for name in armed}
+
     def observe(self, verb: str, *, may_miss: bool = False) -> dict[str, Mapping[str, Any]]:
         """Look at every host; refuse when one cannot be reached, unless it may be missed."""
         rows, self._look = self._look, {}

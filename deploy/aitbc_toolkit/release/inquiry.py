@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, holders, journal
+from aitbc_toolkit.release import arming, founding, history, holders, journal
 from aitbc_toolkit.release.history import NOTHING, Place, Record
 from aitbc_toolkit.release.occupation import looking
 from aitbc_toolkit.release.outcome import fact
@@ -43,12 +43,16 @@ _BEFORE_ANYTHING = frozenset({"begun", "announced"})
 
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Hold what is known of one run; `nodes` is None of a node whose host does not answer."""
+    """Hold what is known of one run; `nodes` is None of a node whose host does not answer.
+
+    `armed` are the hosts whose dead-man's switch still waits.
+    """
 
     record: Record
     points: Points
     running: bool
     nodes: Mapping[str, NodeState | None]
+    armed: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_open(self) -> bool:
@@ -79,6 +83,7 @@ class Inquiry:
             "point": self.doing,
             "state": said(self.points, self.record),
             "nodes": dict(self.nodes),
+            "armed": [dict(each) for each in self.armed],
         }
 
     def to_lines(self) -> list[str]:
@@ -97,6 +102,7 @@ class Inquiry:
             fact(node, state or "unknown, its host does not answer")
             for node, state in self.nodes.items()
         ]
+        lines += [fact("switch", arming.said(each)) for each in self.armed]
         if self.is_open and not self.running:
             lines.append(f"next: aitbc deploy {name} --resume   # or: aitbc rollback {name}")
         return lines
@@ -114,7 +120,8 @@ def inquire(environment: Environment) -> Inquiry | None:
     points = journal.read(environment, record.id)
     held = any(_works(host["lease"]) for host in answers.values())
     nodes = {name: _state(told.get(name), record, name) for name in record.configs}
-    return Inquiry(record, points, held and record.outcome == "unknown", nodes)
+    running = held and record.outcome == "unknown"
+    return Inquiry(record, points, running, nodes, arming.armed(answers))
 
 
 def _works(lease: Mapping[str, Any]) -> bool:

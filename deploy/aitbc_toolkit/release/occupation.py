@@ -85,6 +85,9 @@ def _take(
         crew.hold(lease, rows)
         now.say(f"token {lease.token}, {lease.claim.holder}")
     sighting.tell_lease(tell, lease)
+    for host, nodes in crew.take_over(lease.claim.reason.partition(" ")[0]).items():
+        stay = f"{' '.join(nodes)} stay as they are" if nodes else "its nodes were back by then"
+        note(tell, f"the dead-man's switch of an earlier run on {host} is disarmed: {stay}")
 
 
 def _audit(environment: Environment, held: Held, *, reason: str) -> None:

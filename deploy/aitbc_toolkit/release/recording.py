@@ -150,6 +150,7 @@ def _record(run: Run, change: Change) -> Record:
 
 def _figures(rolled: Rolled, end: End) -> dict[str, Any]:
     figures: dict[str, Any] = {"restart_ms": max(rolled.restart_ms, default=0)}
+    figures["undrained"] = list(rolled.undrained)
     if end.pace is not None:
         figures |= {
             "longest_gap_ms": end.pace.longest_gap_ms,

@@ -115,12 +115,12 @@ def _pace_lines(end: End) -> list[str]:
         return []
     gap = f"longest gap between blocks {seconds(end.pace.longest_gap_ms)} by block times"
     floor = seconds(end.figures["floor_ms"])
+    rounds = f"{end.pace.extra_rounds} from {end.pace.first:,} to {end.pace.last:,}"
+    late = " ".join(end.figures["undrained"])
     return [
         fact("unavailable", f"{gap} (usual {seconds(end.pace.interval_ms)})"),
         fact("floor", f"{floor}: each wave restarts, then votes in 3 heights; both of this run"),
-        fact(
-            "extra rounds", f"{end.pace.extra_rounds} from {end.pace.first:,} to {end.pace.last:,}"
-        ),
+        fact("extra rounds", f"{rounds}; {late} not drained in time" if late else rounds),
     ]
 
 

@@ -19,7 +19,8 @@ from aitbc_toolkit.release.journal import Journal, Point
 from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.release.reading import Mesh, Pace, following, tip
 from aitbc_toolkit.release.sparing import short_of_power
-from aitbc_toolkit.release.turns import has_time
+from aitbc_toolkit.release.switched import processes, undrained
+from aitbc_toolkit.release.turns import farthest
 from aitbc_toolkit.release.watching import Watchdog
 from aitbc_toolkit.release.waves import Order, Wave
 from aitbc_toolkit.remote import Row
@@ -63,7 +64,8 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
         rolled.switched += wave
         place = f"wave {rolled.wave}/{course.waves}"
         baking_s = course.bake_s if rolled.wave == course.order.canary else 0.0
-        guard = _guard(run, course, wave, proof_s=watchdog.patience_s + baking_s)
+        proof_s = watchdog.patience_s + (baking_s and baking_s + roots.PATIENCE_S)
+        guard = _guard(run, course, wave, proof_s=proof_s)
         failed = switch(
             run,
             wave,
@@ -118,15 +120,10 @@ def _disarm(run: Run, armed: Sequence[str], rolled: Rolled) -> dict[str, str]:
     failed = failed_rows(run, armed, rows, rolled)
     back = [name for row in rows.values() if row.ok for name in row.answer["back"]]
     why = "was taken back by its host: the dead-man's switch was not disarmed in time"
-    now = _processes(rows)
+    now = processes(rows)
     ended = [name for name in now if now[name] != rolled.processes.get(name, now[name])]
     failed |= dict.fromkeys(ended, "keeps crashing: it voted, and is another process by now")
     return failed | dict.fromkeys(back, why)
-
-
-def _processes(rows: Mapping[str, Row]) -> dict[str, int]:
-    told = [each for row in rows.values() if row.ok for each in row.answer["services"].items()]
-    return {name: int(service["pid"]) for name, service in told}
 
 
 def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
@@ -164,10 +161,10 @@ def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
 
 
 def _next(run: Run, left: list[Wave], order: Order) -> Wave:
-    """Take the next wave: in the plan's order, but of single validators the one that can wait."""
+    """Take the next wave: in the plan's order, of single validators the one with the most time."""
     wave = left[0]
     if wave[0] in order.by_turn:
-        wave = (has_time(run.mesh, [each[0] for each in left]),)
+        wave = (farthest(run.mesh, [each[0] for each in left]),)
     left.remove(wave)
     return wave
 
@@ -198,7 +195,8 @@ def switch(
     run.journal.write("switch-begun", nodes=list(wave), place=place, commit=commit)
     rows = run.crew.switch({name: targets[name] for name in wave}, guard)
     failed = failed_rows(run, wave, rows, rolled)
-    rolled.processes |= _processes(rows)
+    rolled.processes |= processes(rows)
+    rolled.undrained += undrained(rows)
     run.journal.write("switched", nodes=[name for name in wave if name not in failed], place=place)
     if not failed:
         verdict = gates.pass_gate(

@@ -12,7 +12,7 @@ from typing import Any
 
 from aitbc_toolkit.release.reading import Mesh, tip
 
-_PATIENCE_S = 10.0
+PATIENCE_S = 10.0
 _POLL_S = 0.1
 _SHORT = 12
 
@@ -34,7 +34,7 @@ class Comparison:
 def compare(mesh: Mesh, *, needed: Collection[str] | None = None) -> Comparison:
     """Compare one height on all nodes; `needed` have to tell a root, all when it is not given."""
     names = [each.name for each in mesh.environment.instances]
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S
     height = max(1, tip(mesh.statuses()) - 1)
     while True:
         roots = mesh.roots(height)

@@ -9,7 +9,7 @@ from typing import Any
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history
+from aitbc_toolkit.release import arming, founding, history
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import Place, Record
 from aitbc_toolkit.release.hosts import Crew
@@ -38,6 +38,7 @@ class State:
     """Hold an environment at one moment.
 
     `reached`: every node has what the last run was to give it, whatever that run itself came to.
+    `armed` are the hosts whose dead-man's switch still waits.
     """
 
     environment: str
@@ -46,6 +47,7 @@ class State:
     validators: int
     last: Record | None
     reached: bool
+    armed: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_silent(self) -> bool:
@@ -58,6 +60,7 @@ class State:
             "environment": self.environment,
             "votes": self.votes,
             "validators": self.validators,
+            "armed": [dict(each) for each in self.armed],
             "nodes": [
                 {field: getattr(row, field) for field in NodeRow.__slots__} for row in self.nodes
             ],
@@ -88,6 +91,7 @@ class State:
         lines += self._data_lines()
         if all(row.height is None for row in self.nodes):
             lines.append(f"next: aitbc deploy {self.environment}   # starts what is down")
+        lines += [f"dead-man's switch {arming.said(each)}" for each in self.armed]
         return lines + self._last_lines()
 
     def _data_lines(self) -> list[str]:
@@ -123,9 +127,10 @@ class State:
 def look(environment: Environment) -> State:
     """Ask every host and every node, now."""
     with Hosts(environment) as remote, Mesh(environment) as mesh:
-        told = Crew(environment, remote).glance()
+        answers = Crew(environment, remote).answers()
         statuses = mesh.statuses()
         strangers = mesh.strangers
+    told = {name: each for host in answers.values() for name, each in host["instances"].items()}
     votes = voting(environment, statuses)
     rows = [
         _row(each.name, environment, told.get(each.name), statuses[each.name], votes=votes)
@@ -138,7 +143,15 @@ def look(environment: Environment) -> State:
     reached = last is not None and all(
         _has(told.get(name), place) for name, place in last.places.items()
     )
-    return State(environment.name, rows, len(votes), len(environment.validators), last, reached)
+    return State(
+        environment.name,
+        rows,
+        len(votes),
+        len(environment.validators),
+        last,
+        reached,
+        arming.armed(answers),
+    )
 
 
 def history_lines(name: str, known: Sequence[Record]) -> list[str]:

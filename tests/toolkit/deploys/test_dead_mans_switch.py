@@ -1,14 +1,19 @@
 """What a host does when nobody comes back to a node that was switched: real hosts' programs."""
 
 import json
+import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
+from aitbc_toolkit.deploys.hostside import files
 from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import arming, gates, roots, state, watching
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.facts import observe, places
+from aitbc_toolkit.release.inquiry import inquire
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.request import Choice
 from aitbc_toolkit.release.rolling import Run
@@ -85,15 +90,32 @@ def test_check_11_a_node_that_the_mesh_needs_stays_until_it_can_be_spared(
 
 
 def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> None:
-    """Whoever stops a node after a dead run does not see it started again by its host."""
+    """It disarms before it looks, and says so: no host changes anything behind it."""
     project, old, _new = stage_two(a_project)
+    environment = project.environment
 
-    with at_work(project.environment, project.records.append, reason="a run") as run:
-        armed(run, ("v1",), old, after_s=60)
-        before = kept(project)["state"]
-        run.crew.service("stop", ["v1"])
+    def dies() -> None:
+        with at_work(environment, project.records.append, reason="a run") as run:
+            armed(run, ("v1",), old, after_s=600)
+            raise KeyboardInterrupt
 
-    assert (before, kept(project)["state"]) == ("armed", "disarmed")
+    with pytest.raises(KeyboardInterrupt):
+        dies()
+    shown, asked = state.look(environment).to_lines(), inquire(environment)
+    before = kept(project)["state"]
+    with at_work(environment, project.records.append, reason="another") as run:
+        during = kept(project)["state"]
+        places(observe(run, "deploy"))
+
+    said = "armed: localhost takes v1 back in"
+    assert [line.partition(" in ")[0] + " in" for line in shown if said in line] == [
+        f"dead-man's switch {said}"
+    ]
+    assert asked is not None
+    assert [said in line for line in asked.to_lines() if "  switch" in line] == [True]
+    assert (before, during) == ("armed", "disarmed")
+    notes = [str(each["text"]) for each in project.records if each["type"] == "note"]
+    assert notes[-1].endswith("on localhost is disarmed: v1 stay as they are")
 
 
 def test_nothing_is_taken_back_over_a_change_of_data(a_project: Build, eventually: Wait) -> None:
@@ -109,3 +131,65 @@ def test_nothing_is_taken_back_over_a_change_of_data(a_project: Build, eventuall
 
     assert (kept(project)["state"], project.running()["v1"]) == ("withheld", old)
     assert "v1: data or rules have changed" in kept(project)["reason"]
+
+
+def test_a_canary_may_be_watched_for_longer_than_its_switch_waits(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time to act is counted from the end of all proofs: a long bake ends well."""
+    project = a_project()
+    assert project.deploy().exit is Exit.OK
+    project.commit("ok", "a build to watch")
+    for module, name, seconds in (
+        (gates, "_GATE_S", 3.0),
+        (gates, "_GATE_INTERVALS", 0),
+        (watching, "_PATIENCE_S", 1.0),
+        (roots, "PATIENCE_S", 1.0),
+        (arming, "_MARGIN_S", 3.0),
+    ):
+        monkeypatch.setattr(module, name, seconds)
+    without_s = arming.after_s(3.0, proof_s=watching.Watchdog(100, 4, 100).patience_s)
+
+    done = project.deploy(choice=Choice(canary=1, bake_s=without_s + 3))
+
+    assert done.exit is Exit.OK, done.error
+    assert kept(project)["state"] == "disarmed"
+
+
+def test_a_deploy_whose_node_was_taken_back_before_its_end_has_failed(a_project: Build) -> None:
+    """Whatever proved the mesh: the record says healthy of nodes that run what they were given."""
+    project = a_project()
+    assert project.deploy().exit is Exit.OK
+    good = project.git("rev-parse", "HEAD")
+    project.commit("ok", "a build that does not stay")
+
+    def prove(_environment: Any) -> tuple[str, str]:
+        files.point(project.host_file("opt/aitbc/dev/v2/current"), f"../releases/{good}")
+        return "1 of 1 checks", ""
+
+    failed = project.deploy(prove=prove)
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "v2 no longer run what they were given" in failed.error
+    assert set(project.running().values()) == {good}
+
+
+def test_a_deploy_whose_node_crashed_after_its_gate_has_failed(
+    a_project: Build, eventually: Wait
+) -> None:
+    """It runs what it was given, and is not the process that was proved."""
+    project = a_project()
+    assert project.deploy().exit is Exit.OK
+    project.commit("ok", "a build that crashes later")
+
+    def prove(_environment: Any) -> tuple[str, str]:
+        first = project.services()["v2"]["pid"]
+        os.kill(first, signal.SIGKILL)
+        anew = lambda: project.services()["v2"]["pid"] not in {0, first}  # noqa: E731 - one condition
+        eventually("v2 to be another process", anew, deadline_s=20)
+        return "1 of 1 checks", ""
+
+    failed = project.deploy(prove=prove)
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "v2 crashed after passing the gate" in failed.error

@@ -1,8 +1,8 @@
 """Is a dead-man's switch armed on this host, until when, and what does it take back?
 
 One file, changed only under the step's lock: armed, disarmed, fired or withheld. An armed switch
-has an end by the boot clock and, for after a reboot, by the wall clock. The program that acts on
-it is `firing`, stored here by the step that arms. Standard library only.
+has an end by the boot clock and, for after a reboot, by the wall clock. Every step that changes the
+host reads it, so nothing else belongs here. Standard library only.
 """
 
 import json
@@ -10,42 +10,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import answering, files, services
-from aitbc_toolkit.deploys.hostside.leasing import Moment
+from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside.moments import Moment
 
-PROGRAM = "deadman.py"
 _NAME = "deadman.json"
-_VERSION_FILE = "data_version"
-
-
-def arm(params: dict[str, Any], *, manager: services.Manager) -> None:
-    """Let this host take the named nodes back by itself, unless `disarm` comes in time.
-
-    Nodes without a release have nothing to go back to.
-    """
-    switch, state = params["arm"], Path(params["layout"]["state"])
-    instances = [_kept(each) for each in params["instances"] if each["before"][0]]
-    if not instances:
-        return
-    moment = Moment.read()
-    _write(
-        state,
-        {
-            "state": "armed",
-            "token": params["lease"]["token"],
-            "boot": moment.boot,
-            "due_s": moment.now_s + switch["after_s"],
-            "due_wall_s": time.time() + switch["after_s"],
-            "base": params["layout"]["base"],
-            "manager": params["manager"],
-            "instances": instances,
-            "back": [],
-        },
-    )
-    files.write(state / PROGRAM, switch["program"])
-    keeper = {**switch["keeper"], "config": str(state)}
-    manager.install(keeper, switch["service"])
-    manager.restart(keeper)
 
 
 def disarm(state: Path) -> list[str]:
@@ -53,7 +21,7 @@ def disarm(state: Path) -> list[str]:
     switch = read(state)
     if switch.get("state") == "armed":
         switch = {**switch, "state": "disarmed"}
-        _write(state, switch)
+        write(state, switch)
     return list(switch.get("back", []))
 
 
@@ -65,14 +33,14 @@ def note_back(state: Path, switch: dict[str, Any], name: str) -> dict[str, Any]:
     if whole:
         settle(state, changed, "fired", "nobody disarmed it")
     else:
-        _write(state, changed)
+        write(state, changed)
     return read(state)
 
 
 def settle(state: Path, switch: dict[str, Any], outcome: str, reason: str) -> None:
     """Write down how an armed switch ended by itself."""
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    _write(state, {**switch, "state": outcome, "reason": reason, "at": at})
+    write(state, {**switch, "state": outcome, "reason": reason, "at": at})
 
 
 def read(state: Path) -> dict[str, Any]:
@@ -82,6 +50,15 @@ def read(state: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     return found
+
+
+def seen(state: Path) -> dict[str, Any]:
+    """Tell which nodes are armed, and when they would go back; nothing when none is."""
+    switch = read(state)
+    if switch.get("state") != "armed":
+        return {}
+    names = [each["name"] for each in switch["instances"]]
+    return {"nodes": names, "due_in_s": round(wait_s(switch, Moment.read()), 1)}
 
 
 def wait_s(switch: dict[str, Any], moment: Moment) -> float:
@@ -94,28 +71,6 @@ def wait_s(switch: dict[str, Any], moment: Moment) -> float:
     return float(switch["due_wall_s"] - time.time())
 
 
-def versions(instance: dict[str, Any]) -> dict[str, int]:
-    """Tell which data and which rules of the chain this node lives with, as far as it shows."""
-    found = {}
-    written = Path(instance["data"]) / _VERSION_FILE
-    if written.is_file():
-        found["data_version"] = int(written.read_text(encoding="ascii"))
-    told = answering.get(instance, "/status")
-    if told is not None and "app_version" in told:  # which older releases do not tell
-        found["app_version"] = int(told["app_version"])
-    return found
-
-
-def _kept(instance: dict[str, Any]) -> dict[str, Any]:
-    """Keep a node with where it stood before."""
-    commit, config_hash = instance["before"]
-    return {
-        **instance,
-        "commit": commit,
-        "config_hash": config_hash,
-        "versions": versions(instance),
-    }
-
-
-def _write(state: Path, switch: dict[str, Any]) -> None:
+def write(state: Path, switch: dict[str, Any]) -> None:
+    """Change the file, whole or not at all."""
     files.write(state / _NAME, json.dumps(switch, sort_keys=True))

@@ -11,8 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import answering, deadman, files, linking, services
-from aitbc_toolkit.deploys.hostside.leasing import Moment
+from aitbc_toolkit.deploys.hostside import (
+    answering,
+    arming,
+    deadman,
+    files,
+    linking,
+    services,
+)
+from aitbc_toolkit.deploys.hostside.moments import Moment
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _POLL_S = 0.2
@@ -50,12 +57,20 @@ def _act(state: Path) -> bool:
     switch = deadman.read(state)
     if switch.get("state") != "armed":
         return True
-    newer = [each["name"] for each in switch["instances"] if _is_newer(each)]
-    if newer:
-        why = f"{' '.join(newer)}: data or rules have changed since"
+    rules = arming.app_version_of(switch["nodes"])
+    now: dict[str, arming.Versions] = {
+        each["name"]: {"data_version": arming.data_version_of(each), "app_version": rules}
+        for each in switch["instances"]
+    }
+    why = _why_never(switch, now)
+    if why:
         deadman.settle(state, switch, "withheld", why)
         _say(f"withheld: {why}")
         return True
+    silent = [name for name, each in now.items() if None in each.values()]
+    if silent:
+        _say(f"waits: nobody tells which data or rules {' '.join(silent)} would live with")
+        return False
     left = [each for each in switch["instances"] if each["name"] not in switch["back"]]
     spared = next((each for each in left if not is_needed(each)), None)
     if spared is None:
@@ -68,10 +83,21 @@ def _act(state: Path) -> bool:
     return bool(deadman.note_back(state, switch, spared["name"])["state"] == "fired")
 
 
-def _is_newer(instance: dict[str, Any]) -> bool:
-    """Tell whether the release before might not know what this node lives with now."""
-    before, now = instance["versions"], deadman.versions(instance)
-    return any(now[name] > before[name] for name in before if name in now)
+def _why_never(switch: dict[str, Any], now: dict[str, arming.Versions]) -> str:
+    """Say why the release before might not know what a node lives with; nothing if it does.
+
+    What was not known when the switch was armed cannot be compared, so nothing is taken back.
+    """
+    before = {each["name"]: each["versions"] for each in switch["instances"]}
+    unknown = [name for name, each in before.items() if None in each.values()]
+    if unknown:
+        return f"{' '.join(unknown)}: nobody told its data or rules when it was armed"
+    newer = [name for name in before if _is_newer(before[name], now[name])]
+    return f"{' '.join(newer)}: data or rules have changed since" if newer else ""
+
+
+def _is_newer(before: arming.Versions, now: arming.Versions) -> bool:
+    return any((now[name] or 0) > (before[name] or 0) for name in before)
 
 
 def is_needed(instance: dict[str, Any]) -> bool:

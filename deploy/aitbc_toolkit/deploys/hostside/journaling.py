@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit import chain
-from aitbc_toolkit.deploys.hostside import deadman, leasing, ordering
+from aitbc_toolkit.deploys.hostside import leasing, ordering
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _DOMAIN = "aitbc/deploys"
@@ -19,13 +19,9 @@ _NAME = "journal.jsonl"
 
 
 def announce(params: dict[str, Any]) -> dict[str, Any]:
-    """Write down that a run begins; one that is known already stays as it is.
-
-    What an earlier run has armed is this run's to decide from here on.
-    """
+    """Write down that a run begins; one that is known already stays as it is."""
     state = Path(params["layout"]["state"])
     with leasing.guarded(params):
-        deadman.disarm(state)
         record = params["record"]
         known = {each["id"] for each in records(state)}
         if record["id"] not in known:
@@ -50,7 +46,6 @@ def record(params: dict[str, Any]) -> dict[str, Any]:
     layout = params["layout"]
     state = Path(layout["state"])
     with leasing.guarded(params):
-        deadman.disarm(state)
         if params["record"] not in records(state):
             _append(state, params["record"])
         ordering.remember(params)

@@ -6,32 +6,19 @@ unless the newest token is its own and the lease outlives its deadline. Standard
 """
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside import deadman, files
+from aitbc_toolkit.deploys.hostside.moments import Moment
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 # A change of the record takes milliseconds, so whoever waits longer waits for a host that hangs.
 _RECORD_S = 5.0
 # A step that is asked to end at its deadline is killed this much later, at the latest.
 _KILL_S = 10.0
-
-
-class Moment(NamedTuple):
-    """Say when it is on this host: which boot, and the seconds of it, sleep included."""
-
-    boot: str
-    now_s: float
-
-    @classmethod
-    def read(cls) -> "Moment":
-        """Ask the kernel; the wall clock has no say here."""
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return cls(boot, time.clock_gettime(time.CLOCK_BOOTTIME))
 
 
 class Record(NamedTuple):
@@ -101,9 +88,11 @@ def release(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def guarded(params: dict[str, Any]) -> Iterator[None]:
+def guarded(params: dict[str, Any]) -> Iterator[list[str]]:
     """Make one step alone on this host, with a lease that covers its deadline.
 
+    What an earlier step has armed is this one's to decide: it is disarmed, and the nodes that the
+    host had taken back by then are told.
     Raises: Trouble (lease) when the right is gone; (busy) when another step goes on.
     """
     lease, state = params.get("lease"), _state(params)
@@ -113,7 +102,7 @@ def guarded(params: dict[str, Any]) -> Iterator[None]:
         with _record_lock(state):
             _outlive(state, lease, lease["deadline_s"] + _KILL_S)
         try:
-            yield
+            yield deadman.disarm(state)
         finally:
             with suppress(Trouble):  # it ends later then, as it would had we been killed here
                 _settle(state, lease)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import journaling, leasing, services
+from aitbc_toolkit.deploys.hostside import deadman, journaling, leasing, services
 
 
 def observe(params: dict[str, Any]) -> dict[str, Any]:
@@ -25,6 +25,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
             each["name"]: _instance(each, manager=manager) for each in params["instances"]
         },
         "lease": leasing.seen(layout),
+        "switch": deadman.seen(Path(layout["state"])),
         "records": journaling.records(Path(layout["state"])),
         "journal": journaling.findings(Path(layout["state"])),
     }

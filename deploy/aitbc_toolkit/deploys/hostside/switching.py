@@ -11,7 +11,7 @@ from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
     answering,
-    deadman,
+    arming,
     journaling,
     keeping,
     leasing,
@@ -23,17 +23,16 @@ from aitbc_toolkit.deploys.hostside import (
 def switch(params: dict[str, Any]) -> dict[str, Any]:
     """Point the named nodes at a release and restart them.
 
-    Drained first where the mesh wants that; armed before anything is changed, and whatever was
-    armed before is not any more.
+    Armed before anything is changed, then drained where the mesh wants that, and stopped at once:
+    what stands between costs the node its moment.
     """
     layout = params["layout"]
     manager = services.manager(params)
     with leasing.guarded(params):
+        if params["arm"]:
+            arming.arm(params, manager=manager)
         drained = {each["name"]: _drained(each, params) for each in params["instances"]}
         began = time.monotonic()
-        deadman.disarm(Path(layout["state"]))
-        if params["arm"]:
-            deadman.arm(params, manager=manager)
         for instance in params["instances"]:
             linking.point(instance, base=Path(layout["base"]), manager=manager)
         since = {each["name"]: linking.anew(each, manager.restart) for each in params["instances"]}
@@ -55,8 +54,8 @@ def _drained(instance: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]
 def disarm(params: dict[str, Any]) -> dict[str, Any]:
     """Let what was switched stay; tell what this host has taken back by itself, and what runs."""
     manager = services.manager(params)
-    with leasing.guarded(params):
-        back = deadman.disarm(Path(params["layout"]["state"]))
+    with leasing.guarded(params) as back:
+        pass
     return {
         "back": back,
         "services": {each["name"]: manager.state(each) for each in params["instances"]},
@@ -69,7 +68,6 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
     action = params["action"]
     since = {}
     with leasing.guarded(params):
-        deadman.disarm(Path(params["layout"]["state"]))
         for instance in params["instances"]:
             if action == "stop":
                 manager.stop(instance)
@@ -118,7 +116,6 @@ def shut_down(params: dict[str, Any]) -> dict[str, Any]:
     manager = services.manager(params)
     instances = params["instances"]
     with leasing.guarded(params):
-        deadman.disarm(Path(params["layout"]["state"]))
         stopped = [each["name"] for each in instances if manager.state(each)["active"]]
         manager.shut_down(instances)
         if params["wipe"]:
