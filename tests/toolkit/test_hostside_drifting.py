@@ -2,11 +2,12 @@
 
 import base64
 import hashlib
+import py_compile
 from pathlib import Path
 
 import pytest
 
-from aitbc_toolkit.deploys.hostside import drifting, staging
+from aitbc_toolkit.deploys.hostside import compiled, configs, drifting, staging
 from aitbc_toolkit.deploys.hostside.installed import findings as venv_findings
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
@@ -73,10 +74,56 @@ def test_nobody_switches_to_an_edited_environment(
     """The release is as its commit says, and what it would run with is not."""
     venv = a_venv(tmp_path)
     (tmp_path / "releases/c/venv").symlink_to(f"../../venvs/{venv.name}")
-    params = {"commit": "c", "layout": {"base": str(tmp_path), "environment": "dev"}}
+    config = tmp_path / "releases/c/etc/v1-0"
+    config.mkdir(parents=True)
+    (config / "node.toml").write_text("[node]\n")
+    named = configs.content_hash(configs.texts(config), commit="c")
+    config.rename(config.with_name(f"v1-{named}"))
+    instance = {"name": "v1", "commit": "c", "config_hash": named}
+    layout = {"base": str(tmp_path), "environment": "dev"}
+    params = {"instances": [instance], "layout": layout}
     monkeypatch.setattr(staging, "refuse_drift", lambda _params, _release: None)
     assert drifting.intact(params) == {}
     (venv / "lib/python3.11/site-packages/x.pth").write_text("import os\n")
 
     with pytest.raises(Trouble, match=r"is not what its lock says:\n    x.pth was brought"):
         drifting.intact(params)
+
+
+def test_nobody_switches_to_an_edited_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hash in its name is that of its content, or a node would run what nobody rendered."""
+    for name in ("refuse_drift", "refuse_edited_venv"):
+        monkeypatch.setattr(staging, name, lambda _params, _release: None)
+    config = tmp_path / "releases/c/etc/v1-0"
+    config.mkdir(parents=True)
+    (config / "node.toml").write_text("[node]\n")
+    named = configs.content_hash(configs.texts(config), commit="c")
+    config = config.rename(config.with_name(f"v1-{named}"))
+    instance = {"name": "v1", "commit": "c", "config_hash": named}
+    params = {"instances": [instance], "layout": {"base": str(tmp_path), "environment": "dev"}}
+    assert drifting.intact(params) == {}
+    (config / "node.toml").write_text("[node]\nenv = 'other'\n")
+
+    with pytest.raises(Trouble, match="was edited: its content is not what its name says"):
+        drifting.intact(params)
+
+
+def test_a_compiled_module_that_is_not_its_source_is_named(tmp_path: Path) -> None:
+    """Python runs it without a look at the source, whose size and time it claims to be of."""
+    source = tmp_path / "node" / "one.py"
+    source.parent.mkdir()
+    source.write_text("x = 2\n")
+    planted = Path(py_compile.compile(str(source), doraise=True) or "").read_bytes()
+    source.write_text("x = 1\n")
+    good = Path(py_compile.compile(str(source), doraise=True) or "")
+    before = compiled.findings(tmp_path)
+
+    good.write_bytes(good.read_bytes()[:16] + planted[16:])
+    found = compiled.findings(tmp_path)
+    good.write_bytes(b"no module at all")
+
+    assert before == []
+    assert found == [f"M node/__pycache__/{good.name}"]
+    assert compiled.findings(tmp_path) == found

@@ -245,12 +245,13 @@ class Crew:
         return self._remote.step(step, chosen, deadline_s=_STAGE_S)
 
     def intact(self, places: Mapping[str, Sequence[str]], *, verb: str) -> None:
-        """Refuse to switch nodes to a release that somebody has edited on their host."""
-        for commit in sorted({place[0] for place in places.values()} - {""}):
-            names = {name for name, place in places.items() if place[0] == commit}
-            params = self._params(only=names, commit=commit)
-            rows = self._remote.step("intact", params, deadline_s=_OBSERVE_S)
-            self.require(rows, verb=verb, changed=_NOTHING)
+        """Refuse to switch nodes to places, each a commit and a configuration, edited since."""
+        params = self._params(only={name for name, place in places.items() if place[0]})
+        for document in params.values():
+            for instance in document["instances"]:
+                instance["commit"], instance["config_hash"] = places[instance["name"]]
+        rows = self._remote.step("intact", params, deadline_s=_COMPARE_S)
+        self.require(rows, verb=verb, changed=_NOTHING)
 
     def restage(
         self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]

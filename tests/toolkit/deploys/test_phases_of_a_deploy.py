@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import hosts, verifying
-from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.release.request import Choice
 
 pytestmark = pytest.mark.integration
 
@@ -38,21 +39,18 @@ def test_no_phase_begins_before_the_gate_of_the_one_before_it_has_passed(
     assert "stage" not in told(project)
 
     assert project.deploy().exit is Exit.OK
-    with at_work(project.environment, lambda _record: None) as run:
-        run.crew.service("stop", ["v2"])
-    genesis = project.host_file("etc/aitbc/v2").resolve() / "genesis.json"
-    text = genesis.read_text()
-    genesis.write_text(text + " ")
+    project.commit("ok", "a second build")
     told(project)
-    with pytest.raises(AitbcError) as edited:
-        project.deploy()
+    with monkeypatch.context() as other:
+        other.setattr(identity, "stranger", lambda _of, name, _told: "other" * (name == "v4"))
+        with pytest.raises(AitbcError) as stranger:
+            project.deploy(choice=Choice(only=("v2",), allow_stall=True))
     steps = told(project)
-    assert edited.value.exit_status is Exit.REFUSED
-    assert "phase 2 of 4, one genesis everywhere: v2: file of localhost" in edited.value.message
+    assert stranger.value.exit_status is Exit.REFUSED
+    assert "phase 2 of 4, one genesis everywhere: v4: other" in stranger.value.message
     assert "render" in steps
     assert not {"compatible", "wave"} & set(steps)
 
-    genesis.write_text(text)
     project.commit("ok", "a build whose mesh takes no transactions")
     before = project.places()["v1"]
     lame = project.deploy(prove=verifying.smoke)

@@ -5,13 +5,12 @@ what its packages recorded, a configuration with the hash in its name, a unit wi
 rendered. What was edited is moved aside, never deleted. Standard library only.
 """
 
-import hashlib
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
+    configs,
     files,
     installed,
     journaling,
@@ -21,11 +20,9 @@ from aitbc_toolkit.deploys.hostside import (
     services,
     staging,
 )
-from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _DIFF_LINES = 200
 _FINDINGS = 20
-_HASH_CHARS = 16
 
 
 def drift(params: dict[str, Any]) -> dict[str, Any]:
@@ -47,17 +44,13 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def intact(params: dict[str, Any]) -> dict[str, Any]:
-    """Refuse when a release or its environment was edited here: nobody switches to it."""
+    """Refuse when what a node would be switched to was edited here: release, environment, files."""
     base = Path(params["layout"]["base"])
-    release = base / "releases" / params["commit"]
-    staging.refuse_drift(params, release)
-    if found := installed.findings((release / "venv").resolve(), base):
-        name = params["layout"]["environment"]
-        raise Trouble(
-            f"the environment of {release} is not what its lock says:\n    {found[0]}",
-            hint=f"aitbc drift {name}   # shows all\naitbc drift {name} --restage",
-            kind="drift",
-        )
+    for commit in sorted({each["commit"] for each in params["instances"]}):
+        staging.refuse_drift(params, base / "releases" / commit)
+        staging.refuse_edited_venv(params, base / "releases" / commit)
+    for instance in params["instances"]:
+        configs.refuse_edited(params, instance, base / "releases" / instance["commit"])
     return {}
 
 
@@ -106,7 +99,7 @@ def _instance(instance: dict[str, Any], manager: services.Manager) -> dict[str, 
     current, config = Path(instance["current"]), Path(instance["config"])
     state = manager.state(instance)
     pointed = config.resolve() if config.is_symlink() else config
-    texts = _texts(pointed)
+    texts = configs.texts(pointed)
     commit = current.resolve().name if current.is_symlink() else ""
     return {
         "commit": commit,
@@ -114,7 +107,7 @@ def _instance(instance: dict[str, Any], manager: services.Manager) -> dict[str, 
         "active": state["active"],
         "word": state["word"],
         "config": pointed.name.rpartition("-")[2] if config.is_symlink() else "",
-        "content": content_hash(texts, commit=pointed.parent.parent.name) if texts else "",
+        "content": configs.content_hash(texts, commit=pointed.parent.parent.name) if texts else "",
         "files": texts,
         "unit": _installed(instance, manager),
         "drop_ins": manager.drop_ins(instance),
@@ -124,22 +117,6 @@ def _instance(instance: dict[str, Any], manager: services.Manager) -> dict[str, 
 def _installed(instance: dict[str, Any], manager: services.Manager) -> str:
     path = manager.definition(instance)
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-
-
-def _texts(folder: Path) -> dict[str, str]:
-    if not folder.is_dir():
-        return {}
-    return {
-        path.name: path.read_text(encoding="utf-8", errors="replace")
-        for path in sorted(folder.iterdir())
-        if path.is_file()
-    }
-
-
-def content_hash(texts: dict[str, str], *, commit: str) -> str:
-    """Name a configuration by its content, as the controller did when it rendered it."""
-    plain = {name: text.replace(commit, "") for name, text in texts.items()}
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:_HASH_CHARS]
 
 
 def _restage_release(params: dict[str, Any], release: Path, *, stamp: str) -> dict[str, str]:
@@ -183,13 +160,15 @@ def _restage_instance(
     done: list[dict[str, str]] = []
     wanted = instance["files"]
     name = pointed.name.rpartition("-")[2]
-    if wanted and name == instance["config_hash"] and wanted != _texts(pointed):
+    if wanted and name == instance["config_hash"] and wanted != configs.texts(pointed):
         aside = _move_aside(params, pointed, stamp=stamp)
         with files.whole_folder(pointed) as folder:
             for each, text in wanted.items():
                 files.write(folder / each, text)
         done.append({"what": f"configuration of {instance['name']}", "kept": aside})
-    return done + _restage_unit(params, instance, _texts(pointed).get("service", ""), stamp=stamp)
+    return done + _restage_unit(
+        params, instance, configs.texts(pointed).get("service", ""), stamp=stamp
+    )
 
 
 def _restage_unit(

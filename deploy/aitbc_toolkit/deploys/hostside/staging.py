@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
+    compiled,
     components,
+    configs,
     files,
+    installed,
     leasing,
     linking,
     mirrors,
@@ -42,6 +45,8 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
             staged = True
         venv_made = finish(params, release, proof=proof)
         refuse_drift(params, release)
+        if not venv_made:
+            refuse_edited_venv(params, release)
         keys = {each["name"]: _keys(params, each, release) for each in params["instances"]}
     changed = [
         what
@@ -60,6 +65,7 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
         for instance in params["instances"]:
             folder = linking.config_folder(release, instance)
             if folder.is_dir():
+                configs.refuse_edited(params, instance, release)
                 continue
             with files.whole_folder(folder) as fresh:
                 for name, text in instance["files"].items():
@@ -73,8 +79,9 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def drift(mirror: Path, release: Path) -> list[str]:
-    """List what differs between a release folder and the trees of its commits."""
-    return mirrors.drift(mirror, release, release.name, ours=_OURS) + components.drift(release)
+    """List what differs between a release folder and the trees of its commits, compiled or not."""
+    tree = mirrors.drift(mirror, release, release.name, ours=_OURS)
+    return [*tree, *components.drift(release), *compiled.findings(release)]
 
 
 def check_out(params: dict[str, Any], fresh: Path) -> None:
@@ -172,6 +179,17 @@ def make_folders(params: dict[str, Any], instance: dict[str, Any]) -> None:
         path.chmod(mode)
         if user:
             shutil.chown(path, user, user)
+
+
+def refuse_edited_venv(params: dict[str, Any], release: Path) -> None:
+    """Refuse to run a release in an environment that is not what its lock says."""
+    if found := installed.findings((release / "venv").resolve(), Path(params["layout"]["base"])):
+        name = params["layout"]["environment"]
+        raise Trouble(
+            f"the environment of {release} is not what its lock says:\n    {found[0]}",
+            hint=f"aitbc drift {name}   # shows all\naitbc drift {name} --restage",
+            kind="drift",
+        )
 
 
 def _keys(params: dict[str, Any], instance: dict[str, Any], release: Path) -> dict[str, Any]:
