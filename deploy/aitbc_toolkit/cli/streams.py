@@ -27,12 +27,15 @@ def begin() -> None:
     os.close(spare)
     ours = sys.stdout or os.fdopen(1, "w", encoding="utf-8")
     assert isinstance(ours, io.TextIOWrapper), "nobody has taken it over before"
+    encoding, errors = ours.encoding, ours.errors
+    by_line, at_once = ours.line_buffering, ours.write_through
+    # Detached, or the stream would be closed with the wrapper that nobody holds any more.
     sys.stdout = Output(
-        ours.buffer,
-        encoding=ours.encoding,
-        errors=ours.errors,
-        line_buffering=ours.line_buffering,
-        write_through=ours.write_through,
+        ours.detach(),
+        encoding=encoding,
+        errors=errors,
+        line_buffering=by_line,
+        write_through=at_once,
     )
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
     sys.stdin = sys.stdin or os.fdopen(0, encoding="utf-8")
