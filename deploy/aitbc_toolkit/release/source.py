@@ -8,7 +8,6 @@ import getpass
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +111,8 @@ def _pushed(revision: Revision, *, root: Path) -> Source:
     return Source(url, revision.commit)
 
 
-def _git(root: Path, *words: str, env: Mapping[str, str] | None = None) -> str:
-    """Ask the checkout's git; GitPython starts the same program, after 0.1 s of imports.
+def _git(root: Path, *words: str) -> str:
+    """Ask the checkout's git, as GitPython would after 0.1 s of imports.
 
     Raises: ConfigError where there is no git, or no checkout of its own at `root`.
     """
@@ -123,7 +122,7 @@ def _git(root: Path, *words: str, env: Mapping[str, str] | None = None) -> str:
         raise ConfigError(
             f"{root} is no git checkout, and code moves only by git", hint="git clone the project"
         )
-    return shell.run(["git", "-C", root, *words], env=env).stdout.strip()
+    return shell.run(["git", "-C", root, *words]).stdout.strip()
 
 
 def _commit(ref: str, *, root: Path) -> str:
@@ -141,14 +140,17 @@ def _snapshot(root: Path) -> str:
     Author and dates are those of HEAD, so that the same tree has the same name and a second
     `up --dirty` finds that nothing changed.
     """
-    head = _commit("HEAD", root=root)
+    import git  # noqa: PLC0415 - as long as a no-op takes, so only where work is not committed
+
+    repository = git.Repo(root)
+    head = repository.head.commit
     with tempfile.TemporaryDirectory() as folder:
         index = Path(folder) / "index"
-        own = Path(_git(root, "rev-parse", "--absolute-git-dir")) / "index"
+        own = Path(repository.git_dir) / "index"
         if own.is_file():
             shutil.copyfile(own, index)  # it spares hashing every file again
-        moment = f"{_git(root, 'show', '--no-patch', '--format=%ct', head)} +0000"
-        env = {
+        moment = f"{head.committed_date} +0000"
+        variables = {
             "GIT_INDEX_FILE": str(index),
             "GIT_AUTHOR_NAME": "aitbc snapshot",
             "GIT_AUTHOR_EMAIL": "snapshot@localhost",
@@ -157,10 +159,11 @@ def _snapshot(root: Path) -> str:
             "GIT_COMMITTER_EMAIL": "snapshot@localhost",
             "GIT_COMMITTER_DATE": moment,
         }
-        _git(root, "add", "--all", env=env)
-        tree = _git(root, "write-tree", env=env)
-        message = f"Snapshot of uncommitted work over {head}"
-        return _git(root, "commit-tree", tree, "-p", head, "-m", message, env=env)
+        with repository.git.custom_environment(**variables):
+            repository.git.add("--all")
+            tree = repository.git.write_tree()
+            message = f"Snapshot of uncommitted work over {head.hexsha}"
+            return str(repository.git.commit_tree(tree, "-p", head.hexsha, "-m", message))
 
 
 def who() -> str:
