@@ -13,7 +13,7 @@ from aitbc_toolkit.deploys.hostside import program
 
 HOSTSIDE = "aitbc_toolkit.deploys.hostside"
 # Together they cost a host three times what the rest of a step does before it begins.
-SLOW = {"dataclasses", "email", "http", "inspect", "ssl", "traceback", "xmlrpc"}
+SLOW = {"dataclasses", "email", "http", "inspect", "ssl", "xmlrpc"}
 
 
 def imported_by(step: str) -> set[str]:
