@@ -7,8 +7,9 @@ import pytest
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import ceremony
-from aitbc_toolkit.release.phases import phases, walk
+from aitbc_toolkit.release.phases import phases
 from aitbc_toolkit.release.request import Request
+from aitbc_toolkit.release.walking import walk
 
 pytestmark = pytest.mark.integration
 
