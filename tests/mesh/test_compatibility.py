@@ -133,8 +133,12 @@ def test_check_20_another_state_root_is_caught_by_replay(mesh: OwnMesh) -> None:
     assert "upgrade height" in failure.hint
 
 
+@pytest.mark.nightly
 def test_check_06_a_rollback_works_before_finalize_and_is_refused_after(mesh: OwnMesh) -> None:
-    """A build that knows newer data: the way back is open until it is made final."""
+    """A build that knows newer data: the way back is open until it is made final.
+
+    In CI the refusal is shown by test_older_builds, without a mesh.
+    """
     versions = "DATA_VERSIONS = DataVersions(oldest=FIRST, newest="
     a_commit(mesh, "storage/versions.py", before=f"{versions}1", after=f"{versions}2")
     assert deploy(mesh.environment, mesh.request, mesh.tell).exit is Exit.OK

@@ -17,7 +17,7 @@ from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import Store
 
 Eventually = Callable[..., None]
-KILLS = {"fast": 8, "ci": 50, "nightly": 200}
+KILLS = {"fast": 8, "ci": 15, "nightly": 200}
 
 
 def assert_no_double_vote(nodes: list[NodeProcess]) -> None:

@@ -18,12 +18,7 @@ from aitbc_toolkit.wallet import ChainNow, Wallet
 FRIEND = bech32.encode("aitd", b"f" * 20)
 AN_ID = "ab" * 32
 
-TABLES = {
-    "network status": Exit.UNREACHABLE,
-    "network peers": Exit.UNREACHABLE,
-    "network health": Exit.FAILED,
-    "node list": Exit.UNREACHABLE,
-}
+TABLES = ["network status", "network peers", "network health", "node list"]
 QUESTIONS = [
     "node status v2",
     "node metrics v2",
@@ -75,11 +70,11 @@ def test_a_mesh_that_is_down_is_69(
 def test_tables_of_a_mesh_that_is_down_have_a_row_for_each_node(
     words: str, fake_mesh: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nothing is made up, and only the check says 1."""
+    """Nothing is made up: whom nobody answered, a table or a check, ends with 69."""
     for name in ("v1", "v2", "v3", "v4"):
         fake_mesh.kill(name)
 
-    assert run([*words.split(), "-e", "dev"]) == TABLES[words]
+    assert run([*words.split(), "-e", "dev"]) == Exit.UNREACHABLE
 
     assert capsys.readouterr().out.count("connection refused") == 4
 

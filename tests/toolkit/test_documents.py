@@ -69,6 +69,9 @@ def literal(node: ast.expr) -> str:
 def spellings(command: str) -> list[str]:
     """Give what a command may be at run time: a verb is one of its group's, a value is `lab`."""
     words = shlex.split(command.replace("$$", "1"))[1:]
+    if words[0] == KNOWN_AT_RUN_TIME:
+        rest = shlex.join(word.replace(KNOWN_AT_RUN_TIME, "lab") for word in words[1:])
+        return [f"{name} {rest}" for name in main.COMMANDS]
     verb = words.index(KNOWN_AT_RUN_TIME) if KNOWN_AT_RUN_TIME in words[:2] else None
     if verb != 1:
         return [shlex.join(word.replace(KNOWN_AT_RUN_TIME, "lab") for word in words)]

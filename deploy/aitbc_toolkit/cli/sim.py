@@ -64,7 +64,7 @@ def run(seed: int, profile: str, bug: str | None, changes: str, *, as_json: bool
 
 
 @sim.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @_JSON
 def replay(file: Path, *, as_json: bool) -> Exit:
     """Run again what a violation was kept of; ends like the run, or with 16 when it differs."""

@@ -82,7 +82,7 @@ def order(
     chosen = [each for each in environment.instances if each.name in changed]
     live = quorum(seen.powers.sum(seen.voting), seen.powers.total)
     if not live and seen.active and seen.height > 0 and not allow_stall and not _all(environment):
-        raise _stalled(f"{verb} {environment.name}", environment, seen)
+        raise _stalled(verb, environment, seen)
     if not live and canary:
         raise _no_canary(environment)
     if not live or _all(environment):
@@ -172,13 +172,13 @@ def _refused(
     return AitbcError("\n".join(lines), hint=hint, exit_status=Exit.REFUSED)
 
 
-def _stalled(what: str, environment: Environment, seen: Seen) -> AitbcError:
+def _stalled(verb: str, environment: Environment, seen: Seen) -> AitbcError:
     return AitbcError(
-        f"{what} refused: the mesh makes no blocks\n"
+        f"{verb} {environment.name} refused: the mesh makes no blocks\n"
         f"  voting now       {_sum(seen.powers, sorted(seen.voting))} of {seen.powers.total}\n"
         "  changed so far   nothing, on no host",
         hint=f"aitbc network status -e {environment.name}\n"
-        f"aitbc {what} --allow-stall   # restarts every node at once",
+        f"aitbc {verb} {environment.name} --allow-stall   # restarts every node at once",
         exit_status=Exit.REFUSED,
     )
 
