@@ -127,3 +127,17 @@ def test_a_compiled_module_that_is_not_its_source_is_named(tmp_path: Path) -> No
     assert before == []
     assert found == [f"M node/__pycache__/{good.name}"]
     assert compiled.findings(tmp_path) == found
+
+
+@pytest.mark.parametrize("edited", [b"x = (\n", b"x = 1\0\n", b"# \xff\n"])
+def test_a_compiled_module_whose_source_does_not_compile_any_more_is_named(
+    tmp_path: Path, edited: bytes
+) -> None:
+    """An edit by mistake is a finding like any other, and no fault of the program that looks."""
+    source = tmp_path / "one.py"
+    source.write_text("x = 1\n")
+    good = Path(py_compile.compile(str(source), doraise=True) or "")
+
+    source.write_bytes(edited)
+
+    assert compiled.findings(tmp_path) == [f"M __pycache__/{good.name}"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
-from aitbc_toolkit.release import facts, loading, recording, roots, sighting, verifying
+from aitbc_toolkit.release import arming, facts, loading, recording, roots, sighting, verifying
 from aitbc_toolkit.release.change import Change, End
 from aitbc_toolkit.release.course import Rolled
 from aitbc_toolkit.release.loading import Load
@@ -48,6 +48,7 @@ def _to_its_end(run: Run, change: Change, rolled: Rolled, end: End, load: Load) 
         end.outcome, end.reason, end.exit = "interrupted", "Ctrl-C", Exit.INTERRUPTED
         note(run.tell, _left_behind(run, change, rolled))
         recording.close(run, change, rolled, end)
+        _tell_armed(run)
         raise Interrupted(_ways_out(run, change, rolled)) from None
     recording.close(run, change, rolled, end)
 
@@ -102,6 +103,12 @@ def _left_behind(run: Run, change: Change, rolled: Rolled) -> str:
     if not rolled.switched:
         return f"interrupted; no node of {run.environment.name} was switched"
     return f"interrupted; {' '.join(rolled.switched)} switched to {change.commit[:SHORT]}"
+
+
+def _tell_armed(run: Run) -> None:
+    """Say what hosts take back of what was not proved, for nobody waits for it here any more."""
+    for switch in arming.armed(run.crew.answers()):
+        note(run.tell, arming.said(switch))
 
 
 def _ways_out(run: Run, change: Change, rolled: Rolled) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit.deploys.hostside import files
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.errors import Exit, Interrupted
 from aitbc_toolkit.release import arming, gates, roots, state, watching
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.facts import observe, places
@@ -52,6 +53,12 @@ def kept(project: Any) -> dict[str, Any]:
     return found
 
 
+def instances(project: Any) -> list[dict[str, Any]]:
+    """List the nodes that the host would take back."""
+    found: list[dict[str, Any]] = kept(project)["instances"]
+    return found
+
+
 def test_check_11_nobody_comes_back_and_the_host_takes_the_node_back(
     a_project: Build, eventually: Wait
 ) -> None:
@@ -87,6 +94,65 @@ def test_check_11_a_node_that_the_mesh_needs_stays_until_it_can_be_spared(
     assert rows["localhost"].answer["back"] == []
     assert (kept(project)["state"], project.running()["v1"]) == ("disarmed", old)
     assert new in project.running().values()
+
+
+def test_who_was_told_that_the_run_goes_back_still_takes_its_node_back(
+    a_project: Build, eventually: Wait
+) -> None:
+    """The controller dies after its word and before the first node went back: the host does it."""
+    project, old, new = stage_two(a_project)
+
+    def dies() -> None:
+        with at_work(project.environment, project.records.append, reason="a run") as run:
+            armed(run, ("v1",), old, after_s=3.0)
+            rows = run.crew.turn_back({"id": run.id, "returning": "v1 failed"})
+            assert rows["localhost"].ok, rows["localhost"].error
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        dies()
+    at_death = kept(project)["state"]
+
+    eventually("v1 to be back", lambda: project.running()["v1"] == new, deadline_s=20)
+    assert at_death == "armed"
+
+
+def test_what_is_armed_lets_go_of_each_node_when_it_is_back(a_project: Build) -> None:
+    """One of two is taken back: the host goes on watching the other one, and nothing else."""
+    project, old, _new = stage_two(a_project)
+    environment = project.environment
+
+    with at_work(environment, project.records.append, reason="a run") as run:
+        before = places(observe(run, "deploy"))
+        armed(run, ("v1", "v2"), old, after_s=600)
+        shown = []
+        for name in ("v1", "v2"):
+            rows = run.crew.switch({name: before[name]}, Guard())
+            assert rows["localhost"].ok, rows["localhost"].error
+            shown.append((kept(project)["state"], [each["name"] for each in instances(project)]))
+
+    assert shown[0] == ("armed", ["v2"])
+    assert shown[1][0] == "disarmed"
+
+
+def test_an_interrupted_deploy_leaves_armed_what_it_has_not_proved(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C behind a switch and before its gate: the host still waits, and the run says so."""
+    project = a_project()
+    assert project.deploy().exit is Exit.OK
+    project.commit("ok", "a build that nobody waits for")
+
+    def ctrl_c(*_asked: Any, **_more: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gates, "pass_gate", ctrl_c)
+    with pytest.raises(Interrupted):
+        project.deploy()
+
+    notes = [str(each["text"]) for each in project.records if each["type"] == "note"]
+    assert kept(project)["state"] == "armed"
+    assert re.match(r"armed: localhost takes v\d back in \d+ s unless a run", notes[-1])
 
 
 def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> None:

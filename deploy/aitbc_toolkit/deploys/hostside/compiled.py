@@ -30,8 +30,8 @@ def _source(path: Path) -> Path:
 
 def _is_true(path: Path) -> bool:
     source = _source(path)
-    meant = compile(source.read_bytes(), str(source), "exec", dont_inherit=True, optimize=0)
     try:
-        return bool(marshal.loads(path.read_bytes()[_HEADER_BYTES:]) == meant)  # noqa: S302 - root's own folder; what does not load is a finding
-    except (EOFError, TypeError, ValueError):
+        meant = compile(source.read_bytes(), str(source), "exec", dont_inherit=True, optimize=0)
+        return bool(marshal.loads(path.read_bytes()[_HEADER_BYTES:]) == meant)  # noqa: S302 - root's own folder; what does not load or compile is a finding
+    except (EOFError, OverflowError, RecursionError, SyntaxError, TypeError, ValueError):
         return False

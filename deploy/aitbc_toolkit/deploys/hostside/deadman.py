@@ -7,6 +7,7 @@ host reads it, so nothing else belongs here. Standard library only.
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,22 @@ def disarm(state: Path) -> list[str]:
     return list(switch.get("back", []))
 
 
+def withdraw(state: Path, names: Collection[str]) -> None:
+    """Let an armed switch leave these nodes alone: they are where somebody has taken them."""
+    switch = read(state)
+    if switch.get("state") != "armed":
+        return
+    left = [each for each in switch["instances"] if each["name"] not in names]
+    if any(each["name"] not in switch["back"] for each in left):
+        write(state, {**switch, "instances": left})
+    else:
+        disarm(state)
+
+
 def note_back(state: Path, switch: dict[str, Any], name: str) -> dict[str, Any]:
     """Write down that a node is back; with the last of them the switch has fired."""
     back = [*switch["back"], name]
-    whole = len(back) == len(switch["instances"])
+    whole = all(each["name"] in back for each in switch["instances"])
     changed = {**switch, "back": back}
     if whole:
         settle(state, changed, "fired", "nobody disarmed it")

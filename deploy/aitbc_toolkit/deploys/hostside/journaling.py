@@ -35,17 +35,20 @@ def turn_back(params: dict[str, Any]) -> dict[str, Any]:
     What it has armed stays armed: the host may be the one that takes its node back.
     """
     state = Path(params["layout"]["state"])
-    with leasing.guarded(params):
+    with leasing.guarded(params, disarms=False):
         if params["record"] not in records(state):
             _append(state, params["record"])
     return {}
 
 
 def record(params: dict[str, Any]) -> dict[str, Any]:
-    """Write down how a run ended, and drop releases that nothing needs."""
+    """Write down how a run ended, and drop releases that nothing needs.
+
+    One that was interrupted has not ended: what it has armed and not proved stays armed.
+    """
     layout = params["layout"]
     state = Path(layout["state"])
-    with leasing.guarded(params):
+    with leasing.guarded(params, disarms=params["record"]["outcome"] != "interrupted"):
         if params["record"] not in records(state):
             _append(state, params["record"])
         ordering.remember(params)

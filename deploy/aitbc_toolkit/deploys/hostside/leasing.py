@@ -88,11 +88,12 @@ def release(params: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def guarded(params: dict[str, Any]) -> Iterator[list[str]]:
+def guarded(params: dict[str, Any], *, disarms: bool = True) -> Iterator[list[str]]:
     """Make one step alone on this host, with a lease that covers its deadline.
 
     What an earlier step has armed is this one's to decide: it is disarmed, and the nodes that the
-    host had taken back by then are told.
+    host had taken back by then are told. A step on the way back leaves it armed: until a node is
+    back, the host may have to be the one that takes it there.
     Raises: Trouble (lease) when the right is gone; (busy) when another step goes on.
     """
     lease, state = params.get("lease"), _state(params)
@@ -102,7 +103,7 @@ def guarded(params: dict[str, Any]) -> Iterator[list[str]]:
         with _record_lock(state):
             _outlive(state, lease, lease["deadline_s"] + _KILL_S)
         try:
-            yield deadman.disarm(state)
+            yield deadman.disarm(state) if disarms else []
         finally:
             with suppress(Trouble):  # it ends later then, as it would had we been killed here
                 _settle(state, lease)

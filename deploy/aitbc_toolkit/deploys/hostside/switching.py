@@ -12,6 +12,7 @@ from typing import Any
 from aitbc_toolkit.deploys.hostside import (
     answering,
     arming,
+    deadman,
     journaling,
     keeping,
     leasing,
@@ -24,11 +25,12 @@ def switch(params: dict[str, Any]) -> dict[str, Any]:
     """Point the named nodes at a release and restart them.
 
     Armed before anything is changed, then drained where the mesh wants that, and stopped at once:
-    what stands between costs the node its moment.
+    what stands between costs the node its moment. On the way back nothing is armed, and what is
+    armed lets go of the nodes when they are there, not before.
     """
     layout = params["layout"]
     manager = services.manager(params)
-    with leasing.guarded(params):
+    with leasing.guarded(params, disarms=bool(params["arm"])):
         if params["arm"]:
             arming.arm(params, manager=manager)
         drained = {each["name"]: _drained(each, params) for each in params["instances"]}
@@ -36,12 +38,19 @@ def switch(params: dict[str, Any]) -> dict[str, Any]:
         for instance in params["instances"]:
             linking.point(instance, base=Path(layout["base"]), manager=manager)
         since = {each["name"]: linking.anew(each, manager.restart) for each in params["instances"]}
+        if not params["arm"]:
+            _let_go(params)
     return {
         "since": since,
         "drained": drained,
         "restart_ms": int((time.monotonic() - began) * 1000),
         "services": {each["name"]: manager.state(each) for each in params["instances"]},
     }
+
+
+def _let_go(params: dict[str, Any]) -> None:
+    state = Path(params["layout"]["state"])
+    deadman.withdraw(state, [each["name"] for each in params["instances"]])
 
 
 def _drained(instance: dict[str, Any], params: dict[str, Any]) -> dict[str, Any] | None:
@@ -67,7 +76,7 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
     manager = services.manager(params)
     action = params["action"]
     since = {}
-    with leasing.guarded(params):
+    with leasing.guarded(params, disarms=False):
         for instance in params["instances"]:
             if action == "stop":
                 manager.stop(instance)
@@ -79,6 +88,7 @@ def service(params: dict[str, Any]) -> dict[str, Any]:
                 manager.stop(instance)
                 Path(instance["current"]).unlink(missing_ok=True)
                 Path(instance["config"]).unlink(missing_ok=True)
+        _let_go(params)
     return {
         "since": since,
         "services": {
