@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from aitbc_node.codes import Code
+from aitbc_node.crypto import sha256
+from aitbc_node.ledger.genesis import APP_VERSION
 from aitbc_node.ledger.params import PARAMETERS
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -20,10 +22,21 @@ def contents(name: str) -> str:
     return (VECTORS / name).read_text()
 
 
+RULES = {3: "cce8dc773d95a06d400248327795c9c5b1ce82ff180f013bbb92d9261583a4d6"}
+"""Per application version, a hash of what its rules make of the same blocks."""
+
+
 @pytest.mark.parametrize("name", BUILD["FILES"])
 def test_the_node_computes_what_the_file_says(name: str) -> None:
     """No change of the protocol goes unnoticed."""
     assert contents(name) == BUILD["text_of"](name), AGAIN
+
+
+def test_other_rules_have_another_application_version() -> None:
+    """Two builds that make different states of one block never claim the same number."""
+    made = sha256((contents("state.json") + contents("block.json")).encode()).hex()
+
+    assert RULES.get(APP_VERSION) == made, f"raise APP_VERSION, and note {made} for it"
 
 
 def test_every_file_of_vectors_is_built() -> None:

@@ -1,7 +1,8 @@
 """Who may put coins behind a validator, and how do they come back?
 
-A bond counts as power from the next epoch on. What is taken back waits for `unbonding_blocks` and
-can be slashed meanwhile for what happened before. Do not add the arithmetic of shares.
+A bond counts as power from the next epoch on. What is taken back waits for `unbonding_blocks`, and
+never comes before its vote is gone and evidence of that vote is too late; until then it can be
+slashed for what happened while it counted. Do not add the arithmetic of shares.
 """
 
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from aitbc_node import limits
 from aitbc_node.canonical import Record
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import due, objects, roster, staking
+from aitbc_node.ledger import due, enrolment, objects, roster, staking
 from aitbc_node.ledger.balances import move
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.forms import AccountName, Gain
@@ -77,20 +78,46 @@ def unbond(draft: Draft, act: Act, body: StakeUnbond) -> Outcome:
     staking.take(draft, body.validator, act.sender, body.amount)
     matures = Height(act.height + draft.params.unbonding_blocks)
     place: ObjectKey = (objects.UNBONDING, body.validator)
-    row = Leaving(act.sender, body.amount, act.height, matures)
+    counted_until = Height(0) if enrolment.is_member(draft, body.validator) else act.height
+    row = Leaving(act.sender, body.amount, counted_until, matures)
     draft.put(place, Unbonding((*queue.rows, row)))
-    due.plan(draft, matures, place)
+    if all(other.matures != matures for other in queue.rows):
+        due.plan(draft, matures, place)
     names = (body.validator.hex(), act.sender.hex())
     return [("stake.unbond", *names, str(body.amount), str(matures))]
 
 
-def mature(draft: Draft, key: ObjectKey, height: Height) -> None:
-    """Pay what has waited long enough."""
-    queue = draft.unbonding(Address(key[1]))
+def settle(draft: Draft, operator: Address, height: Height, *, power: int) -> None:
+    """Note which coins on their way back count no more behind this height.
+
+    They do as long as the operator's power is more than what is bonded.
+    """
+    member, queue = draft.membership(operator), draft.unbonding(operator)
+    if member is None or power * staking.POWER_UNIT > member.bonded:
+        return
+    if all(row.counted_until for row in queue.rows):
+        return
+    soonest = Height(height + draft.params.evidence_max_age_blocks + 1)
+    place: ObjectKey = (objects.UNBONDING, operator)
+    rows = []
     for row in queue.rows:
-        if row.matures <= height and row.amount:
+        counts = not row.counted_until
+        matures = max(row.matures, soonest) if counts else row.matures
+        rows.append(replace(row, matures=matures, counted_until=row.counted_until or height))
+    draft.put(place, Unbonding(tuple(rows)))
+    planned = {row.matures for row in queue.rows if row.matures > height}
+    if any(row.matures == soonest for row in rows) and soonest not in planned:
+        due.plan(draft, soonest, place)
+
+
+def mature(draft: Draft, key: ObjectKey, height: Height) -> None:
+    """Pay what has waited long enough and counts for no vote."""
+    queue = draft.unbonding(Address(key[1]))
+    paid = [row for row in queue.rows if row.counted_until and row.matures <= height]
+    for row in paid:
+        if row.amount:
             move(draft, row.delegator, NATIVE, row.amount)
-    left = tuple(row for row in queue.rows if row.matures > height)
+    left = tuple(row for row in queue.rows if not row.counted_until or row.matures > height)
     if left:
         draft.put(key, replace(queue, rows=left))
     else:

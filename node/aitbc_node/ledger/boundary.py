@@ -1,7 +1,7 @@
 """What happens at the end of a block, whatever its transactions were?
 
-Work that fell due, in order of kind and name; at the end of an epoch, who votes next. Do not add
-what one body does.
+Work that fell due, in order of kind and name, so much of each kind; at the end of an epoch, who
+votes next. Do not add what one body does.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,17 +12,20 @@ from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Height
 
 HANDLERS: Mapping[str, Callable[[Draft, ObjectKey, Height], None]] = {
+    PROPOSAL: proposals.lapse,
     RECORD: records.expire,
     UNBONDING: bonding.mature,
-    PROPOSAL: proposals.lapse,
 }
+
+# Whatever can be planned is handled, or it would be due for ever.
+assert tuple(HANDLERS) == due.KINDS
 
 
 def end_block(draft: Draft, height: Height) -> None:
     """Do what the height brings with it."""
-    for key in due.take(draft, height):
-        assert key[0] in HANDLERS, f"nobody handles a {key[0]} that is due"
-        HANDLERS[key[0]](draft, key, height)
+    for kind, handle in HANDLERS.items():
+        for key in due.take(draft, kind, height):
+            handle(draft, key, height)
     if epochs.is_last(height, draft.params.epoch_blocks):
         rewards.pay_epoch(draft)
         proposals.carry_out_all(draft)

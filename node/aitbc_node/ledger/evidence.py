@@ -2,9 +2,9 @@
 
 Anybody may show two votes or proposals of one key for the same height and round with different
 blocks; their signatures prove the offence to everybody. It is punished once: a share of the bond,
-and of the coins that began to leave it since, is destroyed but for the reporter's part, and the
-validator is jailed. Nothing else is slashed: a wrong state root would punish an honest operator
-for a bad release. Do not add absence here. Source: rules 2.4 and 2.10.
+and of the coins on their way back that still stood behind the vote then, is destroyed but for the
+reporter's part, and the validator is jailed. Nothing else is slashed: a wrong state root would
+punish an honest operator for a bad release. Do not add absence here. Source: rules 2.4 and 2.10.
 """
 
 from typing import Annotated
@@ -114,8 +114,9 @@ def _slash(draft: Draft, operator: Address, height: Height) -> Offence:
     liable = slashed = 0
     rows = []
     for row in queue.rows:
-        loss = row.amount * share_bps // BPS if row.started >= height else 0
-        liable += row.amount if row.started >= height else 0
+        counted = not row.counted_until or row.counted_until >= height
+        loss = row.amount * share_bps // BPS if counted else 0
+        liable += row.amount if counted else 0
         slashed += loss
         rows.append(replace(row, amount=Amount(row.amount - loss)))
     if slashed:
@@ -124,7 +125,10 @@ def _slash(draft: Draft, operator: Address, height: Height) -> Offence:
 
 
 def _jail(draft: Draft, operator: Address, height: Height) -> None:
-    """Let it have no vote from the next epoch on, until its operator asks for it again."""
+    """Let it lose its vote in the epochs that follow, first of all, until its operator asks again.
+
+    In the next one, if it has less than a third of the power.
+    """
     member = draft.membership(operator)
     assert member is not None, "a key of nobody"
     until = Height(height + draft.params.jail_blocks)

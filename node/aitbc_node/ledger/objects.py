@@ -152,11 +152,14 @@ class Stake(Record, frozen=True):
 
 
 class Leaving(Record, frozen=True):
-    """Be coins on their way back to whoever had bonded them."""
+    """Be coins on their way back to whoever had bonded them.
+
+    Shape: `counted_until` is the last height at which they stood behind a vote, 0 while they do.
+    """
 
     delegator: Address
     amount: Amount
-    started: Height
+    counted_until: Height
     matures: Height
 
 

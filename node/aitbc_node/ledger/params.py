@@ -128,6 +128,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Parameter("proposal_blocks", 1_000, "blocks", 1, 10_000_000, "how long a proposal is open"),
     Parameter("validators_open", 1, "0 or 1", 0, 1, "1: a bond is enough, 0: admission is needed"),
+    Parameter(
+        "validator_power_max_bps", BPS, "bps of the power", 100, BPS, "most of one validator"
+    ),
 )
 
 
@@ -165,6 +168,7 @@ class Params(Record, frozen=True):
     proposal_deposit: int = 1_000_000
     proposal_blocks: int = 1_000
     validators_open: int = 1
+    validator_power_max_bps: int = BPS
 
     def digest(self) -> Hash:
         """Hash all values for a header's `params_hash`."""
@@ -194,5 +198,9 @@ def faults(params: Params) -> Iterator[Refusal]:
     if params.evidence_max_age_blocks >= params.unbonding_blocks:
         # Or an offender's coins could be gone before the offence is shown.
         yield Refusal(Code.E_AMOUNT, "evidence_max_age_blocks", "not below unbonding_blocks")
+    elif params.evidence_max_age_blocks + params.epoch_blocks >= params.unbonding_blocks:
+        # What is taken back votes to the end of its epoch, and evidence comes after that.
+        message = "evidence_max_age_blocks and epoch_blocks together are not below it"
+        yield Refusal(Code.E_AMOUNT, "unbonding_blocks", message)
     if params.commission_min_bps > params.commission_max_bps:
         yield Refusal(Code.E_AMOUNT, "commission_min_bps", "above commission_max_bps")

@@ -121,6 +121,8 @@ def vote(draft: Draft, act: Act, body: ProposalVote) -> Outcome:
     found = draft.proposal(body.id)
     if found is None:
         return Refusal(Code.E_UNKNOWN, "id", "no open proposal")
+    if act.height > found.ends:
+        return Refusal(Code.E_EXPIRED, "id", f"it was open until height {found.ends}")
     if not _power_of(draft, act.sender):
         return Refusal(Code.E_UNAUTHORISED, "id", "only validators decide")
     if any(voter == act.sender for voter, _ in found.votes):

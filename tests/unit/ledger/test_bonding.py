@@ -15,7 +15,7 @@ from aitbc_node.types import Amount, Height
 from aitbc_sim.town import WEALTH, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
-PARAMS = Params(unbonding_blocks=10, delegators_max=2)
+PARAMS = Params(epoch_blocks=1, unbonding_blocks=10, evidence_max_age_blocks=8, delegators_max=2)
 
 
 def bond(amount: int, validator: str = "north") -> StakeBond:
@@ -51,6 +51,24 @@ def test_what_is_bonded_leaves_the_account_and_comes_back_at_maturity(bonds: Tow
     assert before == WEALTH - 5 * COIN - paid
     assert bonds.owns("alice") == WEALTH - paid
     assert bonds.state.unbonding(address("north")) == Unbonding()
+
+
+def test_coins_wait_as_long_as_the_vote_that_they_stood_behind() -> None:
+    """Nearly all the power cannot go at once; the coins stay until evidence of it is late."""
+    params = replace(PARAMS, epoch_blocks=12, unbonding_blocks=21)
+    town = Town(a_genesis(rich=("north",), params=params, powers=(90, 1, 1, 1)))
+    town.apply(town.tx("north", unbond(90 * COIN)))
+    poor = town.owns("north")
+
+    ended = 0
+    while town.owns("north") == poor:
+        town.apply()
+        key = key_of("north votes").public_key
+        ended = ended or (town.height if not town.state.validators.power_of(key) else 0)
+        assert not ended or town.height <= ended + 9
+
+    assert ended > 22
+    assert town.height == ended + 9
 
 
 def test_amounts_asked_for_one_after_the_other_come_back_so(bonds: Town) -> None:

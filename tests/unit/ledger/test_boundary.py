@@ -2,7 +2,7 @@
 
 import pytest
 
-from aitbc_node.ledger import boundary, due
+from aitbc_node.ledger import due
 from aitbc_node.ledger.records import RecordPut, record_key
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Height
@@ -20,8 +20,5 @@ def test_records_are_freed_even_in_an_empty_block(town: Town) -> None:
 
 def test_a_kind_that_nobody_handles_is_our_own_mistake(town: Town) -> None:
     """It would be due for ever."""
-    draft = Draft(town.state)
-    due.plan(draft, Height(3), ("account", b"x"))
-
     with pytest.raises(AssertionError, match="account"):
-        boundary.end_block(draft, Height(3))
+        due.plan(Draft(town.state), Height(3), ("account", b"x"))

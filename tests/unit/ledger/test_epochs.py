@@ -8,9 +8,11 @@ from msgspec.structs import replace
 from aitbc_node.ledger import epochs
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.objects import JAILED
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.types import Address, Amount, Round
+from aitbc_node.ledger.staking import membership_key
+from aitbc_node.types import Address, Amount, Height, Round
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
@@ -163,14 +165,89 @@ def test_powers_go_where_they_should_in_bounded_steps(
     before = {Address(bytes([name]) * 20): power for name, power in start.items()}
     wanted = {Address(bytes([name]) * 20): power for name, power in aim.items()}
 
-    after = epochs.limited(before, wanted)
-
     names = before.keys() | wanted.keys()
+    after = epochs.limited(before, wanted, sorted(names), places=20)
+
     moved = sum(abs(after.get(name, 0) - before.get(name, 0)) for name in names)
     assert 3 * moved < sum(before.values()) or moved == 1
     for name in names:
         low, high = sorted((before.get(name, 0), wanted.get(name, 0)))
         assert low <= after.get(name, 0) <= high
+
+
+def test_a_double_signer_goes_first_whoever_else_moves() -> None:
+    """Others with lower addresses who bond more in each epoch do not keep it in office."""
+    town = a_hall(10, 10, 10, 10)
+    *others, last = sorted(VALIDATOR_NAMES, key=address)
+    member = town.state.membership(address(last))
+    town.rewrite({membership_key(address(last)): replace(member, status=JAILED)})
+    for name in others:
+        town.apply(town.tx(name, StakeBond(address(name), Amount(30 * COIN))))
+
+    to_next_epoch(town)
+
+    assert powers_of(town)[last] == 0
+
+
+def a_crowd(first: int, power: int) -> dict[Address, int]:
+    """Return a hundred operators of one power, numbered from `first`."""
+    return {Address(index.to_bytes(20, "big")): power for index in range(first, first + 100)}
+
+
+def test_there_are_never_more_validators_than_places() -> None:
+    """A hundred richer newcomers replace a hundred one by one, as those are gone."""
+    before, wanted = a_crowd(1_000, 1_000), a_crowd(0, 1_001)
+    epochs_taken = 0
+    while before != wanted:
+        everybody = before.keys() | wanted.keys()
+        turns = epochs.in_turn(everybody, set(), Height(epochs_taken))
+        before = epochs.limited(before, wanted, turns, places=100)
+        epochs_taken += 1
+        assert len(before) <= 100
+        assert sum(before.values()) > 30_000
+        assert epochs_taken < 40
+
+
+@given(
+    st.lists(st.dictionaries(st.integers(0, 30), st.integers(1, 50), max_size=9), max_size=6),
+    st.integers(4, 9),
+)
+def test_places_hold_whatever_is_wanted_next(aims: list[dict[int, int]], places: int) -> None:
+    """However the wishes change from epoch to epoch, and in whatever turn."""
+    powers = {Address(bytes([name]) * 20): 5 for name in range(4)}
+    for aim in aims:
+        wanted = {Address(bytes([name]) * 20): power for name, power in aim.items()}
+        turns = sorted(powers.keys() | wanted.keys(), reverse=True)
+        powers = epochs.limited(powers, wanted, turns, places=places) or powers
+        assert len(powers) <= places
+
+
+@given(
+    st.dictionaries(st.integers(0, 9), st.integers(1, 50), min_size=4), st.integers(2_500, 10_000)
+)
+def test_nobody_is_wanted_with_more_than_the_greatest_share(
+    wish: dict[int, int], share_bps: int
+) -> None:
+    """Of all powers after the cut; and nobody is cut more than it takes."""
+    wanted = {Address(bytes([name]) * 20): power for name, power in wish.items()}
+
+    after = epochs.capped(wanted, share_bps)
+
+    assert max(after.values()) * 10_000 <= sum(after.values()) * share_bps
+    bound = max(after.values())
+    assert all(after[name] == min(power, bound) for name, power in wanted.items())
+    more = [min(power, bound + 1) for power in wanted.values()]
+    assert after == wanted or max(more) * 10_000 > sum(more) * share_bps
+
+
+def test_with_a_greatest_share_one_operator_is_held_below_a_third() -> None:
+    """However much it bonds."""
+    town = a_hall(10, 10, 10, 10, validator_power_max_bps=3_333)
+    town.apply(town.tx("north", StakeBond(address("north"), Amount(90 * COIN))))
+    for _ in range(6):
+        to_next_epoch(town)
+
+    assert powers_of(town) == {"north": 14, "east": 10, "south": 10, "west": 10}
 
 
 @pytest.mark.parametrize(("height", "last"), [(1, False), (4, False), (5, True), (6, False)])

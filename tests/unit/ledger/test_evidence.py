@@ -95,18 +95,34 @@ def test_delegators_lose_with_their_validator(court: Town) -> None:
     assert all_of_it.receipts[0].code == Code.OK
 
 
-def test_coins_on_their_way_back_are_slashed_if_they_left_after_the_offence(court: Town) -> None:
-    """Nobody runs away from an offence; what left before it is not touched."""
+def test_coins_on_their_way_back_are_slashed_if_they_counted_at_the_offence(court: Town) -> None:
+    """What no longer stood behind the vote is not touched; whoever bonded it."""
     court.apply(court.tx("bob", StakeBond(address("north"), Amount(6 * COIN))))
     court.apply(court.tx("bob", StakeUnbond(address("north"), Amount(2 * COIN))))
+    while court.height < 5:
+        court.apply()
     court.apply(court.tx("bob", StakeUnbond(address("north"), Amount(4 * COIN))))
 
-    court.apply(court.tx("alice", evidence(height=3)))
+    court.apply(court.tx("alice", evidence(height=6)))
 
     rows = court.state.unbonding(address("north")).rows
     assert [row.amount for row in rows] == [2 * COIN, 2 * COIN]
-    place = bytes(address("north")) + (3).to_bytes(8, "big")
+    place = bytes(address("north")) + (6).to_bytes(8, "big")
     assert court.state.lookup((OFFENCE, place)) == Offence(Amount(14 * COIN), Amount(7 * COIN))
+
+
+def test_an_operator_that_takes_its_bond_back_first_does_not_sign_twice_for_nothing(
+    court: Town,
+) -> None:
+    """Its vote lasts to the end of the epoch, and so does what it answers with."""
+    court.apply(court.tx("north", StakeUnbond(address("north"), Amount(10 * COIN))))
+    court.apply()
+    assert court.state.validators.power_of(KEY) == 10
+
+    receipt = court.apply(court.tx("alice", evidence(height=2))).receipts[0]
+
+    assert receipt.code == Code.OK
+    assert [row.amount for row in court.state.unbonding(address("north")).rows] == [5 * COIN]
 
 
 def test_the_offender_is_jailed_until_it_asks_again(court: Town) -> None:

@@ -28,6 +28,8 @@ def test_each_parameter_has_a_unit_a_meaning_and_bounds(parameter: object) -> No
         ({"gas_base_price": 999}, "gas_base_price"),
         ({"gas_low_bps": 8_001}, "gas_low_bps"),
         ({"gas_step_num": 10}, "gas_step_num"),
+        ({"evidence_max_age_blocks": 1_200}, "evidence_max_age_blocks"),
+        ({"epoch_blocks": 200}, "unbonding_blocks"),
     ],
 )
 def test_parameters_must_fit_together(changes: dict[str, int], field: str) -> None:

@@ -8,7 +8,7 @@ from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import proposals
 from aitbc_node.ledger.bonding import StakeBond
 from aitbc_node.ledger.enrolment import ValidatorPut
-from aitbc_node.ledger.objects import DECIDED, NATIVE, TREASURY, Decided, balance
+from aitbc_node.ledger.objects import DECIDED, NATIVE, PROPOSAL, TREASURY, Decided, balance
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import (
@@ -21,7 +21,7 @@ from aitbc_node.ledger.proposals import (
     RemoveValidator,
 )
 from aitbc_node.ledger.transactions import parse, sign
-from aitbc_node.types import Amount
+from aitbc_node.types import Amount, Height
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of, pay
 
 COIN = 1_000_000
@@ -85,6 +85,17 @@ def test_two_thirds_are_not_enough(hall: Town) -> None:
     assert balance(hall.state.pool(TREASURY).balances, NATIVE) == held + COIN
     to_next_epoch(hall)
     assert hall.state.params.tx_ttl_blocks != 77
+
+
+def test_whoever_keeps_it_from_lapsing_cannot_keep_it_open(hall: Town) -> None:
+    """Its end counts, not when somebody clears it away."""
+    name = propose(hall, LONGER)
+    proposal = hall.state.proposal(name)
+    hall.rewrite({(PROPOSAL, name): replace(proposal, ends=Height(hall.height))})
+
+    late = ask(hall, name, "north")[0]
+
+    assert (late.code, late.events) == (Code.E_EXPIRED, (("failed", "0", "id"),))
 
 
 def test_no_is_no_yes(hall: Town) -> None:
