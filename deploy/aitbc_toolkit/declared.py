@@ -38,13 +38,18 @@ class AssetEntry(_Model):
 
 
 class Chain(_Model):
-    """Say what goes into the genesis; a change after the first deploy changes nothing."""
+    """Say what goes into the genesis; a change after the first deploy changes nothing.
+
+    `validators` says whether a bond is enough for a vote, or the others have to admit its holder;
+    `power_max_bps` is the most of all power that one of them can come to hold.
+    """
 
     id: Annotated[str, Field(pattern=r"^aitbc-[a-z0-9-]+-[0-9]+$", max_length=48)]
     hrp: Annotated[str, Field(pattern=r"^[a-z]{1,10}$")]
     block_interval_ms: Annotated[int, Field(ge=100, le=60_000)]
     unbonding_s: Annotated[int, Field(ge=1)]
-    downtime_slash_bps: Annotated[int, Field(ge=0, le=10_000)]
+    validators: Literal["open", "admitted"] = "admitted"
+    power_max_bps: Annotated[int, Field(ge=100, le=10_000)] = 10_000
     assets: dict[str, AssetEntry] = Field(default_factory=dict)
 
 

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_node.ledger.params import faults
 from aitbc_toolkit import render
 from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.release import founding
 
 GOLDEN = Path(__file__).with_name("golden")
 NAMES = ("dev", "lab", "staging", "production")
@@ -55,6 +57,27 @@ def test_only_production_addresses_bear_the_production_prefix() -> None:
 
     assert [name for name, chain in chains.items() if chain.hrp == "ait"] == ["production"]
     assert len({chain.id for chain in chains.values()}) == len(chains)
+
+
+@pytest.mark.parametrize(
+    ("name", "unbonding_blocks", "is_open", "power_max_bps"),
+    [
+        ("dev", 300, 1, 10_000),
+        ("lab", 600, 1, 10_000),
+        ("staging", 1_800, 0, 3_333),
+        ("production", 362_880, 0, 3_333),
+    ],
+)
+def test_what_an_environment_says_of_its_chain_is_in_its_genesis(
+    name: str, unbonding_blocks: int, is_open: int, power_max_bps: int
+) -> None:
+    """Bonds of production wait 21 days, and nobody votes there whom the others did not admit."""
+    made = founding.parameters(Inventory.read(name).chain)
+
+    assert made.unbonding_blocks == unbonding_blocks
+    assert made.validators_open == is_open
+    assert made.validator_power_max_bps == power_max_bps
+    assert list(faults(made)) == []
 
 
 if __name__ == "__main__":

@@ -11,14 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from aitbc_node import bech32
 from aitbc_node.ledger import document
 from aitbc_node.ledger import genesis as ledger
 from aitbc_node.ledger.genesis import Genesis, GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.objects import NATIVE
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
 from aitbc_toolkit import keys
+from aitbc_toolkit.declared import Chain
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.identity import genesis_path
 from aitbc_toolkit.inventory import Environment
@@ -104,7 +108,27 @@ def _build(environment: Environment, public: Mapping[str, Mapping[str, Any]]) ->
         validators=validators,
         accounts=accounts,
         assets=assets,
+        params=parameters(environment.chain),
         single_node_dev=len(validators) < ledger.VALIDATORS_MIN,
+    )
+
+
+def parameters(chain: Chain) -> Params:
+    """Return the parameters that an environment asks for; the others are the defaults.
+
+    Units: a time becomes so many blocks at the interval that blocks should have. Evidence is good
+    for the part of the unbonding time that it has by default.
+    """
+    usual = Params()
+    unbonding = -(-1_000 * chain.unbonding_s // chain.block_interval_ms)
+    return msgspec.structs.replace(
+        usual,
+        unbonding_blocks=unbonding,
+        evidence_max_age_blocks=(
+            unbonding * usual.evidence_max_age_blocks // usual.unbonding_blocks
+        ),
+        validators_open=int(chain.validators == "open"),
+        validator_power_max_bps=chain.power_max_bps,
     )
 
 
