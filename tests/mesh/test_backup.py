@@ -103,7 +103,7 @@ def test_a_tired_operator_stops_neither_by_a_restart_nor_by_a_restore(
 
     for refused in (restart.value, restore.value):
         assert refused.exit_status is Exit.REFUSED
-        assert re.search(r"total \d+, .*\(told by v\d\)", refused.message)
+        assert re.search(r"total \d+, .*\(told by v\d and 2 others\)", refused.message)
         assert re.search(r"without v1 .*v2 v3 vote: 3\*(\d+) = \d+ <= 2\*\d+", refused.message)
     eventually("blocks", lambda: state.look(environment).nodes[0].height > height + 2)
     services.control(environment, "start", "v4", mesh.tell)

@@ -27,7 +27,10 @@ def a_mesh(*, down: str = "", money: bool | None = True, lonely: str = "") -> Me
         return SimpleNamespace(conserved=money or instance.name != "v3", height=100)
 
     made = SimpleNamespace(
-        environment=Inventory.load("staging"), statuses=lambda: statuses, ask=ask
+        environment=Inventory.load("staging"),
+        statuses=lambda: statuses,
+        ask=ask,
+        ask_each=lambda names, *_asked: dict.fromkeys(names),
     )
     return cast("Mesh", made)
 

@@ -36,10 +36,10 @@ class FakeMesh:
         self._heights = {name: height and height + 1 for name, height in self._heights.items()}
         return found
 
-    def ask(self, *_asked: object) -> schema.Validators:
+    def ask_each(self, names: Sequence[str], *_asked: object) -> dict[str, schema.Validators]:
         shown = {"address": "", "priority": None, "status": "active", "proposer": False}
         rows = [schema.ValidatorView(key=name, power=1, **cast("Any", shown)) for name in NAMES]
-        return schema.Validators(height=1, total_power=4, validators=rows)
+        return dict.fromkeys(names, schema.Validators(height=1, total_power=4, validators=rows))
 
     def blocks(self, first: int, last: int) -> list[schema.BlockView]:
         return [a_block(height, signers=self._signers) for height in range(first, last + 1)]

@@ -5,7 +5,7 @@ Reads over the public RPC only. What an answer means for a deploy is judged in `
 
 import http.client
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -89,6 +89,14 @@ class Mesh:
             return msgspec.json.decode(body, type=shape) if body is not None else None
         except msgspec.MsgspecError:
             return None
+
+    def ask_each(
+        self, names: Sequence[str], route: str, shape: type[Answer]
+    ) -> dict[str, Answer | None]:
+        """Read one route of several nodes at once, each as `ask` does."""
+        instances = [self.environment.instance(name) for name in names]
+        answers = self._pool.map(lambda each: self.ask(each, route, shape), instances)
+        return dict(zip(names, answers, strict=True))
 
     def serves(self, name: str, route: str) -> bool:
         """Tell whether a node gives any answer at all on a route."""
