@@ -18,7 +18,7 @@ from aitbc_toolkit.release.progress import note
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import who
 
-_CHANGED = "  changed so far"
+_CHANGED = "  changed "
 
 
 def announce(run: Run, change: Change) -> Record:
@@ -31,6 +31,10 @@ def announce(run: Run, change: Change) -> Record:
     try:
         _announce(run, change, record)
     except OSError as failure:
+        if change.open is None:
+            _tell_hosts(
+                run, change, replace(record, outcome="rolled back", reason=reason_of(failure))
+            )
         raise _refused(run, change, failure) from failure
     except AitbcError as failure:
         if change.open is None:
@@ -106,7 +110,7 @@ def _refused(run: Run, change: Change, failure: AitbcError | OSError) -> AitbcEr
         hint, status = failure.hint, failure.exit_status
     else:
         lines = [f"{change.action} {name} refused: {lines[0]}"]
-    lines.append(f"{_CHANGED}   nothing that runs, on no host")
+    lines.append(f"{_CHANGED}so far   nothing that runs, on no host")
     if change.open is not None:
         lines[-1] += ", by this attempt"
         lines.append(f"  the run itself   is open: {change.open.outcome}")
@@ -117,13 +121,18 @@ def _refused(run: Run, change: Change, failure: AitbcError | OSError) -> AitbcEr
 def _close(run: Run, change: Change, record: Record) -> None:
     run.journal.write("closing", outcome=record.outcome, reason=record.reason, nodes=[])
     history.append(run.environment, record)
+    _tell_hosts(run, change, record)
+    run.journal.write("closed", outcome=record.outcome, nodes=[])
+
+
+def _tell_hosts(run: Run, change: Change, record: Record) -> None:
+    """Let hosts know how a run ended; one that cannot is named, and it ends all the same."""
     running = {place[0] for place in change.course.before.values()}
     keep = {change.commit, *running, *history.kept_commits([*change.records, record])}
     rows = run.crew.record(record.to_document(), keep=sorted(keep - {""}))
     for row in rows.values():
         if not row.ok:
             note(run.tell, f"the record is not on {row.host}: {row.error}")
-    run.journal.write("closed", outcome=record.outcome, nodes=[])
 
 
 def _record(run: Run, change: Change) -> Record:

@@ -12,7 +12,16 @@ from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, inquiry, journal, permission, waves
+from aitbc_toolkit.release import (
+    founding,
+    history,
+    inquiry,
+    journal,
+    permission,
+    recording,
+    vouching,
+    waves,
+)
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.course import Course
@@ -24,7 +33,7 @@ from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.request import Choice, Request
 from aitbc_toolkit.release.rolling import Run
-from aitbc_toolkit.release.source import SHORT
+from aitbc_toolkit.release.source import SHORT, Revision
 from aitbc_toolkit.release.sparing import has_quorum
 
 
@@ -98,6 +107,8 @@ def finish(
         open=record,
         returning=returning,
     )
+    if record.action == "deploy" and course.order.waves and not returning:
+        _vouch_anew(environment, request, record, run.tell)
     goals = course.before if returning else course.targets
     run.crew.intact({name: goals[name] for name in change.changed}, verb="deploy --resume")
     phase: Phase = "waves" if record.action == "deploy" else "rollback"
@@ -106,6 +117,26 @@ def finish(
     done = carry_out(run, change)
     hooks.after(phase, outcome=done.to_record())
     return done
+
+
+def _vouch_anew(environment: Environment, request: Request, record: Record, tell: Tell) -> None:
+    """Let a commit go on to the nodes that are left only if it would be let begin now.
+
+    Whoever vouched for it may have been revoked since, an approval may have run out.
+
+    Raises: AitbcError as `vouching.admit`, which says that the run stays open.
+    """
+    revision = Revision(record.commit, record.subject, dirty=0, snapshot=record.snapshot)
+    try:
+        vouching.admit(environment, request, revision, tell)
+    except AitbcError as refused:
+        raise AitbcError(
+            f"{recording.reason_of(refused)}\n"
+            "  changed so far   nothing that runs, by this attempt\n"
+            f"  the run itself   is open: {record.outcome}",
+            hint=f"{refused.hint}\naitbc rollback {environment.name}   # goes back".strip(),
+            exit_status=refused.exit_status,
+        ) from refused
 
 
 def _as_begun(request: Request, points: inquiry.Points) -> Request:

@@ -1,5 +1,6 @@
 """What is known of a run whose controller was killed, and how it comes to its end."""
 
+import errno
 import json
 from collections.abc import Callable
 from typing import Any
@@ -139,6 +140,32 @@ def test_a_host_that_cannot_hear_of_a_run_is_not_changed(a_project: Build) -> No
     assert refused.value.exit_status is Exit.REFUSED
     assert project.running() == good
     assert not asked(project).is_open
+
+
+def test_a_run_that_this_machine_cannot_write_down_is_closed_on_the_hosts(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk fills up after the hosts were told: refused, and no host shows an open run."""
+    project = a_project()
+    project.deploy()
+    good = project.running()
+    project.commit("ok", "a second build")
+    write = journal.Journal.write
+
+    def full(self: journal.Journal, point: journal.Point, **facts: Any) -> None:
+        if point == "announced":
+            raise OSError(errno.ENOSPC, "No space left on device", "journal")
+        write(self, point, **facts)
+
+    monkeypatch.setattr(journal.Journal, "write", full)
+    with pytest.raises(AitbcError, match="No space left on device") as refused:
+        project.deploy()
+
+    there = project.host_file("var/lib/aitbc/dev/deploy/journal.jsonl").read_text()
+    last = json.loads(there.splitlines()[-1])["record"]
+    assert refused.value.exit_status is Exit.REFUSED
+    assert project.running() == good
+    assert last["outcome"] == "rolled back"
 
 
 def test_a_resumed_run_that_a_host_cannot_hear_of_stays_open(a_project: Build) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_runs import asked, killed, resumed
 from signed_work import a_key, public
 from tomlkit import TOMLDocument
 
@@ -190,6 +191,26 @@ def test_a_tag_that_moved_at_origin_stops_at_the_host(trusting: Trusting) -> Non
 
     assert caught.value.exit_status is Exit.REFUSED
     assert first not in trusting.releases()
+
+
+def test_a_run_whose_signer_was_revoked_since_is_not_resumed(trusting: Trusting) -> None:
+    """The controller died, the key was stolen: nothing more of its commit is rolled out."""
+    trusting.commit("signed", key="rita")
+    killed(trusting.project, "announced")
+    path = trusting.project.environment.inventories / "dev" / "trust.toml"
+
+    safekeeping.change(
+        path, lambda doc: safekeeping.take_out(doc, "rita@example", revoke="stolen"), strict=False
+    )
+    with pytest.raises(AitbcError, match="pending approval") as refused:
+        resumed(trusting.project)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "nothing, on no host" not in refused.value.message
+    assert "the run itself   is open: unknown" in refused.value.message
+    assert "aitbc rollback dev" in refused.value.hint
+    assert trusting.project.running() == {}
+    assert asked(trusting.project).is_open
 
 
 @pytest.mark.proves("D4")
