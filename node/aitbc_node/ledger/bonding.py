@@ -24,6 +24,7 @@ from aitbc_node.ledger.objects import (
     Unbonding,
     balance,
 )
+from aitbc_node.ledger.params import DELEGATORS_MAX
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address, Height
 
@@ -32,6 +33,9 @@ STAKE_GAS = 60_000
 ROWS_PER_DELEGATOR_MAX = 8
 ROWS_MAX = 1_000
 """Of one validator's queue: a slashing walks over it."""
+
+# Everybody who may bond with a validator, and its operator, can take coins back at any time.
+assert ROWS_MAX >= ROWS_PER_DELEGATOR_MAX * (DELEGATORS_MAX + 1)
 
 
 class StakeBond(Record, frozen=True, tag="stake.bond"):
@@ -133,9 +137,11 @@ def _check_bond(
     if body.amount < params.delegation_min:
         return Refusal(Code.E_MINIMUM, "amount", f"the least is {params.delegation_min}")
     is_new = draft.stake(body.validator, sender) is None
-    if is_new and member.delegators >= params.delegators_max and sender != body.validator:
-        message = f"{member.delegators} have bonded there, as many as may"
-        return Refusal(Code.E_LIMIT, "validator", message)
+    if is_new and sender != body.validator:
+        others = member.delegators + _gone(draft, body.validator, but=sender)
+        if others >= params.delegators_max:
+            message = f"{others} have bonded there or wait for their coins, as many as may"
+            return Refusal(Code.E_LIMIT, "validator", message)
     shares = staking.shares_for(member, body.amount)
     if not 0 < shares <= limits.INT_MAX - member.shares:
         return Refusal(Code.E_STATE, "validator", "its bond was slashed down to nothing")
@@ -143,6 +149,15 @@ def _check_bond(
     if body.amount > owned:
         return Refusal(Code.E_INSUFFICIENT, "amount", f"the account has {owned} after the fee")
     return None
+
+
+def _gone(draft: Draft, operator: Address, *, but: Address) -> int:
+    """Count those who wait for the last of their coins: they keep their place until it comes.
+
+    Or accounts that come and go would fill the queue, and nobody else could take coins back.
+    """
+    waiting = {row.delegator for row in draft.unbonding(operator).rows} - {operator, but}
+    return sum(draft.stake(operator, delegator) is None for delegator in waiting)
 
 
 def _check_unbond(draft: Draft, sender: Address, body: StakeUnbond, worth: int) -> Refusal | None:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from aitbc_node import limits
 from aitbc_node.ledger import bonding, enrolment, objects, roster
-from aitbc_node.ledger.objects import ACTIVE, ADMITTED, CANDIDATE, JAILED, REMOVED, Membership
+from aitbc_node.ledger.objects import ACTIVE, CANDIDATE, JAILED, REMOVED, Membership
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.staking import POWER_UNIT, membership_key
 from aitbc_node.ledger.state import Draft
@@ -112,16 +112,14 @@ def _wanted(draft: Draft) -> dict[Address, int]:
     rows = []
     for operator in draft.roster.operators:
         member = draft.membership(operator)
-        if member is not None and _may_vote(draft, member):
+        if member is not None and _may_vote(member):
             rows.append((-(member.bonded // POWER_UNIT), operator))
     chosen = sorted(rows)[: draft.params.validators_max]
     return {operator: -power for power, operator in chosen if power}
 
 
-def _may_vote(draft: Draft, member: Membership) -> bool:
-    if member.status not in {CANDIDATE, ACTIVE} or member.seat == REMOVED:
-        return False
-    return bool(draft.params.validators_open) or member.seat == ADMITTED
+def _may_vote(member: Membership) -> bool:
+    return member.status in {CANDIDATE, ACTIVE}
 
 
 def _elect(draft: Draft, powers: Mapping[Address, int], height: Height) -> None:

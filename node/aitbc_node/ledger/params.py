@@ -18,6 +18,8 @@ from aitbc_node.types import Hash
 BPS = 10_000
 """Basis points in a whole."""
 
+DELEGATORS_MAX = 120
+
 PARAMS_TAG = b"aitbc/params\0"
 
 
@@ -99,7 +101,9 @@ PARAMETERS: tuple[Parameter, ...] = (
         "least own bond of a validator",
     ),
     Parameter("delegation_min", 1_000_000, "base units", 1, 10**18, "least bond of anybody"),
-    Parameter("delegators_max", 100, "accounts", 0, 1_000, "most bonds behind a validator"),
+    Parameter(
+        "delegators_max", 100, "accounts", 0, DELEGATORS_MAX, "most bonds behind a validator"
+    ),
     Parameter(
         "unbonding_blocks",
         1_200,

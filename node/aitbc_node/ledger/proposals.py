@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from aitbc_node import limits
 from aitbc_node.canonical import Record, decode, encode
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import due, objects, params
+from aitbc_node.ledger import due, objects, params, roster
 from aitbc_node.ledger.balances import fill, move
 from aitbc_node.ledger.family import Act, Event, Family, Outcome
 from aitbc_node.ledger.forms import AccountName, Ticker
@@ -50,6 +50,14 @@ class ChangeParameter(Record, frozen=True, tag="param"):
     value: Annotated[int, Meta(ge=0, le=limits.INT_MAX)]
 
 
+class ShareFees(Record, frozen=True, tag="fee_shares"):
+    """Set all three shares of a fee, which are a whole together."""
+
+    proposer_bps: Annotated[int, Meta(ge=0, le=params.BPS)]
+    treasury_bps: Annotated[int, Meta(ge=0, le=params.BPS)]
+    burn_bps: Annotated[int, Meta(ge=0, le=params.BPS)]
+
+
 class AdmitValidator(Record, frozen=True, tag="validator_add"):
     """Let an operator validate, if it has bonded enough."""
 
@@ -63,13 +71,13 @@ class RemoveValidator(Record, frozen=True, tag="validator_remove"):
 
 
 class PauseAsset(Record, frozen=True, tag="pause"):
-    """Stop or resume all movements of an asset."""
+    """Stop or resume transfers and minting of an asset; bonds, deposits and rewards go on."""
 
     asset: Ticker
     paused: bool
 
 
-Motion: TypeAlias = ChangeParameter | AdmitValidator | RemoveValidator | PauseAsset
+Motion: TypeAlias = ChangeParameter | ShareFees | AdmitValidator | RemoveValidator | PauseAsset
 
 
 class ProposalSubmit(Record, frozen=True, tag="proposal.submit"):
@@ -194,6 +202,9 @@ def _check_motion(draft: Draft, motion: Motion) -> Refusal | None:
                 return Refusal(Code.E_UNKNOWN, "motion.name", f"no parameter '{name}'")
             fault = next(params.faults(_changed(draft.params, motion)), None)
             return fault and Refusal(Code.E_AMOUNT, "motion.value", fault.message)
+        case ShareFees():
+            fault = next(params.faults(_changed(draft.params, motion)), None)
+            return fault and Refusal(Code.E_AMOUNT, "motion.burn_bps", fault.message)
         case AdmitValidator(operator=operator) | RemoveValidator(operator=operator):
             if draft.membership(operator) is None:
                 return Refusal(Code.E_UNKNOWN, "motion.operator", "nobody registered there")
@@ -205,7 +216,7 @@ def _check_motion(draft: Draft, motion: Motion) -> Refusal | None:
 
 def _carry_out(draft: Draft, motion: Motion) -> None:
     match motion:
-        case ChangeParameter():
+        case ChangeParameter() | ShareFees():
             changed = _changed(draft.params, motion)
             # Two decisions of one epoch may each be sound and not fit together: the first stands.
             if next(params.faults(changed), None) is None:
@@ -220,14 +231,22 @@ def _carry_out(draft: Draft, motion: Motion) -> None:
             draft.put_asset(ticker, replace(asset, paused=paused))
 
 
-def _changed(before: Params, motion: ChangeParameter) -> Params:
-    return replace(before, **{motion.name: motion.value})
+def _changed(before: Params, motion: ChangeParameter | ShareFees) -> Params:
+    if isinstance(motion, ChangeParameter):
+        return replace(before, **{motion.name: motion.value})
+    return replace(
+        before,
+        fee_proposer_bps=motion.proposer_bps,
+        fee_treasury_bps=motion.treasury_bps,
+        fee_burn_bps=motion.burn_bps,
+    )
 
 
 def _seat(draft: Draft, operator: Address, seat: str) -> None:
     member = draft.membership(operator)
     assert member is not None, "a registration is never undone"
     draft.put(membership_key(operator), replace(member, seat=seat))
+    roster.enter(draft, operator)
 
 
 def _gas(_body: ProposalSubmit | ProposalVote) -> int:

@@ -28,14 +28,14 @@ PROMISES: Mapping[str, str] = {
     "I2": "supply changes by minting, destroying and burning only",
     "I3": "a vault's collateral covers what it minted",
     "I4": "a lock pays out what was put into it",
-    "I5": "each nonce of an account is used once, in order",
-    "I6": "somebody can vote; every voter has power and its operator's key",
+    "I5": "nonces never go down, and grow by one a transaction in all",
+    "I6": "every voter has power and its operator's key (bonds are not compared)",
     "I7": "a replay from genesis gives every state root",
     "I8": "no two final blocks at one height",
     "I9": "the fees of a block are shared to the last unit",
     "I10": "a job has one end, and so has its lock",
     "I11": "every change traces to an allowed signer or a rule",
-    "I12": "an offence is punished once, with what was bonded at most",
+    "I12": "an offence is punished once, for at most what its record says was liable",
 }
 
 COMPARED = frozenset(("I1", "I2", "I5", "I6", "I9", "I12"))

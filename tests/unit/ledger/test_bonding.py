@@ -137,8 +137,23 @@ def test_the_number_of_delegators_is_bounded(bonds: Town) -> None:
     assert again.receipts[0].code == Code.OK
 
 
+def test_who_waits_for_its_coins_keeps_its_place(bonds: Town) -> None:
+    """Accounts that come and go do not fill the queue, in which the others need theirs."""
+    bonds.apply(bonds.tx("alice", bond(COIN)))
+    bonds.apply(bonds.tx("alice", unbond(COIN)))
+
+    waits = bonds.apply(bonds.tx("bob", bond(COIN))).receipts[0]
+    again = bonds.apply(bonds.tx("alice", bond(COIN), unbond(COIN))).receipts[0]
+    while bonds.state.unbonding(address("north")).rows:
+        bonds.apply()
+    paid = bonds.apply(bonds.tx("bob", bond(COIN))).receipts[0]
+
+    assert (waits.code, waits.events) == (Code.E_LIMIT, (("failed", "0", "validator"),))
+    assert again.code == paid.code == Code.OK
+
+
 def test_amounts_on_their_way_back_are_bounded(bonds: Town) -> None:
-    """Eight of one account, a thousand of a validator: a slashing must be able to walk them."""
+    """Eight of one account: a slashing must be able to walk them."""
     bonds.apply(bonds.tx("alice", bond(100 * COIN)))
     for _ in range(bonding.ROWS_PER_DELEGATOR_MAX):
         assert bonds.apply(bonds.tx("alice", unbond(COIN))).receipts[0].code == Code.OK

@@ -19,6 +19,7 @@ from aitbc_node.ledger.proposals import (
     ProposalSubmit,
     ProposalVote,
     RemoveValidator,
+    ShareFees,
 )
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, Height
@@ -142,6 +143,17 @@ def test_a_pause_takes_four_fifths_and_acts_at_once(hall: Town) -> None:
     assert not hall.state.asset(NATIVE).paused
 
 
+def test_the_shares_of_a_fee_change_together(hall: Town) -> None:
+    """One by one they would never be a whole."""
+    ask(hall, propose(hall, ShareFees(7_000, 1_000, 2_000)), *VALIDATOR_NAMES[:3])
+
+    to_next_epoch(hall)
+
+    params = hall.state.params
+    shares = params.fee_proposer_bps, params.fee_treasury_bps, params.fee_burn_bps
+    assert shares == (7_000, 1_000, 2_000)
+
+
 def test_decisions_that_do_not_fit_together_leave_the_first_standing(hall: Town) -> None:
     """Each is sound by itself; the parameters stay within their bounds."""
     for name, value in (("unbonding_blocks", 1_100), ("evidence_max_age_blocks", 1_150)):
@@ -160,6 +172,7 @@ def test_decisions_that_do_not_fit_together_leave_the_first_standing(hall: Town)
         ("north", ChangeParameter("quorum", 1), Code.E_UNKNOWN, "motion.name"),
         ("north", ChangeParameter("tx_ttl_blocks", 9), Code.E_AMOUNT, "motion.value"),
         ("north", ChangeParameter("fee_burn_bps", 1), Code.E_AMOUNT, "motion.value"),
+        ("north", ShareFees(7_000, 1_000, 2_001), Code.E_AMOUNT, "motion.burn_bps"),
         ("north", AdmitValidator(address("alice")), Code.E_UNKNOWN, "motion.operator"),
         ("north", RemoveValidator(address("alice")), Code.E_UNKNOWN, "motion.operator"),
         ("north", PauseAsset("NOPE", paused=True), Code.E_ASSET, "motion.asset"),

@@ -34,7 +34,7 @@ from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
-from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
+from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote, ShareFees
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
@@ -245,6 +245,11 @@ def _of_validators() -> list[tuple[str, list[str], Transaction]]:
             "a parameter is to change",
             ["ann"],
             a_transaction(own("ann"), ProposalSubmit(ChangeParameter("epoch_blocks", 40))),
+        ),
+        (
+            "fees are to be shared otherwise",
+            ["ann"],
+            a_transaction(own("ann"), ProposalSubmit(ShareFees(7_000, 1_000, 2_000))),
         ),
         (
             "a yes to a proposal",
