@@ -41,10 +41,11 @@ def make(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
 
 
 def begin_signing(folder: Path, not_before: Height) -> dict[str, Any]:
-    """Let a key that came back from a backup sign from a height on; one that is there stays.
+    """Let a key that came back from a backup sign from a height on.
 
-    The height is at least 3 above the tip of the chain, and the old host is gone for good: both
-    are the operator's word.
+    A sign state that has signed stays; one that has not is raised and never lowered, for the key
+    may have signed elsewhere since. The height is at least 3 above the tip of the chain, and the
+    old host is gone for good: both are the operator's word.
     Raises: ConfigError where there is no consensus key, AitbcError (busy) when a node runs with it.
     """
     keyfiles.load_signer(folder / keyfiles.CONSENSUS_KEY)
@@ -52,9 +53,11 @@ def begin_signing(folder: Path, not_before: Height) -> dict[str, Any]:
     try:
         disk.lock()
         sign_state = SignStateFile(disk)
-        begun = not sign_state.exists()
+        begun, wanted = not sign_state.exists(), nothing_below(not_before)
         if begun:
-            sign_state.create(nothing_below(not_before))
+            sign_state.create(wanted)
+        elif not (found := sign_state.load()).sign_bytes and found.height < wanted.height:
+            sign_state.save(wanted)
         return {"begun": begun, "signed_height": sign_state.load().height}
     finally:
         disk.close()

@@ -1,8 +1,8 @@
 """When may a node whose host was lost sign again? Never where it might have signed before."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,11 +22,19 @@ class FakeMesh:
     """Be four validators of power 1, some silent, and a chain that some of them sign."""
 
     def __init__(
-        self, environment: Environment, *, heights: Sequence[int], signers: Collection[str] = ()
+        self,
+        environment: Environment,
+        *,
+        heights: Sequence[int],
+        signers: Collection[str] = (),
+        since: Mapping[str, int] = MappingProxyType({}),
+        until: int = 1_000_000,
     ) -> None:
         self.environment = environment
         self._heights = dict(zip(NAMES, heights, strict=True))
-        self._signers = list(signers)
+        self._signers = lambda height: [
+            name for name in signers if height >= since.get(name, 0) and height <= until
+        ]
 
     def statuses(self) -> dict[str, schema.Status | None]:
         found: dict[str, schema.Status | None] = {
@@ -42,7 +50,8 @@ class FakeMesh:
         return dict.fromkeys(names, schema.Validators(height=1, total_power=4, validators=rows))
 
     def blocks(self, first: int, last: int) -> list[schema.BlockView]:
-        return [a_block(height, signers=self._signers) for height in range(first, last + 1)]
+        heights = range(first, last + 1)
+        return [a_block(height, signers=self._signers(height - 1)) for height in heights]
 
 
 @pytest.fixture
@@ -102,3 +111,24 @@ def test_a_key_that_still_signs_is_never_started_a_second_time(environment: Envi
         reviving.begin_signing(run, Revival(("v2",), tip=100), "c0ffee")
 
     assert began == []
+
+
+def test_a_twin_that_is_slow_to_sign_is_seen_within_a_rotation(environment: Environment) -> None:
+    """Three of four make a block without it: not being in one of them says little."""
+    run, began = a_run(
+        environment, heights=(100, 0, 100, 100), signers=NAMES, since={"v2": 100 + 3 + 3}
+    )
+
+    with pytest.raises(AitbcError, match=r"v2 has signed for height \d+: its key runs somewhere"):
+        reviving.begin_signing(run, Revival(("v2",), tip=100), "c0ffee")
+
+    assert began == []
+
+
+def test_a_vote_that_was_under_way_when_it_died_is_no_twin(environment: Environment) -> None:
+    """At the tip that most told it may have decided one height more, and voted for the next."""
+    run, began = a_run(environment, heights=(100, 0, 100, 100), signers=NAMES, until=102)
+
+    reviving.begin_signing(run, Revival(("v2",), tip=100), "c0ffee")
+
+    assert len(began) == 1

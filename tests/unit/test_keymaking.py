@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aitbc_node import keymaking
@@ -32,17 +33,31 @@ def test_a_key_from_a_backup_signs_nothing_below_the_height_that_was_given(tmp_p
     assert (state.height, state.round, state.step) == (102, ROUND_MAX, 3)
 
 
-def test_a_sign_state_that_is_there_is_never_made_anew(tmp_path: Path) -> None:
-    """Neither a fresh one nor one that was begun before: a second call changes no byte."""
-    fresh = keys_of_a_validator(tmp_path / "fresh", lost=False)
-    begun = keys_of_a_validator(tmp_path / "begun", lost=True)
-    keymaking.begin_signing(begun, Height(103))
-    before = [(folder / FILE_NAME).read_bytes() for folder in (fresh, begun)]
+def test_a_sign_state_that_has_signed_is_never_made_anew(tmp_path: Path) -> None:
+    """It knows what its key has signed: a second call changes no byte."""
+    folder = keys_of_a_validator(tmp_path / "keys", lost=False)
+    file = SignStateFile(FileDisk(folder))
+    signed = msgspec.structs.replace(file.load(), height=Height(40), sign_bytes=b"a vote")
+    file.save(signed)
+    before = (folder / FILE_NAME).read_bytes()
 
-    told = [keymaking.begin_signing(folder, Height(500))["begun"] for folder in (fresh, begun)]
+    told = keymaking.begin_signing(folder, Height(500))
 
-    assert told == [False, False]
-    assert [(folder / FILE_NAME).read_bytes() for folder in (fresh, begun)] == before
+    assert told == {"begun": False, "signed_height": 40}
+    assert (folder / FILE_NAME).read_bytes() == before
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_sign_state_that_has_signed_nothing_is_raised_and_never_lowered(
+    tmp_path: Path, *, lost: bool
+) -> None:
+    """A first attempt was refused, and the old host went on meanwhile: the newer height counts."""
+    folder = keys_of_a_validator(tmp_path / "keys", lost=lost)
+
+    told = [keymaking.begin_signing(folder, Height(each)) for each in (103, 500, 200)]
+
+    assert [each["signed_height"] for each in told] == [102, 499, 499]
+    assert SignStateFile(FileDisk(folder)).load().height == 499
 
 
 def test_without_a_key_or_beside_a_running_node_nothing_begins(tmp_path: Path) -> None:

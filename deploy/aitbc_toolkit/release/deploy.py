@@ -83,13 +83,13 @@ def _change_hosts(
         hooks.before("stage", plan=plan.to_document())
         revival = reviving.bring_keys(run, request.lost, facts) if request.lost else None
         plan = _prepared(run, request, plan, facts, admitted)
-        if revival:
-            reviving.begin_signing(run, revival, revision.commit)
         hooks.after("stage", plan=plan.to_document())
         if not plan.pending:
             return nothing_to_do(run, revision.commit, began=began)
         compatibility.require(run, request, plan, facts)
         hooks.before("waves", plan=plan.to_document())
+        if revival:
+            reviving.begin_signing(run, revival, revision.commit)
         done = carry_out(run, _change(run, request, plan, facts, began=began))
         hooks.after("waves", outcome=done.to_record())
         return done

@@ -77,13 +77,18 @@ def bring_keys(run: Run, lost: Lost, facts: Facts) -> Revival:
 def begin_signing(run: Run, revival: Revival, commit: str) -> None:
     """Let them sign from a height on, once nobody else is seen to sign with their keys.
 
+    The last thing before they start: a height that was named early may have been passed by then.
+    A twin whose votes are in no block that is looked at is not seen; that the old host is gone
+    stays the operator's word.
     Raises: AitbcError (refused) when a block carries a signature of a node that is down.
     """
-    with step(run.tell, "sign state", f"no signature of {' '.join(revival.names)} is new") as now:
+    with step(run.tell, "sign state", f"looking who signs as {' '.join(revival.names)}") as now:
         _refuse_twins(run, revival)
         height = safe_tip(run, revival.names) + ABOVE_TIP
         run.crew.begin_signing(revival.names, commit, not_before=height)
-        now.say(f"{' '.join(revival.names)} sign from height {height:,} on, if theirs was lost")
+        now.say(
+            f"{' '.join(revival.names)} sign from height {height:,} on, if they have not here yet"
+        )
 
 
 def safe_tip(run: Run, lost: Collection[str]) -> int:
@@ -102,16 +107,18 @@ def safe_tip(run: Run, lost: Collection[str]) -> int:
 
 
 def _refuse_twins(run: Run, revival: Revival) -> None:
-    """Wait for blocks that the lost nodes cannot have signed, and look who has.
+    """Wait for blocks whose commits the lost nodes cannot be in, and look who is, for a rotation.
 
-    They were down at a tip; a vote for the height above it may have been under way, and its
-    commit stands in the block after that.
+    They were down at a tip that most tell, so what they signed is of at most `ABOVE_TIP - 1` above
+    it, and the commit of a height stands in the block after it.
     """
     environment = run.environment
     public = configuring.known_keys(environment) or {}
     keys = {str(public.get(name, {}).get("consensus_key", "")): name for name in revival.names}
-    first, deadline = revival.tip + ABOVE_TIP, time.monotonic() + _WATCH_S
-    while (height := safe_tip(run, revival.names)) < first:
+    first, rotation = revival.tip + ABOVE_TIP + 1, len(environment.validators)
+    rotation_s = rotation * environment.chain.block_interval_ms / 1000
+    deadline = time.monotonic() + _WATCH_S + 2 * rotation_s
+    while (height := safe_tip(run, revival.names)) < first + rotation - 1:
         if time.monotonic() > deadline:
             why = f"the mesh makes no blocks, so nobody can see whether {' '.join(keys.values())}"
             raise _refused(environment, f"{why} run elsewhere", "aitbc network status -e")
