@@ -12,11 +12,12 @@ from msgspec.structs import replace
 from aitbc_node import limits
 from aitbc_node.canonical import Record
 from aitbc_node.ledger import objects
-from aitbc_node.ledger.balances import move
+from aitbc_node.ledger.balances import fill, move
 from aitbc_node.ledger.objects import (
     ACTIVE,
     ADMITTED,
     NATIVE,
+    REWARD_POOL,
     KeyUse,
     Membership,
     ObjectKey,
@@ -123,6 +124,10 @@ def take(draft: Draft, operator: Address, delegator: Address, amount: int) -> No
         shares=member.shares - sold,
         delegators=member.delegators - (not left),
     )
+    if not changed.shares and changed.rewards:
+        # Fractions of a unit that nobody could be paid, and nobody is left to be owed.
+        fill(draft, REWARD_POOL, NATIVE, changed.rewards)
+        changed = replace(changed, rewards=Amount(0))
     draft.put(membership_key(operator), changed)
 
 

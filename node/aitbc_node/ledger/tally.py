@@ -110,7 +110,7 @@ class Tally:
 
     def settle(self) -> None:
         """Compare what was touched, now that all the changes of one step are noted."""
-        for ticker in self._touched:
+        for ticker in sorted(self._touched):
             fault = self._fault_of(ticker)
             if fault is None:
                 self._wrong.pop(ticker, None)

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from aitbc_node.canonical import encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import proposals
@@ -215,11 +216,15 @@ def test_decisions_that_wait_are_bounded(hall: Town) -> None:
     """The vote that would decide one more is refused until the next epoch."""
     name = propose(hall, LONGER)
     ask(hall, name, "north", "east")
-    hall.rewrite({(DECIDED, b""): Decided((b"",) * proposals.DECIDED_MAX)})
+    waiting = encode(ProposalSubmit(LONGER))
+    hall.rewrite({(DECIDED, b""): Decided((waiting,) * proposals.DECIDED_MAX)})
 
     receipt = hall.judge(hall.tx("south", ProposalVote(name, yes=True))).receipts[0]
 
     assert (receipt.code, receipt.events) == (Code.E_LIMIT, (("failed", "0", "id"),))
+    to_next_epoch(hall)
+    assert hall.state.params.tx_ttl_blocks == 77
+    assert hall.state.decided == Decided()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from aitbc_node.ledger import staking
-from aitbc_node.ledger.objects import NATIVE, Membership, Stake, balance
+from aitbc_node.ledger.objects import NATIVE, REWARD_POOL, Membership, Stake, balance
 from aitbc_node.ledger.staking import POWER_UNIT, membership_key
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Amount, PublicKey
@@ -49,6 +49,21 @@ def test_taking_all_ends_the_stake() -> None:
 
     assert draft.stake(NORTH, ALICE) is None
     assert (member_of(draft).bonded, member_of(draft).delegators) == (POWER_UNIT, 1)
+
+
+def test_what_nobody_could_be_paid_returns_to_the_pool_with_the_last_share() -> None:
+    """Fractions of a unit that rounding kept back; while somebody has shares they stay."""
+    draft = a_draft()
+    staking.add(draft, NORTH, ALICE, 3 * POWER_UNIT)
+    staking.reward(draft, NORTH, 1_000)
+
+    staking.take(draft, NORTH, ALICE, 3 * POWER_UNIT)
+    kept = draft.pool(REWARD_POOL).balances
+    staking.take(draft, NORTH, NORTH, POWER_UNIT)
+
+    assert kept == ()
+    assert draft.pool(REWARD_POOL).balances == ((NATIVE, 1),)
+    assert member_of(draft).rewards == 0
 
 
 @pytest.mark.proves("E22")
