@@ -74,6 +74,17 @@ def test_what_is_appended_meanwhile_is_left_out(tmp_path: Path) -> None:
     assert size == len("blocks.log")
 
 
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """The folder is the node's own: what it puts there must not hold root's step."""
+    os.mkfifo(tmp_path / "blocks.log")
+
+    with (
+        tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive,
+        pytest.raises(Trouble, match="is no file any more"),
+    ):
+        keeping._add(archive, tmp_path / "blocks.log")
+
+
 @pytest.mark.parametrize("member", ["sign_state", "consensus.key", "../up", "/etc/passwd", "a/b"])
 def test_an_archive_with_what_no_backup_has_is_refused(tmp_path: Path, member: str) -> None:
     """Neither sign state nor keys nor a way out of the folder."""

@@ -75,8 +75,11 @@ def test_more_power_comes_in_steps_and_quorums_follow(pump: Pump) -> None:
     assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
 
 
-def test_a_double_signer_is_slashed_once_and_everywhere_the_same(pump: Pump) -> None:
-    """Shown to two nodes at once: half of the bond goes, once, and the vote with the epoch."""
+def test_evidence_is_punished_once_and_everywhere_the_same(pump: Pump) -> None:
+    """Shown to two nodes at once: half of the bond goes, once, and the vote with the epoch.
+
+    The two votes are made here, with the key of a node that itself never signs twice.
+    """
     first, second = sorted(
         (a_vote(BlockId(sha256(name))) for name in (b"one", b"two")),
         key=lambda message: message.block_id,

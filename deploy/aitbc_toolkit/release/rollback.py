@@ -10,7 +10,7 @@ from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import founding, history, permission, verifying, versions, waves
+from aitbc_toolkit.release import founding, gates, history, permission, verifying, versions, waves
 from aitbc_toolkit.release.carrying import carry_out
 from aitbc_toolkit.release.change import Change
 from aitbc_toolkit.release.course import Course
@@ -19,7 +19,6 @@ from aitbc_toolkit.release.history import NOTHING, Place, Record
 from aitbc_toolkit.release.hooks import Hooks
 from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
-from aitbc_toolkit.release.powers import Powers
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.reading import following
 from aitbc_toolkit.release.request import Choice
@@ -50,7 +49,7 @@ def rollback(
             records, environment=environment.name, is_down=_is_down(facts)
         )
         view = seen(run, facts)
-        left_out = _left_out(run, view.powers)
+        left_out = _left_out(run, view)
         _refuse_missing(environment, facts, target)
         run.crew.intact(target.places, verb="rollback")
         versions.refuse_unreadable(run, target)
@@ -89,8 +88,11 @@ def rollback(
         return done
 
 
-def _left_out(run: Run, powers: Powers) -> dict[str, str]:
+def _left_out(run: Run, view: waves.Seen) -> dict[str, str]:
     """List the nodes of hosts that do not answer, and why; the others have to be enough.
+
+    While blocks are made those count that vote, and those that are down, for they come first.
+    Where none are made there is nothing to keep, and everybody may vote again behind this.
 
     Raises: AitbcError (refused) when they would not make blocks without them.
     """
@@ -101,7 +103,9 @@ def _left_out(run: Run, powers: Powers) -> dict[str, str]:
         if each.host in absent
     }
     everybody = [each.name for each in environment.instances]
-    (budget,) = waves.budgets(powers, [tuple(left_out)], everybody)
+    if gates.quorum(view.powers.sum(view.voting), view.powers.total):
+        everybody = [each for each in everybody if each in view.voting or each not in view.active]
+    (budget,) = waves.budgets(view.powers, [tuple(left_out)], everybody)
     if left_out and not budget.goes_on:
         lines = [f"  {host:<14} {why}" for host, why in absent.items()]
         raise AitbcError(

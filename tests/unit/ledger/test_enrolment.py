@@ -61,9 +61,11 @@ def test_registering_alone_gives_no_vote(hall: Town) -> None:
     assert len(hall.state.validators.members) == 4
 
 
-@pytest.mark.proves("E28")
 def test_a_thousand_fresh_keys_have_no_power() -> None:
-    """Keys cost nothing, so they count for nothing: the founders' votes stay all that there are."""
+    """Keys cost nothing, so they count for nothing: the founders' votes stay all that there are.
+
+    Keys without a bond, that is: who bonds behind many of them has as much power as behind one.
+    """
     crowd = [f"nobody {number}" for number in range(1_000)]
     params = Params(epoch_blocks=5, max_block_gas=100_000_000)
     town = Town(a_genesis(rich=crowd, params=params))

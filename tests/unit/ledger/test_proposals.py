@@ -110,7 +110,6 @@ def test_no_is_no_yes(hall: Town) -> None:
     assert hall.state.proposal(name) is not None
 
 
-@pytest.mark.proves("E1")
 def test_an_operator_is_admitted_and_removed(hall: Town) -> None:
     """Bonded and registered it waits; admitted it votes from the next epoch on; removed no more."""
     key = key_of("alice votes")

@@ -1,6 +1,5 @@
 """Shares of a bond: what is put in comes out, and rounding never makes a coin."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -66,7 +65,6 @@ def test_what_nobody_could_be_paid_returns_to_the_pool_with_the_last_share() -> 
     assert member_of(draft).rewards == 0
 
 
-@pytest.mark.proves("E22")
 def test_a_loss_is_shared_by_all_in_proportion() -> None:
     """Half of the bond gone: every stake is worth half, and new coins buy twice the shares."""
     draft = a_draft()
@@ -120,7 +118,6 @@ def test_a_newcomer_earns_from_its_arrival_only() -> None:
     assert staking.earned_by(member_of(draft), draft.stake(NORTH, BOB)) == 0
 
 
-@pytest.mark.proves("E22")
 @given(
     st.lists(st.tuples(st.booleans(), st.integers(1, 10**13)), max_size=12),
     st.lists(st.integers(0, 10**12), max_size=4),

@@ -13,6 +13,7 @@ import os
 import pwd
 import re
 import shutil
+import stat
 import tarfile
 import time
 from collections.abc import Iterator
@@ -161,10 +162,16 @@ def _is_secret(name: str) -> bool:
 
 
 def _add(archive: tarfile.TarFile, path: Path) -> int:
-    """Copy a file up to the length that it has now: what is appended later is left out."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    """Copy a file up to the length that it has now: what is appended later is left out.
+
+    Judged by what was opened: the node may put a pipe there meanwhile, which nobody ever fills.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as file:
-        size = os.fstat(file.fileno()).st_size
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise Trouble(f"{path} is no file any more")
+        size = about.st_size
         _append(archive, path.name, file, size)
     return size
 
