@@ -65,6 +65,7 @@ def _inventory(rollout: str, interval_ms: int) -> str:
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
     ports = _free_ports()
     fast = text.replace("block_interval_ms = 1000", f"block_interval_ms = {interval_ms}")
+    fast = fast.replace("unbonding_s = 300", f"unbonding_s = {interval_ms}")  # 1,000 blocks
     fast = fast.replace('rollout = "all"', f'rollout = "{rollout}"')
     return _PORT.sub(lambda _port: str(next(ports)), fast)
 

@@ -10,6 +10,7 @@ import pytest
 
 from aitbc_node.ledger.params import faults
 from aitbc_toolkit import render
+from aitbc_toolkit.errors import ConfigError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.release import founding
 
@@ -78,6 +79,17 @@ def test_what_an_environment_says_of_its_chain_is_in_its_genesis(
     assert made.validators_open == is_open
     assert made.validator_power_max_bps == power_max_bps
     assert list(faults(made)) == []
+
+
+def test_times_of_a_chain_that_do_not_fit_together_are_named_as_they_are_written() -> None:
+    """Blocks of 3 s make 300 s of unbonding too few for evidence: the inventory's words say so."""
+    chain = Inventory.read("dev").chain.model_copy(update={"block_interval_ms": 3_000})
+
+    with pytest.raises(ConfigError) as refused:
+        founding.parameters(chain)
+
+    assert "unbonding_blocks" in refused.value.message
+    assert refused.value.hint.startswith("unbonding_s = 300 is 100 blocks of 3,000 ms")
 
 
 if __name__ == "__main__":

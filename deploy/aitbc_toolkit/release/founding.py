@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from aitbc_node import bech32
-from aitbc_node.ledger import document
+from aitbc_node.ledger import document, params
 from aitbc_node.ledger import genesis as ledger
 from aitbc_node.ledger.genesis import Genesis, GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.objects import NATIVE
@@ -23,7 +23,7 @@ from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
 from aitbc_toolkit import keys
 from aitbc_toolkit.declared import Chain
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
 from aitbc_toolkit.identity import genesis_path
 from aitbc_toolkit.inventory import Environment
 
@@ -118,10 +118,11 @@ def parameters(chain: Chain) -> Params:
 
     Units: a time becomes so many blocks at the interval that blocks should have. Evidence is good
     for the part of the unbonding time that it has by default.
+    Raises: ConfigError when these do not fit together.
     """
     usual = Params()
     unbonding = -(-1_000 * chain.unbonding_s // chain.block_interval_ms)
-    return msgspec.structs.replace(
+    made = msgspec.structs.replace(
         usual,
         unbonding_blocks=unbonding,
         evidence_max_age_blocks=(
@@ -130,6 +131,13 @@ def parameters(chain: Chain) -> Params:
         validators_open=int(chain.validators == "open"),
         validator_power_max_bps=chain.power_max_bps,
     )
+    for fault in params.faults(made):
+        raise ConfigError(
+            f"[chain] of the inventory: {fault.field}: {fault.message}",
+            hint=f"unbonding_s = {chain.unbonding_s} is {unbonding:,} blocks of"
+            f" {chain.block_interval_ms:,} ms: try a longer time, or a shorter interval",
+        )
+    return made
 
 
 def _strangers(
