@@ -5,15 +5,17 @@ A figure without these says nothing to somebody who reads it later. Do not measu
 
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+
+from aitbc_toolkit import shell
 
 
 def circumstances(root: Path) -> dict[str, object]:
     """Tell the commit of a checkout, whether it was edited, the machine and the date (UTC).
 
     `load` is the machine's load average over 1, 5 and 15 minutes: what else ran beside.
+    Without a repository the commit is empty.
     """
     return {
         "commit": _git(root, "rev-parse", "HEAD"),
@@ -29,10 +31,4 @@ def circumstances(root: Path) -> dict[str, object]:
 
 
 def _git(root: Path, *words: str) -> str:
-    done = subprocess.run(  # noqa: S603 - the words are ours
-        ["git", "-C", str(root), *words],  # noqa: S607 - the user's git
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip()
+    return shell.run(["git", "-C", root, *words], check=False).stdout.strip()

@@ -42,12 +42,13 @@ class Hooks:
         Raises: AitbcError (refused) when the hook does not end with 0, or not in time.
         """
         name = f"before-{phase}"
+        where = "by this attempt" if self.facts.get("resumed") else "on no host"
         try:
             self._run(name, more)
         except AitbcError as failure:
             raise AitbcError(
                 f"{self.facts['action']} {self.environment.name} refused: hook {name}: "
-                f"{failure.message}\n  changed so far   nothing that runs, on no host",
+                f"{failure.message}\n  changed so far   nothing that runs, {where}",
                 hint=f"edit {found(self.environment)[name]}",
                 exit_status=Exit.REFUSED,
             ) from failure

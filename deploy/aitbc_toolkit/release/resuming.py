@@ -53,6 +53,9 @@ def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
             raise _nothing_open(environment)
         said = {"action": record.action, "commit": record.commit, "subject": record.subject}
         hooks = Hooks(environment, tell, {**said, "by": permit.who, "resumed": True})
+        goes_on = not _why_back(journal.read(environment, record.id), record)
+        if record.action == "deploy" and goes_on:
+            hooks.before("deploy")
         done = finish(run, request, facts, record, hooks, began=began)
         if record.action == "deploy":
             hooks.after("deploy", outcome=done.to_record())

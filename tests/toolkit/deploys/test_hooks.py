@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_runs import killed, resumed
 
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
 from aitbc_toolkit.release import audit, hooks
@@ -88,6 +89,20 @@ def test_a_hook_that_says_no_stops_before_anything_runs_differently(
 
     assert caught.value.exit_status is Exit.REFUSED
     assert outputs(project) == [f"before-{phase}: not on a Friday"]
+    assert project.running() == {}
+
+
+def test_the_hooks_of_a_resumed_deploy_are_asked_anew_and_may_stop_it(a_project: Build) -> None:
+    """The first of them, too; and its refusal claims nothing of what the run did before."""
+    project = a_project(names=("v1",))
+    killed(project, "announced", allow_stall=True)
+    a_hook(project, "before-deploy", "#!/bin/sh\nexit 3\n")
+
+    with pytest.raises(AitbcError, match="hook before-deploy: it ended with status 3") as caught:
+        resumed(project)
+
+    assert caught.value.exit_status is Exit.REFUSED
+    assert "changed so far   nothing that runs, by this attempt" in caught.value.message
     assert project.running() == {}
 
 

@@ -202,7 +202,8 @@ def test_check_09_130_interrupted(project: Any, monkeypatch: pytest.MonkeyPatch)
         project.deploy()
 
     said = [str(each["text"]) for each in project.records if each["type"] == "note"]
-    assert said[-1].startswith("interrupted; v")
+    assert said[-2].startswith("interrupted; v")
+    assert said[-1].startswith("armed: localhost takes v")
     assert stopped.value.hint.splitlines() == [
         "aitbc deploy dev --resume   # goes on",
         "aitbc rollback dev   # goes back",
