@@ -3,6 +3,9 @@
 The name is `test_check_NN_what_it_shows`, for the ninth `test_check_09_CODE_what_it_shows`. What is
 shown by nobody stands here with its reason: a test that goes away is missed, and so is a reason
 that is out of date.
+
+A name says nothing of the tier. On real nodes checks 4, 5, 16 and 18 are shown by the nightly tier
+only, and check 11 on hosts, too; what CI runs of them are stand-ins and units.
 """
 
 import ast
