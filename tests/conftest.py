@@ -16,10 +16,12 @@ import pytest
 
 from aitbc_toolkit import features, paths
 from aitbc_toolkit.suites import selftest
+from aitbc_toolkit.suites.stages import TIERS
 
 _KINDS = ("unit", "integration", "sim", "mesh", "lab")
 _KIND_OF_FOLDER = {"unit": "unit", "sim": "sim", "mesh": "mesh", "lab": "lab"}
 _TESTS = Path(__file__).parent
+_DEPLOYS = _TESTS / "toolkit" / "deploys"
 _NO_DISK = (_TESTS / "unit" / "ledger", _TESTS / "unit" / "consensus", _TESTS / "unit" / "gossip")
 _OUTSIDE = frozenset({"socket.connect", "socket.bind", "subprocess.Popen", "os.fork"})
 _POLL_S = 0.02
@@ -31,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("aitbc")
     group.addoption("--mesh", action="store_true", help="run the tests that start a mesh here")
     group.addoption("--lab", action="store_true", help="run the tests that need lab hosts (root)")
-    group.addoption("--tier", choices=["fast", "ci", "nightly"], default="ci", help="how much")
+    group.addoption("--tier", choices=TIERS, default="ci", help="how much")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -46,8 +48,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.user_properties += [("proves", name) for name in marker.args]
         if kind in {"mesh", "lab"} and not config.getoption(f"--{kind}"):
             item.add_marker(pytest.mark.skip(reason=f"needs a {kind}; ask for it with --{kind}"))
-        if item.get_closest_marker("nightly") and (tier := config.getoption("--tier")) != "nightly":
+        tier = config.getoption("--tier")
+        if tier not in _tiers(item):
             item.add_marker(pytest.mark.skip(reason=f"{selftest.NOT_IN_TIER} {tier}"))
+
+
+def _tiers(item: pytest.Item) -> tuple[str, ...]:
+    """Tell which tiers a test is part of; whole deploys are too long for the fast one."""
+    if item.get_closest_marker("nightly"):
+        return ("nightly",)
+    return ("ci", "nightly") if item.path.is_relative_to(_DEPLOYS) else TIERS
 
 
 def _kind(item: pytest.Item) -> str:

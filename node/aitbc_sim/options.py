@@ -4,6 +4,8 @@ The record of one day, whole and sound unless something is said. Do not add whic
 `profiles.py`.
 """
 
+from typing import Annotated
+
 import msgspec
 
 LOSABLE = (
@@ -30,7 +32,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Whether proposals and votes go to full nodes; otherwise they fetch blocks that are final."""
     shares_execution: bool = False
     """Whether a block is executed once for all nodes that have the same tree: `sharing.py`."""
-    blocks: int = 20
+    blocks: Annotated[int, msgspec.Meta(ge=1)] = 20
     """How many blocks the chain makes, at least, before faults are frozen."""
     safety_ms_max: int = 60_000
     liveness_ms_max: int = 60_000

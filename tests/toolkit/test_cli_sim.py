@@ -119,6 +119,7 @@ def test_a_run_that_passes_cannot_be_shrunk(capsys: pytest.CaptureFixture[str]) 
         ["sim", "run", "--seed", "1", "--bug", "skip-lokc"],
         ["sim", "run", "--seed", "1", "--with", "blocks=2"],
         ["sim", "run", "--seed", "1", "--with", '{"blockz": 2}'],
+        ["sim", "run", "--seed", "1", "--with", '{"blocks": 0}'],
         ["sim", "run", "--seed", "1", "--profile", "sunny"],
         ["sim", "sweep", "--seeds", "0"],
     ],

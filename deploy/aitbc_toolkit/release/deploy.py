@@ -101,6 +101,10 @@ def _nothing_left(
     """Say that every node is where it goes; a run that was to take them there ends with that."""
     record = resuming.open_run(run.environment, facts)
     if record is not None and resuming.leads_to(run.environment, record, plan.targets):
+        note(
+            run.tell,
+            "an earlier run that never ended switched these nodes: it goes on",
+        )
         return resuming.finish(run, request, facts, record, hooks, began=began)
     return nothing_to_do(run, plan.revision.commit, began=began)
 

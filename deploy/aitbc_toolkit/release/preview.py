@@ -52,6 +52,7 @@ def settle(environment: Environment, request: Request) -> tuple[Request, Revisio
         request = reviving.settle(environment, request, request.lost)
     for name in request.choice.only:
         environment.instance(name)
+    _require_others(environment, request.choice)
     if not request.plan:
         revision = source.resolve(request.ref, snapshot=request.snapshot, root=request.checkout)
         return request, revision
@@ -67,6 +68,18 @@ def settle(environment: Environment, request: Request) -> tuple[Request, Revisio
     snapshot, subject = bool(known["snapshot"]), str(known["subject"])
     settled = replace(request, ref=known["ref"] or None, choice=choice, snapshot=snapshot)
     return settled, replace(revision, snapshot=snapshot, subject=subject)
+
+
+def _require_others(environment: Environment, choice: Choice) -> None:
+    """Refuse a canary that is everybody: nobody would be left for it to protect."""
+    nodes = choice.only or [each.name for each in environment.instances]
+    if choice.canary >= len(nodes):
+        raise UsageError(
+            f"--canary {choice.canary} leaves none of {len(nodes)} nodes to protect",
+            hint=f"aitbc deploy {environment.name} --canary 1"
+            if len(nodes) > 1
+            else f"aitbc deploy {environment.name}",
+        )
 
 
 def make(

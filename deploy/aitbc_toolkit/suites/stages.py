@@ -118,6 +118,7 @@ STAGES: Sequence[Stage] = (
         kinds=("mesh",),
         workers=2,
         spread="loadfile",
+        tiers=("ci", NIGHTLY),
         together=True,
     ),
     Stage(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit.cli import planning
-from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
+from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.release import configuring, history
 from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.preview import preview
@@ -35,6 +35,13 @@ def _files(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
         facts = path.lstat()
         if path.suffix not in {".log", ".sock"}:
             yield path, (facts.st_mtime_ns, facts.st_size)
+
+
+@pytest.mark.parametrize("choice", [Choice(canary=4), Choice(only=("v1",), canary=1)])
+def test_a_canary_that_is_everybody_is_refused(a_project: Build, choice: Choice) -> None:
+    """With nobody left to protect, a canary would be an ordinary deploy that says otherwise."""
+    with pytest.raises(UsageError, match="nodes to protect"):
+        a_plan(a_project(), choice=choice)
 
 
 def test_check_14_a_plan_is_byte_stable_and_writes_nothing_on_hosts(a_project: Build) -> None:
