@@ -106,7 +106,7 @@ STAGES: Sequence[Stage] = (
         "programs and files of this machine",
         1500,
         kinds=("integration",),
-        workers=5,
+        workers=4,
         spread="worksteal",
         together=True,
     ),

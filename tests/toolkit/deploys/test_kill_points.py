@@ -100,7 +100,9 @@ def test_check_13_killed_at_a_point_a_run_is_known_and_resumed(
     there = {name for name, state in found.nodes.items() if state == wanted}
     assert kill.said in found.to_document()["state"]
     assert (found.record.outcome, found.exit, found.is_open) == ("unknown", Exit.UNKNOWN, True)
-    assert list(found.nodes.values()).count("at the target") == kill.arrived
+    arrived = list(found.nodes.values()).count("at the target")
+    # A build that crashes is started again and again, so the node is seen up or down.
+    assert kill.arrived <= arrived <= kill.arrived + (kill.build == "crash")
     assert done.exit is kill.ends, done.error
     assert set(project.running().values()) == {new if kill.ends is Exit.OK else good}
     assert {name for name in before if before[name] == after[name]} >= there
