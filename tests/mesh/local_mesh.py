@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 import httpx
 import msgspec
+import own_ports
 
 from aitbc_node import bech32, keymaking
 from aitbc_node.crypto import SigningKey
@@ -278,15 +278,6 @@ class Mesh:
         return root
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that were free a moment ago, all different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 def genesis_of(
     validators: Sequence[NodeProcess], *, chain_id: str = CHAIN_ID, treasury: int = 0
 ) -> Genesis:
@@ -324,7 +315,7 @@ def local_mesh(
     start: bool = True,
 ) -> Iterator[Mesh]:
     """Make a mesh and end it however the test ends; `eventually` is the fixture."""
-    ports = free_ports(3 * (validators + full))
+    ports = own_ports.take(3 * (validators + full))
     nodes = [
         NodeProcess(
             folder / f"n{number}",

@@ -1,13 +1,13 @@
 """How a test gets a deployed dev mesh for itself: this commit, free ports, folders of its own."""
 
-import random
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import socket
+
+import own_ports
 
 from aitbc_toolkit import paths, widening
 from aitbc_toolkit.errors import Exit
@@ -63,19 +63,8 @@ def bring_up(
 
 def _inventory(rollout: str, interval_ms: int) -> str:
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
-    ports = _free_ports()
+    ports = iter(own_ports.take(len(_PORT.findall(text)), apart=20))  # for a wider mesh's nodes
     fast = text.replace("block_interval_ms = 1000", f"block_interval_ms = {interval_ms}")
     fast = fast.replace("unbonding_s = 300", f"unbonding_s = {interval_ms}")  # 1,000 blocks
     fast = fast.replace('rollout = "all"', f'rollout = "{rollout}"')
     return _PORT.sub(lambda _port: str(next(ports)), fast)
-
-
-def _free_ports() -> Iterator[int]:
-    """Find ports that nobody listens on, below those that the kernel gives to connections.
-
-    They are far enough apart for the nodes that a wider mesh has behind each.
-    """
-    for port in random.sample(range(20_000, 32_000, 20), 400):
-        with socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            yield port

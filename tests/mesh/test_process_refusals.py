@@ -8,8 +8,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import own_ports
 import pytest
-from local_mesh import NodeProcess, free_ports, genesis_of, local_mesh
+from local_mesh import NodeProcess, genesis_of, local_mesh
 
 from aitbc_node.errors import Exit
 from aitbc_node.ledger.document import to_json
@@ -147,7 +148,7 @@ def test_the_same_key_does_not_run_twice(tmp_path: Path, eventually: Eventually)
     with local_mesh(tmp_path, eventually, validators=1) as mesh:
         (node,) = mesh.nodes
         mesh.until_heights(mesh.nodes, 1)
-        ports = free_ports(2)
+        ports = own_ports.take(2)
         text = node.config.read_text(encoding="utf-8").replace('"data"', '"other-data"')
         text = text.replace(node.p2p, f"127.0.0.1:{ports[0]}")
         text = text.replace(node.rpc, f"127.0.0.1:{ports[1]}")

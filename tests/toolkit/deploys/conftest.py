@@ -2,14 +2,13 @@
 
 import json
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import own_ports
 import pytest
 import stand_in_hosts
 
@@ -148,18 +147,9 @@ def identities() -> dict[str, dict[str, str]]:
     return found
 
 
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on; all are held until all are known."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def inventory_text(*, rollout: str, names: Sequence[str]) -> str:
     """Write an inventory of nodes on this machine, on ports that are free now."""
-    ports = free_ports(3 * len(names))
+    ports = own_ports.take(3 * len(names))
     text = (paths.inventories() / "dev" / "inventory.toml").read_text()
     head = text.partition("[instances.v1]")[0]
     head = head.replace('id = "aitbc-dev-1"', f'id = "{CHAIN}"')
