@@ -10,7 +10,9 @@ question.
 import faulthandler
 import os
 import socket
+import sys
 import time
+from typing import NoReturn
 
 BEAT_S = 4.0
 ALARM_S = 12.0
@@ -31,10 +33,20 @@ class Heart:
     def beat(self) -> None:
         """Say that this process gets on with its work."""
         now_s = time.monotonic()
-        if now_s - self._last_s >= self._beat_s:
+        silent_s = now_s - self._last_s
+        if self._last_s and silent_s >= self._alarm_s:
+            self._end_late(silent_s)
+        if silent_s >= self._beat_s:
             self._last_s = now_s
             faulthandler.dump_traceback_later(self._alarm_s, exit=True)
             self._tell("WATCHDOG=1")
+
+    @staticmethod
+    def _end_late(silent_s: float) -> NoReturn:
+        """End as the alarm would have: a process that was stopped may wake up before its alarm."""
+        sys.stderr.write(f"Timeout: no beat for {silent_s:.1f} s\n")
+        faulthandler.dump_traceback()
+        os._exit(1)
 
     def sleep(self, seconds: float) -> None:
         """Wait on purpose, which is not hanging."""

@@ -26,6 +26,21 @@ Heart("", alarm_s=0.3).beat()
 where_it_hangs()
 """
 
+WAKES_LATE = """
+import time
+from aitbc_node import heartbeat
+
+heart = heartbeat.Heart("")
+heart.beat()
+now = time.monotonic() + heartbeat.ALARM_S
+heartbeat.time.monotonic = lambda: now
+
+def where_it_wakes():
+    heart.beat()
+
+where_it_wakes()
+"""
+
 
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
@@ -93,17 +108,22 @@ def test_nobody_listens(tmp_path: Path) -> None:
         heart.rest()
 
 
-def test_a_process_that_hangs_ends_and_says_where() -> None:
+@pytest.mark.parametrize(
+    ("program", "where"),
+    [(HANGS, "where_it_hangs"), (WAKES_LATE, "where_it_wakes")],
+    ids=["hangs", "was stopped and beats before its alarm runs"],
+)
+def test_a_process_that_was_silent_ends_and_says_where(program: str, where: str) -> None:
     """Status 1, so that it is restarted, and the stack of every thread in the log."""
     began = time.monotonic()
 
     done = subprocess.run(
-        [sys.executable, "-c", HANGS], capture_output=True, text=True, check=False, timeout=30
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30
     )
 
     assert done.returncode == 1
     assert "Timeout" in done.stderr
-    assert "where_it_hangs" in done.stderr
+    assert where in done.stderr
     assert time.monotonic() - began < 20
 
 

@@ -222,7 +222,7 @@ def test_check_03_a_failure_in_the_third_wave_takes_all_back(
     project.deploy()
     before = history.read(project.environment)[-1].places
     path = project.root / "inventories/dev/inventory.toml"
-    path.write_text(path.read_text().replace("block_interval_ms = 100", "block_interval_ms = 101"))
+    path.write_text(path.read_text().replace('log_level = "DEBUG"', 'log_level = "INFO"'))
     project.commit("ok", "a second build")
     project.fail_the_gates_of({3}, monkeypatch)
 
