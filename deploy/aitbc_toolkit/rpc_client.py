@@ -5,7 +5,6 @@ as the very same bytes, so that it cannot take effect twice. Do not add what an 
 that is the caller's.
 """
 
-import errno
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
@@ -15,11 +14,10 @@ import httpx
 import msgspec
 
 from aitbc_node.codes import Code
-from aitbc_node.rpc import schema
+from aitbc_node.rpc import electorate, schema
+from aitbc_toolkit import unanswered
 from aitbc_toolkit.errors import AitbcError, Exit
 
-CONNECT_TIMEOUT_S = 2.0
-ANSWER_TIMEOUT_S = 5.0
 RETRIES = 2
 PAUSE_MAX_S = 1.0
 
@@ -160,6 +158,41 @@ class RpcClient:
         """Read an asset."""
         return self.get(f"/state/assets/{quote(ticker, safe='')}", schema.AssetView)
 
+    def members(self) -> electorate.Members:
+        """Read who votes, and who may be chosen for the next epoch."""
+        return self.get("/state/validators", electorate.Members)
+
+    def member(self, address: str) -> electorate.MemberView:
+        """Read one operator."""
+        return self.get(f"/state/validators/{quote(address, safe='')}", electorate.MemberView)
+
+    def member_rewards(self, address: str) -> electorate.MemberRewards:
+        """Read what a validator has earned."""
+        route = f"/validators/{quote(address, safe='')}/rewards"
+        return self.get(route, electorate.MemberRewards)
+
+    def stakes(self, address: str) -> electorate.AccountStakes:
+        """Read what an account has behind validators."""
+        route = f"/state/accounts/{quote(address, safe='')}/stakes"
+        return self.get(route, electorate.AccountStakes)
+
+    def rewards(self, address: str) -> electorate.AccountRewards:
+        """Read what an account may claim."""
+        route = f"/state/accounts/{quote(address, safe='')}/rewards"
+        return self.get(route, electorate.AccountRewards)
+
+    def proposals(self) -> electorate.Proposals:
+        """Read what the validators vote on."""
+        return self.get("/state/proposals", electorate.Proposals)
+
+    def proposal(self, named: str) -> electorate.ProposalView:
+        """Read one open proposal."""
+        return self.get(f"/state/proposals/{quote(named, safe='')}", electorate.ProposalView)
+
+    def epoch(self) -> electorate.Epoch:
+        """Read where the epoch ends, and who votes in the next."""
+        return self.get("/epoch", electorate.Epoch)
+
     def parameters(self) -> schema.Parameters:
         """Read the chain's parameters."""
         return self.get("/params", schema.Parameters)
@@ -222,7 +255,7 @@ class RpcClient:
                 method, self.url + route, params=params, content=content, headers=headers
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SilentError(self.name, self.url, _reason(error)) from error
+            raise SilentError(self.name, self.url, unanswered.reason(error)) from error
 
     def _read(self, response: httpx.Response, shape: type[Answer]) -> Answer:
         try:
@@ -237,38 +270,10 @@ class RpcClient:
 
 def connection() -> httpx.Client:
     """Open what all clients of one command share: a pool of connections with deadlines."""
-    timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    timeout = httpx.Timeout(unanswered.ANSWER_TIMEOUT_S, connect=unanswered.CONNECT_TIMEOUT_S)
     return httpx.Client(timeout=timeout, trust_env=False)
 
 
 def _pause_of(response: httpx.Response) -> float:
     asked = response.headers.get("retry-after", "")
     return min(float(asked) if asked.isdigit() else PAUSE_MAX_S / 4, PAUSE_MAX_S)
-
-
-def _reason(error: Exception) -> str:
-    """Put a failed exchange into a few words."""
-    match error:
-        case httpx.ConnectTimeout():
-            return f"no connection within {CONNECT_TIMEOUT_S:.0f} s"
-        case httpx.TimeoutException():
-            return f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
-        case httpx.ConnectError():
-            return _connect_reason(error)
-        case httpx.RemoteProtocolError():
-            return "closed the connection in mid-answer"
-        case _:
-            return str(error) or type(error).__name__
-
-
-def _connect_reason(error: BaseException) -> str:
-    cause: BaseException | None = error
-    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
-        cause = cause.__cause__ or cause.__context__
-    match cause.errno if isinstance(cause, OSError) else None:
-        case errno.ECONNREFUSED:
-            return "connection refused"
-        case errno.EHOSTUNREACH | errno.ENETUNREACH:
-            return "no route to host"
-        case _:
-            return str(error) or "no connection"

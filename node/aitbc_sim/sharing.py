@@ -59,6 +59,7 @@ class _Done:
         twin = copy.copy(self._states[name])
         twin._objects = dict(twin._objects)  # noqa: SLF001 - the tree is shared, what changes is not
         twin.tally = copy.deepcopy(twin.tally)
+        twin.listing = copy.deepcopy(twin.listing)
         return twin
 
     def _build(self, chain: Chain, rows: Iterable[Parsed], proposer: PublicKey) -> Candidate:

@@ -27,6 +27,11 @@ def end_block(draft: Draft, height: Height) -> None:
         for key in due.take(draft, kind, height):
             handle(draft, key, height)
     if epochs.is_last(height, draft.params.epoch_blocks):
-        rewards.pay_epoch(draft)
-        proposals.carry_out_all(draft)
-        epochs.begin_next(draft, height)
+        end_epoch(draft, height)
+
+
+def end_epoch(draft: Draft, height: Height) -> None:
+    """Pay for the epoch that ends with this height, and settle the next one."""
+    rewards.pay_epoch(draft)
+    proposals.carry_out_all(draft)
+    epochs.begin_next(draft, height)

@@ -32,8 +32,9 @@ from aitbc_node.ledger.objects import (
 )
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.staking import membership_key
-from aitbc_node.ledger.state import Draft
+from aitbc_node.ledger.state import Draft, Reader
 from aitbc_node.types import Address, Amount, Height
+from aitbc_node.validators import ValidatorSet
 
 PROPOSAL_GAS = 80_000
 ID_BYTES = 20
@@ -143,8 +144,8 @@ def vote(draft: Draft, act: Act, body: ProposalVote) -> Outcome:
     motion = motion_of(found)
     if not _is_carried(draft, found, motion):
         return events
-    decided = draft.decided.motions
-    if len(decided) >= DECIDED_MAX:
+    waiting = draft.decided.motions
+    if len(waiting) >= DECIDED_MAX:
         return Refusal(Code.E_LIMIT, "id", "too many decisions wait for the end of the epoch")
     draft.remove(key)
     if found.deposit:
@@ -152,14 +153,14 @@ def vote(draft: Draft, act: Act, body: ProposalVote) -> Outcome:
     if isinstance(motion, PauseAsset):
         _carry_out(draft, motion)
     else:
-        draft.put(_DECIDED, Decided((*decided, found.motion)))
+        draft.put(_DECIDED, Decided((*waiting, found.motion)))
     return [*events, ("proposal.passed", body.id.hex())]
 
 
 def carry_out_all(draft: Draft) -> None:
     """Let the decisions of an epoch take effect, in the order in which they were made."""
-    for raw in draft.decided.motions:
-        _carry_out(draft, _read(raw))
+    for motion in decided(draft):
+        _carry_out(draft, motion)
     draft.remove(_DECIDED)
 
 
@@ -178,6 +179,18 @@ def motion_of(proposal: Proposal) -> Motion:
     return _read(proposal.motion)
 
 
+def decided(reader: Reader) -> list[Motion]:
+    """List what takes effect at the end of the epoch, oldest first."""
+    return [_read(raw) for raw in reader.decided.motions]
+
+
+def needed_power(voters: ValidatorSet, motion: Motion) -> int:
+    """Return the least power whose yes decides."""
+    if isinstance(motion, PauseAsset):
+        return -(-4 * voters.total_power // 5)
+    return 2 * voters.total_power // 3 + 1
+
+
 def _read(raw: bytes) -> Motion:
     return decode(raw, ProposalSubmit).motion
 
@@ -188,11 +201,9 @@ def _power_of(draft: Draft, operator: Address) -> int:
 
 def _is_carried(draft: Draft, proposal: Proposal, motion: Motion) -> bool:
     said_yes = {voter for voter, is_yes in proposal.votes if is_yes}
-    members = draft.validators.members
-    power = sum(entry.power for entry in members if entry.operator in said_yes)
-    if isinstance(motion, PauseAsset):
-        return 5 * power >= 4 * draft.validators.total_power
-    return draft.validators.is_quorum(power)
+    voters = draft.validators
+    power = sum(entry.power for entry in voters.members if entry.operator in said_yes)
+    return power >= needed_power(voters, motion)
 
 
 def _check_motion(draft: Draft, motion: Motion) -> Refusal | None:

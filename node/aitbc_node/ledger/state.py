@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from aitbc_node.canonical import Record, encode
 from aitbc_node.ledger import objects, trie
+from aitbc_node.ledger.listing import Listing
 from aitbc_node.ledger.objects import (
     Account,
     Asset,
@@ -122,8 +123,10 @@ class State(Reader):
         encoded = {objects.path_of(key): encode(value) for key, value in contents.items()}
         self._tree = trie.update(None, encoded)
         self.tally = Tally()
-        for (_, name), record in contents.items():
-            self.tally.replace(name, None, record)
+        self.listing = Listing()
+        for key, record in contents.items():
+            self.tally.replace(key[1], None, record)
+            self.listing.replace(key, None, record)
         self.tally.settle()
         self.tally.begin()
 
@@ -171,7 +174,9 @@ class State(Reader):
         None stands for an object that is gone.
         """
         for key, value in writes.items():
-            self.tally.replace(key[1], self._objects.get(key), value)
+            before = self._objects.get(key)
+            self.tally.replace(key[1], before, value)
+            self.listing.replace(key, before, value)
             if value is None:
                 self._objects.pop(key, None)
             else:

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import msgspec
 
-from aitbc_node import limits
+from aitbc_node import bech32, limits
 from aitbc_node.codes import Code
 from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault
-from aitbc_node.types import Height
+from aitbc_node.types import Address, Height
 
 T = TypeVar("T")
 
@@ -41,6 +41,18 @@ class Call(msgspec.Struct, frozen=True):
 def read_height(text: str, *, field: str) -> Height:
     """Read a height."""
     return Height(read_number(text, field=field, low=0, high=limits.INT_MAX))
+
+
+def read_address(call: Call) -> Address:
+    """Read the address in the path, which is one of this chain."""
+    hrp = call.view.state.chain.hrp
+    try:
+        return bech32.parse_address(call.params["address"], hrp=hrp)
+    except ValueError as error:
+        hint = f"an address of this chain begins with {hrp}1"
+        raise RequestFault(
+            400, Code.E_BAD_REQUEST, str(error), field="address", hint=hint
+        ) from error
 
 
 def read_number(text: str, *, field: str, low: int, high: int) -> int:

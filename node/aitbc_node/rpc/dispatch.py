@@ -2,8 +2,8 @@
 
 `dispatch` is a pure function: a request and a look at the node give a whole response, or tell the
 server what else to do first: hand transactions to the machine, or open a stream of events. How
-reads are answered is in `mesh.py`, `history.py` and `holdings.py`. Do not add sockets, clocks or
-waiting here.
+reads are answered is in `mesh.py`, `history.py`, `holdings.py`, `bonds.py` and `decisions.py`. Do
+not add sockets, clocks or waiting here.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,17 @@ from typing import TypeAlias
 
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
-from aitbc_node.rpc import history, holdings, mesh, openapi, schema, submission
+from aitbc_node.rpc import (
+    bonds,
+    decisions,
+    electorate,
+    history,
+    holdings,
+    mesh,
+    openapi,
+    schema,
+    submission,
+)
 from aitbc_node.rpc.call import Call
 from aitbc_node.rpc.response import refuse, respond, whole
 from aitbc_node.rpc.route import Route, Subscription, Table, Text
@@ -53,6 +63,10 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/status", mesh.status, "The node at a glance.", (schema.Status,)),
     Route("GET", "/validators", mesh.validators, "Who may vote at a height.",
           (schema.Validators,), ("height",)),
+    Route("GET", "/validators/{address}/rewards", bonds.member_rewards,
+          "What a validator has earned.", (electorate.MemberRewards,)),
+    Route("GET", "/epoch", decisions.epoch, "The present epoch, and who votes in the next.",
+          (electorate.Epoch,)),
     Route("GET", "/blocks", history.blocks, "Final blocks in ascending order.",
           (schema.Blocks,), ("from", "count")),
     Route("GET", "/blocks/latest", history.latest_block, "The newest final block.",
@@ -61,6 +75,18 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/tx/{id}", history.transaction, "The fate of a transaction.", (schema.TxView,)),
     Route("GET", "/state/accounts/{address}", holdings.account, "An account, with proof=1 proved.",
           (schema.AccountView,), ("proof",)),
+    Route("GET", "/state/accounts/{address}/stakes", bonds.account_stakes,
+          "What an account has behind validators.", (electorate.AccountStakes,)),
+    Route("GET", "/state/accounts/{address}/rewards", bonds.account_rewards,
+          "What an account may claim.", (electorate.AccountRewards,)),
+    Route("GET", "/state/validators", bonds.members, "Who votes, or may be chosen to.",
+          (electorate.Members,)),
+    Route("GET", "/state/validators/{address}", bonds.member, "One operator.",
+          (electorate.MemberView,)),
+    Route("GET", "/state/proposals", decisions.open_proposals, "What the validators vote on.",
+          (electorate.Proposals,)),
+    Route("GET", "/state/proposals/{id}", decisions.proposal, "One open proposal.",
+          (electorate.ProposalView,)),
     Route("GET", "/state/assets/{ticker}", holdings.asset, "An asset, with proof=1 proved.",
           (schema.AssetView,), ("proof",)),
     Route("GET", "/state/asset/{ticker}", holdings.asset_facts, "The four facts about a token.",

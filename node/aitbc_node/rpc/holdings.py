@@ -12,7 +12,7 @@ from aitbc_node.ledger.objects import Account, ObjectKey
 from aitbc_node.ledger.policy import Policy
 from aitbc_node.ledger.state import State
 from aitbc_node.rpc import schema
-from aitbc_node.rpc.call import Call, read_flag, read_number
+from aitbc_node.rpc.call import Call, read_address, read_flag, read_number
 from aitbc_node.rpc.view import RequestFault
 
 FULL_BLOCKS = (1, 10, 30)
@@ -24,17 +24,10 @@ MONEY = frozenset(("I1", "I2", "I9"))
 
 def account(call: Call) -> schema.AccountView:
     """Answer `GET /state/accounts/<address>`."""
-    hrp = call.view.state.chain.hrp
-    try:
-        address = bech32.parse_address(call.params["address"], hrp=hrp)
-    except ValueError as error:
-        hint = f"an address of this chain begins with {hrp}1"
-        raise RequestFault(
-            400, Code.E_BAD_REQUEST, str(error), field="address", hint=hint
-        ) from error
+    address = read_address(call)
     found = call.view.state.account(address) or objects.NEW_ACCOUNT
     return schema.AccountView(
-        address=bech32.address_text(hrp, address),
+        address=bech32.address_text(call.view.state.chain.hrp, address),
         height=call.view.height,
         nonce=found.nonce,
         next_nonce=call.view.mempool.pending_nonce(address, next_nonce=found.nonce),

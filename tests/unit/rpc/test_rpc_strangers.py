@@ -8,15 +8,29 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aitbc_node import bech32
+from aitbc_node.canonical import encode
+from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.objects import PROPOSAL as PROPOSAL_KIND
+from aitbc_node.ledger.objects import Proposal
+from aitbc_node.ledger.policy import address_of, single_key
+from aitbc_node.ledger.proposals import PauseAsset, ProposalSubmit
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.dispatch import ROUTES
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Response
-from aitbc_node.types import TxId
+from aitbc_node.types import Address, Amount, Height, TxId
 
+FIRST = SigningKey(bytes([1]) * 32)
 KNOWN_TX = TxId(b"t" * 32)
+OPERATOR = bech32.address_text("aitd", address_of(single_key(FIRST.public_key)))
+PROPOSAL = b"p" * 20
 SAMPLES = {
+    "/validators/{address}/rewards": f"/validators/{OPERATOR}/rewards",
+    "/state/accounts/{address}/stakes": f"/state/accounts/{OPERATOR}/stakes",
+    "/state/accounts/{address}/rewards": f"/state/accounts/{OPERATOR}/rewards",
+    "/state/validators/{address}": f"/state/validators/{OPERATOR}",
+    "/state/proposals/{id}": f"/state/proposals/{PROPOSAL.hex()}",
     "/blocks/{height}": "/blocks/2",
     "/tx/{id}": f"/tx/{KNOWN_TX.hex()}",
     "/state/accounts/{address}": f"/state/accounts/{bech32.encode('aitd', b'f' * 20)}?proof=1",
@@ -30,6 +44,9 @@ READS = [route for route in ROUTES if route.method == "GET" and route.answers]
 def test_an_answer_is_of_its_documented_type(node: Any, route: Any) -> None:
     """Each read answers exactly the record that the document promises, field by field."""
     node.fates[KNOWN_TX] = ("committed", 2, 0, "ok", 210, ())
+    motion = encode(ProposalSubmit(PauseAsset("AIT", paused=True)))
+    opened = Proposal(Address(b"f" * 20), motion, Amount(0), Height(9))
+    node.state.adopt({(PROPOSAL_KIND, PROPOSAL): opened}, node.state.tree)
 
     response = node.ask(SAMPLES.get(route.path, route.path))
 
@@ -50,6 +67,12 @@ WORDS = st.sampled_from(
         "tx",
         "state",
         "accounts",
+        "validators",
+        "proposals",
+        "stakes",
+        "rewards",
+        "epoch",
+        OPERATOR,
         "assets",
         "events",
         "0",

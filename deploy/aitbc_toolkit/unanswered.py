@@ -1,0 +1,39 @@
+"""Why did an exchange with a node end without an answer, in a few words for a table?
+
+Do not add what to do about it.
+"""
+
+import errno
+
+import httpx
+
+CONNECT_TIMEOUT_S = 2.0
+ANSWER_TIMEOUT_S = 5.0
+
+
+def reason(error: Exception) -> str:
+    """Put a failed exchange into a few words."""
+    match error:
+        case httpx.ConnectTimeout():
+            return f"no connection within {CONNECT_TIMEOUT_S:.0f} s"
+        case httpx.TimeoutException():
+            return f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
+        case httpx.ConnectError():
+            return _connect_reason(error)
+        case httpx.RemoteProtocolError():
+            return "closed the connection in mid-answer"
+        case _:
+            return str(error) or type(error).__name__
+
+
+def _connect_reason(error: BaseException) -> str:
+    cause: BaseException | None = error
+    while cause is not None and not (isinstance(cause, OSError) and cause.errno):
+        cause = cause.__cause__ or cause.__context__
+    match cause.errno if isinstance(cause, OSError) else None:
+        case errno.ECONNREFUSED:
+            return "connection refused"
+        case errno.EHOSTUNREACH | errno.ENETUNREACH:
+            return "no route to host"
+        case _:
+            return str(error) or "no connection"

@@ -1,0 +1,115 @@
+"""What does a node say of open proposals, and of what the next epoch brings?
+
+One pure function per route, answered from the state after the newest final block.
+"""
+
+import re
+
+from msgspec.structs import asdict
+
+from aitbc_node import bech32, limits
+from aitbc_node.codes import Code
+from aitbc_node.ledger import forecast, objects, proposals
+from aitbc_node.ledger.proposals import Motion
+from aitbc_node.ledger.state import State
+from aitbc_node.rpc import electorate
+from aitbc_node.rpc.call import Call
+from aitbc_node.rpc.view import RequestFault
+from aitbc_node.types import Address, Height
+
+_ID = re.compile(f"[0-9a-f]{{{2 * proposals.ID_BYTES}}}")
+
+
+def open_proposals(call: Call) -> electorate.Proposals:
+    """Answer `GET /state/proposals`."""
+    state, height = call.view.state, call.view.height
+    found = [(_open(state, name).ends, name) for name in state.listing.proposals]
+    first = sorted(found)[: limits.RPC_ROWS_MAX]
+    rows = [_proposal(state, name, height) for _, name in first]
+    return electorate.Proposals(height=height, count=len(found), proposals=rows)
+
+
+def proposal(call: Call) -> electorate.ProposalView:
+    """Answer `GET /state/proposals/<id>`."""
+    text, state = call.params["id"], call.view.state
+    if not _ID.fullmatch(text):
+        message = f"{text[:40]!r} is not {2 * proposals.ID_BYTES} lower-case hex digits"
+        raise RequestFault(400, Code.E_BAD_REQUEST, message, field="id")
+    name = bytes.fromhex(text)
+    if state.proposal(name) is None:
+        message = "no open proposal: it was decided, has lapsed, or never was"
+        hint = "GET /state/proposals lists those that are open"
+        raise RequestFault(404, Code.E_NOT_FOUND, message, field="id", hint=hint)
+    return _proposal(state, name, call.view.height)
+
+
+def epoch(call: Call) -> electorate.Epoch:
+    """Answer `GET /epoch`: that of the block above the newest final one."""
+    state, height = call.view.state, call.view.height
+    blocks, last = state.params.epoch_blocks, forecast.last_of_epoch(state, height)
+    coming = forecast.next_validators(state, height)
+    rows = [
+        electorate.NextVote(
+            address=_text(state, member.operator), key=member.key.hex(), power=member.power
+        )
+        for member in coming.members
+    ]
+    return electorate.Epoch(
+        height=height,
+        number=height // blocks,
+        first=last - blocks + 1,
+        last=last,
+        blocks=blocks,
+        total_power=state.validators.total_power,
+        next_total_power=coming.total_power,
+        next_validators=rows,
+        decided=[_motion(state, motion) for motion in proposals.decided(state)],
+    )
+
+
+def _open(state: State, name: bytes) -> objects.Proposal:
+    found = state.proposal(name)
+    assert found is not None, "a listed proposal that is gone"
+    return found
+
+
+def _proposal(state: State, name: bytes, height: Height) -> electorate.ProposalView:
+    found = _open(state, name)
+    motion = proposals.motion_of(found)
+    powers = {member.operator: member.power for member in state.validators.members}
+    votes = [
+        electorate.BallotView(address=_text(state, voter), yes=yes, power=powers.get(voter, 0))
+        for voter, yes in found.votes
+    ]
+    return electorate.ProposalView(
+        id=name.hex(),
+        height=height,
+        proposer=_text(state, found.proposer),
+        motion=_motion(state, motion),
+        deposit=str(found.deposit),
+        ends=found.ends,
+        yes_power=sum(vote.power for vote in votes if vote.yes),
+        no_power=sum(vote.power for vote in votes if not vote.yes),
+        needed_power=proposals.needed_power(state.validators, motion),
+        total_power=state.validators.total_power,
+        votes=votes,
+    )
+
+
+def _motion(state: State, motion: Motion) -> electorate.MotionView:
+    details = {name: _word(state, value) for name, value in asdict(motion).items()}
+    return electorate.MotionView(kind=str(type(motion).__struct_config__.tag), details=details)
+
+
+def _word(state: State, value: object) -> str:
+    match value:
+        case bytes():
+            return _text(state, Address(value))
+        case bool():
+            return "yes" if value else "no"
+        case _:
+            return str(value)
+
+
+def _text(state: State, address: Address) -> str:
+    return bech32.address_text(state.chain.hrp, address)

@@ -1,0 +1,87 @@
+"""The index beside the state: what a walk over all objects would find, block by block."""
+
+import copy
+
+from aitbc_node.ledger import objects
+from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
+from aitbc_node.ledger.listing import Listing
+from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
+from aitbc_node.ledger.state import State
+from aitbc_node.types import Address, Amount
+from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address
+
+COIN = 1_000_000
+
+
+def walked(state: State) -> tuple[set[bytes], dict[Address, list[Address]]]:
+    """Find open proposals, and who has coins behind whom, the slow way."""
+    pairs = set()
+    for (kind, name), record in state.items():
+        if kind == objects.STAKE:
+            pairs.add((Address(name[20:]), Address(name[:20])))
+        if isinstance(record, objects.Unbonding):
+            pairs |= {(row.delegator, Address(name)) for row in record.rows}
+    delegators = {delegator for delegator, _ in pairs}
+    behind = {each: sorted(op for who, op in pairs if who == each) for each in delegators}
+    return {name for (kind, name), _ in state.items() if kind == objects.PROPOSAL}, behind
+
+
+def listed(state: State) -> tuple[set[bytes], dict[Address, list[Address]]]:
+    """Read the same from the index."""
+    names = {address(name) for name in ("alice", "bob", *VALIDATOR_NAMES)}
+    behind = {each: state.listing.validators_of(each) for each in names}
+    return state.listing.proposals, {who: found for who, found in behind.items() if found}
+
+
+def test_the_index_is_what_a_walk_finds() -> None:
+    """Bonds come and go, coins wait and are paid, proposals open, pass and lapse."""
+    params = Params(
+        epoch_blocks=2, unbonding_blocks=10, evidence_max_age_blocks=3, proposal_blocks=4
+    )
+    town = Town(a_genesis(rich=("alice", "bob", *VALIDATOR_NAMES), params=params))
+    north, east = address("north"), address("east")
+    longer = ProposalSubmit(ChangeParameter("tx_ttl_blocks", 77))
+    days = [
+        [town.tx("alice", StakeBond(north, Amount(COIN))), town.tx("north", longer)],
+        [town.tx("bob", StakeBond(east, Amount(2 * COIN))), town.tx("east", longer)],
+    ]
+    for day in days:
+        town.apply(*day)
+        assert listed(town.state) == walked(town.state)
+    town.apply(
+        town.tx("alice", StakeUnbond(north, Amount(COIN))),
+        town.tx("bob", StakeUnbond(east, Amount(COIN))),
+    )
+    assert listed(town.state) == walked(town.state)
+    assert town.state.listing.validators_of(address("alice")) == [north]
+
+    first = min(town.state.listing.proposals)
+    town.apply(*(town.tx(name, ProposalVote(first, yes=True)) for name in VALIDATOR_NAMES[:3]))
+    while town.height < 20:
+        assert listed(town.state) == walked(town.state)
+        town.apply()
+
+    assert town.state.listing.validators_of(address("alice")) == []
+    assert town.state.listing.validators_of(address("bob")) == [east]
+    assert town.state.listing.proposals == set()
+
+
+def test_a_state_that_is_read_back_has_the_same_index() -> None:
+    """It follows from the objects alone, in whatever order they come."""
+    town = Town(a_genesis(rich=VALIDATOR_NAMES))
+    town.apply(town.tx("north", StakeBond(address("east"), Amount(COIN))))
+
+    again = State(dict(reversed(town.state.contents.items())))
+
+    assert listed(again) == listed(town.state) == walked(town.state)
+
+
+def test_a_copy_of_the_index_is_its_own() -> None:
+    """What one simulated node learns, another one does not."""
+    index = Listing()
+    twin = copy.deepcopy(index)
+
+    twin.replace((objects.PROPOSAL, b"a"), None, objects.EMPTY_POOL)
+
+    assert (index.proposals, twin.proposals) == (set(), {b"a"})
