@@ -28,6 +28,7 @@ FUNCTION_LINES, MATCH_TABLE_LINES = 60, 120
 LONG_MODULES: dict[str, str] = {
     "node/aitbc_node/events.py": "one record for each input and each output of the machine",
     "node/aitbc_node/rpc/schema.py": "one record for each answer that a stranger may read",
+    "node/aitbc_node/config.py": "one class a section of node.toml, and what documents them",
     "node/aitbc_node/machine.py": "wires all parts together and holds what concerns several",
     "deploy/aitbc_toolkit/release/hosts.py": "one method for each step that hosts are told to make",
     "node/aitbc_sim/pump.py": "one small world: every effect of the machine in one match",

@@ -54,13 +54,19 @@ class Chain(_Model):
 
 
 class Profile(_Model):
-    """Say how an environment is run; none of this changes the result of a block."""
+    """Say how an environment is run; none of this changes the result of a block.
+
+    `trusted_height` and `trusted_hash` name a block that people told each other, so that no peer
+    can tell a node that was away for long, or is new, another history.
+    """
 
     network_size: Annotated[int, Field(ge=1)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     approvals: Annotated[int, Field(ge=0)] = 0
     rollout: Literal["serial", "all"] = "serial"
     rpc_bind: Literal["loopback", "private"] = "private"
+    trusted_height: Annotated[int, Field(ge=0, le=2**53)] = 0
+    trusted_hash: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
 
 
 class HostEntry(_Model):

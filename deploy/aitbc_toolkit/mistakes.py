@@ -120,6 +120,8 @@ def _contradictions(written: Declared) -> Iterator[str]:
         yield "instances: no validator, so there is nobody to make blocks"
     elif len(validators) < _VALIDATORS_MIN and not written.environment.dirty:
         yield f"instances: {len(validators)} validators, at least {_VALIDATORS_MIN} bear a fault"
+    if bool(written.profile.trusted_height) != bool(written.profile.trusted_hash):
+        yield "profile.trusted_height and trusted_hash come together or not at all"
     yield from _production_rules(written)
 
 

@@ -24,6 +24,7 @@ _SERIOUS = frozenset(
         "disk.failed",
         "peer.fault",
         "proposal.invalid_now",
+        "vote.twin",
     )
 )
 _TOPICS = {"peer": "peer", "round": "consensus", "consensus": "consensus", "vote": "consensus"}

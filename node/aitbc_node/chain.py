@@ -31,6 +31,7 @@ from aitbc_node.ledger.apply import BlockContext, Execution, InvalidBlock
 from aitbc_node.ledger.genesis import Genesis, initial_state
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
 
@@ -54,7 +55,10 @@ class Candidate(msgspec.Struct, frozen=True):
 class Chain:
     """Follow one chain from its genesis, block by block."""
 
-    def __init__(self, genesis: Genesis, verify: Verifier) -> None:
+    def __init__(
+        self, genesis: Genesis, verify: Verifier, trusted: Trusted = NOTHING_TRUSTED
+    ) -> None:
+        self.trusted = trusted
         self._verify = verify
         self._genesis_time_ms = genesis.genesis_time_ms
         self.chain_id = genesis.chain_id
@@ -265,7 +269,7 @@ class Chain:
             return "it names other validators"
         if header.params_hash != self.state.params.digest():
             return "it names other parameters"
-        return ""
+        return self.trusted.fault_of(header)
 
 
 def _parsed(block: Block) -> list[Parsed] | None:

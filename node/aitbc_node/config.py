@@ -17,7 +17,8 @@ from msgspec import NODEFAULT, Meta
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.transport.addresses import parse_address
-from aitbc_node.types import PeerId
+from aitbc_node.trusting import Trusted
+from aitbc_node.types import BlockId, Height, PeerId
 
 _HOUR_MS = 3_600_000
 
@@ -173,6 +174,32 @@ class StorageSection(_Section, frozen=True, kw_only=True):
     ] = 2_000
 
 
+class SyncSection(_Section, frozen=True, kw_only=True):
+    """Say what this node knows of the chain from elsewhere, so that no peer can tell it another.
+
+    Whoever held the keys of long ago can sign a history of their own. A block that the operator
+    was told by people, not by peers, settles which history is meant.
+    """
+
+    trusted_height: Annotated[
+        int,
+        Meta(ge=0, le=2**53, description="height of a block that the operator knows; 0: none"),
+    ] = 0
+    trusted_hash: Annotated[
+        str,
+        Meta(pattern=r"^([0-9a-f]{64})?$", description="its id; another block there is refused"),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.trusted_height) != bool(self.trusted_hash):
+            raise ValueError("trusted_height and trusted_hash come together or not at all")
+
+    @property
+    def trusted(self) -> Trusted:
+        """Return the block that is known."""
+        return Trusted(Height(self.trusted_height), BlockId(bytes.fromhex(self.trusted_hash)))
+
+
 class MetricsSection(_Section, frozen=True, kw_only=True):
     """Say whether `/metrics` answers."""
 
@@ -188,6 +215,7 @@ class Config(_Section, frozen=True, kw_only=True):
     rpc: RpcSection = RpcSection()
     mempool: MempoolSection = MempoolSection()
     storage: StorageSection = StorageSection()
+    sync: SyncSection = SyncSection()
     metrics: MetricsSection = MetricsSection()
     folder: Path = Path()
     """Where the file was; relative paths begin here."""

@@ -58,6 +58,7 @@ from aitbc_node.operating import Operating
 from aitbc_node.outbox import Outbox
 from aitbc_node.resuming import Base
 from aitbc_node.storage.store import Recovered
+from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Height, PeerId, Round
 from aitbc_node.view import View
 from aitbc_node.voting import TIMEOUT_PREFIX, Voting
@@ -81,6 +82,7 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
     admission: str = "open"
     mempool: PoolLimits = PoolLimits()
     snapshot_blocks: int = 0
+    trusted: Trusted = NOTHING_TRUSTED
 
 
 class Machine:
@@ -102,7 +104,7 @@ class Machine:
         self._verify = verify
         self._out = Outbox()
         self._pool = Mempool[Parsed](config.mempool)
-        self._chain = Chain(genesis, verify)
+        self._chain = Chain(genesis, verify, config.trusted)
         self._mesh = self._new_mesh(own_id)
         self._intake = Intake(
             self._out,
@@ -391,6 +393,7 @@ class Machine:
     def _enter_if_due(self) -> None:
         if (
             self._voting.is_frozen
+            or self._chain.trusted.is_above(self._chain.height)
             or self._voting.is_listening
             or self._voting.is_at_work
             or self._out.now_ms < self._due_ms

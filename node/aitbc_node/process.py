@@ -31,6 +31,7 @@ from aitbc_node.startup import (
     Files,
     Found,
     Identities,
+    absence_of,
     load_identities,
     locked,
     open_store,
@@ -96,6 +97,9 @@ async def _running(
         index = TxIndex(config.data_dir / "index.db" if has_disk else None)
         stack.callback(index.close)
         machine = restored_machine(config, identities, found, index)
+        absence = absence_of(machine, config, wall_ms=clock.wall_ms())
+        if absence:
+            log.warning("chain.long_absence", extra={"reason": absence})
         announcer = Announcer(index, hub, counters)
         driver = Driver(
             machine,

@@ -116,8 +116,11 @@ def open_store(
     store = Store(data, keys, chain=chain, salt=salt, on_progress=on_progress)
     recovered = store.recover()
     check_app_version(store)
+    config.sync.trusted.check(store)
     if recovered.bytes_cut:
         log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})
+    if recovered.is_sign_state_torn:
+        log.warning("sign_state.repaired", extra={"consequence": "the state before it counts"})
     if identities.voter is not None and recovered.sign_state is None:
         recovered = _begin_sign_state(store, recovered, not_before)
     elif not_before is not None:
@@ -142,6 +145,22 @@ def check_app_version(store: Store) -> None:
             f"the chain is in application version {version}, this build knows {APP_VERSION}",
             hint="run a release that knows it; this one cannot execute the chain's blocks",
         )
+
+
+def absence_of(machine: Machine, config: Config, *, wall_ms: int) -> str:
+    """Say why peers alone may not be believed after so long an absence; empty when they may.
+
+    Who has taken its coins back since then answers for nothing any more that it signs.
+    """
+    view = machine.view
+    held_ms = view.state.params.unbonding_blocks * config.consensus.block_interval_ms
+    away_ms = wall_ms - view.chain.tip_time_ms
+    if not view.height or away_ms <= held_ms or view.chain.trusted.is_above(view.height):
+        return ""
+    return (
+        f"the newest block here is {away_ms // 1000} s old, bonds are held for {held_ms // 1000} s:"
+        " compare the id of a newer block with other operators, see sync.trusted_height"
+    )
 
 
 def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | None) -> Recovered:
@@ -183,6 +202,7 @@ def restored_machine(
             bootstrap=tuple((peer.peer_id, peer.address) for peer in config.p2p.bootstrap),
             admission="open",  # links judge who is listed, before the machine hears of anybody
             snapshot_blocks=config.storage.snapshot_blocks,
+            trusted=config.sync.trusted,
             mempool=PoolLimits(
                 txs_max=config.mempool.max_txs,
                 bytes_max=config.mempool.max_bytes,

@@ -54,7 +54,13 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def syncing(self) -> bool:
         """Tell whether the node knows that it is behind and is catching up."""
-        return self.following.is_busy or self.mesh.catch_up.is_far_behind(self.height)
+        if self.following.is_busy or self._is_unsure:
+            return True
+        return self.mesh.catch_up.is_far_behind(self.height)
+
+    @property
+    def _is_unsure(self) -> bool:
+        return self.chain.trusted.is_above(self.height)
 
     @property
     def last_block(self) -> tuple[BlockId, Header] | None:
@@ -79,6 +85,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def refusal(self) -> str:
         """Say why the own key signs nothing until an operator acts; empty when it may."""
+        if self.own_key is not None and self._is_unsure:
+            return "the block of sync.trusted_height is not here yet: nothing is signed before"
         return self.voting.consensus.refusal
 
     @property

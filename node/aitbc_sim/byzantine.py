@@ -45,7 +45,7 @@ BEHAVIOURS = (
     "twin",
 )
 """Two tongues; silence; no lock; false state roots; old frames; noise; half an audience; two nodes
-with one key. `amnesia` and `twin` are bent inside: `nodes.py` gives them another consensus."""
+with one key. Some are bent inside as well: `nodes.py` gives them another consensus."""
 
 _USES_LOCK = (FreshProposal, Reproposal, OthersAhead, TimeoutPrecommit)
 
@@ -76,11 +76,19 @@ class Unguarded(Consensus):
 
     def __init__(self, **rest: Any) -> None:
         super().__init__(**rest)
-        for name in ("sees_twin", "sees_twin_in"):
-            setattr(self._guard, name, lambda *_: False)
+        self._guard.is_foreign = lambda *_, **__: False  # type: ignore[method-assign]  # unguarded
 
 
-_CONSENSUS: dict[str, type[Consensus]] = {"amnesia": SkipLock, "twin": Unguarded}
+class Amnesiac(SkipLock, Unguarded):
+    """Skip the lock, and say of what comes of it that it is nobody else's."""
+
+
+_CONSENSUS: dict[str, type[Consensus]] = {
+    "amnesia": Amnesiac,
+    "bad-root": Unguarded,  # it hears what it said with its second tongue
+    "equivocate": Unguarded,
+    "twin": Unguarded,
+}
 
 
 class Plot:

@@ -286,6 +286,7 @@ class Pump:
             admission=old.admission,
             mempool=old.mempool,
             snapshot_blocks=old.snapshot_blocks,
+            trusted=old.trusted,
         )
 
     def _wall(self, node: Node) -> int:

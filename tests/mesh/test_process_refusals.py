@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -160,6 +161,43 @@ def test_the_same_key_does_not_run_twice(tmp_path: Path, eventually: Eventually)
         assert done.returncode == Exit.BUSY
         assert f"error: {node.folder / 'keys'} is in use" in done.stderr
         mesh.grow(mesh.nodes, 2)
+
+
+def test_a_copy_of_a_key_never_signs(tmp_path: Path, eventually: Eventually) -> None:
+    """A second process with a key and an older sign state finds votes that it never gave.
+
+    It says so and only follows; the validator whose key it is goes on voting.
+    """
+    twice = "another node signs with this key"
+    with local_mesh(tmp_path, eventually, full=1, start=False) as mesh:
+        *validators, copy = mesh.nodes
+        original = validators[0]
+        for node in validators:
+            node.start()
+        eventually("a vote", lambda: original.last_voted() >= 1, deadline_s=60)
+        for name in ("consensus.key", "sign_state"):
+            shutil.copy2(original.folder / "keys" / name, copy.folder / "keys" / name)
+        text = copy.config.read_text(encoding="utf-8")
+        copy.config.write_text(text.replace('"full"', '"validator"'), encoding="utf-8")
+        copied = copy.inspect("sign-state")["height"]
+        eventually("a later vote", lambda: original.last_voted() > copied, deadline_s=60)
+
+        copy.start()
+
+        eventually("it to find out", lambda: trouble(copy) == twice, deadline_s=60)
+        mesh.grow([original, copy], 3)
+        tip = original.height()
+        eventually("the next vote", lambda: original.last_voted() > tip, deadline_s=60)
+        assert '"event": "vote.twin"' in copy.log.read_text(encoding="utf-8")
+        assert (trouble(original), trouble(copy)) == ("", twice)
+        for node in validators:
+            assert node.metric('aitbc_notes_total{name="consensus.equivocation"') == 0
+
+
+def trouble(node: NodeProcess) -> str:
+    """Return why a node does not vote; a word of ours while it does not answer."""
+    status = node.get("/status")
+    return "no answer" if status is None else str(status["trouble"])
 
 
 def test_wrong_genesis_gets_no_link(tmp_path: Path, eventually: Eventually) -> None:

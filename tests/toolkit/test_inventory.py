@@ -189,6 +189,7 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
         ("rpc = 8711", "rpc = 80", "greater than or equal to 1024"),
         ('id = "aitbc-dev-1"', 'id = "dev"', "chain.id"),
         ("dirty = true", 'dirty = "yes"', "environment.dirty"),
+        ("approvals = 0", "approvals = 0\ntrusted_height = 7", "profile.trusted_height"),
     ],
 )
 def test_contradictions_are_found(tmp_path: Path, before: str, after: str, said: str) -> None:

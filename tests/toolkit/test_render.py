@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from aitbc_node import config
+from aitbc_node.trusting import Trusted
+from aitbc_node.types import BlockId, Height
 from aitbc_toolkit import paths, render
 from aitbc_toolkit.errors import ConfigError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
@@ -41,6 +43,20 @@ def test_the_node_accepts_what_is_rendered(name: str) -> None:
         assert read.consensus.block_interval_ms == environment.chain.block_interval_ms
         assert read.rpc.listen == f"{instance.address}:{instance.rpc_port}"
         assert read.node.commit == COMMIT
+
+
+def test_a_trusted_block_of_the_inventory_reaches_every_node() -> None:
+    """Without one there is no such section, so that older builds read the file as well."""
+    dev = Inventory.load("dev")
+    trusting = dev.profile.model_copy(update={"trusted_height": 9, "trusted_hash": "ab" * 32})
+
+    plain = rendered(dev)["v1"].files["node.toml"]
+    read = config.parse(
+        rendered(replace(dev, profile=trusting))["v1"].files["node.toml"], Path("node.toml")
+    )
+
+    assert "[sync]" not in plain
+    assert read.sync.trusted == Trusted(Height(9), BlockId(b"\xab" * 32))
 
 
 def test_every_node_is_given_the_ids_of_all_others() -> None:

@@ -23,7 +23,6 @@ from aitbc_node.consensus.messages import Proposal, Vote, is_sane_proposal, is_s
 from aitbc_node.consensus.retransmission import question_for_proof
 from aitbc_node.consensus.signing import SignGuard
 from aitbc_node.crypto import Verifier
-from aitbc_node.events import Note
 from aitbc_node.limits import PEERS_MAX, VALIDATORS_MAX
 from aitbc_node.types import Height, PeerId
 
@@ -61,14 +60,20 @@ class Reception:
         if not is_sane_vote(vote, validator_count=len(record.electorate)):
             yield from _blame(sender, "vote.malformed")
             return
+        if vote.validator == record.own_index:
+            # Before all that counts: the vote may be for the same block, only at another time.
+            foreign = self._guard.is_foreign(vote, known=record.book.like(vote))
+            if foreign and not self._is_signed(vote, record.electorate):
+                yield from _blame(sender, "vote.signature")
+                return
+            if foreign:
+                yield self._guard.stop_for_twin(vote)
         standing = record.book.standing(vote, favoured=record.favoured())
         if standing in {"known", "useless"}:
             return
         if not self._is_signed(vote, record.electorate):
             yield from _blame(sender, "vote.signature")
             return
-        if vote.validator == record.own_index and self._guard.sees_twin(vote):
-            yield Note("vote.refused", (("reason", self._guard.refusal),))
         if standing == "second":
             yield from _report(record, vote.validator, record.book.first_of(vote), vote)
         record.book.add(vote)
@@ -81,6 +86,9 @@ class Reception:
             yield from _blame(sender, "vote.malformed")
         elif final.lacks(vote):
             if self._is_signed(vote, final.electorate):
+                is_own = final.electorate.keys[vote.validator] == self._guard.key
+                if is_own and self._guard.is_foreign(vote):
+                    yield self._guard.stop_for_twin(vote)
                 final.add(vote)
                 yield Accepted(vote, sender)
             else:
@@ -112,6 +120,8 @@ class Reception:
         if not self._verify(record.electorate.keys[proposer], sign_bytes, proposal.signature):
             yield from _blame(sender, "proposal.signature")
             return
+        if proposer == record.own_index and self._guard.is_foreign(proposal, known=first):
+            yield self._guard.stop_for_twin(proposal)
         if first is not None:
             yield from _report(record, proposer, first, proposal)
             return

@@ -94,9 +94,8 @@ class Consensus:
 
     def note_certificate(self, certificate: Certificate, validators: ValidatorSet) -> list[Note]:
         """Look for own votes that the sign state does not know; stop for good if there are any."""
-        if not self._guard.sees_twin_in(certificate, validators):
-            return []
-        return [Note("vote.refused", (("reason", self.refusal),))]
+        note = self._guard.sees_twin_in(certificate, validators)
+        return [] if note is None else [note]
 
     def hold_proposals(self, *, held: bool) -> None:
         """Let own turns pass from the next round on, or take them again."""

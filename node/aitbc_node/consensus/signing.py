@@ -127,7 +127,7 @@ class SignGuard:
                 precommit = decode(stored.sign_bytes, tuple[str, int, Height, Round, BlockId, int])
                 return Vote(PRECOMMIT, *precommit[2:], validator, stored.signature)
 
-    def sees_twin_in(self, certificate: Certificate, validators: ValidatorSet) -> bool:
+    def sees_twin_in(self, certificate: Certificate, validators: ValidatorSet) -> Note | None:
         """Judge what a verified certificate says about the own key.
 
         A key that was restored with an old sign state meets its own later votes in the blocks that
@@ -135,29 +135,34 @@ class SignGuard:
         """
         index = None if self.key is None else validators.index_of(self.key)
         own = next((vote for vote in certificate.votes if vote.validator == index), None)
-        if index is None or own is None or self.refusal:
-            return False
+        if index is None or own is None:
+            return None
         height, round_, id_ = certificate.height, certificate.round, certificate.block_id
-        return self.sees_twin(
-            Vote(PRECOMMIT, height, round_, id_, own.time_ms, index, own.signature)
-        )
+        vote = Vote(PRECOMMIT, height, round_, id_, own.time_ms, index, own.signature)
+        return self.stop_for_twin(vote) if self.is_foreign(vote) else None
 
-    def sees_twin(self, own_vote: Vote) -> bool:
-        """Judge a verified vote of the own key that came from outside.
+    def is_foreign(self, own: Proposal | Vote, *, known: Proposal | Vote | None = None) -> bool:
+        """Tell whether a message of the own key, if truly signed, was signed by somebody else.
 
-        An echo of something older is no news. A vote beyond the sign state, or another one in its
-        newest place, was signed by somebody else who holds the key: stop at once.
+        An echo of something older is no news. A message beyond the sign state is, and one that
+        says anything else than what was signed in its place, be it only another time. For the
+        newest place the sign state has what was signed, for older ones the caller knows it or not.
         """
         stored = self.stored
-        if stored is None or self._signer is None:
+        if stored is None or self._signer is None or self.refusal:
             return False
-        place, newest = place_of(own_vote), (stored.height, stored.round, stored.step)
-        known = self.stored_message(own_vote.validator)
-        other = place == newest and known is not None and known.block_id != own_vote.block_id
-        if place > newest or other:
-            self.refusal = "another node signs with this key"
-            return True
-        return False
+        place, newest = place_of(own), (stored.height, stored.round, stored.step)
+        sign_bytes = own.sign_bytes(self._chain_id)
+        is_other = place == newest and stored.sign_bytes not in {b"", sign_bytes}
+        is_changed = known is not None and known.sign_bytes(self._chain_id) != sign_bytes
+        return place > newest or is_other or is_changed
+
+    def stop_for_twin(self, foreign: Proposal | Vote) -> Note:
+        """Sign nothing more, because somebody else who holds the key has signed this."""
+        self.refusal = "another node signs with this key"
+        height, round_, step = place_of(foreign)
+        place = (("height", height), ("round", round_), ("step", step))
+        return Note("vote.twin", (("reason", self.refusal), *place))
 
 
 _STEP_OF_KIND = {PROPOSAL: 1, PREVOTE: 2, PRECOMMIT: 3}

@@ -152,6 +152,16 @@ class VoteBook:
         """Return the vote that a `second` one contradicts."""
         return next(iter(self.rounds[vote.round].of(vote.kind).variants(vote.validator).values()))
 
+    def like(self, vote: Vote) -> Vote | None:
+        """Return a vote of the same validator in the same place, one for the same id if it is here.
+
+        None when there is none, or when its round is not kept.
+        """
+        if vote.round not in self.rounds:
+            return None
+        variants = self.rounds[vote.round].of(vote.kind).variants(vote.validator)
+        return variants.get(vote.block_id) or next(iter(variants.values()), None)
+
     def has_quorum_past(self, kind: int, round_: Round) -> bool:
         """Tell whether more than two thirds have voted in a step of a round, or are beyond it.
 

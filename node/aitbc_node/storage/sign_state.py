@@ -59,6 +59,8 @@ class SignStateFile:
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
         self._sequence = 0
+        self.is_torn = False
+        """Whether one slot was found damaged: its write was cut short, or it decayed since."""
 
     def exists(self) -> bool:
         """Tell whether this key has a sign state at all."""
@@ -76,11 +78,8 @@ class SignStateFile:
         Raises: DiskError when neither slot is good.
         """
         data = self._disk.read(FILE_NAME)
-        found = [
-            slot
-            for index in (0, 1)
-            if (slot := _read_slot(data[index * SLOT_BYTES : (index + 1) * SLOT_BYTES], index))
-        ]
+        slots = [data[index * SLOT_BYTES : (index + 1) * SLOT_BYTES] for index in (0, 1)]
+        found = [slot for index in (0, 1) if (slot := _read_slot(slots[index], index))]
         if not found:
             raise DiskError(
                 f"{FILE_NAME}: both slots are damaged; what this key has signed is unknown",
@@ -88,6 +87,7 @@ class SignStateFile:
                 "with --not-before-height H, at least 3 above the tip of the chain",
             )
         self._sequence, state = max(found, key=lambda slot: slot[0])
+        self.is_torn = len(found) < sum(map(any, slots))
         return state
 
     def save(self, state: SignState) -> None:

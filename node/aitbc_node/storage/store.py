@@ -61,6 +61,7 @@ class Recovered(msgspec.Struct, frozen=True):
     bytes_cut: int = 0
     data_version: int = DATA_VERSIONS.oldest
     data_version_max: int = DATA_VERSIONS.newest
+    is_sign_state_torn: bool = False
 
 
 class Store:
@@ -119,6 +120,7 @@ class Store:
             bytes_cut=self._log.bytes_cut,
             data_version=data_version,
             data_version_max=self._versions.newest,
+            is_sign_state_torn=self._sign_state is not None and self._sign_state.is_torn,
         )
 
     def recover_blocks(self) -> int:

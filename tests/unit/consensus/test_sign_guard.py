@@ -38,7 +38,7 @@ def refusals(effects: list[ConsensusEffect]) -> list[object]:
     return [
         dict(effect.fields)["reason"]
         for effect in effects
-        if isinstance(effect, Note) and effect.name == "vote.refused"
+        if isinstance(effect, Note) and effect.name in {"vote.refused", "vote.twin"}
     ]
 
 
@@ -184,6 +184,9 @@ def test_a_sign_state_of_another_chain_forbids_voting() -> None:
     assert refusals(effects) == ["sign state of another chain"]
 
 
+TWIN = "another node signs with this key"
+
+
 def test_an_unknown_vote_of_the_own_key_stops_voting() -> None:
     """Somebody else signs with this key: one of the two must be silent, at once."""
     bench = a_core(FOUR, own=3)
@@ -192,7 +195,84 @@ def test_an_unknown_vote_of_the_own_key_stops_voting() -> None:
     effects += bench.feed(TimeoutFired(Step.PROPOSE, Height(1), Round(0)))
 
     assert votes(effects) == []
-    assert set(refusals(effects)) == {"another node signs with this key"}
+    assert set(refusals(effects)) == {TWIN}
+
+
+def a_precommitter() -> Bench:
+    """Return validator 3 after its prevote and precommit for V in round 0."""
+    bench = a_prevoter()
+    for by in (0, 1):
+        bench.feed(VoteReceived(a_vote(PREVOTE, V, by=by)))
+    return bench
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        VoteReceived(a_vote(PREVOTE, W, by=3)),
+        VoteReceived(a_vote(PRECOMMIT, W, by=3, time_ms=9_000)),
+        VoteReceived(a_vote(PRECOMMIT, V, by=3, time_ms=9_000)),
+        VoteReceived(a_vote(PREVOTE, V, by=3, round_=1)),
+        ProposalReceived(a_proposal(W, by=3, round_=3)),
+    ],
+    ids=["an earlier step", "the newest step", "only its time", "a later round", "a proposal"],
+)
+def test_whatever_else_the_own_key_says_stops_this_node(
+    foreign: VoteReceived | ProposalReceived,
+) -> None:
+    """It has precommitted V in round 0: anything but an echo of that was signed elsewhere."""
+    bench = a_precommitter()
+    if isinstance(foreign, ProposalReceived):
+        for round_ in range(3):
+            bench.feed(TimeoutFired(Step.PROPOSE, Height(1), Round(round_)))
+            bench.feed(TimeoutFired(Step.PRECOMMIT, Height(1), Round(round_)))
+
+    effects = bench.feed(foreign)
+    again = bench.feed(foreign)
+    effects += bench.feed(TimeoutFired(Step.PRECOMMIT, Height(1), bench.core.state.round))
+    effects += bench.feed(TimeoutFired(Step.PROPOSE, Height(1), bench.core.state.round))
+
+    assert bench.core.refusal == TWIN
+    assert votes(effects) == []
+    assert [note.name for note in effects if note == effects[0]] == ["vote.twin"]
+    assert again == []
+
+
+def test_two_proposals_of_the_own_key_stop_this_node() -> None:
+    """The proposer of the round sent V; W in the same round comes from a copy of its key."""
+    bench = a_core(FOUR, own=0)
+    bench.feed(ValueBuilt(Height(1), Round(0), V, 5))
+
+    bench.feed(ProposalReceived(a_proposal(V, by=0)))
+    echoed = bench.core.refusal
+    bench.feed(ProposalReceived(a_proposal(W, by=0)))
+
+    assert (echoed, bench.core.refusal) == ("", TWIN)
+
+
+def test_a_late_vote_of_the_own_key_that_it_never_gave_stops_it() -> None:
+    """Three others decide height 1; the own precommit for that block arrives all the same."""
+    bench = a_core(FOUR, own=3)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    for by in range(3):
+        bench.feed(VoteReceived(a_vote(PRECOMMIT, V, by=by, time_ms=9)))
+    bench.enter(2)
+
+    bench.feed(VoteReceived(a_vote(PRECOMMIT, V, by=3, time_ms=9)))
+
+    assert bench.core.refusal == TWIN
+
+
+def test_a_forged_vote_of_the_own_key_stops_nobody() -> None:
+    """Whoever could silence a validator with a signature that does not hold would."""
+    bench = a_precommitter()
+    forged = msgspec.structs.replace(
+        a_vote(PRECOMMIT, V, by=3, time_ms=9_000), signature=Signature(bytes(64))
+    )
+
+    bench.feed(VoteReceived(forged))
+
+    assert bench.core.refusal == ""
 
 
 def test_an_echo_of_the_own_vote_is_no_twin() -> None:
@@ -251,5 +331,5 @@ def test_own_votes_in_a_block_that_the_sign_state_does_not_know_stop_it(
     notes = bench.core.note_certificate(certificate, bench.validators)
 
     assert bool(bench.core.refusal) == is_twin
-    assert refusals([*notes]) == ["another node signs with this key"] * is_twin
+    assert refusals([*notes]) == [TWIN] * is_twin
     assert bench.core.note_certificate(certificate, bench.validators) == []

@@ -48,8 +48,9 @@ def test_the_newest_state_is_read_back_with_its_lock() -> None:
 def test_a_new_file_has_signed_nothing() -> None:
     """The first state is below every height."""
     disk, _ = a_file()
+    file = SignStateFile(disk)
 
-    assert SignStateFile(disk).load() == NOTHING_SIGNED
+    assert (file.load(), file.is_torn) == (NOTHING_SIGNED, False)
 
 
 def test_the_file_never_changes_its_length() -> None:
@@ -85,9 +86,11 @@ def test_writing_goes_on_after_a_torn_write() -> None:
 
     file = SignStateFile(disk)
     assert file.load() == a_state(1)
+    assert file.is_torn
     file.save(a_state(3))
 
-    assert SignStateFile(disk).load() == a_state(3)
+    again = SignStateFile(disk)
+    assert (again.load(), again.is_torn) == (a_state(3), False)
 
 
 @pytest.mark.parametrize("damage", ["flip", "zeros", "short", "empty"])
