@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -10,20 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import bad_releases
 import pytest
+from lab_mesh import LabMesh, deployed
 
-from aitbc_toolkit import lab as labs
-from aitbc_toolkit import paths
-from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.lab import LabSpec, Limits
-from aitbc_toolkit.lab.places import Places
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import arming, gates, state, watching
-from aitbc_toolkit.release.deploy import Request, deploy
-from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh, Pace
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
@@ -34,30 +26,13 @@ REVERT_S = 5.0
 GAP_MS_MAX = 8_000
 
 
-class Hosts:
-    """A lab of four hosts, and a clone of this checkout that is deployed to it."""
-
-    def __init__(self, name: str, checkout: Path, places: Places) -> None:
-        self.name, self.checkout, self.places = name, checkout, places
-        self.records: list[Any] = []
-
-    @property
-    def environment(self) -> Environment:
-        return Inventory.load(f"lab-{self.name}", state=self.places.state)
-
-    def deploy(self, ref: str | None = None) -> Outcome:
-        request = Request(checkout=self.checkout, ref=ref)
-        return deploy(self.environment, request, self.records.append)
+class Hosts(LabMesh):
+    """Four hosts whose nodes are watched while nobody leads a run any more."""
 
     def runs(self) -> dict[str, str]:
         """Ask every host which release its node runs, whatever its RPC says."""
         rows = state.look(self.environment).nodes
         return {row.name: row.release for row in rows}
-
-    def height(self) -> int:
-        with Mesh(self.environment) as mesh:
-            found = mesh.statuses().values()
-        return max((status.height for status in found if status), default=0)
 
     def votes(self) -> int:
         return state.look(self.environment).votes
@@ -95,20 +70,9 @@ class Hosts:
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """Bring up four hosts and the forge, and deploy the committed state of this checkout."""
-    places = Places(state=tmp_path_factory.mktemp("state"))
-    checkout = tmp_path_factory.mktemp("clone") / "aitbc"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
-    spec = LabSpec(f"b{secrets.token_hex(3)}", 4, Limits(memory_mib=1024, disk_mib=640))
-    labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
-    made = Hosts(spec.name, checkout, places)
-    try:
-        first = made.deploy()
-        assert first.exit is Exit.OK, first.error
+    """Give the tests of this file one mesh: each leaves it as whole as it was."""
+    with deployed(tmp_path_factory, "b", Hosts) as made:
         yield made
-    finally:
-        labs.destroy(spec.name, places=places)
 
 
 def await_gate(child: "subprocess.Popen[str]", wave: int) -> None:

@@ -3,7 +3,6 @@
 import itertools
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -11,21 +10,18 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from key_twin import Twin
+from lab_mesh import LabMesh, deployed
 
 from aitbc_toolkit import lab as labs
-from aitbc_toolkit import paths, shell
+from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.lab import LabSpec, Limits
-from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.release import history, integrity, meshing, services, state
-from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.lease import Held
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh
@@ -64,47 +60,11 @@ else:
 """
 
 
-@dataclass
-class Hosts:
-    """A lab of four hosts, and a clone of this checkout that is deployed to it."""
-
-    name: str
-    checkout: Path
-    places: Places
-    records: list[Any] = field(default_factory=list)
-
-    @property
-    def environment(self) -> Environment:
-        return Inventory.load(f"lab-{self.name}", state=self.places.state)
-
-    def deploy(self, **request: Any) -> Outcome:
-        wanted = Request(checkout=self.checkout, **request)
-        return deploy(self.environment, wanted, self.records.append)
+class Hosts(LabMesh):
+    """Four hosts whose lease, keys and processes are looked at closely."""
 
     def rollback(self) -> Outcome:
         return rollback(self.environment, self.records.append)
-
-    def commit(self, subject: str) -> str:
-        """Commit the clone as it is; no change is a commit too."""
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", "--message", subject)
-        return self.git("rev-parse", "HEAD")
-
-    def git(self, *words: str) -> str:
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-        argv = ["git", "-C", str(self.checkout), *identity, *words]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-
-    def on(self, host: str, *argv: str) -> str:
-        """Run a command on a host."""
-        lab = labs.load_lab(self.name, places=self.places)
-        return labs.exec_in(lab, host, list(argv)).stdout
-
-    def commits(self) -> dict[str, str]:
-        """Ask every node which commit it runs."""
-        with Mesh(self.environment) as mesh:
-            found = mesh.statuses()
-        return {name: status.commit if status else "" for name, status in found.items()}
 
     def pid(self, host: str) -> str:
         """Ask a host for the process of its node."""
@@ -159,11 +119,6 @@ class Hosts:
             made.process.kill()
             made.process.communicate()
 
-    def height(self) -> int:
-        with Mesh(self.environment) as mesh:
-            found = mesh.statuses().values()
-        return max((status.height for status in found if status), default=0)
-
 
 @dataclass
 class Holder:
@@ -191,20 +146,9 @@ class Holder:
 
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
-    """Bring up four hosts and the forge, and deploy the committed state of this checkout."""
-    places = Places(state=tmp_path_factory.mktemp("state"))
-    checkout = tmp_path_factory.mktemp("clone") / "aitbc"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
-    spec = LabSpec(f"d{secrets.token_hex(3)}", 4, Limits(memory_mib=1024, disk_mib=640))
-    labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
-    made = Hosts(spec.name, checkout, places)
-    try:
-        first = made.deploy()
-        assert first.exit is Exit.OK, first.error
+    """Give the tests of this file one mesh."""
+    with deployed(tmp_path_factory, "d", Hosts) as made:
         yield made
-    finally:
-        labs.destroy(spec.name, places=places)
 
 
 @pytest.mark.proves("C2")

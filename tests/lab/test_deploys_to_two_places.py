@@ -2,13 +2,12 @@
 
 import os
 import secrets
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
+import own_ports
 import pytest
+from lab_mesh import clone
 
 from aitbc_toolkit import lab as labs
 from aitbc_toolkit import paths
@@ -40,20 +39,11 @@ offline = true
 """
 
 
-def free_ports(address: str, count: int) -> list[int]:
-    """Find ports that nobody listens on; all are held until all are known."""
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((address, 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 def inventory_text(address: str) -> str:
     """Write an inventory of two validators on this machine and two on the lab's first host."""
     head = (paths.inventories() / "lab" / "inventory.toml").read_text().partition("[hosts.")[0]
     text = head + HOSTS.format(address=address)
-    ports = free_ports(address, 6)
+    ports = own_ports.take(6)
     for place, (name, host) in enumerate(
         [("v1", "localhost"), ("v2", "localhost"), ("v3", "lab1"), ("v4", "lab1")]
     ):
@@ -87,9 +77,7 @@ def test_both_come_to_the_same_commit_genesis_and_height(
     environment: Environment, tmp_path: Path
 ) -> None:
     """One deploy, a local and a remote host, two service managers, one chain."""
-    checkout = tmp_path / "clone"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
+    checkout = clone(tmp_path)
 
     done = deploy(environment, Request(checkout=checkout), lambda _record: None)
 

@@ -1,77 +1,26 @@
 """On real hosts: what the lab's release key signed is deployed, anything else is refused there."""
 
-import os
-import secrets
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lab_mesh import LabMesh, deployed
 from signed_work import a_key
 
-from aitbc_toolkit import lab as labs
-from aitbc_toolkit import paths
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.lab import LabSpec, Limits
-from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.release import audit
-from aitbc_toolkit.release.deploy import Request, deploy
-from aitbc_toolkit.release.outcome import Outcome
-from aitbc_toolkit.release.reading import Mesh
 
 pytestmark = pytest.mark.lab
 
 
-@dataclass
-class TrustedLab:
-    """Hold a lab and a clone of this checkout that is deployed to it."""
-
-    name: str
-    checkout: Path
-    places: Places
-
-    @property
-    def environment(self) -> Environment:
-        return Inventory.load(f"lab-{self.name}", state=self.places.state)
-
-    def deploy(self) -> Outcome:
-        return deploy(self.environment, Request(checkout=self.checkout), lambda _: None)
-
-    def git(self, *words: str) -> str:
-        identity = ["-c", "user.name=Test", "-c", "user.email=test@localhost"]
-        argv = ["git", "-C", str(self.checkout), *identity, *words]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
-
-    def on(self, host: str, *argv: str) -> str:
-        lab = labs.load_lab(self.name, places=self.places)
-        return labs.exec_in(lab, host, list(argv)).stdout
-
-    def commits(self) -> set[str]:
-        with Mesh(self.environment) as mesh:
-            return {status.commit if status else "" for status in mesh.statuses().values()}
-
-
 @pytest.fixture(scope="module")
-def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrustedLab]:
-    """Bring up four hosts and deploy the committed state of this checkout."""
-    places = Places(state=tmp_path_factory.mktemp("state"))
-    checkout = tmp_path_factory.mktemp("clone") / "aitbc"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
-    spec = LabSpec(f"t{secrets.token_hex(3)}", 4, Limits(memory_mib=1024, disk_mib=640))
-    labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
-    made = TrustedLab(spec.name, checkout, places)
-    try:
-        first = made.deploy()
-        assert first.exit is Exit.OK, first.error
+def trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabMesh]:
+    """Give the tests of this file one mesh; each goes on from the commit of the one before."""
+    with deployed(tmp_path_factory, "t") as made:
         yield made
-    finally:
-        labs.destroy(spec.name, places=places)
 
 
-def test_every_host_verifies_the_lab_s_own_signature(trusted: TrustedLab) -> None:
+def test_every_host_verifies_the_lab_s_own_signature(trusted: LabMesh) -> None:
     """The mirror of each host holds the signed tag, and the audit log says what was verified."""
     commit = trusted.git("rev-parse", "HEAD")
     mirror = f"/opt/aitbc/lab-{trusted.name}/repo.git"
@@ -90,9 +39,7 @@ def test_every_host_verifies_the_lab_s_own_signature(trusted: TrustedLab) -> Non
 
 
 @pytest.mark.proves("D2")
-def test_a_stranger_s_signature_is_refused_by_every_host(
-    trusted: TrustedLab, tmp_path: Path
-) -> None:
+def test_a_stranger_s_signature_is_refused_by_every_host(trusted: LabMesh, tmp_path: Path) -> None:
     """Status 20, nothing of the commit is on a host, and the mesh runs what it ran.
 
     One host's mirror is told to use a verifier that always says yes: it refuses like the others.
@@ -122,11 +69,11 @@ def test_a_stranger_s_signature_is_refused_by_every_host(
     assert trusted.commits() == before
 
 
-def test_the_right_key_makes_the_same_commit_deployable(trusted: TrustedLab) -> None:
+def test_the_right_key_makes_the_same_commit_deployable(trusted: LabMesh) -> None:
     """The refused commit lies in the mirrors already; with a good tag it is taken."""
     commit = trusted.git("rev-parse", "HEAD")
 
     done = trusted.deploy()
 
     assert done.exit is Exit.OK, done.error
-    assert trusted.commits() == {commit}
+    assert set(trusted.commits().values()) == {commit}

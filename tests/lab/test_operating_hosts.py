@@ -1,63 +1,26 @@
 """Hosts are looked at, backed up and mended over SSH: systemd, a user of the node's own, root."""
 
-import os
-import secrets
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
+from lab_mesh import LabMesh, deployed
 
-from aitbc_toolkit import lab as labs
-from aitbc_toolkit import paths
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.lab import LabSpec, Limits
-from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.release import backup, drift, state, validating
-from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.occupation import at_work
 
 pytestmark = pytest.mark.lab
 
 
-@dataclass
-class Operated:
-    """A lab of four hosts with a deployed mesh."""
-
-    name: str
-    places: Places
-
-    @property
-    def environment(self) -> Environment:
-        return Inventory.load(f"lab-{self.name}", state=self.places.state)
-
-    def on(self, host: str, *argv: str) -> str:
-        """Run a command on a host."""
-        lab = labs.load_lab(self.name, places=self.places)
-        return labs.exec_in(lab, host, list(argv)).stdout
-
-
 @pytest.fixture(scope="module")
-def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operated]:
-    """Bring up four hosts and the forge, and deploy the committed state of this checkout."""
-    places = Places(state=tmp_path_factory.mktemp("state"))
-    checkout = tmp_path_factory.mktemp("clone") / "aitbc"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
-    spec = LabSpec(f"o{secrets.token_hex(3)}", 4, Limits(memory_mib=1024, disk_mib=640))
-    labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
-    made = Operated(spec.name, places)
-    try:
-        first = deploy(made.environment, Request(checkout=checkout), lambda _record: None)
-        assert first.exit is Exit.OK, first.error
+def operated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabMesh]:
+    """Give the tests of this file one mesh."""
+    with deployed(tmp_path_factory, "o") as made:
         yield made
-    finally:
-        labs.destroy(spec.name, places=places)
 
 
 @pytest.mark.proves("E56")
-def test_the_doors_of_hosts_are_closed(operated: Operated) -> None:
+def test_the_doors_of_hosts_are_closed(operated: LabMesh) -> None:
     """Every node passes, and systemd itself measures how much its unit leaves open."""
     found = validating.validate(operated.environment, "security")
 
@@ -70,7 +33,7 @@ def test_the_doors_of_hosts_are_closed(operated: Operated) -> None:
 
 
 @pytest.mark.proves("E52")
-def test_a_lost_disk_comes_back_over_ssh(operated: Operated) -> None:
+def test_a_lost_disk_comes_back_over_ssh(operated: LabMesh) -> None:
     """The archive goes to the operator and back; the node votes again, keys and user as before."""
     environment = operated.environment
     backup.backup(environment, lambda _record: None, only="v2")
@@ -87,7 +50,7 @@ def test_a_lost_disk_comes_back_over_ssh(operated: Operated) -> None:
 
 
 def test_check_22_drift_of_units_and_edits_on_hosts_is_named_and_mended(
-    operated: Operated,
+    operated: LabMesh,
 ) -> None:
     """A drop-in, an edited unit and an edited release: named, put back, and the edits kept."""
     environment = operated.environment
