@@ -103,7 +103,7 @@ sys.addaudithook(_FENCE.hook)
 def eventually() -> Callable[..., None]:
     """Wait until a condition holds; at the deadline the test fails, naming what it waited for."""
 
-    def wait(what: str, condition: Callable[[], object], *, deadline_s: float = 10.0) -> None:
+    def wait(what: str, condition: Callable[[], object], *, deadline_s: float = 60.0) -> None:
         until = time.monotonic() + deadline_s
         while not condition():
             if time.monotonic() > until:
@@ -117,7 +117,7 @@ def eventually() -> Callable[..., None]:
 def eventually_async() -> Callable[..., Awaitable[None]]:
     """Do the same inside an event loop."""
 
-    async def wait(what: str, condition: Callable[[], object], *, deadline_s: float = 10.0) -> None:
+    async def wait(what: str, condition: Callable[[], object], *, deadline_s: float = 60.0) -> None:
         until = time.monotonic() + deadline_s
         while not condition():
             if time.monotonic() > until:

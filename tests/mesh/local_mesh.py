@@ -35,7 +35,7 @@ from aitbc_node.types import Address, Amount, Gas, Height, Power, PublicKey, Sig
 CHAIN_ID = "aitbc-test-1"
 HRP = "aitt"
 BLOCK_INTERVAL_MS = 100
-DEADLINE_S = 30.0
+DEADLINE_S = 90.0
 
 FAUCET = SigningKey(b"\x07" * 32)
 FAUCET_POLICY = Policy(1, (FAUCET.public_key,))

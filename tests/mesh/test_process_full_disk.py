@@ -64,7 +64,7 @@ def test_a_full_disk_does_not_end_a_node(tmp_path: Path, eventually: Callable[..
             (victim.folder / "data" / "filler").unlink()
             mesh.grow(mesh.nodes, 3)
             tip = victim.height()
-            eventually("its vote", lambda: victim.last_voted() >= tip, deadline_s=20)
+            eventually("its vote", lambda: victim.last_voted() >= tip, deadline_s=60)
             mesh.common_root(mesh.nodes)
             assert victim.get("/status")["trouble"] == ""
             victim.stop()

@@ -42,7 +42,7 @@ def test_a_process_that_was_silent_too_long_ends_and_says_where(
         )
         os.kill(victim.process.pid, signal.SIGCONT)
 
-        eventually("the end of the process", has_ended(victim), deadline_s=10)
+        eventually("the end of the process", has_ended(victim), deadline_s=60)
         assert victim.process.returncode == 1
         assert "Timeout" in victim.log.read_text(encoding="utf-8")
         victim.start()
@@ -56,12 +56,12 @@ def test_a_node_that_is_asked_to_stop_has_not_crashed(
     with local_mesh(tmp_path, eventually, validators=1, start=False) as mesh:
         (node,) = mesh.nodes
         node.start()
-        eventually("a life that has begun", lambda: deaths(node) == 1, deadline_s=20)
+        eventually("a life that has begun", lambda: deaths(node) == 1, deadline_s=60)
         node.kill()
         assert deaths(node) == 1
 
         node.start()
-        eventually("a node that runs", lambda: node.height() >= 1, deadline_s=20)
+        eventually("a node that runs", lambda: node.height() >= 1, deadline_s=60)
 
         assert node.stop() == 0
         assert deaths(node) == 0

@@ -49,7 +49,7 @@ def test_four_processes_make_transfers_final_exactly_once(
             raws = mesh.transfers(20)
             results = node.post_txs(raws)
             assert {result["code"] for result in results} == {"ok"}
-            eventually("20 final transfers", all_final(mesh, raws, results), deadline_s=20)
+            eventually("20 final transfers", all_final(mesh, raws, results), deadline_s=60)
 
         height = max(node.height() for node in mesh.nodes)
         mesh.until_heights(mesh.nodes, height)
@@ -194,7 +194,7 @@ def test_random_kills_never_take_a_node_back(
                 mesh.nodes[0].get(f"/state/accounts/{mesh.faucet_address}")["nonce"]
                 == mesh.next_nonce
             ),
-            deadline_s=20,
+            deadline_s=60,
         )
 
 

@@ -246,7 +246,7 @@ def test_a_key_without_its_sign_state_follows_only(tmp_path: Path, eventually: E
         first = max(node.height() for node in others) + 15
         victim.start("--not-before-height", str(first))
 
-        eventually("a vote", lambda: victim.last_voted() >= first, deadline_s=20)
+        eventually("a vote", lambda: victim.last_voted() >= first, deadline_s=60)
         key = victim.public["consensus_key"]
         signed = [
             key in others[0].get(f"/blocks/{height}")["certificate"]["signers"]

@@ -58,7 +58,7 @@ def test_a_killed_node_is_started_by_its_supervisor_and_votes_again(
 
     os.kill(before["v2"], signal.SIGKILL)
 
-    eventually("blocks without v2", lambda: height(environment) > at_kill, deadline_s=20)
+    eventually("blocks without v2", lambda: height(environment) > at_kill, deadline_s=60)
     eventually("v2 to vote", lambda: state.look(environment).votes == 4, deadline_s=60)
     after = processes(environment)
     assert after["v2"] != before["v2"]

@@ -47,7 +47,7 @@ def listening(tmp_path: Path) -> Iterator[socket.socket]:
     """Be what systemd is to its services."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(5)
+        sock.settimeout(60)
         yield sock
 
 

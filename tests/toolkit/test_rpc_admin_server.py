@@ -46,7 +46,7 @@ def posted(port: FakePort, path: str, body: object, headers: dict[str, str]) -> 
     """Serve a port, post to it once and return status and body."""
 
     def ask(url: str) -> Answer:
-        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
         with contextlib.closing(connection):
             connection.request("POST", path, json.dumps(body), headers)
             response = connection.getresponse()

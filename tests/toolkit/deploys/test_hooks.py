@@ -125,7 +125,7 @@ def test_a_hook_that_hangs_is_ended(
     assert caught.value.exit_status is Exit.REFUSED
     left = [Path("/proc", pid) for pid in pids.read_text(encoding="ascii").split()]
     assert len(left) == 2
-    eventually("hook and child to end", lambda: not any(map(is_alive, left)), deadline_s=5)
+    eventually("hook and child to end", lambda: not any(map(is_alive, left)), deadline_s=60)
 
 
 def test_a_hook_that_would_never_run_is_a_mistake(a_project: Build) -> None:

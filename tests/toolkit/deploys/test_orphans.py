@@ -96,7 +96,7 @@ def test_orphans_are_shown_and_the_next_deploy_takes_their_place(
 
     assert shown == {"v1": "orphan", "v2": "orphan", "v3": "absent", "v4": "absent"}
     assert again.exit is Exit.OK, again.error
-    assert [child.wait(timeout=10) is not None for child in started] == [True, True]
+    assert [child.wait(timeout=60) is not None for child in started] == [True, True]
     assert {name: len(pids) for name, pids in running(project).items()} == dict.fromkeys(shown, 1)
     assert {row.service for row in state.look(project.environment).nodes} <= {"running", "starting"}
 
@@ -124,7 +124,7 @@ def test_down_ends_orphans_even_frozen_ones_and_nobody_else(
     done = project.down(wipe=True)
 
     assert sorted(done.changed) == ["v1", "v3"]
-    assert [child.wait(timeout=10) for child in mine] == [0, -signal.SIGKILL]
+    assert [child.wait(timeout=60) for child in mine] == [0, -signal.SIGKILL]
     assert theirs.poll() is None
 
 
@@ -144,7 +144,7 @@ def test_node_verbs_end_the_orphan_first(
         done = services.control(project.environment, action, "v2", lambda _record: None, force=True)
 
         assert done.exit is Exit.OK, done.error
-        assert started[-1].wait(timeout=10) == 0
+        assert started[-1].wait(timeout=60) == 0
         assert len(running(project)["v2"]) == left
 
 

@@ -35,7 +35,7 @@ def break_down(project: Any, name: str) -> None:
             status = mesh.statuses([name])[name]
         return Look(status is None, None, str(status))
 
-    wait_until(f"{name} is silent", silent, deadline_s=20)
+    wait_until(f"{name} is silent", silent, deadline_s=60)
 
 
 def cut(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
