@@ -12,22 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from aitbc_node.events import (
-    AppendBlock,
-    AppendCertificate,
-    AppendTransactions,
-    Effect,
-    Persist,
-    SaveDataVersion,
-    SaveSignState,
-)
+from aitbc_node.events import Effect, Persist, Storable
 from aitbc_node.storage.disk import DiskUnavailableError
-from aitbc_node.storage.store import Storable, Store
+from aitbc_node.storage.store import Store
 
 RETRY_S = 1.0
 FLUSH_S = 2.0
-
-_STORABLE = (SaveSignState, SaveDataVersion, AppendBlock, AppendCertificate, AppendTransactions)
 
 
 class Carrier(Protocol):
@@ -73,7 +63,7 @@ class Barrier:
     def pump(self) -> None:
         """Carry out effects until one has to wait for the disk."""
         while self._effects and not self._is_waiting and not self._is_closed:
-            if isinstance(self._effects[0], _STORABLE):
+            if isinstance(self._effects[0], Storable):
                 self._store_next()
             else:
                 self._carrier.carry_out(self._effects.popleft())
@@ -99,7 +89,7 @@ class Barrier:
         """Store all that comes next in one go; in the disk thread if it has to be synced."""
         batch: list[Storable] = []
         for effect in self._effects:
-            if not isinstance(effect, _STORABLE):
+            if not isinstance(effect, Storable):
                 break
             batch.append(effect)
         if any(isinstance(effect, Persist) for effect in batch):
@@ -136,7 +126,7 @@ class Barrier:
         count, failure = done
         for _ in range(count):
             effect = self._effects.popleft()
-            assert isinstance(effect, _STORABLE), "only what can be stored was stored"
+            assert isinstance(effect, Storable), "only what can be stored was stored"
         if failure:
             self._wait_for_disk(failure)
         elif self.disk_failure:

@@ -117,6 +117,17 @@ def ids_root(ids: Sequence[bytes]) -> Hash:
     return Hash(_tagged(b"aitbc/ids", b"".join(ids)))
 
 
+def as_proposed(block: Block) -> Proposed:
+    """Return a whole block as a proposal would carry it."""
+    ids = tuple(tx_id(raw) for raw in block.txs)
+    return Proposed(block.header, ids, block.last_commit, block.evidence)
+
+
+def bodies_root(raws: Sequence[bytes]) -> Hash:
+    """Hash an ordered list of byte strings, each of them by its own hash."""
+    return ids_root([tx_id(raw) for raw in raws])
+
+
 def proposal_sign_bytes(
     chain_id: str, *, height: Height, round_: Round, valid_round: Round, block_id: BlockId
 ) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from aitbc_node import certificates
+from aitbc_node import certificates, limits
 from aitbc_node.blocks import (
     NO_BLOCK,
     NO_COMMIT,
@@ -19,10 +19,11 @@ from aitbc_node.blocks import (
     FinalBlock,
     Header,
     Proposed,
+    as_proposed,
     block_id,
+    bodies_root,
     certificate_hash,
     ids_root,
-    tx_id,
 )
 from aitbc_node.crypto import Verifier
 from aitbc_node.errors import DiskError, PeerFault
@@ -34,8 +35,6 @@ from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
-
-_NO_IDS = ids_root(())
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -93,20 +92,24 @@ class Chain:
         self.tip_certificate = final.certificate
         self.tip_validators = voters
 
-    def build(self, candidates: Iterable[Parsed], *, proposer: PublicKey) -> Candidate:
+    def build(
+        self, candidates: Iterable[Parsed], *, proposer: PublicKey, evidence: Sequence[bytes] = ()
+    ) -> Candidate:
         """Make a block of what fits and is valid now."""
         last_commit = self.tip_certificate
-        context = self._context(proposer, last_commit)
+        offered = tuple(evidence[: limits.EVIDENCE_COUNT_MAX])
+        context = self._context(proposer, last_commit, offered)
         built = apply.build(self.state, context, candidates)
+        context = msgspec.structs.replace(context, evidence=built.evidence)
         header = self._header(context, built.txs, last_commit, built.execution)
-        block = Block(header, tuple(parsed.raw for parsed in built.txs), last_commit, ())
+        block = Block(header, tuple(tx.raw for tx in built.txs), last_commit, built.evidence)
         return Candidate(block_id(header), block, built.txs, built.execution)
 
     def fault_of_header(self, proposed: Proposed) -> str:
         """Say why no block with this header can come next; empty when bodies may decide."""
         header = proposed.header
-        if proposed.evidence:
-            return "evidence is not part of this version"
+        if len(proposed.evidence) > limits.EVIDENCE_COUNT_MAX:
+            return "more evidence than a block may show"
         if header.height != self.next_height or header.parent_id != self.tip_id:
             return "it does not follow the newest block"
         if len(set(proposed.tx_ids)) != len(proposed.tx_ids):
@@ -126,10 +129,10 @@ class Chain:
         The answer is the candidate, or why the block is invalid.
         """
         header = proposed.header
-        context = self._context(header.proposer, proposed.last_commit)
+        context = self._context(header.proposer, proposed.last_commit, proposed.evidence)
         done = apply.execute(self.state, context, txs)
         if isinstance(done, InvalidBlock):
-            return f"transaction {done.index}: {done.refusal.code}: {done.refusal.message}"
+            return f"{done.kind} {done.index}: {done.refusal.code}: {done.refusal.message}"
         own = self._header(context, txs, proposed.last_commit, done)
         if header != own:
             here, there = own.state_root.hex(), header.state_root.hex()
@@ -197,12 +200,13 @@ class Chain:
         txs = _parsed(block)
         if txs is None:
             return None
-        done = apply.execute(
-            self.state, self._context(block.header.proposer, block.last_commit), txs
-        )
+        context = self._context(block.header.proposer, block.last_commit, block.evidence)
+        done = apply.execute(self.state, context, txs)
         return None if isinstance(done, InvalidBlock) else done.state_root
 
-    def _context(self, proposer: PublicKey, last_commit: Certificate) -> BlockContext:
+    def _context(
+        self, proposer: PublicKey, last_commit: Certificate, evidence: tuple[bytes, ...]
+    ) -> BlockContext:
         members = self.tip_validators.members
         return BlockContext(
             height=self.next_height,
@@ -210,6 +214,7 @@ class Chain:
             proposer=proposer,
             signers=frozenset(members[vote.validator].key for vote in last_commit.votes),
             voters=tuple(member.key for member in members),
+            evidence=evidence,
             verify=self._verify,
         )
 
@@ -236,7 +241,7 @@ class Chain:
             next_validators_hash=execution.next_validators.digest(),
             params_hash=self.state.params.digest(),
             app_version=self.state.chain.app_version,
-            evidence_root=_NO_IDS,
+            evidence_root=bodies_root(context.evidence),
         )
 
     def _time_ms(self, last_commit: Certificate) -> int:
@@ -278,12 +283,6 @@ def _parsed(block: Block) -> list[Parsed] | None:
     return txs if len(txs) == len(parsed) else None
 
 
-def as_proposed(block: Block) -> Proposed:
-    """Return a whole block as a proposal would carry it."""
-    ids = tuple(tx_id(raw) for raw in block.txs)
-    return Proposed(block.header, ids, block.last_commit, block.evidence)
-
-
 def check_form(proposed: Proposed) -> BlockId:
     """Make sure that ids and last commit are those of the header, and return the block's id.
 
@@ -294,6 +293,6 @@ def check_form(proposed: Proposed) -> BlockId:
         raise PeerFault("transaction ids that are not those of the header")
     if header.last_commit_hash != certificate_hash(proposed.last_commit):
         raise PeerFault("a last commit that is not that of the header")
-    if header.evidence_root != ids_root([Hash(tx_id(entry)) for entry in proposed.evidence]):
+    if header.evidence_root != bodies_root(proposed.evidence):
         raise PeerFault("evidence that is not that of the header")
     return block_id(header)

@@ -160,6 +160,12 @@ class SaveDataVersion(Persist, frozen=True):
     data_version: int
 
 
+class SaveEvidence(Persist, frozen=True):
+    """Store what others were seen to sign twice, in place of what was stored before."""
+
+    raws: tuple[bytes, ...]
+
+
 class AppendBlock(Persist, frozen=True):
     """Log a checked block that this node is about to vote for; several per height may exist."""
 
@@ -177,6 +183,17 @@ class AppendTransactions(Effect, frozen=True):
     """Write accepted transactions to the mempool journal; it must survive SIGKILL, not more."""
 
     raws: tuple[bytes, ...]
+
+
+Storable = (
+    SaveSignState
+    | SaveDataVersion
+    | SaveEvidence
+    | AppendBlock
+    | AppendCertificate
+    | AppendTransactions
+)
+"""What the disk takes; everything else is for the world."""
 
 
 class Send(Effect, frozen=True):

@@ -8,9 +8,9 @@ to ask: that is `gossip/catch_up.py`.
 from collections import deque
 from collections.abc import Callable
 
-from aitbc_node.blocks import Certificate, FinalBlock
+from aitbc_node.blocks import Certificate, FinalBlock, as_proposed
 from aitbc_node.blocks import block_id as block_id_of
-from aitbc_node.chain import Candidate, Chain, as_proposed, check_form
+from aitbc_node.chain import Candidate, Chain, check_form
 from aitbc_node.errors import PeerFault
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox

@@ -23,7 +23,7 @@ from aitbc_node.events import (
     Verified,
 )
 from aitbc_node.gossip.relay import TxRelay
-from aitbc_node.ledger.apply import check_admission, spending
+from aitbc_node.ledger.admission import check_admission, spending
 from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.mempool import Entry, Mempool

@@ -23,6 +23,13 @@ BLOCK_TXS_DEFAULT = 2_000
 BLOCK_TXS_MAX = 10_000
 BLOCK_BYTES_MAX = 8 * MIB
 VALIDATORS_MAX = 100
+VOTING_TIMES_MAX = 8
+"""Spans of heights that are remembered of a consensus key, for evidence."""
+EVIDENCE_COUNT_MAX = 4
+"""Offences that one block shows by itself."""
+EVIDENCE_BYTES_MAX = 512
+EVIDENCE_KEPT_MAX = 64
+"""Offences that a node keeps until a block shows them."""
 
 # Frames between peers.
 FRAME_BYTES_MAX = 16 * MIB

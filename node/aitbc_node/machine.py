@@ -62,6 +62,7 @@ from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Height, PeerId, Round
 from aitbc_node.view import View
 from aitbc_node.voting import TIMEOUT_PREFIX, Voting
+from aitbc_node.witness import Witness
 from aitbc_node.workshop import Workshop
 
 TICK_MS = limits.PING_MS // 2
@@ -129,6 +130,7 @@ class Machine:
             workshop=self._workshop,
             on_final=self._catch_up_with,
         )
+        self._witness = Witness(self._out, self._chain)
         self._voting = self._new_voting()
         self._operating = self._new_operating()
         self._conversation = Conversation(
@@ -180,6 +182,7 @@ class Machine:
         """
         assert self._chain.height == 0, "a machine is restored once, at its start"
         self._operating.restore(recovered)
+        self._witness.restore(recovered.evidence)
         journal = {tx_id(raw): raw for raw in recovered.journal}
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         if base is not None:
@@ -316,7 +319,11 @@ class Machine:
     def _build(self) -> Candidate:
         assert self._own_key is not None, "a follower proposes nothing"
         ranked = self._pool.ranked(self._intake.nonce_of)
-        return self._workshop.build((entry.content for entry in ranked), proposer=self._own_key)
+        return self._workshop.build(
+            (entry.content for entry in ranked),
+            proposer=self._own_key,
+            evidence=self._witness.offered(),
+        )
 
     def _on_judged(self, block_id: BlockId, candidate: Candidate | None) -> None:
         decided = self._decided
@@ -368,6 +375,7 @@ class Machine:
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height(self._config.block_interval_ms)
+        self._witness.block_is_final()
         self._operating.block_is_final()
 
     def _catch_up_with(self, candidate: Candidate, certificate: Certificate) -> None:
@@ -476,4 +484,5 @@ class Machine:
             workshop=self._workshop,
             build=self._build,
             on_decided=self._on_decided,
+            on_equivocation=self._witness.see,
         )

@@ -62,6 +62,7 @@ class Voting:
         workshop: Workshop,
         build: Callable[[], Candidate],
         on_decided: Callable[[Decided], None],
+        on_equivocation: Callable[[Equivocation], None],
     ) -> None:
         self._out = outbox
         self._chain = chain
@@ -69,6 +70,7 @@ class Voting:
         self._workshop = workshop
         self._build = build
         self._on_decided = on_decided
+        self._on_equivocation = on_equivocation
         self._queue: deque[ConsensusEvent] = deque()
         self.consensus = consensus
         self.is_frozen = False
@@ -233,6 +235,7 @@ class Voting:
                 self._retransmit(peer, messages)
             case Equivocation(first=first, second=second):
                 self._out.note("consensus.equivocation", first=str(first), second=str(second))
+                self._on_equivocation(effect)
             case Fault(peer=peer, what=what):
                 self._mesh.fault(peer, what)
 

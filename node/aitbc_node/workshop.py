@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from aitbc_node import limits
-from aitbc_node.blocks import Block, Proposed
+from aitbc_node.blocks import Block, Proposed, as_proposed
 from aitbc_node.blocks import block_id as block_id_of
 from aitbc_node.blocks import tx_id as id_of
-from aitbc_node.chain import Candidate, Chain, as_proposed, check_form
+from aitbc_node.chain import Candidate, Chain, check_form
 from aitbc_node.codes import Refusal
 from aitbc_node.events import AppendBlock
 from aitbc_node.gossip.fetch import Fetches
@@ -105,7 +105,9 @@ class Workshop:
 
     # What comes in.
 
-    def build(self, candidates: Iterable[Parsed], *, proposer: PublicKey) -> Candidate:
+    def build(
+        self, candidates: Iterable[Parsed], *, proposer: PublicKey, evidence: Sequence[bytes]
+    ) -> Candidate:
         """Make the own block for this height, once: later rounds propose the same one again.
 
         While no round succeeds, a new block each time would fill the log for nothing. An empty one
@@ -113,7 +115,7 @@ class Workshop:
         """
         own = self._own
         if own is None or not own.txs:
-            own = self._own = self._chain.build(candidates, proposer=proposer)
+            own = self._own = self._chain.build(candidates, proposer=proposer, evidence=evidence)
         self._keep(own)
         return own
 

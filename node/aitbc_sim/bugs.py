@@ -30,7 +30,7 @@ from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.storage.sign_state import FILE_NAME, NOTHING_SIGNED, SignStateFile
 from aitbc_node.storage.store import Store
-from aitbc_node.types import Address, BlockId, PeerId, PublicKey
+from aitbc_node.types import Address, BlockId, PeerId
 from aitbc_node.validators import ValidatorSet
 from aitbc_node.workshop import Workshop
 from aitbc_sim.byzantine import SkipLock
@@ -122,7 +122,7 @@ def _lose_a_share(before: Fees, params: Any, *, gas: int, collected: int) -> Fee
 def _judge_without_root(self: Chain, proposed: Proposed, txs: Sequence[Parsed]) -> Candidate | str:
     """Execute a block and take its header's word for the state that comes out."""
     header = proposed.header
-    context = self._context(header.proposer, proposed.last_commit)
+    context = self._context(header.proposer, proposed.last_commit, proposed.evidence)
     done = apply.execute(self.state, context, txs)
     if isinstance(done, apply.InvalidBlock):
         return done.refusal.message
@@ -144,12 +144,10 @@ _build = Workshop.build
 _advance = Workshop.advance
 
 
-def _build_with_old(
-    self: Workshop, candidates: Iterator[Parsed], *, proposer: PublicKey
-) -> Candidate:
+def _build_with_old(self: Workshop, candidates: Iterator[Parsed], **rest: Any) -> Candidate:
     """Propose the transactions of the last block once more."""
     old = getattr(self, "_old", ())
-    return _build(self, (*old, *candidates), proposer=proposer)
+    return _build(self, (*old, *candidates), **rest)
 
 
 def _advance_with_memory(self: Workshop, candidate: Candidate) -> None:

@@ -35,6 +35,7 @@ from aitbc_node.events import (
     ReadBlocks,
     Reply,
     SaveDataVersion,
+    SaveEvidence,
     SaveSignState,
     SaveSnapshot,
     Send,
@@ -329,6 +330,7 @@ class Pump:
             case (
                 SaveSignState()
                 | SaveDataVersion()
+                | SaveEvidence()
                 | AppendBlock()
                 | AppendCertificate()
                 | AppendTransactions()

@@ -14,11 +14,11 @@ from aitbc_node.canonical import Record
 from aitbc_node.codes import Refusal
 from aitbc_node.crypto import SigningKey, sha256
 from aitbc_node.ledger import genesis
+from aitbc_node.ledger.admission import check_admission
 from aitbc_node.ledger.apply import (
     BlockContext,
     Execution,
     InvalidBlock,
-    check_admission,
     commit,
     execute,
 )
@@ -109,6 +109,8 @@ class Town:
         """Who could sign the newest block."""
         self.absent: set[PublicKey] = set()
         """Whose signatures are missing in the blocks to come."""
+        self.evidence: tuple[bytes, ...] = ()
+        """What the next block shows by itself."""
 
     def draft(self, sender: str, *bodies: Body, **changes: Any) -> Transaction:
         """Write a transaction of this sender that would be good now, then change it."""
@@ -139,7 +141,12 @@ class Town:
         proposer = self.state.validators.proposer(Round(0))
         signers = frozenset(key for key in self.voters if key not in self.absent)
         return BlockContext(
-            Height(self.height + 1), 0, proposer.key, signers=signers, voters=self.voters
+            Height(self.height + 1),
+            0,
+            proposer.key,
+            signers=signers,
+            voters=self.voters,
+            evidence=self.evidence,
         )
 
     def judge(self, *txs: Parsed) -> Execution | InvalidBlock:
@@ -154,6 +161,7 @@ class Town:
         self.voters = tuple(member.key for member in self.state.validators.members)
         commit(self.state, execution)
         self.height += 1
+        self.evidence = ()
         assert self.state.root == execution.state_root
         assert audit(self.state) == []
         assert self.state.tally.violations() == []

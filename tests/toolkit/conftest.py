@@ -16,7 +16,7 @@ import pytest
 from aitbc_node import crypto
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import TxOutcome
-from aitbc_node.ledger import apply, genesis
+from aitbc_node.ledger import admission, apply, genesis
 from aitbc_node.ledger.apply import BlockContext, Execution
 from aitbc_node.ledger.document import to_json
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
@@ -89,7 +89,7 @@ class OneLedger:
         if not all(crypto.verify(*msgspec.structs.astuple(c)) for c in signature_checks(parsed)):
             return TxOutcome(parsed.id, Code.E_SIGNATURE, "sigs", "a signature is wrong")
         height = Height(len(self.finals) + 1)
-        refusal = apply.check_admission(self.state, parsed, height=height)
+        refusal = admission.check_admission(self.state, parsed, height=height)
         if refusal is not None:
             return TxOutcome(parsed.id, refusal.code, refusal.field, refusal.message)
         execution = self._executed([parsed])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from aitbc_node import limits
 from aitbc_node.blocks import (
     NO_COMMIT,
     PRECOMMIT,
@@ -13,12 +14,17 @@ from aitbc_node.blocks import (
     FinalBlock,
     Header,
     Proposed,
+    as_proposed,
     ids_root,
+    tx_id,
     vote_sign_bytes,
 )
+from aitbc_node.canonical import encode
 from aitbc_node.certificates import fault_of, median_time_ms
-from aitbc_node.chain import Candidate, Chain, as_proposed, check_form
+from aitbc_node.chain import Candidate, Chain, check_form
+from aitbc_node.crypto import sha256
 from aitbc_node.errors import PeerFault
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.types import BlockId, Hash, Height, Round, Signature, TxId
 from aitbc_sim.citizens import CHAIN_ID, GENESIS_MS, a_genesis, a_payment, signer_of
@@ -206,6 +212,71 @@ def test_every_field_of_the_header_is_checked_somewhere() -> None:
     assert changed | by_form == set(Header.__struct_fields__)
 
 
+def an_offence(name: str = "v0", *, height: int = 1) -> bytes:
+    """Prove that a validator voted for two blocks."""
+    signer = signer_of(f"{name} votes")
+    bare = [
+        SignedMessage(1, Height(height), Round(0), Round(-1), block_id, 0, Signature(bytes(64)))
+        for block_id in sorted(BlockId(sha256(part)) for part in (b"one", b"two"))
+    ]
+    first, second = (
+        replace(each, signature=signer.sign(each.sign_bytes(CHAIN_ID))) for each in bare
+    )
+    return encode(EvidenceSubmit(signer.public_key, first, second))
+
+
+def showing(chain: Chain, *evidence: bytes) -> Proposed:
+    """Put evidence into a good block after the fact, its header and roots as they should be."""
+    proposed = built(chain).proposed()
+    root = ids_root([tx_id(raw) for raw in evidence])
+    return replace(proposed, header=replace(proposed.header, evidence_root=root), evidence=evidence)
+
+
+def test_a_proposer_shows_what_it_has_and_leaves_out_what_cannot_be_punished() -> None:
+    """Its own block is valid whatever others have told it."""
+    chain = a_chain()
+    proposer = chain.state.validators.proposer(Round(0)).key
+    offered = (b"rubbish", an_offence(), an_offence(), an_offence("v1", height=9))
+
+    candidate = chain.build((), proposer=proposer, evidence=offered)
+
+    assert candidate.block.evidence == (an_offence(),)
+    assert chain.fault_of_header(candidate.proposed()) == ""
+    assert isinstance(chain.judge(candidate.proposed(), ()), Candidate)
+    check_form(candidate.proposed())
+
+
+@pytest.mark.parametrize(
+    ("evidence", "why"),
+    [
+        ((b"rubbish",), "evidence 0: malformed"),
+        ((an_offence()[:-1] + b"x",), "evidence 0: signature"),
+        ((an_offence(), an_offence()), "evidence 1: punished"),
+        ((an_offence(height=9),), "evidence 0: wrong-state"),
+        ((an_offence("stranger"),), "evidence 0: unknown-object"),
+        ((bytes(limits.EVIDENCE_BYTES_MAX + 1),), "evidence 0: size"),
+    ],
+)
+def test_a_block_with_evidence_that_proves_nothing_is_invalid(
+    evidence: tuple[bytes, ...], why: str
+) -> None:
+    """Nobody is punished by a proposer's word."""
+    chain = a_chain()
+    judged = chain.judge(showing(chain, *evidence), ())
+
+    assert isinstance(judged, str)
+    assert judged.startswith(why)
+
+
+def test_more_evidence_than_a_block_may_show_is_refused_by_the_header() -> None:
+    """Each piece costs two verifications and no fee."""
+    chain = a_chain()
+    many = tuple(an_offence(f"v{index}") for index in range(4))
+
+    assert chain.fault_of_header(showing(chain, *many)) == ""
+    assert "more evidence" in chain.fault_of_header(showing(chain, *many, many[0]))
+
+
 def test_ids_and_last_commit_must_be_those_of_the_header() -> None:
     """Who mixes them up is at fault, and the block itself may still be good."""
     chain = a_chain()
@@ -237,14 +308,6 @@ def test_a_transaction_twice_or_out_of_turn_makes_a_block_bad() -> None:
     assert chain.fault_of_header(twice) == "a transaction is in it twice"
     assert isinstance(chain.judge(good.proposed(), [a_tx(1)]), str)
     assert isinstance(chain.judge(good.proposed(), [a_tx(0), a_tx(0)]), str)
-
-
-def test_evidence_is_not_part_of_this_version() -> None:
-    """A header that commits to evidence is refused until the ledger knows what to do with it."""
-    chain = a_chain()
-    proposed = replace(built(chain).proposed(), evidence=(b"proof",))
-
-    assert "evidence" in chain.fault_of_header(proposed)
 
 
 @pytest.mark.proves("E4")

@@ -257,7 +257,7 @@ class Attack:
         unsigned = Proposal(
             self.a_height(),
             round_,
-            Round(self.number(-1, -1, -1, round_ - 1, round_)),
+            Round(self.number(-1, -1, -1, max(round_ - 1, EDGES[0]), round_)),
             self.an_id() if self.is_odd() else made.id,
             Signature(b""),
         )

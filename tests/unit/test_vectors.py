@@ -22,7 +22,10 @@ def contents(name: str) -> str:
     return (VECTORS / name).read_text()
 
 
-RULES = {3: "cce8dc773d95a06d400248327795c9c5b1ce82ff180f013bbb92d9261583a4d6"}
+RULES = {
+    3: "cce8dc773d95a06d400248327795c9c5b1ce82ff180f013bbb92d9261583a4d6",
+    4: "bf7f0a79c1a402100578b2f1a0126a131c6db1da4b0d8df8c09c8a3b8eaec5ad",
+}
 """Per application version, a hash of what its rules make of the same blocks."""
 
 

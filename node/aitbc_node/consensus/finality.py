@@ -4,31 +4,27 @@ The next block carries all of them, so that a slow validator's vote is seen in t
 add rounds or steps here. Source: rules 2.6.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from aitbc_node.blocks import PRECOMMIT, Certificate, CommitVote
-from aitbc_node.consensus.electorate import Electorate
+from aitbc_node.consensus.height import HeightRecord
 from aitbc_node.consensus.messages import Vote
-from aitbc_node.types import BlockId, Height, Round
+from aitbc_node.types import BlockId, Round
 
 
 class FinalVotes:
     """Collect the precommits for one decided block."""
 
-    def __init__(
-        self,
-        electorate: Electorate,
-        *,
-        height: Height,
-        round_: Round,
-        block_id: BlockId,
-        votes: Iterable[Vote],
-    ) -> None:
-        self.electorate = electorate
-        self.height = height
+    def __init__(self, record: HeightRecord, *, round_: Round, block_id: BlockId) -> None:
+        self.electorate = record.electorate
+        self.height = record.state.height
         self.round = round_
         self.block_id = block_id
-        self._votes = {vote.validator: vote for vote in votes if vote.block_id == block_id}
+        self.equivocators = record.equivocators
+        """Whose offence at this height was reported."""
+        self._round = record.book.round(round_)
+        precommits = self._round.precommits.votes()
+        self._votes = {vote.validator: vote for vote in precommits if vote.block_id == block_id}
 
     def lacks(self, vote: Vote) -> bool:
         """Tell whether this unverified vote would add to the certificate."""
@@ -38,6 +34,15 @@ class FinalVotes:
             and vote.block_id == self.block_id
             and vote.validator not in self._votes
         )
+
+    def contradicted_by(self, vote: Vote) -> Vote | None:
+        """Return what an unverified vote of the deciding round would contradict, if it is news."""
+        if vote.round != self.round or vote.validator in self.equivocators:
+            return None
+        known = self._round.of(vote.kind).variants(vote.validator)
+        late = self._votes.get(vote.validator) if vote.kind == PRECOMMIT else None
+        first = late or next(iter(known.values()), None)
+        return None if first is None or vote.block_id in {first.block_id, *known} else first
 
     def add(self, vote: Vote) -> None:
         """Add a verified vote that was lacking."""

@@ -12,7 +12,7 @@ import msgspec
 from aitbc_node.blocks import Certificate
 from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.events import Note, SaveSignState
-from aitbc_node.types import BlockId, Height, PeerId, Round
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round
 
 
 class Step(IntEnum):
@@ -158,10 +158,11 @@ class Retransmit(msgspec.Struct, frozen=True):
 
 
 class Equivocation(msgspec.Struct, frozen=True):
-    """A validator signed two different things where the protocol allows one."""
+    """A validator signed two different things where the protocol allows one; `key` is its key."""
 
     first: Proposal | Vote
     second: Proposal | Vote
+    key: PublicKey
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -84,15 +84,21 @@ class Reception:
     ) -> Iterator[ConsensusEffect]:
         if not is_sane_vote(vote, validator_count=len(final.electorate)):
             yield from _blame(sender, "vote.malformed")
-        elif final.lacks(vote):
-            if self._is_signed(vote, final.electorate):
-                is_own = final.electorate.keys[vote.validator] == self._guard.key
-                if is_own and self._guard.is_foreign(vote):
-                    yield self._guard.stop_for_twin(vote)
-                final.add(vote)
-                yield Accepted(vote, sender)
-            else:
-                yield from _blame(sender, "vote.signature")
+            return
+        first = final.contradicted_by(vote)
+        if first is None and not final.lacks(vote):
+            return
+        if not self._is_signed(vote, final.electorate):
+            yield from _blame(sender, "vote.signature")
+            return
+        if first is not None:
+            yield from _report(final, vote.validator, first, vote)
+        is_own = final.electorate.keys[vote.validator] == self._guard.key
+        if is_own and self._guard.is_foreign(vote):
+            yield self._guard.stop_for_twin(vote)
+        if final.lacks(vote):
+            final.add(vote)
+            yield Accepted(vote, sender)
 
     def _is_signed(self, vote: Vote, electorate: Electorate) -> bool:
         key = electorate.keys[vote.validator]
@@ -139,12 +145,15 @@ class Reception:
 
 
 def _report(
-    record: HeightRecord, validator: int, first: Proposal | Vote, second: Proposal | Vote
+    place: HeightRecord | FinalVotes,
+    validator: int,
+    first: Proposal | Vote,
+    second: Proposal | Vote,
 ) -> Iterator[Equivocation]:
     """Report an equivocator once a height: one pair proves it, more are only work."""
-    if validator not in record.equivocators:
-        record.equivocators.add(validator)
-        yield Equivocation(first, second)
+    if validator not in place.equivocators:
+        place.equivocators.add(validator)
+        yield Equivocation(first, second, place.electorate.keys[validator])
 
 
 def _blame(sender: PeerId | None, what: str) -> Iterator[Fault]:

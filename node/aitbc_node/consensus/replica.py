@@ -261,13 +261,7 @@ class Consensus:
 
     def _decide(self, round_: Round, value: BlockId) -> None:
         record = self._record
-        self._final = FinalVotes(
-            record.electorate,
-            height=record.state.height,
-            round_=round_,
-            block_id=value,
-            votes=record.book.round(round_).precommits.votes(),
-        )
+        self._final = FinalVotes(record, round_=round_, block_id=value)
         self._out.append(Decided(record.state.height, round_, value, self._final.certificate()))
 
     def _vote(self, kind: int, value: BlockId) -> None:

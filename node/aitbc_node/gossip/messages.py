@@ -222,6 +222,7 @@ def _check_size(message: Message) -> None:
                 raise PeerFault(f"a proposal of {len(proposed.tx_ids)} transactions")
             if any(len(tx_id) != ID_BYTES for tx_id in proposed.tx_ids):
                 raise PeerFault("a transaction id of a wrong length")
+            _check_evidence(proposed.evidence)
             _check_certificate(proposed.last_commit)
         case BlockFound(block=block):
             _check_block(block)
@@ -239,7 +240,15 @@ def _check_block(block: Block) -> None:
     if len(block.txs) > limits.BLOCK_TXS_MAX:
         raise PeerFault(f"a block of {len(block.txs)} transactions")
     _check_total(block.txs, limits.BLOCK_BYTES_MAX)
+    _check_evidence(block.evidence)
     _check_certificate(block.last_commit)
+
+
+def _check_evidence(evidence: Sequence[bytes]) -> None:
+    if len(evidence) > limits.EVIDENCE_COUNT_MAX:
+        raise PeerFault(f"a block with {len(evidence)} pieces of evidence")
+    if any(len(raw) > limits.EVIDENCE_BYTES_MAX for raw in evidence):
+        raise PeerFault("a piece of evidence longer than any is")
 
 
 def _check_certificate(certificate: Certificate) -> None:

@@ -21,6 +21,7 @@ from aitbc_node.ledger import (
     assets,
     balances,
     boundary,
+    evidence,
     families,
     fees,
     objects,
@@ -35,7 +36,6 @@ from aitbc_node.ledger.objects import (
     Account,
     ObjectKey,
 )
-from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft, State
 from aitbc_node.ledger.transactions import Parsed, Transaction
 from aitbc_node.types import Address, Hash, Height, PublicKey
@@ -48,7 +48,7 @@ class BlockContext(msgspec.Struct, frozen=True):
     """Say which block is executed.
 
     `proposer` is a consensus key of the state's validators; `voters` could sign the block before,
-    `signers` are those in `last_commit` that did.
+    `signers` are those in `last_commit` that did. `evidence` is what the block shows by itself.
     """
 
     height: Height
@@ -56,15 +56,20 @@ class BlockContext(msgspec.Struct, frozen=True):
     proposer: PublicKey
     signers: frozenset[PublicKey] = frozenset()
     voters: tuple[PublicKey, ...] = ()
+    evidence: tuple[bytes, ...] = ()
     verify: Verifier = crypto.verify
 
 
 class Execution(msgspec.Struct, frozen=True):
-    """Hold the result of a block; `writes`, `tree` and `base` are for `commit` alone."""
+    """Hold the result of a block; `writes`, `tree` and `base` are for `commit` alone.
+
+    `events` is what happened by rule, in no transaction.
+    """
 
     state_root: Hash
     receipts: tuple[TxReceipt, ...]
     receipts_root: Hash
+    events: tuple[Event, ...]
     next_validators: ValidatorSet
     writes: dict[ObjectKey, Record | None]
     tree: trie.Node | None
@@ -72,16 +77,18 @@ class Execution(msgspec.Struct, frozen=True):
 
 
 class InvalidBlock(msgspec.Struct, frozen=True):
-    """Say which transaction no valid block may hold at its place, and why."""
+    """Say which transaction, or which evidence, no valid block may hold at its place, and why."""
 
     index: int
     refusal: Refusal
+    kind: str = "transaction"
 
 
 class Built(msgspec.Struct, frozen=True):
     """Hold what a proposer may propose, and what it tried in vain."""
 
     txs: tuple[Parsed, ...]
+    evidence: tuple[bytes, ...]
     refused: tuple[tuple[Parsed, Refusal], ...]
     execution: Execution
 
@@ -89,6 +96,10 @@ class Built(msgspec.Struct, frozen=True):
 def execute(state: State, context: BlockContext, txs: Sequence[Parsed]) -> Execution | InvalidBlock:
     """Judge a block of transactions whose signatures were verified elsewhere."""
     run = _Run(state, context)
+    for index, raw in enumerate(context.evidence):
+        refusal = run.punish(raw)
+        if refusal is not None:
+            return InvalidBlock(index, refusal, "evidence")
     for index, parsed in enumerate(txs):
         refusal = run.include(parsed)
         if refusal is not None:
@@ -97,8 +108,12 @@ def execute(state: State, context: BlockContext, txs: Sequence[Parsed]) -> Execu
 
 
 def build(state: State, context: BlockContext, candidates: Iterable[Parsed]) -> Built:
-    """Take candidates in their order as far as they are valid and fit into the block."""
+    """Take candidates in their order as far as they are valid and fit into the block.
+
+    Of the context's evidence, likewise.
+    """
     run = _Run(state, context)
+    shown = tuple(raw for raw in context.evidence if run.punish(raw) is None)
     taken = []
     refused = []
     for parsed in candidates:
@@ -109,7 +124,7 @@ def build(state: State, context: BlockContext, candidates: Iterable[Parsed]) -> 
             break
         else:
             refused.append((parsed, refusal))
-    return Built(tuple(taken), tuple(refused), run.finish())
+    return Built(tuple(taken), shown, tuple(refused), run.finish())
 
 
 def commit(state: State, execution: Execution) -> None:
@@ -118,43 +133,9 @@ def commit(state: State, execution: Execution) -> None:
     price = state.fees.price
     state.adopt(execution.writes, execution.tree)
     owed = sum(fees.fee_of(receipt.gas_used, price) for receipt in execution.receipts)
-    state.tally.close_block(state.fees, execution.receipts, owed=owed)
-
-
-def check_admission(
-    state: State,
-    parsed: Parsed,
-    *,
-    height: Height,
-    pending_nonce: int | None = None,
-    promised: int = 0,
-) -> Refusal | None:
-    """Judge whether a transaction may wait for a block; `height` is that of the next block.
-
-    `pending_nonce`, when given, is the only nonce taken: the one after the sender's waiting
-    transactions. Without it, any of the next few is. `promised` is the sum of the `spending` of
-    those that wait before it: what they leave must pay for this one.
-    """
-    terms = accounts.terms_of(state, height)
-    account = state.account(parsed.tx.sender) or NEW_ACCOUNT
-    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
-    refusal = _check_gas(gas, state.params) or accounts.check_sender(terms, account, parsed)
-    if refusal is not None:
-        return refusal
-    if pending_nonce is None or pending_nonce < account.nonce:
-        refusal = accounts.check_nonce_window(account, parsed.tx)
-    elif parsed.tx.nonce != pending_nonce:
-        message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
-        refusal = Refusal(Code.E_NONCE, "nonce", message)
-    return refusal or accounts.check_fee(terms, account, parsed.tx, gas, promised=promised)
-
-
-def spending(state: State, parsed: Parsed) -> int:
-    """Return what a transaction takes of its sender's native balance if it succeeds now."""
-    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
-    paid = fees.fee_of(gas, state.fees.price) + parsed.tx.tip
-    sender = parsed.tx.sender
-    return paid + sum(families.spending_of(sender, body) for body in parsed.tx.bodies)
+    told = [event for receipt in execution.receipts for event in receipt.events]
+    told.extend(execution.events)
+    state.tally.close_block(state.fees, told, owed=owed, txs=len(execution.receipts))
 
 
 def receipt_hash(receipt: TxReceipt) -> Hash:
@@ -172,10 +153,23 @@ class _Run:
         self._params = state.params
         self._terms = accounts.terms_of(state, context.height)
         self._receipts: list[TxReceipt] = []
+        self._events: list[Event] = []
         self._bytes = 0
         self._gas = 0
         self._fees = 0
         self._tips = 0
+
+    def punish(self, raw: bytes) -> Refusal | None:
+        """Apply evidence that the block shows for its proposer, or say why it must not be there."""
+        body = evidence.read(raw)
+        if isinstance(body, Refusal):
+            return body
+        act = Act(self._operator(), 0, 0, self._context.height, self._context.verify)
+        done = evidence.apply(self._draft, act, body)
+        if isinstance(done, Refusal):
+            return done
+        self._events.extend(done)
+        return None
 
     def include(self, parsed: Parsed) -> Refusal | None:
         """Apply one transaction, or say why it cannot be in this block."""
@@ -212,6 +206,7 @@ class _Run:
             state_root=trie.root_hash(tree),
             receipts=tuple(self._receipts),
             receipts_root=ids_root([receipt_hash(receipt) for receipt in self._receipts]),
+            events=tuple(self._events),
             next_validators=self._draft.validators,
             writes=writes,
             tree=tree,
@@ -219,7 +214,7 @@ class _Run:
         )
 
     def _check_room(self, parsed: Parsed, gas: int) -> Refusal | None:
-        too_much = _check_gas(gas, self._params)
+        too_much = fees.check_gas(gas, self._params)
         if too_much is not None:
             return too_much
         if len(self._receipts) >= self._params.max_block_txs:
@@ -271,11 +266,3 @@ class _Run:
         index = validators.index_of(self._context.proposer)
         assert index is not None, "the proposer is no validator of this height"
         return validators.members[index].operator
-
-
-def _check_gas(gas: int, params: Params) -> Refusal | None:
-    """Refuse what fits into no block at all, or it would wait in front of the others for ever."""
-    if gas <= params.max_block_gas:
-        return None
-    message = f"needs {gas} gas, a block has {params.max_block_gas}"
-    return Refusal(Code.E_SIZE, "bodies", message)

@@ -24,7 +24,7 @@ from aitbc_node.ledger.objects import (
     Unbonding,
     balance,
 )
-from aitbc_node.ledger.params import DELEGATORS_MAX
+from aitbc_node.ledger.params import DELEGATORS_MAX, Params
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address, Height
 
@@ -184,7 +184,7 @@ def _gas(_body: StakeBond | StakeUnbond) -> int:
     return STAKE_GAS
 
 
-def _spends(_sender: Address, body: StakeBond) -> int:
+def _spends(_params: Params, _sender: Address, body: StakeBond) -> int:
     return body.amount
 
 

@@ -54,7 +54,7 @@ def apply(draft: Draft, act: Act, body: ValidatorPut) -> Outcome:
     if member is None:
         assert body.key is not None, "checked above"
         member = Membership(body.key, None, draft.params.commission_min_bps, "", "")
-        draft.put((objects.KEY_USE, body.key), KeyUse(act.sender, Height(act.height + 1)))
+        draft.put((objects.KEY_USE, body.key), KeyUse(act.sender))
         events.append(("validator.registered", act.sender.hex(), body.key.hex()))
     elif body.key is not None:
         member = _with_key(draft, act, member, body.key)
@@ -71,14 +71,12 @@ def is_member(draft: Draft, operator: Address) -> bool:
     return any(member.operator == operator for member in draft.validators.members)
 
 
-def rotate(draft: Draft, operator: Address, height: Height) -> Membership:
-    """Put an operator's next key, if there is one, in use behind this height."""
+def rotate(draft: Draft, operator: Address) -> Membership:
+    """Put an operator's next key, if there is one, in the place of the present one."""
     member = draft.membership(operator)
     assert member is not None, "an operator without a membership"
     if member.next_key is None:
         return member
-    draft.put((objects.KEY_USE, member.key), _until(draft, member.key, height))
-    draft.put((objects.KEY_USE, member.next_key), KeyUse(operator, Height(height + 1)))
     changed = replace(member, key=member.next_key, next_key=None)
     draft.put(membership_key(operator), changed)
     return changed
@@ -91,13 +89,7 @@ def _with_key(draft: Draft, act: Act, member: Membership, key: PublicKey) -> Mem
     draft.put(membership_key(act.sender), changed)
     if is_member(draft, act.sender):
         return changed
-    return rotate(draft, act.sender, act.height)
-
-
-def _until(draft: Draft, key: PublicKey, height: Height) -> KeyUse:
-    use = draft.key_use(key)
-    assert use is not None, "a key in use that is not registered"
-    return replace(use, until=height)
+    return rotate(draft, act.sender)
 
 
 def _with_status(member: Membership, status: str | None, height: Height) -> Membership | Refusal:

@@ -19,7 +19,7 @@ from aitbc_node.ledger.objects import ACTIVE, CANDIDATE, JAILED, REMOVED, Member
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.staking import POWER_UNIT, membership_key
 from aitbc_node.ledger.state import Draft
-from aitbc_node.types import Address, Height, Power
+from aitbc_node.types import Address, Height, Power, PublicKey
 from aitbc_node.validators import Validator
 
 
@@ -31,7 +31,7 @@ def is_last(height: Height, epoch_blocks: int) -> bool:
 def begin_next(draft: Draft, height: Height) -> None:
     """Settle who validates the heights behind this one."""
     for operator in roster.tidy(draft):
-        enrolment.rotate(draft, operator, height)
+        enrolment.rotate(draft, operator)
     before = {member.operator: int(member.power) for member in draft.validators.members}
     wanted = capped(_wanted(draft), draft.params.validator_power_max_bps)
     out = {operator for operator in before if _is_out(draft, operator)}
@@ -126,11 +126,34 @@ def _elect(draft: Draft, powers: Mapping[Address, int], height: Height) -> None:
     assert len(powers) <= limits.VALIDATORS_MAX, "more validators than a certificate can hold"
     members = []
     for operator, power in powers.items():
-        key = enrolment.rotate(draft, operator, height).key
+        key = enrolment.rotate(draft, operator).key
         members.append(Validator(operator, key, Power(power)))
     current = draft.validators
     if {_vote(member) for member in members} != {_vote(member) for member in current.members}:
         draft.put((objects.VALIDATORS, b""), current.succeeded_by(members))
+        before = {member.key for member in current.members}
+        _note_keys(draft, before ^ {member.key for member in members}, height)
+
+
+def _note_keys(draft: Draft, changed: AbstractSet[PublicKey], height: Height) -> None:
+    """Remember which keys have a vote behind this height, and which had one until now."""
+    for key in sorted(changed):
+        use = draft.key_use(key)
+        assert use is not None, "a vote of a key that is not registered"
+        if not use.voted or use.voted[-1][1]:
+            oldest = height - draft.params.evidence_max_age_blocks
+            voted = tuple(row for row in use.voted if row[1] >= oldest)
+            voted = (*_joined(voted), (Height(height + 1), Height(0)))
+        else:
+            voted = (*use.voted[:-1], (use.voted[-1][0], height))
+        draft.put((objects.KEY_USE, key), replace(use, voted=voted))
+
+
+def _joined(voted: tuple[tuple[Height, Height], ...]) -> tuple[tuple[Height, Height], ...]:
+    """Bound the times of a key: who kept to one vote has nothing to fear between two of them."""
+    if len(voted) < limits.VOTING_TIMES_MAX:
+        return voted
+    return ((voted[0][0], voted[1][1]), *voted[2:])
 
 
 def _vote(member: Validator) -> tuple[bytes, bytes, int]:

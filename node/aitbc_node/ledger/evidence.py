@@ -1,9 +1,10 @@
 """What happens to a validator that signed two things at once?
 
 Anybody may show two votes or proposals of one key for the same height and round with different
-blocks; their signatures prove the offence to everybody. It is punished once: a share of the bond,
-and of the coins on their way back that still stood behind the vote then, is destroyed but for the
-reporter's part, and the validator is jailed. Nothing else is slashed: a wrong state root would
+blocks; their signatures prove the offence to everybody. A transaction shows them for a fee, and a
+block by itself for nothing: its proposer has seen them. An offence is punished once: a share of the
+bond, and of the coins on their way back that still stood behind the vote then, is destroyed but for
+the reporter's part, and the validator is jailed. Nothing else is slashed: a wrong state root would
 punish an honest operator for a bad release. Do not add absence here. Source: rules 2.4 and 2.10.
 """
 
@@ -14,17 +15,17 @@ from msgspec.structs import replace
 
 from aitbc_node import limits
 from aitbc_node.blocks import PROPOSAL, proposal_sign_bytes, vote_sign_bytes
-from aitbc_node.canonical import Record
+from aitbc_node.canonical import NotCanonicalError, Record, decode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.ledger import assets, objects
 from aitbc_node.ledger.balances import move
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.forms import Count
-from aitbc_node.ledger.objects import JAILED, NATIVE, Offence, Unbonding
+from aitbc_node.ledger.objects import JAILED, NATIVE, KeyUse, ObjectKey, Offence, Unbonding
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.policy import Key
 from aitbc_node.ledger.staking import membership_key
-from aitbc_node.ledger.state import Draft
+from aitbc_node.ledger.state import Draft, Reader
 from aitbc_node.types import Address, Amount, BlockId, Height, Round, Signature
 
 EVIDENCE_GAS = 80_000
@@ -76,22 +77,37 @@ class EvidenceSubmit(Record, frozen=True, tag="evidence.submit"):
     second: SignedMessage
 
 
-def apply(draft: Draft, act: Act, body: EvidenceSubmit) -> Outcome:
-    """Punish the offence, or say why not."""
-    use = draft.key_use(body.key)
+def read(raw: bytes) -> EvidenceSubmit | Refusal:
+    """Take the canonical bytes that a block carries, or say what is wrong with their form."""
+    if len(raw) > limits.EVIDENCE_BYTES_MAX:
+        return Refusal(Code.E_SIZE, "evidence", f"more than {limits.EVIDENCE_BYTES_MAX} bytes")
+    try:
+        body = decode(raw, EvidenceSubmit)
+    except NotCanonicalError as error:
+        return Refusal(Code.E_MALFORMED, "evidence", str(error))
+    return _fault(body) or body
+
+
+def check(reader: Reader, body: EvidenceSubmit, *, height: Height) -> Refusal | None:
+    """Say why a block of this height cannot punish the offence, but for false signatures."""
+    use = reader.key_use(body.key)
     if use is None:
         return Refusal(Code.E_UNKNOWN, "key", "no validator's key")
-    refusal = _check_time(draft, act, body.first.height, since=use.since, until=use.until)
-    if refusal is not None:
-        return refusal
-    place = use.operator + body.first.height.to_bytes(8, "big")
-    if draft.lookup((objects.OFFENCE, place)) is not None:
+    refusal = _check_time(reader, body.first.height, use, now=height)
+    if refusal is None and reader.lookup(_place(use, body)) is not None:
         return Refusal(Code.E_PUNISHED, "first.height", "punished already")
-    refusal = _check_signatures(draft, act, body)
+    return refusal
+
+
+def apply(draft: Draft, act: Act, body: EvidenceSubmit) -> Outcome:
+    """Punish the offence, or say why not."""
+    refusal = check(draft, body, height=act.height) or _check_signatures(draft, act, body)
     if refusal is not None:
         return refusal
+    use = draft.key_use(body.key)
+    assert use is not None, "checked above"
     offence = _slash(draft, use.operator, body.first.height)
-    draft.put((objects.OFFENCE, place), offence)
+    draft.put(_place(use, body), offence)
     reward = offence.slashed * draft.params.evidence_reporter_bps // BPS
     if reward:
         move(draft, act.sender, NATIVE, reward)
@@ -135,16 +151,18 @@ def _jail(draft: Draft, operator: Address, height: Height) -> None:
     draft.put(membership_key(operator), replace(member, status=JAILED, jailed_until=until))
 
 
-def _check_time(
-    draft: Draft, act: Act, height: Height, *, since: Height, until: Height
-) -> Refusal | None:
-    if height > act.height:
-        return Refusal(Code.E_STATE, "first.height", f"the chain is at {act.height}")
-    oldest = act.height - draft.params.evidence_max_age_blocks
+def _place(use: KeyUse, body: EvidenceSubmit) -> ObjectKey:
+    return objects.OFFENCE, use.operator + body.first.height.to_bytes(8, "big")
+
+
+def _check_time(reader: Reader, height: Height, use: KeyUse, *, now: Height) -> Refusal | None:
+    if height > now:
+        return Refusal(Code.E_STATE, "first.height", f"the chain is at {now}")
+    oldest = now - reader.params.evidence_max_age_blocks
     if height < oldest:
         return Refusal(Code.E_EXPIRED, "first.height", f"older than height {oldest}")
-    if not since or height < since or (until and height > until):
-        return Refusal(Code.E_STATE, "first.height", "the key was not in use at that height")
+    if not any(first <= height and (not last or height <= last) for first, last in use.voted):
+        return Refusal(Code.E_STATE, "first.height", "the key had no vote at that height")
     return None
 
 

@@ -26,6 +26,7 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit
 from aitbc_node.ledger.family import Act, Family, Outcome
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
@@ -80,9 +81,9 @@ def gas_of(body: Body) -> int:
     return FAMILIES[type(body)].gas(body)
 
 
-def spending_of(sender: Address, body: Body) -> int:
+def spending_of(params: Params, sender: Address, body: Body) -> int:
     """Return what a body takes of the sender's native balance if it succeeds."""
-    return FAMILIES[type(body)].spends(sender, body)
+    return FAMILIES[type(body)].spends(params, sender, body)
 
 
 def apply(draft: Draft, act: Act, body: Body) -> Outcome:

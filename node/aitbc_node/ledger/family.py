@@ -13,6 +13,7 @@ from aitbc_node import crypto
 from aitbc_node.canonical import Record
 from aitbc_node.codes import Refusal
 from aitbc_node.crypto import Verifier
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address, Height
 
@@ -40,7 +41,7 @@ def sound(_body: Record) -> Refusal | None:
     return None
 
 
-def free(_sender: Address, _body: Record) -> int:
+def free(_params: Params, _sender: Address, _body: Record) -> int:
     """Take nothing of the sender's native balance beyond the fee."""
     return 0
 
@@ -57,4 +58,4 @@ class Family(msgspec.Struct, Generic[B], frozen=True):
     gas: Callable[[B], int]
     apply: Callable[[Draft, Act, B], Outcome]
     fault: Callable[[B], Refusal | None] = sound
-    spends: Callable[[Address, B], int] = free
+    spends: Callable[[Params, Address, B], int] = free

@@ -4,6 +4,7 @@ Gas is known from the transaction's form alone, so nobody runs out of it half-wa
 changes between blocks only. Do not add checks of balances here: they are in `apply.py`.
 """
 
+from aitbc_node.codes import Code, Refusal
 from aitbc_node.ledger import families
 from aitbc_node.ledger.objects import Fees
 from aitbc_node.ledger.params import BPS, Params
@@ -25,6 +26,14 @@ def gas_of(tx: Transaction, *, signatures: int = 1) -> Gas:
     """
     extra = max(0, signatures - 1)
     return Gas(sum([families.gas_of(body) for body in tx.bodies]) + SIGNATURE_GAS * extra)
+
+
+def check_gas(gas: int, params: Params) -> Refusal | None:
+    """Refuse what fits into no block at all, or it would wait in front of the others for ever."""
+    if gas <= params.max_block_gas:
+        return None
+    message = f"needs {gas} gas, a block has {params.max_block_gas}"
+    return Refusal(Code.E_SIZE, "bodies", message)
 
 
 def fee_of(gas: int, price: int) -> Amount:

@@ -37,7 +37,7 @@ from aitbc_node.ledger.state import State
 from aitbc_node.types import Amount, Hash, Power, Signature
 from aitbc_node.validators import Validator, ValidatorSet, validator_set
 
-APP_VERSION = 3
+APP_VERSION = 4
 GENESIS_TAG = b"aitbc/genesis\0"
 
 VALIDATORS_MIN = 4

@@ -176,14 +176,14 @@ class Roster(Record, frozen=True):
 
 
 class KeyUse(Record, frozen=True):
-    """Say whose a consensus key is, and at which heights it was to be used.
+    """Say whose a consensus key is, and at which heights it had a vote.
 
-    Shape: `since` is 0 until the key is used, `until` is 0 until it no longer is.
+    Shape: each row is the first and the last height of a time, oldest first; the last is 0 while it
+    goes on. Old times are forgotten, or two made one with what is between them.
     """
 
     operator: Address
-    since: Height = Height(0)
-    until: Height = Height(0)
+    voted: tuple[tuple[Height, Height], ...] = ()
 
 
 class Offence(Record, frozen=True):

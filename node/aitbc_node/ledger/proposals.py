@@ -264,6 +264,10 @@ def _gas(_body: ProposalSubmit | ProposalVote) -> int:
     return PROPOSAL_GAS
 
 
+def _spends(params: Params, _sender: Address, _body: ProposalSubmit) -> int:
+    return params.proposal_deposit
+
+
 def _fault(body: ProposalSubmit) -> Refusal | None:
     match body.motion:
         case ChangeParameter(name=name) if not name.isascii():
@@ -274,5 +278,5 @@ def _fault(body: ProposalSubmit) -> Refusal | None:
             return None
 
 
-SUBMIT = Family(ProposalSubmit, gas=_gas, fault=_fault, apply=submit)
+SUBMIT = Family(ProposalSubmit, gas=_gas, fault=_fault, apply=submit, spends=_spends)
 VOTE = Family(ProposalVote, gas=_gas, apply=vote)

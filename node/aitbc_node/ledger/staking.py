@@ -67,7 +67,7 @@ def founded(
             seat=ADMITTED,
         )
         contents[stake_key(operator, operator)] = Stake(bond, 0)
-        contents[objects.KEY_USE, vote.key] = KeyUse(operator, Height(1))
+        contents[objects.KEY_USE, vote.key] = KeyUse(operator, ((Height(1), Height(0)),))
     return contents
 
 

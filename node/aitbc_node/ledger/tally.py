@@ -6,11 +6,11 @@ scratch, and tests compare the two. Only what was compared is called kept. Do no
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
 from aitbc_node.canonical import Record
-from aitbc_node.events import TxReceipt
 from aitbc_node.ledger.objects import (
     NATIVE,
     Account,
@@ -22,6 +22,9 @@ from aitbc_node.ledger.objects import (
     holdings_of,
 )
 from aitbc_node.validators import ValidatorSet
+
+Told: TypeAlias = tuple[str, ...]
+"""One event of a block, be it of a receipt or by rule."""
 
 PROMISES: Mapping[str, str] = {
     "I1": "per asset, all holdings together are the supply",
@@ -124,13 +127,14 @@ class Tally:
         self._used = 0
         self._offences = 0
 
-    def close_block(self, fees: Fees, receipts: Sequence[TxReceipt], *, owed: int) -> None:
-        """Compare what a block changed with what its receipts say; its changes are settled.
+    def close_block(self, fees: Fees, told: Sequence[Told], *, owed: int, txs: int) -> None:
+        """Compare what a block of `txs` transactions changed with the events that it tells.
 
-        `owed` is what the receipts' gas costs at the price that the block paid.
+        Its changes are settled; `owed` is what its gas costs at the price that the block paid.
         """
         self.blocks += 1
-        for name, fault in (*self._wrong.values(), *self._faults_of_block(fees, receipts, owed)):
+        faults = self._faults_of_block(fees, told, owed=owed, txs=txs)
+        for name, fault in (*self._wrong.values(), *faults):
             self._breaches.setdefault(name, f"{fault}; block {self.blocks} of those compared")
         self.begin()
 
@@ -192,17 +196,17 @@ class Tally:
         return ""
 
     def _faults_of_block(
-        self, fees: Fees, receipts: Sequence[TxReceipt], owed: int
+        self, fees: Fees, told: Sequence[Told], *, owed: int, txs: int
     ) -> Iterator[tuple[str, str]]:
-        told = _told_supply(receipts)
-        told[NATIVE] = told.get(NATIVE, 0) - fees.burned
-        for ticker in sorted(told.keys() | self._came.keys()):
-            came, said = self._came.get(ticker, 0), told.get(ticker, 0)
+        supply = _told_supply(told)
+        supply[NATIVE] = supply.get(NATIVE, 0) - fees.burned
+        for ticker in sorted(supply.keys() | self._came.keys()):
+            came, said = self._came.get(ticker, 0), supply.get(ticker, 0)
             if came != said:
-                yield "I2", f"{ticker}: supply changed by {came}, transactions say {said}"
-        if self._used != len(receipts):
-            yield "I5", f"{len(receipts)} transactions used {self._used} nonces"
-        punished = sum(event[0] == "slashed" for each in receipts for event in each.events)
+                yield "I2", f"{ticker}: supply changed by {came}, its events say {said}"
+        if self._used != txs:
+            yield "I5", f"{txs} transactions used {self._used} nonces"
+        punished = sum(event[0] == "slashed" for event in told)
         if self._offences != punished:
             yield "I12", f"{punished} punishments of {self._offences} offences"
         shared = fees.to_proposer + fees.to_treasury + fees.burned
@@ -210,13 +214,12 @@ class Tally:
             yield "I9", f"receipts say {owed}, collected {fees.collected}, shared {shared}"
 
 
-def _told_supply(receipts: Iterable[TxReceipt]) -> dict[str, int]:
-    """Add up the supply that transactions announced, per asset."""
-    told: dict[str, int] = {}
-    for receipt in receipts:
-        for event in receipt.events:
-            if event[0] == "asset.supply":
-                told[event[1]] = told.get(event[1], 0) + int(event[3])
-            elif event[0] == "slashed":
-                told[NATIVE] = told.get(NATIVE, 0) - int(event[-1])
-    return told
+def _told_supply(told: Iterable[Told]) -> dict[str, int]:
+    """Add up the supply that a block's events announce, per asset."""
+    supply: dict[str, int] = {}
+    for event in told:
+        if event[0] == "asset.supply":
+            supply[event[1]] = supply.get(event[1], 0) + int(event[3])
+        elif event[0] == "slashed":
+            supply[NATIVE] = supply.get(NATIVE, 0) - int(event[-1])
+    return supply

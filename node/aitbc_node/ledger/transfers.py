@@ -14,6 +14,7 @@ from aitbc_node.ledger.balances import move
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.forms import AccountName, Gain, Ticker, is_plain_text
 from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, balance
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address
 
@@ -94,7 +95,7 @@ def _fault(body: Transfer) -> Refusal | None:
     return None
 
 
-def _spends(sender: Address, body: Transfer) -> int:
+def _spends(_params: Params, sender: Address, body: Transfer) -> int:
     return sum(out.amount for out in body.outs if out.asset == NATIVE and out.to != sender)
 
 

@@ -19,13 +19,16 @@ from aitbc_node.events import (
     AppendCertificate,
     AppendTransactions,
     SaveDataVersion,
+    SaveEvidence,
     SaveSignState,
     SignState,
+    Storable,
 )
 from aitbc_node.limits import FRAME_BYTES_MAX, MIB
 from aitbc_node.storage.disk import Disk
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, nothing_below
+from aitbc_node.storage.testimony import read_evidence, write_evidence
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
 from aitbc_node.types import BlockId, Hash, Height
 
@@ -42,8 +45,6 @@ READ_BYTES_MAX = FRAME_BYTES_MAX // 2
 _ID_BYTES = 32
 _HEAD_BYTES = _ID_BYTES + 8  # a block's record: id, height, the block itself
 _UNCHAINED = Hash(bytes(32))
-
-Storable = SaveSignState | SaveDataVersion | AppendBlock | AppendCertificate | AppendTransactions
 
 
 class Recovered(msgspec.Struct, frozen=True):
@@ -62,6 +63,7 @@ class Recovered(msgspec.Struct, frozen=True):
     data_version: int = DATA_VERSIONS.oldest
     data_version_max: int = DATA_VERSIONS.newest
     is_sign_state_torn: bool = False
+    evidence: tuple[bytes, ...] = ()
 
 
 class Store:
@@ -121,6 +123,7 @@ class Store:
             data_version=data_version,
             data_version_max=self._versions.newest,
             is_sign_state_torn=self._sign_state is not None and self._sign_state.is_torn,
+            evidence=read_evidence(self._data),
         )
 
     def recover_blocks(self) -> int:
@@ -148,6 +151,8 @@ class Store:
                 self._sign_state.save(state)
             case SaveDataVersion(data_version=data_version):
                 write_version(self._data, data_version)
+            case SaveEvidence(raws=raws):
+                write_evidence(self._data, raws)
             case AppendBlock(id=id_, block=block):
                 self._append_block(id_, block)
                 self._sync_log()

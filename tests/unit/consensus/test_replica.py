@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE
 from aitbc_node.consensus.inputs import (
@@ -32,7 +33,7 @@ from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.events import SaveSignState
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature
-from aitbc_sim.testing import Bench, a_core, a_proposal, a_value, a_vote, fake_verify
+from aitbc_sim.testing import Bench, a_core, a_key, a_proposal, a_value, a_vote, fake_verify
 
 pytestmark = pytest.mark.unit
 
@@ -276,6 +277,36 @@ def test_late_precommits_join_the_certificate_until_the_height_after() -> None:
     assert [vote.validator for vote in certificate.votes] == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize(("kind", "first"), [(PREVOTE, V), (PRECOMMIT, V), (PRECOMMIT, W)])
+def test_a_second_vote_is_reported_though_its_height_is_final(kind: int, first: BlockId) -> None:
+    """A fast decision does not save an offender, but honest stragglers are no offenders."""
+    bench = a_core(FOUR, own=None)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    known = a_vote(kind, first, by=3, time_ms=9 * (kind == PRECOMMIT))
+    feed_votes(bench, known, a_vote(PREVOTE, V, by=2))
+    feed_votes(bench, *(a_vote(PRECOMMIT, V, by=by, time_ms=9) for by in (0, 1, 2)))
+    bench.enter(2)
+    second = a_vote(kind, a_value("x"), by=3, time_ms=9 * (kind == PRECOMMIT))
+    again = a_vote(kind, a_value("y"), by=3, time_ms=9 * (kind == PRECOMMIT))
+
+    effects = feed_votes(bench, known, a_vote(PREVOTE, W, by=1), second, again)
+
+    reports = [effect for effect in effects if isinstance(effect, Equivocation)]
+    assert reports == [Equivocation(known, second, a_key(3))]
+
+
+def test_a_late_vote_that_is_forged_proves_nothing() -> None:
+    """Whoever passes it on is blamed, nobody else."""
+    bench = a_core(FOUR, own=None)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    feed_votes(bench, *(a_vote(PRECOMMIT, V, by=by, time_ms=9) for by in (0, 1, 2)))
+    forged = replace(a_vote(PRECOMMIT, W, by=1, time_ms=9), signature=Signature(bytes(64)))
+
+    effects = feed_votes(bench, forged)
+
+    assert [type(effect) for effect in effects] == [Fault]
+
+
 def test_a_precommit_is_later_than_its_block() -> None:
     """A slow wall clock does not date a precommit before the block it is for."""
     bench = a_core(FOUR, own=3)
@@ -344,7 +375,7 @@ def test_an_equivocator_is_reported_once_and_counts_once_for_each_id() -> None:
     effects = feed_votes(bench, *votes)
 
     reports = [effect for effect in effects if isinstance(effect, Equivocation)]
-    assert reports == [Equivocation(votes[0], votes[1])]
+    assert reports == [Equivocation(votes[0], votes[1], a_key(0))]
     assert sum(isinstance(effect, Accepted) for effect in effects) == 2
 
 
@@ -366,7 +397,7 @@ def test_two_proposals_in_a_round_are_reported() -> None:
 
     effects = bench.feed(ProposalReceived(first)) + bench.feed(ProposalReceived(second))
 
-    assert Equivocation(first, second) in effects
+    assert Equivocation(first, second, a_key(0)) in effects
 
 
 def test_a_value_with_quorum_is_locked_though_another_proposal_came_first() -> None:

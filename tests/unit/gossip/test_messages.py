@@ -6,9 +6,8 @@ import pytest
 from msgspec.structs import replace
 
 from aitbc_node import limits
-from aitbc_node.blocks import NO_COMMIT, CommitVote, FinalBlock
+from aitbc_node.blocks import NO_COMMIT, CommitVote, FinalBlock, as_proposed
 from aitbc_node.canonical import encode
-from aitbc_node.chain import as_proposed
 from aitbc_node.errors import PeerFault
 from aitbc_node.gossip.messages import (
     BlockFound,

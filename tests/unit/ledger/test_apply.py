@@ -11,16 +11,14 @@ from aitbc_node.ledger.apply import (
     Execution,
     InvalidBlock,
     build,
-    check_admission,
     commit,
     execute,
     receipt_hash,
-    spending,
 )
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount, Height, PublicKey
-from aitbc_sim.town import WEALTH, Town, a_genesis, address, pay
+from aitbc_sim.town import Town, a_genesis, address, pay
 
 
 def test_executing_leaves_the_state_alone(town: Town) -> None:
@@ -157,25 +155,6 @@ def test_what_fits_into_no_block_is_refused_and_does_not_hold_up_the_rest() -> N
     refusal = town.admit(monster)
     assert refusal is not None
     assert (refusal.code, refusal.field) == (Code.E_SIZE, "bodies")
-
-
-def test_waiting_transactions_must_be_able_to_pay_together(town: Town) -> None:
-    """Who promises all it has cannot fill everyone's memory with what will never be paid."""
-    outs = tuple(Output(address("bob"), asset, Amount(40)) for asset in ("AIT", "mUSDA"))
-    several = town.tx("alice", Transfer(outs), pay("alice", 7), tip=Amount(9))
-    assert spending(town.state, several) == 260 + 210 + 9 + 40
-
-    everything = town.tx("alice", pay("bob", WEALTH - 210))
-    promised = spending(town.state, everything)
-    height = Height(town.height + 1)
-    later = town.tx("alice", pay("bob", 1), nonce=1)
-
-    assert promised == WEALTH
-    assert check_admission(town.state, later, height=height) is None
-    refusal = check_admission(town.state, later, height=height, promised=promised)
-    assert refusal is not None
-    assert (refusal.code, refusal.field) == (Code.E_INSUFFICIENT, "fee")
-    assert check_admission(town.state, later, height=height, promised=promised - 210) is None
 
 
 def test_a_stranger_as_proposer_is_our_bug(town: Town) -> None:

@@ -88,8 +88,8 @@ def test_a_new_key_votes_from_the_next_epoch_and_the_old_one_is_remembered(hall:
 
     assert hall.state.validators.index_of(old) is None
     assert hall.state.validators.power_of(new.public_key) == 1
-    assert hall.state.key_use(old) == KeyUse(address("north"), 1, 5)
-    assert hall.state.key_use(new.public_key) == KeyUse(address("north"), 6, 0)
+    assert hall.state.key_use(old) == KeyUse(address("north"), ((1, 5),))
+    assert hall.state.key_use(new.public_key) == KeyUse(address("north"), ((6, 0),))
 
 
 def test_who_has_no_vote_changes_the_key_at_once(hall: Town) -> None:

@@ -5,18 +5,20 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
+from aitbc_node import limits
 from aitbc_node.blocks import PRECOMMIT, PREVOTE, PROPOSAL
+from aitbc_node.canonical import encode
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import SigningKey, sha256
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
-from aitbc_node.ledger.objects import CANDIDATE, JAILED, OFFENCE, Offence
+from aitbc_node.ledger.objects import CANDIDATE, JAILED, OFFENCE, PARAMS, Offence
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, BlockId, Height, Round, Signature
-from aitbc_sim.town import CHAIN_ID, Town, a_genesis, address, key_of
+from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
 RICH = ("alice", "bob", "north", "east")
@@ -168,6 +170,59 @@ def test_a_key_that_was_changed_is_still_answered_for(court: Town) -> None:
 
     assert (later.code, later.events) == (Code.E_STATE, (("failed", "0", "first.height"),))
     assert then.code == Code.OK
+
+
+def test_a_block_shows_by_itself_what_its_proposer_saw(court: Town) -> None:
+    """No transaction and no fee; the reporter's part is the proposer's operator's."""
+    proposer = court.state.validators.proposer(Round(0)).operator
+    name = next(name for name in VALIDATOR_NAMES if address(name) == proposer)
+    before = court.owns(name)
+    court.evidence = (encode(evidence()),)
+
+    execution = court.apply(court.tx("alice", evidence()))
+
+    names = (address("north").hex(), "1", proposer.hex())
+    assert execution.events == (("slashed", *names, str(COIN // 4), str(19 * COIN // 4)),)
+    assert execution.receipts[0].code == Code.E_PUNISHED
+    assert court.state.membership(address("north")).bonded == 5 * COIN
+    assert court.owns(name) >= before + COIN // 4
+
+
+def test_a_candidate_has_no_vote_to_answer_for(court: Town) -> None:
+    """Its key is registered and bonded; what it signed before its first vote harms nobody."""
+    key = key_of("alice votes")
+    proof = possession_proof(CHAIN_ID, address("alice"), key)
+    court.apply(court.tx("alice", ValidatorPut(key=key.public_key, proof=proof)))
+    court.apply(court.tx("alice", StakeBond(address("alice"), Amount(20 * COIN))))
+    while court.height < 6:
+        court.apply()
+    assert court.state.validators.power_of(key.public_key)
+
+    def shown(height: int) -> EvidenceSubmit:
+        low, high = (signed(each, height=height, signer=key) for each in (LOW, HIGH))
+        return EvidenceSubmit(key.public_key, low, high)
+
+    early = court.apply(court.tx("bob", shown(4))).receipts[0]
+    late = court.apply(court.tx("bob", shown(6))).receipts[0]
+
+    assert (early.code, early.events) == (Code.E_STATE, (("failed", "0", "first.height"),))
+    assert late.code == Code.OK
+
+
+def test_the_times_of_a_key_are_bounded_and_none_that_counts_is_lost(court: Town) -> None:
+    """Who comes and goes in every epoch answers for each vote, as long as evidence is good."""
+    long_ago = replace(court.state.params, evidence_max_age_blocks=900, unbonding_blocks=1_000)
+    court.rewrite({(PARAMS, b""): long_ago})
+    for epoch in range(24):
+        status = "joining" if epoch % 2 else "leaving"
+        court.apply(court.tx("north", ValidatorPut(status=status)))
+        while court.height % 5:
+            court.apply()
+
+    voted = court.state.key_use(KEY).voted
+
+    assert len(voted) == limits.VOTING_TIMES_MAX
+    assert (voted[0][0], *voted[-2:]) == (1, (111, 115), (121, 0))
 
 
 KEY = key_of("north votes").public_key

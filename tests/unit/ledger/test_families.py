@@ -9,6 +9,7 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import FAMILIES, Body
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
@@ -50,9 +51,9 @@ def test_only_what_leaves_the_sender_counts_as_spent() -> None:
     """Payments in the native asset to others; not to oneself, not in other assets."""
     sender = address("alice")
 
-    assert families.spending_of(sender, pay("bob", 5)) == 5
-    assert families.spending_of(sender, pay("alice", 5)) == 0
-    assert families.spending_of(sender, pay("bob", 5, "mUSDA")) == 0
-    assert families.spending_of(sender, supply("bob", 5)) == 0
-    assert families.spending_of(sender, StakeBond(address("north"), Amount(5))) == 5
-    assert families.spending_of(sender, StakeUnbond(address("north"), Amount(5))) == 0
+    assert families.spending_of(Params(), sender, pay("bob", 5)) == 5
+    assert families.spending_of(Params(), sender, pay("alice", 5)) == 0
+    assert families.spending_of(Params(), sender, pay("bob", 5, "mUSDA")) == 0
+    assert families.spending_of(Params(), sender, supply("bob", 5)) == 0
+    assert families.spending_of(Params(), sender, StakeBond(address("north"), Amount(5))) == 5
+    assert families.spending_of(Params(), sender, StakeUnbond(address("north"), Amount(5))) == 0

@@ -1,6 +1,7 @@
 """What a type of body is taken for when it says nothing else."""
 
 from aitbc_node.ledger.family import Family, free, sound
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.records import RecordPut
 from aitbc_sim.town import address
 
@@ -14,4 +15,4 @@ def test_by_default_a_body_is_sound_and_spends_nothing() -> None:
     assert family.fault is sound
     assert family.fault(BODY) is None
     assert family.spends is free
-    assert family.spends(address("alice"), BODY) == 0
+    assert family.spends(Params(), address("alice"), BODY) == 0

@@ -132,7 +132,7 @@ def test_a_supply_that_no_transaction_changed_is_found(town: Town) -> None:
 
     assert audit(town.state) == []
     assert town.state.tally.violations() == [
-        "I2: mUSDA: supply changed by 7, transactions say 0; block 1 of those compared"
+        "I2: mUSDA: supply changed by 7, its events say 0; block 1 of those compared"
     ]
 
 

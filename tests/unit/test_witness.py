@@ -1,0 +1,201 @@
+"""Evidence without anybody's hand: who signs twice is punished by a block of whoever saw it."""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+from msgspec.structs import replace
+
+from aitbc_node import limits
+from aitbc_node.blocks import PREVOTE, PROPOSAL
+from aitbc_node.canonical import decode, encode
+from aitbc_node.chain import Chain
+from aitbc_node.consensus.inputs import Equivocation
+from aitbc_node.consensus.messages import Proposal, Vote
+from aitbc_node.crypto import sha256
+from aitbc_node.events import SaveEvidence
+from aitbc_node.gossip.messages import VotesSent, decode_message
+from aitbc_node.ledger import evidence
+from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.evidence import EvidenceSubmit
+from aitbc_node.outbox import Outbox
+from aitbc_node.types import BlockId, Height, PublicKey, Round, Signature
+from aitbc_node.witness import PER_KEY_MAX, Witness
+from aitbc_sim.citizens import CHAIN_ID, a_genesis, address, signer_of
+from aitbc_sim.pump import Pump
+from aitbc_sim.testing import fake_verify
+
+COIN = 1_000_000
+OFFENDER = 3
+KEY = signer_of(f"v{OFFENDER} votes")
+ONE, TWO = (BlockId(sha256(name)) for name in (b"one", b"two"))
+
+
+def signs_twice(pump: Pump, height: int) -> Callable[[int, int, bytes], bytes]:
+    """Let v3 prevote a second block at one height, and tell node 0 alone."""
+
+    def tamper(sender: int, to: int, payload: bytes) -> bytes:
+        message = decode_message(payload)
+        if (sender, to) != (OFFENDER, 0) or not isinstance(message, VotesSent):
+            return payload
+        own = pump.machine(0).view.state.validators.index_of(KEY.public_key)
+        votes = [decode(vote, Vote) for vote in message.votes]
+        second = [
+            signed(replace(vote, block_id=TWO))
+            for vote in votes
+            if (vote.validator, vote.height, vote.kind) == (own, height, PREVOTE)
+        ]
+        return encode(VotesSent((*message.votes, *map(encode, second))))
+
+    return tamper
+
+
+def signed(message: Vote | Proposal) -> Vote | Proposal:
+    """Have v3's key sign a vote or a proposal."""
+    return replace(message, signature=KEY.sign(message.sign_bytes(CHAIN_ID)))
+
+
+def bonds(pump: Pump) -> list[tuple[int, str]]:
+    """Return what each node says stands behind v3, and whether it is in jail."""
+    members = [pump.machine(index).view.state.membership(address("v3")) for index in range(4)]
+    return [(member.bonded, member.status) for member in members if member is not None]
+
+
+@pytest.fixture
+def pump() -> Pump:
+    """Run four validators of two votes each."""
+    return Pump((2, 2, 2, 2)).start()
+
+
+def test_who_signs_twice_is_slashed_without_a_transaction(pump: Pump) -> None:
+    """Once, everywhere the same, and nobody paid for it; the proof is forgotten then."""
+    pump.tamper = signs_twice(pump, 4)
+
+    pump.run_to(10)
+    pump.settle()
+
+    assert bonds(pump) == [(COIN, "jailed")] * 4
+    assert len(pump.roots()) == 1
+    assert all(pump.machine(index).view.state.tally.violations() == [] for index in range(4))
+    assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
+    blocks = [pump.nodes[1].store.block(Height(height)) for height in range(1, 11)]
+    assert sum(len(final.block.evidence) for final in blocks) == 1
+    assert sum(final.block.header.tx_count for final in blocks) == 0
+    kept = [effect for effect in pump.nodes[0].persisted if isinstance(effect, SaveEvidence)]
+    assert [len(effect.raws) for effect in kept] == [1, 0]
+
+
+def test_a_restart_of_everybody_does_not_save_the_offender(pump: Pump) -> None:
+    """All die before a block shows it: it is on the disk of whoever saw it."""
+    pump.tamper = signs_twice(pump, 4)
+    assert pump.run(lambda: any(isinstance(e, SaveEvidence) for e in pump.nodes[0].persisted))
+    assert bonds(pump) == [(2 * COIN, "active")] * 4
+
+    for index in range(4):
+        pump.crash(index)
+    pump.tamper = lambda _from, _to, payload: payload
+    pump.start()
+    pump.run_to(10, limit_ms=60_000)
+    pump.settle()
+
+    assert bonds(pump) == [(COIN, "jailed")] * 4
+    assert len(pump.roots()) == 1
+
+
+def test_a_replay_goes_through_blocks_with_evidence(pump: Pump) -> None:
+    """From the log, and for a node that catches up."""
+    pump.tamper = signs_twice(pump, 4)
+    pump.run_to(4)
+    pump.crash(2)
+    pump.run(lambda: False, limit_ms=10_000)
+    pump.restart(1)
+    pump.restart(2)
+
+    pump.run_to(30, limit_ms=60_000)
+    pump.settle()
+
+    assert bonds(pump) == [(COIN, "jailed")] * 4
+    assert len(pump.roots()) == 1
+
+
+# The witness alone.
+
+
+@pytest.fixture
+def outbox() -> Outbox:
+    """Collect effects."""
+    return Outbox()
+
+
+@pytest.fixture
+def witness(outbox: Outbox) -> Witness:
+    """Have a witness of a chain before its first block."""
+    return Witness(outbox, Chain(a_genesis((1, 1, 1, 1), ()), fake_verify))
+
+
+def a_vote(block_id: BlockId, *, height: int = 1) -> Vote:
+    """Have v3 prevote."""
+    return signed(  # type: ignore[return-value]  # a vote for a vote
+        Vote(PREVOTE, Height(height), Round(0), block_id, 0, 0, Signature(b""))
+    )
+
+
+def an_offence(*, height: int = 1, key: PublicKey = KEY.public_key) -> Equivocation:
+    """Report two prevotes of one height."""
+    return Equivocation(a_vote(ONE, height=height), a_vote(TWO, height=height), key)
+
+
+def test_one_proof_a_height_is_kept_and_few_of_one_key(witness: Witness) -> None:
+    """Who signs twice in every round fills neither memory nor disk."""
+    for height in (1, *range(1, 50)):
+        witness.see(an_offence(height=height))
+    assert len(witness.offered()) == PER_KEY_MAX
+
+    for number in range(100):
+        witness.see(an_offence(key=PublicKey(sha256(b"%d" % number))))
+
+    assert len(witness.offered()) == limits.EVIDENCE_KEPT_MAX
+    assert all(len(raw) <= limits.EVIDENCE_BYTES_MAX for raw in witness.offered())
+
+
+@pytest.mark.parametrize("order", list(permutations((ONE, TWO))))
+def test_what_is_kept_has_the_form_that_the_ledger_wants(
+    witness: Witness, order: tuple[BlockId, BlockId]
+) -> None:
+    """Whichever came first, votes and proposals alike, with their signatures."""
+    first, second = (
+        signed(Proposal(Height(1), Round(2), Round(1), block_id, Signature(b"")))
+        for block_id in order
+    )
+    witness.see(Equivocation(first, second, KEY.public_key))
+
+    [raw] = witness.offered()
+    body = evidence.read(raw)
+
+    assert isinstance(body, EvidenceSubmit)
+    assert (body.first.kind, body.first.valid_round) == (PROPOSAL, Round(1))
+    for message in (body.first, body.second):
+        assert fake_verify(KEY.public_key, message.sign_bytes(CHAIN_ID), message.signature)
+
+
+def test_two_proposals_of_one_block_are_no_offence(witness: Witness) -> None:
+    """They differ in the round that justifies them; the ledger punishes two blocks only."""
+    first, second = (
+        signed(Proposal(Height(1), Round(2), Round(valid), ONE, Signature(b"")))
+        for valid in (-1, 1)
+    )
+
+    witness.see(Equivocation(first, second, KEY.public_key))
+
+    assert witness.offered() == ()
+
+
+def test_what_no_block_may_show_is_forgotten(witness: Witness, outbox: Outbox) -> None:
+    """A key that never voted here, and bytes that are no evidence."""
+    witness.see(an_offence(key=PublicKey(bytes(32))))
+    witness.restore([b"rubbish"])
+
+    witness.block_is_final()
+
+    assert witness.offered() == ()
+    assert [len(effect.raws) for effect in outbox.take()] == [1, 0]  # type: ignore[attr-defined]
