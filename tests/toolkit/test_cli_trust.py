@@ -127,6 +127,64 @@ def test_trust_is_changed_by_an_operator_and_audited(checkout: Checkout) -> None
     assert audited(checkout)["subject"] == "remove extra"
 
 
+@pytest.mark.proves("D21")
+def test_trust_approve_and_grant_take_effect_in_files_and_are_audited(checkout: Checkout) -> None:
+    """Each verb by who may, and grants by who may not: the files, what follows, the audit log."""
+    folder = checkout.work.root / "inventories" / "staging"
+    file, there = folder / "trust.toml", ("-e", "staging")
+    commit = checkout.work.commit("reviewed by vic")
+    checkout.work.git("push", "--quiet", "origin", "main")
+    checkout.run("approvals", "staging", "--ask", "HEAD")
+    (row,) = [each for each in checkout.read("approvals", "staging") if each["commit"] == commit]
+    review = ("approve", row["hash"][:12], "--reason", "read it", *there)
+    done = []
+
+    checkout.run(*review, key="vic", status=77)
+    before = file.read_bytes()
+    checkout.run("grant", "add", "vic@example", "--role", "qa", *there, key="rita", status=77)
+    done.append(audited(checkout))
+    assert file.read_bytes() == before
+    checkout.run("grant", "add", "vic@example", "--role", "qa", *there, key="dora")
+    done.append(audited(checkout))
+    assert 'roles = ["viewer", "qa"]' in file.read_text()
+    checkout.run(*review, key="vic")
+    done.append(audited(checkout))
+    assert (folder / "approvals" / row["hash"] / "vic@example.json").is_file()
+    checkout.run("grant", "revoke", "vic@example", "--role", "qa", *there, key="dora")
+    done.append(audited(checkout))
+    checkout.run(*review, key="vic", status=77)
+    assert file.read_bytes() == before
+
+    named = ("--public-key", f"{checkout.keys['mallory']}.pub")
+    checkout.run("grant", "add", "mal@example", "--role", "release", *named, *there, key="dora")
+    done.append(audited(checkout))
+    (granted,) = [
+        each
+        for each in checkout.read("grant", "list", *there)["grants"]
+        if each["principal"] == "mal@example"
+    ]
+    assert (granted["roles"], granted["may"]) == (["release"], ["read", "approve", "cut"])
+    rule = ("--remote", "https://forge.example/m.git", "--branch", "main", "--signer")
+    checkout.run("trust", "add", "rule", "mal", *rule, "mal@example", *there, key="dora")
+    done.append(audited(checkout))
+    assert "rule mal: https://forge.example/m.git" in checkout.run("trust", "list", *there)
+    checkout.run("trust", "remove", "mal", *there, key="dora")
+    checkout.run("trust", "remove", "mal@example", *there, key="dora")
+    done.append(audited(checkout))
+    assert b"mal@example" not in file.read_bytes()
+
+    assert [(each["action"], each["subject"], each["outcome"], each["who"]) for each in done] == [
+        ("trust", "qa to vic@example", "not permitted", "rita@example"),
+        ("grant", "qa to vic@example", "done", "dora@example"),
+        ("approve", row["hash"], "approved", "vic@example"),
+        ("grant", "qa from vic@example", "done", "dora@example"),
+        ("grant", "release to mal@example", "done", "dora@example"),
+        ("trust", "add rule mal", "done", "dora@example"),
+        ("trust", "remove mal@example", "done", "dora@example"),
+    ]
+    assert checkout.read("audit", "verify", "staging", status=0)["findings"] == []
+
+
 @pytest.mark.parametrize("name", ["rita", "vic", "mallory"])
 def test_who_is_no_operator_changes_no_trust(checkout: Checkout, name: str) -> None:
     """The refusal is status 77, changes nothing, and is in the audit log."""

@@ -45,6 +45,7 @@ COMMANDS = {
     "release": Entry("release", "Cut, show and verify signed releases."),
     "repos": Entry("repos", "Bring a release's other repositories to their commits."),
     "trust": Entry("trust", "Show and change whom an environment trusts."),
+    "grant": Entry("grant", "Show and change who has which role in an environment."),
     "approve": Entry("trust", "Sign for or against a release that waits."),
     "approvals": Entry("trust", "List the releases that wait for reviewers."),
     "audit": Entry("audit", "Show and verify what was decided about trust."),

@@ -1,6 +1,6 @@
-"""Which key does the operator sign with? `--key`, else what git signs with.
+"""Which key does the operator sign with, and which is named? `--key`, else what git signs with.
 
-Do not read a key here.
+Do not read a private key here.
 """
 
 from pathlib import Path
@@ -34,3 +34,15 @@ def needed_key(named: Path | None) -> Path:
             "no signing key is named", hint="git config user.signingkey ~/.ssh/id_ed25519"
         )
     return key
+
+
+def read_public(written: str) -> str:
+    """Read a public key that was given as one line or as its file, without its comment.
+
+    Raises: UsageError when it is neither.
+    """
+    file = Path(written).expanduser()
+    if " " not in written and not file.is_file():
+        raise UsageError(f"no key and no file of one: {file}", hint="ssh-add -L")
+    line = written if " " in written else file.read_text(encoding="utf-8")
+    return " ".join(line.split()[:2])

@@ -8,21 +8,11 @@ import click
 from aitbc_toolkit import mistakes, paths
 from aitbc_toolkit.cli.environment import environment_argument, load, load_records
 from aitbc_toolkit.cli.reaching import environment_option, json_option
-from aitbc_toolkit.cli.signing import chosen_key, key_option, needed_key
+from aitbc_toolkit.cli.signing import chosen_key, key_option, needed_key, read_public
 from aitbc_toolkit.cli.tables import Column, draw
-from aitbc_toolkit.errors import Exit, UsageError
-from aitbc_toolkit.release import (
-    allowed,
-    audit,
-    permission,
-    provenance,
-    roles,
-    safekeeping,
-    standing,
-)
-from aitbc_toolkit.release import (
-    approvals as table,
-)
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import approvals as table
+from aitbc_toolkit.release import grants, provenance, roles, safekeeping, standing
 from aitbc_toolkit.release import trust as trusting
 
 
@@ -67,13 +57,8 @@ def signer(
 
     Example: aitbc trust add signer ana@example --public-key ana.pub --role release
     """
-    file = Path(public_key).expanduser()
-    line = public_key if " " in public_key else _read(file)
-    entry: dict[str, object] = {
-        "principal": principal,
-        "key": " ".join(line.split()[:2]),
-        "roles": list(given),
-    }
+    line = read_public(public_key)
+    entry: dict[str, object] = {"principal": principal, "key": line, "roles": list(given)}
     what = f"add signer {principal}"
     _change(environment, key, what, lambda doc: safekeeping.add(doc, "signers", entry))
 
@@ -196,21 +181,8 @@ def approvals(environment: str, *, ask: str, as_json: bool) -> Exit:
     return Exit.OK
 
 
-def _read(file: Path) -> str:
-    if not file.is_file():
-        raise UsageError(f"no key and no file of one: {file}", hint="ssh-add -L")
-    return file.read_text(encoding="utf-8")
-
-
 def _change(environment: str, key: Path | None, what: str, edit: safekeeping.Change) -> None:
     found = load(environment)
-    permit = permission.demand(
-        found, safekeeping.load(found), "trust", key=chosen_key(key), subject=what
-    )
-    path = safekeeping.folder_of(found) / allowed.FILE
-    safekeeping.change(path, edit, strict=safekeeping.is_strict(found))
-    outcome = "first operator" if permit.founding else "done"
-    entry = audit.Entry("trust", what, outcome, permit.who, "", bypassed=permit.bypassed)
-    audit.append(audit.path_of(found), entry)
+    path = grants.change(found, what, edit, key=chosen_key(key))
     click.echo(f"{found.name}: {what}")
     click.echo(f"next: git diff {mistakes.shown(path)}")

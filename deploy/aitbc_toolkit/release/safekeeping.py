@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tomlkit
-from tomlkit.items import AoT
+from tomlkit.items import AoT, Table
 
 from aitbc_toolkit import inventory, mistakes
 from aitbc_toolkit.declared import nearest
@@ -119,6 +119,16 @@ def take_out(document: Document, name: str, *, revoke: str) -> None:
             add(document, "revoked", {"key": str(row["key"]), "reason": revoke})
             return
     raise UsageError(f"no signer is named {name!r}, only keys are revoked", hint="aitbc trust list")
+
+
+def signer(document: Document, principal: str) -> Table | None:
+    """Find the entry of a signer, to be edited in its place."""
+    return next((row for row in _rows(document, "signers") if row["principal"] == principal), None)
+
+
+def principals(document: Document) -> list[str]:
+    """List the names of the signers."""
+    return [str(row["principal"]) for row in _rows(document, "signers")]
 
 
 def _rows(document: Document, table: str) -> AoT:
