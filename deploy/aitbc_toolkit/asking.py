@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 import httpx
 
 from aitbc_node.rpc import schema
-from aitbc_toolkit import identity
+from aitbc_toolkit import identity, unanswered
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import (
@@ -47,6 +47,11 @@ class Silence:
     def state(self) -> str:
         """Write it as the state of the node."""
         return self.reason if self.stranger else f"unreachable ({self.reason})"
+
+    @property
+    def is_down(self) -> bool:
+        """Tell whether its machine answers and nobody listens there: it is down, not cut off."""
+        return self.reason == unanswered.REFUSED
 
 
 class MeshClient:

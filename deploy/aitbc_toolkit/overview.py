@@ -56,6 +56,8 @@ class NodeRow:
     mempool: int | None = None
     block_age_ms: int | None = None
     stale: bool = False
+    cut_off: bool = False
+    is_down: bool = False
 
     @property
     def is_well(self) -> bool:
@@ -88,6 +90,17 @@ class Overview:
     findings: tuple[str, ...]
 
     @property
+    def down(self) -> tuple[str, ...]:
+        """Name the nodes whose machine answers while nobody listens there."""
+        return tuple(row.name for row in self.nodes if row.is_down)
+
+    @property
+    def silent_ms(self) -> int | None:
+        """Tell for how long nobody has made a block, where too little power votes to make one."""
+        ages = [row.block_age_ms for row in self.nodes if row.block_age_ms is not None]
+        return min(ages, default=None) if self.voting_power < self.needed_power else None
+
+    @property
     def needed_power(self) -> int:
         """Return the least power that is more than two thirds."""
         return 2 * self.total_power // 3 + 1
@@ -104,16 +117,17 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
     common = min((each.height for each in up.values()), default=None)
     roots = _roots(mesh, common)
     tip = max((each.height for each in up.values()), default=0)
-    stalled = _is_stalled(up.values(), environment.chain.block_interval_ms)
+    stalled = is_stalled(up.values(), environment.chain.block_interval_ms)
+    down = sum(each.power for each in environment.instances if _is_down(told[each.name]))
     rows = tuple(
-        _row(each, told[each.name], tip=tip, root=roots.get(each.name), stalled=stalled)
+        _row(each, told[each.name], tip=tip, root=roots.get(each.name), stalled=stalled, down=down)
         for each in environment.instances
     )
     total = sum(each.power for each in environment.instances)
     voting = sum(row.power for row in rows if row.voting)
     return Overview(
         environment=environment.name,
-        verdict=_verdict(rows, roots, stalled=stalled),
+        verdict=_verdict(rows, roots, stalled=stalled or _lacks_power(up.values(), down)),
         height_spread=tip - common if common is not None else 0,
         common_height=common,
         voting_power=voting,
@@ -124,6 +138,12 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
     )
 
 
+def is_stalled(statuses: Iterable[schema.Status], interval_ms: int) -> bool:
+    """Tell whether even the newest block is old, by the clocks of the nodes themselves."""
+    ages = [each.block_age_ms for each in statuses if each.height > 0]
+    return bool(ages) and min(ages) > STALL_INTERVALS * interval_ms + STALL_ROUND_MS
+
+
 def _roots(mesh: MeshClient, height: int | None) -> Mapping[str, str]:
     """Read the state root of one height from every node that can tell it."""
     if height is None:
@@ -132,10 +152,19 @@ def _roots(mesh: MeshClient, height: int | None) -> Mapping[str, str]:
     return {name: root for name, root in told.items() if isinstance(root, str)}
 
 
-def _is_stalled(statuses: Iterable[schema.Status], interval_ms: int) -> bool:
-    """Tell whether even the newest block is old, by the clocks of the nodes themselves."""
-    ages = [each.block_age_ms for each in statuses if each.height > 0]
-    return bool(ages) and min(ages) > STALL_INTERVALS * interval_ms + STALL_ROUND_MS
+def _is_down(told: schema.Status | Silence) -> bool:
+    return isinstance(told, Silence) and told.is_down
+
+
+def _is_cut_off(status: schema.Status, down: int) -> bool:
+    """Tell whether more voting power is out of a node's reach than the power that is down."""
+    return status.stale and status.reachable_power + down < status.total_power
+
+
+def _lacks_power(statuses: Iterable[schema.Status], down: int) -> bool:
+    """Tell whether no block can be made because too much power is down, and none is cut off."""
+    told = list(statuses)
+    return bool(told) and all(each.stale and not _is_cut_off(each, down) for each in told)
 
 
 def _row(
@@ -145,16 +174,18 @@ def _row(
     tip: int,
     root: str | None,
     stalled: bool,
+    down: int,
 ) -> NodeRow:
     known = (instance.name, instance.host, instance.role, instance.power)
     if isinstance(told, Silence):
-        return NodeRow(*known, state=told.state)
+        return NodeRow(*known, state=told.state, is_down=told.is_down)
     lag = tip - told.height
     votes = instance.role == "validator" and told.last_voted_height >= tip - VOTE_LAG_MAX
-    voting = votes and lag <= VOTE_LAG_MAX and not stalled and told.height > 0
+    moves = not stalled and not told.stale and told.height > 0
+    voting = votes and lag <= VOTE_LAG_MAX and moves
     return NodeRow(
         *known,
-        state=_state(told, instance.role, lag=lag, voting=voting, stalled=stalled),
+        state=_state(told, instance.role, lag=lag, voting=voting, stalled=stalled, down=down),
         voting=voting,
         height=told.height,
         lag=lag,
@@ -167,12 +198,16 @@ def _row(
         mempool=told.mempool,
         block_age_ms=told.block_age_ms,
         stale=told.stale,
+        cut_off=_is_cut_off(told, down),
     )
 
 
-def _state(status: schema.Status, role: str, *, lag: int, voting: bool, stalled: bool) -> str:
+def _state(
+    status: schema.Status, role: str, *, lag: int, voting: bool, stalled: bool, down: int
+) -> str:
     if status.stale:
-        return f"cut off, reaches power {status.reachable_power} of {status.total_power}"
+        word = "cut off" if _is_cut_off(status, down) else "no quorum"
+        return f"{word}, reaches power {status.reachable_power} of {status.total_power}"
     if status.trouble and not voting:
         return f"in trouble ({status.trouble})"
     if lag > VOTE_LAG_MAX or status.syncing:
@@ -189,7 +224,7 @@ def _verdict(rows: Sequence[NodeRow], roots: Mapping[str, str], *, stalled: bool
         return Verdict.DOWN
     if len(set(roots.values())) > 1:
         return Verdict.FORKED
-    if any(row.stale for row in rows):
+    if any(row.cut_off for row in rows):
         return Verdict.PARTITIONED
     if stalled:
         return Verdict.STALLED

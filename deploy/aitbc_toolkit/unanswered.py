@@ -9,6 +9,7 @@ import httpx
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
+REFUSED = "connection refused"
 
 
 def reason(error: Exception) -> str:
@@ -32,7 +33,7 @@ def _connect_reason(error: BaseException) -> str:
         cause = cause.__cause__ or cause.__context__
     match cause.errno if isinstance(cause, OSError) else None:
         case errno.ECONNREFUSED:
-            return "connection refused"
+            return REFUSED
         case errno.EHOSTUNREACH | errno.ENETUNREACH:
             return "no route to host"
         case _:

@@ -64,7 +64,7 @@ def test_the_table_says_what_the_document_says(
     assert "v4    localhost  validator" in shown.out
     assert "unreachable (connection refused)" in shown.out
     assert "dev is DEGRADED: 3 of 4 power votes, 3 needed; no more may go down" in shown.out
-    assert shown.err == "hint: what is wrong: aitbc network health -e dev\n"
+    assert shown.err == "hint: start what is down: aitbc node start v4 -e dev\n"
 
 
 def test_check_09_69_nobody_there(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,6 +118,46 @@ def test_a_cut_off_node_is_a_partition(fake_mesh: Any, capsys: pytest.CaptureFix
     assert told["nodes"][0]["state"] == "cut off, reaches power 1 of 4"
 
 
+def test_nodes_that_are_down_are_no_partition(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who reaches everybody that runs is cut off from nobody: the mesh stands, and says since when.
+
+    What helps is to start what is down, and that is what is hinted at.
+    """
+    for name in ("v1", "v2"):
+        fake_mesh.kill(name)
+    for name in ("v3", "v4"):
+        fake_mesh.ports[name].view.reachable_power = Power(2)
+
+    assert run(["network", "health"]) == Exit.FAILED
+    said = capsys.readouterr()
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert (told["verdict"], told["voting_power"]) == ("stalled", 0)
+    assert [row["state"] for row in told["nodes"][2:]] == ["no quorum, reaches power 2 of 4"] * 2
+    assert "dev is STALLED: 0 of 4 power votes, 3 needed; 3 more must come back" in said.out
+    assert "/min" not in said.out
+    assert "no block for " in said.out
+    assert said.err == "hint: start what is down: aitbc node start v1 -e dev\n"
+
+
+def test_a_node_that_misses_more_than_what_is_down_is_cut_off(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One is down, and of the three others two do not reach each other's side: a partition."""
+    fake_mesh.kill("v1")
+    for name, power in (("v2", 2), ("v3", 2), ("v4", 1)):
+        fake_mesh.ports[name].view.reachable_power = Power(power)
+
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert told["verdict"] == "partitioned"
+    assert told["nodes"][3]["state"] == "cut off, reaches power 1 of 4"
+
+
 def test_a_node_in_trouble_says_why(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """A validator that signs nothing is a row with its own reason."""
     view = fake_mesh.ports["v2"].view
@@ -154,7 +194,7 @@ def test_check_09_1_health_is_a_check(fake_mesh: Any, capsys: pytest.CaptureFixt
 
     said = capsys.readouterr()
     assert "v4 on localhost: unreachable (connection refused)" in said.out
-    assert said.err == "hint: what runs on its hosts: aitbc status dev\n"
+    assert said.err == "hint: start what is down: aitbc node start v4 -e dev\n"
 
 
 def test_health_points_to_what_an_ailing_node_wrote(

@@ -57,6 +57,33 @@ def test_a_hint_names_the_environment_of_the_run(written: str, whole: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("aitbc deploy lab --resume   # or: aitbc rollback lab", "./aitbc deploy lab --resume"),
+        ("what v3 wrote: aitbc node logs v3 -e dev", "what v3 wrote: ./aitbc node logs v3 -e dev"),
+        ("where it comes from: aitbc --debug up", "where it comes from: ./aitbc --debug up"),
+        ("./aitbc sim run --seed 3", "./aitbc sim run --seed 3"),
+        ("/opt/aitbc deploy", "/opt/aitbc deploy"),
+        ("aitbc-node inspect", "aitbc-node inspect"),
+        ("runs as aitbc on lab1", "runs as aitbc on lab1"),
+        ("aitbc deployed it", "aitbc deployed it"),
+    ],
+)
+def test_a_command_is_shown_by_the_name_that_was_typed(written: str, shown: str) -> None:
+    """In a checkout that is `./aitbc`, and so it can be pasted; other uses of the word stay."""
+    assert hints.named(written, "./aitbc", root=main.aitbc).startswith(shown)
+
+
+def test_hints_and_next_steps_of_a_run_have_the_name_that_was_typed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The one place where failures are put into words knows how the program was started."""
+    main.run(["statsu"], program="../aitbc")
+
+    assert "hint: ../aitbc status\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("words", "whole"),
     [
         (["deploy", "lab"], "aitbc deploy lab --break-lease 'it is gone'   # audited"),

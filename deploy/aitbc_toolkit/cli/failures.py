@@ -31,12 +31,20 @@ class Words(NamedTuple):
 
 @dataclass(slots=True)
 class Report:
-    """Put the end of one run into words; `environment` is the one that the run is about."""
+    """Put the end of one run into words; `environment` is the one that the run is about.
+
+    `program` is what the operator typed to start it: commands are shown by that name.
+    """
 
     root: click.Group
     words: Sequence[str] = ()
     debug: bool = False
     environment: str = ""
+    program: str = "aitbc"
+
+    def named(self, text: str) -> str:
+        """Write the commands in a text so that they can be pasted."""
+        return hints.named(text, self.program, root=self.root)
 
     def tell(self, failure: BaseException) -> int:
         """Print what the operator needs to know about `failure`; return the exit status."""
@@ -48,16 +56,16 @@ class Report:
             case click.exceptions.NoArgsIsHelpError():
                 click.echo(failure.format_message(), err=True)
                 path = failure.ctx.command_path if failure.ctx else "aitbc"
-                _say(f"{path} was told nothing to do", f"{path} --help")
+                self._say(f"{path} was told nothing to do", f"{path} --help")
                 return Exit.USAGE
             case AitbcError() | click.ClickException() | click.Abort() | KeyboardInterrupt():
                 message, hint, status = self.words_for(failure)
-                _say(message, hint)
+                self._say(message, hint)
                 return status
             case BrokenPipeError():
                 return Exit.CLOSED  # the reader has seen enough; there is nobody to tell
             case streams.LostOutput():
-                _say(f"what was to be printed is lost: {failure.strerror}", "df -h")
+                self._say(f"what was to be printed is lost: {failure.strerror}", "df -h")
                 return Exit.FAILED
             case _:
                 return _bug(failure)
@@ -89,17 +97,16 @@ class Report:
             status,
         )
 
+    def _say(self, message: str, hint: str) -> None:
+        click.echo(f"error: {self.named(message)}", err=True)
+        for line in self.named(hint).splitlines():
+            click.echo(f"hint: {line}", err=True)
+
 
 def report() -> Report | None:
     """Find the report of the run that is under way, if a command line is."""
     context = click.get_current_context(silent=True)
     return context.find_object(Report) if context else None
-
-
-def _say(message: str, hint: str) -> None:
-    click.echo(f"error: {message}", err=True)
-    for line in hint.splitlines():
-        click.echo(f"hint: {line}", err=True)
 
 
 def _usage(failure: click.ClickException) -> tuple[str, str]:
@@ -132,6 +139,7 @@ def _alike(name: str, found: Sequence[str] | None) -> list[str]:
 
 def _plain(message: str) -> str:
     """Write click's sentence as ours: lower case, no full stop."""
+    message = message.replace("is not a valid integer range", "is not a whole number")
     return (message[:1].lower() + message[1:]).removesuffix(".")
 
 

@@ -5,6 +5,7 @@ Do not write hints here: they sit where they are raised; `of_last_resort` is for
 that could not know any.
 """
 
+import re
 import shlex
 from collections.abc import Sequence
 
@@ -26,6 +27,15 @@ def complete(hint: str, *, root: click.Group, environment: str, words: Sequence[
     if environment:
         lines = [_completed(line, root, environment) for line in lines]
     return "\n".join(lines)
+
+
+def named(text: str, program: str, *, root: click.Group) -> str:
+    """Write each command in a text with the name by which this program was started.
+
+    Shape: `aitbc deploy lab` is a command; `aitbc-node` and `the user aitbc` are not.
+    """
+    words = "|".join(map(re.escape, [*root.commands, "--debug", "--help"]))
+    return re.sub(rf"(?<![\w./-])aitbc(?= (?:{words})(?![\w-]))", lambda _found: program, text)
 
 
 def of_last_resort(status: int, *, root: click.Group, words: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ command lives in the module that the table names, a failure is put into words by
 
 import importlib
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -132,9 +133,12 @@ def _on_terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; a command returns its `Exit`, or nothing for success."""
-    report = failures.Report(aitbc, tuple(arguments))
+def run(arguments: Sequence[str], *, program: str = "aitbc") -> int:
+    """Run one command line; a command returns its `Exit`, or nothing for success.
+
+    `program` is what was typed to start it.
+    """
+    report = failures.Report(aitbc, tuple(arguments), program=program)
     try:
         _refuse_empty(arguments)
         # Not `aitbc.main`, which would decide by itself how some failures end.
@@ -168,7 +172,8 @@ def main() -> NoReturn:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if sys.argv[1:2] and sys.argv[1] in ASK_HOSTS and not {"-h", "--help"}.intersection(sys.argv):
         worker.start_early()
-    status = run(sys.argv[1:])
+    # Taken away, so that no program that this one starts takes it for its own.
+    status = run(sys.argv[1:], program=shlex.quote(os.environ.pop("AITBC_PROGRAM", "aitbc")))
     streams.end()
     sys.exit(status)
 

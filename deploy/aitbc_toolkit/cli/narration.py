@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import click
 
-from aitbc_toolkit.cli import failures, streams
+from aitbc_toolkit.cli import failures, saying, streams
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import SCHEMA, Tell, duration
@@ -96,7 +96,7 @@ def narrate(
     if outcome.error:
         raise RunError(outcome)
     for line in ["", *outcome.lines]:
-        click.echo(line)
+        saying.say(line)
     return outcome.exit
 
 

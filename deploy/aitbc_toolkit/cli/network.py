@@ -14,9 +14,10 @@ from aitbc_toolkit.cli.reaching import (
     point_to_hosts,
     reach,
 )
+from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.cli.tables import Column
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.overview import NodeRow, Overview, Verdict, look
+from aitbc_toolkit.overview import NodeRow, Overview, Pace, Verdict, look
 
 _SHORT = 7
 
@@ -138,15 +139,22 @@ def _summary(seen: Overview) -> Iterator[str]:
     yield f"{seen.environment} is {seen.verdict.upper()}: {power}; {_spare(seen)}"
     answered = [row for row in seen.nodes if row.height is not None]
     if seen.pace is not None:
-        pace = seen.pace
-        yield (
-            f"  blocks {60_000 / max(1, pace.interval_p50_ms):.0f}/min, interval"
-            f" p50 {pace.interval_p50_ms / 1000:.2f} s p95 {pace.interval_p95_ms / 1000:.2f} s,"
-            f" {pace.extra_rounds} extra rounds in {pace.blocks} blocks"
-        )
+        yield f"  {_pace(seen.pace, silent_ms=seen.silent_ms)}"
     yield (
         f"  spread {seen.height_spread} heights; versions {len({row.commit for row in answered})};"
         f" {len(answered)} of {len(seen.nodes)} nodes answered"
+    )
+
+
+def _pace(pace: Pace, *, silent_ms: int | None) -> str:
+    """Say how blocks come; of a mesh that makes none, since when and how they came before."""
+    head = f"blocks {60_000 / max(1, pace.interval_p50_ms):.0f}/min,"
+    if silent_ms is not None:
+        head = f"no block for {silent_ms / 1000:.1f} s; before that,"
+    return (
+        f"{head} interval p50 {pace.interval_p50_ms / 1000:.2f} s"
+        f" p95 {pace.interval_p95_ms / 1000:.2f} s,"
+        f" {pace.extra_rounds} extra rounds in {pace.blocks} blocks"
     )
 
 
@@ -170,19 +178,28 @@ def _say_next(seen: Overview) -> None:
             return
         case Verdict.DOWN:
             point_to_hosts(seen)
+        case Verdict.DEGRADED | Verdict.STALLED if seen.down:
+            say(f"hint: {_start(seen)}", err=True)
         case _:
             hint = f"what is wrong: aitbc network health -e {seen.environment}"
-            click.echo(f"hint: {hint}", err=True)
+            say(f"hint: {hint}", err=True)
 
 
 def _point_to_ailing(seen: Overview) -> None:
     """Name the command that shows more of what is wrong: a node's own words, or the hosts."""
     ailing = [row for row in seen.nodes if row.height is not None and not row.is_well]
-    if seen.verdict is Verdict.DEGRADED and ailing:
+    if seen.verdict in {Verdict.DEGRADED, Verdict.STALLED} and seen.down:
+        say(f"hint: {_start(seen)}", err=True)
+    elif seen.verdict is Verdict.DEGRADED and ailing:
         logs = f"aitbc node logs {ailing[0].name} -e {seen.environment}"
-        click.echo(f"hint: what {ailing[0].name} wrote: {logs}", err=True)
+        say(f"hint: what {ailing[0].name} wrote: {logs}", err=True)
     elif seen.verdict is not Verdict.OK:
-        click.echo(f"hint: what runs on its hosts: aitbc status {seen.environment}", err=True)
+        say(f"hint: what runs on its hosts: aitbc status {seen.environment}", err=True)
+
+
+def _start(seen: Overview) -> str:
+    """Name the command that brings back a node which does not run while its machine answers."""
+    return f"start what is down: aitbc node start {seen.down[0]} -e {seen.environment}"
 
 
 def _peer_rows(

@@ -125,5 +125,5 @@ def _lines(told: schema.Status) -> Iterator[str]:
 
 def _word(told: schema.Status) -> str:
     if told.stale:
-        return "cut off from the quorum; its answers may be old"
+        return "reaches no quorum; its answers may be old"
     return "catching up" if told.syncing else "up to date"

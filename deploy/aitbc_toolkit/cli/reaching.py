@@ -10,6 +10,7 @@ import click
 
 from aitbc_toolkit.asking import MeshClient, open_mesh
 from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.overview import Overview, Verdict
 
@@ -34,4 +35,4 @@ def reach(named: str, *, node: str = "") -> Iterator[tuple[Environment, MeshClie
 def point_to_hosts(seen: Overview) -> None:
     """Say where to look when no node answers: its host may know more."""
     if seen.verdict is Verdict.DOWN:
-        click.echo(f"hint: what runs on its hosts: aitbc status {seen.environment}", err=True)
+        say(f"hint: what runs on its hosts: aitbc status {seen.environment}", err=True)

@@ -16,6 +16,7 @@ from aitbc_toolkit.cli.environment import (
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.prompting import confirm
 from aitbc_toolkit.cli.reaching import json_option
+from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.cli.signing import key_option, needed_key
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import (
@@ -68,7 +69,7 @@ def cut(environment: str, *, ref: str, push: bool, key: Path | None, as_json: bo
         return Exit.OK
     click.echo(f"{manifest.tag} {outcome}: {manifest.commit[:SHORT]} {manifest.subject}")
     after = f"aitbc deploy {found.name} --ref {manifest.tag}"
-    click.echo("next: " + (after if push else f"git push origin refs/tags/{manifest.tag}"))
+    say("next: " + (after if push else f"git push origin refs/tags/{manifest.tag}"))
     return Exit.OK
 
 
@@ -98,7 +99,7 @@ def show(tag: str, *, environment: str, as_json: bool) -> Exit:
         click.echo(fact(repository, commit))
     for name in ("environment", "tree", "lock", "previous", "by"):
         click.echo(fact(name, asdict(manifest)[name] or "none"))
-    click.echo(f"next: aitbc release verify {manifest.tag}")
+    say(f"next: aitbc release verify {manifest.tag}")
     return Exit.OK
 
 
