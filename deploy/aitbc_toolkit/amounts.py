@@ -8,7 +8,8 @@ import re
 from aitbc_node.limits import INT_MAX
 from aitbc_toolkit.errors import UsageError
 
-_PLAIN = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?")
+_PLAIN = re.compile(r"[0-9]+(\.[0-9]+)?")
+_DIGITS_MAX = len(str(INT_MAX))
 
 
 def read(text: str, *, decimals: int, asset: str) -> int:
@@ -22,18 +23,24 @@ def read(text: str, *, decimals: int, asset: str) -> int:
     whole, _, fraction = text.partition(".")
     if len(fraction.rstrip("0")) > decimals:
         raise UsageError(
-            f"amount {text} is finer than the {decimals} decimals of {asset}", hint=hint
+            f"amount {text[:40]} is finer than the {decimals} decimals of {asset}", hint=hint
         )
     scale: int = 10**decimals  # mypy takes a power for Any
+    if len(whole.lstrip("0")) > _DIGITS_MAX:
+        raise _too_much(text, decimals=decimals, asset=asset)
     units = int(whole) * scale + int(fraction[:decimals].ljust(decimals, "0") or "0")
     if units == 0:
         raise UsageError(f"amount {text} is nothing", hint=hint)
     if units > INT_MAX:
-        raise UsageError(
-            f"amount {text} is more {asset} than an account can hold",
-            hint=f"at most {write(INT_MAX, decimals=decimals)}",
-        )
+        raise _too_much(text, decimals=decimals, asset=asset)
     return units
+
+
+def _too_much(text: str, *, decimals: int, asset: str) -> UsageError:
+    return UsageError(
+        f"amount {text[:40]} is more {asset} than an account can hold",
+        hint=f"at most {write(INT_MAX, decimals=decimals)}",
+    )
 
 
 def write(units: int, *, decimals: int) -> str:

@@ -48,8 +48,11 @@ def test_any_amount_of_gas_is_priced(fake_mesh: Any, capsys: pytest.CaptureFixtu
 
     assert (told["gas"], told["fees"]["now"]) == (42_000, str(2 * int(told["transfer_fee"])))
     most = fake_mesh.ledger.state.params.max_block_gas
-    assert run(["economics", "gas-price", "--gas", str(most + 1)]) == Exit.FAILED
-    assert "(gas)" in capsys.readouterr().err
+    assert run(["economics", "gas-price", "--gas", str(most + 1)]) == Exit.USAGE
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: --gas {most + 1}: ")
+    assert f"{most}" in said.partition("\n")[0].removeprefix(f"error: --gas {most + 1}")
+    assert "hint: aitbc economics gas-price" in said
 
 
 def test_stats_show_that_the_money_adds_up(

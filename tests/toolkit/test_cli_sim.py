@@ -52,6 +52,16 @@ def test_a_short_sweep_is_invalid_and_says_what_it_never_met(
     assert figures["never"]
 
 
+def test_a_sweep_that_was_too_short_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line for all that it never met, and one hint; after a bug it is not what matters."""
+    short = ["sim", "sweep", "--seeds", "1", "--first", "1", "--workers", "1"]
+    assert run(short) == Exit.INVALID
+    said = [line for line in capsys.readouterr().err.splitlines() if "running" not in line]
+    assert len(said) == 2
+    assert said[0].startswith("error: it never came to: ")
+    assert said[1] == "hint: ./aitbc sim sweep --seeds 5 --first 1"
+
+
 def test_a_found_bug_is_kept_and_its_line_repeats_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -88,6 +98,22 @@ def test_a_kept_violation_that_does_not_come_again_is_invalid(
     assert run(["sim", "replay", str(other)]) == Exit.CONFIG
 
 
+def test_what_differs_in_a_run_that_is_replayed_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same checker by another trace is told apart from another checker; no seed is negative."""
+    red = run_case(Case(3, "forget-lock", "hard"))
+    kept = findings.save(red, tmp_path)
+    kept.write_text(kept.read_text().replace(red.digest, "0" * len(red.digest)))
+    negative = tmp_path / "negative.json"
+    negative.write_text(kept.read_text().replace('"seed": 3', '"seed": -3'))
+
+    assert run(["sim", "replay", str(kept)]) == Exit.INVALID
+    assert "not the same: agreement again, by another trace than 000" in capsys.readouterr().out
+    assert run(["sim", "replay", str(negative)]) == Exit.USAGE
+    assert "seed -3 is negative" in capsys.readouterr().err
+
+
 def test_a_red_run_is_shrunk_to_one_line_that_is_red(capsys: pytest.CaptureFixture[str]) -> None:
     """Faults that a planted bug does not need are gone, and the line that is left shows it."""
     arguments = ["sim", "shrink", "--seed", "3", "--profile", "hard", "--bug", "forget-lock"]
@@ -122,6 +148,8 @@ def test_a_run_that_passes_cannot_be_shrunk(capsys: pytest.CaptureFixture[str]) 
         ["sim", "run", "--seed", "1", "--with", '{"blocks": 0}'],
         ["sim", "run", "--seed", "1", "--profile", "sunny"],
         ["sim", "sweep", "--seeds", "0"],
+        ["sim", "replay", "/nowhere.json"],
+        ["sim", "replay", "/"],
     ],
 )
 def test_mistakes_are_usage_errors(

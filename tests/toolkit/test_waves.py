@@ -176,6 +176,16 @@ def test_a_canary_of_everybody_is_no_canary() -> None:
     assert order(a_mesh(), ALL, seen(), allow_stall=False, canary=4).canary == 0
 
 
+def test_nodes_that_change_at_once_stop_a_mesh_only_where_it_cannot_spare_them() -> None:
+    """One of four leaves enough; all four do not, and a canary of all but one does not either."""
+    mesh = Inventory.load("dev")
+
+    assert not order(mesh, ("v1",), seen(), allow_stall=False).stalls
+    assert order(mesh, ALL, seen(), allow_stall=False).stalls
+    assert order(mesh, ALL, seen(), allow_stall=False, canary=1).stalls
+    assert not order(mesh, ALL, nothing_yet(), allow_stall=False).stalls
+
+
 def test_a_canary_needs_a_mesh_that_makes_blocks() -> None:
     """A first start is one wave, because no node can show anything alone."""
     with pytest.raises(AitbcError, match="a canary needs a mesh that makes blocks"):

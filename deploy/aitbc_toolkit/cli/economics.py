@@ -11,9 +11,11 @@ from aitbc_toolkit import amounts
 from aitbc_toolkit.cli import tables
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
 from aitbc_toolkit.cli.tables import Column, printable
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.rpc_client import RefusedError
 
 _LABEL = 12
+_TRANSFER = "aitbc economics gas-price   # of a transfer"
 
 _ASSET_COLUMNS = (
     Column("ASSET"),
@@ -39,8 +41,13 @@ def economics() -> None:
 @json_option
 def gas_price(*, gas: int | None, node: str, environment: str, as_json: bool) -> Exit:
     """Show the price of gas, and limits that outlive one, ten and thirty full blocks."""
-    with reach(environment, node=node) as (_found, mesh):
-        told = mesh.ask_any(lambda each: each.fees(gas))
+    try:
+        with reach(environment, node=node) as (_found, mesh):
+            told = mesh.ask_any(lambda each: each.fees(gas))
+    except RefusedError as refused:
+        if refused.field != "gas":
+            raise
+        raise UsageError(f"--gas {gas}: {refused.reason}", hint=_TRANSFER) from refused
     if as_json:
         click.echo(msgspec.json.encode(told).decode())
     else:

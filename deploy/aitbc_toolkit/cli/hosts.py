@@ -46,7 +46,9 @@ def bootstrap(environment: str, *, only: str, yes: bool, as_json: bool) -> Exit:
 def preflight(environment: str, *, as_json: bool) -> Exit:
     """Look at access, git, disk, ports, clocks, versions, genesis, budget and the rest, at once.
 
-    Nothing is changed. Exit 20 when a deploy would be refused. Example: aitbc preflight lab
+    Nothing is changed. Exit 20 when a deploy would be refused.
+
+    Example: aitbc preflight lab
     """
     found = run_preflight(load(environment))
     if as_json:
@@ -64,7 +66,9 @@ def preflight(environment: str, *, as_json: bool) -> Exit:
 def phases(environment: str, *, as_json: bool) -> Exit:
     """Tell how far an environment has come; the first gate that fails ends the walk.
 
-    Nothing is changed. Exit 1 when a gate fails. Example: aitbc phases lab
+    Nothing is changed. Exit 1 when a gate fails.
+
+    Example: aitbc phases lab
     """
     found = list(walk(list_phases(load(environment))))
     failed = [each for each in found if each.state == "fail"]

@@ -14,10 +14,13 @@ from aitbc_sim.profiles import PROFILES
 from aitbc_sim.run import PASS, Case, Outcome, Summary
 from aitbc_sim.run import run as run_case
 from aitbc_sim.run import sweep as run_sweep
-from aitbc_toolkit import paths
+from aitbc_toolkit import mistakes, paths
 from aitbc_toolkit.errors import Exit, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# By how much a sweep grows that was too short to come to everything.
+_MORE = 5
 
 _PROFILE = click.option(
     "--profile",
@@ -68,7 +71,7 @@ def run(seed: int, profile: str, bug: str | None, changes: str, *, as_json: bool
 @_JSON
 def replay(file: Path, *, as_json: bool) -> Exit:
     """Run again what a violation was kept of; ends like the run, or with 16 when it differs."""
-    finding = findings.load(file)
+    finding = _kept(file)
     outcome = run_case(finding.case)
     same = finding.is_met_by(outcome)
     if as_json:
@@ -76,7 +79,7 @@ def replay(file: Path, *, as_json: bool) -> Exit:
         click.echo(msgspec.json.encode({**row, "trace": outcome.digest, "kept": finding.digest}))
     else:
         _tell(outcome)
-        click.echo("the same as was kept" if same else f"not the same: {finding.verdict} was kept")
+        click.echo(_compared(finding, outcome))
     return outcome.exit_status if same else Exit.INVALID
 
 
@@ -124,8 +127,34 @@ def sweep(
     if as_json:
         click.echo(msgspec.json.encode(_figures(summary)))
     else:
-        _sum_up(summary)
+        _sum_up(summary, first=first)
     return summary.exit_status
+
+
+def _kept(file: Path) -> findings.Finding:
+    """Read a finding that can be run.
+
+    Raises: UsageError when there is no such file, or nobody can have kept it.
+    """
+    hint = f"ls {mistakes.shown(_folder())}   # what `aitbc sim sweep` has kept"
+    if not file.is_file():
+        raise UsageError(f"{file} is no file", hint=hint)
+    finding = findings.load(file)
+    if finding.case.seed < 0:
+        raise UsageError(f"{file}: seed {finding.case.seed} is negative", hint=hint)
+    return finding
+
+
+def _compared(finding: findings.Finding, outcome: Outcome) -> str:
+    if finding.is_met_by(outcome):
+        return "the same as was kept"
+    if finding.verdict == outcome.verdict:
+        return f"not the same: {finding.verdict} again, by another trace than {finding.digest}"
+    return f"not the same: {finding.verdict} was kept"
+
+
+def _folder() -> Path:
+    return paths.state_root() / "sim"
 
 
 def _case(seed: int, profile: str, bug: str | None, changes: str) -> Case:
@@ -154,7 +183,7 @@ def _announce(outcome: Outcome) -> None:
     """Keep a violation, and say how to see it again."""
     if outcome.verdict == PASS:
         return
-    kept = findings.save(outcome, paths.state_root() / "sim")
+    kept = findings.save(outcome, _folder())
     click.echo(f"error: seed {outcome.case.seed}: {outcome.verdict}: {outcome.message}", err=True)
     click.echo(f"hint: {outcome.repeat_command}", err=True)
     click.echo(f"kept: ./aitbc sim replay {kept}", err=True)
@@ -186,7 +215,7 @@ def _figures(summary: Summary) -> dict[str, object]:
     }
 
 
-def _sum_up(summary: Summary) -> None:
+def _sum_up(summary: Summary, *, first: int) -> None:
     click.echo(
         f"{summary.seeds} seeds, {len(summary.violations)} violations, "
         f"{len(summary.rerun_mismatches)} traces that differ when repeated, "
@@ -196,5 +225,13 @@ def _sum_up(summary: Summary) -> None:
         click.echo(f"  {name}: {count}")
     for mismatch in summary.rerun_mismatches:
         click.echo(f"error: {mismatch}", err=True)
-    for name in summary.never:
-        click.echo(f"error: it never came to '{name}'; more seeds are needed", err=True)
+    if summary.never and not summary.violations:
+        _ask_for_more(summary, first=first)
+
+
+def _ask_for_more(summary: Summary, *, first: int) -> None:
+    """Say what a sweep that found nothing has not shown either."""
+    missing = ", ".join(summary.never)
+    click.echo(f"error: it never came to: {missing}; more seeds are needed", err=True)
+    more = f"./aitbc sim sweep --seeds {_MORE * summary.seeds} --first {first}"
+    click.echo(f"hint: {more}", err=True)

@@ -4,11 +4,14 @@ What comes from a node is shown as plain text: control characters could redraw t
 screen. Do not decide what is in a table here.
 """
 
+import os
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 _GAP = "  "
+_DOTS = "..."
 
 
 class Column(NamedTuple):
@@ -20,8 +23,11 @@ class Column(NamedTuple):
 
 
 def draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int = 0) -> list[str]:
-    """Return the lines of a table that is no wider than the terminal; the last column is cut."""
-    room = width or shutil.get_terminal_size((100, 24)).columns
+    """Return the lines of a table that is no wider than the terminal; the last column is cut.
+
+    Whoever reads a file or a pipe has no width, and gets everything.
+    """
+    room = width or _room()
     cells = [[printable(cell) for cell in row] for row in rows]
     kept = list(range(len(columns)))
     sizes = [
@@ -31,12 +37,22 @@ def draw(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int
     while _total(sizes, kept) > room and any(columns[place].spare for place in kept):
         kept.remove(max(kept, key=lambda place: columns[place].spare))
     titles = [column.title for column in columns]
-    return [_line(row, columns, sizes, kept)[:room] for row in (titles, *cells)]
+    return [_cut(_line(row, columns, sizes, kept), room) for row in (titles, *cells)]
 
 
 def printable(text: str) -> str:
     """Return the text without anything that a terminal would obey."""
     return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def _room() -> int:
+    known = "COLUMNS" in os.environ or sys.stdout.isatty()
+    return shutil.get_terminal_size((100, 24)).columns if known else sys.maxsize
+
+
+def _cut(line: str, room: int) -> str:
+    """Shorten a line that is too long, and show that it was."""
+    return line if len(line) <= room else f"{line[: room - len(_DOTS)]}{_DOTS}"
 
 
 def _total(sizes: Sequence[int], kept: Sequence[int]) -> int:

@@ -19,7 +19,9 @@ _COLUMNS = [Column(title) for title in ("ITEM", "HOST", "STATE", "EVIDENCE")]
 def validate(kind: str, environment: str, *, as_json: bool) -> Exit:
     """Check an environment: `pre` and `post` a deploy, `bench` its pace, `security` its doors.
 
-    Status 1 when something failed, 20 for `pre`. Example: aitbc validate security lab
+    Status 1 when something failed, 20 for `pre`.
+
+    Example: aitbc validate security lab
     """
     found = validating.validate(load(environment), kind)
     if as_json:

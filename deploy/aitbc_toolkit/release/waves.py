@@ -87,7 +87,9 @@ def order(
         raise _no_canary(environment)
     if not live or _all(environment):
         everybody = _waves([[each.name for each in chosen]])
-        return _with_canary(Order(everybody, stalls=live, at_once=True), canary)
+        whole = _with_canary(Order(everybody, stalls=False, at_once=True), canary)
+        sums = budgets(seen.powers, whole.waves, seen.voting)
+        return replace(whole, stalls=live and not all(each.goes_on for each in sums))
     down = [each for each in chosen if each.name not in seen.active]
     full = [each for each in chosen if each.role == "full" and each not in down]
     validators = [each for each in chosen if each.role == "validator" and each not in down]

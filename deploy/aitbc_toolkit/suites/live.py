@@ -21,6 +21,7 @@ from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.suites import evidence, joining, runs
 from aitbc_toolkit.suites import smoke as smoking
 from aitbc_toolkit.suites.scene import Result, Scenario, play
+from aitbc_toolkit.suites.stages import NIGHTLY
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of, worst
 
 SUITES: Mapping[str, Mapping[str, Scenario]] = {
@@ -127,7 +128,7 @@ def _chosen(suite: str, scenario: str | None) -> tuple[str, Mapping[str, Scenari
     name, _, part = suite.partition("/")
     part = scenario or part
     if name not in SUITES:
-        raise _unknown("suite", name, list(SUITES))
+        raise _unknown("suite", name, [*SUITES, NIGHTLY])
     known = SUITES[name]
     if not part:
         return name, known
