@@ -153,8 +153,9 @@ def test_a_node_that_lost_everything_comes_back_from_its_peers_and_its_sealed_ke
     keys = Path(environment.instance("v2").paths.keys)
     before = {each.name: each.read_bytes() for each in keys.glob("*.key")}
     lost_at = lose(mesh, "v2")
+    lost = Lost("localhost", identity, "its disk is destroyed")
 
-    done = deploy(environment, replace(mesh.request, lost=Lost("localhost", identity)), mesh.tell)
+    done = deploy(environment, replace(mesh.request, lost=lost), mesh.tell)
 
     assert done.exit is Exit.OK, done.error
     assert done.changed == ["v2"]
@@ -166,9 +167,7 @@ def test_a_node_that_lost_everything_comes_back_from_its_peers_and_its_sealed_ke
     assert not_before >= lost_at + 2 + 3
     assert signed
     assert min(signed) >= not_before
-    nothing = deploy(
-        environment, replace(mesh.request, lost=Lost("localhost", identity)), mesh.tell
-    )
+    nothing = deploy(environment, replace(mesh.request, lost=lost), mesh.tell)
     assert not nothing.changed
 
 

@@ -1,8 +1,13 @@
 """What `aitbc status` says of an environment, without one."""
 
-import pytest
+from dataclasses import replace
 
-from aitbc_toolkit.release.state import NodeRow, State
+import msgspec
+import pytest
+from pretend_nodes import a_status
+
+from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.release.state import NodeRow, State, voting_now
 
 pytestmark = pytest.mark.unit
 
@@ -31,3 +36,28 @@ def test_two_versions_are_a_finalize_that_was_cut_short() -> None:
     assert "data version: 1 on v1, 2 on v2 v3" in lines
     assert "next: aitbc release finalize lab   # all in the newest" in lines
     assert [each["data_version"] for each in a_state(v1=1, v2=2).to_document()["nodes"]] == [1, 2]
+
+
+def test_nobody_votes_in_a_mesh_that_makes_no_blocks() -> None:
+    """Two of four run: they voted last on the newest block, and now reach no quorum."""
+    environment = Inventory.load("dev")
+    running = {name: a_status(name, 9) for name in ("v1", "v2", "v3", "v4")}
+    left = {name: msgspec.structs.replace(running[name], stale=True) for name in ("v3", "v4")}
+    frozen = {
+        name: msgspec.structs.replace(each, block_age_ms=60_000) for name, each in running.items()
+    }
+
+    assert voting_now(environment, running) == ["v1", "v2", "v3", "v4"]
+    assert voting_now(environment, {"v1": None, "v2": None, **left}) == []
+    assert voting_now(environment, frozen) == []
+
+
+def test_a_node_that_was_stopped_is_hinted_at_by_its_start() -> None:
+    """Beside nodes that run; where none runs, one deploy starts them all."""
+    found = a_state(v1=1, v2=1)
+    down = replace(found.nodes[0], service="stopped", height=None)
+
+    lines = replace(found, nodes=[down, found.nodes[1]]).to_lines()
+
+    assert "next: aitbc node start v1 -e lab" in lines
+    assert not any("node start" in line for line in found.to_lines())

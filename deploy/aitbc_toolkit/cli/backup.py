@@ -25,7 +25,7 @@ _folder = click.Path(file_okay=False, path_type=Path)
 )
 @_json
 def backup(environment: str, *, node: str, to: Path | None, as_json: bool) -> Exit:
-    """Copy the chain data of running nodes; neither keys nor sign state.
+    """Copy the chain data of nodes, running or not; neither keys nor sign state.
 
     Example: aitbc backup lab
     """
@@ -40,7 +40,9 @@ def backup(environment: str, *, node: str, to: Path | None, as_json: bool) -> Ex
 @click.argument("name")
 @environment_option
 @click.option("--from", "source", type=_folder, metavar="FOLDER", help="Else the newest backup.")
-@click.option("--force", is_flag=True, help="Even where the mesh stops without the node.")
+@click.option(
+    "--force", is_flag=True, help="Even where the mesh stops without it, or a run is unproved."
+)
 @click.option("--yes", "-y", is_flag=True, help="Do not ask on a terminal.")
 @_json
 def restore(

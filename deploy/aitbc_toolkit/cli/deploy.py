@@ -15,6 +15,7 @@ from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.narration import Plain, narrate
 from aitbc_toolkit.cli.planning import choosing, chosen, restoring, show
 from aitbc_toolkit.cli.prompting import confirm
+from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import history as records
@@ -90,9 +91,11 @@ def deploy(
     `deploy status` tells how far the running or the last run came.
 
     Example: aitbc deploy lab
+
     Example: aitbc deploy production --host one --restore --identity ~/.ssh/id_ed25519
+    --old-host-is-gone 'its disk is destroyed'
     """
-    request = chosen(options, plan=plan, resume=resume)
+    request = chosen(options, plan=plan, resume=resume, dry_run=dry_run)
     if dry_run:
         return show(
             preview(load_environment(environment), request, _quiet(as_json=as_json)),
@@ -142,7 +145,7 @@ def deploy_status(environment: str, *, as_json: bool) -> Exit:
     else:
         nothing = [f"{found.name} has no deploys of a chain that is there"]
         for line in asked.to_lines() if asked else nothing:
-            click.echo(line)
+            say(line)
     return asked.exit if asked else Exit.OK
 
 
@@ -190,10 +193,10 @@ def status(environment: str, *, as_json: bool) -> Exit:
         click.echo(json.dumps(found.to_document()))
     else:
         for line in found.to_lines():
-            click.echo(line)
+            say(line)
     if not found.is_silent:
         return Exit.OK
-    click.echo(f"hint: aitbc up {found.environment}", err=True)
+    say(f"hint: aitbc up {found.environment}", err=True)
     return Exit.UNREACHABLE
 
 
@@ -229,5 +232,5 @@ def _verify(environment: Environment, *, as_json: bool) -> Exit:
         return Exit.FAILED
     if all(shelf.runs is not None for shelf in shelves):
         return Exit.OK
-    click.echo(f"hint: which hosts answer: aitbc status {environment.name}", err=True)
+    say(f"hint: which hosts answer: aitbc status {environment.name}", err=True)
     return Exit.UNREACHABLE

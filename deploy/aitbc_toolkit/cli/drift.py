@@ -7,6 +7,7 @@ import click
 from aitbc_toolkit.cli.environment import environment_argument, load
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.prompting import confirm
+from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import drift as comparing
 from aitbc_toolkit.release.outcome import Outcome
@@ -22,7 +23,9 @@ from aitbc_toolkit.release.progress import Tell
 def drift(environment: str, *, only: str, restage: bool, yes: bool, as_json: bool) -> Exit:
     """Compare every host with what was deployed: commit, configuration, unit, environment, edits.
 
-    Status 2 when something differs, 69 when a host could not be asked. Example: aitbc drift lab
+    Status 2 when something differs, 69 when a host could not be asked.
+
+    Example: aitbc drift lab
     """
     found = load(environment)
     if restage:
@@ -37,7 +40,7 @@ def drift(environment: str, *, only: str, restage: bool, yes: bool, as_json: boo
         click.echo(json.dumps(report.to_document()))
     else:
         for line in report.to_lines():
-            click.echo(line)
+            say(line)
         if report.exit is Exit.UNREACHABLE:
-            click.echo(f"hint: which hosts answer: aitbc status {found.name}", err=True)
+            say(f"hint: which hosts answer: aitbc status {found.name}", err=True)
     return report.exit

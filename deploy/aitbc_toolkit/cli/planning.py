@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.request import BAKE_S, Choice, Lost, Request
@@ -35,6 +36,12 @@ _OPTIONS = (
 _RESTORING = (
     click.option("--host", default="", metavar="HOST", help="With --restore: which one."),
     click.option("--restore", is_flag=True, help="Bring back what HOST has lost: keys, blocks."),
+    click.option(
+        "--old-host-is-gone",
+        default="",
+        metavar="REASON",
+        help="With --restore: why the old host cannot sign any more; audited.",
+    ),
     click.option("--keys", type=_path, metavar="FOLDER", help="Else the newest `keys backup`."),
     click.option("--identity", type=_path, metavar="FILE", help="The SSH key that opens them."),
 )
@@ -54,7 +61,9 @@ def choosing(command: _Command) -> _Command:
     return command
 
 
-def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> Request:
+def chosen(
+    options: dict[str, Any], *, plan: str = "", resume: bool = False, dry_run: bool = False
+) -> Request:
     """Put the options together.
 
     Raises: UsageError when a named plan, or a run that is resumed, says an option already.
@@ -63,6 +72,8 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
     if plan and said:
         flag = f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--plan says {flag} already", hint=f"aitbc deploy --plan {plan}")
+    if resume and dry_run:
+        raise UsageError("--resume has no plan to print", hint="aitbc deploy status")
     if resume and options["load"]:
         raise UsageError("--resume has no load beside it", hint="aitbc deploy --resume")
     if resume and (plan or said[:1] not in ([], ["allow_stall"])):
@@ -95,12 +106,15 @@ def chosen(options: dict[str, Any], *, plan: str = "", resume: bool = False) -> 
 def show(plan: Plan, *, as_json: bool) -> Exit:
     """Print a plan; the status says whether anything is pending."""
     if as_json:
-        click.echo(json.dumps({"hash": plan.hash, **plan.to_document()}))
+        document = {"hash": plan.hash, **plan.to_document(), "unended": plan.unended}
+        click.echo(json.dumps(document))
     else:
         for line in plan.to_lines():
             click.echo(line)
-        if plan.pending:
-            click.echo(f"\nnext: aitbc deploy {plan.environment} --plan {plan.hash[:12]}")
+        if plan.unended:
+            say(f"\nnext: aitbc deploy status {plan.environment}")
+        elif plan.pending:
+            say(f"\nnext: aitbc deploy {plan.environment} --plan {plan.hash[:12]}")
     return Exit.PENDING if plan.pending else Exit.OK
 
 
@@ -111,16 +125,19 @@ def _lost(options: dict[str, Any], *, by_run: bool) -> Lost | None:
     """
     host, wanted = options.get("host"), options.get("restore")
     keys, identity = options.get("keys"), options.get("identity")
-    if not (host or wanted or keys or identity):
+    gone = options.get("old_host_is_gone")
+    if not (host or wanted or keys or identity or gone):
         return None
-    if not (host and wanted and identity):
+    if not (host and wanted and identity and gone):
+        needs = "--host HOST --restore --identity FILE --old-host-is-gone REASON"
         raise UsageError(
-            "a restore needs all of --host HOST --restore --identity FILE",
-            hint="aitbc deploy ENV --host HOST --restore --identity ~/.ssh/id_ed25519",
+            f"a restore needs all of {needs}",
+            hint="aitbc deploy ENV --host HOST --restore --identity ~/.ssh/id_ed25519 "
+            "--old-host-is-gone 'its disk is destroyed'",
         )
     said = [name for name in ("ref", "dirty", "only", "canary") if options[name]]
     if said or by_run:
         why = "a restore brings back what the others run, on the host's nodes"
         flag = f"--{said[0]}" if said else "--plan or --resume"
         raise UsageError(f"{why}, not {flag}", hint="leave it out")
-    return Lost(host, identity, keys)
+    return Lost(host, identity, gone, keys)

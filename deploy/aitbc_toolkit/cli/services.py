@@ -14,7 +14,9 @@ from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.services import Action
 
-_force = click.option("--force", is_flag=True, help="Even where the mesh stops without it.")
+_force = click.option(
+    "--force", is_flag=True, help="Even where the mesh stops without it, or a run is unproved."
+)
 
 
 @click.command()

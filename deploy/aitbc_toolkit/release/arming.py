@@ -75,6 +75,20 @@ def armed(answers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{"host": name, **told["switch"]} for name, told in answers.items() if told["switch"]]
 
 
+def acted(answers: Mapping[str, Mapping[str, Any]], *, since: str) -> list[dict[str, Any]]:
+    """List the hosts whose switch has ended by itself since then, by what each one told."""
+    found = {name: told.get("acted") for name, told in answers.items()}
+    return [{"host": name, **each} for name, each in found.items() if each and each["at"] >= since]
+
+
+def ended(switch: Mapping[str, Any]) -> str:
+    """Say of one host what it did by itself, or why it did not."""
+    nodes, host, reason = " ".join(switch["nodes"]), switch["host"], switch["reason"]
+    if switch["state"] == "withheld":
+        return f"withheld at {switch['at']}: {host} left {nodes} as they were, {reason}"
+    return f"fired at {switch['at']}: {host} took {nodes} back, {reason}"
+
+
 def said(switch: Mapping[str, Any]) -> str:
     """Say of one armed host what it will do, and when."""
     nodes, due_s = " ".join(switch["nodes"]), max(0.0, switch["due_in_s"])

@@ -7,7 +7,7 @@ named by its node and checked by its hash on both ways. What is copied is decide
 import hashlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def backup(
     folder = to or folder_of(environment) / stamp
     with (
         destination.prepared(folder, hint=f"aitbc backup {environment.name}"),
-        at_work(environment, tell, reason="backup") as run,
+        at_work(environment, tell, reason="backup", decides=False) as run,
     ):
         try:
             told = _archive(run, named)
@@ -92,10 +92,12 @@ def restore(
     permission.require(environment, "operate", subject=f"restore {name}")
     host = environment.host(instance.host)
     remote = str(host.layout.state / f"restore-{name}.tar.gz")
-    with at_work(environment, tell, reason=f"restore {name}") as run:
+    with at_work(environment, tell, reason=f"restore {name}", decides=force) as run:
         if not force:
             again = f"aitbc restore {name} -e {environment.name} --force"
             services.spare(run, name, f"restore {name}", again=again)
+        _require_release(run, name)
+        up = [each for each, status in run.mesh.statuses().items() if status is not None]
         with step(tell, "send", f"{_size(archive.size)} to {host.name}"):
             transfer.send(host, archive.path, remote)
         with step(tell, "restore", f"{name} on {host.name}") as now:
@@ -105,14 +107,18 @@ def restore(
             kept = rows[host.name].answer["kept"]
             now.say(f"{name} started" + (f", data from before in {kept}" if kept else ""))
         services.await_part(run, name, tell)
-        height, root = _equal_roots(run, name)
+        found = _equal_roots(run, name, needed={name, *up})
     took_s = time.monotonic() - began
     lines = [
         f"{name} of {environment.name} goes on from the backup, took {duration(took_s)}",
-        fact("state root", f"{root[:12]} on all nodes at height {height:,}"),
+        fact("state root", f"{found.root[:12]} on {' '.join(found.roots)} at {found.height:,}"),
         fact("kept", "keys and sign state were not touched"),
     ]
-    facts = {"node": name, "height": height, "state_root": root}
+    down = [each.name for each in environment.instances if each.name not in found.roots]
+    if down:
+        lines.append(fact("not asked", f"{' '.join(down)}, down before"))
+        lines.append(f"next: aitbc node start {down[0]} -e {environment.name}")
+    facts = {"node": name, "height": found.height, "state_root": found.root, "not_asked": down}
     return Outcome(Exit.OK, lines, changed=[name], took_s=took_s, facts=facts)
 
 
@@ -179,14 +185,32 @@ def _write_index(folder: Path, environment: Environment, told: Mapping[str, Any]
     fresh.rename(folder / INDEX)
 
 
-def _equal_roots(run: Run, name: str) -> tuple[int, str]:
-    found = roots.compare(run.mesh)
+def _require_release(run: Run, name: str) -> None:
+    """Refuse where there is no release that could read the data, before anything is sent.
+
+    Raises: AitbcError (refused).
+    """
+    told = run.crew.glance().get(name)
+    if told is None or told["commit"]:
+        return
+    environment = run.environment
+    raise AitbcError(
+        f"restore {name} refused: it has no release on {environment.instance(name).host}\n"
+        "  changed so far   nothing, on no host",
+        hint=f"aitbc deploy {environment.name}",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _equal_roots(run: Run, name: str, *, needed: Collection[str]) -> roots.Comparison:
+    """Compare the node with those that ran before it was restored; others prove nothing of it."""
+    found = roots.compare(run.mesh, needed=needed)
     if found.problem:
         raise AitbcError(
             f"{name} was restored, but {found.problem}",
             hint=f"aitbc status {run.environment.name}",
         )
-    return found.height, found.root
+    return found
 
 
 def _digest(path: Path) -> str:

@@ -12,9 +12,11 @@ from aitbc_toolkit import neighbours
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import (
+    audit,
     compatibility,
     configuring,
     history,
+    inquiry,
     permission,
     preview,
     resuming,
@@ -28,11 +30,12 @@ from aitbc_toolkit.release.facts import Facts, observe, places
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hooks import Hooks
 from aitbc_toolkit.release.occupation import at_work
-from aitbc_toolkit.release.outcome import Outcome, counted, fact
+from aitbc_toolkit.release.outcome import Outcome, fact
+from aitbc_toolkit.release.permission import Permit
 from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.preparing import prepare
 from aitbc_toolkit.release.progress import Tell, note
-from aitbc_toolkit.release.request import Request
+from aitbc_toolkit.release.request import Lost, Request
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT, Revision
 from aitbc_toolkit.release.unchanged import nothing_to_do
@@ -48,9 +51,10 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     neighbours.refuse_clashes(environment)
     if request.lost:
         subject = f"keys of {request.lost.host} from their backup"
-        permission.require(environment, "operate", subject=subject, root=request.checkout)
+        permit = permission.require(environment, "operate", subject=subject, root=request.checkout)
+        _audit_gone(environment, request.lost, permit)
     request, revision = preview.settle(environment, request)
-    _warn_uncommitted(revision, tell)
+    preview.warn_uncommitted(environment, revision, tell)
     configuring.rehearse(environment, revision.commit)
     admitted = vouching.admit(environment, request, revision, tell)
     said = {"action": "deploy", "commit": revision.commit, "subject": revision.subject}
@@ -99,14 +103,25 @@ def _nothing_left(
     run: Run, request: Request, plan: Plan, facts: Facts, hooks: Hooks, *, began: float
 ) -> Outcome:
     """Say that every node is where it goes; a run that was to take them there ends with that."""
-    record = resuming.open_run(run.environment, facts)
+    record = inquiry.open_run(run.environment, resuming.told(facts))
     if record is not None and resuming.leads_to(run.environment, record, plan.targets):
-        note(
-            run.tell,
-            "an earlier run that never ended switched these nodes: it goes on",
-        )
+        resuming.refuse_other_wishes(run.environment, request, record)
+        note(run.tell, "an earlier run that never ended switched these nodes: it goes on")
         return resuming.finish(run, request, facts, record, hooks, began=began)
     return nothing_to_do(run, plan.revision.commit, began=began)
+
+
+def _audit_gone(environment: Environment, lost: Lost, permit: Permit) -> None:
+    """Keep the operator's word that no two hosts will sign with the same keys."""
+    entry = audit.Entry(
+        "restore-keys",
+        lost.host,
+        "old host is gone",
+        permit.who,
+        lost.gone,
+        bypassed=permit.bypassed,
+    )
+    audit.append(audit.path_of(environment), entry)
 
 
 def refuse_snapshot(environment: Environment, request: Request) -> None:
@@ -120,12 +135,6 @@ def refuse_snapshot(environment: Environment, request: Request) -> None:
             hint="git commit",
             exit_status=Exit.REFUSED,
         )
-
-
-def _warn_uncommitted(revision: Revision, tell: Tell) -> None:
-    if revision.dirty:
-        paths = counted(revision.dirty, "changed path")
-        note(tell, f"warning: {paths} not committed and so not deployed; --dirty takes them along")
 
 
 def _prepared(run: Run, request: Request, plan: Plan, facts: Facts, admitted: Admission) -> Plan:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import configuring, founding, history, masking, permission
+from aitbc_toolkit.release import configuring, founding, history, inquiry, masking, permission
 from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
@@ -38,13 +38,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Hold everything that was found, and whom nobody could ask."""
+    """Hold everything that was found, and whom nobody could ask; `is_open`: a run has not ended."""
 
     environment: str
     commit: str
     differences: Sequence[Difference]
     unreachable: Mapping[str, str]
     hosts: int
+    is_open: bool = False
 
     @property
     def exit(self) -> Exit:
@@ -63,6 +64,7 @@ class Report:
                 for each in self.differences
             ],
             "unreachable": dict(self.unreachable),
+            "open_run": self.is_open,
         }
 
     def to_lines(self) -> list[str]:
@@ -78,7 +80,13 @@ class Report:
         where = f"{asked} of {self.hosts} hosts asked"
         told = f"{count} difference{'' if count == 1 else 's'}" if count else "nothing differs"
         release = self.commit[:SHORT] or "nothing was deployed yet"
-        return [*lines, f"{self.environment} ({release}): {told}, {where}"]
+        return [*lines, f"{self.environment} ({release}): {told}, {where}", *self._next_lines()]
+
+    def _next_lines(self) -> list[str]:
+        down = [each.node for each in self.differences if each.kind == "service"]
+        if self.is_open:
+            return [f"next: aitbc deploy status {self.environment}   # a run has not ended"]
+        return [f"next: aitbc node start {down[0]} -e {self.environment}"] if down else []
 
 
 def look(environment: Environment, *, only: str = "") -> Report:
@@ -103,6 +111,7 @@ def look(environment: Environment, *, only: str = "") -> Report:
         differences=found,
         unreachable={name: row.error for name, row in rows.items() if not row.ok},
         hosts=len(named),
+        is_open=inquiry.open_run(environment, _records(told)) is not None,
     )
 
 
@@ -114,7 +123,7 @@ def restage(environment: Environment, tell: Tell, *, only: str = "") -> Outcome:
     record = history.newest_healthy(history.read(environment))
     rendered = _rendered(environment, record)
     with (
-        at_work(environment, tell, reason="restage") as run,
+        at_work(environment, tell, reason="restage", decides=False) as run,
         step(tell, "restage", " ".join(named)) as now,
     ):
         rows = run.crew.restage(named, rendered)
@@ -226,9 +235,13 @@ def _diff(before: str, after: str, name: str) -> str:
 def _record(environment: Environment, told: Mapping[str, Mapping[str, Any]]) -> Record | None:
     """Find the release that should be everywhere, from the records here and on the hosts."""
     founded = founding.read(environment)
-    hosts = [record for answer in told.values() for record in answer["records"]]
     genesis_hash = founded.hash if founded else None
-    return history.newest_healthy(history.read(environment, hosts=hosts, genesis_hash=genesis_hash))
+    known = history.read(environment, hosts=_records(told), genesis_hash=genesis_hash)
+    return history.newest_healthy(known)
+
+
+def _records(told: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [record for answer in told.values() for record in answer["records"]]
 
 
 def _rendered(environment: Environment, record: Record | None) -> Rendered:

@@ -25,7 +25,8 @@ def finalize(environment: Environment, tell: Tell, *, break_lease: str = "") -> 
     """
     began = time.monotonic()
     permit = permission.require(environment, "deploy", subject="finalize")
-    with at_work(environment, tell, reason="finalize", break_lease=break_lease) as run:
+    at = at_work(environment, tell, reason="finalize", break_lease=break_lease, decides=False)
+    with at as run:
         record = _running(run, observe(run, "finalize"))
         version = _newest(run, record)
         with step(tell, "finalize", f"data version {version} of {record.commit[:SHORT]}") as now:

@@ -72,16 +72,17 @@ class Crew:
 
         return ask
 
+    @property
+    def armed(self) -> list[dict[str, Any]]:
+        """List the hosts that, at the first look, would take nodes back by themselves."""
+        return arming.armed({name: row.answer for name, row in self._look.items() if row.ok})
+
     def take_over(self, verb: str) -> dict[str, list[str]]:
         """Disarm what an earlier run has armed, so that no host changes anything behind this one.
 
         Return for each host the nodes that stay unproved; what was seen before is seen anew.
         """
-        armed = {
-            name: list(row.answer["switch"]["nodes"])
-            for name, row in self._look.items()
-            if row.ok and row.answer["switch"]
-        }
+        armed = {each["host"]: list(each["nodes"]) for each in self.armed}
         if not armed:
             return {}
         rows = self.disarm({node for nodes in armed.values() for node in nodes})

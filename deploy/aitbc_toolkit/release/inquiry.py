@@ -45,7 +45,8 @@ _BEFORE_ANYTHING = frozenset({"begun", "announced"})
 class Inquiry:
     """Hold what is known of one run; `nodes` is None of a node whose host does not answer.
 
-    `armed` are the hosts whose dead-man's switch still waits.
+    `armed` are the hosts whose dead-man's switch still waits, `acted` those whose switch has ended
+    by itself since the run began.
     """
 
     record: Record
@@ -53,6 +54,7 @@ class Inquiry:
     running: bool
     nodes: Mapping[str, NodeState | None]
     armed: Sequence[Mapping[str, Any]] = ()
+    acted: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_open(self) -> bool:
@@ -84,6 +86,7 @@ class Inquiry:
             "state": said(self.points, self.record),
             "nodes": dict(self.nodes),
             "armed": [dict(each) for each in self.armed],
+            "acted": [dict(each) for each in self.acted],
         }
 
     def to_lines(self) -> list[str]:
@@ -103,6 +106,8 @@ class Inquiry:
             for node, state in self.nodes.items()
         ]
         lines += [fact("switch", arming.said(each)) for each in self.armed]
+        if self.is_open:
+            lines += [fact("switch", arming.ended(each)) for each in self.acted]
         if self.is_open and not self.running:
             lines.append(f"next: aitbc deploy {name} --resume   # or: aitbc rollback {name}")
         return lines
@@ -121,7 +126,18 @@ def inquire(environment: Environment) -> Inquiry | None:
     held = any(_works(host["lease"]) for host in answers.values())
     nodes = {name: _state(told.get(name), record, name) for name in record.configs}
     running = held and record.outcome == "unknown"
-    return Inquiry(record, points, running, nodes, arming.armed(answers))
+    acted = arming.acted(answers, since=record.started)
+    return Inquiry(record, points, running, nodes, arming.armed(answers), acted)
+
+
+def open_run(environment: Environment, hosts: Sequence[Mapping[str, Any]]) -> Record | None:
+    """Find the newest run, by this machine or by the records of hosts, if it has not ended."""
+    record = newest(environment, hosts)
+    if record is None:
+        return None
+    points = journal.read(environment, record.id)
+    closed = not points or points[-1]["point"] == "closed"
+    return record if record.outcome in history.OPEN or not closed else None
 
 
 def _works(lease: Mapping[str, Any]) -> bool:

@@ -5,13 +5,14 @@ Every verb that changes something runs inside `at_work`. What a lease is stands 
 
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
-from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import audit, journal, sighting, witnessing
+from aitbc_toolkit.release import arming, audit, journal, sighting, witnessing
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -26,9 +27,17 @@ _GONE = "its process on this machine has ended"
 
 @contextmanager
 def at_work(
-    environment: Environment, tell: Tell, *, reason: str = "a change", break_lease: str = ""
+    environment: Environment,
+    tell: Tell,
+    *,
+    reason: str = "a change",
+    break_lease: str = "",
+    decides: bool = True,
 ) -> Iterator[Run]:
     """Hold the environment for one run, with its connections; `reason` is shown to others.
+
+    `decides`: what an earlier run has armed and not proved is this one's to decide. Who decides
+    nothing about it is refused while a host waits to take nodes back.
 
     `break_lease` says why the lease of another run may be taken away; that of a process of this
     machine that is gone is, at once. Its steps are refused from then on like those of any other.
@@ -45,7 +54,7 @@ def at_work(
         )
         statement: dict[str, str] = {}
         try:
-            _take(environment, crew, lease, tell, break_lease=break_lease)
+            _take(environment, crew, lease, tell, break_lease=break_lease, decides=decides)
             told = partial(sighting.tell_lease, tell, lease)
             with Renewal(lease, lambda: _second(environment), told=told):
                 yield _run(crew, mesh, tell, name=lease.claim.run)
@@ -68,7 +77,13 @@ def _run(crew: Crew, mesh: Mesh, tell: Tell, *, name: str) -> Run:
 
 
 def _take(
-    environment: Environment, crew: Crew, lease: Lease, tell: Tell, *, break_lease: str
+    environment: Environment,
+    crew: Crew,
+    lease: Lease,
+    tell: Tell,
+    *,
+    break_lease: str,
+    decides: bool,
 ) -> None:
     count = len(lease.hosts)
     with step(tell, "lease", f"asking {count} host{'s' if count > 1 else ''}") as now:
@@ -85,9 +100,37 @@ def _take(
         crew.hold(lease, rows)
         now.say(f"token {lease.token}, {lease.claim.holder}")
     sighting.tell_lease(tell, lease)
+    if not decides:
+        _refuse_armed(lease, crew.armed)
     for host, nodes in crew.take_over(lease.claim.reason.partition(" ")[0]).items():
-        stay = f"{' '.join(nodes)} stay as they are" if nodes else "its nodes were back by then"
+        stay = "its nodes were back by then"
+        if nodes:
+            rest = "stays as it is" if len(nodes) == 1 else "stay as they are"
+            stay = f"{' '.join(nodes)} {rest}"
         note(tell, f"the dead-man's switch of an earlier run on {host} is disarmed: {stay}")
+
+
+def _refuse_armed(lease: Lease, armed: Sequence[Mapping[str, Any]]) -> None:
+    """Leave the dead-man's switch of a run that nobody has proved to those who decide about it."""
+    if not armed:
+        return
+    name = lease.claim.environment
+    ways = (
+        f"aitbc deploy {name} --resume   # goes on",
+        f"aitbc rollback {name}   # goes back",
+        "aitbc ... --force   # leaves it unproved, and nobody takes it back",
+    )
+    raise AitbcError(
+        "\n".join(
+            [
+                f"{lease.claim.reason} refused: an earlier run has not proved what it switched",
+                *(f"  {'switch':<16} {arming.said(each)}" for each in armed),
+                "  changed so far   nothing, on no host",
+            ]
+        ),
+        hint="\n".join(ways),
+        exit_status=Exit.REFUSED,
+    )
 
 
 def _audit(environment: Environment, held: Held, *, reason: str) -> None:

@@ -21,6 +21,7 @@ from aitbc_toolkit.release.waves import Budget, Order, Wave
 FORMAT = 1
 
 _PATCH_CONTEXT = 2
+_FACTS = {"active": "nodes that run", "voting": "nodes that vote", "running": "commits that run"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,10 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Hold everything that a deploy is going to do, and the facts that it follows from."""
+    """Hold everything that a deploy is going to do, and the facts that it follows from.
+
+    `unended` says of a run before it that has not ended; it is no part of the plan and its hash.
+    """
 
     environment: str
     ref: str
@@ -86,6 +90,7 @@ class Plan:
     choice: Choice
     floor: Floor
     facts: Mapping[str, Any]
+    unended: str = ""
 
     @property
     def pending(self) -> list[str]:
@@ -143,6 +148,8 @@ class Plan:
         head = f"Plan {self.hash[:SHORT]} for {self.environment}: {self.revision.short}"
         genesis = self.genesis_hash[:SHORT] or "made by this deploy"
         lines = [f"{head} ({self.revision.subject})", fact("genesis", genesis)]
+        if self.unended:
+            lines.append(fact("but", self.unended))
         if not self.pending:
             return [*lines, fact("pending", "nothing: every node runs what it should")]
         lines += ["", *self._node_lines(), "", *self._wave_lines(), ""]
@@ -218,16 +225,22 @@ def moved(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Say in words what is different between two plans' documents."""
     found = [
         f"{key}: {_short(old.get(key))} -> {_short(new.get(key))}"
-        for key in sorted({*old, *new} - {"nodes", "waves", "floor"})
+        for key in sorted({*old, *new} - {"nodes", "waves", "floor", "facts"})
         if old.get(key) != new.get(key)
+    ]
+    was, now = old.get("facts", {}), new.get("facts", {})
+    found += [
+        f"{_FACTS.get(key, key)}: {_short(was.get(key))} -> {_short(now.get(key))}"
+        for key in sorted({*was, *now})
+        if was.get(key) != now.get(key)
     ]
     before = {each["name"]: each for each in old["nodes"]}
     for each in new["nodes"]:
-        was = before.get(each["name"])
+        planned = before.get(each["name"], each)
         found += [
-            f"{each['name']}: {field} {_short(was[field])} -> {_short(each[field])}"
+            f"{each['name']}: {field} {_short(planned[field])} -> {_short(each[field])}"
             for field in ("old", "new", "changes")
-            if was is not None and was[field] != each[field]
+            if planned[field] != each[field]
         ]
     if not found and old["waves"] != new["waves"]:
         found.append(f"waves: {_names(old['waves'])} -> {_names(new['waves'])}")
@@ -269,5 +282,15 @@ def _data_text(versions: Sequence[int]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, Mapping) and set(value) == {"commit", "config"}:
         return f"{value['commit'][:SHORT] or 'nothing'}/{value['config'][:6] or '-'}"
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    match value:
+        case bool():
+            text = "yes" if value else "no"
+        case [*names]:
+            text = " ".join(map(str, names)) or "none"
+        case Mapping() if all(isinstance(each, str) for each in value.values()):
+            text = " ".join(f"{name} {each[:SHORT] or 'nothing'}" for name, each in value.items())
+        case str():
+            text = value
+        case _:
+            text = json.dumps(value, sort_keys=True)
     return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - one line of a refusal

@@ -12,6 +12,7 @@ from aitbc_toolkit.release import (
     configuring,
     founding,
     history,
+    inquiry,
     reviving,
     safekeeping,
     source,
@@ -22,8 +23,9 @@ from aitbc_toolkit.release.facts import Facts, differing, observe, places, seen
 from aitbc_toolkit.release.founding import Founded
 from aitbc_toolkit.release.history import NOTHING, Place
 from aitbc_toolkit.release.occupation import looking
+from aitbc_toolkit.release.outcome import counted
 from aitbc_toolkit.release.plan import Floor, NodePlan, Plan, diff, moved
-from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.request import Choice, Request
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT, Revision
@@ -35,6 +37,7 @@ _HASH_CHARS_MIN = 6
 def preview(environment: Environment, request: Request, tell: Tell) -> Plan:
     """Say what a deploy would do now, and keep it, so that a deploy can be held to it."""
     request, revision = settle(environment, request)
+    warn_uncommitted(environment, revision, tell)
     configuring.rehearse(environment, revision.commit)
     safekeeping.load(environment)  # what a deploy cannot read stops its plan, too
     with looking(environment, tell) as run:
@@ -68,6 +71,17 @@ def settle(environment: Environment, request: Request) -> tuple[Request, Revisio
     snapshot, subject = bool(known["snapshot"]), str(known["subject"])
     settled = replace(request, ref=known["ref"] or None, choice=choice, snapshot=snapshot)
     return settled, replace(revision, snapshot=snapshot, subject=subject)
+
+
+def warn_uncommitted(environment: Environment, revision: Revision, tell: Tell) -> None:
+    """Say what of this checkout is not deployed, and what is although no commit has it."""
+    if revision.dirty:
+        paths = counted(revision.dirty, "changed path")
+        note(tell, f"warning: {paths} not committed and so not deployed; --dirty takes them along")
+    folder = environment.inventories / environment.name
+    if not revision.snapshot and source.is_edited(folder):
+        where = f"inventories/{environment.name}"
+        note(tell, f"warning: the configuration is that of {where} as it is here, edits included")
 
 
 def _require_others(environment: Environment, choice: Choice) -> None:
@@ -135,6 +149,7 @@ def make(
             "voting": sorted(view.voting),
             "running": _running(facts, targets),
         },
+        unended=_unended(environment, facts),
     )
 
 
@@ -234,6 +249,15 @@ def _floor(environment: Environment, order: waves.Order) -> Floor:
     ]
     restart_ms = measured[-1] if measured else 0
     return Floor(len(order.waves), restart_ms, environment.chain.block_interval_ms)
+
+
+def _unended(environment: Environment, facts: Facts) -> str:
+    told = [record for host in facts.values() for record in host["records"]]
+    record = inquiry.open_run(environment, told)
+    if record is None:
+        return ""
+    what = f"{record.action} of {record.commit[:SHORT]}, {record.started}"
+    return f"an earlier run has not ended: {what}"
 
 
 def _running(facts: Facts, targets: Mapping[str, Place]) -> dict[str, str]:

@@ -72,8 +72,11 @@ def _good_news(run: Run, change: Change, rolled: Rolled, end: End, *, took_s: fl
     to = f"{change.commit[:SHORT]} to {name}"
     if change.action == "rollback":
         to = f"{name} to {change.commit[:SHORT]}"
-    done = [each for each in change.changed if each not in rolled.stranded]
+    moved = [*change.course.arrived, *change.changed]
+    done = [each for each in moved if each not in rolled.stranded]
     count = f"{len(done)} of {len(environment.instances)} nodes"
+    if change.course.arrived:
+        count += f" ({' '.join(change.course.arrived)} by an earlier attempt)"
     head = f"{verb} {to}: {count}, {counted(change.course.waves, 'wave')}, "
     head += f"{votes} of {len(environment.validators)} vote, took {duration(took_s)}"
     lines = [head, *change.lines]
@@ -103,6 +106,8 @@ def _changes(run: Run, change: Change) -> list[dict[str, Any]]:
 
 def _changed_line(run: Run, change: Change) -> str:
     changes = _changes(run, change)
+    if not changes:
+        return fact("changed", "nothing by this attempt")
     releases = sum(each["from"] != each["to"] for each in changes)
     texts = sum(each["configuration"] for each in changes)
     hosts = counted(len({each["host"] for each in changes}), "host")
@@ -114,12 +119,13 @@ def _pace_lines(end: End) -> list[str]:
     if end.pace is None:
         return []
     gap = f"longest gap between blocks {seconds(end.pace.longest_gap_ms)} by block times"
-    floor = seconds(end.figures["floor_ms"])
+    floor_ms = end.figures["floor_ms"]
+    floor = f"{seconds(floor_ms)}: each wave restarts, then votes in 3 heights; both of this run"
     rounds = f"{end.pace.extra_rounds} from {end.pace.first:,} to {end.pace.last:,}"
     late = " ".join(end.figures["undrained"])
     return [
         fact("unavailable", f"{gap} (usual {seconds(end.pace.interval_ms)})"),
-        fact("floor", f"{floor}: each wave restarts, then votes in 3 heights; both of this run"),
+        *([fact("floor", floor)] if floor_ms else []),
         fact("extra rounds", f"{rounds}; {late} not drained in time" if late else rounds),
     ]
 

@@ -41,11 +41,13 @@ class Choice:
 class Lost:
     """Name a host that has lost everything, and what brings its nodes' keys back.
 
+    `gone` is the operator's word that the old host signs no more, and why; it goes into the audit.
     `folder` holds the sealed keys, the newest backup when none is named; `identity` opens them.
     """
 
     host: str
     identity: Path
+    gone: str
     folder: Path | None = None
 
 

@@ -43,14 +43,21 @@ def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
     Raises: AitbcError (refused) when the last run is closed.
     """
     began = time.monotonic()
-    permit = permission.require(environment, "deploy", subject="resume", root=request.checkout)
+    known = inquiry.newest(environment, [])
+    permit = permission.require(
+        environment, known.action if known else "deploy", subject="resume", root=request.checkout
+    )
     with at_work(
         environment, tell, reason="deploy --resume", break_lease=request.break_lease
     ) as run:
         facts = observe(run, "deploy")
-        record = open_run(environment, facts)
+        record = inquiry.open_run(environment, told(facts))
         if record is None:
             raise _nothing_open(environment)
+        if known is None or record.id != known.id:  # another machine's, of which hosts have told
+            permit = permission.require(
+                environment, record.action, subject="resume", root=request.checkout
+            )
         said = {"action": record.action, "commit": record.commit, "subject": record.subject}
         hooks = Hooks(environment, tell, {**said, "by": permit.who, "resumed": True})
         goes_on = not _why_back(journal.read(environment, record.id), record)
@@ -62,14 +69,9 @@ def resume(environment: Environment, request: Request, tell: Tell) -> Outcome:
         return done
 
 
-def open_run(environment: Environment, facts: Facts) -> Record | None:
-    """Find the last run, if it has not come to its end."""
-    record = inquiry.newest(environment, _told(facts))
-    if record is None:
-        return None
-    points = journal.read(environment, record.id)
-    closed = not points or points[-1]["point"] == "closed"
-    return record if record.outcome in history.OPEN or not closed else None
+def told(facts: Facts) -> list[Mapping[str, Any]]:
+    """List the records that hosts have told."""
+    return [record for host in facts.values() for record in host["records"]]
 
 
 def leads_to(environment: Environment, record: Record, targets: Mapping[str, Place]) -> bool:
@@ -77,6 +79,29 @@ def leads_to(environment: Environment, record: Record, targets: Mapping[str, Pla
     points = journal.read(environment, record.id)
     return not _why_back(points, record) and all(
         record.places.get(name) == place for name, place in targets.items()
+    )
+
+
+def refuse_other_wishes(environment: Environment, request: Request, record: Record) -> None:
+    """Refuse a deploy that asks for what an open run, which is all that is left to do, was not.
+
+    Raises: AitbcError (refused) that names the options.
+    """
+    points = journal.read(environment, record.id)
+    if not points:
+        return  # another machine's run: nobody here knows how it was begun
+    began, wanted = points[0]["choice"], request.choice.to_document()
+    others = [each for each in ("only", "canary", "bake_s") if wanted[each] != began[each]]
+    flags = [f"--{each.removesuffix('_s')}" for each in others] + ["--load"] * bool(request.load)
+    if not flags:
+        return
+    name = environment.name
+    raise AitbcError(
+        f"deploy {name} refused: an open run has switched these nodes, begun with another "
+        f"{' '.join(flags)}\n  changed so far   nothing, by this attempt",
+        hint=f"aitbc deploy {name} --resume   # goes on as it was begun\n"
+        f"aitbc rollback {name}   # goes back",
+        exit_status=Exit.REFUSED,
     )
 
 
@@ -103,7 +128,7 @@ def finish(
         snapshot=record.snapshot,
         course=course,
         genesis_hash=genesis_hash,
-        records=history.read(environment, hosts=_told(facts), genesis_hash=genesis_hash),
+        records=history.read(environment, hosts=told(facts), genesis_hash=genesis_hash),
         began=began,
         prove=request.prove,
         choice=request.choice,
@@ -165,15 +190,12 @@ def _why_back(points: inquiry.Points, record: Record) -> str:
     return said[-1] if said else record.returning
 
 
-def _told(facts: Facts) -> list[Mapping[str, Any]]:
-    return [record for host in facts.values() for record in host["records"]]
-
-
 def _nothing_open(environment: Environment) -> AitbcError:
     return AitbcError(
-        f"deploy {environment.name} refused: there is no run to resume, the last one is closed\n"
+        f"deploy {environment.name} refused: there is no run to resume\n"
+        "  the last one     has ended, or was stopped before it had changed anything\n"
         "  changed so far   nothing, on no host",
-        hint=f"aitbc deploy status {environment.name}",
+        hint=f"aitbc deploy {environment.name}",
         exit_status=Exit.REFUSED,
     )
 

@@ -39,7 +39,9 @@ def control(
     began = time.monotonic()
     instance = environment.instance(name)
     permission.require(environment, "operate", subject=f"{action} {name}")
-    with at_work(environment, tell, reason=f"{action} {name}", break_lease=break_lease) as run:
+    reason = f"{action} {name}"
+    at = at_work(environment, tell, reason=reason, break_lease=break_lease, decides=force)
+    with at as run:
         ran = bool(run.crew.watch([name]).get(name, {}).get("active"))
         if action != "start" and not force:
             again = f"aitbc node {action} {name} -e {environment.name} --force"

@@ -65,6 +65,12 @@ def resolve(ref: str | None, *, snapshot: bool, root: Path) -> Revision:
     return Revision(commit, subject, dirty=0 if ref else changed, snapshot=False)
 
 
+def is_edited(folder: Path) -> bool:
+    """Tell whether a folder of a checkout holds something that no commit has."""
+    argv = ["git", "-C", str(folder), "status", "--porcelain", "."]
+    return bool(shell.run(argv, check=False).stdout.strip())
+
+
 def publish(environment: Environment, revision: Revision, *, root: Path) -> Source:
     """Put the commit where this environment's hosts can fetch it; return the place.
 

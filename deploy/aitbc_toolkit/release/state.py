@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aitbc_node.rpc import schema
+from aitbc_toolkit import overview
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import arming, founding, history
 from aitbc_toolkit.release.gates import voting
@@ -16,6 +17,9 @@ from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.source import SHORT
 from aitbc_toolkit.remote import Hosts
+
+# What the local supervisor and systemd call a service that nothing keeps running.
+_AT_REST = frozenset({"stopped", "dead"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class State:
     """Hold an environment at one moment.
 
     `reached`: every node has what the last run was to give it, whatever that run itself came to.
-    `armed` are the hosts whose dead-man's switch still waits.
+    `armed` are the hosts whose dead-man's switch still waits, `acted` those whose switch has ended
+    by itself since the last run began.
     """
 
     environment: str
@@ -48,6 +53,7 @@ class State:
     last: Record | None
     reached: bool
     armed: Sequence[Mapping[str, Any]] = ()
+    acted: Sequence[Mapping[str, Any]] = ()
 
     @property
     def is_silent(self) -> bool:
@@ -61,6 +67,7 @@ class State:
             "votes": self.votes,
             "validators": self.validators,
             "armed": [dict(each) for each in self.armed],
+            "acted": [dict(each) for each in self.acted],
             "nodes": [
                 {field: getattr(row, field) for field in NodeRow.__slots__} for row in self.nodes
             ],
@@ -91,6 +98,8 @@ class State:
         lines += self._data_lines()
         if all(row.height is None for row in self.nodes):
             lines.append(f"next: aitbc deploy {self.environment}   # starts what is down")
+        elif stopped := [row.name for row in self.nodes if row.service in _AT_REST]:
+            lines.append(f"next: aitbc node start {stopped[0]} -e {self.environment}")
         lines += [f"dead-man's switch {arming.said(each)}" for each in self.armed]
         return lines + self._last_lines()
 
@@ -114,11 +123,12 @@ class State:
         line = f"last {last.action}: {last.commit[:SHORT]}, {last.outcome}, {last.started}"
         if last.outcome not in history.OPEN:
             return [line]
+        acted = [f"dead-man's switch {arming.ended(each)}" for each in self.acted]
         if last.outcome == "unknown":
-            return [line, f"next: aitbc deploy status {self.environment}"]
+            return [line, *acted, f"next: aitbc deploy status {self.environment}"]
         if self.reached:
             return [f"{line}; every node runs it now"]
-        lines = [line, f"next: aitbc deploy {self.environment} --resume   # goes on"]
+        lines = [line, *acted, f"next: aitbc deploy {self.environment} --resume   # goes on"]
         if last.action == "deploy":
             lines.append(f"      aitbc rollback {self.environment}   # goes back")
         return lines
@@ -131,7 +141,7 @@ def look(environment: Environment) -> State:
         statuses = mesh.statuses()
         strangers = mesh.strangers
     told = {name: each for host in answers.values() for name, each in host["instances"].items()}
-    votes = voting(environment, statuses)
+    votes = voting_now(environment, statuses)
     rows = [
         _row(each.name, environment, told.get(each.name), statuses[each.name], votes=votes)
         for each in environment.instances
@@ -151,6 +161,7 @@ def look(environment: Environment) -> State:
         last,
         reached,
         arming.armed(answers),
+        arming.acted(answers, since=last.started) if last else [],
     )
 
 
@@ -182,6 +193,16 @@ def _has(told: Mapping[str, Any] | None, place: Place) -> bool:
     return (told["running_commit"], told["config"]) == place
 
 
+def voting_now(
+    environment: Environment, statuses: Mapping[str, schema.Status | None]
+) -> Sequence[str]:
+    """List who votes in a mesh that makes blocks; where it makes none, nobody does."""
+    up = {name: status for name, status in statuses.items() if status is not None}
+    if overview.is_stalled(up.values(), environment.chain.block_interval_ms):
+        return []
+    return [name for name in voting(environment, statuses) if not up[name].stale]
+
+
 def _row(
     name: str,
     environment: Environment,
@@ -195,10 +216,12 @@ def _row(
         state = "unreachable"
     elif name in votes:
         state = "voting"
+    elif status.stale:
+        state = f"no quorum, reaches power {status.reachable_power} of {status.total_power}"
+    elif status.syncing:
+        state = "syncing"
     else:
-        state = (
-            "syncing" if status.syncing else ("at tip" if instance.role == "full" else "not voting")
-        )
+        state = "at tip" if instance.role == "full" else "not voting"
     return NodeRow(
         name=name,
         host=instance.host,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit.deploys.hostside import files
-from aitbc_toolkit.errors import Exit, Interrupted
-from aitbc_toolkit.release import arming, gates, roots, state, watching
+from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
+from aitbc_toolkit.release import arming, gates, roots, services, state, watching
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.facts import observe, places
 from aitbc_toolkit.release.inquiry import inquire
@@ -71,8 +71,10 @@ def test_check_11_nobody_comes_back_and_the_host_takes_the_node_back(
         eventually("v1 to be back", lambda: project.running()["v1"] == new, deadline_s=60)
         eventually("the switch to end", lambda: kept(project)["state"] == "fired", deadline_s=60)
         rows = run.crew.disarm(["v1"])
+        (acted,) = arming.acted(run.crew.answers(), since="")
 
     assert at_first == old
+    assert (acted["state"], acted["nodes"]) == ("fired", ["v1"])
     assert rows["localhost"].answer["back"] == ["v1"]
     assert set(project.running().values()) == {new}
     assert project.services()["v1"]["active"]
@@ -168,6 +170,8 @@ def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> No
     with pytest.raises(KeyboardInterrupt):
         dies()
     shown, asked = state.look(environment).to_lines(), inquire(environment)
+    with pytest.raises(AitbcError, match="has not proved what it switched") as refused:
+        services.control(environment, "stop", "v2", project.records.append)
     before = kept(project)["state"]
     with at_work(environment, project.records.append, reason="another") as run:
         during = kept(project)["state"]
@@ -181,7 +185,9 @@ def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> No
     assert [said in line for line in asked.to_lines() if "  switch" in line] == [True]
     assert (before, during) == ("armed", "disarmed")
     notes = [str(each["text"]) for each in project.records if each["type"] == "note"]
-    assert notes[-1].endswith("on localhost is disarmed: v1 stay as they are")
+    assert notes[-1].endswith("on localhost is disarmed: v1 stays as it is")
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "aitbc deploy dev --resume   # goes on" in refused.value.hint.splitlines()
 
 
 def test_nothing_is_taken_back_over_a_change_of_data(a_project: Build, eventually: Wait) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ def test_a_plan_shows_what_changes_in_the_configuration(a_project: Build) -> Non
     assert "c0ffee" not in "\n".join([shown, *a_plan(project).to_lines()])
 
 
-def test_check_09_2_a_plan_says_whether_anything_is_pending(a_project: Build) -> None:
+def test_check_09_2_a_plan_says_whether_anything_is_pending(
+    a_project: Build, capsys: pytest.CaptureFixture[str]
+) -> None:
     """After a deploy of the same commit: no waves, nothing to do, 0; of another one: 2."""
     project = a_project()
     project.deploy()
@@ -106,6 +109,12 @@ def test_check_09_2_a_plan_says_whether_anything_is_pending(a_project: Build) ->
     assert found.pending == []
     assert found.order.waves == ()
     assert "nothing: every node runs what it should" in "\n".join(found.to_lines())
+    left = replace(found, unended="an earlier run has not ended: deploy of c0ffee")
+    assert any("an earlier run has not ended" in line for line in left.to_lines())
+    assert (left.hash, found.unended) == (found.hash, "")
+    capsys.readouterr()
+    planning.show(left, as_json=False)
+    assert capsys.readouterr().out.endswith("next: aitbc deploy status dev\n")
 
 
 def test_a_deploy_is_held_to_the_facts_of_its_plan(a_project: Build) -> None:
@@ -122,7 +131,8 @@ def test_a_deploy_is_held_to_the_facts_of_its_plan(a_project: Build) -> None:
 
     assert refused.value.exit_status is Exit.REFUSED
     assert f"facts have moved since plan {planned.hash[:12]}" in refused.value.message
-    assert '"active": []' in refused.value.message
+    assert "nodes that run: v1 v2 v3 v4 -> none" in refused.value.message
+    assert not {*refused.value.message} & {*"{}[]"}
     assert set(project.running().values()) == {old}
     with pytest.raises(AitbcError, match="is not known here") as unknown:
         project.deploy(plan="0123456789ab")

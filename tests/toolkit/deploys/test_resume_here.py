@@ -26,7 +26,7 @@ def test_a_closed_run_is_not_resumed(a_project: Build) -> None:
         resumed(project)
 
     assert refused.value.exit_status is Exit.REFUSED
-    assert refused.value.hint == "aitbc deploy status dev"
+    assert refused.value.hint == "aitbc deploy dev"
 
 
 def test_interrupted_between_links_and_restart_is_restarted_once(a_project: Build) -> None:

@@ -74,6 +74,17 @@ def seen(state: Path) -> dict[str, Any]:
     return {"nodes": names, "due_in_s": round(wait_s(switch, Moment.read()), 1)}
 
 
+def ended(state: Path) -> dict[str, Any]:
+    """Tell how the newest switch ended by itself, and for which nodes; nothing when none did."""
+    switch = read(state)
+    if switch.get("state") not in {"fired", "withheld"}:
+        return {}
+    back = switch["back"]
+    left = [each["name"] for each in switch["instances"] if each["name"] not in back]
+    nodes = back if switch["state"] == "fired" else left
+    return {"nodes": nodes, **{field: switch[field] for field in ("state", "reason", "at")}}
+
+
 def wait_s(switch: dict[str, Any], moment: Moment) -> float:
     """Say how long an armed switch still waits.
 

@@ -148,7 +148,7 @@ def _about(instance: dict[str, Any]) -> dict[str, Any]:
 def _lasting(data: Path) -> Iterator[Path]:
     """List what a copy needs; a file that is being written under another name is not yet one."""
     if not (data / "blocks.log").is_file():
-        raise Trouble(f"{data} has no chain data yet", hint="deploy first")
+        raise Trouble(f"{data} has no chain data yet", hint="aitbc deploy")
     for path in sorted(data.iterdir()):
         name = path.name
         passing = name.startswith(_PASSING) or name.endswith((".new", "-wal", "-shm"))
@@ -208,7 +208,7 @@ def _unpack(path: Path, folder: Path) -> dict[str, Any]:
 def _refuse_other_chain(instance: dict[str, Any], manifest: dict[str, Any]) -> None:
     genesis = Path(instance["config"]) / "genesis.json"
     if not genesis.is_file():
-        raise Trouble(f"{instance['name']} has no release here", hint="deploy first")
+        raise Trouble(f"{instance['name']} has no release here", hint="aitbc deploy")
     if _digest(genesis) != manifest["genesis_sha256"]:
         raise Trouble(f"the backup of {manifest['node']} is of a chain with another genesis")
 

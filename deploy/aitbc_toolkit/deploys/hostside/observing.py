@@ -26,6 +26,7 @@ def observe(params: dict[str, Any]) -> dict[str, Any]:
         },
         "lease": leasing.seen(layout),
         "switch": deadman.seen(Path(layout["state"])),
+        "acted": deadman.ended(Path(layout["state"])),
         "records": journaling.records(Path(layout["state"])),
         "journal": journaling.findings(Path(layout["state"])),
     }
