@@ -6,10 +6,12 @@ not print here.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from aitbc_node.codes import Code
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
-from aitbc_node.ledger.transfers import Output
+from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.limits import MEMO_BYTES_MAX
 from aitbc_node.rpc import schema
 from aitbc_node.types import Amount
@@ -45,29 +47,25 @@ class Payment:
     memo: str = ""
 
 
-def pay(
-    environment: Environment, mesh: MeshClient, payer: Wallet, wanted: Payment, *, node: str = ""
-) -> tuple[bytes, str]:
-    """Sign a payment and hand it in, to `node` when one is named; return its bytes and its id.
+def transfer(environment: Environment, mesh: MeshClient, wanted: Payment) -> Transfer:
+    """Make a payment of what was asked.
 
-    Raises: UsageError for what is wrong with the words, before anything is sent; RefusedError.
+    Raises: UsageError for what is wrong with the words.
     """
-    outs = [_output(environment, mesh, wanted)]
-    return hand_in(environment, mesh, payer, outs, memo=wanted.memo, node=node)
+    return Transfer((_output(environment, mesh, wanted),), wanted.memo)
 
 
 def hand_in(
     environment: Environment,
     mesh: MeshClient,
     payer: Wallet,
-    outs: Sequence[Output],
+    bodies: Sequence[Body],
     *,
-    memo: str = "",
     node: str = "",
 ) -> tuple[bytes, str]:
-    """Sign one transaction with these outputs and hand it in; return its bytes and its id.
+    """Sign one transaction of these bodies and hand it in; return its bytes and its id.
 
-    Someone else who pays from the same key may take the nonce in between: what was refused for that
+    Someone else who signs for the account may take the nonce in between: what was refused for that
     is signed anew, which is safe because it was refused.
 
     Raises: RefusedError.
@@ -78,7 +76,7 @@ def hand_in(
         tries -= 1
         chain = wallet.look_any(mesh, interval_ms=environment.chain.block_interval_ms)
         nonce, new = next_nonce(mesh, account)
-        raw = payer.transfer(chain, nonce=nonce, new=new, outs=outs, memo=memo)
+        raw = payer.act(chain, nonce=nonce, new=new, bodies=bodies)
         try:
             accepted = mesh.node(node).submit(raw) if node else mesh.submit(raw)
         except RefusedError as refused:
@@ -88,6 +86,23 @@ def hand_in(
                 raise
         else:
             return raw, accepted.id
+
+
+def signer(environment: Environment, files: Sequence[Path], account: str = "") -> Wallet:
+    """Open the keys that sign: of one account of several keys, or of one key; else the faucet's.
+
+    Raises: UsageError when it is not clear whose they are.
+    """
+    if len({file.resolve() for file in files}) < len(files):
+        raise UsageError("the same key is named twice", hint="each key of an account signs once")
+    named = wallet.read_address(account, hrp=environment.chain.hrp) if account else None
+    if len(files) > 1 and named is None:
+        raise UsageError(
+            f"{len(files)} keys sign together: for which account?",
+            hint="aitbc ... --account ADDRESS",
+        )
+    found = [keys.read(file) for file in files] or [keys.read_faucet(environment.folder)]
+    return Wallet(*found, account=named)
 
 
 def without_effect(told: schema.TxView) -> AitbcError:
@@ -110,9 +125,15 @@ def _output(environment: Environment, mesh: MeshClient, wanted: Payment) -> Outp
             f"the memo has {len(memo)} bytes, at most {MEMO_BYTES_MAX} are possible",
             hint="shorten it, or give it the hash of what it stands for",
         )
-    decimals = decimals_of(mesh, [wanted.ticker])[wanted.ticker]
-    units = amounts.read(wanted.amount, decimals=decimals, asset=wanted.ticker)
-    return Output(to, wanted.ticker, Amount(units))
+    return Output(to, wanted.ticker, Amount(units(mesh, wanted.amount, wanted.ticker)))
+
+
+def units(mesh: MeshClient, amount: str, ticker: str) -> int:
+    """Read an amount of any asset into its base units.
+
+    Raises: UsageError for an asset that is not there, or an amount that it cannot have.
+    """
+    return amounts.read(amount, decimals=decimals_of(mesh, [ticker])[ticker], asset=ticker)
 
 
 def next_nonce(mesh: MeshClient, address: str) -> tuple[int, bool]:

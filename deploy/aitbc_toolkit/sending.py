@@ -17,7 +17,7 @@ from aitbc_node.blocks import tx_id
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transfers import TRANSFER_GAS, Output
+from aitbc_node.ledger.transfers import TRANSFER_GAS, Output, Transfer
 from aitbc_node.types import Amount
 from aitbc_toolkit import payments, wallet
 from aitbc_toolkit.asking import MeshClient, Silence
@@ -90,7 +90,8 @@ class Sender:
         share = -(-self._schedule.count // len(self._wallets))
         cost = _UNITS + fee_of(TRANSFER_GAS, self._chain.max_gas_price)
         outs = [Output(each.account, NATIVE, Amount(share * cost)) for each in self._wallets]
-        raw, funding = payments.hand_in(self._environment, self._mesh, payer, outs)
+        body = Transfer(tuple(outs))
+        raw, funding = payments.hand_in(self._environment, self._mesh, payer, [body])
         told = self._mesh.wait(funding, deadline_s=_FUNDING_S, raw=raw)
         if told.status != "committed" or told.height is None:
             raise payments.without_effect(told)

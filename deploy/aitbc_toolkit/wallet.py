@@ -36,12 +36,12 @@ class ChainNow:
 
 
 class Wallet:
-    """Sign for the ordinary account of one key."""
+    """Sign for the ordinary account of one key, or with several keys for the account named."""
 
-    def __init__(self, key: SigningKey) -> None:
-        self._key = key
-        self.policy = single_key(key.public_key)
-        self.account = address_of(self.policy)
+    def __init__(self, *keys: SigningKey, account: Address | None = None) -> None:
+        self._keys = keys
+        self.policy = single_key(keys[0].public_key)
+        self.account = account or address_of(self.policy)
 
     def address(self, hrp: str) -> str:
         """Write the account's address on one network."""
@@ -57,9 +57,10 @@ class Wallet:
         memo: str = "",
     ) -> bytes:
         """Sign a payment; `new` accounts carry their policy along."""
-        return self._sign(chain, nonce=nonce, new=new, body=Transfer(tuple(outs), memo))
+        return self.act(chain, nonce=nonce, new=new, bodies=[Transfer(tuple(outs), memo)])
 
-    def _sign(self, chain: ChainNow, *, nonce: int, new: bool, body: Body) -> bytes:
+    def act(self, chain: ChainNow, *, nonce: int, new: bool, bodies: Sequence[Body]) -> bytes:
+        """Sign one transaction of one body or, all or nothing, of several."""
         unsigned = Transaction(
             chain_id=chain.chain_id,
             sender=self.account,
@@ -69,11 +70,13 @@ class Wallet:
             max_gas_price=chain.max_gas_price,
             tip=Amount(0),
             policy=self.policy if new else None,
-            bundle=False,
-            bodies=(body,),
+            bundle=len(bodies) > 1,
+            bodies=tuple(bodies),
         )
-        exact = msgspec.structs.replace(unsigned, gas_limit=gas_of(unsigned))
-        return sign(exact, [self._key])
+        exact = msgspec.structs.replace(
+            unsigned, gas_limit=gas_of(unsigned, signatures=len(self._keys))
+        )
+        return sign(exact, self._keys)
 
 
 def look(node: RpcClient, *, interval_ms: int) -> ChainNow:

@@ -130,6 +130,7 @@ class FakePort:
             node=name,
             peer_id=PeerId(bytes([place]) * 20),
             genesis_hash=ledger.genesis.hash(),
+            validator=BUILD.KEYS[place].public_key,
         )
         self.view.facts = self.facts
         self.reader = self.view
@@ -211,7 +212,7 @@ def fake_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeM
         return mesh.environment
 
     monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", load)
-    monkeypatch.setattr("aitbc_toolkit.cli.tx.load", load)
+    monkeypatch.setattr("aitbc_toolkit.cli.accounts.load", load)
     try:
         yield mesh
     finally:

@@ -29,6 +29,8 @@ GOOD = {
     "amount": "1",
     "recipient": "faucet",
     "seed": "1",
+    "threshold": "2",
+    "decimals": "2",
 }
 
 

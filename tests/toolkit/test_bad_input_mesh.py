@@ -36,6 +36,15 @@ QUESTIONS = [
     "asset show AIT --node v2",
     "economics gas-price",
     "economics stats --node v2",
+    f"economics stakes {FRIEND}",
+    f"economics rewards {FRIEND} --node v2",
+    f"economics stake {FRIEND} 1",
+    "validator list",
+    f"validator show {FRIEND}",
+    f"validator rewards {FRIEND}",
+    "proposal list --node v2",
+    f"proposal show {'ab' * 20}",
+    "asset mint AIT 1",
 ]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+from command_tree import COMMANDS
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import main
@@ -82,7 +83,15 @@ def spellings(command: str) -> list[str]:
 
 
 def parse(command: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Let click parse a command line to its end, without running the command."""
+    """Let click parse a command line to its end, without running the command.
+
+    `aitbc ... --option` is the command that was run, once more: some command has that option.
+    """
+    if command.startswith("aitbc ... "):
+        options = {
+            name for each in COMMANDS.values() for known in each.params for name in known.opts
+        }
+        return Exit.OK if command.split()[2] in options else Exit.USAGE
     monkeypatch.setattr(click.Command, "invoke", lambda _self, _context: None)
     return min(main.run(shlex.split(each)) for each in spellings(command))
 
@@ -117,3 +126,5 @@ def test_a_wrong_command_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None
     """The parse that judges documents refuses what does not exist."""
     assert parse("./aitbc locks chek", monkeypatch) == Exit.USAGE
     assert parse("./aitbc locks check", monkeypatch) == Exit.OK
+    assert parse("aitbc ... --forse", monkeypatch) == Exit.USAGE
+    assert parse("aitbc ... --force", monkeypatch) == Exit.OK

@@ -1,18 +1,24 @@
-"""`aitbc economics`: what gas costs, and the money of the chain."""
+"""`aitbc economics`: what gas costs, the money of the chain, and an account's part in staking."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 import msgspec
 
-from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
+from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.rpc import schema
-from aitbc_toolkit import amounts
-from aitbc_toolkit.cli import tables
+from aitbc_toolkit import amounts, candidacy, payments
+from aitbc_toolkit.asking import MeshClient
+from aitbc_toolkit.cli import electorate, tables
+from aitbc_toolkit.cli.acting import Way, act, acting_options, node_option
+from aitbc_toolkit.cli.fates import line, native
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
-from aitbc_toolkit.cli.tables import Column, printable
+from aitbc_toolkit.cli.tables import Column
 from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError
+from aitbc_toolkit.wallet import Wallet
 
 _LABEL = 12
 _TRANSFER = "aitbc economics gas-price   # of a transfer"
@@ -26,17 +32,15 @@ _ASSET_COLUMNS = (
 )
 _CHECK_COLUMNS = (Column("CHECK"), Column("VERDICT"), Column("WHAT"))
 
-_node_option = click.option("--node", default="", help="Ask this node only.")
-
 
 @click.group()
 def economics() -> None:
-    """Show what gas costs, and the chain's money with its checks."""
+    """Show the chain's money with its checks; stake, and claim what it earned."""
 
 
 @economics.command("gas-price")
 @click.option("--gas", type=click.IntRange(min=1), help="Price this much; else a transfer's.")
-@_node_option
+@node_option
 @environment_option
 @json_option
 def gas_price(*, gas: int | None, node: str, environment: str, as_json: bool) -> Exit:
@@ -56,7 +60,7 @@ def gas_price(*, gas: int | None, node: str, environment: str, as_json: bool) ->
 
 
 @economics.command()
-@_node_option
+@node_option
 @environment_option
 @json_option
 def stats(*, node: str, environment: str, as_json: bool) -> Exit:
@@ -70,6 +74,83 @@ def stats(*, node: str, environment: str, as_json: bool) -> Exit:
     return Exit.FAILED if audit.violations else Exit.OK
 
 
+@economics.command()
+@click.argument("validator")
+@click.argument("amount")
+@acting_options
+def stake(validator: str, amount: str, *, way: Way) -> Exit:
+    """Put AMOUNT coins behind a VALIDATOR: an operator's address, or the name of its node.
+
+    Example: aitbc economics stake v1 5 --key FILE
+    """
+
+    def write(found: Environment, mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
+        return [candidacy.bonded(candidacy.operator_of(found, mesh, validator), amount)]
+
+    return act(way, write)
+
+
+@economics.command()
+@click.argument("validator")
+@click.argument("amount")
+@acting_options
+def unstake(validator: str, amount: str, *, way: Way) -> Exit:
+    """Take AMOUNT coins back from behind a VALIDATOR; they come when unbonding is over."""
+
+    def write(found: Environment, mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
+        return [candidacy.unbonded(candidacy.operator_of(found, mesh, validator), amount)]
+
+    return act(way, write)
+
+
+@economics.command()
+@click.option("--validator", default="", help="With this one; the own one unless given.")
+@acting_options
+def claim(*, validator: str, way: Way) -> Exit:
+    """Take what the account of --key has earned with a validator; an operator its commission."""
+
+    def write(found: Environment, mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
+        if not validator:
+            return [RewardClaim(signer.account)]
+        return [RewardClaim(candidacy.operator_of(found, mesh, validator))]
+
+    return act(way, write)
+
+
+@economics.command()
+@click.argument("address")
+@node_option
+@environment_option
+@json_option
+def stakes(address: str, *, node: str, environment: str, as_json: bool) -> Exit:
+    """Show what an account has behind validators, and what is on its way back."""
+    with reach(environment, node=node) as (found, mesh):
+        named = payments.address_text(found, address)
+        told = mesh.ask_any(lambda each: each.stakes(named))
+    if as_json:
+        click.echo(msgspec.json.encode(told).decode())
+    else:
+        click.echo("\n".join(electorate.stake_lines(told)))
+    return Exit.OK
+
+
+@economics.command()
+@click.argument("address")
+@node_option
+@environment_option
+@json_option
+def rewards(address: str, *, node: str, environment: str, as_json: bool) -> Exit:
+    """Show what an account may claim; ADDRESS may be `faucet`."""
+    with reach(environment, node=node) as (found, mesh):
+        named = payments.address_text(found, address)
+        told = mesh.ask_any(lambda each: each.rewards(named))
+    if as_json:
+        click.echo(msgspec.json.encode(told).decode())
+    else:
+        click.echo("\n".join(electorate.claim_lines(told)))
+    return Exit.OK
+
+
 def _price_lines(told: schema.FeeEstimate) -> Iterator[str]:
     for label, price in (
         ("now", told.price),
@@ -78,7 +159,7 @@ def _price_lines(told: schema.FeeEstimate) -> Iterator[str]:
         ("fast", told.fast),
     ):
         fee = told.fees.get(label)  # an older node names prices only
-        cost = "" if fee is None else f", {told.gas:,} gas cost {_native(int(fee))}"
+        cost = "" if fee is None else f", {told.gas:,} gas cost {native(int(fee))}"
         yield _line(label, f"{price:,}{cost}")
     yield _line(
         "bounds", f"{told.min_price:,} to {told.max_price:,}, at genesis {told.base_price:,}"
@@ -95,14 +176,14 @@ def _money_lines(told: schema.Economics) -> Iterator[str]:
     yield ""
     for name, holdings in told.pools.items():
         yield _line(name, ", ".join(_amount(told, *row) for row in holdings.items()) or "empty")
-    yield _line("bonded", f"{_native(int(told.bonded))}, {told.bonded_bps / 100:.2f} % of all")
-    yield _line("unbonding", _native(int(told.unbonding)))
-    yield _line("unpaid", f"{_native(int(told.accrued))} of rewards")
+    yield _line("bonded", f"{native(int(told.bonded))}, {told.bonded_bps / 100:.2f} % of all")
+    yield _line("unbonding", native(int(told.unbonding)))
+    yield _line("unpaid", f"{native(int(told.accrued))} of rewards")
     shares = told.fees
     yield _line(
         "newest fees",
-        f"{_native(int(shares.collected))}: proposer {_native(int(shares.proposer))},"
-        f" treasury {_native(int(shares.treasury))}, burned {_native(int(shares.burned))}",
+        f"{native(int(shares.collected))}: proposer {native(int(shares.proposer))},"
+        f" treasury {native(int(shares.treasury))}, burned {native(int(shares.burned))}",
     )
     yield _line("gas price", f"{told.price:,}")
     yield _line("adds up", "yes" if told.conserved else "NO")
@@ -118,10 +199,6 @@ def _amount(told: schema.Economics, ticker: str, units: str) -> str:
     if known is None:
         return f"{units} base units of {ticker}"
     return f"{amounts.write(int(units), decimals=known.decimals)} {ticker}"
-
-
-def _native(units: int) -> str:
-    return f"{amounts.write(units, decimals=NATIVE_DECIMALS)} {NATIVE}"
 
 
 def _check_lines(told: schema.AuditAnswer) -> Iterator[str]:
@@ -140,4 +217,4 @@ def _check_row(row: schema.InvariantView) -> tuple[str, str, str]:
 
 
 def _line(label: str, text: str) -> str:
-    return printable(f"{label:<{_LABEL}}{text}")
+    return line(label, text, width=_LABEL)

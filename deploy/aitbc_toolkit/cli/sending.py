@@ -3,26 +3,22 @@
 import functools
 import json
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import click
 
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_toolkit import keys
 from aitbc_toolkit.books import FOR_S_MAX, RATE_MAX, SETTLE_S, Schedule, Tally
+from aitbc_toolkit.cli.acting import Way
 from aitbc_toolkit.cli.reaching import reach
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.sending import Sender
-from aitbc_toolkit.wallet import Wallet
 
 _WHOM = ("recipient", "amount")
 _SINGLE = {
     "recipient": "--to",
     "amount": "--amount",
     "memo": "--memo",
-    "node": "--node",
-    "no_wait": "--no-wait",
 }
 
 
@@ -42,17 +38,17 @@ def sending_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
     return with_schedule
 
 
-def send_on(environment: str, schedule: Schedule, key_file: Path | None, *, as_json: bool) -> Exit:
+def send_on(schedule: Schedule, way: Way) -> Exit:
     """Send by a schedule and print the books.
 
     Raises: AitbcError when the mesh broke its word.
     """
-    with reach(environment) as (found, mesh):
-        payer = Wallet(keys.read(key_file) if key_file else keys.read_faucet(found.folder))
+    with reach(way.environment) as (found, mesh):
+        payer = way.signer(found)
         sender = Sender(found, mesh, schedule)
         sender.fund(payer)
         tally = sender.run()
-    click.echo(json.dumps(tally.to_document()) if as_json else "\n".join(_lines(tally)))
+    click.echo(json.dumps(tally.to_document()) if way.as_json else "\n".join(_lines(tally)))
     if tally.lost:
         what = f"lost {tally.loss}: neither final nor expired {SETTLE_S:.0f} s after the last"
         raise AitbcError(what, hint="aitbc network status")
@@ -67,7 +63,9 @@ def _schedule(rate: int | None, for_s: int | None, options: dict[str, Any]) -> S
         return None
     if rate is None or for_s is None:
         raise UsageError("--rate and --for go together", hint="aitbc tx send --rate 20 --for 30")
+    way: Way = options["way"]
     said = [flag for name, flag in _SINGLE.items() if options[name]]
+    said += ["--node"] * bool(way.node) + ["--no-wait"] * way.no_wait
     if options["ticker"] != NATIVE:
         said.append("--asset")
     if said:

@@ -32,15 +32,23 @@ TAKES_NODES_AWAY = (
 ENDS_THE_WHOLE = {"down", "lab destroy", "lab down"}
 # The operator's own words on a host, and a lab that the measurement makes for itself.
 SOMEBODY_ELSES = {"benchmark deploy", "lab exec", "lab shell"}
-# Changes something, but stops no process of a node: files, records, rights, one more host.
+# Changes something, but stops no process of a node: files, records, rights, one more host, and what
+# the ledger itself holds below a third of the power in one epoch.
 KEEPS_NODES_RUNNING = {
     "account new",
+    "account policy",
     "approve",
+    "asset burn",
+    "asset define",
+    "asset mint",
     "backup",
     "bootstrap",
     "config import",
     "config set",
     "drift",
+    "economics claim",
+    "economics stake",
+    "economics unstake",
     "env switch",
     "genesis build",
     "grant add",
@@ -50,6 +58,8 @@ KEEPS_NODES_RUNNING = {
     "lab up",
     "locks update",
     "node start",
+    "proposal submit",
+    "proposal vote",
     "release cut",
     "release finalize",
     "repos sync",
@@ -58,6 +68,17 @@ KEEPS_NODES_RUNNING = {
     "trust remove",
     "tx send",
     "tx submit",
+    "validator add",
+    "validator leave",
+    "validator register",
+    "validator remove",
+    "validator return",
+    "validator rotate",
+    "validator set",
+    "validator slash",
+    "validator stake",
+    "validator unjail",
+    "validator unstake",
 }
 READS = {
     "account show",
@@ -69,6 +90,8 @@ READS = {
     "config get",
     "config view",
     "economics gas-price",
+    "economics rewards",
+    "economics stakes",
     "economics stats",
     "env list",
     "env show",
@@ -89,6 +112,8 @@ READS = {
     "phases",
     "plan",
     "preflight",
+    "proposal list",
+    "proposal show",
     "release show",
     "release verify",
     "sim replay",
@@ -103,6 +128,9 @@ READS = {
     "tx show",
     "tx wait",
     "validate",
+    "validator list",
+    "validator rewards",
+    "validator show",
 }
 KEPT = [ENDS_THE_WHOLE, SOMEBODY_ELSES, KEEPS_NODES_RUNNING, READS]
 
