@@ -44,6 +44,13 @@ WAITING: dict[str, str] = {
     "tests/conftest.py": "the fixtures `eventually` poll",
 }
 
+ENDINGS = (("ies", "y"), ("es", ""), ("s", ""), ("ed", ""), ("ing", ""), ("er", ""))
+# Modules that are named like another one of their folder.
+ALIKE: dict[str, str] = {
+    "node/aitbc_node/ledger/families.py": "lists what each `family.Family` is made of",
+    "tests/unit/ledger/test_families.py": "is named after what it tests",
+}
+
 FOLDERS = frozenset(
     ("deploy", "docs", "inventories", "loadtests", "locks", "node", "templates", "tests")
 )
@@ -275,7 +282,17 @@ def loaded_by_path(tree: Sequence[str]) -> Iterator[str]:
             yield f"{path} lies in no known folder"
 
 
-TREE_RULES = (top_level, folder_readmes, python_homes, loaded_by_path)
+def names_apart(tree: Sequence[str]) -> Iterator[str]:
+    """Two modules of one folder differ by more than an ending; else one is taken for the other."""
+    modules = {name for name in tree if name.endswith(".py")}
+    for name in sorted(modules - {*ALIKE}):
+        for ending, word in ENDINGS:
+            other = f"{name.removesuffix(f'{ending}.py')}{word}.py"
+            if name.endswith(f"{ending}.py") and other in modules:
+                yield f"{name} is named like {other}"
+
+
+TREE_RULES = (top_level, folder_readmes, python_homes, loaded_by_path, names_apart)
 
 
 @functools.cache
@@ -343,8 +360,9 @@ def test_every_exception_is_still_needed() -> None:
     needed = {name for name in LONG_MODULES if len(contents(name).splitlines()) > MODULE_LINES}
     needed |= {name for name in ENVIRONMENT_READERS if "os.environ" in contents(name)}
     needed |= {name for name in WAITING if "sleep(" in contents(name)}
+    needed |= {*ALIKE} & {*tree()}
 
-    assert {*LONG_MODULES, *ENVIRONMENT_READERS, *WAITING} - needed == set()
+    assert {*LONG_MODULES, *ENVIRONMENT_READERS, *WAITING, *ALIKE} - needed == set()
 
 
 def test_no_command_imports_gevent() -> None:
@@ -437,6 +455,7 @@ def test_what_is_allowed_is_not_found(rule: Rule, path: str, text: str) -> None:
         (loaded_by_path, "tests/unit/__init__.py"),
         (loaded_by_path, "tests/other/test_other.py"),
         (loaded_by_path, "tests/sim/test_tidy.py"),
+        (names_apart, "deploy/aitbc_toolkit/release/plans.py"),
     ],
 )
 def test_a_planted_file_is_found(rule: Callable[[Sequence[str]], Iterator[str]], name: str) -> None:

@@ -3,12 +3,14 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from aitbc_sim import findings
 from aitbc_sim.run import Case
 from aitbc_sim.run import run as run_case
+from aitbc_toolkit.cli import sim
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 
@@ -59,7 +61,26 @@ def test_a_sweep_that_was_too_short_says_how_to_go_on(capsys: pytest.CaptureFixt
     said = [line for line in capsys.readouterr().err.splitlines() if "running" not in line]
     assert len(said) == 2
     assert said[0].startswith("error: it never came to: ")
-    assert said[1] == "hint: ./aitbc sim sweep --seeds 5 --first 1"
+    assert said[1] == "hint: aitbc sim sweep --profile swarm --seeds 5 --first 1"
+
+
+def test_an_interrupted_sweep_says_with_which_seed_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What has passed need not run again."""
+    ended = run_case(Case(3, None, "sound", {"blocks": 2}))
+
+    def stopped(cases: Any, *, workers: int, on_outcome: Any) -> Any:
+        assert (len(cases), workers) == (9, 1)
+        on_outcome(ended)
+        on_outcome(ended)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sim, "run_sweep", stopped)
+    words = ["sim", "sweep", "--seeds", "9", "--first", "3", "--workers", "1"]
+
+    assert run([*words, "--profile", "hard"]) == Exit.INTERRUPTED
+    assert "hint: aitbc sim sweep --profile hard --seeds 7 --first 5" in capsys.readouterr().err
 
 
 def test_a_found_bug_is_kept_and_its_line_repeats_it(

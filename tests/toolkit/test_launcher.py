@@ -95,6 +95,20 @@ def test_a_later_run_says_nothing_of_its_own(built: tuple[Path, list[str]]) -> N
     assert out.startswith("aitbc 0.")
 
 
+def test_hints_repeat_what_was_typed(built: tuple[Path, list[str]]) -> None:
+    """By its place they can be pasted as they are, and on PATH there is no place to repeat."""
+    copy = built[0]
+    on_path = {**os.environ, "PATH": f"{copy}:{os.environ['PATH']}"}
+
+    _, _, by_place = run(copy / "aitbc", "statsu")
+    by_name = subprocess.run(
+        ["sh", "-c", "aitbc statsu"], env=on_path, capture_output=True, text=True, check=False
+    ).stderr
+
+    assert f"hint: '{copy}/aitbc' status" in by_place.splitlines()
+    assert "hint: aitbc status" in by_name.splitlines()
+
+
 def test_it_works_through_a_link_and_beside_strange_files(
     built: tuple[Path, list[str]], tmp_path: Path
 ) -> None:

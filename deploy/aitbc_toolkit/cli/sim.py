@@ -1,7 +1,7 @@
 """Which commands run the simulator? Parsing and printing only; the work is in `aitbc_sim`."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,7 +15,8 @@ from aitbc_sim.run import PASS, Case, Outcome, Summary
 from aitbc_sim.run import run as run_case
 from aitbc_sim.run import sweep as run_sweep
 from aitbc_toolkit import mistakes, paths
-from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.cli.saying import say
+from aitbc_toolkit.errors import Exit, Interrupted, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,16 +120,37 @@ def sweep(
     """Run many seeds; a violation is kept in a file and prints the line that repeats it."""
     count = workers or os.cpu_count() or 1
     click.echo(f"running seeds {first} to {first + seeds - 1}, {count} at a time", err=True)
-    summary = run_sweep(
-        [Case(seed, bug, profile) for seed in range(first, first + seeds)],
-        workers=count,
-        on_outcome=_announce,
-    )
+    cases = [Case(seed, bug, profile) for seed in range(first, first + seeds)]
+    summary = _swept(cases, workers=count)
     if as_json:
         click.echo(msgspec.json.encode(_figures(summary)))
     else:
-        _sum_up(summary, first=first)
+        _sum_up(summary)
+        if summary.never and not summary.violations:
+            _ask_for_more(summary, cases)
     return summary.exit_status
+
+
+def _swept(cases: Sequence[Case], *, workers: int) -> Summary:
+    """Run the cases; whoever is interrupted is told how to go on with those that are left."""
+    told = 0
+
+    def hear(outcome: Outcome) -> None:
+        nonlocal told
+        told += 1
+        _announce(outcome)
+
+    try:
+        return run_sweep(cases, workers=workers, on_outcome=hear)
+    except KeyboardInterrupt as stopped:
+        left = cases[told:] or cases[-1:]
+        raise Interrupted(_command(left[0], seeds=len(left))) from stopped
+
+
+def _command(first: Case, *, seeds: int) -> str:
+    """Write the sweep that begins with a case."""
+    bug = f" --bug {first.bug}" if first.bug else ""
+    return f"aitbc sim sweep --profile {first.profile}{bug} --seeds {seeds} --first {first.seed}"
 
 
 def _kept(file: Path) -> findings.Finding:
@@ -215,7 +237,7 @@ def _figures(summary: Summary) -> dict[str, object]:
     }
 
 
-def _sum_up(summary: Summary, *, first: int) -> None:
+def _sum_up(summary: Summary) -> None:
     click.echo(
         f"{summary.seeds} seeds, {len(summary.violations)} violations, "
         f"{len(summary.rerun_mismatches)} traces that differ when repeated, "
@@ -225,13 +247,10 @@ def _sum_up(summary: Summary, *, first: int) -> None:
         click.echo(f"  {name}: {count}")
     for mismatch in summary.rerun_mismatches:
         click.echo(f"error: {mismatch}", err=True)
-    if summary.never and not summary.violations:
-        _ask_for_more(summary, first=first)
 
 
-def _ask_for_more(summary: Summary, *, first: int) -> None:
+def _ask_for_more(summary: Summary, cases: Sequence[Case]) -> None:
     """Say what a sweep that found nothing has not shown either."""
     missing = ", ".join(summary.never)
     click.echo(f"error: it never came to: {missing}; more seeds are needed", err=True)
-    more = f"./aitbc sim sweep --seeds {_MORE * summary.seeds} --first {first}"
-    click.echo(f"hint: {more}", err=True)
+    say(f"hint: {_command(cases[0], seeds=_MORE * len(cases))}", err=True)
