@@ -138,9 +138,9 @@ def _configure(
 ) -> Mapping[str, str]:
     """Keep the configurations on the hosts; return what each node's genesis file is there."""
     only = request.choice.only or tuple(each.name for each in run.environment.instances)
-    with step(run.tell, "render", f"configuration of {len(only)} nodes") as now:
+    with step(run.tell, "render", f"configuration of {counted(len(only), 'node')}") as now:
         ready = configuring.configurations(run.environment, revision.commit, public, founded)
         told = run.crew.configure(revision.commit, {name: ready[name] for name in only})
         new = sum(len(answer["changed"]) for answer in told.values())
-        now.say(f"{len(only)} nodes, {new} new")
+        now.say(f"{counted(len(only), 'node')}, {new} new")
     return {name: digest for answer in told.values() for name, digest in answer["genesis"].items()}

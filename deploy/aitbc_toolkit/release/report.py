@@ -111,6 +111,8 @@ def _changed_line(run: Run, change: Change) -> str:
     releases = sum(each["from"] != each["to"] for each in changes)
     texts = sum(each["configuration"] for each in changes)
     hosts = counted(len({each["host"] for each in changes}), "host")
+    if not releases and not texts:
+        return fact("changed", f"{' '.join(change.changed)} started anew as before, on {hosts}")
     what = f"{counted(releases, 'release')} and {counted(texts, 'configuration')}"
     return fact("changed", f"{what} on {hosts}: {' '.join(change.changed)}")
 
