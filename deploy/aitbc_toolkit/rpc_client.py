@@ -193,6 +193,16 @@ class RpcClient:
         """Read where the epoch ends, and who votes in the next."""
         return self.get("/epoch", electorate.Epoch)
 
+    def record(self, namespace: str, key: bytes, owner: str = "") -> schema.RecordView | None:
+        """Read a record, that of an account unless all share the namespace; None for none."""
+        options = {"owner": owner} if owner else {}
+        try:
+            return self.get(f"/state/records/{namespace}/{key.hex()}", schema.RecordView, options)
+        except RefusedError as refused:
+            if refused.code == Code.E_NOT_FOUND:
+                return None
+            raise
+
     def parameters(self) -> schema.Parameters:
         """Read the chain's parameters."""
         return self.get("/params", schema.Parameters)

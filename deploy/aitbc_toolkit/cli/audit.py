@@ -1,15 +1,17 @@
 """`aitbc audit`: what was decided about trust, and whether the record of it is whole."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from aitbc_toolkit.cli.environment import environment_argument, load_records
+from aitbc_toolkit.cli.environment import environment_argument, load, load_records
 from aitbc_toolkit.cli.reaching import json_option
 from aitbc_toolkit.cli.tables import Column, draw
 from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.release import anchoring, memory
 from aitbc_toolkit.release import audit as log
-from aitbc_toolkit.release import witnessing
 
 
 @click.group()
@@ -19,31 +21,51 @@ def audit() -> None:
 
 @audit.command()
 @environment_argument
+@click.option("--by", default="", metavar="ADDRESS", help="Whose anchors count; else the faucet's.")
 @json_option
-def verify(environment: str, *, as_json: bool) -> Exit:
-    """Find an edited, moved or removed record, here and by what the hosts were told.
+def verify(environment: str, *, by: str, as_json: bool) -> Exit:
+    """Find an edited, moved or removed record, here and by what hosts and ledger were told.
 
     Example: aitbc audit verify staging
     """
     found = load_records(environment)
-    path = log.path_of(found)
-    records, findings = log.check(path)
-    hosts = [] if findings else witnessing.compare(found, records)
-    findings += [finding for host in hosts for finding in host.findings]
-    head = records[-1].hash if records else log.ROOT
+    said = memory.verify(found, account=by)
     if as_json:
-        rows = [each._asdict() for each in findings], [each.to_document() for each in hosts]
-        said = {"records": len(records), "head": head, "findings": rows[0], "hosts": rows[1]}
-        click.echo(json.dumps(said))
-        return Exit.FAILED if findings else Exit.OK
-    if not findings:
-        click.echo(
-            f"{found.name}: {len(records)} records, each bound to the last, head {head[:12]}"
-        )
-    for host in hosts:
-        click.echo(host.to_line())
-    if findings:
-        raise log.broken(path, findings)
+        click.echo(json.dumps(said.to_document()))
+        return Exit.FAILED if said.findings else Exit.OK
+    if not said.findings:
+        count, head = len(said.records), said.head[:12]
+        click.echo(f"{found.name}: {count} records, each bound to the last, head {head}")
+    for witness in said.witnesses:
+        click.echo(witness.to_line())
+    if said.findings:
+        raise log.broken(log.path_of(found), list(said.findings))
+    return Exit.OK
+
+
+@audit.command()
+@environment_argument
+@click.option(
+    "--key",
+    type=click.Path(path_type=Path),
+    help="The PEM key that pays and owns the record; the environment's faucet unless given.",
+)
+@click.option(
+    "--deadline", type=click.IntRange(min=1), default=60, show_default=True, help="Seconds to wait."
+)
+@json_option
+def anchor(environment: str, *, key: Path | None, deadline: int, as_json: bool) -> Exit:
+    """Put the hash of the newest record on the ledger; runs do it themselves once an hour.
+
+    Example: aitbc audit anchor staging
+    """
+    found = load(environment)
+    done = anchoring.anchor(found, key=key, wait_s=deadline)
+    if as_json:
+        click.echo(json.dumps(asdict(done)))
+    else:
+        where = f"in block {done.height:,}, by {done.account}"
+        click.echo(f"{found.name}: record {done.number}, {done.head[:12]}, is anchored {where}")
     return Exit.OK
 
 

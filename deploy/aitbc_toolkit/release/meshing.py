@@ -108,7 +108,7 @@ def _refuse_while_held(
     """
     try:
         lab.load_lab(environment.lab, places=places)
-        with at_work(environment, tell, reason="down", break_lease=break_lease):
+        with at_work(environment, tell, reason="down", break_lease=break_lease, anchors=False):
             return
     except Held:
         raise
@@ -118,7 +118,7 @@ def _refuse_while_held(
 
 def _stop(environment: Environment, tell: Tell, *, wipe: bool, break_lease: str) -> list[str]:
     with (
-        at_work(environment, tell, reason="down", break_lease=break_lease) as run,
+        at_work(environment, tell, reason="down", break_lease=break_lease, anchors=False) as run,
         step(tell, "stop", environment.name) as now,
     ):
         rows = run.crew.shut_down(wipe=wipe)

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import arming, audit, journal, sighting, witnessing
+from aitbc_toolkit.release import anchoring, arming, audit, journal, sighting, witnessing
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -33,6 +34,7 @@ def at_work(
     reason: str = "a change",
     break_lease: str = "",
     decides: bool = True,
+    anchors: bool = True,
 ) -> Iterator[Run]:
     """Hold the environment for one run, with its connections; `reason` is shown to others.
 
@@ -41,6 +43,7 @@ def at_work(
 
     `break_lease` says why the lease of another run may be taken away; that of a process of this
     machine that is gone is, at once. Its steps are refused from then on like those of any other.
+    A run that leaves no mesh behind `anchors` nothing on its ledger.
     Raises: Held (busy) when another run has the environment; AitbcError (refused) when a majority
     of its hosts does not answer.
     """
@@ -60,6 +63,8 @@ def at_work(
                 yield _run(crew, mesh, tell, name=lease.claim.run)
                 # What a refused run wrote into the log is told with that of the next one.
                 statement = witnessing.last_words(environment, tell)
+                if anchors and identity.genesis_path(environment).is_file():
+                    anchoring.after_run(environment, mesh, tell)
         finally:
             _give_back(lease, tell, statement)
 

@@ -6,7 +6,6 @@ not answer is said to be not compared, never to agree. Do not judge the chain it
 does.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.chain import Finding
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import audit, provenance, safekeeping, signatures
+from aitbc_toolkit.release import audit, heads, provenance, safekeeping, signatures
 from aitbc_toolkit.release.allowed import Allowed
 from aitbc_toolkit.release.audit import Record
 from aitbc_toolkit.release.hosts import Crew
@@ -26,12 +25,10 @@ from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Hosts
 
-_SHORT = 12
-
 
 @dataclass(frozen=True, slots=True)
 class Witness:
-    """Hold what one host remembers; `why` says why nothing could be compared with it.
+    """Hold what one host, or the ledger, remembers; `why` says why nothing could be compared.
 
     `counted` statements are about this log; `newest` is the last record that they name, and
     `signed_by` who signed it, nobody in dev.
@@ -84,16 +81,7 @@ def compare(environment: Environment, records: Sequence[Record]) -> list[Witness
 
 
 def _statement(environment: Environment, records: Sequence[Record]) -> dict[str, str]:
-    newest = records[-1]
-    said = {
-        "environment": environment.name,
-        "log": _log(records),
-        "place": _place(environment),
-        "number": newest.number,
-        "head": newest.hash,
-        "at": newest.at,
-        "by": who(),
-    }
+    said = {**heads.statement(environment, records), "by": who()}
     text = json.dumps(said, sort_keys=True)
     key = _key(environment)
     signature = signatures.sign(text, key=key, namespace=signatures.AUDIT) if key else ""
@@ -109,11 +97,6 @@ def _key(environment: Environment) -> Path | None:
     if key is None or not key.is_file():
         return None
     return key if safekeeping.load(environment).holder(signatures.public_of(key)) else None
-
-
-def _place(environment: Environment) -> str:
-    """Name this log's place without telling it: another checkout's log is another log."""
-    return hashlib.sha256(f"{who()}\0{audit.path_of(environment)}".encode()).hexdigest()[:16]
 
 
 def _judge(
@@ -134,43 +117,14 @@ def _judge(
         said = json.loads(statement["text"])
         if said["environment"] != environment.name:
             continue
-        finding = _difference(environment, records, said)
-        if finding is None and said["log"] == _log(records):
+        finding = heads.difference(environment, records, said, told="hosts were told")
+        if finding is None and said["log"] == heads.log(records):
             agreeing.append((int(said["number"]), statement))
         elif finding is not None and (not may_sign or _signer(known, statement)):
             findings.append(finding)
     newest, statement = max(agreeing, key=itemgetter(0), default=(0, {"signature": ""}))
     by = _signer(known, statement)
     return Witness(host, len(agreeing), newest, by, findings=tuple(findings))
-
-
-def _difference(
-    environment: Environment, records: Sequence[Record], said: Mapping[str, Any]
-) -> Finding | None:
-    """Find what a statement says else than the log here; one about another's log says nothing."""
-    number, head = int(said["number"]), str(said["head"])
-    if said["log"] != _log(records):
-        if said["place"] != _place(environment):
-            return None
-        return Finding(
-            0, f"hosts were told of another log of this place, of {number} records: it is gone"
-        )
-    if number > len(records):
-        return Finding(
-            len(records), f"hosts were told of {number} records, {len(records)} are here"
-        )
-    now = records[number - 1].hash
-    if now != head:
-        return Finding(
-            number,
-            f"hosts were told that it is {head[:_SHORT]}, here it is {now[:_SHORT]}",
-        )
-    return None
-
-
-def _log(records: Sequence[Record]) -> str:
-    """Name a log by its first record, which it keeps for ever."""
-    return records[0].hash if records else audit.ROOT
 
 
 def _signer(known: Allowed, statement: Mapping[str, str]) -> str:

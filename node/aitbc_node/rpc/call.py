@@ -43,16 +43,15 @@ def read_height(text: str, *, field: str) -> Height:
     return Height(read_number(text, field=field, low=0, high=limits.INT_MAX))
 
 
-def read_address(call: Call) -> Address:
-    """Read the address in the path, which is one of this chain."""
+def read_address(call: Call, *, option: str = "") -> Address:
+    """Read the address in the path or in an option, which is one of this chain."""
     hrp = call.view.state.chain.hrp
+    field, written = option or "address", call.option(option) or call.params.get("address", "")
     try:
-        return bech32.parse_address(call.params["address"], hrp=hrp)
+        return bech32.parse_address(written, hrp=hrp)
     except ValueError as error:
         hint = f"an address of this chain begins with {hrp}1"
-        raise RequestFault(
-            400, Code.E_BAD_REQUEST, str(error), field="address", hint=hint
-        ) from error
+        raise RequestFault(400, Code.E_BAD_REQUEST, str(error), field=field, hint=hint) from error
 
 
 def read_number(text: str, *, field: str, low: int, high: int) -> int:
@@ -72,6 +71,12 @@ def read_flag(text: str, *, field: str) -> bool:
 def read_hash(text: str, *, field: str) -> bytes:
     """Read 32 bytes in the one way that we write them."""
     return _read(text, field=field, how=_hash, wanted=f"{HASH_DIGITS} lower-case hex digits")
+
+
+def read_bytes(text: str, *, field: str, most: int) -> bytes:
+    """Read one byte or more, at most so many, in the one way that we write them."""
+    wanted = f"2 to {2 * most} lower-case hex digits"
+    return _read(text[: 2 * most + 2], field=field, how=lambda it: _hex(it, most), wanted=wanted)
 
 
 def decoded(decode: Callable[[bytes], T], body: bytes, *, code: Code = Code.E_MALFORMED) -> T:
@@ -98,7 +103,13 @@ def _digits(text: str) -> int:
 
 def _hash(text: str) -> bytes:
     """Read hex digits only: `fromhex` alone would take spaces and capitals."""
-    if len(text) != HASH_DIGITS or not _HEX.issuperset(text):
+    if len(text) != HASH_DIGITS:
+        raise ValueError
+    return _hex(text, HASH_DIGITS // 2)
+
+
+def _hex(text: str, most: int) -> bytes:
+    if not 0 < len(text) <= 2 * most or not _HEX.issuperset(text):
         raise ValueError
     return bytes.fromhex(text)
 

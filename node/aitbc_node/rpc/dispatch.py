@@ -19,6 +19,7 @@ from aitbc_node.rpc import (
     holdings,
     mesh,
     openapi,
+    recorded,
     schema,
     submission,
 )
@@ -91,6 +92,9 @@ ROUTES: tuple[Route, ...] = (
           (schema.AssetView,), ("proof",)),
     Route("GET", "/state/asset/{ticker}", holdings.asset_facts, "The four facts about a token.",
           (schema.AssetFacts,)),
+    Route("GET", "/state/records/{namespace}/{key}", recorded.record,
+          "A record, with proof=1 proved; each account has keys of its own, but in `name`.",
+          (schema.RecordView,), ("owner", "proof")),
     Route("GET", "/state_root", history.state_root, "The state root after a block.",
           (schema.StateRoot,), ("height",)),
     Route("GET", "/params", holdings.parameters, "The chain's parameters.", (schema.Parameters,)),

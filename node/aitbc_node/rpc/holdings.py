@@ -33,7 +33,7 @@ def account(call: Call) -> schema.AccountView:
         next_nonce=call.view.mempool.pending_nonce(address, next_nonce=found.nonce),
         balances=_balances(found),
         policy=_policy(found.policy),
-        proof=_proof(call, (objects.ACCOUNT, address)),
+        proof=proved(call, (objects.ACCOUNT, address)),
     )
 
 
@@ -59,7 +59,7 @@ def asset(call: Call) -> schema.AssetView:
         mint_authority=bech32.address_text(call.view.state.chain.hrp, mint) if mint else None,
         paused=found.paused,
         mint_max=str(found.mint_max),
-        proof=_proof(call, (objects.ASSET, ticker.encode())),
+        proof=proved(call, (objects.ASSET, ticker.encode())),
     )
 
 
@@ -194,7 +194,8 @@ def _asset(call: Call) -> tuple[str, objects.Asset]:
     return ticker, found
 
 
-def _proof(call: Call, key: ObjectKey) -> schema.Proof | None:
+def proved(call: Call, key: ObjectKey) -> schema.Proof | None:
+    """Prove what the state has at a place, where `proof=1` asks for it."""
     if not read_flag(call.option("proof") or "0", field="proof"):
         return None
     state = call.view.state

@@ -228,6 +228,21 @@ class AssetView(Answer, frozen=True, kw_only=True):
     proof: Proof | None = None
 
 
+class RecordView(Answer, frozen=True, kw_only=True):
+    """Show a record that somebody put on the ledger.
+
+    Units: `expires` is the height at whose end it goes; `height` is the newest final block.
+    """
+
+    namespace: str
+    key: Hex
+    value: Hex
+    owner: AddressText
+    expires: int
+    height: int
+    proof: Proof | None = None
+
+
 class StateRoot(Answer, frozen=True, kw_only=True):
     """Give the state root after one final block."""
 

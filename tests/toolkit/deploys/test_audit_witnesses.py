@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forged_log import OTHER, rewrite
 from signed_work import a_key, public
 
 from aitbc_toolkit.release import audit, safekeeping, signatures, witnessing
@@ -14,18 +15,6 @@ from aitbc_toolkit.release.occupation import at_work
 pytestmark = pytest.mark.integration
 
 Build = Callable[..., Any]
-OTHER = audit.Entry("operate", "nothing", "permitted", "nobody", "", bypassed=True)
-
-
-def rewrite(path: Path, *, keep: int, then: Sequence[audit.Entry]) -> None:
-    """Write a log anew from some record on, with a chain and a head that are right again."""
-    kept = audit.check(path)[0][:keep]
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    path.write_text("".join(lines[:keep]), encoding="utf-8")
-    head = kept[-1].hash if kept else audit.ROOT
-    path.with_name(f"{path.name}.head").write_text(f"{keep} {head}\n", encoding="utf-8")
-    for entry in then:
-        audit.append(path, entry)
 
 
 def witnesses(project: Any) -> list[witnessing.Witness]:

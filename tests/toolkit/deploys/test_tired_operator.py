@@ -41,6 +41,7 @@ KEEPS_NODES_RUNNING = {
     "asset burn",
     "asset define",
     "asset mint",
+    "audit anchor",
     "backup",
     "bootstrap",
     "config import",

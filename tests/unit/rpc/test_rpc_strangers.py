@@ -11,9 +11,10 @@ from aitbc_node import bech32
 from aitbc_node.canonical import encode
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.objects import PROPOSAL as PROPOSAL_KIND
-from aitbc_node.ledger.objects import Proposal
+from aitbc_node.ledger.objects import Proposal, StoredRecord
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.proposals import PauseAsset, ProposalSubmit
+from aitbc_node.ledger.records import record_key
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.dispatch import ROUTES
 from aitbc_node.rpc.route import Subscription
@@ -36,7 +37,10 @@ SAMPLES = {
     "/state/accounts/{address}": f"/state/accounts/{bech32.encode('aitd', b'f' * 20)}?proof=1",
     "/state/assets/{ticker}": "/state/assets/AIT?proof=1",
     "/state/asset/{ticker}": "/state/asset/AIT",
+    "/state/records/{namespace}/{key}": f"/state/records/name/{b'shop'.hex()}",
 }
+
+
 READS = [route for route in ROUTES if route.method == "GET" and route.answers]
 
 
@@ -47,6 +51,9 @@ def test_an_answer_is_of_its_documented_type(node: Any, route: Any) -> None:
     motion = encode(ProposalSubmit(PauseAsset("AIT", paused=True)))
     opened = Proposal(Address(b"f" * 20), motion, Amount(0), Height(9))
     node.state.adopt({(PROPOSAL_KIND, PROPOSAL): opened}, node.state.tree)
+    owner = Address(b"f" * 20)
+    named = StoredRecord("name", b"shop", b"", owner, Height(9))
+    node.state.adopt({record_key("name", b"shop", owner): named}, node.state.tree)
 
     response = node.ask(SAMPLES.get(route.path, route.path))
 
@@ -74,6 +81,9 @@ WORDS = st.sampled_from(
         "epoch",
         OPERATOR,
         "assets",
+        "records",
+        "audit",
+        "name",
         "events",
         "0",
         "2",
@@ -81,7 +91,7 @@ WORDS = st.sampled_from(
     ]
 ) | st.text(max_size=12)
 OPTIONS = st.dictionaries(
-    st.sampled_from(["height", "from", "count", "proof", "topic", "envelope", "last_id"])
+    st.sampled_from(["height", "from", "count", "proof", "owner", "topic", "envelope", "last_id"])
     | st.text(max_size=6),
     st.lists(st.text(max_size=12) | st.sampled_from(["1", "0", "block"]), min_size=1, max_size=2),
     max_size=3,

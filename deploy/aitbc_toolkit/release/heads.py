@@ -1,0 +1,60 @@
+"""What is said of an audit log's newest record, and does a log still agree with what was said?
+
+Hosts and the ledger are told the same few words, and are compared in the same way. Pure. Do not add
+how they are told: `witnessing` tells the hosts, `anchoring` the ledger.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aitbc_toolkit.chain import Finding
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import audit
+from aitbc_toolkit.release.audit import Record
+from aitbc_toolkit.release.source import who
+
+_SHORT = 12
+
+
+def statement(environment: Environment, records: Sequence[Record]) -> dict[str, Any]:
+    """Say how far this log goes; it has a record at least."""
+    newest = records[-1]
+    return {
+        "environment": environment.name,
+        "log": log(records),
+        "place": place(environment),
+        "number": newest.number,
+        "head": newest.hash,
+        "at": newest.at,
+    }
+
+
+def difference(
+    environment: Environment, records: Sequence[Record], said: Mapping[str, Any], *, told: str
+) -> Finding | None:
+    """Find what was said else than the log here says; of another place's log it says nothing.
+
+    `told` begins the sentence: who was told, like "hosts were told".
+    """
+    number, head = int(said["number"]), str(said["head"])
+    if said["log"] != log(records):
+        if said["place"] != place(environment):
+            return None
+        return Finding(0, f"{told} of another log of this place, of {number} records: it is gone")
+    if number > len(records):
+        return Finding(len(records), f"{told} of {number} records, {len(records)} are here")
+    now = records[number - 1].hash
+    if now != head:
+        return Finding(number, f"{told} that it is {head[:_SHORT]}, here it is {now[:_SHORT]}")
+    return None
+
+
+def log(records: Sequence[Record]) -> str:
+    """Name a log by its first record, which it keeps for ever."""
+    return records[0].hash if records else audit.ROOT
+
+
+def place(environment: Environment) -> str:
+    """Name this log's place without telling it: another checkout's log is another log."""
+    return hashlib.sha256(f"{who()}\0{audit.path_of(environment)}".encode()).hexdigest()[:16]

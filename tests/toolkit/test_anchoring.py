@@ -1,0 +1,175 @@
+"""The ledger remembers the audit log's head: a log that was forged as a whole still shows."""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from forged_log import OTHER, rewrite
+
+from aitbc_toolkit import keys
+from aitbc_toolkit.errors import AitbcError, ConfigError
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import anchoring, audit
+from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release.witnessing import Witness
+
+ENTRY = audit.Entry("deploy", "this", "permitted", "ana@example", "ana@example is operator")
+
+
+def log(environment: Environment, count: int, *, age_s: float = 0.0) -> None:
+    """Write so many records into the audit log."""
+    for _ in range(count):
+        audit.append(audit.path_of(environment), ENTRY, now_s=time.time() - age_s)
+
+
+def remembered(environment: Environment) -> Witness:
+    """Compare with the ledger; by itself the log has to be whole."""
+    records, findings = audit.check(audit.path_of(environment))
+    assert findings == []
+    account = anchoring.account_of(environment)
+    with Mesh(environment) as mesh:
+        return anchoring.compare(environment, records, mesh, account=account)
+
+
+def after_run(environment: Environment) -> list[str]:
+    """End a run; return what it said."""
+    said: list[str] = []
+    with Mesh(environment) as mesh:
+        anchoring.after_run(environment, mesh, lambda record: said.append(str(record["text"])))
+    return said
+
+
+def test_the_ledger_agrees_up_to_the_record_that_it_was_told(fake_mesh: Any) -> None:
+    """Nothing before the first anchor, then that record, whatever the log has gained since."""
+    log(fake_mesh.environment, 3)
+    before = remembered(fake_mesh.environment)
+
+    done = anchoring.anchor(fake_mesh.environment, wait_s=60)
+    log(fake_mesh.environment, 2)
+    after = remembered(fake_mesh.environment)
+
+    assert before.to_line() == "  ledger         was told nothing of this log yet"
+    assert (done.number, done.height) == (3, len(fake_mesh.ledger.finals))
+    assert (after.newest, after.findings, after.signed_by) == (3, (), done.account)
+    assert anchoring.anchor(fake_mesh.environment, wait_s=60).number == 5
+    assert remembered(fake_mesh.environment).newest == 5
+
+
+@pytest.mark.parametrize(
+    ("keep", "then", "what"),
+    [
+        (1, [OTHER] * 9, "the ledger was told that it is"),
+        (1, [], "the ledger was told of 4 records, 1 are here"),
+        (0, [OTHER] * 9, "the ledger was told of another log of this place"),
+        (0, [], "the ledger was told of another log of this place"),
+    ],
+)
+def test_a_log_that_was_rewritten_whole_differs_and_is_never_anchored(
+    fake_mesh: Any, keep: int, then: Sequence[audit.Entry], what: str
+) -> None:
+    """Edited, cut, replaced or removed, with valid hashes: the ledger keeps what it was told."""
+    environment = fake_mesh.environment
+    log(environment, 4)
+    anchoring.anchor(environment, wait_s=60)
+    blocks = len(fake_mesh.ledger.finals)
+
+    rewrite(audit.path_of(environment), keep=keep, then=then)
+    found = remembered(environment)
+
+    assert found.findings[0].what.startswith(what)
+    if then:
+        with pytest.raises(AitbcError, match="not anchored: the ledger was told"):
+            anchoring.anchor(environment, wait_s=60)
+        (said,) = after_run(environment)
+        assert "is not anchored on the ledger: not anchored: the ledger was told" in said
+    assert len(fake_mesh.ledger.finals) == blocks
+
+
+def test_a_run_anchors_once_an_hour(fake_mesh: Any) -> None:
+    """The first run does, the next ones do not, and the first one an hour later does again."""
+    environment = fake_mesh.environment
+    log(environment, 1, age_s=2 * anchoring.EVERY_S)
+    said = [after_run(environment)]
+    log(environment, 1)
+    said.append(after_run(environment))
+    log(environment, 1)
+    said.append(after_run(environment))
+
+    assert said == [
+        ["audit record 1 is on its way to the ledger"],
+        ["audit record 2 is on its way to the ledger"],
+        [],
+    ]
+    assert remembered(environment).newest == 2
+
+
+def without_a_key(mesh: Any) -> None:
+    """Take the operator's wallet away."""
+    keys.faucet_path(mesh.environment.folder).unlink()
+
+
+def without_money(mesh: Any) -> None:
+    """Put an empty wallet in its place."""
+    without_a_key(mesh)
+    keys.make(keys.faucet_path(mesh.environment.folder))
+
+
+def without_a_mesh(mesh: Any) -> None:
+    """End every node."""
+    for name in ("v1", "v2", "v3", "v4"):
+        mesh.kill(name)
+
+
+@pytest.mark.parametrize(
+    ("lose", "why"),
+    [
+        (without_a_key, "no faucet key at"),
+        (without_money, "[insufficient]"),
+        (without_a_mesh, "no node answers"),
+    ],
+)
+def test_what_cannot_be_anchored_says_why_and_fails_no_run(
+    fake_mesh: Any, lose: Callable[[Any], None], why: str
+) -> None:
+    """No wallet, no money, no mesh: asked for it is an error, at the end of a run a note."""
+    log(fake_mesh.environment, 2)
+    lose(fake_mesh)
+
+    (said,) = after_run(fake_mesh.environment)
+    with pytest.raises(AitbcError) as failed:
+        anchoring.anchor(fake_mesh.environment, wait_s=60)
+
+    assert said.startswith("the audit log's head is not anchored on the ledger: ")
+    assert why in said
+    assert why in failed.value.message
+    assert failed.value.hint
+
+
+def test_one_node_alone_is_not_believed(fake_mesh: Any) -> None:
+    """A quarter of the power may lie about what the ledger holds: it is not compared with."""
+    log(fake_mesh.environment, 2)
+    anchoring.anchor(fake_mesh.environment, wait_s=60)
+    for name in ("v1", "v2", "v3"):
+        fake_mesh.kill(name)
+
+    found = remembered(fake_mesh.environment)
+
+    assert (found.counted, found.why) == (0, "only v4 of all validators answer")
+
+
+def test_another_account_anchors_for_itself(fake_mesh: Any, tmp_path: Path) -> None:
+    """What a stranger wrote under its own account says nothing; a key that is missing is named."""
+    environment = fake_mesh.environment
+    log(environment, 2)
+    anchoring.anchor(environment, wait_s=60)
+    records, _ = audit.check(audit.path_of(environment))
+    stranger = "aitd1" + "q" * 4
+
+    with Mesh(environment) as mesh:
+        found = anchoring.compare(environment, records, mesh, account=stranger)
+    with pytest.raises(ConfigError, match="no key at"):
+        anchoring.anchor(environment, key=tmp_path / "none.key", wait_s=60)
+
+    assert (found.counted, found.newest, found.findings) == (0, 0, ())
