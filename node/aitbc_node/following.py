@@ -92,12 +92,13 @@ class Following:
         """Judge the block in front; None while that takes time, or when it can never be applied."""
         block_id = block_id_of(final.block.header)
         if block_id != self._supplied:
-            check_form(as_proposed(final.block))
+            proposed = as_proposed(final.block)
+            check_form(proposed)
             fault = self._chain.fault_of_final(final)
             if fault:
                 raise PeerFault(fault)
             self._supplied, self._supplied_ms = block_id, self._out.now_ms
-            self._workshop.supply(final.block, peer)
+            self._workshop.supply(final.block, proposed, peer)
         elif self._out.now_ms - self._supplied_ms > PATIENCE_MS:
             self._give_up(peer)
         fault = self._workshop.shelf.fault_of(block_id)

@@ -75,10 +75,6 @@ class Mesh:
         """Send to all peers."""
         self._out.send(self.linked(), message)
 
-    def pass_on(self, message: Message, source: PeerId | None) -> None:
-        """Send to those peers that do not get it from the source themselves."""
-        self._out.send(self.topology.targets(self.linked(), source), message)
-
     def flush(self) -> None:
         """Send the transactions that wait for company."""
         self._out.extend(self.relay.flush(self.linked()))

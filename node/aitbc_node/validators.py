@@ -109,10 +109,14 @@ class ValidatorSet(Record, frozen=True, dict=True):
         priorities[chosen] -= self.total_power
         return chosen
 
-    def digest(self) -> Hash:
-        """Hash who may vote with what power; turns are not part of it."""
+    @cached_property
+    def _digest(self) -> Hash:
         rows = tuple((member.operator, member.key, member.power) for member in self.members)
         return Hash(hashlib.sha256(encode(rows)).digest())
+
+    def digest(self) -> Hash:
+        """Hash who may vote with what power; turns are not part of it."""
+        return self._digest
 
 
 def validator_set(members: Iterable[Validator]) -> ValidatorSet:

@@ -243,7 +243,9 @@ class Voting:
         if isinstance(message, Proposal):
             self._send_proposal(self._mesh.topology.targets(self._mesh.linked(), sender), message)
             return
-        self._mesh.pass_on(VotesSent((encode(message),)), sender)
+        targets = self._mesh.topology.targets(self._mesh.linked(), sender)
+        if targets:
+            self._out.send(targets, VotesSent((encode(message),)))
         self._hear(message)
         if message.kind == PRECOMMIT and message.height == self._chain.height:
             certificate = self.consensus.late_votes()

@@ -137,10 +137,9 @@ class Workshop:
         elif not offer.wanted:
             self._begin(block_id, offer)
 
-    def supply(self, block: Block, source: PeerId | None) -> None:
-        """Take a whole block that was asked for, and judge it. Raises: PeerFault."""
-        proposed = as_proposed(block)
-        block_id = check_form(proposed)
+    def supply(self, block: Block, proposed: Proposed, source: PeerId) -> None:
+        """Take a whole block that was asked for, and judge it; its form has been checked."""
+        block_id = block_id_of(block.header)
         if block_id in self.shelf:
             return
         offer = self._offers.get(block_id)
@@ -154,7 +153,9 @@ class Workshop:
     def on_block(self, block: Block, source: PeerId) -> None:
         """Take a whole block from a peer, if it was asked for. Raises: PeerFault."""
         if block_id_of(block.header) in self._fetches:
-            self.supply(block, source)
+            proposed = as_proposed(block)
+            check_form(proposed)
+            self.supply(block, proposed, source)
 
     def on_bodies(self, block_id: BlockId, raws: Sequence[bytes]) -> None:
         """Take bodies that a peer sent for a block; those that nobody needs are dropped."""

@@ -18,19 +18,20 @@ from aitbc_node.consensus import algorithm, conditions
 from aitbc_node.consensus.algorithm import Condition
 from aitbc_node.consensus.electorate import Electorate
 from aitbc_node.consensus.height import HeightRecord
+from aitbc_node.consensus.inputs import ConsensusEffect
 from aitbc_node.consensus.messages import NO_ROUND, Vote
 from aitbc_node.consensus.replica import Consensus
 from aitbc_node.consensus.retransmission import Retransmission
 from aitbc_node.consensus.votes import Standing, VoteBook
 from aitbc_node.events import Committed, SignState
 from aitbc_node.gossip.peers import Peers
-from aitbc_node.ledger import accounts, apply, balances, fees, transfers
+from aitbc_node.ledger import accounts, apply, balances, epochs, fees, transfers
 from aitbc_node.ledger.objects import Fees
 from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.storage.sign_state import FILE_NAME, NOTHING_SIGNED, SignStateFile
 from aitbc_node.storage.store import Store
-from aitbc_node.types import Address, BlockId, PeerId
+from aitbc_node.types import Address, BlockId, Height, PeerId
 from aitbc_node.validators import ValidatorSet
 from aitbc_node.workshop import Workshop
 from aitbc_sim.byzantine import SkipLock
@@ -52,6 +53,24 @@ class ForgetLock(Consensus):
                 prevotes=(),
             )
         super().__init__(sign_state=sign_state, **rest)
+
+
+class StaleSet(Consensus):
+    """Go on with the validators of the epoch before when others may vote."""
+
+    def __init__(self, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._newest = self._before = ValidatorSet(())
+
+    def enter_height(
+        self, height: Height, validators: ValidatorSet, **rest: Any
+    ) -> list[ConsensusEffect]:
+        """Begin a height with the set that the newest one has replaced."""
+        if self._newest.digest() != validators.digest():
+            self._before = self._newest
+        self._newest = validators
+        stale = self._before if self._before.members else validators
+        return super().enter_height(height, stale, **rest)
 
 
 _save = SignStateFile.save
@@ -140,6 +159,17 @@ def _apply_without_root(self: Chain, candidate: Candidate, certificate: Certific
     self.tip_certificate = certificate
 
 
+def _all_at_once(
+    _before: Mapping[Address, int],
+    wanted: Mapping[Address, int],
+    _turns: Sequence[Address],
+    *,
+    places: int,
+) -> dict[Address, int]:
+    """Let everybody have at once what stands behind him."""
+    return dict(list(wanted.items())[:places])
+
+
 _build = Workshop.build
 _advance = Workshop.advance
 
@@ -182,6 +212,7 @@ _LOSES_VOTES = {
     "lossy_edges": 0.5,
 }
 _PAYS = {**_QUICK, "tx_every_ms": 60}
+_CHANGES = {**_PAYS, "blocks": 20, "churn": 0.5, "spares": 2, "epoch_blocks": 3}
 _CUT_OFTEN = {**_QUICK, "blocks": 60, "partition_every_ms": 500, "partition_ms": [2500, 4000]}
 
 BUGS = {
@@ -208,6 +239,10 @@ BUGS = {
         "sound",
         {**_QUICK, "duplicate": 0.3, "delay_ms": [5, 150]},
     ),
+    "stale-validator-set": Bug(
+        "certificate", ((machine, "Consensus", StaleSet),), "sound", _CHANGES
+    ),
+    "change-at-once": Bug("validator_set", ((epochs, "limited", _all_at_once),), "sound", _CHANGES),
     "finalise-twice": Bug(
         "height_monotone", ((machine.Machine, "_make_final", _make_final_twice),), "sound", _QUICK
     ),

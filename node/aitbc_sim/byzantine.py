@@ -32,20 +32,8 @@ from aitbc_node.gossip.messages import ProposalSent, VotesSent, decode_message
 from aitbc_node.types import BlockId, Height, PeerId, Round
 from aitbc_node.view import View
 from aitbc_sim.checkers import tag_of
+from aitbc_sim.options import BEHAVIOURS
 from aitbc_sim.testing import CHAIN_ID, fake_verify
-
-BEHAVIOURS = (
-    "equivocate",
-    "withhold",
-    "amnesia",
-    "bad-root",
-    "replay",
-    "garbage",
-    "selective",
-    "twin",
-)
-"""Two tongues; silence; no lock; false state roots; old frames; noise; half an audience; two nodes
-with one key. Some are bent inside as well: `nodes.py` gives them another consensus."""
 
 _USES_LOCK = (FreshProposal, Reproposal, OthersAhead, TimeoutPrecommit)
 
@@ -89,6 +77,7 @@ _CONSENSUS: dict[str, type[Consensus]] = {
     "equivocate": Unguarded,
     "twin": Unguarded,
 }
+"""Who is bent inside as well: a machine of theirs has another consensus."""
 
 
 class Plot:

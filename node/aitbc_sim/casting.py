@@ -1,7 +1,7 @@
 """Which nodes does a run have, who holds which key, and which of them lie?
 
-Validators come first, then full nodes, then the second nodes of those whose key runs twice. Do not
-add what happens to them: `world.py`.
+Validators come first, then full nodes, then spare ones with a key that has no vote yet, then the
+second nodes of those whose key runs twice. Do not add what happens to them: `world.py`.
 """
 
 import random
@@ -12,11 +12,12 @@ from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.machine import MachineConfig
 from aitbc_sim.byzantine import Plot, Tongue
 from aitbc_sim.clocks import WallClock
+from aitbc_sim.founding import consensus_key, spare_key
 from aitbc_sim.host import Host
 from aitbc_sim.names import peer_of
 from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
-from aitbc_sim.workload import signer_of
+from aitbc_sim.testing import FakeSigner
 
 BRANCHES = 30
 """A node has at most 50 links: a validator of 16 has 15 to the others."""
@@ -27,10 +28,10 @@ def cast(host: Host[Process], genesis: Genesis, dice: random.Random) -> list[Pro
     options = host.options
     plot = Plot(_sides(options))
     holders = _holders(options)
+    behaviours = dict(options.byzantine)
     nodes = []
-    for index, validator in enumerate(holders):
-        signer = None if validator is None else signer_of(f"validator {validator}")
-        kind = dict(options.byzantine).get(-1 if validator is None else validator)
+    for index, (signer, validator) in enumerate(holders):
+        kind = behaviours.get(validator)
         clock = WallClock(
             skew_ms=dice.randint(-options.wall_skew_ms, options.wall_skew_ms),
             drift_ppm=dice.randint(-options.wall_drift_ppm, options.wall_drift_ppm),
@@ -49,10 +50,12 @@ def cast(host: Host[Process], genesis: Genesis, dice: random.Random) -> list[Pro
     return nodes
 
 
-def _holders(options: Options) -> list[int | None]:
-    """List whose key each node holds."""
-    twins = [index for index, kind in options.byzantine if kind == "twin"]
-    return [*range(len(options.powers)), *[None] * options.full_nodes, *twins]
+def _holders(options: Options) -> list[tuple[FakeSigner | None, int]]:
+    """List what each node votes with, and which validator of the genesis it is; -1 is none."""
+    founders = [(consensus_key(index), index) for index in range(len(options.powers))]
+    twins = [founders[index] for index, kind in options.byzantine if kind == "twin"]
+    full = [(None, -1)] * options.full_nodes
+    return [*founders, *full, *((spare_key(i), -1) for i in range(options.spares)), *twins]
 
 
 def _config(options: Options, index: int, *, count: int, votes: bool) -> MachineConfig:

@@ -1,7 +1,8 @@
 """Is what the nodes did allowed? Each checker looks at every step and raises at the first breach.
 
 They are incremental: a block, a state root or a vote is judged when it is first seen, and compared
-afterwards. A breach names its checker. Do not repair or influence anything here.
+afterwards. Who may vote at a height is read from the state before it, which all honest nodes have
+come to. A breach names its checker. Do not repair or influence anything here.
 """
 
 from collections.abc import Sequence
@@ -9,13 +10,14 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from aitbc_node.blocks import PRECOMMIT, Certificate
+from aitbc_node.blocks import PRECOMMIT, Certificate, Header
 from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed
+from aitbc_node.gossip.messages import Finals
 from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.state import State
-from aitbc_node.types import BlockId, Hash, Height, PublicKey, TxId
+from aitbc_node.types import Address, BlockId, Hash, Height, PublicKey, TxId
 from aitbc_node.validators import ValidatorSet
 from aitbc_sim.testing import CHAIN_ID, fake_verify
 
@@ -32,28 +34,36 @@ class Violation(Exception):  # noqa: N818 - it is the finding, not a failure of 
 class Checkers:
     """Watch a whole run, over the lives of all nodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, founders: ValidatorSet, *, epoch_blocks: int) -> None:
+        self._epoch_blocks = epoch_blocks
         self._block_at: dict[Height, BlockId] = {}
-        self._audited: set[Hash] = set()
+        self._voters_after: dict[Hash, ValidatorSet] = {}
+        self._voters_at = {Height(1): founders}
         self._proven: set[bytes] = set()
         self._signed: dict[tuple[PublicKey, int, int, int], BlockId] = {}
         self._height_of: dict[TxId, Height] = {}
         self._tip_of: dict[int, Height] = {}
 
+    @property
+    def voters(self) -> ValidatorSet:
+        """Return who may vote on the block behind the highest that anybody has called final."""
+        return self._voters_at[max(self._voters_at)]
+
     def executed(self, index: int, event: Committed, state: State) -> None:
         """Judge the state that a node has come to by a block, before anybody hears of it."""
         header = event.final.block.header
-        if state.root != header.state_root:
+        root = state.root
+        if root != header.state_root:
             what = f"height {header.height}: node {index} has another root"
             _breach("state_root_equal", what)
-        if state.root not in self._audited:
-            self._audited.add(state.root)
+        if root not in self._voters_after:
+            self._voters_after[root] = state.validators
             faults = [*audit(state), *state.tally.violations()]
             if faults:
                 _breach("supply_conserved", f"height {header.height}: {'; '.join(faults)}")
 
-    def announced(self, index: int, event: Committed, voters: ValidatorSet) -> None:
-        """Judge a block that a node calls final.
+    def announced(self, index: int, event: Committed) -> bool:
+        """Judge a block that a node calls final; tell whether it is news that the voters change.
 
         Only what leaves the node counts: a machine may have decided with its own vote, and died
         before that vote was on disk; then it is free to decide otherwise.
@@ -71,7 +81,29 @@ class Checkers:
                 f"another {first.hex()[:12]}",
             )
         self._check_once(event, height)
-        self._check_proof(event.final.certificate, event.id, voters)
+        self._check_proof(event.final.certificate, event.id, self._voters_at[height])
+        return height + 1 not in self._voters_at and self._succeed(event.final.block.header)
+
+    def _succeed(self, header: Header) -> bool:
+        """Judge who votes next: whom header and state name, and not too many of them new.
+
+        Less than a third of the power may move, at the end of an epoch only; of a total of three
+        or less, one vote may. Source: rules 2.11.
+        """
+        now, after = self._voters_at[header.height], self._voters_after[header.state_root]
+        self._voters_at[Height(header.height + 1)] = after
+        if (header.validators_hash, header.next_validators_hash) != (now.digest(), after.digest()):
+            _breach("validator_set", f"height {header.height}: its header names other validators")
+        if now.digest() == after.digest():
+            return False
+        if header.height % self._epoch_blocks:
+            _breach("validator_set", f"height {header.height}: a change within an epoch")
+        old, new = _powers(now), _powers(after)
+        moved = sum(abs(new.get(who, 0) - old.get(who, 0)) for who in old.keys() | new.keys())
+        if moved > max(1, (sum(old.values()) - 1) // 3):
+            what = f"{moved} of power {sum(old.values())} move at once"
+            _breach("validator_set", f"height {header.height}: {what}")
+        return True
 
     def _check_once(self, event: Committed, height: Height) -> None:
         for receipt in event.receipts:
@@ -90,6 +122,8 @@ class Checkers:
         self._proven.add(data)
         signers: set[int] = set()
         for row in certificate.votes:
+            if row.validator >= len(voters.members):
+                continue  # nobody of this height
             member = voters.members[row.validator]
             vote = Vote(
                 PRECOMMIT,
@@ -134,6 +168,13 @@ class Checkers:
         if root != expected:
             _breach("replay", f"node {index}: another root at height {height} from its own log")
 
+
+def _powers(voters: ValidatorSet) -> dict[Address, int]:
+    return {member.operator: int(member.power) for member in voters.members}
+
+
+FINALS = encode(Finals(()))[:-1]
+"""How each frame with final blocks begins."""
 
 _reader: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 

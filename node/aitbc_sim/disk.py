@@ -22,7 +22,7 @@ class SimDisk(MemoryDisk):
     def __init__(self, dice: random.Random) -> None:
         super().__init__()
         self._dice = dice
-        self._durable: dict[str, bytes] = {}
+        self._durable: dict[str, bytearray] = {}
         self._unsynced: dict[str, list[tuple[int, bytes]]] = defaultdict(list)
         self.fuse: int | None = None
         """How many more operations until the power goes; None for never."""
@@ -43,7 +43,7 @@ class SimDisk(MemoryDisk):
         """Write; not durable yet, and perhaps the last thing that happens."""
         self._check(name)
         super().write_at(name, offset, data)
-        self._unsynced[name].append((offset, bytes(data)))
+        self._unsynced[name].append((offset, data))
         self._burn()
 
     def truncate(self, name: str, size: int) -> None:
@@ -59,9 +59,11 @@ class SimDisk(MemoryDisk):
         self._make_durable(name)
 
     def sync(self, name: str) -> None:
-        """Make a file durable."""
+        """Make a file durable: only what was written since costs anything."""
         self._burn()
-        self._make_durable(name)
+        durable = self._durable.setdefault(name, bytearray())
+        for offset, data in self._unsynced.pop(name, ()):
+            _put(durable, offset, data)
 
     def lose_power(self) -> bool:
         """Forget what was not durable, in part; tell whether anything was torn or lost."""
@@ -72,13 +74,12 @@ class SimDisk(MemoryDisk):
                 kept = self._survivor(data)
                 harmed |= len(kept) < len(data)
                 if kept:
-                    left.extend(bytes(max(0, offset - len(left))))
-                    left[offset : offset + len(kept)] = kept
+                    _put(left, offset, kept)
             if left or name in self._durable:
                 self.files[name] = left
             else:
                 self.files.pop(name, None)
-            self._durable[name] = bytes(left)
+            self._durable[name] = bytearray(left)
         self._unsynced.clear()
         return harmed
 
@@ -92,7 +93,7 @@ class SimDisk(MemoryDisk):
                 return data[: self._dice.randrange(len(data) + 1)]
 
     def _make_durable(self, name: str) -> None:
-        self._durable[name] = bytes(self.files[name])
+        self._durable[name] = bytearray(self.files[name])
         self._unsynced.pop(name, None)
 
     def _check(self, name: str) -> None:
@@ -104,3 +105,10 @@ class SimDisk(MemoryDisk):
             self.fuse -= 1
             if self.fuse < 0:
                 raise PowerCutError
+
+
+def _put(file: bytearray, offset: int, data: bytes) -> None:
+    """Put bytes at an offset; a gap before it reads as zeros."""
+    if offset > len(file):
+        file.extend(bytes(offset - len(file)))
+    file[offset : offset + len(data)] = data

@@ -29,8 +29,12 @@ SOMETIMES = (
     "transactions final",
     "transaction refused",
     "restart with a lock",
+    "set changed",
 )
 """What a sweep must have met at least once each; otherwise its green says nothing about it."""
+
+UNHASHED_MAX = 1 << 16
+"""So many bytes are hashed at a time: a call for each step would cost more than its bytes."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -40,18 +44,21 @@ class History:
 
     def __init__(self, *, keep_steps: bool = False) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
+        self._unhashed = bytearray()
         self.counts: Counter[str] = Counter()
         self.steps: list[str] | None = [] if keep_steps else None
 
     @property
     def digest(self) -> str:
         """Return the hash over everything so far."""
+        self._absorb()
         return self._hash.hexdigest()
 
     def add(self, now_ms: int, index: int, event: Event | str, effects: Sequence[Effect]) -> None:
         """Take in one step of one node."""
-        data = _encoder.encode((now_ms, index, event, effects))
-        self._hash.update(data)
+        _encoder.encode_into((now_ms, index, event, effects), self._unhashed, -1)
+        if len(self._unhashed) > UNHASHED_MAX:
+            self._absorb()
         if self.steps is not None:
             self.steps.append(f"{now_ms} ms, node {index}: {_short(event)} -> {_short(effects)}")
 
@@ -63,6 +70,10 @@ class History:
         is_same_height = last is not None and last.height == state.height
         if last is not None and is_same_height and NO_ROUND < last.locked_round < state.round:
             self.met("relock")
+
+    def _absorb(self) -> None:
+        self._hash.update(self._unhashed)
+        self._unhashed.clear()
 
     def met(self, what: str) -> None:
         """Count something."""

@@ -6,7 +6,7 @@ Do not add reactions of nodes.
 """
 
 import random
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 
 from aitbc_sim.options import Options
 
@@ -25,10 +25,12 @@ class Network:
         self._options = options
         self._dice = dice
         self._loss = dict(options.loss)
-        self._links: dict[frozenset[int], int] = {}
+        self._links: dict[Edge, int] = {}
         self._count = 0
         self._free_at_ms: dict[Edge, int] = {}
         self._sound: frozenset[int] = frozenset()
+        low_ms, high_ms = options.delay_ms
+        self._sound_delay_ms = (low_ms, min(high_ms, SOUND_DELAY_MS))
         self.blocked: frozenset[Edge] = frozenset()
         self.lossy: frozenset[Edge] = frozenset()
         """Edges that lose, repeat and hold up messages at the moment."""
@@ -36,49 +38,52 @@ class Network:
     def link(self, one: int, other: int) -> int:
         """Make a link, in the place of an older one; return its number."""
         self._count += 1
-        self._links[frozenset((one, other))] = self._count
+        self._links[one, other] = self._links[other, one] = self._count
         return self._count
 
     def number(self, one: int, other: int) -> int | None:
         """Return the number of the link between two nodes; frames of older ones are void."""
-        return self._links.get(frozenset((one, other)))
+        return self._links.get((one, other))
 
     def carries(self, source: int, target: int, number: int) -> bool:
         """Tell whether a frame that was sent over a certain link arrives now."""
-        if (source, target) in self.blocked:
-            return False
-        return self.number(source, target) == number
+        edge = (source, target)
+        return self._links.get(edge) == number and edge not in self.blocked
 
     def cut(self, one: int, other: int) -> bool:
         """Remove a link; tell whether there was one."""
-        return self._links.pop(frozenset((one, other)), None) is not None
+        self._links.pop((other, one), None)
+        return self._links.pop((one, other), None) is not None
 
     def partners(self, index: int) -> list[int]:
         """List the nodes that a node is linked with."""
-        return sorted(other for pair in self._links if index in pair for other in pair - {index})
+        return sorted(other for one, other in self._links if one == index)
 
     def can_dial(self, source: int, target: int) -> bool:
         """Tell whether a handshake would come through both ways."""
         return not {(source, target), (target, source)} & self.blocked
 
-    def arrivals(self, source: int, target: int, kind: str, now_ms: int) -> Iterator[int]:
-        """Yield when a frame sent now arrives: once, twice when repeated, or never."""
-        if (source, target) in self.blocked:
-            return
-        is_sound = self._sound.issuperset((source, target))
-        low_ms, high_ms = self._options.delay_ms
-        delay_ms = self._dice.randint(low_ms, min(high_ms, SOUND_DELAY_MS) if is_sound else high_ms)
-        is_lossy = (source, target) in self.lossy and not is_sound
+    def arrivals(self, source: int, target: int, kind: str, now_ms: int) -> tuple[int, ...]:
+        """Return when a frame sent now arrives: once, twice when repeated, or never."""
+        edge = (source, target)
+        if edge in self.blocked:
+            return ()
+        is_sound = source in self._sound and target in self._sound
+        low_ms, high_ms = self._sound_delay_ms if is_sound else self._options.delay_ms
+        draw = self._dice.random
+        at_ms = now_ms + low_ms + int(draw() * (high_ms - low_ms + 1))
+        is_lossy = edge in self.lossy and not is_sound
         if is_lossy:
-            if self._dice.random() < self._loss.get(kind, 0.0):
-                return
-            if self._options.clog and self._dice.random() < self._options.clog:
-                delay_ms += self._dice.randrange(500, 2_500)
-        at_ms = max(now_ms + delay_ms, self._free_at_ms.get((source, target), 0))
-        self._free_at_ms[source, target] = at_ms
-        yield at_ms
-        if is_lossy and self._dice.random() < self._options.duplicate:
-            yield at_ms + self._dice.randrange(1, 3_000)
+            if draw() < self._loss.get(kind, 0.0):
+                return ()
+            if self._options.clog and draw() < self._options.clog:
+                at_ms += self._dice.randrange(500, 2_500)
+        free_at_ms = self._free_at_ms.get(edge, 0)
+        at_ms = max(at_ms, free_at_ms)
+        self._free_at_ms[edge] = at_ms
+        if is_lossy and draw() < self._options.duplicate:
+            return at_ms, at_ms + self._dice.randrange(1, 3_000)
+        return (at_ms,)
 
     def deaf_from(self, kind: str) -> int:
         """Return the first node that does not hear this kind of message: full nodes may not."""

@@ -41,13 +41,13 @@ from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId
 from aitbc_sim.byzantine import Tongue, mind_of
-from aitbc_sim.checkers import tag_of
+from aitbc_sim.checkers import FINALS
 from aitbc_sim.clocks import WallClock
 from aitbc_sim.disk import PowerCutError, SimDisk
+from aitbc_sim.founding import GENESIS_MS
 from aitbc_sim.host import Host
 from aitbc_sim.names import index_of, peer_of
 from aitbc_sim.testing import fake_verify
-from aitbc_sim.workload import EPOCH_MS
 
 DISK_RETRY_MS = 200
 
@@ -99,7 +99,7 @@ class Process:
     @property
     def wall_ms(self) -> int:
         """Return what this host's clock on the wall says."""
-        return EPOCH_MS + self.clock.read(self._host.now_ms)
+        return GENESIS_MS + self.clock.read(self._host.now_ms)
 
     @property
     def is_honest(self) -> bool:
@@ -172,17 +172,17 @@ class Process:
 
     def feed(self, event: Event, life: int | None = None) -> None:
         """Let the machine take an event; one that was meant for a certain life only in that."""
-        if self.machine is None or life not in {None, self.life}:
-            return
-        effects = self.machine.step(event, now_ms=self._host.now_ms)
-        self._take(event, effects)
+        machine = self.machine
+        if machine is not None and (life is None or life == self.life):
+            self._take(event, machine.step(event, now_ms=self._host.now_ms))
 
     def _take(self, event: Event | str, effects: list[Effect]) -> None:
         if self._liar is not None and self.machine is not None:
             effects = self._liar.bend(self.machine.view, effects)
         self._host.observed(self, event, effects)
-        self._queue.extend(effects)
-        self._pump()
+        if effects:
+            self._queue.extend(effects)
+            self._pump()
 
     def _pump(self) -> None:
         """Carry out what is queued, up to the next barrier."""
@@ -289,7 +289,7 @@ class Process:
 
     def receive(self, peer: PeerId, payload: bytes) -> None:
         """Hand over a frame."""
-        if tag_of(payload) == b"finals":
+        if payload.startswith(FINALS):
             self._host.history.met("catch-up")
         if self._liar is not None:
             self._liar.hear(payload)

@@ -8,8 +8,7 @@ some have a validator that lies. Do not draw during the run what can be drawn he
 import random
 from collections.abc import Callable, Sequence
 
-from aitbc_sim.byzantine import BEHAVIOURS
-from aitbc_sim.options import LOSABLE, Options
+from aitbc_sim.options import BEHAVIOURS, LOSABLE, Options
 
 HARD = Options(
     full_nodes=0,
@@ -40,10 +39,16 @@ def draw(seed: int) -> Options:
         return HARD
     partition_every_ms, partition_ms = dice.choice(_PARTITIONS)
     powers = dice.choice(_POWERS)
+    liars = _draw_liars(dice, powers)
+    # Liars keep below a third of the power only as long as nobody else gives up theirs.
+    churns = not liars and dice.randrange(3) == 0
     return Options(
         powers=powers,
-        byzantine=_draw_liars(dice, powers),
+        byzantine=liars,
         full_nodes=dice.choice((0, 1, 1, 2)),
+        spares=dice.choice((0, 1, 2)) if churns else 0,
+        epoch_blocks=dice.choice((3, 5, 8)) if churns else 20,
+        churn=dice.choice((0.2, 0.5)) if churns else 0.0,
         interval_ms=dice.choice((100, 200, 500)),
         timeout_ms=dice.choice((300, 500, 1_000)),
         delay_ms=dice.choice(((1, 5), (1, 20), (5, 150), (1, 400))),
@@ -151,7 +156,25 @@ def colluding(seed: int) -> Options:
     )
 
 
-EIGHT = Options(full_nodes=4, blocks=100, interval_ms=100)
+def churning(seed: int) -> Options:
+    """Draw a day of four validators and three spare nodes, on which hardly anybody stays."""
+    dice = random.Random(f"churn {seed}")  # noqa: S311 - repeatable on purpose
+    return Options(
+        powers=dice.choice(((2, 2, 2, 2), (3, 2, 2, 2, 2), (1, 1, 1, 1))),
+        spares=3,
+        epoch_blocks=dice.choice((3, 5)),
+        churn=0.7,
+        blocks=40,
+        interval_ms=100,
+        timeout_ms=300,
+        crash_every_ms=dice.choice((0, 2_000)),
+        loss=dice.choice(((), (("prevote", 0.2), ("precommit", 0.2), ("finals", 0.5)))),
+        lossy_edges=0.5,
+        tx_every_ms=60,
+    )
+
+
+EIGHT = Options(full_nodes=4, blocks=100, interval_ms=100, shares_execution=True)
 """A sound day of 4 validators and 4 full nodes, to measure with."""
 
 THOUSAND = Options(
@@ -174,6 +197,7 @@ PROFILES: dict[str, Callable[[int], Options]] = {
     "sound": lambda _: Options(full_nodes=0),
     "hard": lambda _: HARD,
     "liars": lying,
+    "churn": churning,
     "collusion": colluding,
     "eight": lambda _: EIGHT,
     "thousand": lambda _: THOUSAND,

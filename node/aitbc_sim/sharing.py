@@ -10,20 +10,29 @@ import copy
 import functools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 from unittest.mock import patch
 
+from aitbc_node import certificates, conversation, intake, voting, workshop
 from aitbc_node import chain as chain_module
-from aitbc_node import conversation, voting
-from aitbc_node.blocks import Proposed, block_id
+from aitbc_node.blocks import Certificate, Proposed, block_id
 from aitbc_node.chain import Candidate, Chain
 from aitbc_node.ledger import genesis as genesis_module
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed
-from aitbc_node.types import BlockId, Hash, PublicKey
+from aitbc_node.types import BlockId, Hash
+from aitbc_node.validators import ValidatorSet
 from aitbc_sim.options import Options
 
 FRAMES_KEPT = 4_096
+_ONCE = (
+    (conversation, "decode_message"),
+    (voting, "_decoded"),
+    (intake, "parse"),
+    (workshop, "parse"),
+)
+"""Who reads bytes: the same ones give equal records, none of which can be changed."""
 
 
 @contextmanager
@@ -31,13 +40,25 @@ def shared(options: Options) -> Iterator[None]:
     """Let the nodes of one run share what this kind of day allows."""
     once = functools.lru_cache(maxsize=FRAMES_KEPT)
     with ExitStack() as stack:
-        for owner, name in ((conversation, "decode_message"), (voting, "_decoded")):
+        for owner, name in _ONCE:
             stack.enter_context(patch.object(owner, name, once(getattr(owner, name))))
         if options.shares_execution:
             done = _Done()
             stack.enter_context(patch.object(chain_module, "initial_state", done.initial_state))
             stack.enter_context(patch.object(Chain, "build", done.build))
             stack.enter_context(patch.object(Chain, "judge", done.judge))
+            stack.enter_context(patch.object(certificates, "fault_of", done.fault_of))
+        yield
+
+
+@contextmanager
+def alone(options: Options) -> Iterator[None]:
+    """Let whoever replays a log meanwhile execute every block by itself."""
+    with ExitStack() as stack:
+        if options.shares_execution:
+            stack.enter_context(patch.object(chain_module, "initial_state", _initial_state))
+            stack.enter_context(patch.object(Chain, "judge", _judge))
+            stack.enter_context(patch.object(certificates, "fault_of", _fault_of))
         yield
 
 
@@ -47,9 +68,10 @@ class _Done:
     def __init__(self) -> None:
         self._states: dict[Hash, State] = {}
         self._candidates: dict[tuple[int, BlockId], tuple[object, Candidate]] = {}
+        self._faults: dict[tuple[int, int, BlockId], tuple[object, object, str]] = {}
         self.initial_state = self._initial_state
         # Plain functions, so that they become methods of the chain that they are put into.
-        self.build = lambda chain, rows, *, proposer: self._build(chain, rows, proposer)
+        self.build = lambda chain, rows, **rest: self._build(chain, rows, **rest)  # noqa: PLW0108 - as said
         self.judge = lambda chain, proposed, txs: self._judge(chain, proposed, txs)  # noqa: PLW0108 - as said
 
     def _initial_state(self, genesis: Genesis) -> State:
@@ -62,8 +84,8 @@ class _Done:
         twin.listing = copy.deepcopy(twin.listing)
         return twin
 
-    def _build(self, chain: Chain, rows: Iterable[Parsed], proposer: PublicKey) -> Candidate:
-        candidate = _build(chain, rows, proposer=proposer)
+    def _build(self, chain: Chain, rows: Iterable[Parsed], **rest: Any) -> Candidate:
+        candidate = _build(chain, rows, **rest)
         self._keep(chain, candidate)
         return candidate
 
@@ -77,6 +99,18 @@ class _Done:
             self._keep(chain, judged)
         return judged
 
+    def fault_of(
+        self, certificate: Certificate, *, validators: ValidatorSet, block_id: BlockId, **rest: Any
+    ) -> str:
+        """Judge a certificate once for all who hold this very record and set."""
+        name = (id(certificate), id(validators), block_id)
+        known = self._faults.get(name)
+        if known is not None and known[0] is certificate and known[1] is validators:
+            return known[2]
+        fault = _fault_of(certificate, validators=validators, block_id=block_id, **rest)
+        self._faults[name] = (certificate, validators, fault)
+        return fault
+
     def _keep(self, chain: Chain, candidate: Candidate) -> None:
         tree = chain.state.tree
         self._candidates[id(tree), candidate.id] = (tree, candidate)
@@ -85,3 +119,4 @@ class _Done:
 _initial_state = genesis_module.initial_state
 _build = Chain.build
 _judge = Chain.judge
+_fault_of = certificates.fault_of

@@ -11,66 +11,22 @@ import msgspec
 from aitbc_node.codes import Code
 from aitbc_node.crypto import sha256
 from aitbc_node.events import Committed, Reply
-from aitbc_node.ledger import genesis
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT
-from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
-from aitbc_node.types import (
-    Address,
-    Amount,
-    Gas,
-    Height,
-    Power,
-    PublicKey,
-    Signature,
-    TxId,
-)
+from aitbc_node.types import Address, Amount, Gas, Height, TxId
+from aitbc_sim.founding import CITIZENS, MOCK, WEALTH, account_of, citizen
 from aitbc_sim.history import History
+from aitbc_sim.operators import Operators
+from aitbc_sim.options import Options
 from aitbc_sim.testing import CHAIN_ID, FakeSigner
 
-ACCOUNTS = 6
-WEALTH = 10**12
-MOCK = "mUSDA"
 LIFE_BLOCKS = 25
-EPOCH_MS = 1_760_000_000_000
 RESEND_MS = 1_500
 WAITING_MAX = 40
-
-
-def signer_of(name: str) -> FakeSigner:
-    """Return the same cheap signer for the same name, always."""
-    return FakeSigner(PublicKey(bytes(sha256(name.encode()))))
-
-
-def a_genesis(powers: tuple[int, ...]) -> genesis.Genesis:
-    """Found a chain whose validators and citizens sign cheaply."""
-    citizens = [single_key(signer_of(f"citizen {i}").public_key) for i in range(ACCOUNTS)]
-    operators = [single_key(signer_of(f"operator {i}").public_key) for i in range(len(powers))]
-    return genesis.build(
-        chain_id=CHAIN_ID,
-        hrp="aitd",
-        genesis_time_ms=EPOCH_MS,
-        validators=[
-            genesis.GenesisValidator(
-                address_of(operators[index]),
-                signer_of(f"validator {index}").public_key,
-                Power(power),
-                "",
-                Signature(bytes(64)),
-            )
-            for index, power in enumerate(powers)
-        ],
-        accounts=[
-            genesis.GenesisAccount(address_of(policy), policy, ((NATIVE, Amount(WEALTH)),))
-            for policy in citizens
-        ],
-        assets=[genesis.GenesisAsset(MOCK, "mock dollar", 6, address_of(citizens[0]))],
-        single_node_dev=len(powers) < genesis.VALIDATORS_MIN,
-    )
 
 
 class Waiting(msgspec.Struct):
@@ -86,12 +42,14 @@ class Waiting(msgspec.Struct):
 class Workload:
     """Be all clients of a run."""
 
-    def __init__(self, dice: random.Random, history: History) -> None:
+    def __init__(self, dice: random.Random, history: History, options: Options) -> None:
         self._dice = dice
         self._history = history
-        self._signers = [signer_of(f"citizen {index}") for index in range(ACCOUNTS)]
-        self._addresses = [address_of(single_key(s.public_key)) for s in self._signers]
-        self._next_nonce = dict.fromkeys(self._addresses, 0)
+        self._churn = options.churn
+        self._signers = list(map(citizen, range(CITIZENS)))
+        self._addresses = list(map(account_of, self._signers))
+        self._next_nonce: dict[Address, int] = {}
+        self.operators = Operators(dice, founders=len(options.powers), spares=options.spares)
         self.waiting: dict[TxId, Waiting] = {}
         self._height = Height(0)
 
@@ -113,10 +71,13 @@ class Workload:
         return tuple(waiting.raw for waiting in due)
 
     def _new(self, state: State, now_ms: int) -> bytes:
-        who = self._dice.randrange(ACCOUNTS)
-        sender = self._addresses[who]
+        act = None
+        if self._churn and self._dice.random() < self._churn:
+            act = self.operators.next_act(state)
+        signer, bodies = act or self._payment()
+        sender = account_of(signer)
         account = state.account(sender) or NEW_ACCOUNT
-        nonce = max(account.nonce, self._next_nonce[sender])
+        nonce = max(account.nonce, self._next_nonce.get(sender, 0))
         wild = self._dice.random() < 0.1  # noqa: PLR2004 - one in ten is to be refused or to fail
         tx = Transaction(
             chain_id=CHAIN_ID,
@@ -127,15 +88,19 @@ class Workload:
             max_gas_price=10**9,
             tip=Amount(self._dice.randrange(5)),
             policy=None,
-            bundle=False,
-            bodies=(self._body(who),),
+            bundle=len(bodies) > 1,
+            bodies=bodies,
         )
-        raw = sign(tx, [self._signers[who]])
+        raw = sign(tx, [signer])
         if not wild:
             self._next_nonce[sender] = nonce + 1
             id_ = TxId(bytes(sha256(raw)))
             self.waiting[id_] = Waiting(raw, tx.valid_until, sender, now_ms)
         return raw
+
+    def _payment(self) -> tuple[FakeSigner, tuple[Body, ...]]:
+        who = self._dice.randrange(CITIZENS)
+        return self._signers[who], (self._body(who),)
 
     def _body(self, who: int) -> Body:
         to = self._dice.choice(self._addresses)

@@ -15,13 +15,16 @@ from aitbc_node.events import Committed, Effect, Event, Reply, Send
 from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.casting import cast
 from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
+from aitbc_sim.founding import a_genesis
+from aitbc_sim.healing import choose
 from aitbc_sim.history import History
 from aitbc_sim.mishaps import Mishaps
 from aitbc_sim.names import index_of
 from aitbc_sim.network import Network
 from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
-from aitbc_sim.workload import Workload, a_genesis
+from aitbc_sim.sharing import alone
+from aitbc_sim.workload import Workload
 
 MORE_BLOCKS = 3
 """How many blocks past everybody's the healed nodes must make."""
@@ -51,10 +54,10 @@ class World:
         self._agenda: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._order = 0
         self._network = Network(options, self._dice)
-        self._checkers = Checkers()
-        self._workload = Workload(self._dice, history)
-        self._genesis = a_genesis(options.powers)
-        self._voters = self._genesis.validator_set()
+        self._workload = Workload(self._dice, history, options)
+        self._genesis = a_genesis(options)
+        founders, epoch_blocks = self._genesis.validator_set(), self._genesis.params.epoch_blocks
+        self._checkers = Checkers(founders, epoch_blocks=epoch_blocks)
         self._requests = 0
         self._healed: list[Process] = []
         self._has_news = True
@@ -64,6 +67,9 @@ class World:
         """The highest height that anybody has called final."""
         self.nodes = cast(self, self._genesis, self._dice)
         self.honest = [process for process in self.nodes if process.is_honest]
+        # Without votes a node does not know whether a quorum is there, and takes nothing.
+        hears_votes = options.followers_hear_votes
+        self._doors = [p for p in self.honest if hears_votes or p.signer is not None]
         self._mishaps = Mishaps(self, self._network, self._dice)
 
     # The course of a run.
@@ -119,8 +125,9 @@ class World:
             return
         tip = view.chain.tip_id
         if tip not in self._replayed:
-            again = process.new_machine()
-            again.restore(recovered)
+            with alone(self.options):
+                again = process.new_machine()
+                again.restore(recovered)
             self._replayed[again.view.chain.tip_id] = again.view.state.root
         root = self._replayed.get(tip)
         self._checkers.replayed(process.index, view.height, root, expected=view.state.root)
@@ -133,7 +140,7 @@ class World:
     # Clients.
 
     def _submit(self) -> None:
-        running = [p for p in self.honest if p.machine is not None]
+        running = [p for p in self._doors if p.machine is not None]
         if running:
             process = self._dice.choice(running)
             raws = self._raws_for(process)
@@ -158,7 +165,8 @@ class World:
         self._has_news = True
         if not source.is_honest:
             return
-        self._checkers.announced(source.index, committed, self._voters)
+        if self._checkers.announced(source.index, committed):
+            self.history.met("set changed")
         self._workload.on_committed(committed)
         certificate = committed.final.certificate
         if certificate.round > 0:
@@ -198,15 +206,8 @@ class World:
     def _heal(self) -> list[Process]:
         """Freeze all faults, and take a random quorum and the full nodes out of them."""
         self._mishaps.are_over = True
-        order = [p for p in self.honest if p.signer is not None]
-        self._dice.shuffle(order)
-        self._healed = [p for p in self.honest if p.signer is None]
-        power = 0
-        for process in order:
-            if not self._voters.is_quorum(power):
-                self._healed.append(process)
-                power += self.options.powers[process.index]
-        self._healed.sort(key=lambda process: process.index)
+        voters, operators = self._checkers.voters, self._workload.operators
+        self._healed = choose(self.honest, voters, operators, self._dice)
         sound = {process.index for process in self._healed}
         self._network.heal(sound)
         for process in self._healed:
@@ -251,18 +252,18 @@ class World:
         kind = _kind_of(effect.payload, messages)
         if kind == "proposal" and messages and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
             self.history.met("valid-round re-proposal")
-        deaf_from = self._network.deaf_from(kind)
+        network, payload = self._network, effect.payload
+        deaf_from = network.deaf_from(kind)
         for peer in effect.peers:
             index = index_of(peer)
-            if index >= deaf_from:
-                continue
-            number = self._network.number(source.index, index)
+            number = network.number(source.index, index) if index < deaf_from else None
             if number is None:
                 continue
-            for at_ms in self._network.arrivals(source.index, index, kind, self.now_ms):
-                target = self.nodes[index]
-                delay_ms = at_ms - self.now_ms
-                self.later(delay_ms, self._deliver, source, target, number, effect.payload)
+            target = self.nodes[index]
+            for at_ms in network.arrivals(source.index, index, kind, self.now_ms):
+                self._order += 1
+                what = (source, target, number, payload)
+                heapq.heappush(self._agenda, (at_ms, self._order, self._deliver, what))
 
     def _deliver(self, source: Process, target: Process, number: int, payload: bytes) -> None:
         if self._network.carries(source.index, target.index, number):
@@ -273,8 +274,10 @@ class World:
     def observed(self, source: Process, event: Event | str, effects: list[Effect]) -> None:
         """See a step of a node before anything of it is carried out."""
         self.history.add(self.now_ms, source.index, event, effects)
+        if not effects or not source.is_honest:
+            return
         commits = [effect for effect in effects if isinstance(effect, Committed)]
-        if commits and source.is_honest:
+        if commits:
             assert source.machine is not None, "a dead node committed"
             self._checkers.executed(source.index, commits[-1], source.machine.view.state)
 

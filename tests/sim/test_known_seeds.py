@@ -68,6 +68,7 @@ def test_at_least_a_dozen_bugs_can_be_planted() -> None:
         "state_root_equal",
         "supply_conserved",
         "tx_once",
+        "validator_set",
     }
 
 

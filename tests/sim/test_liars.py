@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from aitbc_sim.byzantine import BEHAVIOURS
 from aitbc_sim.history import History
+from aitbc_sim.options import BEHAVIOURS
 from aitbc_sim.profiles import liars_among
 from aitbc_sim.run import PASS, Case, run
 from aitbc_sim.world import World

@@ -1,6 +1,7 @@
 """Each checker of the simulator turns red on what it is there for, and names itself."""
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_node.blocks import (
     NO_COMMIT,
@@ -11,36 +12,54 @@ from aitbc_node.blocks import (
     FinalBlock,
     Header,
     block_id,
+    vote_sign_bytes,
 )
 from aitbc_node.crypto import sha256
 from aitbc_node.events import Committed, TxReceipt
+from aitbc_node.ledger import objects
 from aitbc_node.ledger.genesis import initial_state
 from aitbc_node.ledger.state import State
-from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, TxId
+from aitbc_node.types import BlockId, Hash, Height, Power, PublicKey, Round, TxId
+from aitbc_node.validators import ValidatorSet
 from aitbc_sim import checkers as checkers_module
 from aitbc_sim.checkers import Checkers, Violation
+from aitbc_sim.founding import a_genesis
 from aitbc_sim.history import History
 from aitbc_sim.options import Options
 from aitbc_sim.run import Case, run
-from aitbc_sim.testing import CHAIN_ID, a_set, a_vote
-from aitbc_sim.workload import a_genesis
+from aitbc_sim.testing import CHAIN_ID, FakeSigner
 from aitbc_sim.world import World
 
 pytestmark = pytest.mark.unit
 
-VOTERS = a_set([1, 1, 1, 1])
+FOUNDING = a_genesis(Options())
+VOTERS = FOUNDING.validator_set()
 ZERO = Hash(bytes(32))
 
 
 def a_state() -> State:
     """Return the state of a new chain."""
-    return initial_state(a_genesis((1, 1, 1, 1)))
+    return initial_state(FOUNDING)
+
+
+def some_checkers() -> Checkers:
+    """Return checkers that have seen nothing yet."""
+    return Checkers(VOTERS, epoch_blocks=FOUNDING.params.epoch_blocks)
+
+
+def with_votes(state: State, voters: ValidatorSet) -> State:
+    """Return another state, in which these may vote."""
+    return State({**state.contents, (objects.VALIDATORS, b""): voters})
 
 
 def a_certificate(id_: BlockId, height: int, signers: tuple[int, ...]) -> Certificate:
     """Return precommits of these validators for a block."""
-    votes = [a_vote(PRECOMMIT, id_, by=by, height=height, time_ms=5) for by in signers]
-    rows = tuple(CommitVote(vote.validator, vote.time_ms, vote.signature) for vote in votes)
+    message = vote_sign_bytes(
+        CHAIN_ID, PRECOMMIT, height=Height(height), round_=Round(0), block_id=id_, time_ms=5
+    )
+    rows = tuple(
+        CommitVote(by, 5, FakeSigner(VOTERS.members[by].key).sign(message)) for by in signers
+    )
     return Certificate(Height(height), Round(0), id_, rows)
 
 
@@ -66,8 +85,8 @@ def a_commit(
         state_root=state.root if root is None else root,
         receipts_root=ZERO,
         last_commit_hash=ZERO,
-        validators_hash=ZERO,
-        next_validators_hash=ZERO,
+        validators_hash=VOTERS.digest(),
+        next_validators_hash=state.validators.digest(),
         params_hash=ZERO,
         app_version=1,
         evidence_root=ZERO,
@@ -80,21 +99,22 @@ def a_commit(
 
 def test_what_is_right_passes() -> None:
     """The same block on two nodes, and the next one."""
-    checkers, state = Checkers(), a_state()
+    checkers, state = some_checkers(), a_state()
 
     for index in (0, 1):
         for commit in (a_commit(state, txs=(b"a",)), a_commit(state, height=2, txs=(b"b",))):
             checkers.executed(index, commit, state)
-            checkers.announced(index, commit, VOTERS)
+            checkers.announced(index, commit)
 
 
 def test_two_blocks_of_one_height_break_agreement() -> None:
     """Also when the first one was seen on a node long dead."""
-    checkers, state = Checkers(), a_state()
-    checkers.announced(0, a_commit(state), VOTERS)
+    checkers, state = some_checkers(), a_state()
+    checkers.executed(0, a_commit(state), state)
+    checkers.announced(0, a_commit(state))
 
     with pytest.raises(Violation, match=r"^agreement: height 1: node 1 has"):
-        checkers.announced(1, a_commit(state, time_ms=9), VOTERS)
+        checkers.announced(1, a_commit(state, time_ms=9))
 
 
 def test_a_state_that_is_not_the_header_s_breaks_equal_roots() -> None:
@@ -102,7 +122,7 @@ def test_a_state_that_is_not_the_header_s_breaks_equal_roots() -> None:
     state = a_state()
 
     with pytest.raises(Violation, match=r"^state_root_equal"):
-        Checkers().executed(0, a_commit(state, root=sha256(b"other")), state)
+        some_checkers().executed(0, a_commit(state, root=sha256(b"other")), state)
 
 
 def test_a_fault_of_the_audit_breaks_conservation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +131,7 @@ def test_a_fault_of_the_audit_breaks_conservation(monkeypatch: pytest.MonkeyPatc
     state = a_state()
 
     with pytest.raises(Violation, match=r"^supply_conserved: height 1: I1"):
-        Checkers().executed(0, a_commit(state), state)
+        some_checkers().executed(0, a_commit(state), state)
 
 
 @pytest.mark.parametrize("signers", [(), (0,), (0, 1), (0, 0, 0)])
@@ -120,7 +140,7 @@ def test_too_few_signatures_make_no_certificate(signers: tuple[int, ...]) -> Non
     state = a_state()
 
     with pytest.raises(Violation, match=r"^certificate: height 1"):
-        Checkers().announced(0, a_commit(state, signers=signers), VOTERS)
+        some_checkers().announced(0, a_commit(state, signers=signers))
 
 
 def test_precommits_for_another_block_make_no_certificate() -> None:
@@ -131,22 +151,72 @@ def test_precommits_for_another_block_make_no_certificate() -> None:
     forged = Committed(commit.id, FinalBlock(commit.final.block, other), ())
 
     with pytest.raises(Violation, match=r"^certificate"):
-        Checkers().announced(0, forged, VOTERS)
+        some_checkers().announced(0, forged)
+
+
+def test_a_height_is_judged_by_the_voters_of_the_state_before_it() -> None:
+    """Who may not vote any more signs in vain, although the genesis names him."""
+    checkers, state = some_checkers(), a_state()
+    last = VOTERS.members[-1]
+    fewer = with_votes(state, ValidatorSet(VOTERS.members[:-1]))
+    ends_epoch = FOUNDING.params.epoch_blocks
+
+    for height in range(1, ends_epoch):
+        commit = a_commit(state, height=height)
+        checkers.executed(0, commit, state)
+        assert not checkers.announced(0, commit)
+    change = a_commit(fewer, height=ends_epoch)
+    checkers.executed(0, change, fewer)
+
+    assert checkers.announced(0, change)
+    assert checkers.voters.index_of(last.key) is None
+    with pytest.raises(Violation, match=r"^certificate"):
+        checkers.announced(0, a_commit(fewer, height=ends_epoch + 1, signers=(0, 1, 3)))
+
+
+def test_voters_change_by_less_than_a_third_and_at_the_end_of_an_epoch() -> None:
+    """Two of four at once, or one in the middle of an epoch, is a violation of its own name."""
+    state = a_state()
+    for count, height in ((2, FOUNDING.params.epoch_blocks), (3, 1)):
+        checkers = Checkers(VOTERS, epoch_blocks=FOUNDING.params.epoch_blocks)
+        fewer = with_votes(state, ValidatorSet(VOTERS.members[:count]))
+        for before in range(1, height):
+            commit = a_commit(state, height=before)
+            checkers.executed(0, commit, state)
+            checkers.announced(0, commit)
+        change = a_commit(fewer, height=height)
+        checkers.executed(0, change, fewer)
+
+        with pytest.raises(Violation, match=r"^validator_set"):
+            checkers.announced(0, change)
+
+
+def test_a_header_names_the_voters_of_the_state() -> None:
+    """Its word for who votes next is compared with the state that it leads to."""
+    checkers, state = some_checkers(), a_state()
+    more = ValidatorSet(tuple(replace(member, power=Power(2)) for member in VOTERS.members))
+    commit = a_commit(state)
+    checkers.executed(0, commit, state)
+    checkers._voters_after[state.root] = more
+
+    with pytest.raises(Violation, match=r"^validator_set: height 1: its header"):
+        checkers.announced(0, commit)
 
 
 def test_a_transaction_in_two_blocks_is_found() -> None:
     """Once is once, at whatever height and on whatever node."""
-    checkers, state = Checkers(), a_state()
-    checkers.announced(0, a_commit(state, txs=(b"a",)), VOTERS)
+    checkers, state = some_checkers(), a_state()
+    checkers.executed(0, a_commit(state), state)
+    checkers.announced(0, a_commit(state, txs=(b"a",)))
 
     with pytest.raises(Violation, match=r"^tx_once"):
-        checkers.announced(1, a_commit(state, height=2, txs=(b"a",)), VOTERS)
+        checkers.announced(1, a_commit(state, height=2, txs=(b"a",)))
 
 
 def test_another_root_after_a_replay_is_found() -> None:
     """A log that leads elsewhere than its node is a violation."""
     with pytest.raises(Violation, match=r"^replay"):
-        Checkers().replayed(0, Height(3), ZERO, expected=sha256(b"x"))
+        some_checkers().replayed(0, Height(3), ZERO, expected=sha256(b"x"))
 
 
 def test_a_mesh_that_does_not_go_on_is_stuck() -> None:

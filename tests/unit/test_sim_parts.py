@@ -15,11 +15,16 @@ from aitbc_sim.history import History, first_difference
 from aitbc_sim.network import Network, deafen, isolate, mute, ring, split
 from aitbc_sim.options import Options
 from aitbc_sim.run import PASS, Case, Outcome, Summary
-from aitbc_sim.testing import FakeSigner, a_key, a_proposal, a_value, a_vote, fake_verify
+from aitbc_sim.testing import FakeSigner, a_key, a_proposal, a_set, a_value, a_vote, fake_verify
 
 pytestmark = pytest.mark.unit
 
 NODES = range(5)
+
+
+def some_checkers() -> Checkers:
+    """Return checkers of a chain of four that have seen nothing yet."""
+    return Checkers(a_set([1, 1, 1, 1]), epoch_blocks=20)
 
 
 def a_disk(seed: int) -> SimDisk:
@@ -145,7 +150,7 @@ def test_only_the_named_kind_is_lost_and_only_on_lossy_edges() -> None:
 
 def test_a_second_signature_in_one_place_is_a_violation() -> None:
     """The own vote twice is fine, another id in its place is not; others' votes do not count."""
-    checkers = Checkers()
+    checkers = some_checkers()
     vote = a_vote(PREVOTE, a_value("v"), by=1)
     checkers.sent(a_key(1), [vote, vote, a_vote(PREVOTE, a_value("w"), by=2)])
 
@@ -155,7 +160,7 @@ def test_a_second_signature_in_one_place_is_a_violation() -> None:
 
 def test_two_proposals_in_one_round_are_a_violation() -> None:
     """A proposer signs one value a round."""
-    checkers = Checkers()
+    checkers = some_checkers()
     checkers.sent(a_key(0), [a_proposal(a_value("v"), by=0)])
 
     with pytest.raises(Violation, match="no_double_sign"):
@@ -165,7 +170,7 @@ def test_two_proposals_in_one_round_are_a_violation() -> None:
 def test_a_height_that_goes_back_is_a_violation() -> None:
     """What was durable and announced comes back after a crash."""
     with pytest.raises(Violation, match="height_monotone"):
-        Checkers().restarted(0, 4, least=5)  # type: ignore[arg-type]  # plain numbers
+        some_checkers().restarted(0, 4, least=5)  # type: ignore[arg-type]  # plain numbers
 
 
 def test_cheap_signatures_tell_keys_and_messages_apart() -> None:
@@ -223,7 +228,7 @@ def test_a_sweep_ends_with_its_worst_class(
     """Unsafe before a crash before stuck; a sweep that met too little is invalid, not green."""
     violations = tuple(map(an_outcome, verdicts))
 
-    assert Summary(9, violations, (), 1.0, never, {}).exit_status == status
+    assert Summary(9, violations, (), 1.0, 1.0, never, {}).exit_status == status
 
 
 def test_a_failing_seed_prints_one_line_that_repeats_it() -> None:

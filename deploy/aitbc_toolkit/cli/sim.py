@@ -220,6 +220,8 @@ def _figures(summary: Summary) -> dict[str, object]:
         "seeds": summary.seeds,
         "violations": len(summary.violations),
         "seeds_per_minute_per_core": summary.seeds_per_minute_per_core,
+        "seeds_per_minute_per_core_is_by": "cpu time",
+        "seeds_per_minute_per_core_by_wall": summary.by_wall,
         "rerun_mismatches": len(summary.rerun_mismatches),
         "found": [
             {
@@ -241,7 +243,8 @@ def _sum_up(summary: Summary) -> None:
     click.echo(
         f"{summary.seeds} seeds, {len(summary.violations)} violations, "
         f"{len(summary.rerun_mismatches)} traces that differ when repeated, "
-        f"{summary.seeds_per_minute_per_core:.0f} seeds a minute and core"
+        f"{summary.seeds_per_minute_per_core:.0f} seeds a minute and core by CPU time, "
+        f"{summary.by_wall:.0f} by the clock"
     )
     for name, count in summary.sometimes.items():
         click.echo(f"  {name}: {count}")

@@ -41,6 +41,8 @@ def _decision(record: HeightRecord) -> Condition | None:
 
 
 def _skip(record: HeightRecord) -> Condition | None:
+    if record.book.highest <= record.state.round:
+        return None  # nobody is ahead
     round_ = record.book.round_of_others()
     if round_ <= record.state.round:
         return None

@@ -11,7 +11,7 @@ from aitbc_node.consensus.algorithm import Condition, Offer, State
 from aitbc_node.consensus.electorate import Electorate
 from aitbc_node.consensus.inputs import Step
 from aitbc_node.consensus.messages import NO_ROUND, Proof, Proposal, Vote
-from aitbc_node.consensus.votes import VoteBook
+from aitbc_node.consensus.votes import Standing, VoteBook
 from aitbc_node.events import SignState
 from aitbc_node.types import BlockId, Round
 
@@ -73,6 +73,13 @@ class HeightRecord:
             favoured = self.favoured()
             spare = (known for known in self.checked if known not in favoured and known != value)
             self.checked.pop(next(spare, value))
+
+    def standing(self, vote: Vote) -> Standing:
+        """Judge before the signature is checked whether a vote could be of any use."""
+        standing = self.book.standing(vote, favoured=frozenset())
+        if standing == "useless":  # what matters now is only looked up for who votes a third time
+            standing = self.book.standing(vote, favoured=self.favoured())
+        return standing
 
     def favoured(self) -> frozenset[BlockId]:
         """Name the values that matter now, so that junk cannot crowd out their votes."""
@@ -147,14 +154,17 @@ class HeightRecord:
         """Name values that something hangs on, are not here, and were not asked for lately."""
         if self.state.step is Step.IDLE:
             return []  # decided: whatever else was proposed is of no use any more
-        named: list[BlockId | None] = [None if self.offer is None else self.offer.block_id]
-        named += [proposal.block_id for proposal in self.proposals.values()]
+        lacking: dict[BlockId, None] = {}
+        if self.offer is not None:
+            self._note_lack(self.offer.block_id, lacking)
+        for proposal in self.proposals.values():
+            self._note_lack(proposal.block_id, lacking)
         for votes in self.book.rounds.values():
-            named += [votes.prevotes.winner, votes.precommits.winner]
-        lacking = [
-            value
-            for value in dict.fromkeys(named)
-            if value and value not in self.checked and value not in self.asked
-        ]
+            self._note_lack(votes.prevotes.winner, lacking)
+            self._note_lack(votes.precommits.winner, lacking)
         self.asked.update(lacking)
-        return lacking
+        return list(lacking)
+
+    def _note_lack(self, value: BlockId | None, lacking: dict[BlockId, None]) -> None:
+        if value and value not in self.checked and value not in self.asked:
+            lacking[value] = None

@@ -68,7 +68,7 @@ class Reception:
                 return
             if foreign:
                 yield self._guard.stop_for_twin(vote)
-        standing = record.book.standing(vote, favoured=record.favoured())
+        standing = record.standing(vote)
         if standing in {"known", "useless"}:
             return
         if not self._is_signed(vote, record.electorate):

@@ -30,6 +30,8 @@ class Tally:
         self._electorate = electorate
         self._by_voter: dict[int, dict[BlockId, Vote]] = {}
         self._power_of: dict[BlockId, int] = {}
+        self.power = 0
+        """The power of all who voted, for whatever."""
         self.winner: BlockId | None = None
         """The id (or nil) that more than two thirds voted for."""
 
@@ -39,8 +41,12 @@ class Tally:
 
     def add(self, vote: Vote) -> None:
         """Count a vote that `standing` called new or second."""
-        self._by_voter.setdefault(vote.validator, {})[vote.block_id] = vote
-        power = self._power_of.get(vote.block_id, 0) + self._electorate.powers[vote.validator]
+        own_power = self._electorate.powers[vote.validator]
+        variants = self._by_voter.setdefault(vote.validator, {})
+        if not variants:
+            self.power += own_power
+        variants[vote.block_id] = vote
+        power = self._power_of.get(vote.block_id, 0) + own_power
         self._power_of[vote.block_id] = power
         if self.winner is None and self._electorate.is_quorum(power):
             self.winner = vote.block_id
@@ -87,6 +93,8 @@ class VoteBook:
         self.rounds: dict[Round, RoundVotes] = {}
         self._newest: dict[int, Round] = {}
         self._ahead: dict[int, dict[int, Vote]] = {}
+        self.highest: Round = NO_ROUND
+        """The highest round that anybody has reached."""
 
     def round(self, round_: Round) -> RoundVotes:
         """Return a kept round."""
@@ -133,6 +141,7 @@ class VoteBook:
         """Take in a verified vote that `standing` found to be of use."""
         newest = self._newest.get(vote.validator, NO_ROUND)
         self._newest[vote.validator] = max(newest, vote.round)
+        self.highest = max(self.highest, vote.round)
         if vote.round in self.rounds:
             self.rounds[vote.round].of(vote.kind).add(vote)
             if vote.round > newest:
@@ -146,6 +155,7 @@ class VoteBook:
         """Note that a validator proposed in a round, hence has reached it."""
         if round_ > self._newest.get(validator, NO_ROUND):
             self._newest[validator] = round_
+            self.highest = max(self.highest, round_)
             self._ahead.pop(validator, None)
 
     def first_of(self, vote: Vote) -> Vote:
@@ -171,6 +181,8 @@ class VoteBook:
         nil precommit or a new round, which are always safe.
         """
         votes = self.rounds[round_]
+        if self.highest <= round_ and (kind != PREVOTE or not votes.precommits.power):
+            return self._electorate.is_quorum(votes.of(kind).power)
         passed = set(votes.precommits.voters())
         if kind == PREVOTE:
             passed.update(votes.prevotes.voters())

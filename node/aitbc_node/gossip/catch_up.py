@@ -54,6 +54,8 @@ class CatchUp:
         self._request: _Request | None = None
         self._behind_since_ms: int | None = None
         self._applied_ms: int | None = None
+        self._highest = Height(0)
+        """The greatest height that anybody has ever claimed."""
 
     def claim(self, peer: PeerId, height: Height) -> None:
         """Take a peer's word for its newest final block."""
@@ -62,6 +64,7 @@ class CatchUp:
             self._make_room()
             record = self._records[peer] = _Record()
         record.claim = height
+        self._highest = max(self._highest, height)
 
     def forget(self, peer: PeerId) -> None:
         """Drop the claim of a peer whose link is gone; its failures are remembered."""
@@ -89,7 +92,7 @@ class CatchUp:
 
     def is_far_behind(self, tip: Height) -> bool:
         """Tell whether others say, credibly as far as is known, that they are well past the tip."""
-        return self.best_claim() > tip + 1
+        return self._highest > tip + 1 and self.best_claim() > tip + 1
 
     def is_flowing(self, tip: Height, now_ms: int) -> bool:
         """Tell whether blocks are coming in and more will: then taking part is pointless yet."""
@@ -151,6 +154,8 @@ class CatchUp:
         self._behind_since_ms = None
 
     def _whom_to_ask(self, tip: Height, now_ms: int) -> PeerId | None:
+        if self._highest <= tip:
+            return None  # most news are of this very block: nobody needs to be looked at
         ahead = [
             (record.failures, not self._is_named(peer), record.asked_ms, peer)
             for peer, record in self._records.items()

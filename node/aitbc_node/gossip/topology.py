@@ -17,20 +17,28 @@ class Topology:
 
     def __init__(self) -> None:
         self._neighbours: dict[PeerId, frozenset[PeerId]] = {}
+        self._targets: dict[tuple[PeerId, tuple[PeerId, ...]], tuple[PeerId, ...]] = {}
+        """What was chosen for a source and its linked peers, until a list changes."""
 
     def told(self, peer: PeerId, neighbours: Iterable[PeerId]) -> None:
         """Take a peer's newest list."""
         self._neighbours[peer] = frozenset(neighbours)
+        self._targets.clear()
 
     def forget(self, peer: PeerId) -> None:
         """Drop the list of a peer whose link is gone."""
         self._neighbours.pop(peer, None)
+        self._targets.clear()
 
     def targets(self, linked: tuple[PeerId, ...], source: PeerId | None) -> tuple[PeerId, ...]:
         """Choose from the linked peers those that do not have it from `source` anyway."""
         if source is None:
             return linked
-        return tuple(peer for peer in linked if peer != source and not self._joined(peer, source))
+        known = self._targets.get((source, linked))
+        if known is None:
+            known = tuple(p for p in linked if p != source and not self._joined(p, source))
+            self._targets[source, linked] = known
+        return known
 
     def _joined(self, one: PeerId, other: PeerId) -> bool:
         # Both must say so: while one of the two has not heard of the link, nothing went over it.
