@@ -1,8 +1,13 @@
 """A deploy and a rollback while payments go on: nothing is lost, and never are too many away."""
 
 import json
+import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,10 +15,16 @@ import pytest
 from own_mesh import OwnMesh, bring_up
 from power_samples import PERIOD_S, Samples, sampled
 
-from aitbc_node import config
-from aitbc_node.crypto import peer_id
+from aitbc_node import config, limits
+from aitbc_node.crypto import SigningKey, peer_id
 from aitbc_node.keyfiles import CONSENSUS_KEY, NODE_KEY, load_signer
-from aitbc_node.ledger import document
+from aitbc_node.ledger import document, transfers
+from aitbc_node.ledger.objects import NATIVE
+from aitbc_node.ledger.records import RecordPut
+from aitbc_node.rpc import schema
+from aitbc_node.types import Amount
+from aitbc_toolkit import keys, payments, wallet
+from aitbc_toolkit.asking import MeshClient, open_mesh
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import history, state
 from aitbc_toolkit.release.deploy import deploy
@@ -24,6 +35,9 @@ from aitbc_toolkit.release.rollback import rollback
 pytestmark = pytest.mark.mesh
 
 RATE = 20
+GAP_MS_MAX = 2 * (limits.PROPOSE_TIMEOUT_MS + limits.VOTE_TIMEOUT_MS)
+"""Twice the time in which a round without its proposer gives way to the next one."""
+TRIES = 3
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +58,74 @@ def another_commit(checkout: Path) -> None:
 
 @dataclass(frozen=True)
 class Changed:
-    """How a deploy and a rollback under load ended, and who voted meanwhile."""
+    """How a deploy and a rollback under load ended, who voted meanwhile, what became of names."""
 
     done: Outcome
     back: Outcome
     samples: Samples
+    names: Sequence[schema.TxView]
+
+    @property
+    def longest_gap_ms(self) -> int:
+        """Give the longest time between two blocks of both."""
+        return max(int(each.facts["longest_gap_ms"]) for each in (self.done, self.back))
+
+
+def change_everything(serial: OwnMesh) -> Changed:
+    """Restart every node twice, under payments, and while somebody takes names and reads."""
+    another_commit(serial.request.checkout)
+    with sampled(serial.environment) as samples, naming(serial) as names:
+        done = deploy(serial.environment, replace(serial.request, load=RATE), serial.tell)
+        back = rollback(serial.environment, serial.tell, load=RATE)
+    return Changed(done, back, samples, names)
+
+
+@contextmanager
+def naming(serial: OwnMesh) -> Iterator[list[schema.TxView]]:
+    """Put names on the ledger and read them back, one after the other, until the block ends."""
+    found: list[schema.TxView] = []
+    ended = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(_take_names, serial, found, ended)
+        try:
+            yield found
+        finally:
+            ended.set()
+            working.result()
+
+
+def _take_names(serial: OwnMesh, found: list[schema.TxView], ended: threading.Event) -> None:
+    environment = serial.environment
+    owner = wallet.Wallet(SigningKey(os.urandom(32)))
+    faucet = wallet.Wallet(keys.read_faucet(environment.folder))
+    funds = transfers.Transfer((transfers.Output(owner.account, NATIVE, Amount(10**9)),))
+    with open_mesh(environment) as mesh:
+        _settled(mesh, *payments.hand_in(environment, mesh, faucet, [funds]))
+        while not ended.is_set():
+            body = RecordPut("name", os.urandom(8), b"under load", 1_000)
+            try:
+                raw, tx_id = payments.hand_in(environment, mesh, owner, [body])
+            except AitbcError:
+                continue  # nobody took it, so nobody promised anything
+            found.append(_settled(mesh, raw, tx_id))
+            mesh.ask_all(lambda node: node.economics())
+
+
+def _settled(mesh: MeshClient, raw: bytes, tx_id: str) -> schema.TxView:
+    """Wait for the end of a transaction, also while for a moment no node answers."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            return mesh.wait(tx_id, deadline_s=60, raw=raw)
+        except AitbcError:
+            if time.monotonic() > until:
+                raise
 
 
 @pytest.fixture(scope="module")
 def changed(serial: OwnMesh) -> Changed:
-    """Restart every node twice, under payments."""
-    another_commit(serial.request.checkout)
-    with sampled(serial.environment) as samples:
-        done = deploy(serial.environment, replace(serial.request, load=RATE), serial.tell)
-        back = rollback(serial.environment, serial.tell, load=RATE)
-    return Changed(done, back, samples)
+    """Restart every node twice, under load."""
+    return change_everything(serial)
 
 
 def holds_the_budget(samples: Samples, restarted: Sequence[str]) -> None:
@@ -120,6 +187,30 @@ def test_check_26_a_deploy_and_a_rollback_under_load_lose_nothing(
     assert without.exit is Exit.OK, without.error
     assert "load" not in without.facts
     assert not any("lost" in line for line in without.lines)
+
+
+@pytest.mark.proves("D16")
+def test_check_26_blocks_keep_coming_while_every_node_is_restarted_under_load(
+    serial: OwnMesh, changed: Changed
+) -> None:
+    """No gap beyond two failed rounds, nothing accepted is lost, never more than one is away.
+
+    A shared machine may hold every process back for longer than that, so the gap has three tries;
+    what may never happen has none.
+    """
+    for _ in range(TRIES):
+        assert changed.samples.too_many() == []
+        assert changed.samples.seen_away == set(changed.done.changed)
+        for outcome in (changed.done, changed.back):
+            assert outcome.exit is Exit.OK, outcome.error
+            load = outcome.facts["load"]
+            assert load["final"] == load["sent"] == load["accepted"] >= RATE, load
+        assert changed.names
+        assert {each.status for each in changed.names} == {"committed"}
+        if changed.longest_gap_ms <= GAP_MS_MAX:
+            return
+        changed = change_everything(serial)
+    pytest.fail(f"{changed.longest_gap_ms} ms between two blocks, {TRIES} times above {GAP_MS_MAX}")
 
 
 @pytest.mark.proves("A22")
