@@ -9,19 +9,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.params import BPS
-from aitbc_node.ledger.proposals import (
-    ID_BYTES,
+from aitbc_node.ledger.motions import (
     AdmitValidator,
+    CancelUpgrade,
     ChangeParameter,
+    EndEpoch,
     Motion,
     PauseAsset,
-    ProposalSubmit,
-    ProposalVote,
     RemoveValidator,
+    ScheduleUpgrade,
     ShareFees,
 )
+from aitbc_node.ledger.params import BPS
+from aitbc_node.ledger.proposals import ID_BYTES, ProposalSubmit, ProposalVote
 from aitbc_node.rpc import electorate, schema
+from aitbc_node.types import Height
 from aitbc_toolkit import payments, wallet
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import UsageError
@@ -35,6 +37,9 @@ WORDS = {
     "fee_shares": ("PROPOSER_BPS", "TREASURY_BPS", "BURN_BPS"),
     "pause": ("ASSET",),
     "resume": ("ASSET",),
+    "upgrade": ("HEIGHT", "APP_VERSION"),
+    "upgrade_cancel": (),
+    "epoch_now": (),
 }
 """Each kind of motion, and the words that say what exactly."""
 
@@ -87,7 +92,7 @@ def motion(environment: Environment, kind: str, words: Sequence[str]) -> Motion:
     wanted = WORDS[kind]
     if len(words) != len(wanted):
         raise UsageError(
-            f"{kind} takes {' '.join(wanted)}",
+            f"{kind} takes {' '.join(wanted) or 'no words'}",
             hint="aitbc proposal submit --help",
         )
     match kind:
@@ -99,8 +104,21 @@ def motion(environment: Environment, kind: str, words: Sequence[str]) -> Motion:
             return ChangeParameter(words[0], _number(words[1]))
         case "fee_shares":
             return ShareFees(*(_number(word, most=BPS) for word in words))
-        case _:
+        case "pause" | "resume":
             return PauseAsset(words[0], paused=kind == "pause")
+        case _:
+            return _of_rules(kind, words)
+
+
+def _of_rules(kind: str, words: Sequence[str]) -> Motion:
+    match kind:
+        case "upgrade":
+            height, version = (_number(word) for word in words)
+            return ScheduleUpgrade(Height(height), version)
+        case "upgrade_cancel":
+            return CancelUpgrade()
+        case _:
+            return EndEpoch()
 
 
 def decide(forum: Forum, signers: Sequence[Wallet], asked: Motion) -> Decision:

@@ -175,7 +175,7 @@ def _wire(options: argparse.Namespace) -> int:
 
 def _version(options: argparse.Namespace) -> int:
     from aitbc_node.blocks import PROTOCOL_VERSION  # noqa: PLC0415 - see _run
-    from aitbc_node.ledger.genesis import APP_VERSION  # noqa: PLC0415 - see _run
+    from aitbc_node.ledger.upgrades import APP_VERSION  # noqa: PLC0415 - see _run
     from aitbc_node.storage.versions import DATA_VERSIONS  # noqa: PLC0415 - see _run
 
     versions = {

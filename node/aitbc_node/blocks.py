@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Sequence
 
 from aitbc_node.canonical import Record, encode
+from aitbc_node.errors import PeerFault
 from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, Signature, TxId
 
 PROTOCOL_VERSION = 1
@@ -121,6 +122,21 @@ def as_proposed(block: Block) -> Proposed:
     """Return a whole block as a proposal would carry it."""
     ids = tuple(tx_id(raw) for raw in block.txs)
     return Proposed(block.header, ids, block.last_commit, block.evidence)
+
+
+def check_form(proposed: Proposed) -> BlockId:
+    """Make sure that ids and last commit are those of the header, and return the block's id.
+
+    Raises: PeerFault. The block may still be good: whoever sent it mixed it up.
+    """
+    header = proposed.header
+    if header.tx_root != ids_root(proposed.tx_ids) or header.tx_count != len(proposed.tx_ids):
+        raise PeerFault("transaction ids that are not those of the header")
+    if header.last_commit_hash != certificate_hash(proposed.last_commit):
+        raise PeerFault("a last commit that is not that of the header")
+    if header.evidence_root != bodies_root(proposed.evidence):
+        raise PeerFault("evidence that is not that of the header")
+    return block_id(header)
 
 
 def bodies_root(raws: Sequence[bytes]) -> Hash:

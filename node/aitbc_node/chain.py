@@ -26,12 +26,13 @@ from aitbc_node.blocks import (
     ids_root,
 )
 from aitbc_node.crypto import Verifier
-from aitbc_node.errors import DiskError, PeerFault
+from aitbc_node.errors import DiskError
 from aitbc_node.ledger import apply
 from aitbc_node.ledger.apply import BlockContext, Execution, InvalidBlock
 from aitbc_node.ledger.genesis import Genesis, initial_state
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
@@ -55,9 +56,15 @@ class Chain:
     """Follow one chain from its genesis, block by block."""
 
     def __init__(
-        self, genesis: Genesis, verify: Verifier, trusted: Trusted = NOTHING_TRUSTED
+        self,
+        genesis: Genesis,
+        verify: Verifier,
+        trusted: Trusted = NOTHING_TRUSTED,
+        *,
+        app_version_max: int = APP_VERSION,
     ) -> None:
         self.trusted = trusted
+        self._app_version_max = app_version_max
         self._verify = verify
         self._genesis_time_ms = genesis.genesis_time_ms
         self.chain_id = genesis.chain_id
@@ -74,6 +81,12 @@ class Chain:
     def next_height(self) -> Height:
         """Return the height of the block that comes next."""
         return Height(self.height + 1)
+
+    @property
+    def upgrade_needed(self) -> int:
+        """Return the version whose rules the next block has and nobody here knows; else 0."""
+        wanted = self.state.chain.app_version
+        return wanted if wanted > self._app_version_max else 0
 
     @property
     def tip_time_ms(self) -> int:
@@ -108,6 +121,8 @@ class Chain:
     def fault_of_header(self, proposed: Proposed) -> str:
         """Say why no block with this header can come next; empty when bodies may decide."""
         header = proposed.header
+        if self.upgrade_needed:
+            return f"upgrade-needed {self.upgrade_needed}"
         if len(proposed.evidence) > limits.EVIDENCE_COUNT_MAX:
             return "more evidence than a block may show"
         if header.height != self.next_height or header.parent_id != self.tip_id:
@@ -281,18 +296,3 @@ def _parsed(block: Block) -> list[Parsed] | None:
     parsed = [parse(raw) for raw in block.txs]
     txs = [entry for entry in parsed if isinstance(entry, Parsed)]
     return txs if len(txs) == len(parsed) else None
-
-
-def check_form(proposed: Proposed) -> BlockId:
-    """Make sure that ids and last commit are those of the header, and return the block's id.
-
-    Raises: PeerFault. The block may still be good: whoever sent it mixed it up.
-    """
-    header = proposed.header
-    if header.tx_root != ids_root(proposed.tx_ids) or header.tx_count != len(proposed.tx_ids):
-        raise PeerFault("transaction ids that are not those of the header")
-    if header.last_commit_hash != certificate_hash(proposed.last_commit):
-        raise PeerFault("a last commit that is not that of the header")
-    if header.evidence_root != bodies_root(proposed.evidence):
-        raise PeerFault("evidence that is not that of the header")
-    return block_id(header)

@@ -20,6 +20,7 @@ from aitbc_node.barrier import Barrier
 from aitbc_node.blocks import FinalBlock
 from aitbc_node.codes import Code
 from aitbc_node.crypto import Verifier
+from aitbc_node.errors import UpgradeNeededError
 from aitbc_node.events import (
     Answer,
     BlocksRead,
@@ -31,6 +32,7 @@ from aitbc_node.events import (
     Effect,
     Event,
     Expired,
+    Halt,
     Note,
     ReadBlocks,
     Reply,
@@ -45,6 +47,7 @@ from aitbc_node.events import (
 )
 from aitbc_node.judging import Judge
 from aitbc_node.keeping import Keeper
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.machine import Machine
 from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
@@ -213,6 +216,8 @@ class Driver:
                 self._read_blocks(effect)
             case Reply(request=request, outcomes=outcomes):
                 self._answer(request, outcomes)
+            case Halt(app_version=version):
+                self.fail(UpgradeNeededError(version, known=APP_VERSION))
             case SaveSnapshot():
                 self._keeper.keep(effect)
             case Answer(request=request, answer=answer):

@@ -62,6 +62,18 @@ class ConfigError(AitbcError):
     exit_status = Exit.CONFIG
 
 
+class UpgradeNeededError(ConfigError):
+    """The chain goes on with rules that this build does not know."""
+
+    def __init__(self, app_version: int, *, known: int) -> None:
+        super().__init__(
+            f"upgrade-needed {app_version}: the chain has rules of version {app_version}, "
+            f"this build knows {known}",
+            hint="run a release that knows them, on the same data and keys; this one cannot "
+            "execute the chain's next block",
+        )
+
+
 class DiskError(AitbcError):
     """A file of the node cannot be trusted or written; the node stops rather than guess."""
 

@@ -298,6 +298,13 @@ class SaveSnapshot(Effect, frozen=True):
     contents: Mapping[tuple[str, bytes], object]
 
 
+class Halt(Effect, frozen=True):
+    """End: from `height` on the chain has the rules of a version that this build does not know."""
+
+    app_version: int
+    height: Height
+
+
 class Answer(Effect, frozen=True):
     """Answer what the operator asked for."""
 

@@ -8,10 +8,11 @@ to ask: that is `gossip/catch_up.py`.
 from collections import deque
 from collections.abc import Callable
 
-from aitbc_node.blocks import Certificate, FinalBlock, as_proposed
+from aitbc_node.blocks import Certificate, FinalBlock, as_proposed, check_form
 from aitbc_node.blocks import block_id as block_id_of
-from aitbc_node.chain import Candidate, Chain, check_form
+from aitbc_node.chain import Candidate, Chain
 from aitbc_node.errors import PeerFault
+from aitbc_node.events import Halt
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import BlockId, PeerId
@@ -38,7 +39,7 @@ class Following:
         self._supplied: BlockId | None = None
         self._supplied_ms = 0
         self.diverged = ""
-        """Why this node stands still for good: the others made final what is invalid here."""
+        """Why this node stands still for good: it cannot go where the others go."""
 
     @property
     def is_busy(self) -> bool:
@@ -54,6 +55,14 @@ class Following:
         """Take a peer's answer. Raises: PeerFault when it is not what was asked for."""
         fresh = self._mesh.catch_up.answered(peer, blocks, self._out.now_ms)
         self._queue.extend((peer, final) for final in fresh)
+
+    def heed_rules(self) -> None:
+        """Stop before the first block whose rules this build does not know. Source: rules 2.12."""
+        version, height = self._chain.upgrade_needed, self._chain.next_height
+        if version:
+            self._stand_still(f"upgrade-needed {version}")
+            self._out.note("upgrade.needed", app_version=version, height=height)
+            self._out.add(Halt(version, height))
 
     def advance(self) -> None:
         """Apply what can be applied; a block whose bodies are being verified holds up the rest."""
@@ -113,8 +122,11 @@ class Following:
         block stays in nobody's way: an operator has to compare the builds. Source: rules 4.7.
         """
         height = self._chain.next_height
-        self.diverged = f"block {block_id.hex()} of height {height} is final, but here: {fault}"
+        self._stand_still(f"block {block_id.hex()} of height {height} is final, but here: {fault}")
         self._out.note("chain.diverged", height=height, id=block_id.hex(), fault=fault)
+
+    def _stand_still(self, why: str) -> None:
+        self.diverged = why
         self._queue.clear()
 
     def _give_up(self, peer: PeerId) -> None:

@@ -52,6 +52,7 @@ from aitbc_node.gossip.relay import FLUSH_MS
 from aitbc_node.intake import Intake
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.transactions import Parsed
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.mempool import Mempool, PoolLimits
 from aitbc_node.mesh import Mesh, hello_of
 from aitbc_node.operating import Operating
@@ -84,6 +85,8 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
     mempool: PoolLimits = PoolLimits()
     snapshot_blocks: int = 0
     trusted: Trusted = NOTHING_TRUSTED
+    app_version_max: int = APP_VERSION
+    """The newest rules that this build knows; it stops before a block that has newer ones."""
 
 
 class Machine:
@@ -105,7 +108,7 @@ class Machine:
         self._verify = verify
         self._out = Outbox()
         self._pool = Mempool[Parsed](config.mempool)
-        self._chain = Chain(genesis, verify, config.trusted)
+        self._chain = Chain(genesis, verify, config.trusted, app_version_max=config.app_version_max)
         self._mesh = self._new_mesh(own_id)
         self._intake = Intake(
             self._out,
@@ -210,6 +213,7 @@ class Machine:
         self._intake.readmit(self._journal)
         self._journal = ()
         self._listen_first()
+        self._following.heed_rules()
         self._enter_if_due()
         self._settle()
         return self._out.take()
@@ -376,6 +380,7 @@ class Machine:
         self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height(self._config.block_interval_ms)
         self._witness.block_is_final()
+        self._following.heed_rules()
         self._operating.block_is_final()
 
     def _catch_up_with(self, candidate: Candidate, certificate: Certificate) -> None:

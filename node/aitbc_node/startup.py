@@ -16,10 +16,11 @@ from aitbc_node import crypto, keyfiles
 from aitbc_node.config import Config
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.crypto import Signer
-from aitbc_node.errors import ConfigError, DiskError
+from aitbc_node.errors import ConfigError, DiskError, UpgradeNeededError
 from aitbc_node.events import Committed
 from aitbc_node.ledger.document import from_json
-from aitbc_node.ledger.genesis import APP_VERSION, Genesis, validate
+from aitbc_node.ledger.genesis import Genesis, validate
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.mempool import PoolLimits
 from aitbc_node.resuming import Base, newest_base
@@ -141,10 +142,7 @@ def check_app_version(store: Store) -> None:
     newest = store.block(store.last_height)
     version = APP_VERSION if newest is None else newest.block.header.app_version
     if version > APP_VERSION:
-        raise ConfigError(
-            f"the chain is in application version {version}, this build knows {APP_VERSION}",
-            hint="run a release that knows it; this one cannot execute the chain's blocks",
-        )
+        raise UpgradeNeededError(version, known=APP_VERSION)
 
 
 def absence_of(machine: Machine, config: Config, *, wall_ms: int) -> str:
@@ -221,6 +219,8 @@ def restored_machine(
         recovered = msgspec.structs.replace(recovered, finals=finals)
         _check_index(index, base.height, base.final.certificate.block_id)
     machine.restore(recovered, base=base, on_replayed=catching_up(index))
+    if version := machine.view.upgrade_needed:
+        raise UpgradeNeededError(version, known=APP_VERSION)
     return machine
 
 

@@ -95,6 +95,11 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         return self.following.diverged
 
     @property
+    def upgrade_needed(self) -> int:
+        """Return the version of the chain's next rules if this build does not know it; else 0."""
+        return self.chain.upgrade_needed
+
+    @property
     def own_power(self) -> Power:
         """Return the own voting power."""
         return Power(0) if self.own_key is None else self.validators.power_of(self.own_key)

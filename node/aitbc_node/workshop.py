@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from aitbc_node import limits
-from aitbc_node.blocks import Block, Proposed, as_proposed
+from aitbc_node.blocks import Block, Proposed, as_proposed, check_form
 from aitbc_node.blocks import block_id as block_id_of
 from aitbc_node.blocks import tx_id as id_of
-from aitbc_node.chain import Candidate, Chain, check_form
+from aitbc_node.chain import Candidate, Chain
 from aitbc_node.codes import Refusal
 from aitbc_node.events import AppendBlock
 from aitbc_node.gossip.fetch import Fetches

@@ -11,14 +11,10 @@ from aitbc_node.ledger import objects
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator
 from aitbc_node.ledger.objects import JAILED, LEAVING, REMOVED
 from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.ledger.proposals import (
-    AdmitValidator,
-    ProposalSubmit,
-    ProposalVote,
-    RemoveValidator,
-)
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.staking import POWER_UNIT, value_of
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Address, Amount, PublicKey

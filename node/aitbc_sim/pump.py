@@ -29,6 +29,7 @@ from aitbc_node.events import (
     Event,
     Expired,
     FrameReceived,
+    Halt,
     Note,
     PeerDown,
     PeerUp,
@@ -84,6 +85,7 @@ class Node:
     answers: dict[int, object] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     persisted: list[Effect] = field(default_factory=list)
+    halted: list[Halt] = field(default_factory=list)
 
 
 class Pump:
@@ -105,6 +107,8 @@ class Pump:
         self._versions = versions
         self.now_ms = 0
         self.wall_skew_ms: dict[int, int] = {}
+        self.knows_rules: dict[int, int] = {}
+        """The newest rules of nodes whose build is another; a change counts from a restart on."""
         self.blocks: dict[int, set[BlockId]] = defaultdict(set)
         self.frames: Counter[str] = Counter()
         """Frames delivered, by kind."""
@@ -287,6 +291,7 @@ class Pump:
             admission=old.admission,
             mempool=old.mempool,
             snapshot_blocks=old.snapshot_blocks,
+            app_version_max=self.knows_rules.get(node.index, old.app_version_max),
             trusted=old.trusted,
         )
 
@@ -317,6 +322,10 @@ class Pump:
             if left is not None:
                 self.crash_at[node.index] = left - 1
             self.effects_done += 1
+            if isinstance(effect, Halt):
+                node.halted.append(effect)
+                self.crash(node.index)
+                return
             self._carry_out_one(node, effect)
 
     def _revive(self, node: Node) -> None:

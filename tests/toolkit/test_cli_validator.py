@@ -13,8 +13,10 @@ from aitbc_node import bech32
 from aitbc_node.blocks import PREVOTE, vote_sign_bytes
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger import objects
+from aitbc_node.ledger.objects import Upgrade
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.transfers import Output
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.types import Amount, BlockId, Height, Round
 from aitbc_toolkit import candidacy, keys
 from aitbc_toolkit.cli.main import run
@@ -212,6 +214,8 @@ def test_removal_below_four_is_refused(site: Site) -> None:
         ("param epoch_blocks many", "'many' is no whole number"),
         ("validator_add nobody", "'nobody' is no address"),
         ("fee_shares 1 2", "fee_shares takes PROPOSER_BPS TREASURY_BPS BURN_BPS"),
+        ("upgrade 99", "upgrade takes HEIGHT APP_VERSION"),
+        ("epoch_now please", "epoch_now takes no words"),
         ("war AIT", "'war' is not one of"),
     ],
 )
@@ -222,6 +226,20 @@ def test_a_proposal_of_wrong_words_is_not_sent(site: Site, words: str, message: 
     assert message in site.do(f"proposal submit {words} --key {site.founders[0]}", Exit.USAGE)
 
     assert sum(len(port.submitted) for port in site.mesh.ports.values()) == before
+
+
+def test_an_upgrade_is_planned_and_taken_back(site: Site) -> None:
+    """The height and the version of the rules, in numbers; an epoch ends when three say so."""
+    first, second, third, _ = site.founders
+    says = f"--key {first} --voter {second} --voter {third}"
+
+    assert "passed " in site.do(f"proposal submit upgrade 9000 {APP_VERSION + 1} {says}")
+
+    assert site.mesh.ledger.state.upgrade == Upgrade(Height(9000), APP_VERSION + 1)
+    assert "passed " in site.do(f"proposal submit upgrade_cancel {says}")
+    assert site.mesh.ledger.state.upgrade is None
+    assert "passed " in site.do(f"proposal submit epoch_now {says}")
+    assert site.mesh.ledger.state.epoch_log.rows == ()
 
 
 def test_a_parameter_and_a_pause(site: Site) -> None:

@@ -77,6 +77,8 @@ def test_what_an_environment_says_of_its_chain_is_in_its_genesis(
 
     assert made.unbonding_blocks == unbonding_blocks
     assert made.validators_open == is_open
+    assert made.unjail_by_itself == is_open, "in development and labs only"
+    assert made.absence_window_blocks >= 1_200
     assert made.validator_power_max_bps == power_max_bps
     assert list(faults(made)) == []
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.release import versions
+from aitbc_toolkit.release import compatibility, versions
 
 KNOWS = {"data_versions": [1, 2], "app_version": 3}
 
@@ -43,6 +43,15 @@ def test_check_06_an_older_build_that_does_not_know_the_data_or_rules_is_refused
     assert f"  v1               {why}" in refused.value.message
     assert "changed so far   nothing" in refused.value.message
     assert "aitbc deploy lab --ref" in refused.value.hint
+
+
+@pytest.mark.parametrize(("upgrade", "needed"), [(None, 4), (5, 5)])
+def test_a_release_has_to_know_the_rules_that_are_planned(upgrade: int | None, needed: int) -> None:
+    """It would stop at their height: whoever deploys it learns it before."""
+    planned = None if upgrade is None else SimpleNamespace(height=99, app_version=upgrade)
+    status: Any = SimpleNamespace(app_version=4, upgrade=planned)
+
+    assert compatibility.rules_needed(status) == needed
 
 
 def test_what_a_build_does_not_tell_is_not_available() -> None:

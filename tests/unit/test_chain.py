@@ -15,13 +15,14 @@ from aitbc_node.blocks import (
     Header,
     Proposed,
     as_proposed,
+    check_form,
     ids_root,
     tx_id,
     vote_sign_bytes,
 )
 from aitbc_node.canonical import encode
 from aitbc_node.certificates import fault_of, median_time_ms
-from aitbc_node.chain import Candidate, Chain, check_form
+from aitbc_node.chain import Candidate, Chain
 from aitbc_node.crypto import sha256
 from aitbc_node.errors import PeerFault
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage

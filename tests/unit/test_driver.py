@@ -13,7 +13,7 @@ from aitbc_node.announcing import Announcer
 from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header, block_id
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.driver import Clock, Driver
-from aitbc_node.errors import DiskError
+from aitbc_node.errors import DiskError, Exit, UpgradeNeededError
 from aitbc_node.events import (
     AppendBlock,
     AppendCertificate,
@@ -26,6 +26,7 @@ from aitbc_node.events import (
     DiskHealed,
     Effect,
     Event,
+    Halt,
     Note,
     ReadBlocks,
     Reply,
@@ -283,6 +284,23 @@ def test_a_failed_sync_ends_the_node(
         with pytest.raises(DiskError, match="sync failed"):
             await stage.driver.failed
         stage.data.is_broken = True  # the stop that follows would trip over a second sync
+
+    on_stage(test)
+
+
+def test_rules_that_this_build_does_not_know_end_the_node_cleanly(
+    eventually_async: Callable[..., Coroutine[Any, Any, None]],
+) -> None:
+    """Status 78, with the version that is needed; every block up to there is written."""
+
+    async def test(stage: Stage) -> None:
+        stage.driver.begin((*commit_effects(1), Halt(7, Height(2))))
+        await eventually_async("the end", stage.driver.failed.done)
+
+        assert stage.store.last_height == 1
+        with pytest.raises(UpgradeNeededError, match="upgrade-needed 7: ") as caught:
+            await stage.driver.failed
+        assert caught.value.exit_status == Exit.CONFIG
 
     on_stage(test)
 

@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from aitbc_node.blocks import FinalBlock, block_id
 from aitbc_node.errors import ConfigError, Exit
 from aitbc_node.events import AppendBlock, AppendCertificate
-from aitbc_node.ledger.genesis import APP_VERSION
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.startup import check_app_version
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import Store

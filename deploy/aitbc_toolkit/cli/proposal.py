@@ -8,7 +8,8 @@ import click
 import msgspec
 
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.proposals import Motion, ProposalVote
+from aitbc_node.ledger.motions import Motion
+from aitbc_node.ledger.proposals import ProposalVote
 from aitbc_toolkit import deciding, payments
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.cli import electorate

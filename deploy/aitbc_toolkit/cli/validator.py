@@ -9,8 +9,8 @@ import msgspec
 from aitbc_node import bech32
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator
 from aitbc_node.ledger.params import BPS
-from aitbc_node.ledger.proposals import AdmitValidator, RemoveValidator
 from aitbc_node.types import Address
 from aitbc_toolkit import candidacy
 from aitbc_toolkit.asking import MeshClient

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aitbc_node.rpc.schema import Status
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import source
@@ -104,9 +105,9 @@ def _judge(run: Run, request: Request, plan: Plan, pair: Pair) -> str:
     statuses = [each for each in run.mesh.statuses().values() if each]
     versions = {
         "data_version": max((each.data_version for each in statuses), default=1),
-        "app_version": max((each.app_version for each in statuses), default=0),
+        "app_version": max((rules_needed(each) for each in statuses), default=0),
     }
-    key = _key(request, plan, pair, versions["data_version"])
+    key = _key(request, plan, pair, versions)
     shelf = run.environment.folder / "compatible" / f"{key}.json"
     if shelf.is_file():
         known = json.loads(shelf.read_text(encoding="utf-8"))
@@ -125,10 +126,17 @@ def _judge(run: Run, request: Request, plan: Plan, pair: Pair) -> str:
     return f"{_said(checks)}, on {host} ({took})"
 
 
-def _key(request: Request, plan: Plan, pair: Pair, data_version: int) -> str:
+def rules_needed(status: Status) -> int:
+    """Return which rules a build has to know: those of now, or those that are planned."""
+    planned = 0 if status.upgrade is None else status.upgrade.app_version
+    return max(status.app_version, planned)
+
+
+def _key(request: Request, plan: Plan, pair: Pair, versions: Mapping[str, int]) -> str:
     """Name what a finding is about; anything else may change without making it wrong."""
     lock = source.lock(pair.new, root=request.checkout)
-    words = [pair.old, pair.new, plan.genesis_hash, str(data_version), _digest(lock)]
+    needed = [str(versions[name]) for name in ("data_version", "app_version")]
+    words = [pair.old, pair.new, plan.genesis_hash, *needed, _digest(lock)]
     return _digest("\n".join(words))[:32]
 
 

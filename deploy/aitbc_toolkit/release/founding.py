@@ -31,6 +31,11 @@ _COIN = 1_000_000
 _FAUCET = 1_000_000_000 * _COIN
 _OPERATOR = 1_000_000 * _COIN
 
+ABSENCE_S = 1_200
+"""Who misses nearly so much loses its vote."""
+TEST_HRP = "aitd"
+"""The prefix of chains for development and labs, where a jail for absence ends by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Founded:
@@ -128,6 +133,10 @@ def parameters(chain: Chain) -> Params:
         evidence_max_age_blocks=(
             unbonding * usual.evidence_max_age_blocks // usual.unbonding_blocks
         ),
+        absence_window_blocks=max(
+            usual.absence_window_blocks, 1_000 * ABSENCE_S // chain.block_interval_ms
+        ),
+        unjail_by_itself=int(chain.hrp == TEST_HRP),
         validators_open=int(chain.validators == "open"),
         validator_power_max_bps=chain.power_max_bps,
     )

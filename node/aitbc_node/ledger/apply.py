@@ -17,6 +17,7 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Verifier
 from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import (
+    absence,
     accounts,
     assets,
     balances,
@@ -199,6 +200,13 @@ class _Run:
             signers=self._context.signers,
             proposer=self._context.proposer,
         )
+        away = absence.note_block(
+            self._draft,
+            voters=self._context.voters,
+            signers=self._context.signers,
+            height=self._context.height,
+        )
+        self._events.extend(away)
         boundary.end_block(self._draft, self._context.height)
         writes = self._draft.writes()
         tree = self._draft.tree(writes)

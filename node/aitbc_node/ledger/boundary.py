@@ -6,7 +6,16 @@ votes next. Do not add what one body does.
 
 from collections.abc import Callable, Mapping
 
-from aitbc_node.ledger import bonding, due, epochs, proposals, records, rewards
+from aitbc_node.ledger import (
+    absence,
+    bonding,
+    due,
+    epochs,
+    proposals,
+    records,
+    rewards,
+    upgrades,
+)
 from aitbc_node.ledger.objects import PROPOSAL, RECORD, UNBONDING, ObjectKey
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Height
@@ -26,12 +35,15 @@ def end_block(draft: Draft, height: Height) -> None:
     for kind, handle in HANDLERS.items():
         for key in due.take(draft, kind, height):
             handle(draft, key, height)
-    if epochs.is_last(height, draft.params.epoch_blocks):
+    is_last = epochs.is_last(height, draft.params.epoch_blocks)
+    if is_last or draft.decided.ends_epoch:
         end_epoch(draft, height)
+    upgrades.activate(draft, height)
 
 
 def end_epoch(draft: Draft, height: Height) -> None:
     """Pay for the epoch that ends with this height, and settle the next one."""
     rewards.pay_epoch(draft)
     proposals.carry_out_all(draft)
+    absence.release(draft, height)
     epochs.begin_next(draft, height)

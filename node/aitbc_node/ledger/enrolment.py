@@ -82,6 +82,18 @@ def rotate(draft: Draft, operator: Address) -> Membership:
     return changed
 
 
+def jail(draft: Draft, operator: Address, height: Height, *, why: str) -> None:
+    """Let an operator lose its vote in the epochs that follow, before anybody else's power moves.
+
+    In the next one, if it has less than a third of the power.
+    """
+    member = draft.membership(operator)
+    assert member is not None, "a key of nobody"
+    until = Height(height + draft.params.jail_blocks)
+    jailed = replace(member, status=JAILED, jailed_until=until, jailed_for=why)
+    draft.put(membership_key(operator), jailed)
+
+
 def _with_key(draft: Draft, act: Act, member: Membership, key: PublicKey) -> Membership:
     """Note a new key; who has no vote now uses it at once."""
     draft.put((objects.KEY_USE, key), KeyUse(act.sender))

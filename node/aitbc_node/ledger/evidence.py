@@ -17,11 +17,11 @@ from aitbc_node import limits
 from aitbc_node.blocks import PROPOSAL, proposal_sign_bytes, vote_sign_bytes
 from aitbc_node.canonical import NotCanonicalError, Record, decode
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import assets, objects
+from aitbc_node.ledger import assets, enrolment, objects
 from aitbc_node.ledger.balances import move
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.forms import Count
-from aitbc_node.ledger.objects import JAILED, NATIVE, KeyUse, ObjectKey, Offence, Unbonding
+from aitbc_node.ledger.objects import EQUIVOCATION, NATIVE, KeyUse, ObjectKey, Offence, Unbonding
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.policy import Key
 from aitbc_node.ledger.staking import membership_key
@@ -115,7 +115,7 @@ def apply(draft: Draft, act: Act, body: EvidenceSubmit) -> Outcome:
     assert native is not None, "a state without the native asset"
     burned = offence.slashed - reward
     draft.put_asset(NATIVE, assets.resupplied(native, -burned))
-    _jail(draft, use.operator, act.height)
+    enrolment.jail(draft, use.operator, act.height, why=EQUIVOCATION)
     names = (use.operator.hex(), str(body.first.height), act.sender.hex())
     return [("slashed", *names, str(reward), str(burned))]
 
@@ -138,17 +138,6 @@ def _slash(draft: Draft, operator: Address, height: Height) -> Offence:
     if slashed:
         draft.put((objects.UNBONDING, operator), Unbonding(tuple(rows)))
     return Offence(Amount(member.bonded + liable), Amount(of_bond + slashed))
-
-
-def _jail(draft: Draft, operator: Address, height: Height) -> None:
-    """Let it lose its vote in the epochs that follow, first of all, until its operator asks again.
-
-    In the next one, if it has less than a third of the power.
-    """
-    member = draft.membership(operator)
-    assert member is not None, "a key of nobody"
-    until = Height(height + draft.params.jail_blocks)
-    draft.put(membership_key(operator), replace(member, status=JAILED, jailed_until=until))
 
 
 def _place(use: KeyUse, body: EvidenceSubmit) -> ObjectKey:

@@ -34,10 +34,10 @@ from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Key, Policy, address_of, check_policy
 from aitbc_node.ledger.possession import possession_message
 from aitbc_node.ledger.state import State
+from aitbc_node.ledger.upgrades import APP_VERSION, APP_VERSION_OLDEST
 from aitbc_node.types import Amount, Hash, Power, Signature
 from aitbc_node.validators import Validator, ValidatorSet, validator_set
 
-APP_VERSION = 4
 GENESIS_TAG = b"aitbc/genesis\0"
 
 VALIDATORS_MIN = 4
@@ -227,7 +227,7 @@ def _head_faults(genesis: Genesis) -> Iterator[Refusal]:
         yield _fault("chain_id", f"'{name}' is not 1..48 of a-z, 0-9 and '-'")
     if not bech32.is_prefix(genesis.hrp) or len(genesis.hrp) > 10:  # noqa: PLR2004 - short names
         yield _fault("hrp", f"'{genesis.hrp}' is not 1..10 lower-case characters")
-    if genesis.app_version != APP_VERSION:
+    if not APP_VERSION_OLDEST <= genesis.app_version <= APP_VERSION:
         yield _fault("app_version", f"{genesis.app_version}, this software starts {APP_VERSION}")
 
 

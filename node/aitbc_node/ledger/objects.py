@@ -40,11 +40,16 @@ OFFENCE = "offence"
 EPOCH = "epoch"
 PROPOSAL = "proposal"
 DECIDED = "decided"
+ABSENCE = "absence"
+UPGRADE = "upgrade"
 
 CANDIDATE = "candidate"
 ACTIVE = "active"
 LEAVING = "leaving"
 JAILED = "jailed"
+
+EQUIVOCATION = "equivocation"
+AWAY = "absence"
 
 ADMITTED = "admitted"
 REMOVED = "removed"
@@ -125,7 +130,7 @@ class Membership(Record, frozen=True):
 
     `bonded` is divided into `shares`; `earned` counts rewards per share since the beginning, and
     `rewards` is what of them nobody has taken yet. `next_key` replaces `key` at the next epoch.
-    `seat` is what the other validators decided.
+    `seat` is what the other validators decided; `jailed_for` is what it was jailed for last.
     """
 
     key: PublicKey
@@ -142,6 +147,7 @@ class Membership(Record, frozen=True):
     commission: Amount = Amount(0)
     jailed_until: Height = Height(0)
     seat: str = ""
+    jailed_for: str = ""
 
 
 class Stake(Record, frozen=True):
@@ -208,6 +214,22 @@ class EpochLog(Record, frozen=True):
     rows: tuple[Attendance, ...] = ()
 
 
+class Absence(Record, frozen=True):
+    """Count the blocks of the present window that operators did not sign, ascending by operator.
+
+    Who signed all of them is not listed.
+    """
+
+    rows: tuple[tuple[Address, int], ...] = ()
+
+
+class Upgrade(Record, frozen=True):
+    """Plan other rules from a height on."""
+
+    height: Height
+    app_version: int
+
+
 class Proposal(Record, frozen=True):
     """Be open for votes until the end of the block at `ends`.
 
@@ -222,9 +244,13 @@ class Proposal(Record, frozen=True):
 
 
 class Decided(Record, frozen=True):
-    """Hold the bodies that were decided and take effect at the end of the epoch, oldest first."""
+    """Hold the bodies that were decided and take effect at the end of the epoch, oldest first.
+
+    Shape: `ends_epoch` is true within one block only: that which ends the epoch.
+    """
 
     motions: tuple[bytes, ...] = ()
+    ends_epoch: bool = False
 
 
 NEW_ACCOUNT = Account()

@@ -124,6 +124,20 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("evidence_reporter_bps", 500, "bps of the loss", 0, 500, "share of who shows it"),
     Parameter("jail_blocks", 1_200, "blocks", 1, 10_000_000, "least stay in jail"),
     Parameter(
+        "absence_window_blocks",
+        1_200,
+        "blocks",
+        0,
+        10_000_000,
+        "absence is counted over so many blocks; 0: nobody is jailed for it",
+    ),
+    Parameter(
+        "absence_missed_bps", 9_000, "bps of the window", 1, BPS, "who misses so much is jailed"
+    ),
+    Parameter(
+        "unjail_by_itself", 0, "0 or 1", 0, 1, "1: a jail for absence ends without a request"
+    ),
+    Parameter(
         "reward_per_block", 1_000, "base units", 0, 10**15, "what the reward pool pays for a block"
     ),
     Parameter("reward_proposer_bps", 2_000, "bps of rewards", 0, BPS, "share by blocks proposed"),
@@ -167,6 +181,9 @@ class Params(Record, frozen=True):
     double_sign_slash_bps: int = 5_000
     evidence_reporter_bps: int = 500
     jail_blocks: int = 1_200
+    absence_window_blocks: int = 1_200
+    absence_missed_bps: int = 9_000
+    unjail_by_itself: int = 0
     reward_per_block: int = 1_000
     reward_proposer_bps: int = 2_000
     proposal_deposit: int = 1_000_000

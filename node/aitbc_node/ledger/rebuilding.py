@@ -35,6 +35,8 @@ KINDS: Mapping[str, type[Record]] = {
     objects.EPOCH: objects.EpochLog,
     objects.PROPOSAL: objects.Proposal,
     objects.DECIDED: objects.Decided,
+    objects.ABSENCE: objects.Absence,
+    objects.UPGRADE: objects.Upgrade,
 }
 
 

@@ -11,6 +11,7 @@ from aitbc_node.canonical import Record, encode
 from aitbc_node.ledger import objects, trie
 from aitbc_node.ledger.listing import Listing
 from aitbc_node.ledger.objects import (
+    Absence,
     Account,
     Asset,
     Chain,
@@ -26,6 +27,7 @@ from aitbc_node.ledger.objects import (
     Stake,
     StoredRecord,
     Unbonding,
+    Upgrade,
 )
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.tally import Tally
@@ -88,6 +90,16 @@ class Reader(Protocol):
     def decided(self) -> Decided:
         """Return what takes effect at the end of the epoch."""
         return _as(Decided, self.lookup((objects.DECIDED, b""))) or Decided()
+
+    @property
+    def absence(self) -> Absence:
+        """Return who did not sign how much of the present window."""
+        return _as(Absence, self.lookup((objects.ABSENCE, b""))) or Absence()
+
+    @property
+    def upgrade(self) -> Upgrade | None:
+        """Return which other rules are planned."""
+        return _as(Upgrade, self.lookup((objects.UPGRADE, b"")))
 
     @property
     def epoch_log(self) -> EpochLog:

@@ -118,6 +118,7 @@ def _member(state: State, operator: Address, coming: ValidatorSet) -> electorate
         region=found.region,
         endpoint=found.endpoint,
         jailed_until=found.jailed_until,
+        jailed_for=found.jailed_for,
         signed=part.signed,
         expected=part.expected,
         missed=part.expected - part.signed,

@@ -10,7 +10,7 @@ from msgspec.structs import asdict
 from aitbc_node import bech32, limits
 from aitbc_node.codes import Code
 from aitbc_node.ledger import forecast, objects, proposals
-from aitbc_node.ledger.proposals import Motion
+from aitbc_node.ledger.motions import Motion
 from aitbc_node.ledger.state import State
 from aitbc_node.rpc import electorate
 from aitbc_node.rpc.call import Call

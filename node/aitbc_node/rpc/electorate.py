@@ -13,7 +13,8 @@ class MemberView(Answer, frozen=True, kw_only=True):
     Units: `signed` of `expected` blocks and `proposed` count in the present epoch, `missed` is what
     lacks; `rewards` is owed to those who stand behind it, `commission` to the operator.
     Shape: `status` is candidate, active, leaving or jailed; `seat` is what the other validators
-    decided: admitted, removed or nothing; `next_key` replaces `key` with the next epoch.
+    decided: admitted, removed or nothing; `next_key` replaces `key` with the next epoch;
+    `jailed_for` is what it was jailed for last: equivocation, absence or nothing.
     """
 
     address: AddressText
@@ -31,6 +32,7 @@ class MemberView(Answer, frozen=True, kw_only=True):
     region: str
     endpoint: str
     jailed_until: int
+    jailed_for: str = ""
     signed: int
     expected: int
     missed: int

@@ -29,6 +29,7 @@ def status(call: Call) -> schema.Status:
         commit=facts.commit,
         data_version=view.data_version,
         app_version=chain.app_version,
+        upgrade=_upgrade(view),
         height=view.height,
         round=view.round,
         step=str(view.step),
@@ -50,6 +51,13 @@ def status(call: Call) -> schema.Status:
         sign_state=_sign_state(view),
         trouble=view.diverged or view.refusal,
     )
+
+
+def _upgrade(view: NodeView) -> schema.UpgradeView | None:
+    planned = view.state.upgrade
+    if planned is None:
+        return None
+    return schema.UpgradeView(height=planned.height, app_version=planned.app_version)
 
 
 def is_stale(view: NodeView) -> bool:

@@ -49,6 +49,13 @@ class SignStateView(Answer, frozen=True, kw_only=True):
     step: int
 
 
+class UpgradeView(Answer, frozen=True, kw_only=True):
+    """Show from which height on the chain has other rules: nodes that lack them stop before it."""
+
+    height: int
+    app_version: int
+
+
 class Status(Answer, frozen=True, kw_only=True):
     """Show one node at a glance.
 
@@ -56,7 +63,8 @@ class Status(Answer, frozen=True, kw_only=True):
     `block_age_ms` is by the node's own wall clock; `last_voted_height` is the newest height whose
     commit holds this node's precommit. Shape: `validator` is the consensus key, null on a full
     node; `trouble` says why the node signs nothing until an operator acts, empty when all is well.
-    `app_version` is the chain's; `data_version` is that of the files on this node's disk.
+    `app_version` is the chain's, `upgrade` what the validators plan for it; `data_version` is that
+    of the files on this node's disk.
     """
 
     node: str
@@ -88,6 +96,7 @@ class Status(Answer, frozen=True, kw_only=True):
     sign_state: SignStateView | None
     trouble: str = ""
     app_version: int = 0
+    upgrade: UpgradeView | None = None
 
 
 class Health(Answer, frozen=True, kw_only=True):

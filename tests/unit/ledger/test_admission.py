@@ -2,8 +2,9 @@
 
 from aitbc_node.codes import Code
 from aitbc_node.ledger.admission import check_admission, spending
+from aitbc_node.ledger.motions import ShareFees
 from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.proposals import ProposalSubmit, ShareFees
+from aitbc_node.ledger.proposals import ProposalSubmit
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount, Height
 from aitbc_sim.town import WEALTH, Town, a_genesis, address, pay

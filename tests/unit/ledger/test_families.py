@@ -9,8 +9,9 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import FAMILIES, Body
+from aitbc_node.ledger.motions import ChangeParameter
 from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy

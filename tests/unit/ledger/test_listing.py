@@ -5,8 +5,9 @@ import copy
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.listing import Listing
+from aitbc_node.ledger.motions import ChangeParameter
 from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Address, Amount
 from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address

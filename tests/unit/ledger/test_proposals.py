@@ -9,19 +9,18 @@ from aitbc_node.events import TxReceipt
 from aitbc_node.ledger import proposals
 from aitbc_node.ledger.bonding import StakeBond
 from aitbc_node.ledger.enrolment import ValidatorPut
-from aitbc_node.ledger.objects import DECIDED, NATIVE, PROPOSAL, TREASURY, Decided, balance
-from aitbc_node.ledger.params import Params
-from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.ledger.proposals import (
+from aitbc_node.ledger.motions import (
     AdmitValidator,
     ChangeParameter,
     Motion,
     PauseAsset,
-    ProposalSubmit,
-    ProposalVote,
     RemoveValidator,
     ShareFees,
 )
+from aitbc_node.ledger.objects import DECIDED, NATIVE, PROPOSAL, TREASURY, Decided, balance
+from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, Height
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of, pay

@@ -12,10 +12,11 @@ from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.motions import AdmitValidator, ShareFees
 from aitbc_node.ledger.objects import OFFENCE
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.ledger.proposals import AdmitValidator, ProposalSubmit, ShareFees
+from aitbc_node.ledger.proposals import ProposalSubmit
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.types import Amount, BlockId, Height, Round, Signature

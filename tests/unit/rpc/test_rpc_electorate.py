@@ -7,16 +7,10 @@ import pytest
 from aitbc_node import bech32, limits
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.motions import AdmitValidator, ChangeParameter, Motion, PauseAsset
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.ledger.proposals import (
-    AdmitValidator,
-    ChangeParameter,
-    Motion,
-    PauseAsset,
-    ProposalSubmit,
-    ProposalVote,
-)
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.types import Amount, Height
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from aitbc_node import bech32
 from aitbc_node.canonical import encode
 from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.motions import PauseAsset
 from aitbc_node.ledger.objects import PROPOSAL as PROPOSAL_KIND
 from aitbc_node.ledger.objects import Proposal, StoredRecord
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_node.ledger.proposals import PauseAsset, ProposalSubmit
+from aitbc_node.ledger.proposals import ProposalSubmit
 from aitbc_node.ledger.records import record_key
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.dispatch import ROUTES

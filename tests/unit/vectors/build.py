@@ -31,10 +31,11 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.motions import ChangeParameter, ShareFees
 from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
-from aitbc_node.ledger.proposals import ChangeParameter, ProposalSubmit, ProposalVote, ShareFees
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.records import RecordPut
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy

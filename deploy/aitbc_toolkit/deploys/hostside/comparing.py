@@ -259,7 +259,7 @@ def _data_version(new: Build, params: dict[str, Any]) -> Check:
         return _fail(f"the data are in version {params['data_version']}, {reads}")
     if told["app_version"] < params["app_version"]:
         rules = f"it knows {told['app_version']}"
-        return _fail(f"the chain has rules of version {params['app_version']}, {rules}")
+        return _fail(f"the chain has or plans rules of version {params['app_version']}, {rules}")
     return _pass(knows=[oldest, newest])
 
 
