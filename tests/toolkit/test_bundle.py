@@ -1,6 +1,8 @@
 """What travels to a host is what its step needs, and costs the host little before it starts."""
 
+import ast
 import importlib.util
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,25 @@ def test_a_step_leaves_behind_what_it_has_no_use_for() -> None:
     """Renewing a lease needs three modules, so it carries no staging."""
     assert "staging" not in bundle.compose("lease-renew", {})
     assert len(bundle.compose("lease-renew", {})) < len(bundle.compose("drift", {})) / 3
+
+
+@pytest.mark.parametrize("magic", [importlib.util.MAGIC_NUMBER.hex(), "00000000"])
+def test_the_program_that_a_host_keeps_is_compiled_too(tmp_path: Path, magic: str) -> None:
+    """It starts once in every wave; a host that has another Python by then reads the source."""
+    call = ast.parse(bundle.compose("switch", {"arm": {"after_s": 1}})).body[-1]
+    document = max((e.value for e in ast.walk(call) if isinstance(e, ast.Constant)), key=len)
+    program = json.loads(document)["arm"]["program"]
+    kept = tmp_path / "deadman.py"
+    kept.write_text(program.replace(importlib.util.MAGIC_NUMBER.hex(), magic))
+    (tmp_path / "deadman.json").write_text('{"state": "disarmed"}')
+
+    done = subprocess.run(
+        [sys.executable, "-I", str(kept)], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    modules = next(line for line in program.splitlines() if line.startswith("    modules = "))
+    assert all(code for code, _ in ast.literal_eval(modules.partition(" = ")[2]).values())
 
 
 def test_a_host_with_another_python_reads_the_source(tmp_path: Path) -> None:

@@ -81,9 +81,9 @@ def test_nobody_switches_to_an_edited_environment(
     config.rename(config.with_name(f"v1-{named}"))
     instance = {"name": "v1", "commit": "c", "config_hash": named}
     layout = {"base": str(tmp_path), "environment": "dev"}
-    params = {"instances": [instance], "layout": layout}
+    params = {"instances": [instance], "layout": layout, "asked": []}
     monkeypatch.setattr(staging, "refuse_drift", lambda _params, _release: None)
-    assert drifting.intact(params) == {}
+    assert drifting.intact(params) == {"versions": {}}
     (venv / "lib/python3.11/site-packages/x.pth").write_text("import os\n")
 
     with pytest.raises(Trouble, match=r"is not what its lock says:\n    x.pth was brought"):
@@ -102,8 +102,9 @@ def test_nobody_switches_to_an_edited_configuration(
     named = configs.content_hash(configs.texts(config), commit="c")
     config = config.rename(config.with_name(f"v1-{named}"))
     instance = {"name": "v1", "commit": "c", "config_hash": named}
-    params = {"instances": [instance], "layout": {"base": str(tmp_path), "environment": "dev"}}
-    assert drifting.intact(params) == {}
+    layout = {"base": str(tmp_path), "environment": "dev"}
+    params = {"instances": [instance], "layout": layout, "asked": []}
+    assert drifting.intact(params) == {"versions": {}}
     (config / "node.toml").write_text("[node]\nenv = 'other'\n")
 
     with pytest.raises(Trouble, match="was edited: its content is not what its name says"):
@@ -127,6 +128,46 @@ def test_a_compiled_module_that_is_not_its_source_is_named(tmp_path: Path) -> No
     assert before == []
     assert found == [f"M node/__pycache__/{good.name}"]
     assert compiled.findings(tmp_path) == found
+
+
+def test_what_a_release_was_compiled_to_is_not_compiled_again(tmp_path: Path) -> None:
+    """An edit, a module more or less and another release end that; a digest is no source."""
+    release, state = tmp_path / "releases" / "c", tmp_path / "state"
+    release.mkdir(parents=True)
+    for name in ("one.py", "two.py"):
+        (release / name).write_text("x = 1\n")
+        py_compile.compile(str(release / name), doraise=True)
+    one, two = sorted(release.glob("__pycache__/*.pyc"))
+    compiled.keep_seal(state, release, commit="c")
+    seal = compiled.seal(state, "c")
+    (release / "one.py").write_text("x = 2\n")  # a source: the commit's own tree is for that
+
+    kept = compiled.findings(release, seal=seal)
+    content, _ = two.read_bytes(), two.write_bytes(one.read_bytes()[:-8] + b"\0" * 8)
+    edited = compiled.findings(release, seal=seal)
+    two.write_bytes(content)
+    again = compiled.findings(release, seal=seal)
+    two.unlink()
+    fewer = compiled.findings(release, seal=seal)
+
+    assert (kept, again) == ([], [])
+    assert edited == [f"M __pycache__/{each.name}" for each in (one, two)]
+    assert fewer == [f"M __pycache__/{one.name}"]
+    assert compiled.seal(state, "d") == ""
+
+
+def test_seals_of_releases_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    """The file does not grow with every deploy; one that cannot be read is as none."""
+    for name in ("c", "d"):
+        (tmp_path / "releases" / name).mkdir(parents=True)
+        compiled.keep_seal(tmp_path, tmp_path / "releases" / name, commit=name)
+    (tmp_path / "releases" / "c").rmdir()
+
+    compiled.keep_seal(tmp_path, tmp_path / "releases" / "d", commit="d")
+
+    assert (compiled.seal(tmp_path, "c"), bool(compiled.seal(tmp_path, "d"))) == ("", True)
+    (tmp_path / "compiled.json").write_text("torn")
+    assert compiled.seal(tmp_path, "d") == ""
 
 
 @pytest.mark.parametrize("edited", [b"x = (\n", b"x = 1\0\n", b"# \xff\n"])

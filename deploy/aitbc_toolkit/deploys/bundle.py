@@ -78,7 +78,7 @@ def compose(step: str, params: Mapping[str, Any]) -> str:
     document = json.dumps(params, sort_keys=True)
     call = f"from {_PROGRAM} import run\nrun({step!r}, json.loads({document!r}))\n"
     module = STEPS[step].partition(".")[0]
-    return _load((f"{_PACKAGE}.{module}", _PROGRAM), compiled=True) + call
+    return _load((f"{_PACKAGE}.{module}", _PROGRAM)) + call
 
 
 def _script(step: str, params: Mapping[str, Any]) -> str:
@@ -89,16 +89,16 @@ def _script(step: str, params: Mapping[str, Any]) -> str:
 
 
 def _kept() -> str:
-    """Write the program that stays on a host; its Python may be another one when it runs."""
+    """Write the program that stays on a host; its Python may have become another one by then."""
     call = f"from {_KEPT} import run\nrun(pathlib.Path(__file__).parent)\n"
-    return "import pathlib\n" + _load((_KEPT,), compiled=False) + call
+    return "import pathlib\n" + _load((_KEPT,)) + call
 
 
 @cache
-def _load(wanted: tuple[str, ...], *, compiled: bool) -> str:
+def _load(wanted: tuple[str, ...]) -> str:
     """Write the part of a program that lets it import the wanted modules, and what they import."""
     names = list(dict.fromkeys(found for name in wanted for found in _with_imports(name)))
-    modules = {name: (_code(name) if compiled else "", _pack(_source(name))) for name in names}
+    modules = {name: (_code(name), _pack(_source(name))) for name in names}
     magic = importlib.util.MAGIC_NUMBER.hex()
     return _LOADER.format(magic=magic, modules=modules)
 

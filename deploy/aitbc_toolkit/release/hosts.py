@@ -245,14 +245,28 @@ class Crew:
         chosen = {name: everyone[name] for name in hosts or everyone}
         return self._remote.step(step, chosen, deadline_s=_STAGE_S)
 
-    def intact(self, places: Mapping[str, Sequence[str]], *, verb: str) -> None:
-        """Refuse to switch nodes to places, each a commit and a configuration, edited since."""
+    def intact(
+        self, places: Mapping[str, Sequence[str]], *, verb: str, versions: bool = False
+    ) -> dict[str, Mapping[str, Any]]:
+        """Refuse to switch nodes to places, each a commit and a configuration, edited since.
+
+        With `versions`, return for each node which ones the build at its place knows; nothing of
+        one that is mute. Where nothing was edited a build is the same on every host, so one tells.
+        """
         params = self._params(only={name for name, place in places.items() if place[0]})
+        left = {place[0] for place in places.values()} if versions else set()
         for document in params.values():
             for instance in document["instances"]:
                 instance["commit"], instance["config_hash"] = places[instance["name"]]
+            here = {str(instance["commit"]) for instance in document["instances"]}
+            document["asked"], left = sorted(left & here), left - here
         rows = self._remote.step("intact", params, deadline_s=_COMPARE_S)
         self.require(rows, verb=verb, changed=_NOTHING)
+        told = {
+            commit: each for row in rows.values() for commit, each in row.answer["versions"].items()
+        }
+        asked = [each for document in params.values() for each in document["instances"]]
+        return {each["name"]: told[each["commit"]] for each in asked if each["commit"] in told}
 
     def restage(
         self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]

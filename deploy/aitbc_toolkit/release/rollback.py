@@ -51,8 +51,8 @@ def rollback(
         view = seen(run, facts)
         left_out = _left_out(run, view)
         _refuse_missing(environment, facts, target)
-        run.crew.intact(target.places, verb="rollback")
-        versions.refuse_unreadable(run, target)
+        told = run.crew.intact(target.places, verb="rollback", versions=True)
+        versions.refuse_unreadable(run, target, told)
         tell({"type": "note", "text": _announcement(environment, facts, target, skipped)})
         targets = target.places
         changed = differing(run, facts, targets)

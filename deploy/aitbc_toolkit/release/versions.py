@@ -14,12 +14,12 @@ from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT
 
 
-def refuse_unreadable(run: Run, target: Record) -> None:
+def refuse_unreadable(run: Run, target: Record, told: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse a return to a build that does not know the data or the rules of now.
 
+    `told` says for each node which ones the build knows that it would return to.
     Raises: AitbcError (refused) that says for which nodes, and what would work.
     """
-    told = run.crew.versions(target.places, verb="rollback")
     problems, mute = [], []
     for name, status in run.mesh.statuses().items():
         if status is None or name not in told:

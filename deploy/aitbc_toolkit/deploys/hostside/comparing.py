@@ -1,101 +1,30 @@
 """Do two builds of this host understand each other, and compute the same states?
 
-Both lie here as releases. Each is asked by its own command line, as the node's user and behind
-everybody else; blocks are replayed from hard links, beside the node that runs. What was found good
-is kept. Standard library only; what follows from it is decided on the operator's machine.
+Both lie here as releases, and each is asked by its own command line (`builds`); blocks are replayed
+from hard links, beside the node that runs. What was found good is kept. Standard library only; what
+follows from it is decided on the operator's machine.
 """
 
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import files, leasing
+from aitbc_toolkit.deploys.hostside.builds import LACKS, LATE, Build, Said
 
 Check = dict[str, Any]
 """One finding: `state` is pass, fail or n.a.; `why` says what is wrong or missing."""
 
-_LACKS = 64  # how a build ends that has no such command
-_LATE = 124
 _GRACE_S = 10.0
-# A start takes a second; what runs beside it goes first, and a busy host is no other protocol.
-_RUN_S = 25.0
 _KEPT_MAX = 32
 _SHOWN_MAX = 3
 # What a replay reads of a data folder.
 _DATA = ("blocks.log", "data_version", "snapshot.0", "snapshot.1")
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """Hold how a command of a build ended."""
-
-    status: int
-    out: str
-    error: str
-
-    @property
-    def told(self) -> dict[str, Any]:
-        """Read its answer; nothing when it gave none."""
-        try:
-            found: dict[str, Any] = json.loads(self.out)
-        except ValueError:
-            return {}
-        return found
-
-    @property
-    def why(self) -> str:
-        """Say why it failed: its answer's reason, else the first line of its error."""
-        lines = [each for each in self.error.splitlines() if each.startswith("error: ")]
-        said = self.told.get("why") or (lines or self.error.splitlines()[-1:] or [""])[0]
-        return str(said).removeprefix("error: ") or f"it ended with {self.status}"
-
-
-@dataclass(frozen=True, slots=True)
-class Build:
-    """Run the commands of one release; `name` is `old` or `new`."""
-
-    name: str
-    release: Path
-    user: str
-
-    def run(self, *words: str, stdin: str = "", timeout_s: float = _RUN_S) -> Said:
-        """Run a command to its end; one that takes too long has ended late."""
-        try:
-            done = subprocess.run(  # noqa: S603 - argv never passes through a shell
-                self._argv(words),
-                input=stdin,
-                capture_output=True,
-                text=True,
-                timeout=timeout_s,
-                check=False,
-                **self._as_user(),
-            )
-        except subprocess.TimeoutExpired:
-            return Said(_LATE, "", f"no end within {timeout_s:.0f} s")
-        return Said(done.returncode, done.stdout, done.stderr)
-
-    def start(self, *words: str) -> "subprocess.Popen[str]":
-        """Start a command that waits for another one."""
-        pipe = subprocess.PIPE
-        return subprocess.Popen(  # noqa: S603 - argv never passes through a shell
-            self._argv(words), stdout=pipe, stderr=pipe, text=True, **self._as_user()
-        )
-
-    def _argv(self, words: Sequence[str]) -> list[str]:
-        variables = ["LC_ALL=C.UTF-8", f"PYTHONPATH={self.release / 'node'}"]
-        python = str(self.release / "venv/bin/python")
-        return ["env", *variables, "nice", "-n", "10", python, "-P", "-m", "aitbc_node", *words]
-
-    def _as_user(self) -> dict[str, Any]:
-        if not self.user:
-            return {"cwd": "/"}
-        return {"user": self.user, "group": self.user, "extra_groups": [], "cwd": "/"}
 
 
 def compare(params: dict[str, Any]) -> dict[str, Any]:
@@ -114,17 +43,6 @@ def compare(params: dict[str, Any]) -> dict[str, Any]:
             files.write(kept, json.dumps(found, sort_keys=True))
             _forget(shelf)
     return {**found, "kept": False}
-
-
-def versions(params: dict[str, Any]) -> dict[str, Any]:
-    """Ask the named releases what data and which rules they know; nothing of one that is mute."""
-    base = Path(params["layout"]["base"])
-    told = {}
-    for commit in params["commits"]:
-        build = Build("old", base / "releases" / commit, params["run_as"])
-        said = build.run("version", "--json") if build.release.is_dir() else Said(1, "", "")
-        told[commit] = said.told if said.status == 0 else {}
-    return {"versions": told}
 
 
 def _try(params: dict[str, Any]) -> dict[str, Check]:
@@ -216,9 +134,9 @@ def _replay(new: Build, params: dict[str, Any]) -> Check:
         return _pass(
             blocks=told["to"] - told["from"] + 1, height=told["to"], root=told["state_root"]
         )
-    if said.status == _LACKS:
+    if said.status == LACKS:
         return _missing(said.why)
-    if said.status == _LATE:
+    if said.status == LATE:
         until = f", the same until height {told['height']}" if told else ""
         return _missing(f"not done within {params['replay_s']:.0f} s{until}")
     different = told.get("difference")
@@ -248,7 +166,7 @@ def _linked(data: Path, *, user: str) -> Iterator[Path]:
 def _data_version(new: Build, params: dict[str, Any]) -> Check:
     """See that the new build knows the data that are there, and the chain's rules."""
     said = new.run("version", "--json")
-    if said.status == _LACKS:
+    if said.status == LACKS:
         return _missing("the new build does not tell its versions")
     told = said.told
     if said.status or "data_versions" not in told:
@@ -265,7 +183,7 @@ def _data_version(new: Build, params: dict[str, Any]) -> Check:
 
 def _lacking(said: dict[str, Said]) -> Check:
     """Say which build has no such command; nothing when both have it."""
-    names = [name for name, each in said.items() if each.status == _LACKS]
+    names = [name for name, each in said.items() if each.status == LACKS]
     return _missing(f"the {names[0]} build cannot be asked") if names else {}
 
 

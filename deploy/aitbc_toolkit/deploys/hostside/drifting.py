@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
+    builds,
     configs,
     files,
     installed,
@@ -44,14 +45,17 @@ def drift(params: dict[str, Any]) -> dict[str, Any]:
 
 
 def intact(params: dict[str, Any]) -> dict[str, Any]:
-    """Refuse when what a node would be switched to was edited here: release, environment, files."""
+    """Refuse when what a node would be switched to was edited here: release, environment, files.
+
+    Tell what data and which rules those builds know that are `asked`, which are as they were made.
+    """
     base = Path(params["layout"]["base"])
     for commit in sorted({each["commit"] for each in params["instances"]}):
         staging.refuse_drift(params, base / "releases" / commit)
         staging.refuse_edited_venv(params, base / "releases" / commit)
     for instance in params["instances"]:
         configs.refuse_edited(params, instance, base / "releases" / instance["commit"])
-    return {}
+    return {"versions": builds.known(params, params["asked"])}
 
 
 def restage(params: dict[str, Any]) -> dict[str, Any]:

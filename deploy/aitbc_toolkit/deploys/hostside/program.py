@@ -54,7 +54,7 @@ STEPS = {
     "stage": "staging.stage",
     "configure": "staging.configure",
     "compare": "comparing.compare",
-    "versions": "comparing.versions",
+    "versions": "builds.versions",
     "switch": "switching.switch",
     "disarm": "switching.disarm",
     "service": "switching.service",

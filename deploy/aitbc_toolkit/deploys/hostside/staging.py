@@ -78,10 +78,10 @@ def configure(params: dict[str, Any]) -> dict[str, Any]:
     return {"changed": written, "genesis": genesis}
 
 
-def drift(mirror: Path, release: Path) -> list[str]:
+def drift(mirror: Path, release: Path, *, seal: str = "") -> list[str]:
     """List what differs between a release folder and the trees of its commits, compiled or not."""
     tree = mirrors.drift(mirror, release, release.name, ours=_OURS)
-    return [*tree, *components.drift(release), *compiled.findings(release)]
+    return [*tree, *components.drift(release), *compiled.findings(release, seal=seal)]
 
 
 def check_out(params: dict[str, Any], fresh: Path) -> None:
@@ -120,6 +120,8 @@ def finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
         # The node's user cannot write here, so nobody else would keep the compiled modules.
         node = release / "node" / "aitbc_node"
         files.call([venv / "bin/python", "-m", "compileall", "-q", node])
+        state = Path(params["layout"]["state"])
+        compiled.keep_seal(state, release, commit=params["commit"])
         manifest = {**params["manifest"], **signed}
         files.write(release / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True))
     return made
@@ -157,15 +159,17 @@ def _lock_hash(release: Path) -> str:
 
 def refuse_drift(params: dict[str, Any], release: Path) -> None:
     """Refuse to switch to a folder that somebody has edited: it is not the commit any more."""
-    found = drift(Path(params["layout"]["mirror"]), release)
+    layout = params["layout"]
+    seal = compiled.seal(Path(layout["state"]), release.name)
+    found = drift(Path(layout["mirror"]), release, seal=seal)
     if not found:
         return
     shown = "\n".join(f"    {line}" for line in found[:5])
     more = f"\n    and {len(found) - 5} more" if len(found) > 5 else ""  # noqa: PLR2004 - as shown
     raise Trouble(
         f"{release} is not what its commit says:\n{shown}{more}",
-        hint=f"aitbc drift {params['layout']['environment']}   # shows the edits\n"
-        f"aitbc drift {params['layout']['environment']} --restage   # keeps a copy of them",
+        hint=f"aitbc drift {layout['environment']}   # shows the edits\n"
+        f"aitbc drift {layout['environment']} --restage   # keeps a copy of them",
         kind="drift",
     )
 
