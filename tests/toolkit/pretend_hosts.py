@@ -18,11 +18,12 @@ from aitbc_toolkit.remote import Row
 
 @dataclass
 class PretendHosts:
-    """Some hosts below one folder; a host in `cut` is not reached."""
+    """Some hosts below one folder; one in `cut` is not reached, one in `lacking` is not ready."""
 
     root: Path
     names: tuple[str, ...]
     cut: set[str] = field(default_factory=set)
+    lacking: set[str] = field(default_factory=set)
     asked: list[tuple[str, tuple[str, ...]]] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
 
@@ -74,7 +75,7 @@ class PretendHosts:
         return {
             "layout": self._layout(host).to_wire(),
             "python": sys.executable,
-            "uv": "uv",
+            "uv": sys.executable,  # any program that is there
             "uv_cache": "",
             "offline": True,
             "run_as": "",
@@ -87,5 +88,5 @@ class PretendHosts:
                 "environment": "pretend",
             },
             "instances": [],
-            "disk_free_mib_min": 0,
+            "disk_free_mib_min": 2**40 if host in self.lacking else 0,
         }

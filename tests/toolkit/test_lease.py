@@ -19,6 +19,7 @@ from aitbc_toolkit.deploys.hostside import program
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import holders
 from aitbc_toolkit.release import lease as leases
+from aitbc_toolkit.release.errands import Errand
 from aitbc_toolkit.release.lease import Claim, Held, Lease, judge
 from aitbc_toolkit.remote import Row
 
@@ -309,6 +310,72 @@ def test_a_lease_is_broken_only_from_the_run_that_was_seen(hosts: PretendHosts) 
         second.acquire(breaks=stuck.claim.owner)
     row = hosts.change("b", stuck.words(deadline_s=5))
     assert (row.ok, row.kind) == (False, "lease")
+
+
+def test_an_errand_that_is_done_everywhere_is_one_round_trip(hosts: PretendHosts) -> None:
+    """The right is granted, everything is seen under it, and it is given back with the word."""
+    run = hosts.lease("nothing to do")
+    statement = {"text": "the log's head", "signature": ""}
+
+    rows = run.acquire(errand=Errand({}, statement))
+    hosts.asked.clear()
+    left = run.release()
+    next_run = hosts.lease("the next")
+    next_run.acquire()
+
+    assert (run.is_done, run.is_held) == (True, False)
+    assert all(row.answer["released"] and row.answer["instances"] == {} for row in rows.values())
+    kept = [hosts.record(name).with_name("audit-heads.jsonl").read_text() for name in hosts.names]
+    assert [json.loads(each) for each in kept] == [statement] * 3
+    assert left == {}
+    assert hosts.asked == [("lease", hosts.names)]
+    assert (next_run.token, hosts.told("c")["before_end"]) == (run.token + 1, "released")
+
+
+def test_a_right_that_was_given_back_lets_nobody_change_a_host(hosts: PretendHosts) -> None:
+    """Who finds more to do has to take it anew, and then has it on every host."""
+    run = hosts.lease("too early")
+    run.acquire(errand=Errand({}, {}))
+
+    words = {"owner": run.claim.owner, "token": run.token, "ttl_s": 60.0, "deadline_s": 5}
+    late = hosts.change("a", words)
+    run.acquire()
+    row = hosts.change("a", run.words(deadline_s=5))
+
+    assert (late.ok, late.kind) == (False, "lease")
+    assert "its lease has ended: released" in late.error
+    assert (row.ok, run.is_held, run.is_done) == (True, True, False)
+
+
+@pytest.mark.parametrize("why", ["armed", "unready"])
+def test_an_errand_that_is_not_done_on_one_host_keeps_the_right_on_all(
+    hosts: PretendHosts, why: str
+) -> None:
+    """A switch that is armed, or a host that lacks something, is for the run to see to."""
+    if why == "armed":
+        switch = hosts.record("b").with_name("deadman.json")
+        switch.parent.mkdir(parents=True)
+        armed = {"state": "armed", "instances": [], "boot": "", "due_wall_s": 0.0, "back": []}
+        switch.write_text(json.dumps(armed))
+    else:
+        hosts.lacking = {"b"}
+    run = hosts.lease("one is left")
+
+    run.acquire(errand=Errand({}, {}))
+
+    assert (run.is_held, run.is_done, run.unseen) == (True, False, [])
+    assert hosts.asked[:2] == [("lease", hosts.names), ("lease", ("a", "c"))]
+    assert {hosts.told(name)["token"] for name in hosts.names} == {run.token}
+    with pytest.raises(Held):
+        hosts.lease("another").acquire()
+
+
+def test_whoever_comes_on_an_errand_meets_the_holder(hosts: PretendHosts) -> None:
+    """What another run holds it does not pass by, however little it wants."""
+    hosts.lease("the holder").acquire()
+
+    with pytest.raises(Held, match="the holder@here holds"):
+        hosts.lease("nothing to do").acquire(errand=Errand({}, {}))
 
 
 def test_without_a_majority_there_is_no_right(hosts: PretendHosts) -> None:

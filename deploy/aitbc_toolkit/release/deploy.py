@@ -17,6 +17,7 @@ from aitbc_toolkit.release import (
     configuring,
     history,
     inquiry,
+    occupation,
     permission,
     preview,
     resuming,
@@ -29,7 +30,6 @@ from aitbc_toolkit.release.course import Course
 from aitbc_toolkit.release.facts import Facts, observe, places
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hooks import Hooks
-from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.permission import Permit
 from aitbc_toolkit.release.plan import Plan
@@ -75,11 +75,18 @@ def _change_hosts(
     *,
     began: float,
 ) -> Outcome:
-    reason = f"deploy {revision.short}"
-    at = at_work(environment, hooks.tell, reason=reason, break_lease=request.break_lease)
+    at = occupation.at_work(
+        environment,
+        hooks.tell,
+        reason=f"deploy {revision.short}",
+        break_lease=request.break_lease,
+        wanted=preview.wanted(environment, request, revision),
+    )
     with at as run:
-        facts = observe(run, "deploy")
-        plan = preview.make(run, request, revision, facts)
+        facts, plan = _look(run, request, revision)
+        more = plan.pending or inquiry.open_run(environment, resuming.told(facts))
+        if more and occupation.stay(run):
+            facts, plan = _look(run, request, revision)
         if request.plan:
             preview.refuse_moved(environment, request.plan, plan)
         if not plan.pending:
@@ -97,6 +104,12 @@ def _change_hosts(
         done = carry_out(run, _change(run, request, plan, facts, began=began))
         hooks.after("waves", outcome=done.to_record())
         return done
+
+
+def _look(run: Run, request: Request, revision: Revision) -> tuple[Facts, Plan]:
+    """See what hosts have, and what would change."""
+    facts = observe(run, "deploy")
+    return facts, preview.make(run, request, revision, facts)
 
 
 def _nothing_left(

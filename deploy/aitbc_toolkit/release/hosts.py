@@ -50,9 +50,11 @@ class Crew:
     def hold(self, lease: Lease, rows: Mapping[str, Row]) -> None:
         """Change hosts under this lease from here on; `rows` is what they told when they gave it.
 
+        One that every host took back, for nothing is to be done, is nobody's any more: such a run
+        has only what they told, unless it takes the lease anew.
         Raises: AitbcError (refused) when no majority has granted it.
         """
-        if not lease.is_held:
+        if not lease.is_held and not lease.is_done:
             verb = lease.claim.reason.partition(" ")[0]
             self.require(rows, verb=verb, changed=_NOTHING)
             raise AitbcError(

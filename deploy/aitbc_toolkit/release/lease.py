@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import holders
+from aitbc_toolkit.release.errands import Errand, took_back
 from aitbc_toolkit.release.source import who
 from aitbc_toolkit.remote import Row
 
@@ -62,10 +63,14 @@ class Lease:
         self.hosts = tuple(hosts)
         self.token = 0
         self.sure_until_s = 0.0
+        self.is_done = False
+        """Every host has granted the right and taken it back: there is nothing to do for it."""
         self._ask = ask
         self._wait = wait
         self._is_ready = False
-        self._granted: dict[str, Row] = {}
+        self._granted: set[str] = set()
+        # Whose right it followed at first, and how that one ended.
+        self._before: dict[str, tuple[int, str]] = {}
         # Where the step failed, it may have done so after the grant was written.
         self._doubtful: set[str] = set()
         self._tokens: dict[str, int] = {}
@@ -86,23 +91,31 @@ class Lease:
         """List the hosts that have not granted it."""
         return [name for name in self.hosts if name not in self._granted]
 
-    def acquire(self, *, breaks: str = "") -> dict[str, Row]:
+    def acquire(self, *, breaks: str = "", errand: Errand | None = None) -> dict[str, Row]:
         """Ask every host until it is decided; return what each said, majority or not.
 
-        `breaks` is the owner whose lease is ended by this.
+        `breaks` is the owner whose lease is ended by this. With an errand that is done everywhere
+        the right is given back by then; where it is done on some hosts only, those are asked anew.
         Raises: Held when another run has the right.
         """
         rows: dict[str, Row] = {}
         patience_s = time.monotonic() + _PATIENCE_S
         wanted = list(self.hosts)
+        self.is_done = False
         while wanted:
-            rows |= self._request(wanted, breaks=breaks)
+            rows |= self._request(wanted, breaks=breaks, errand=errand)
+            done = [name for name in wanted if took_back(rows[name])]
+            if len(done) == len(self.hosts):
+                self.is_done = True
+                return rows
             held = [name for name, row in rows.items() if row.kind in {"held", "busy"}]
             verdict = judge(self.hosts, granted=self._granted, held=held)
-            if verdict == "yield" or (verdict == "again" and time.monotonic() > patience_s):
+            # A host that took the right back decides between two only when it is asked again.
+            gives_way = verdict == "yield" and not done
+            if gives_way or (verdict == "again" and time.monotonic() > patience_s):
                 self._give_way(rows[held[0]])
-            wanted = held
-            if wanted:
+            wanted, errand = [*held, *done], None
+            if held:
                 time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - only to fall out of step
         return rows | self._level(breaks=breaks)
 
@@ -176,23 +189,28 @@ class Lease:
         """
         if not self.unseen:
             return 0.0
-        before = [tuple(row.answer["before"]) for row in self._granted.values()]
+        before = [self._before[name] for name in self._granted]
         _token, end = max(before, default=(0, "none"))
         return 0.0 if end in {"none", "released"} else self.claim.ttl_s + STEP_S_MAX
 
-    def _request(self, hosts: Sequence[str], *, breaks: str = "") -> Mapping[str, Row]:
-        """Ask some hosts once, and keep what they grant."""
+    def _request(
+        self, hosts: Sequence[str], *, breaks: str = "", errand: Errand | None = None
+    ) -> Mapping[str, Row]:
+        """Ask some hosts once, and keep what they grant and do not take back."""
         asked_s = time.monotonic()
-        rows = self._ask("lease", hosts, {**self._own(), **_told(self.claim), "breaks": breaks})
+        told = {"breaks": breaks, "errand": errand.to_wire() if errand else {}}
+        rows = self._ask("lease", hosts, {**self._own(), **_told(self.claim), **told})
         for name, row in rows.items():
             if row.ok:
-                # What it followed is what it followed at first.
-                self._granted.setdefault(name, row)
-                self._tokens[name] = int(row.answer["token"])
+                number, end = row.answer["before"]
+                self._before.setdefault(name, (int(number), str(end)))
+                self.token = max(self.token, int(row.answer["token"]))
             elif row.kind not in {"unreachable", "held", "busy"}:
                 self._doubtful.add(name)
-        self.token = max([self.token, *self._tokens.values()])
-        self._hear(rows, asked_s)
+            if row.ok and not took_back(row):
+                self._granted.add(name)
+                self._tokens[name] = int(row.answer["token"])
+        self._hear({name: row for name, row in rows.items() if not took_back(row)}, asked_s)
         return rows
 
     def _hear(self, rows: Mapping[str, Row], asked_s: float) -> None:
@@ -211,12 +229,14 @@ class Lease:
             said |= rows
             for name in behind:
                 if not rows[name].ok:
-                    del self._granted[name], self._tokens[name], self._agreed_s[name]
+                    self._granted.remove(name)
+                    del self._tokens[name], self._agreed_s[name]
         return said
 
     def _give_way(self, row: Row) -> None:
         self.release()
         self._granted.clear()
+        self._before.clear()
         self._tokens.clear()
         self._agreed_s.clear()
         raise Held(self.claim, row)

@@ -14,6 +14,8 @@ from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import anchoring, arming, audit, journal, sighting, witnessing
+from aitbc_toolkit.release.errands import Errand
+from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.lease import Ask, Claim, Held, Lease
 from aitbc_toolkit.release.progress import Tell, note, step
@@ -21,7 +23,7 @@ from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.renewing import Renewal
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import who
-from aitbc_toolkit.remote import Hosts
+from aitbc_toolkit.remote import Hosts, Row
 
 _GONE = "its process on this machine has ended"
 
@@ -35,6 +37,7 @@ def at_work(
     break_lease: str = "",
     decides: bool = True,
     anchors: bool = True,
+    wanted: Mapping[str, Place] | None = None,
 ) -> Iterator[Run]:
     """Hold the environment for one run, with its connections; `reason` is shown to others.
 
@@ -44,6 +47,8 @@ def at_work(
     `break_lease` says why the lease of another run may be taken away; that of a process of this
     machine that is gone is, at once. Its steps are refused from then on like those of any other.
     A run that leaves no mesh behind `anchors` nothing on its ledger.
+    Where every node is already where it is `wanted`, the lease was given back by the time that the
+    run begins: who wants to change something all the same has to `stay`.
     Raises: Held (busy) when another run has the environment; AitbcError (refused) when a majority
     of its hosts does not answer.
     """
@@ -57,12 +62,13 @@ def at_work(
         )
         statement: dict[str, str] = {}
         try:
-            _take(environment, crew, lease, tell, break_lease=break_lease, decides=decides)
+            _take(crew, lease, tell, break_lease=break_lease, decides=decides, wanted=wanted or {})
             told = partial(sighting.tell_lease, tell, lease)
             with Renewal(lease, lambda: _second(environment), told=told):
                 yield _run(crew, mesh, tell, name=lease.claim.run)
                 # What a refused run wrote into the log is told with that of the next one.
-                statement = witnessing.last_words(environment, tell)
+                if not lease.is_done:
+                    statement = witnessing.last_words(environment, tell)
                 if anchors and identity.genesis_path(environment).is_file():
                     anchoring.after_run(environment, mesh, tell)
         finally:
@@ -81,19 +87,37 @@ def _run(crew: Crew, mesh: Mesh, tell: Tell, *, name: str) -> Run:
     return Run(environment, crew, mesh, tell, name, journal.of(environment, name))
 
 
+def stay(run: Run) -> bool:
+    """Keep the lease for a run that finds more to do than its hosts did.
+
+    Tell whether it had to be taken anew: then what hosts told before counts no more.
+    Raises: as `at_work`.
+    """
+    lease = run.crew.lease
+    assert lease is not None, "only a run at work has a lease to keep"
+    if not lease.is_done:
+        return False
+    with step(run.tell, "lease", f"asking {_hosts(lease)} anew, to stay") as now:
+        run.crew.hold(lease, lease.acquire())
+        now.say(f"token {lease.token}, {lease.claim.holder}")
+    sighting.tell_lease(run.tell, lease)
+    return True
+
+
 def _take(
-    environment: Environment,
     crew: Crew,
     lease: Lease,
     tell: Tell,
     *,
     break_lease: str,
     decides: bool,
+    wanted: Mapping[str, Place],
 ) -> None:
-    count = len(lease.hosts)
-    with step(tell, "lease", f"asking {count} host{'s' if count > 1 else ''}") as now:
+    environment = crew.environment
+    with step(tell, "lease", f"asking {_hosts(lease)}") as now:
+        errand = Errand(wanted, witnessing.last_words(environment, tell)) if wanted else None
         try:
-            rows = lease.acquire()
+            rows = lease.acquire(errand=errand)
         except Held as held:
             reason = break_lease or (_GONE if held.is_gone else "")
             if not reason or not held.owner:
@@ -103,16 +127,25 @@ def _take(
                 note(tell, f"{held.holder} held the lease: {_GONE}")
             rows = lease.acquire(breaks=held.owner)
         crew.hold(lease, rows)
-        now.say(f"token {lease.token}, {lease.claim.holder}")
+        back = ", given back: nothing is to be done" if lease.is_done else ""
+        now.say(f"token {lease.token}, {lease.claim.holder}{back}")
+    if lease.is_done:
+        _tell_forgotten(rows, tell)
+        return
     sighting.tell_lease(tell, lease)
     if not decides:
         _refuse_armed(lease, crew.armed)
     for host, nodes in crew.take_over(lease.claim.reason.partition(" ")[0]).items():
-        stay = "its nodes were back by then"
+        left = "its nodes were back by then"
         if nodes:
             rest = "stays as it is" if len(nodes) == 1 else "stay as they are"
-            stay = f"{' '.join(nodes)} {rest}"
-        note(tell, f"the dead-man's switch of an earlier run on {host} is disarmed: {stay}")
+            left = f"{' '.join(nodes)} {rest}"
+        note(tell, f"the dead-man's switch of an earlier run on {host} is disarmed: {left}")
+
+
+def _hosts(lease: Lease) -> str:
+    count = len(lease.hosts)
+    return f"{count} host{'s' if count > 1 else ''}"
 
 
 def _refuse_armed(lease: Lease, armed: Sequence[Mapping[str, Any]]) -> None:
@@ -159,8 +192,13 @@ def _give_back(lease: Lease, tell: Tell, statement: Mapping[str, str]) -> None:
         rows, left = {}, [failure.message]
     if left:
         note(tell, f"the lease ends by itself in {lease.claim.ttl_s:.0f} s on {' '.join(left)}")
+    _tell_forgotten(rows if statement else {}, tell)
+
+
+def _tell_forgotten(rows: Mapping[str, Row], tell: Tell) -> None:
+    """Name the hosts that do not remember how the audit log of this run ends."""
     for row in rows.values():
-        if forgot := row.error if statement and not row.ok else row.answer.get("forgot", ""):
+        if forgot := row.answer.get("forgot", "") if row.ok else row.error:
             note(tell, f"the audit log's head is not on {row.host}: {forgot}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.inventory import Environment, Instance
 from aitbc_toolkit.release import (
     configuring,
     founding,
@@ -96,6 +96,18 @@ def _require_others(environment: Environment, choice: Choice) -> None:
         )
 
 
+def wanted(environment: Environment, request: Request, revision: Revision) -> dict[str, Place]:
+    """Say where each chosen node should be, as far as that is known before hosts are asked.
+
+    Nothing is said of a deploy that does more than to take nodes there.
+    """
+    ready, _ = _ready(environment, revision, None)
+    if not ready or request.lost:
+        return {}
+    chosen = _chosen(environment, request.choice)
+    return {each.name: (revision.commit, ready[each.name].hash) for each in chosen}
+
+
 def make(
     run: Run,
     request: Request,
@@ -110,7 +122,7 @@ def make(
     """
     environment, choice = run.environment, request.choice
     ready, genesis_hash = _ready(environment, revision, learned)
-    chosen = [each for each in environment.instances if not choice.only or each.name in choice.only]
+    chosen = _chosen(environment, choice)
     targets = {
         each.name: (revision.commit, ready[each.name].hash if ready else "") for each in chosen
     }
@@ -195,6 +207,10 @@ def refuse_moved(environment: Environment, named: str, plan: Plan) -> None:
         hint=f"aitbc plan {environment.name}",
         exit_status=Exit.REFUSED,
     )
+
+
+def _chosen(environment: Environment, choice: Choice) -> list[Instance]:
+    return [each for each in environment.instances if not choice.only or each.name in choice.only]
 
 
 def _ready(
