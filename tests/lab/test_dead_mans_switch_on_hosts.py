@@ -49,7 +49,10 @@ class Hosts(LabMesh):
             proof_s = watching.watchdog(mesh).patience_s
         gate_s = gates.patience(self.environment, live=True).deadline_s
         after_s = arming.after_s(gate_s, proof_s=proof_s)
-        return arming.guard(self.environment, (), {}, after_s=after_s, drains=True).after_s
+        guard = arming.guard(
+            self.environment, (), {}, after_s=after_s, drains=True, app_version=None
+        )
+        return guard.after_s
 
     @contextmanager
     def controller(self, ref: str) -> Iterator["subprocess.Popen[str]"]:

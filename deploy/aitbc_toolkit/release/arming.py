@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aitbc_node.rpc import schema
 from aitbc_toolkit import render
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.history import NOTHING, Place
@@ -27,11 +28,13 @@ class Guard:
     """Say what a host does beside a switch: wait for a good moment, and take it back in time.
 
     `before` holds the nodes that are armed, with where they stood; nobody is when it is empty.
+    `app_version` is by which rules the chain goes on at that time; None is *nobody told*.
     """
 
     before: Mapping[str, Place] = field(default_factory=dict)
     after_s: float = 0.0
     drain_ms: int = 0
+    app_version: int | None = None
 
 
 def guard(
@@ -41,6 +44,7 @@ def guard(
     *,
     after_s: float,
     drains: bool,
+    app_version: int | None,
 ) -> Guard:
     """Arm those of a wave that have something to go back to; drain those that others wait for.
 
@@ -49,7 +53,15 @@ def guard(
     known = {name: before[name] for name in wave if before.get(name, NOTHING) != NOTHING}
     rotation_ms = len(environment.validators) * environment.chain.block_interval_ms
     drain_ms = min(_ROTATIONS * rotation_ms, _DRAIN_MS_MAX) if drains else 0
-    return Guard(known, after_s + drain_ms / 1000, drain_ms)
+    return Guard(known, after_s + drain_ms / 1000, drain_ms, app_version)
+
+
+def rules(statuses: Mapping[str, schema.Status | None]) -> int | None:
+    """Tell by which rules the chain goes on: by the newest that any node of the mesh tells.
+
+    A node that is down or behind does not know what is in force by now.
+    """
+    return max((each.app_version for each in statuses.values() if each), default=None)
 
 
 def fill(
@@ -67,7 +79,8 @@ def fill(
         if guard.before:
             keeper = render.keeper(environment.host(name))
             nodes = [[each.address, each.rpc_port] for each in environment.instances]
-            document["arm"] = {"after_s": guard.after_s, "nodes": nodes, **keeper}
+            known = {"after_s": guard.after_s, "app_version": guard.app_version}
+            document["arm"] = {**known, "nodes": nodes, **keeper}
 
 
 def armed(answers: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

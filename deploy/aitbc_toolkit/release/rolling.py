@@ -105,7 +105,11 @@ def _guard(run: Run, course: Course, wave: Wave, *, proof_s: float) -> Guard:
     gate_s = gates.patience(run.environment, live=True).deadline_s
     after_s = arming.after_s(gate_s, proof_s=proof_s)
     drains = wave[0] in course.order.by_turn
-    return arming.guard(run.environment, wave, course.before, after_s=after_s, drains=drains)
+    # Asked here: were it asked by each host of a wave, a mesh would have to answer it n x n times.
+    rules = arming.rules(run.mesh.statuses())
+    return arming.guard(
+        run.environment, wave, course.before, after_s=after_s, drains=drains, app_version=rules
+    )
 
 
 def _slow(watchdog: Watchdog, run: Run, wave: Wave, rolled: Rolled) -> dict[str, str]:

@@ -40,7 +40,8 @@ def armed(run: Run, names: tuple[str, ...], to: str, *, after_s: float) -> Mappi
     """Switch nodes to a release that is there, armed with where they stand; say what they said."""
     before = places(observe(run, "deploy"))
     targets = {name: (to, before[name][1]) for name in names}
-    guard = Guard({name: before[name] for name in names}, after_s)
+    known = arming.rules(run.mesh.statuses())
+    guard = Guard({name: before[name] for name in names}, after_s, app_version=known)
     rows = run.crew.switch(targets, guard)
     assert rows["localhost"].ok, rows["localhost"].error
     return rows["localhost"].answer

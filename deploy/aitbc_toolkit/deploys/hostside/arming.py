@@ -5,12 +5,10 @@ Arming leaves a file, the program that acts on it (`firing`) and its service; th
 """
 
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from aitbc_toolkit.deploys.hostside import answering, deadman, files, services
+from aitbc_toolkit.deploys.hostside import deadman, files, services
 from aitbc_toolkit.deploys.hostside.moments import Moment
 
 _PROGRAM = "deadman.py"
@@ -28,8 +26,8 @@ def arm(params: dict[str, Any], *, manager: services.Manager) -> None:
     Nodes without a release have nothing to go back to.
     """
     switch, state = params["arm"], Path(params["layout"]["state"])
-    app_version = app_version_of(switch["nodes"])
-    instances = [_kept(each, app_version) for each in params["instances"] if each["before"][0]]
+    rules = switch["app_version"]
+    instances = [_kept(each, rules) for each in params["instances"] if each["before"][0]]
     if not instances:
         return
     moment = Moment.read()
@@ -52,18 +50,6 @@ def arm(params: dict[str, Any], *, manager: services.Manager) -> None:
     keeper = {**switch["keeper"], "config": str(state)}
     manager.install(keeper, switch["service"])
     manager.restart(keeper)
-
-
-def app_version_of(nodes: Sequence[Sequence[Any]]) -> int | None:
-    """Tell by which rules the chain goes on: by the newest that any node of the mesh tells.
-
-    A node that is down or behind does not know what is in force by now.
-    """
-    asked = [{"listen": {"rpc": each}} for each in nodes]
-    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
-        told = list(pool.map(lambda each: answering.get(each, "/status"), asked))
-    # Releases from before there were other rules do not tell which they live by.
-    return max((int(each.get("app_version", 0)) for each in told if each), default=None)
 
 
 def data_version_of(instance: dict[str, Any]) -> int | None:

@@ -8,6 +8,7 @@ The service manager runs it, also after a reboot. Standard library only.
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def _act(state: Path) -> bool:
     switch = deadman.read(state)
     if switch.get("state") != "armed":
         return True
-    rules = arming.app_version_of(switch["nodes"])
+    rules = app_version_of(switch["nodes"])
     now: dict[str, arming.Versions] = {
         each["name"]: {"data_version": arming.data_version_of(each), "app_version": rules}
         for each in switch["instances"]
@@ -81,6 +82,22 @@ def _act(state: Path) -> bool:
     linking.anew(spared, manager.restart)
     _say(f"fired: {spared['name']} is back at {spared['commit']}")
     return bool(deadman.note_back(state, switch, spared["name"])["state"] == "fired")
+
+
+def app_version_of(nodes: Sequence[Sequence[Any]]) -> int | None:
+    """Tell by which rules the chain goes on: by the newest that any node of the mesh tells.
+
+    A node that is down or behind does not know what is in force by now.
+    """
+    from concurrent.futures import (  # noqa: PLC0415 - each wave starts this program, few are asked
+        ThreadPoolExecutor,
+    )
+
+    asked = [{"listen": {"rpc": each}} for each in nodes]
+    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+        told = list(pool.map(lambda each: answering.get(each, "/status"), asked))
+    # Releases from before there were other rules do not tell which they live by.
+    return max((int(each.get("app_version", 0)) for each in told if each), default=None)
 
 
 def _why_never(switch: dict[str, Any], now: dict[str, arming.Versions]) -> str:
