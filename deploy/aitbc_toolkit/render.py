@@ -11,6 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -214,8 +215,14 @@ def _hash(files: Mapping[str, str], *, commit: str) -> str:
 
 
 def _templates(folder: Path | None) -> jinja2.Environment:
+    return _compiled(folder or paths.templates())
+
+
+@cache
+def _compiled(folder: Path) -> jinja2.Environment:
+    """Keep what templates were compiled to; one that is edited meanwhile is compiled again."""
     source = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder or paths.templates()),
+        loader=jinja2.FileSystemLoader(folder),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - TOML and units, no HTML
