@@ -11,6 +11,7 @@ from typing import Protocol
 
 from aitbc_toolkit import shell
 from aitbc_toolkit.benchmarks.ground import ENVIRONMENT, Ground
+from aitbc_toolkit.errors import AitbcError
 
 _COMMAND_S = 300.0
 _INSTALL_S = 300.0
@@ -19,7 +20,7 @@ _FIRST_TAG = f"rel/{ENVIRONMENT}/1"
 
 
 class Contender(Protocol):
-    """Do the three jobs on one ground; each method is timed as a whole."""
+    """Do the jobs on one ground; each method is timed as a whole."""
 
     name: str
 
@@ -45,14 +46,21 @@ class Ours:
         """Deploy what runs."""
         return self._ground.python("aitbc_toolkit.cli.main", "deploy", ENVIRONMENT)
 
+    def stage(self, commit: str) -> shell.Result:
+        """Stage HEAD of the checkout, which is the commit."""
+        return self._at(commit, "stage")
+
     def deploy(self, commit: str) -> shell.Result:
         """Deploy HEAD of the checkout, which is the commit."""
-        assert commit == self._ground.git("rev-parse", "HEAD")
-        return self._ground.python("aitbc_toolkit.benchmarks.ungated", "deploy")
+        return self._at(commit, "deploy")
 
     def rollback(self) -> shell.Result:
         """Return to the release before; nobody names it."""
         return self._ground.python("aitbc_toolkit.benchmarks.ungated", "rollback")
+
+    def _at(self, commit: str, verb: str) -> shell.Result:
+        assert commit == self._ground.git("rev-parse", "HEAD")
+        return self._ground.python("aitbc_toolkit.benchmarks.ungated", verb)
 
 
 class Floor:
@@ -62,25 +70,34 @@ class Floor:
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
+        prepared = self._run("prepare", ground.base)
+        if not prepared.ok:
+            raise AitbcError(f"the floor was not prepared: {prepared.stderr[-300:]}")
 
     def noop(self) -> shell.Result:
         """Look whether every host has the release and runs it."""
         return self._run("noop", self._ground.base)
 
+    def stage(self, commit: str) -> shell.Result:
+        """Push, then stage everywhere."""
+        return self._run("stage", commit, env=self._sources(commit))
+
     def deploy(self, commit: str) -> shell.Result:
         """Push, then stage everywhere, then switch everywhere."""
-        env = {
+        return self._run("deploy", commit, env=self._sources(commit))
+
+    def rollback(self) -> shell.Result:
+        """Switch everywhere to the release that is there already."""
+        return self._run("rollback", self._ground.base)
+
+    def _sources(self, commit: str) -> dict[str, str]:
+        return {
             "BASE": self._ground.base,
             "SOURCE": source(self._ground),
             "TAG": f"rel/floor/{commit[:12]}",
             "SIGNER": signer(self._ground),
             "SIGNER_KEY": str(self._ground.release_key),
         }
-        return self._run("deploy", commit, env=env)
-
-    def rollback(self) -> shell.Result:
-        """Switch everywhere to the release that is there already."""
-        return self._run("rollback", self._ground.base)
 
     def _run(self, verb: str, commit: str, *, env: Mapping[str, str] | None = None) -> shell.Result:
         ground = self._ground

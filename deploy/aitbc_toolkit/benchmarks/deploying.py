@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from aitbc_toolkit.benchmarks.ground import Ground, ground
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.release.progress import Tell, note, step
 
-JOBS = ("noop", "new_commit", "rollback")
+JOBS = ("noop", "staging", "new_commit", "rollback")
+# Ansible's play does not stage apart from the rest.
+PLAYED = ("noop", "new_commit", "rollback")
 
 
 @dataclass(slots=True)
@@ -72,16 +75,19 @@ def _take_turn(
     place: Ground, contender: Contender, measured: Measured, *, number: int, evidence: Path
 ) -> None:
     """Do all jobs once; each begins on the base release and the last returns to it."""
+
+    def timed(job: str, do: Callable[[], shell.Result]) -> None:
+        log = evidence / f"{number}-{contender.name}-{job}.log"
+        _time(contender, job, do, measured, log)
+
+    if isinstance(contender, Ours | Floor):
+        staged = place.commit(f"{contender.name} {number}, staged only")
+        timed("staging", partial(contender.stage, staged))
     commit = place.commit(f"{contender.name} {number}")
-    work: dict[str, Callable[[], shell.Result]] = {
-        "new_commit": lambda: contender.deploy(commit),
-        "rollback": contender.rollback,
-    }
-    for job, do in work.items():
-        _time(contender, job, do, measured, evidence / f"{number}-{contender.name}-{job}.log")
+    timed("new_commit", partial(contender.deploy, commit))
+    timed("rollback", contender.rollback)
     place.git("reset", "--quiet", "--hard", place.base)
-    log = evidence / f"{number}-{contender.name}-noop.log"
-    _time(contender, "noop", contender.noop, measured, log)
+    timed("noop", contender.noop)
 
 
 def _time(
@@ -97,8 +103,10 @@ def _time(
 
 def _line(measured: Measured) -> str:
     return ", ".join(
-        f"{job} " + " ".join(f"{name} {times[job][-1]:.1f} s" for name, times in all_.items())
-        for all_ in [measured.times]
+        f"{job} "
+        + " ".join(
+            f"{name} {each[job][-1]:.1f} s" for name, each in measured.times.items() if job in each
+        )
         for job in JOBS
     )
 
@@ -108,7 +116,7 @@ def _document(place: Ground, measured: Measured, *, ansible: str, evidence: Path
     return {
         **{f"{job}_s": measured.median("ours", job) for job in JOBS},
         **{f"floor_{job}_s": measured.median("floor", job) for job in JOBS},
-        **{f"ansible_{job}_s": measured.median("ansible", job) for job in JOBS},
+        **{f"ansible_{job}_s": measured.median("ansible", job) for job in PLAYED},
         **ratios,
         "ratio_ansible_noop": measured.ratio("ansible", "ours", "noop"),
         "ratio_ansible_new_commit": measured.ratio("ansible", "ours", "new_commit"),

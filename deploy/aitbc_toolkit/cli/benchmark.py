@@ -50,6 +50,7 @@ def deploy(environment: str, *, hosts: int, rounds: int, as_json: bool) -> Exit:
 def _print(found: Mapping[str, Any]) -> None:
     click.echo(f"{'':<12} {'ours':>8} {'floor':>8} {'Ansible':>8}   ours to floor")
     for job in deploying.JOBS:
-        times = [f"{found[f'{who}{job}_s']:>6.1f} s" for who in ("", "floor_", "ansible_")]
-        click.echo(f"{job.replace('_', ' '):<12} {' '.join(times)}   {found[f'ratio_{job}']}")
+        times = [found.get(f"{who}{job}_s") for who in ("", "floor_", "ansible_")]
+        shown = " ".join(f"{each:>6.1f} s" if each else f"{'n.a.':>8}" for each in times)
+        click.echo(f"{job.replace('_', ' '):<12} {shown}   {found[f'ratio_{job}']}")
     click.echo(f"what each command said: {found['evidence']}", file=sys.stdout)
