@@ -11,15 +11,13 @@ from enum import StrEnum
 from itertools import pairwise
 
 from aitbc_node.rpc import schema
+from aitbc_toolkit import stalling
 from aitbc_toolkit.asking import MeshClient, Silence
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment, Instance
 
 LAG_MAX = 1
 VOTE_LAG_MAX = 3
-STALL_INTERVALS = 3
-STALL_ROUND_MS = 8_000
-"""A round that fails at the capped time-outs takes this long, so silence till then is no stall."""
 
 PACE_BLOCKS = 20
 
@@ -117,7 +115,7 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
     common = min((each.height for each in up.values()), default=None)
     roots = _roots(mesh, common)
     tip = max((each.height for each in up.values()), default=0)
-    stalled = is_stalled(up.values(), environment.chain.block_interval_ms)
+    stalled = stalling.is_stalled(up.values(), environment.chain.block_interval_ms)
     down = sum(each.power for each in environment.instances if _is_down(told[each.name]))
     rows = tuple(
         _row(each, told[each.name], tip=tip, root=roots.get(each.name), stalled=stalled, down=down)
@@ -136,12 +134,6 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
         pace=_pace(mesh, tip) if up else None,
         findings=tuple(_findings(rows, roots, common)),
     )
-
-
-def is_stalled(statuses: Iterable[schema.Status], interval_ms: int) -> bool:
-    """Tell whether even the newest block is old, by the clocks of the nodes themselves."""
-    ages = [each.block_age_ms for each in statuses if each.height > 0]
-    return bool(ages) and min(ages) > STALL_INTERVALS * interval_ms + STALL_ROUND_MS
 
 
 def _roots(mesh: MeshClient, height: int | None) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aitbc_node.rpc import schema
-from aitbc_toolkit import overview
+from aitbc_toolkit import stalling
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import arming, founding, history
 from aitbc_toolkit.release.gates import voting
@@ -198,7 +198,7 @@ def voting_now(
 ) -> Sequence[str]:
     """List who votes in a mesh that makes blocks; where it makes none, nobody does."""
     up = {name: status for name, status in statuses.items() if status is not None}
-    if overview.is_stalled(up.values(), environment.chain.block_interval_ms):
+    if stalling.is_stalled(up.values(), environment.chain.block_interval_ms):
         return []
     return [name for name in voting(environment, statuses) if not up[name].stale]
 
