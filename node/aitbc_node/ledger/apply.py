@@ -67,6 +67,7 @@ class Execution(msgspec.Struct, frozen=True):
     `events` is what happened by rule, in no transaction.
     """
 
+    height: Height
     state_root: Hash
     receipts: tuple[TxReceipt, ...]
     receipts_root: Hash
@@ -136,7 +137,8 @@ def commit(state: State, execution: Execution) -> None:
     owed = sum(fees.fee_of(receipt.gas_used, price) for receipt in execution.receipts)
     told = [event for receipt in execution.receipts for event in receipt.events]
     told.extend(execution.events)
-    state.tally.close_block(state.fees, told, owed=owed, txs=len(execution.receipts))
+    count, height = len(execution.receipts), execution.height
+    state.tally.close_block(state.fees, told, owed=owed, txs=count, height=height)
 
 
 def receipt_hash(receipt: TxReceipt) -> Hash:
@@ -211,6 +213,7 @@ class _Run:
         writes = self._draft.writes()
         tree = self._draft.tree(writes)
         return Execution(
+            height=self._context.height,
             state_root=trie.root_hash(tree),
             receipts=tuple(self._receipts),
             receipts_root=ids_root([receipt_hash(receipt) for receipt in self._receipts]),

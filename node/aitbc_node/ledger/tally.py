@@ -11,6 +11,7 @@ from typing import TypeAlias
 import msgspec
 
 from aitbc_node.canonical import Record
+from aitbc_node.ledger.at_stake import AtStake
 from aitbc_node.ledger.objects import (
     NATIVE,
     Account,
@@ -21,6 +22,7 @@ from aitbc_node.ledger.objects import (
     Unbonding,
     holdings_of,
 )
+from aitbc_node.types import Height
 from aitbc_node.validators import ValidatorSet
 
 Told: TypeAlias = tuple[str, ...]
@@ -38,7 +40,7 @@ PROMISES: Mapping[str, str] = {
     "I9": "the fees of a block are shared to the last unit",
     "I10": "a job has one end, and so has its lock",
     "I11": "every change traces to an allowed signer or a rule",
-    "I12": "an offence is punished once, for at most what its record says was liable",
+    "I12": "an offence is punished once, and coins at stake leave by it or when they are due",
 }
 
 COMPARED = frozenset(("I1", "I2", "I5", "I6", "I9", "I12"))
@@ -86,6 +88,7 @@ class Tally:
         self._came: dict[str, int] = {}
         self._used = 0
         self._offences = 0
+        self._at_stake = AtStake()
 
     def replace(self, name: bytes, before: Record | None, after: Record | None) -> None:
         """Take note that one object is another one now, or gone; `settle` has to follow."""
@@ -99,6 +102,7 @@ class Tally:
                     self.accrued += sign * (rewards + commission)
                 case Unbonding(rows=rows):
                     self.leaving += sign * sum(row.amount for row in rows)
+        self._at_stake.replace(name, before, after)
         match after:
             case Account(nonce=nonce):
                 self._count(name, before.nonce if isinstance(before, Account) else 0, nonce)
@@ -126,14 +130,18 @@ class Tally:
         self._came.clear()
         self._used = 0
         self._offences = 0
+        self._at_stake.begin()
 
-    def close_block(self, fees: Fees, told: Sequence[Told], *, owed: int, txs: int) -> None:
+    def close_block(
+        self, fees: Fees, told: Sequence[Told], *, owed: int, txs: int, height: Height
+    ) -> None:
         """Compare what a block of `txs` transactions changed with the events that it tells.
 
         Its changes are settled; `owed` is what its gas costs at the price that the block paid.
         """
         self.blocks += 1
-        faults = self._faults_of_block(fees, told, owed=owed, txs=txs)
+        faults = list(self._faults_of_block(fees, told, owed=owed, txs=txs))
+        faults.extend(("I12", fault) for fault in self._at_stake.faults(told, height))
         for name, fault in (*self._wrong.values(), *faults):
             self._breaches.setdefault(name, f"{fault}; block {self.blocks} of those compared")
         self.begin()

@@ -6,19 +6,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aitbc_node.blocks import PRECOMMIT
+from aitbc_node.canonical import encode
 from aitbc_node.crypto import sha256
 from aitbc_node.ledger.apply import build
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.motions import AdmitValidator, ShareFees
-from aitbc_node.ledger.objects import OFFENCE
+from aitbc_node.ledger.motions import (
+    AdmitValidator,
+    ChangeParameter,
+    EndEpoch,
+    Motion,
+    RemoveValidator,
+    ScheduleUpgrade,
+    ShareFees,
+)
+from aitbc_node.ledger.objects import OFFENCE, PROPOSAL
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.ledger.proposals import ProposalSubmit
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.transactions import Parsed
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.types import Amount, BlockId, Height, Round, Signature
 from aitbc_node.validators import Validator
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
@@ -30,6 +40,9 @@ PARAMS = Params(
     unbonding_blocks=10,
     evidence_max_age_blocks=6,
     jail_blocks=4,
+    absence_window_blocks=7,
+    absence_missed_bps=5_000,
+    unjail_by_itself=1,
     proposal_blocks=4,
     reward_per_block=7_777_777,
 )
@@ -69,9 +82,23 @@ PROOFS = st.builds(
     evidence, st.sampled_from(["north", "north", "east"]), st.integers(1, 6), st.just(PRECOMMIT)
 )
 STATUSES = st.sampled_from(["leaving", "joining"]).map(lambda word: ValidatorPut(status=word))
-MOTIONS = st.sampled_from([AdmitValidator(address("alice")), ShareFees(1, 2, 9_997)])
+MOTIONS = st.sampled_from(
+    [
+        AdmitValidator(address("alice")),
+        RemoveValidator(address("east")),
+        ShareFees(1, 2, 9_997),
+        ChangeParameter("double_sign_slash_bps", 10_000),
+        ScheduleUpgrade(Height(12), APP_VERSION + 1),
+        EndEpoch(),
+    ]
+)
 PROPOSALS = MOTIONS.map(ProposalSubmit)
-BODIES = st.one_of(BONDS, BONDS, BONDS, UNBONDS, UNBONDS, CLAIMS, PROOFS, STATUSES, PROPOSALS)
+ANY = bytes(20)
+"""Stands for the first of the proposals that are open."""
+VOTES = st.booleans().map(lambda yes: ProposalVote(ANY, yes=yes))
+BODIES = st.one_of(
+    BONDS, BONDS, BONDS, UNBONDS, UNBONDS, CLAIMS, PROOFS, STATUSES, PROPOSALS, VOTES, VOTES, VOTES
+)
 SIGN_UPS = st.builds(
     lambda name, number: (name, key_change(name, number)), NAMES, st.integers(1, 9)
 )
@@ -83,7 +110,11 @@ def transactions(town: Town, asks: list[tuple[str, Body]]) -> list[Parsed]:
     """Sign what is asked, each person's in order."""
     used = dict.fromkeys(PEOPLE, 0)
     txs = []
-    for name, body in asks:
+    opened = sorted(name for kind, name in town.state.contents if kind == PROPOSAL)
+    for name, asked in asks:
+        body = asked
+        if isinstance(body, ProposalVote) and opened:
+            body = msgspec.structs.replace(body, id=opened[0])
         nonce = town.draft(name, body).nonce + used[name]
         txs.append(town.tx(name, body, nonce=nonce))
         used[name] += 1
@@ -101,24 +132,41 @@ def at_stake(town: Town, voter: Validator) -> bool:
 
 
 @pytest.mark.proves("M12")
-@given(blocks=BLOCKS, absent=st.sampled_from(VALIDATOR_NAMES))
+@given(
+    blocks=BLOCKS,
+    absent=st.sampled_from(VALIDATOR_NAMES),
+    shown=st.dictionaries(st.integers(2, 12), st.tuples(VALIDATORS, st.integers(1, 9)), max_size=3),
+    decided=st.dictionaries(st.integers(1, 12), MOTIONS, max_size=3),
+)
 @settings(max_examples=40)
 def test_random_stakes_keep_the_invariants(
-    blocks: list[list[tuple[str, Body]]], absent: str
+    blocks: list[list[tuple[str, Body]]],
+    absent: str,
+    shown: dict[int, tuple[str, int]],
+    decided: dict[int, Motion],
 ) -> None:
     """I1, I2, I5, I6, I9 and I12 hold after every block, whoever is slashed, leaves or is paid.
 
-    One validator signs nothing. Whoever was never punished has as much at stake as it has power; at
-    the end everything that was unbonded has come back, unless a vote still rests on it.
+    One validator signs nothing, blocks show offences by themselves, decisions change the rules.
+    Whoever was never punished has as much at stake as it has power; at the end everything that was
+    unbonded has come back, unless a vote still rests on it.
     """
     town = Town(GENESIS)
     town.absent = {key_of(f"{absent} votes").public_key}
-    history: list[tuple[Parsed, ...]] = []
+    history: list[tuple[tuple[Parsed, ...], tuple[bytes, ...]]] = []
     roots = []
-    for asks in [*blocks, *[[]] * (PARAMS.unbonding_blocks + 5 * PARAMS.epoch_blocks)]:
+    for drawn in [*blocks, *[[]] * (PARAMS.unbonding_blocks + 5 * PARAMS.epoch_blocks)]:
+        asks = list(drawn)
+        if town.height + 1 in shown:
+            town.evidence = (encode(evidence(*shown[town.height + 1], PRECOMMIT)),)
+        if town.height in decided:
+            asks = [*((name, ProposalVote(ANY, yes=True)) for name in VALIDATOR_NAMES), *asks]
+        if town.height + 1 in decided:
+            asks = [*asks, ("south", ProposalSubmit(decided[town.height + 1]))]
         built = build(town.state, town.context(), transactions(town, asks))
+        town.evidence = built.evidence
+        history.append((built.txs, built.evidence))
         roots.append(town.apply(*built.txs).state_root)
-        history.append(built.txs)
         assert all(at_stake(town, voter) for voter in town.state.validators.members)
 
     for name in PEOPLE:
@@ -126,4 +174,6 @@ def test_random_stakes_keep_the_invariants(
             assert not row.counted_until or row.matures > town.height
     replay = Town(GENESIS)
     replay.absent = town.absent
-    assert [replay.apply(*txs).state_root for txs in history] == roots
+    for (txs, offences), root in zip(history, roots, strict=True):
+        replay.evidence = offences
+        assert replay.apply(*txs).state_root == root
