@@ -37,7 +37,10 @@ def account() -> None:
 @environment_option
 @json_option
 def show_account(address: str, *, node: str, environment: str, as_json: bool) -> Exit:
-    """Show what an account owns; ADDRESS may be `faucet`."""
+    """Show what an account owns; ADDRESS may be `faucet`.
+
+    Example: aitbc account show faucet -e lab
+    """
     with reach(environment, node=node) as (found, mesh):
         named = payments.address_text(found, address)
         told = mesh.ask_any(lambda each: each.account(named))
@@ -53,7 +56,10 @@ def show_account(address: str, *, node: str, environment: str, as_json: bool) ->
 @click.argument("file", type=click.Path(path_type=Path))
 @environment_option
 def new(file: Path, *, environment: str) -> Exit:
-    """Make a key in FILE, readable by its owner only, and print the address of its account."""
+    """Make a key in FILE, readable by its owner only, and print the address of its account.
+
+    Example: aitbc account new ana.key
+    """
     found = load(environment)
     if not file.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {file.parent}", hint=f"mkdir -p {file.parent}")

@@ -31,7 +31,10 @@ def asset() -> None:
 @environment_option
 @json_option
 def show_asset(ticker: str, *, node: str, environment: str, as_json: bool) -> Exit:
-    """Show an asset: its name, decimals, supply and rules."""
+    """Show an asset: its name, decimals, supply and rules.
+
+    Example: aitbc asset show AIT -e lab
+    """
     with reach(environment, node=node) as (_found, mesh):
         told = payments.asset(mesh, ticker)
     if as_json:
@@ -44,7 +47,7 @@ def show_asset(ticker: str, *, node: str, environment: str, as_json: bool) -> Ex
 @asset.command()
 @click.argument("ticker")
 @click.option("--name", required=True, help="What people call it.")
-@click.option("--decimals", type=click.IntRange(0, 18), required=True)
+@click.option("--decimals", type=click.IntRange(0, 18), required=True, help="Of one coin.")
 @click.option("--most", required=True, help="All that may ever be minted, in whole coins.")
 @click.option("--least", default="", help="The least payment; the smallest unit unless given.")
 @click.option("--mint-by", "minter", default="", help="Who mints; the signer unless given.")
@@ -72,7 +75,10 @@ def define(
 @click.option("--to", "recipient", default="", help="Whose they are; the signer's unless given.")
 @acting_options
 def mint(ticker: str, amount: str, *, recipient: str, way: Way) -> Exit:
-    """Make AMOUNT units of an asset, as its mint authority."""
+    """Make AMOUNT units of an asset, as its mint authority.
+
+    Example: aitbc asset mint ROAD 100 --key FILE
+    """
 
     def write(found: Environment, mesh: MeshClient, signer: Wallet) -> list[Body]:
         units = payments.units(mesh, amount, ticker)
@@ -88,7 +94,10 @@ def mint(ticker: str, amount: str, *, recipient: str, way: Way) -> Exit:
 @click.argument("amount")
 @acting_options
 def burn(ticker: str, amount: str, *, way: Way) -> Exit:
-    """Destroy AMOUNT units of an asset in the account of its mint authority."""
+    """Destroy AMOUNT units of an asset in the account of its mint authority.
+
+    Example: aitbc asset burn ROAD 5 --key FILE
+    """
 
     def write(_found: Environment, mesh: MeshClient, signer: Wallet) -> list[Body]:
         return [AssetSupply(ticker, signer.account, -payments.units(mesh, amount, ticker))]

@@ -22,9 +22,17 @@ def benchmark() -> None:
 
 
 @benchmark.command()
-@click.option("--env", "-e", "environment", default=LAB, show_default=True)
-@click.option("--hosts", type=click.IntRange(min=4, max=12), default=8, show_default=True)
-@click.option("--rounds", type=click.IntRange(min=1, max=20), default=3, show_default=True)
+@click.option("--env", "-e", "environment", default=LAB, show_default=True, help="The lab.")
+@click.option(
+    "--hosts", type=click.IntRange(min=4, max=12), default=8, show_default=True, help="So many."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1, max=20),
+    default=3,
+    show_default=True,
+    help="How often each is timed.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def deploy(environment: str, *, hosts: int, rounds: int, as_json: bool) -> Exit:
     """Time deploys beside a plain parallel ssh script and beside Ansible, in a lab of its own.

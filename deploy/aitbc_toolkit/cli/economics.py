@@ -44,7 +44,10 @@ def economics() -> None:
 @environment_option
 @json_option
 def gas_price(*, gas: int | None, node: str, environment: str, as_json: bool) -> Exit:
-    """Show the price of gas, and limits that outlive one, ten and thirty full blocks."""
+    """Show the price of gas, and limits that outlive one, ten and thirty full blocks.
+
+    Example: aitbc economics gas-price --gas 42000 -e lab
+    """
     try:
         with reach(environment, node=node) as (_found, mesh):
             told = mesh.ask_any(lambda each: each.fees(gas))
@@ -64,7 +67,10 @@ def gas_price(*, gas: int | None, node: str, environment: str, as_json: bool) ->
 @environment_option
 @json_option
 def stats(*, node: str, environment: str, as_json: bool) -> Exit:
-    """Show supplies, pools, the newest fees and the ledger's checks; exit 1 when one is broken."""
+    """Show supplies, pools, the newest fees and the ledger's checks; exit 1 when one is broken.
+
+    Example: aitbc economics stats -e lab
+    """
     with reach(environment, node=node) as (_found, mesh):
         money, audit = mesh.ask_any(lambda each: (each.economics(), each.audit()))
     if as_json:
@@ -95,7 +101,10 @@ def stake(validator: str, amount: str, *, way: Way) -> Exit:
 @click.argument("amount")
 @acting_options
 def unstake(validator: str, amount: str, *, way: Way) -> Exit:
-    """Take AMOUNT coins back from behind a VALIDATOR; they come when unbonding is over."""
+    """Take AMOUNT coins back from behind a VALIDATOR; they come when unbonding is over.
+
+    Example: aitbc economics unstake v1 5 --key FILE
+    """
 
     def write(found: Environment, mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
         return [candidacy.unbonded(candidacy.operator_of(found, mesh, validator), amount)]
@@ -107,7 +116,10 @@ def unstake(validator: str, amount: str, *, way: Way) -> Exit:
 @click.option("--validator", default="", help="With this one; the own one unless given.")
 @acting_options
 def claim(*, validator: str, way: Way) -> Exit:
-    """Take what the account of --key has earned with a validator; an operator its commission."""
+    """Take what the account of --key has earned with a validator; an operator its commission.
+
+    Example: aitbc economics claim --validator v1 --key FILE
+    """
 
     def write(found: Environment, mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
         if not validator:
@@ -123,7 +135,10 @@ def claim(*, validator: str, way: Way) -> Exit:
 @environment_option
 @json_option
 def stakes(address: str, *, node: str, environment: str, as_json: bool) -> Exit:
-    """Show what an account has behind validators, and what is on its way back."""
+    """Show what an account has behind validators, and what is on its way back.
+
+    Example: aitbc economics stakes faucet -e lab
+    """
     with reach(environment, node=node) as (found, mesh):
         named = payments.address_text(found, address)
         told = mesh.ask_any(lambda each: each.stakes(named))
@@ -140,7 +155,10 @@ def stakes(address: str, *, node: str, environment: str, as_json: bool) -> Exit:
 @environment_option
 @json_option
 def rewards(address: str, *, node: str, environment: str, as_json: bool) -> Exit:
-    """Show what an account may claim; ADDRESS may be `faucet`."""
+    """Show what an account may claim; ADDRESS may be `faucet`.
+
+    Example: aitbc economics rewards faucet -e lab
+    """
     with reach(environment, node=node) as (found, mesh):
         named = payments.address_text(found, address)
         told = mesh.ask_any(lambda each: each.rewards(named))

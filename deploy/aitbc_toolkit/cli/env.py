@@ -19,7 +19,10 @@ def env() -> None:
 @env.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
 def list_(*, as_json: bool) -> Exit:
-    """List the environments with their size; `*` marks the chosen one."""
+    """List the environments with their size; `*` marks the chosen one.
+
+    Example: aitbc env list
+    """
     chosen = inventory.canonical_name(choice.chosen())
     rows, broken = [], []
     for name in inventory.names():

@@ -42,7 +42,10 @@ def new(environment: str, *, ref: str | None, as_json: bool) -> Exit:
 @environment_argument
 @_json
 def show(environment: str, *, as_json: bool) -> None:
-    """Show the public parts of every node's keys, as they were told by its host."""
+    """Show the public parts of every node's keys, as they were told by its host.
+
+    Example: aitbc keys show lab
+    """
     public = ceremony.known(load(environment))
     if as_json:
         click.echo(json.dumps({"keys": public}))
@@ -82,7 +85,10 @@ def genesis() -> None:
 @environment_argument
 @_json
 def build(environment: str, *, as_json: bool) -> None:
-    """Build the genesis from public keys, once; it is never made again silently."""
+    """Build the genesis from public keys, once; it is never made again silently.
+
+    Example: aitbc genesis build lab
+    """
     founded = ceremony.build(load(environment))
     if as_json:
         facts = {"chain_id": founded.chain_id, "hash": founded.hash, "made": founded.made}
@@ -98,6 +104,8 @@ def check(environment: str, *, as_json: bool) -> Exit:
     """Compare the genesis here with the file of every node and the chain that it runs.
 
     Exit 1 when one differs.
+
+    Example: aitbc genesis check lab
     """
     found = ceremony.compare(load(environment))
     status = Exit.FAILED if found.failed else Exit.OK

@@ -39,7 +39,10 @@ def lab() -> None:
 @click.option("--bare", is_flag=True, help="Hosts of a plain Debian, for `aitbc bootstrap`.")
 @click.option("--owner-pid", type=int, help="End the lab when this process ends.")
 def up(name: str, *, hosts: int, cpu_percent: int, bare: bool, owner_pid: int | None) -> None:
-    """Bring up a lab of systemd hosts and a forge."""
+    """Bring up a lab of systemd hosts and a forge.
+
+    Example: aitbc lab up lab
+    """
     spec = LabSpec(name, hosts, Limits(cpu_percent=cpu_percent), bare=bare)
     kind = "bare hosts" if bare else "hosts"
     click.echo(f"aitbc lab up: {hosts} {kind} and a forge, lab {name}", err=True)
@@ -52,7 +55,10 @@ def up(name: str, *, hosts: int, cpu_percent: int, bare: bool, owner_pid: int | 
 @lab.command()
 @click.argument("name", default=_DEFAULT_NAME)
 def down(name: str) -> None:
-    """Stop a lab; its disks are gone, its keys stay."""
+    """Stop a lab; its disks are gone, its keys stay.
+
+    Example: aitbc lab down lab
+    """
     was_up = lifecycle.take_down(name, places=_places())
     click.echo(f"Lab {name} is down" if was_up else f"Lab {name} was down already")
 
@@ -60,7 +66,10 @@ def down(name: str) -> None:
 @lab.command()
 @click.argument("name", default=_DEFAULT_NAME)
 def destroy(name: str) -> None:
-    """Stop a lab and remove everything of it, its keys too."""
+    """Stop a lab and remove everything of it, its keys too.
+
+    Example: aitbc lab destroy lab
+    """
     lifecycle.destroy(name, places=_places())
     click.echo(f"Lab {name} is gone")
 
@@ -68,7 +77,10 @@ def destroy(name: str) -> None:
 @lab.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
-    """List the labs of this checkout and how their hosts are."""
+    """List the labs of this checkout and how their hosts are.
+
+    Example: aitbc lab list
+    """
     states = lifecycle.list_labs(places=_places())
     if as_json:
         document = {"labs": [asdict(state) for state in states]}
@@ -88,7 +100,10 @@ def list_(as_json: bool) -> None:  # noqa: FBT001 - click passes flags by name
 @click.argument("name")
 @click.argument("host")
 def shell(name: str, host: str) -> int:
-    """Open a root shell on a host."""
+    """Open a root shell on a host.
+
+    Example: aitbc lab shell lab lab1
+    """
     return access.open_shell(lifecycle.load_running(name, host, places=_places()), host)
 
 
@@ -97,6 +112,9 @@ def shell(name: str, host: str) -> int:
 @click.argument("host")
 @click.argument("command", nargs=-1, required=True)
 def exec_(name: str, host: str, command: tuple[str, ...]) -> int:
-    """Run a command on a host: aitbc lab exec lab lab1 uname -a."""
+    """Run a command on a host, as root.
+
+    Example: aitbc lab exec lab lab1 uname -a
+    """
     words = command[1:] if command[0] == "--" else command
     return access.pass_through(lifecycle.load_running(name, host, places=_places()), host, words)

@@ -20,7 +20,10 @@ def locks() -> None:
 @locks.command()
 @json_option
 def check(*, as_json: bool) -> Exit:
-    """Compare the locks with what the projects declare, without a network."""
+    """Compare the locks with what the projects declare, without a network.
+
+    Example: aitbc locks check
+    """
     found = list(library.findings(paths.project_root()))
     if as_json:
         click.echo(json.dumps({"locks": list(library.LOCKS), "findings": found}))
@@ -34,7 +37,10 @@ def check(*, as_json: bool) -> Exit:
 @locks.command()
 @click.option("--upgrade", is_flag=True, help="Move to the newest releases that are allowed.")
 def update(*, upgrade: bool) -> None:
-    """Compile the locks again from the declared dependencies."""
+    """Compile the locks again from the declared dependencies.
+
+    Example: aitbc locks update
+    """
     uv = Path(sys.executable).with_name("uv")
     click.echo("compiling " + " ".join(library.LOCKS), err=True)
     changed = library.update(paths.project_root(), uv=uv, upgrade=upgrade)

@@ -109,7 +109,10 @@ def _print_tracebacks(ctx: click.Context, _option: click.Parameter, wanted: bool
     ctx.obj.debug = wanted
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.option(
     "--version",
     is_flag=True,

@@ -58,6 +58,8 @@ def status(environment: str, *, as_json: bool) -> Exit:
     """Show every node in one table, and one verdict; a node that is down is a row that says so.
 
     Exits 0 when any node answered, whatever the verdict is; see `network health` for a check.
+
+    Example: aitbc network status -e lab
     """
     seen = _look(environment)
     if as_json:
@@ -75,6 +77,8 @@ def health(environment: str, *, as_json: bool) -> Exit:
     """Check the mesh: exit 0 when all is well, 1 when something is wrong, and say what.
 
     Exits 69 when no node answered: then nothing is known.
+
+    Example: aitbc network health -e lab
     """
     seen = _look(environment)
     if as_json:
@@ -92,7 +96,10 @@ def health(environment: str, *, as_json: bool) -> Exit:
 @environment_option
 @json_option
 def peers(environment: str, *, as_json: bool) -> Exit:
-    """List every live link, as each node sees its own."""
+    """List every live link, as each node sees its own.
+
+    Example: aitbc network peers -e lab
+    """
     with reach(environment) as (_found, mesh):
         told = mesh.ask_all(lambda node: node.get("/net/peers", schema.Peers))
     names = {each.id: name for name, each in told.items() if isinstance(each, schema.Peers)}

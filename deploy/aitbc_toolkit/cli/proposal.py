@@ -38,7 +38,10 @@ def proposal() -> None:
 @environment_option
 @json_option
 def list_all(*, node: str, environment: str, as_json: bool) -> Exit:
-    """List the open proposals with their tallies."""
+    """List the open proposals with their tallies.
+
+    Example: aitbc proposal list -e lab
+    """
     with reach(environment, node=node) as (_found, mesh):
         told = mesh.ask_any(lambda each: each.proposals())
     if as_json:
@@ -54,7 +57,10 @@ def list_all(*, node: str, environment: str, as_json: bool) -> Exit:
 @environment_option
 @json_option
 def show(name: str, *, node: str, environment: str, as_json: bool) -> Exit:
-    """Show an open proposal and who has voted how."""
+    """Show an open proposal and who has voted how.
+
+    Example: aitbc proposal show ID -e lab
+    """
     with reach(environment, node=node) as (_found, mesh):
         told = mesh.ask_any(lambda each: each.proposal(name))
     if as_json:
@@ -82,7 +88,10 @@ def submit(kind: str, words: Sequence[str], *, voters: Sequence[Path], way: Way)
 @click.argument("answer", type=click.Choice(["yes", "no"]))
 @acting_options
 def vote(name: str, answer: str, *, way: Way) -> Exit:
-    """Vote on an open proposal as the operator of --key; a vote is for good."""
+    """Vote on an open proposal as the operator of --key; a vote is for good.
+
+    Example: aitbc proposal vote ID yes --key FILE
+    """
 
     def write(_found: Environment, _mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
         return [ProposalVote(deciding.proposal_id(name), answer == "yes")]

@@ -57,7 +57,10 @@ def sim() -> None:
 @_one_case
 @_JSON
 def run(seed: int, profile: str, bug: str | None, changes: str, *, as_json: bool) -> Exit:
-    """Run one seed; 0 is a pass, 10 unsafe, 11 stuck, 70 a crash of the node's own code."""
+    """Run one seed; 0 is a pass, 10 unsafe, 11 stuck, 70 a crash of the node's own code.
+
+    Example: aitbc sim run --seed 7 --profile hard
+    """
     outcome = run_case(_case(seed, profile, bug, changes))
     if as_json:
         click.echo(msgspec.json.encode(outcome))
@@ -71,7 +74,10 @@ def run(seed: int, profile: str, bug: str | None, changes: str, *, as_json: bool
 @click.argument("file", type=click.Path(path_type=Path))
 @_JSON
 def replay(file: Path, *, as_json: bool) -> Exit:
-    """Run again what a violation was kept of; ends like the run, or with 16 when it differs."""
+    """Run again what a violation was kept of; ends like the run, or with 16 when it differs.
+
+    Example: aitbc sim replay FILE
+    """
     finding = _kept(file)
     outcome = run_case(finding.case)
     same = finding.is_met_by(outcome)
@@ -86,12 +92,21 @@ def replay(file: Path, *, as_json: bool) -> Exit:
 
 @sim.command()
 @_one_case
-@click.option("--runs", type=click.IntRange(min=1), default=300, show_default=True)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=1),
+    default=300,
+    show_default=True,
+    help="Try at most so many.",
+)
 @_JSON
 def shrink(
     seed: int, profile: str, bug: str | None, changes: str, *, runs: int, as_json: bool
 ) -> Exit:
-    """Take away faults, nodes and time while the same checker stays red; print what is left."""
+    """Take away faults, nodes and time while the same checker stays red; print what is left.
+
+    Example: aitbc sim shrink --seed 3 --profile hard --bug forget-lock
+    """
     outcome = run_case(_case(seed, profile, bug, changes))
     if outcome.verdict == PASS:
         raise UsageError(
@@ -108,8 +123,12 @@ def shrink(
 
 
 @sim.command()
-@click.option("--seeds", type=click.IntRange(min=1), default=100, show_default=True)
-@click.option("--first", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=100, show_default=True, help="So many."
+)
+@click.option(
+    "--first", type=click.IntRange(min=0), default=0, show_default=True, help="Begin here."
+)
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
 @_PROFILE
 @_BUG
@@ -117,7 +136,10 @@ def shrink(
 def sweep(
     seeds: int, first: int, workers: int | None, profile: str, bug: str | None, *, as_json: bool
 ) -> Exit:
-    """Run many seeds; a violation is kept in a file and prints the line that repeats it."""
+    """Run many seeds; a violation is kept in a file and prints the line that repeats it.
+
+    Example: aitbc sim sweep --seeds 100 --first 1000
+    """
     count = workers or os.cpu_count() or 1
     click.echo(f"running seeds {first} to {first + seeds - 1}, {count} at a time", err=True)
     cases = [Case(seed, bug, profile) for seed in range(first, first + seeds)]

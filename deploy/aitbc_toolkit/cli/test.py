@@ -47,6 +47,8 @@ def test(
 
     With SUITE (for example: smoke, or smoke/boot) judge the live mesh of an environment instead;
     `nightly` is the whole form of the project's own tests and takes hours.
+
+    Example: aitbc test smoke -e lab
     """
     if suite == NIGHTLY and tier is None:
         suite, tier = None, NIGHTLY

@@ -19,6 +19,8 @@ def trace(*, everything: bool, as_json: bool) -> Exit:
 
     Ends with 1 when a P0 or P1 feature of a finished milestone is proved by none: only a test
     that ran and passed counts, so a skipped lab leaves its features unproved.
+
+    Example: aitbc trace
     """
     catalogue = features.load(paths.project_root() / "docs" / "features.toml")
     folder = runs.last(paths.state_root())

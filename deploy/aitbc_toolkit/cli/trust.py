@@ -47,7 +47,14 @@ def add() -> None:
 @add.command()
 @click.argument("principal")
 @click.option("--public-key", required=True, help="The key as one line, or the file of it.")
-@click.option("--role", "given", multiple=True, required=True, type=click.Choice(roles.ROLES))
+@click.option(
+    "--role",
+    "given",
+    multiple=True,
+    required=True,
+    type=click.Choice(roles.ROLES),
+    help="What it may do; may be repeated.",
+)
 @environment_option
 @key_option
 def signer(

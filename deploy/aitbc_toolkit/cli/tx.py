@@ -28,7 +28,7 @@ def tx() -> None:
 @tx.command()
 @click.option("--to", "recipient", help="An address, or `faucet`.")
 @click.option("--amount", help="In whole coins, like 1.5.")
-@click.option("--asset", "ticker", default=NATIVE, show_default=True)
+@click.option("--asset", "ticker", default=NATIVE, show_default=True, help="Of which asset.")
 @click.option("--memo", default="", help="At most 256 bytes, for everybody to read.")
 @acting_options
 @sending_options
@@ -76,7 +76,10 @@ def submit(
 @environment_option
 @json_option
 def show(tx_id: str, *, node: str, environment: str, as_json: bool) -> Exit:
-    """Show what became of a transaction."""
+    """Show what became of a transaction.
+
+    Example: aitbc tx show ID -e lab
+    """
     _check_id(tx_id)
     with reach(environment, node=node) as (found, mesh):
         told = mesh.fate(tx_id)
@@ -95,7 +98,10 @@ def show(tx_id: str, *, node: str, environment: str, as_json: bool) -> Exit:
 @environment_option
 @json_option
 def wait(tx_id: str, *, deadline: int, node: str, environment: str, as_json: bool) -> Exit:
-    """Wait until a transaction has ended; exit 1 unless it took effect."""
+    """Wait until a transaction has ended; exit 1 unless it took effect.
+
+    Example: aitbc tx wait ID -e lab
+    """
     _check_id(tx_id)
     with reach(environment, node=node) as (found, mesh):
         told = mesh.wait(tx_id, deadline_s=deadline)

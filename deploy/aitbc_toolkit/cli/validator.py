@@ -50,7 +50,10 @@ def validator() -> None:
 @environment_option
 @json_option
 def list_all(*, node: str, environment: str, as_json: bool) -> Exit:
-    """List who votes and who may be chosen, with power now and in the next epoch."""
+    """List who votes and who may be chosen, with power now and in the next epoch.
+
+    Example: aitbc validator list -e lab
+    """
     with reach(environment, node=node) as (_found, mesh):
         told = mesh.ask_any(lambda each: each.members())
         names = {} if as_json else candidacy.node_names(mesh)
@@ -66,7 +69,10 @@ def list_all(*, node: str, environment: str, as_json: bool) -> Exit:
 @environment_option
 @json_option
 def show(who: str, *, environment: str, as_json: bool) -> Exit:
-    """Show one validator; WHO is its operator's address, or the name of its node."""
+    """Show one validator; WHO is its operator's address, or the name of its node.
+
+    Example: aitbc validator show v1 -e lab
+    """
     with reach(environment) as (found, mesh):
         address = _text(found, candidacy.operator_of(found, mesh, who))
         told = mesh.ask_any(lambda each: each.member(address))
@@ -128,7 +134,10 @@ def rotate(*, consensus_key: str, proof: str, way: Way) -> Exit:
 @_details[2]
 @acting_options
 def set_details(*, way: Way, **details: str | int | None) -> Exit:
-    """Change what is told of the validator of --key: commission, region, endpoint."""
+    """Change what is told of the validator of --key: commission, region, endpoint.
+
+    Example: aitbc validator set --commission 500 --key FILE
+    """
     put = ValidatorPut(**details)  # type: ignore[arg-type]  # the options are its fields
 
     def write(_found: Environment, _mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
@@ -142,21 +151,30 @@ def set_details(*, way: Way, **details: str | int | None) -> Exit:
 @validator.command()
 @acting_options
 def leave(*, way: Way) -> Exit:
-    """Step back: the validator of --key has no vote from the next epoch on; its bond stays."""
+    """Step back: the validator of --key has no vote from the next epoch on; its bond stays.
+
+    Example: aitbc validator leave --key FILE
+    """
     return act(way, lambda _found, _mesh, _signer: [ValidatorPut(status="leaving")], own=True)
 
 
 @validator.command("return")
 @acting_options
 def come_back(*, way: Way) -> Exit:
-    """Take part again, after `leave`."""
+    """Take part again, after `leave`.
+
+    Example: aitbc validator return --key FILE
+    """
     return act(way, lambda _found, _mesh, _signer: [ValidatorPut(status="joining")], own=True)
 
 
 @validator.command()
 @acting_options
 def unjail(*, way: Way) -> Exit:
-    """Ask for the vote of the jailed validator of --key again, once its time is over."""
+    """Ask for the vote of the jailed validator of --key again, once its time is over.
+
+    Example: aitbc validator unjail --key FILE
+    """
     return act(way, lambda _found, _mesh, _signer: [ValidatorPut(status="unjail")], own=True)
 
 
@@ -185,6 +203,8 @@ def remove(who: str, *, force: bool, voters: Sequence[Path], way: Way) -> Exit:
     """Propose to remove a validator, and say yes with every key at hand; its bond stays its own.
 
     An operator who goes by itself says `aitbc validator leave`.
+
+    Example: aitbc validator remove v4 --key FILE
     """
 
     def motion(found: Environment, mesh: MeshClient) -> RemoveValidator:
@@ -204,6 +224,8 @@ def slash(who: str, *, file: Path | None, way: Way) -> Exit:
     """Show that a validator signed two things at once: it loses half of its bond.
 
     Nobody is slashed without evidence, by whatever majority.
+
+    Example: aitbc validator slash v1 --key FILE
     """
 
     def write(found: Environment, mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
@@ -216,7 +238,10 @@ def slash(who: str, *, file: Path | None, way: Way) -> Exit:
 @click.argument("amount")
 @acting_options
 def stake(amount: str, *, way: Way) -> Exit:
-    """Put AMOUNT coins of the operator --key behind its own validator."""
+    """Put AMOUNT coins of the operator --key behind its own validator.
+
+    Example: aitbc validator stake 5 --key FILE
+    """
 
     def write(_found: Environment, _mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
         return [candidacy.bonded(signer.account, amount)]
@@ -228,7 +253,10 @@ def stake(amount: str, *, way: Way) -> Exit:
 @click.argument("amount")
 @acting_options
 def unstake(amount: str, *, way: Way) -> Exit:
-    """Take AMOUNT coins of the operator --key back from behind its own validator."""
+    """Take AMOUNT coins of the operator --key back from behind its own validator.
+
+    Example: aitbc validator unstake 5 --key FILE
+    """
 
     def write(_found: Environment, _mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
         return [candidacy.unbonded(signer.account, amount)]
@@ -241,7 +269,10 @@ def unstake(amount: str, *, way: Way) -> Exit:
 @environment_option
 @json_option
 def rewards(who: str, *, environment: str, as_json: bool) -> Exit:
-    """Show what a validator has earned and nobody has taken yet."""
+    """Show what a validator has earned and nobody has taken yet.
+
+    Example: aitbc validator rewards v1 -e lab
+    """
     with reach(environment) as (found, mesh):
         address = _text(found, candidacy.operator_of(found, mesh, who))
         told = mesh.ask_any(lambda each: each.member_rewards(address))
