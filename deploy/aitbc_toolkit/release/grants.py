@@ -115,7 +115,7 @@ def _refuse_nobody(document: Document, principal: str, public_key: str) -> None:
     near = nearest(principal, safekeeping.principals(document))
     raise UsageError(
         f"no signer is named {principal!r}" + (f", the nearest is {near}" if near else ""),
-        hint="aitbc grant add NAME@PLACE --role ROLE --public-key FILE   # names a new one",
+        hint="aitbc grant add NAME@PLACE --role viewer --public-key FILE   # names a new one",
     )
 
 
