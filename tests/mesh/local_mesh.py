@@ -27,6 +27,7 @@ from aitbc_node.ledger.genesis import (
     GenesisValidator,
     build,
 )
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Policy, address_of
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
@@ -53,6 +54,7 @@ class NodeProcess:
         self.log = folder / "node.log"
         self.p2p, self.rpc, self.admin = (f"127.0.0.1:{port}" for port in ports)
         self.process: subprocess.Popen[bytes] | None = None
+        self.program = ["-m", "aitbc_node"]
         self.client = httpx.Client(base_url=f"http://{self.rpc}", timeout=5, trust_env=False)
         folder.mkdir()
         self.public = keymaking.make(folder / "keys", role=role, hrp=HRP, chain_id=CHAIN_ID)
@@ -99,8 +101,7 @@ bootstrap = [{bootstrap}]
             self.process = subprocess.Popen(
                 [
                     sys.executable,
-                    "-m",
-                    "aitbc_node",
+                    *self.program,
                     "run",
                     "--config",
                     str(self.config),
@@ -279,12 +280,20 @@ class Mesh:
 
 
 def genesis_of(
-    validators: Sequence[NodeProcess], *, chain_id: str = CHAIN_ID, treasury: int = 0
+    validators: Sequence[NodeProcess],
+    *,
+    chain_id: str = CHAIN_ID,
+    treasury: int = 0,
+    params: Params | None = None,
+    rich: Sequence[NodeProcess] = (),
 ) -> Genesis:
-    """Build a genesis in which these nodes have equal power and the faucet has coins."""
+    """Build a genesis in which these nodes have equal power, and faucet and the rich have coins."""
     accounts = [
         GenesisAccount(address_of(FAUCET_POLICY), FAUCET_POLICY, (("AIT", Amount(10**15)),))
     ]
+    for node in rich:
+        operator = bech32.parse_address(node.public["operator_address"], hrp=HRP)
+        accounts.append(GenesisAccount(operator, None, (("AIT", Amount(10**8)),)))
     return build(
         chain_id=chain_id,
         hrp=HRP,
@@ -301,6 +310,7 @@ def genesis_of(
         ],
         accounts=accounts,
         treasury=treasury,
+        params=params,
         single_node_dev=len(validators) < 4,
     )
 
@@ -311,21 +321,29 @@ def local_mesh(
     eventually: Callable[..., None],
     *,
     validators: int = 4,
+    waiting: int = 0,
     full: int = 0,
     start: bool = True,
+    params: Params | None = None,
+    rich: bool = False,
 ) -> Iterator[Mesh]:
-    """Make a mesh and end it however the test ends; `eventually` is the fixture."""
-    ports = own_ports.take(3 * (validators + full))
+    """Make a mesh and end it however the test ends; `eventually` is the fixture.
+
+    The genesis names the first `validators`; those who are `waiting` have keys, and no vote yet.
+    Where operators are `rich` they have coins to act with.
+    """
+    ports = own_ports.take(3 * (validators + waiting + full))
     nodes = [
         NodeProcess(
             folder / f"n{number}",
             f"n{number}",
-            role="validator" if number < validators else "full",
+            role="validator" if number < validators + waiting else "full",
             ports=(ports[3 * number], ports[3 * number + 1], ports[3 * number + 2]),
         )
-        for number in range(validators + full)
+        for number in range(validators + waiting + full)
     ]
-    genesis = genesis_of(nodes[:validators])
+    operators = nodes[: validators + waiting] if rich else []
+    genesis = genesis_of(nodes[:validators], params=params, rich=operators)
     for node in nodes:
         (node.folder / "genesis.json").write_text(to_json(genesis), encoding="utf-8")
         node.write_config(nodes)

@@ -65,6 +65,7 @@ def test_a_port_in_use(node: NodeProcess, which: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["consensus.key", "node.key"])
+@pytest.mark.proves("E8")
 def test_a_key_that_others_could_read(node: NodeProcess, key: str) -> None:
     """A key file that is not 0600 is not used."""
     (node.folder / "keys" / key).chmod(0o640)

@@ -1,6 +1,5 @@
 """The smoke suite and the reading commands against real node processes."""
 
-import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -8,15 +7,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from local_mesh import BLOCK_INTERVAL_MS, CHAIN_ID, HRP, Mesh, local_mesh
+from driven_mesh import environment_of
+from local_mesh import CHAIN_ID, Mesh, local_mesh
 
 from aitbc_node.codes import Code
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.definitions import AssetDefine
-from aitbc_node.ledger.document import to_json
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.policy import address_of, single_key
@@ -24,46 +21,15 @@ from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount, Gas, Height
-from aitbc_toolkit import keys
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError, RpcClient
 from aitbc_toolkit.suites import live
 
 FAUCET_SEED = b"\x07" * 32
 FAUCET = SigningKey(FAUCET_SEED)
 OWNERS = [SigningKey(bytes([number]) * 32) for number in (1, 2, 3)]
-
-
-def environment_of(mesh: Mesh, state: Path) -> Environment:
-    """Describe a local mesh as the inventory of an environment, faucet key and genesis included."""
-    written = Inventory.load("dev", state=state)
-    chain = written.chain.model_copy(
-        update={"id": CHAIN_ID, "hrp": HRP, "block_interval_ms": BLOCK_INTERVAL_MS}
-    )
-    instances = tuple(
-        dataclasses.replace(
-            like,
-            name=node.name,
-            rpc_url=f"http://{node.rpc}",
-            address="127.0.0.1",
-            p2p_port=int(node.p2p.rpartition(":")[2]),
-        )
-        for like, node in zip(written.instances, mesh.nodes, strict=True)
-    )
-    found = dataclasses.replace(written, chain=chain, instances=instances)
-    found.folder.mkdir(parents=True)
-    (found.folder / "genesis.json").write_text(to_json(mesh.genesis), encoding="utf-8")
-    pem = Ed25519PrivateKey.from_private_bytes(FAUCET_SEED).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    path = keys.faucet_path(found.folder)
-    path.write_bytes(pem)
-    path.chmod(0o600)
-    return found
 
 
 @pytest.fixture

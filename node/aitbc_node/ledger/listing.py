@@ -1,4 +1,4 @@
-"""Which proposals are open, and behind whom has an account put coins?
+"""Which proposals are open, behind whom has an account put coins, and who voted in past epochs?
 
 An index beside the state, so that a reader need not walk over all objects; it is no part of the
 state and no rule may ask it. Do not add what can be looked up by its name.
@@ -7,9 +7,12 @@ state and no rule may ask it. Do not add what can be looked up by its name.
 from aitbc_node.canonical import Record
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.objects import ObjectKey, Unbonding
-from aitbc_node.types import Address
+from aitbc_node.types import Address, Hash
+from aitbc_node.validators import ValidatorSet
 
-_NAMES = (objects.PROPOSAL, objects.STAKE, objects.UNBONDING)
+_NAMES = (objects.PROPOSAL, objects.STAKE, objects.UNBONDING, objects.VALIDATORS)
+
+SETS_KEPT = 256
 
 
 class Listing:
@@ -17,6 +20,8 @@ class Listing:
 
     def __init__(self) -> None:
         self.proposals: set[bytes] = set()
+        self.voters: dict[Hash, ValidatorSet] = {}
+        """The newest sets of validators since this node began to look, by what headers name."""
         self._bonded: dict[Address, set[Address]] = {}
         self._waiting: dict[Address, set[Address]] = {}
 
@@ -34,6 +39,8 @@ class Listing:
                 size = len(name) // 2
                 operator, delegator = Address(name[:size]), Address(name[size:])
                 _note(self._bonded, delegator, operator, is_there=after is not None)
+            case objects.VALIDATORS if isinstance(after, ValidatorSet):
+                self._note_voters(after)
             case objects.UNBONDING:
                 staying = _delegators(after)
                 for delegator in _delegators(before) | staying:
@@ -45,6 +52,14 @@ class Listing:
         nobody: set[Address] = set()
         behind = self._bonded.get(delegator, nobody) | self._waiting.get(delegator, nobody)
         return sorted(behind)
+
+    def _note_voters(self, voters: ValidatorSet) -> None:
+        name = voters.digest()
+        if name in self.voters:
+            return
+        if len(self.voters) >= SETS_KEPT:
+            del self.voters[next(iter(self.voters))]
+        self.voters[name] = voters
 
 
 def _delegators(record: Record | None) -> set[Address]:

@@ -3,15 +3,23 @@
 One pure function per route, answered from log and index; what waits comes from the mempool.
 """
 
-from typing import cast
+from typing import Literal, cast
 
 from aitbc_node.blocks import Certificate, FinalBlock, Header, tx_id
 from aitbc_node.codes import Code
+from aitbc_node.ledger import evidence
+from aitbc_node.ledger.evidence import EvidenceSubmit
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import Call, read_hash, read_height, read_number
 from aitbc_node.rpc.view import NodeView, Reader, RequestFault, TxFate
 from aitbc_node.types import Height, TxId
 from aitbc_node.validators import ValidatorSet, validator_set
+
+_KINDS: tuple[Literal["proposal", "prevote", "precommit"], ...] = (
+    "proposal",
+    "prevote",
+    "precommit",
+)
 
 BLOCKS_PER_PAGE_DEFAULT = 10
 BLOCKS_PER_PAGE_MAX = 20
@@ -91,8 +99,8 @@ def final_block(call: Call, height: Height) -> FinalBlock:
 
 
 def validators_of(view: NodeView, header: Header) -> ValidatorSet | None:
-    """Return who voted on a block, as far as the set is still the one in the state."""
-    return view.validators if view.validators.digest() == header.validators_hash else None
+    """Return who could vote on a block, as far as this node has seen that set since its start."""
+    return view.state.listing.voters.get(header.validators_hash)
 
 
 def _block_view(call: Call, final: FinalBlock) -> schema.BlockView:
@@ -111,6 +119,18 @@ def _block_view(call: Call, final: FinalBlock) -> schema.BlockView:
         tx_ids=[tx_id(raw).hex() for raw in final.block.txs],
         certificate=_certificate(final.certificate, validators_of(call.view, header)),
         last_commit=_certificate(final.block.last_commit, _voters_before(call, header)),
+        evidence=[_evidence(raw) for raw in final.block.evidence],
+    )
+
+
+def _evidence(raw: bytes) -> schema.EvidenceView:
+    body = evidence.read(raw)
+    assert isinstance(body, EvidenceSubmit), "a final block with evidence that cannot be read"
+    return schema.EvidenceView(
+        key=body.key.hex(),
+        kind=_KINDS[body.first.kind],
+        height=body.first.height,
+        round=body.first.round,
     )
 
 

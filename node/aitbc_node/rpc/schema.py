@@ -134,6 +134,15 @@ class CertificateView(Answer, frozen=True, kw_only=True):
     power: int | None
 
 
+class EvidenceView(Answer, frozen=True, kw_only=True):
+    """Show what a block proves: a consensus key signed two different messages in one place."""
+
+    key: Hex
+    kind: Literal["proposal", "prevote", "precommit"]
+    height: int
+    round: int
+
+
 class BlockView(Answer, frozen=True, kw_only=True):
     """Show one final block; `last_commit` is the certificate inside it, about the block before."""
 
@@ -150,6 +159,7 @@ class BlockView(Answer, frozen=True, kw_only=True):
     tx_ids: list[Hex]
     certificate: CertificateView
     last_commit: CertificateView
+    evidence: list[EvidenceView] = []
 
 
 class Blocks(Answer, frozen=True, kw_only=True):

@@ -157,6 +157,7 @@ def test_who_is_not_jailed_cannot_be_let_out(court: Town) -> None:
     assert (receipt.code, receipt.events) == (Code.E_STATE, (("failed", "0", "status"),))
 
 
+@pytest.mark.proves("E8")
 def test_a_key_that_was_changed_is_still_answered_for(court: Town) -> None:
     """For the heights at which it voted, not for later ones."""
     fresh = key_of("fresh")

@@ -2,7 +2,9 @@
 
 import copy
 
-from aitbc_node.ledger import objects
+import pytest
+
+from aitbc_node.ledger import listing, objects
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.listing import Listing
 from aitbc_node.ledger.motions import ChangeParameter
@@ -76,6 +78,23 @@ def test_a_state_that_is_read_back_has_the_same_index() -> None:
     again = State(dict(reversed(town.state.contents.items())))
 
     assert listed(again) == listed(town.state) == walked(town.state)
+
+
+def test_sets_of_voters_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block of a past epoch can be told with its voters; the oldest sets are forgotten first."""
+    monkeypatch.setattr(listing, "SETS_KEPT", 2)
+    params = Params(epoch_blocks=2, unbonding_blocks=10, evidence_max_age_blocks=3)
+    town = Town(a_genesis(rich=VALIDATOR_NAMES, params=params, powers=(9, 9, 9, 9)))
+    first = town.state.validators
+    seen = [first.digest()]
+    for _ in range(2):
+        town.apply(town.tx("north", StakeBond(address("north"), Amount(COIN))))
+        assert town.state.listing.voters[seen[-1]].digest() == seen[-1]
+        town.apply()
+        seen.append(town.state.validators.digest())
+
+    assert list(town.state.listing.voters) == seen[1:]
+    assert town.state.listing.voters[seen[1]].total_power == first.total_power + 1
 
 
 def test_a_copy_of_the_index_is_its_own() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_node import bech32, limits
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
@@ -37,6 +38,8 @@ def town() -> Town:
 def read(node: Any, town: Town) -> Any:
     """Ask a node that shows the town as it is when it is asked."""
     final = node.finals[0]
+    header = replace(final.block.header, validators_hash=town.state.validators.digest())
+    final = replace(final, block=replace(final.block, header=header))
 
     def ask(target: str) -> Any:
         node.state = town.state
@@ -203,6 +206,19 @@ def test_a_decision_waits_for_the_end_of_the_epoch(
     assert (epoch["number"], epoch["first"], epoch["last"], epoch["decided"]) == (1, 7, 12, [])
     assert town.state.params.tx_ttl_blocks == 77
     assert Height(epoch["height"]) == 6
+
+
+def test_voters_of_a_past_epoch_are_told(town: Town, read: Any) -> None:
+    """A block of the epoch before names its signers by the set that it had."""
+    town.apply()
+    told = read("/validators?height=1")
+    enrol(town, "alice")
+    town.apply(town.tx("alice", StakeBond(address("alice"), Amount(5 * COIN))))
+    while town.height < 7:
+        town.apply()
+
+    assert len(read("/validators")["validators"]) == 5
+    assert read("/validators?height=1") == told
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""Two processes with one key sign twice, and the chain takes half of its bond for each offence."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import unguarded_node
+from local_mesh import Mesh, NodeProcess, local_mesh
+
+from aitbc_node.keyfiles import CONSENSUS_KEY
+
+pytestmark = pytest.mark.mesh
+
+COIN = 1_000_000
+
+
+def twins_of(mesh: Mesh) -> tuple[NodeProcess, NodeProcess]:
+    """Let two processes hold the key of the first validator, both without a guard."""
+    first, twin = mesh.nodes[0], mesh.nodes[-1]
+    for name in (CONSENSUS_KEY, "sign_state"):
+        shutil.copy(first.folder / "keys" / name, twin.folder / "keys" / name)
+    for each in (first, twin):
+        each.program = [str(Path(unguarded_node.__file__))]
+    return first, twin
+
+
+def offences(node: NodeProcess, top: int) -> list[dict[str, Any]]:
+    """Collect what the blocks of a node show, block by block."""
+    blocks = [node.get(f"/blocks/{height}") for height in range(1, top + 1)]
+    return [shown for block in blocks for shown in block["evidence"]]
+
+
+@pytest.mark.nightly  # it waits until two honest processes of one key happen to differ
+def test_a_double_signer_loses_half_for_each_offence_once_and_everywhere(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Nobody submits anything: nodes see both messages, and a block shows them by itself.
+
+    Each height is punished once, the vote is gone with the epoch, and the others go on.
+    """
+    with local_mesh(tmp_path, eventually, waiting=1, start=False) as mesh:
+        first, twin = twins_of(mesh)
+        honest = mesh.nodes[1:-1]
+        address = first.public["operator_address"]
+
+        def told(node: NodeProcess) -> Any:
+            return node.get(f"/state/validators/{address}")
+
+        mesh.start()
+        eventually(
+            "a punished double signer",
+            lambda: all((told(node) or {}).get("status") == "jailed" for node in honest),
+            deadline_s=240,
+        )
+        first.kill()
+        twin.kill()
+        eventually(
+            "an epoch without its vote",
+            lambda: all(told(node)["power"] == 0 for node in honest),
+            deadline_s=120,
+        )
+        mesh.grow(honest, 3)
+
+        found: list[dict[str, Any]] = []
+
+        def add_up() -> bool:
+            """Tell whether every bond is what the blocks up to one height make of it."""
+            top = min(node.height() for node in honest)
+            shown = [offences(node, top) for node in honest]
+            assert shown[0] == shown[1] == shown[2]
+            left = COIN
+            for _ in shown[0]:
+                left -= left * 5_000 // 10_000
+            found[:] = shown[0]
+            return {told(node)["bonded"] for node in honest} == {str(left)}
+
+        eventually("bonds that are halved once for each offence shown", add_up, deadline_s=120)
+        heights = [each["height"] for each in found]
+        assert {each["key"] for each in found} == {first.public["consensus_key"]}
+        assert len(set(heights)) == len(heights)
+        mesh.common_root(honest)
+        for node in honest:
+            assert node.get("/audit")["violations"] == []
