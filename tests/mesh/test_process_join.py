@@ -108,3 +108,26 @@ def test_a_fresh_node_joins_a_long_chain(
         assert fresh.state_root(count) == honest.state_root(count)
         known = {peer["id"] for peer in fresh.get("/net/peers")["peers"]}
         assert known == {honest.public["peer_id"]}
+
+
+def test_a_stranger_joins_over_one_peer_when_the_first_host_is_gone(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Nobody lists the fresh node, and it knows a single peer: it catches up and follows blocks."""
+    with local_mesh(tmp_path, eventually, full=1, start=False) as mesh:
+        first, *rest = mesh.validators
+        fresh = mesh.nodes[-1]
+        for node in mesh.validators:
+            node.write_config(mesh.validators)
+            node.start()
+        mesh.until_heights(mesh.validators, 3)
+        first.kill()
+        fresh.write_config(rest[-1:])
+
+        fresh.start()
+        mesh.grow([*rest, fresh], 3)
+
+        assert {peer["id"] for peer in fresh.get("/net/peers")["peers"]} == {
+            rest[-1].public["peer_id"]
+        }
+        mesh.common_root([*rest, fresh])
