@@ -3,12 +3,13 @@
 import os
 import secrets
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 
 import pytest
+from lab_mesh import clone
 
 from aitbc_toolkit import lab as labs
 from aitbc_toolkit import paths
@@ -16,12 +17,14 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab import Lab, LabSpec, Limits
 from aitbc_toolkit.lab.places import Places
-from aitbc_toolkit.release import ceremony
+from aitbc_toolkit.release import ceremony, configuring, state
 from aitbc_toolkit.release.bootstrap import bootstrap
 from aitbc_toolkit.release.checks import AREAS, Check
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.phases import phases
 from aitbc_toolkit.release.preflight import preflight
+from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.release.request import Lost
 from aitbc_toolkit.release.walking import walk
 
 pytestmark = pytest.mark.lab
@@ -34,7 +37,18 @@ offline = true
 firewall = true
 """
 # Everything that an environment might listen on, and some ports that it does not.
-SCANNED = (21, 22, 25, 80, 111, 443, 5353, *range(8590, 8610), *range(8700, 8720), 8760, 8761)
+SCANNED = (
+    21,
+    22,
+    25,
+    80,
+    111,
+    443,
+    5353,
+    *range(8590, 8610),
+    *range(8700, 8720),
+    *range(8760, 8763),
+)
 
 SCAN = """
 import socket, sys
@@ -51,12 +65,12 @@ with ThreadPoolExecutor(len(ports)) as pool:
 
 
 def inventory_text() -> str:
-    """Write an inventory of two hosts with two validators each."""
+    """Write an inventory of two hosts: three validators on one, who do without the other."""
     head = (paths.inventories() / "lab" / "inventory.toml").read_text().partition("[hosts.")[0]
     text = head + "".join(HOST.format(name=name) for name in ("lab1", "lab2"))
-    for place, host in enumerate(("lab1", "lab1", "lab2", "lab2")):
+    for place, host in enumerate(("lab1", "lab1", "lab1", "lab2")):
         text += f'\n[instances.v{place + 1}]\nhost = "{host}"\n'
-        own = place % 2
+        own = place % 3
         text += f"ports = {{ p2p = {8600 + own}, rpc = {8710 + own}, admin = {8760 + own} }}\n"
     return text
 
@@ -67,6 +81,7 @@ class Bare:
 
     lab: Lab
     environment: Environment
+    places: Places
 
     def bootstrap(self) -> Sequence[str]:
         """Set both hosts up; return the changes."""
@@ -105,9 +120,10 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
     written.parent.mkdir(parents=True)
     written.write_text(inventory_text())
     try:
-        yield Bare(
-            lab, Inventory.load(f"lab-{name}", folder=folder / "inventories", state=places.state)
+        environment = Inventory.load(
+            f"lab-{name}", folder=folder / "inventories", state=places.state
         )
+        yield Bare(lab, environment, places)
     finally:
         labs.destroy(name, places=places)
 
@@ -136,9 +152,7 @@ def test_check_21_a_bare_host_is_set_up_once_and_takes_a_deploy(bare: Bare, tmp_
 
     first = bare.bootstrap()
     again = bare.bootstrap()
-    checkout = tmp_path / "clone"
-    clone = ["git", "clone", "--quiet", "--no-hardlinks", str(paths.project_root()), str(checkout)]
-    subprocess.run(clone, check=True)
+    checkout = clone(tmp_path)
     done = deploy(bare.environment, Request(checkout=checkout), lambda _record: None)
 
     assert before == ["", "", "", ""]
@@ -189,7 +203,7 @@ def test_keys_leave_their_hosts_encrypted_to_the_operator_and_no_other_way(
 def test_one_genesis_is_found_on_every_host_and_another_is_named(bare: Bare) -> None:
     """The file of every node and the chain that it runs; a changed file is found."""
     equal = ceremony.compare(bare.environment)
-    path = "/etc/aitbc/v3/genesis.json"
+    path = "/etc/aitbc/v4/genesis.json"
     bare.on("lab2", "sh", "-c", f"cp {path} /root/kept; sed -i s/aitd/aite/g {path}")
 
     other = ceremony.compare(bare.environment)
@@ -197,7 +211,7 @@ def test_one_genesis_is_found_on_every_host_and_another_is_named(bare: Bare) -> 
 
     assert len(equal.checks) == 8
     assert {each.state for each in equal.checks} == {"pass"}
-    assert [each.item for each in other.failed] == ["v3: file"]
+    assert [each.item for each in other.failed] == ["v4: file"]
 
 
 @pytest.mark.proves("E62")
@@ -211,13 +225,13 @@ def test_only_ssh_p2p_and_rpc_are_reachable(bare: Bare) -> None:
     at_home = [
         bare.on("lab1", "python3", "-c", SCAN, address, "8705") for address in ("127.0.0.1", "::1")
     ]
-    admin = bare.on("lab1", "ss", "-Hltn", "( sport = :8760 or sport = :8761 )")
+    admin = bare.on("lab1", "ss", "-Hltn", "( sport >= :8760 and sport <= :8762 )")
 
     assert at_home == ["8705", "8705"], "it listens, so it is the firewall that is silent"
-    assert found == [22, 8600, 8601, 8710, 8711]
+    assert found == [22, 8600, 8601, 8602, 8710, 8711, 8712]
     assert found_6 == [22], "nodes listen on the address of the inventory, which is one of IPv4"
     local = sorted(line.split()[3] for line in admin.splitlines())
-    assert local == ["127.0.0.1:8760", "127.0.0.1:8761"]
+    assert local == [f"127.0.0.1:{port}" for port in (8760, 8761, 8762)]
     assert bare.on("lab1", "systemctl", "is-enabled", "aitbc-firewall") == "enabled"
 
 
@@ -254,7 +268,7 @@ def test_all_that_a_host_lacks_is_named_at_once(bare: Bare) -> None:
     late = "#!/bin/sh\nexec /bin/date -d '8 seconds ago' \"$@\"\n"
     script = f"""
 systemctl stop {unit}
-systemd-run --unit=squatter python3 -m http.server 8601
+systemd-run --unit=squatter python3 -m http.server 8600
 mv /root/.ssh/id_ed25519 /root/.ssh/away
 printf %s {quote(late)} > /usr/local/bin/date
 chmod +x /usr/local/bin/date
@@ -267,7 +281,64 @@ fallocate -l $(($(df --output=avail -k / | tail -n 1) - 200000))K /filled
     bare.on("lab2", "sh", "-euc", f"{mended}; systemctl stop squatter; systemctl start {unit}")
 
     assert set(found) == {"disk", "ports", "git remote", "clock"}
-    assert "8601 (p2p) of v4" in found["ports"].evidence
+    assert "8600 (p2p) of v4" in found["ports"].evidence
     assert "behind this machine" in found["clock"].evidence
     assert all(each.hint for each in found.values())
     assert bare.failed(host="lab2") == {}
+
+
+def put_age_within_reach(cache: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the operator's `age` out of the package that bare hosts install theirs from."""
+    (package,) = (cache / "packages").glob("age_*.deb")
+    subprocess.run(["dpkg-deb", "-x", package, folder], check=True)
+    monkeypatch.setenv("PATH", f"{folder}/usr/bin:{os.environ['PATH']}")
+
+
+def lose_everything(bare: Bare, host: str) -> None:
+    """End what runs of the mesh on a host and remove every file of it."""
+    script = """
+units=$(systemctl list-unit-files 'aitbc-*' --plain --no-legend | cut -d' ' -f1)
+systemctl disable --now $units
+rm -rf /opt/aitbc /var/lib/aitbc /var/lib/aitbc-keys /etc/aitbc /etc/systemd/system/aitbc-*
+systemctl daemon-reload
+"""
+    bare.on(host, "sh", "-euc", script)
+
+
+@pytest.mark.proves("E63")
+def test_a_host_that_lost_everything_comes_back_from_peers_and_its_sealed_keys(
+    bare: Bare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bootstrap and one deploy: the same keys, blocks of the others, no signature from before."""
+    environment, records = bare.environment, list[Mapping[str, object]]()
+    put_age_within_reach(bare.places.cache, tmp_path / "age", monkeypatch)
+    identity = tmp_path / "operator"
+    make = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(identity)]
+    subprocess.run(make, check=True)
+    ceremony.backup(environment, records.append, recipient=identity.with_suffix(".pub"))
+    hashes = "sha256sum /var/lib/aitbc-keys/v4/*.key"
+    before = bare.on("lab2", "sh", "-c", hashes)
+    lose_everything(bare, "lab2")
+    with Mesh(environment) as mesh:
+        lost_at = tip(mesh.statuses())
+    assert bare.on("lab2", "sh", "-c", "ls -d /opt/aitbc* /var/lib/aitbc* || true") == ""
+
+    bare.bootstrap()
+    request = Request(checkout=clone(tmp_path), lost=Lost("lab2", identity))
+    done = deploy(environment, request, records.append)
+
+    assert done.exit is Exit.OK, done.error
+    assert list(done.changed) == ["v4"]
+    assert bare.on("lab2", "sh", "-c", hashes) == before
+    assert state.look(environment).votes == 4
+    told = [str(each["text"]) for each in records if "sign from height" in str(each)][-1]
+    not_before = int(told.partition("height ")[2].partition(" ")[0].replace(",", ""))
+    key = (configuring.known_keys(environment) or {})["v4"]["consensus_key"]
+    with Mesh(environment) as mesh:
+        height = min(each.height for each in mesh.statuses().values() if each)
+        roots = mesh.roots(height)
+        blocks = mesh.blocks(lost_at + 4, tip(mesh.statuses()))
+    signed = [each.height - 1 for each in blocks if key in each.last_commit.signers]
+    assert set(roots) == {"v1", "v2", "v3", "v4"}
+    assert len(set(roots.values())) == 1
+    assert min(signed) >= not_before > lost_at + 2

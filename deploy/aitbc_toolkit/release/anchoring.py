@@ -10,7 +10,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -109,8 +109,7 @@ def after_run(environment: Environment, mesh: Mesh, tell: Tell) -> None:
     """Anchor what a run has added to the log, unless that was done within the last hour."""
     try:
         if _is_due(environment, mesh):
-            done = anchor(environment, wait_s=0)
-            note(tell, f"audit record {done.number} is on its way to the ledger")
+            tell({"type": "anchor", **asdict(anchor(environment, wait_s=0))})
     except AitbcError as failure:
         note(tell, f"the audit log's head is not anchored on the ledger: {failure.message}")
 
