@@ -14,7 +14,6 @@ import msgspec
 from aitbc_node import machine
 from aitbc_node.blocks import NO_BLOCK, Block, Certificate, FinalBlock, Proposed, block_id
 from aitbc_node.chain import Candidate, Chain
-from aitbc_node.codes import Code, Refusal
 from aitbc_node.consensus import algorithm, conditions
 from aitbc_node.consensus.algorithm import Condition
 from aitbc_node.consensus.electorate import Electorate
@@ -29,25 +28,19 @@ from aitbc_node.gossip.peers import Peers
 from aitbc_node.ledger import (
     accounts,
     apply,
-    balances,
-    bonding,
     boundary,
     epochs,
     evidence,
     fees,
-    objects,
     transfers,
 )
-from aitbc_node.ledger.evidence import EvidenceSubmit
-from aitbc_node.ledger.objects import Fees
-from aitbc_node.ledger.state import Draft, Reader
 from aitbc_node.ledger.transactions import Parsed
-from aitbc_node.limits import INT_MAX
 from aitbc_node.storage.sign_state import FILE_NAME, NOTHING_SIGNED, SignStateFile
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Address, BlockId, Height, PeerId
 from aitbc_node.validators import ValidatorSet
 from aitbc_node.workshop import Workshop
+from aitbc_sim import false_books
 from aitbc_sim.byzantine import SkipLock
 
 # Votes and locks.
@@ -134,41 +127,7 @@ def _make_final_twice(
     self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
 
 
-# The ledger.
-
-
-def _mint_one(draft: Draft, address: Address, asset: str, delta: int) -> None:
-    """Give a receiver one unit more than the sender has paid."""
-    _move(draft, address, asset, delta + (delta > 0))
-
-
-_move = balances.move
-_after_block = fees.after_block
-
-
-def _lose_a_share(before: Fees, params: Any, *, gas: int, collected: int) -> Fees:
-    """Let the treasury's share of the fees vanish."""
-    done = _after_block(before, params, gas=gas, collected=collected)
-    return msgspec.structs.replace(done, to_treasury=0)
-
-
-_check = evidence.check
-
-
-def _punish_again(reader: Reader, body: EvidenceSubmit, *, height: Height) -> Refusal | None:
-    """Forget which offences were punished."""
-    refusal = _check(reader, body, height=height)
-    return None if refusal is not None and refusal.code is Code.E_PUNISHED else refusal
-
-
-_end_block = boundary.end_block
-
-
-def _pay_early(draft: Draft, height: Height) -> None:
-    """Pay coins on their way back as soon as no vote rests on them."""
-    for operator in draft.roster.operators:
-        bonding.mature(draft, (objects.UNBONDING, operator), Height(INT_MAX))
-    _end_block(draft, height)
+# Blocks.
 
 
 def _judge_without_root(self: Chain, proposed: Proposed, txs: Sequence[Parsed]) -> Candidate | str:
@@ -279,16 +238,20 @@ BUGS = {
     "finalise-twice": Bug(
         "height_monotone", ((machine.Machine, "_make_final", _make_final_twice),), "sound", _QUICK
     ),
-    "mint-one": Bug("supply_conserved", ((transfers, "move", _mint_one),), "sound", _PAYS),
-    "lose-a-fee": Bug("supply_conserved", ((fees, "after_block", _lose_a_share),), "sound", _PAYS),
+    "mint-one": Bug(
+        "supply_conserved", ((transfers, "move", false_books.mint_one),), "sound", _PAYS
+    ),
+    "lose-a-fee": Bug(
+        "supply_conserved", ((fees, "after_block", false_books.lose_a_share),), "sound", _PAYS
+    ),
     "slash-twice": Bug(
         "supply_conserved",
-        ((evidence, "check", _punish_again),),
+        ((evidence, "check", false_books.punish_again),),
         "sound",
         {**_QUICK, "byzantine": [[0, "equivocate"]]},
     ),
     "pay-unbonding-early": Bug(
-        "supply_conserved", ((boundary, "end_block", _pay_early),), "sound", _CHANGES
+        "supply_conserved", ((boundary, "end_block", false_books.pay_early),), "sound", _CHANGES
     ),
     "skip-root-check": Bug(
         "state_root_equal",

@@ -14,7 +14,7 @@ from aitbc_node.ledger.objects import JAILED, Leaving, Membership, Unbonding
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address, Amount, BlockId, Height, Round, Signature
-from aitbc_sim import bugs
+from aitbc_sim import false_books
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
@@ -74,11 +74,6 @@ def slash_somebody_else(draft: Draft, operator: Address, height: Height) -> obje
     return _slash(draft, other, height)
 
 
-def mature_everything(draft: Draft, height: Height) -> None:
-    """Pay what is on its way back at once."""
-    bugs._pay_early(draft, height)
-
-
 _slash = evidence._slash
 
 
@@ -86,8 +81,8 @@ _slash = evidence._slash
     ("owner", "part", "bug", "story"),
     [
         (evidence, "_slash", slash_somebody_else, punish),
-        (boundary, "end_block", mature_everything, take_back_all),
-        (evidence, "check", bugs._punish_again, lambda town: (punish(town), punish(town))),
+        (boundary, "end_block", false_books.pay_early, take_back_all),
+        (evidence, "check", false_books.punish_again, lambda town: (punish(town), punish(town))),
     ],
     ids=["slash somebody else by I12", "pay unbonding early by I12", "slash twice by I12"],
 )
