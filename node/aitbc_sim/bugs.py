@@ -234,6 +234,12 @@ BUGS = {
     "stale-validator-set": Bug(
         "certificate", ((machine, "Consensus", StaleSet),), "sound", _CHANGES
     ),
+    "believe-evidence": Bug(
+        "no_honest_slash",
+        ((evidence, "_check_signatures", lambda *_: None),),
+        "sound",
+        {**_QUICK, "byzantine": [[0, "slander"]]},
+    ),
     "change-at-once": Bug("validator_set", ((epochs, "limited", _all_at_once),), "sound", _CHANGES),
     "finalise-twice": Bug(
         "height_monotone", ((machine.Machine, "_make_final", _make_final_twice),), "sound", _QUICK

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from msgspec.structs import replace
 
 from aitbc_node import machine
-from aitbc_node.blocks import NO_BLOCK, Proposed, block_id
+from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, Proposed, block_id, bodies_root
 from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.algorithm import (
     Condition,
@@ -29,7 +29,8 @@ from aitbc_node.consensus.replica import Consensus
 from aitbc_node.crypto import Signer, sha256
 from aitbc_node.events import Effect, Send
 from aitbc_node.gossip.messages import ProposalSent, VotesSent, decode_message
-from aitbc_node.types import BlockId, Height, PeerId, Round
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature
 from aitbc_node.view import View
 from aitbc_sim.checkers import tag_of
 from aitbc_sim.options import BEHAVIOURS
@@ -133,6 +134,8 @@ class Tongue:
                 pass
             case "bad-root":
                 yield self._with_bad_root(send)
+            case "slander":
+                yield self._with_false_evidence(view, send)
             case "amnesia":
                 yield self._with_false_memory(send)
             case "replay":
@@ -195,6 +198,21 @@ class Tongue:
         signed = self._signed(replace(proposal, block_id=block_id(bad)))
         return Send(send.peers, encode(ProposalSent(encode(signed), replace(proposed, header=bad))))
 
+    def _with_false_evidence(self, view: View, send: Send) -> Send:
+        """Propose a block that shows how somebody else has signed twice, which nobody signed."""
+        own = self._own_fresh_proposal(send)
+        height = view.chain.height
+        others = [m.key for m in view.validators.members if m.key != self._signer.public_key]
+        if own is None or own[0].height != view.chain.next_height or not height or not others:
+            return send
+        shown = (encode(_slander(self._dice.choice(others), height)),)
+        # A chain that believes it makes a block that all believe; others get one that is invalid.
+        made = view.chain.build((), proposer=self._signer.public_key, evidence=shown).proposed()
+        header = replace(made.header, evidence_root=bodies_root(shown))
+        signed = self._signed(replace(own[0], block_id=block_id(header)))
+        proposed = replace(made, header=header, evidence=shown)
+        return Send(send.peers, encode(ProposalSent(encode(signed), proposed)))
+
     def _with_false_memory(self, send: Send) -> Send:
         """Say of something new that the round before had accepted it."""
         own = self._own_fresh_proposal(send)
@@ -247,6 +265,15 @@ def mind_of(liar: Tongue | None) -> AbstractContextManager[object]:
     """Give a machine that is made meanwhile the consensus of a liar, if it is one of those."""
     kind = None if liar is None else _CONSENSUS.get(liar.kind)
     return nullcontext() if kind is None else patch.object(machine, "Consensus", kind)
+
+
+def _slander(key: PublicKey, height: Height) -> EvidenceSubmit:
+    """Say of a key that it precommitted two blocks of a height, without a signature of it."""
+    first, second = (
+        SignedMessage(PRECOMMIT, height, Round(0), NO_ROUND, id_, 0, Signature(bytes(64)))
+        for id_ in (NO_BLOCK, BlockId(sha256(key)))
+    )
+    return EvidenceSubmit(key, first, second)
 
 
 def _is_of_consensus(send: Send) -> bool:

@@ -5,7 +5,7 @@ afterwards. Who may vote at a height is read from the state before it, which all
 come to. A breach names its checker. Do not repair or influence anything here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -15,6 +15,7 @@ from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed
 from aitbc_node.gossip.messages import Finals
+from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Address, BlockId, Hash, Height, PublicKey, TxId
@@ -34,8 +35,17 @@ class Violation(Exception):  # noqa: N818 - it is the finding, not a failure of 
 class Checkers:
     """Watch a whole run, over the lives of all nodes."""
 
-    def __init__(self, founders: ValidatorSet, *, epoch_blocks: int) -> None:
+    def __init__(
+        self,
+        founders: ValidatorSet,
+        *,
+        epoch_blocks: int,
+        liars: Collection[Address] = (),
+    ) -> None:
         self._epoch_blocks = epoch_blocks
+        self._liars = liars
+        self.offences: set[bytes] = set()
+        """What was punished: operator and height of each."""
         self._block_at: dict[Height, BlockId] = {}
         self._voters_after: dict[Hash, ValidatorSet] = {}
         self._voters_at = {Height(1): founders}
@@ -61,6 +71,17 @@ class Checkers:
             faults = [*audit(state), *state.tally.violations()]
             if faults:
                 _breach("supply_conserved", f"height {header.height}: {'; '.join(faults)}")
+            self._check_offences(state)
+
+    def _check_offences(self, state: State) -> None:
+        """See that nobody is slashed who keeps the rules, whatever was said of him."""
+        for kind, name in state.contents:
+            if kind == objects.OFFENCE and name not in self.offences:
+                self.offences.add(name)
+                if Address(name[:-8]) not in self._liars:
+                    height = int.from_bytes(name[-8:], "big")
+                    what = f"{name[:4].hex()} was slashed for height {height}, and is honest"
+                    _breach("no_honest_slash", what)
 
     def announced(self, index: int, event: Committed) -> bool:
         """Judge a block that a node calls final; tell whether it is news that the voters change.

@@ -87,7 +87,7 @@ def _rich(signer: FakeSigner) -> genesis.GenesisAccount:
 
 def _params(options: Options) -> Params:
     """Let bonds come back, and the jailed out, within the few blocks of a run."""
-    if not options.churn:
+    if options.epoch_blocks == Params().epoch_blocks:
         return Params()
     age = 2 * options.epoch_blocks
     return Params(

@@ -30,6 +30,7 @@ SOMETIMES = (
     "transaction refused",
     "restart with a lock",
     "set changed",
+    "double signer slashed",
 )
 """What a sweep must have met at least once each; otherwise its green says nothing about it."""
 

@@ -36,10 +36,11 @@ BEHAVIOURS = (
     "replay",
     "garbage",
     "selective",
+    "slander",
     "twin",
 )
-"""Two tongues; silence; no lock; false state roots; old frames; noise; half an audience; two nodes
-with one key. What each does is in `byzantine.py`."""
+"""Two tongues; silence; no lock; false state roots; old frames; noise; half an audience; false
+evidence; two nodes with one key. What each does is in `byzantine.py`."""
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     spares: Count = 0
     """How many nodes have a key, but no vote until an operator moves there."""
     epoch_blocks: Least = 20
-    """After how many blocks the validators change on a day with churn."""
+    """After how many blocks the validators change; other periods of the chain go by it."""
     churn: Chance = 0.0
     """Chance that what a client hands in is about bonds, keys, or who validates."""
     uplinks: Count = 0

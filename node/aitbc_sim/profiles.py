@@ -47,7 +47,7 @@ def draw(seed: int) -> Options:
         byzantine=liars,
         full_nodes=dice.choice((0, 1, 1, 2)),
         spares=dice.choice((0, 1, 2)) if churns else 0,
-        epoch_blocks=dice.choice((3, 5, 8)) if churns else 20,
+        epoch_blocks=dice.choice((3, 5, 8)) if churns or liars else 20,
         churn=dice.choice((0.2, 0.5)) if churns else 0.0,
         interval_ms=dice.choice((100, 200, 500)),
         timeout_ms=dice.choice((300, 500, 1_000)),
@@ -119,8 +119,12 @@ def _draw_liars(dice: random.Random, powers: Sequence[int]) -> tuple[tuple[int, 
         power += powers[index]
         if 3 * power >= sum(powers):
             break
-        liars.append((index, dice.choice(BEHAVIOURS)))
+        liars.append((index, dice.choice(_LIES)))
     return tuple(sorted(liars))
+
+
+_LIES = (*BEHAVIOURS, "equivocate", "equivocate")
+"""Who signs twice is met often enough for a sweep to see some of them slashed."""
 
 
 def lying(seed: int) -> Options:
@@ -135,6 +139,7 @@ def liars_among(count: int, behaviours: Sequence[str], *, blocks: int) -> Option
     return Options(
         powers=(1,) * count,
         full_nodes=1,
+        epoch_blocks=5,
         blocks=blocks,
         interval_ms=100,
         timeout_ms=300,

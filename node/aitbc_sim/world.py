@@ -15,7 +15,7 @@ from aitbc_node.events import Committed, Effect, Event, Reply, Send
 from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.casting import cast
 from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
-from aitbc_sim.founding import a_genesis
+from aitbc_sim.founding import a_genesis, account_of, operator
 from aitbc_sim.healing import choose
 from aitbc_sim.history import History
 from aitbc_sim.mishaps import Mishaps
@@ -56,8 +56,11 @@ class World:
         self._network = Network(options, self._dice)
         self._workload = Workload(self._dice, history, options)
         self._genesis = a_genesis(options)
-        founders, epoch_blocks = self._genesis.validator_set(), self._genesis.params.epoch_blocks
-        self._checkers = Checkers(founders, epoch_blocks=epoch_blocks)
+        self._checkers = Checkers(
+            self._genesis.validator_set(),
+            epoch_blocks=options.epoch_blocks,
+            liars=frozenset(account_of(operator(index)) for index in options.liars),
+        )
         self._requests = 0
         self._healed: list[Process] = []
         self._has_news = True
@@ -280,6 +283,8 @@ class World:
         if commits:
             assert source.machine is not None, "a dead node committed"
             self._checkers.executed(source.index, commits[-1], source.machine.view.state)
+            if self._checkers.offences:
+                self.history.counts["double signer slashed"] = len(self._checkers.offences)
 
 
 def _have_reached(target: Height, behind: list[Process]) -> bool:

@@ -65,6 +65,7 @@ def test_at_least_a_dozen_bugs_can_be_planted() -> None:
         "height_monotone",
         "liveness",
         "no_double_sign",
+        "no_honest_slash",
         "state_root_equal",
         "supply_conserved",
         "tx_once",

@@ -19,7 +19,7 @@ from aitbc_node.events import Committed, TxReceipt
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.genesis import initial_state
 from aitbc_node.ledger.state import State
-from aitbc_node.types import BlockId, Hash, Height, Power, PublicKey, Round, TxId
+from aitbc_node.types import Amount, BlockId, Hash, Height, Power, PublicKey, Round, TxId
 from aitbc_node.validators import ValidatorSet
 from aitbc_sim import checkers as checkers_module
 from aitbc_sim.checkers import Checkers, Violation
@@ -201,6 +201,19 @@ def test_a_header_names_the_voters_of_the_state() -> None:
 
     with pytest.raises(Violation, match=r"^validator_set: height 1: its header"):
         checkers.announced(0, commit)
+
+
+def test_only_liars_may_be_slashed() -> None:
+    """An offence of an operator whose node keeps the rules is a violation, a liar's is counted."""
+    operator = VOTERS.members[0].operator
+    place = (objects.OFFENCE, operator + (7).to_bytes(8, "big"))
+    slashed = State({**a_state().contents, place: objects.Offence(Amount(2), Amount(1))})
+    knowing = Checkers(VOTERS, epoch_blocks=20, liars={operator})
+    knowing.executed(0, a_commit(slashed), slashed)
+
+    assert len(knowing.offences) == 1
+    with pytest.raises(Violation, match=r"^no_honest_slash: .* for height 7"):
+        some_checkers().executed(0, a_commit(slashed), slashed)
 
 
 def test_a_transaction_in_two_blocks_is_found() -> None:
