@@ -140,7 +140,8 @@ class Supervisord:
             # A program that has not yet lived for `startsecs` is starting; its process is there.
             "active": word in {"running", "starting"},
             "word": word,
-            "failed": word in {"fatal", "exited"},
+            # One that exits with another status is started again: it is between two lives.
+            "failed": word == "fatal" or (word == "exited" and facts["exitstatus"] == 0),
             "pid": int(facts["pid"]),
             # Of a program that ended too soon the supervisor forgets how: its 0 says nothing.
             "status": int(facts["exitstatus"]) if word == "exited" else None,
