@@ -27,6 +27,8 @@ _STALL_INTERVALS = 4
 _POLL_S = 0.1
 # How long a node may say nothing before its service is looked at, and how often then.
 _SILENCE_S = 1.5
+# Each further node that is started at the same time: in a lab and in dev they share a machine.
+_SILENCE_EACH_S = 0.5
 # A restart takes longer than this; so may a look at a slow node, which is the same process still.
 _DOUBT_S = 0.7
 # A disk may heal meanwhile; what keeps a node from voting for longer needs an operator.
@@ -201,6 +203,7 @@ def pass_gate(
     """
     lives = dict(processes or {})
     began = looked_at = time.monotonic()
+    silence_s = _SILENCE_S + _SILENCE_EACH_S * (len(names) - 1)
     nodes = [
         _Node(name, mesh.environment.instance(name).role == "validator", answered_at=began)
         for name in names
@@ -221,8 +224,8 @@ def pass_gate(
         words = {node.name: node.doing(height) for node in nodes}
         awaited.see(words, now=now, ends_in_s=began + limits.deadline_s - now)
         failed: dict[str, str] = {}
-        silent = [node.name for node in waiting if now - node.answered_at > _SILENCE_S]
-        if silent and now - looked_at > _SILENCE_S:
+        silent = [node.name for node in waiting if now - node.answered_at > silence_s]
+        if silent and now - looked_at > silence_s:
             looked_at = now
             failed = crashes.found(watch(silent))
         lost = [each for each in waiting if 0 < each.troubled_at < now - _TROUBLE_S]
