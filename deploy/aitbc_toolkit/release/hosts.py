@@ -131,9 +131,13 @@ class Crew:
         trust: Mapping[str, Any],
         *,
         components: Mapping[str, Any],
+        configurations: Mapping[str, render.Configuration],
         only: Collection[str] | None = None,
     ) -> dict[str, Mapping[str, Any]]:
-        """Make the release on the hosts of the named nodes; nothing that runs is touched."""
+        """Make the release on the hosts of the named nodes; nothing that runs is touched.
+
+        Configurations that are known already are kept by the same step.
+        """
         params = self._params(
             only=only,
             commit=revision.commit,
@@ -148,6 +152,7 @@ class Crew:
         for name, document in params.items():
             own = self.environment.host(name).connector == "local"
             document["git_ssh_config"] = source.ssh_config if own else ""
+            _give(document, configurations)
         rows = self._change("stage", params, deadline_s=_STAGE_S)
         self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
         return {name: row.answer for name, row in rows.items()}
@@ -158,10 +163,7 @@ class Crew:
         """Keep each node's rendered files in its release; return what each host says of them."""
         params = self._params(only=set(configurations), commit=commit)
         for document in params.values():
-            for instance in document["instances"]:
-                ready = configurations[instance["name"]]
-                instance["files"] = dict(ready.files)
-                instance["config_hash"] = ready.hash
+            _give(document, configurations)
         rows = self._change("configure", params, deadline_s=_CONFIGURE_S)
         self.require(rows, verb="deploy", changed=_NOTHING_RUNNING)
         return {name: row.answer for name, row in rows.items()}
@@ -386,6 +388,14 @@ class Crew:
                     **more,
                 }
         return documents
+
+
+def _give(document: dict[str, Any], configurations: Mapping[str, render.Configuration]) -> None:
+    """Tell a host the rendered files of its nodes, as far as there are any."""
+    for instance in document["instances"]:
+        if ready := configurations.get(instance["name"]):
+            instance["files"] = dict(ready.files)
+            instance["config_hash"] = ready.hash
 
 
 def _status_of(kinds: Collection[str], status: Exit) -> Exit:

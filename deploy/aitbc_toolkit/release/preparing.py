@@ -4,7 +4,7 @@ Nothing that runs is touched here, so a failure costs nothing.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aitbc_toolkit.inventory import Environment
@@ -28,26 +28,61 @@ from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import Revision, Source
 from aitbc_toolkit.release.vouching import Admission, Vouched
 from aitbc_toolkit.release.walking import Phase
+from aitbc_toolkit.render import Configuration
+
+Kept = Sequence[Mapping[str, Any]]
+"""What each host says of the configurations that it keeps: which were new, and each genesis."""
 
 
 def prepare(
     run: Run, request: Request, revision: Revision, facts: Facts, admitted: Admission
 ) -> tuple[PublicKeys, Founded]:
     """Put release and configuration on the hosts; return what was learned about the keys."""
-    public = stage_keys(run, request, revision, admitted)
+    foreseen = _foreseen(run.environment, request, revision)
+    public, kept = _stage_all(run, request, revision, admitted, foreseen)
     walking.require(run.environment, Phase(walking.HOSTS, lambda: _hosts_and_keys(facts, public)))
     founded = _found(run, facts, public)
-    files = _configure(run, request, revision, public, founded)
+    ready = _chosen(
+        request, configuring.configurations(run.environment, revision.commit, public, founded)
+    )
+    files = _configure(run, revision, ready, kept=kept if ready == foreseen else None)
     walking.require(run.environment, Phase(walking.GENESIS, lambda: _genesis(run, founded, files)))
     return public, founded
 
 
 def stage_keys(run: Run, request: Request, revision: Revision, admitted: Admission) -> PublicKeys:
     """Stage a commit, by which hosts make the keys that they lack; remember the public parts."""
-    place, vouched = _publish(run, request, revision, admitted)
-    public = _stage(run, request, revision, place, vouched)
-    configuring.remember(run.environment, public)
+    public, _ = _stage_all(run, request, revision, admitted, {})
     return public
+
+
+def _stage_all(
+    run: Run,
+    request: Request,
+    revision: Revision,
+    admitted: Admission,
+    foreseen: Mapping[str, Configuration],
+) -> tuple[PublicKeys, Kept]:
+    place, vouched = _publish(run, request, revision, admitted)
+    public, kept = _stage(run, request, revision, place, vouched, foreseen)
+    configuring.remember(run.environment, public)
+    return public, kept
+
+
+def _foreseen(
+    environment: Environment, request: Request, revision: Revision
+) -> dict[str, Configuration]:
+    """Render by the keys and the genesis that are known here; nothing before the first deploy."""
+    founded, public = founding.read(environment), configuring.known_keys(environment)
+    if founded is None or public is None:
+        return {}
+    rendered = configuring.configurations(environment, revision.commit, public, founded)
+    return _chosen(request, rendered)
+
+
+def _chosen(request: Request, rendered: Mapping[str, Configuration]) -> dict[str, Configuration]:
+    only = request.choice.only
+    return {name: each for name, each in rendered.items() if not only or name in only}
 
 
 def _publish(
@@ -71,15 +106,22 @@ def _warm(environment: Environment, request: Request, revision: Revision) -> Non
 
 
 def _stage(
-    run: Run, request: Request, revision: Revision, place: Source, vouched: Vouched | None
-) -> PublicKeys:
+    run: Run,
+    request: Request,
+    revision: Revision,
+    place: Source,
+    vouched: Vouched | None,
+    foreseen: Mapping[str, Configuration],
+) -> tuple[PublicKeys, Kept]:
     """Stage on the hosts of the chosen nodes; the keys of the others are known already."""
     with step(run.tell, "stage", f"{revision.short} on {host_count(run.environment)}") as now:
         manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}
         told = vouched.to_wire() if vouched else {}
         only = request.choice.only or None
         parts = components.publish(run.environment, revision.commit, root=request.checkout)
-        staged = run.crew.stage(revision, place, manifest, told, components=parts, only=only)
+        staged = run.crew.stage(
+            revision, place, manifest, told, components=parts, configurations=foreseen, only=only
+        )
         proofs = {name: str(row["proof"]) for name, row in staged.items()}
         vouching.record(run.environment, vouched, proofs)
         made = sorted({each for row in staged.values() for each in row["changed"]})
@@ -87,7 +129,8 @@ def _stage(
             f"{counted(len(staged), 'host')}: " + (", ".join(made) + " made" if made else "reused")
         )
     fresh = {name: keys for row in staged.values() for name, keys in row["keys"].items()}
-    return {**(configuring.known_keys(run.environment) or {}), **fresh}
+    public = {**(configuring.known_keys(run.environment) or {}), **fresh}
+    return public, [row["configured"] for row in staged.values()]
 
 
 def _found(run: Run, facts: Facts, public: PublicKeys) -> Founded:
@@ -134,13 +177,19 @@ def _genesis(run: Run, founded: Founded, files: Mapping[str, str]) -> list[Check
 
 
 def _configure(
-    run: Run, request: Request, revision: Revision, public: PublicKeys, founded: Founded
+    run: Run,
+    revision: Revision,
+    ready: Mapping[str, Configuration],
+    *,
+    kept: Kept | None,
 ) -> Mapping[str, str]:
-    """Keep the configurations on the hosts; return what each node's genesis file is there."""
-    only = request.choice.only or tuple(each.name for each in run.environment.instances)
-    with step(run.tell, "render", f"configuration of {counted(len(only), 'node')}") as now:
-        ready = configuring.configurations(run.environment, revision.commit, public, founded)
-        told = run.crew.configure(revision.commit, {name: ready[name] for name in only})
-        new = sum(len(answer["changed"]) for answer in told.values())
-        now.say(f"{counted(len(only), 'node')}, {new} new")
-    return {name: digest for answer in told.values() for name, digest in answer["genesis"].items()}
+    """Keep the configurations on the hosts; return what each node's genesis file is there.
+
+    Those that staging has `kept` already need no word more.
+    """
+    with step(run.tell, "render", f"configuration of {len(ready)} nodes") as now:
+        if kept is None:
+            kept = list(run.crew.configure(revision.commit, ready).values())
+        new = sum(len(answer["changed"]) for answer in kept)
+        now.say(f"{len(ready)} nodes, {new} new")
+    return {name: digest for answer in kept for name, digest in answer["genesis"].items()}

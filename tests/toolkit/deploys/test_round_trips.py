@@ -53,5 +53,5 @@ def test_no_run_asks_its_hosts_more_often_than_it_must(
 
     assert [each.exit for each in (again, new, old)] == [Exit.OK] * 3
     assert nothing == GOES_IN
-    assert forth == [*GOES_IN, "stage", "configure", "announce", *FOUR_WAVES, *ENDS, *GOES_OUT]
+    assert forth == [*GOES_IN, "stage", "announce", *FOUR_WAVES, *ENDS, *GOES_OUT]
     assert back == [*GOES_IN, "intact", "announce", *FOUR_WAVES, *ENDS, *GOES_OUT]

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,10 @@ _OURS = ("manifest.json", "venv", "etc", ".index", components.FOLDER)
 
 
 def stage(params: dict[str, Any]) -> dict[str, Any]:
-    """Make the release of one commit and the keys of this host's nodes; touch nothing that runs."""
+    """Make the release of one commit and the keys of this host's nodes; touch nothing that runs.
+
+    Configurations that the controller could render beforehand are kept in the same step.
+    """
     layout = params["layout"]
     with leasing.guarded(params):
         release = Path(layout["base"]) / "releases" / params["commit"]
@@ -48,40 +52,49 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
         if not venv_made:
             refuse_edited_venv(params, release)
         keys = {each["name"]: _keys(params, each, release) for each in params["instances"]}
+        foreseen = [each for each in params["instances"] if "files" in each]
+        configured = _keep_configurations(params, foreseen, release)
     changed = [
         what
         for what, is_new in (("mirror", fetched), ("release", staged), ("venv", venv_made))
         if is_new
     ]
-    return {"changed": changed, "keys": keys, "lock": _lock_hash(release), "proof": proof}
+    told = {"changed": changed, "keys": keys, "lock": _lock_hash(release), "proof": proof}
+    return {**told, "configured": configured}
 
 
 def configure(params: dict[str, Any]) -> dict[str, Any]:
     """Keep the rendered configuration of each node inside its release, by content."""
-    layout = params["layout"]
-    release = Path(layout["base"]) / "releases" / params["commit"]
-    written = []
+    release = Path(params["layout"]["base"]) / "releases" / params["commit"]
     with leasing.guarded(params):
-        for instance in params["instances"]:
-            folder = linking.config_folder(release, instance)
-            if folder.is_dir():
-                configs.refuse_edited(params, instance, release)
-                continue
-            with files.whole_folder(folder) as fresh:
-                for name, text in instance["files"].items():
-                    files.write(fresh / name, text)
-            written.append(instance["name"])
-        genesis = {
-            each["name"]: _digest(linking.config_folder(release, each) / "genesis.json")
-            for each in params["instances"]
-        }
-    return {"changed": written, "genesis": genesis}
+        return _keep_configurations(params, params["instances"], release)
 
 
 def drift(mirror: Path, release: Path, *, seal: str = "") -> list[str]:
     """List what differs between a release folder and the trees of its commits, compiled or not."""
     tree = mirrors.drift(mirror, release, release.name, ours=_OURS)
     return [*tree, *components.drift(release), *compiled.findings(release, seal=seal)]
+
+
+def _keep_configurations(
+    params: dict[str, Any], instances: Sequence[dict[str, Any]], release: Path
+) -> dict[str, Any]:
+    """Write those that are not there; tell which were new, and what each genesis file is."""
+    written = []
+    for instance in instances:
+        folder = linking.config_folder(release, instance)
+        if folder.is_dir():
+            configs.refuse_edited(params, instance, release)
+            continue
+        with files.whole_folder(folder) as fresh:
+            for name, text in instance["files"].items():
+                files.write(fresh / name, text)
+        written.append(instance["name"])
+    genesis = {
+        each["name"]: _digest(linking.config_folder(release, each) / "genesis.json")
+        for each in instances
+    }
+    return {"changed": written, "genesis": genesis}
 
 
 def check_out(params: dict[str, Any], fresh: Path) -> None:
