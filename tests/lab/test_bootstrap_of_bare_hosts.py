@@ -324,7 +324,8 @@ def test_a_host_that_lost_everything_comes_back_from_peers_and_its_sealed_keys(
     assert bare.on("lab2", "sh", "-c", "ls -d /opt/aitbc* /var/lib/aitbc* || true") == ""
 
     bare.bootstrap()
-    request = Request(checkout=clone(tmp_path), lost=Lost("lab2", identity))
+    lost = Lost("lab2", identity, "its disk is destroyed")
+    request = Request(checkout=clone(tmp_path), lost=lost)
     done = deploy(environment, request, records.append)
 
     assert done.exit is Exit.OK, done.error
