@@ -1,12 +1,14 @@
 """A run that holds the lease of an environment and makes steps when told; others meet it.
 
 Arguments: environment, state folder, TTL in seconds. Commands come in as lines: `restart`
-a node, or `stage` on a host with a deadline of some seconds. Answers go out as lines of JSON.
+a node, `stage` on a host with a deadline of some seconds, or `hold` for another TTL from now on.
+Answers go out as lines of JSON.
 """
 
 import json
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,10 @@ def main(name: str, state: str, ttl_s: str) -> None:
         for line in sys.stdin:
             lease.sure_until_s = time.monotonic() + 60  # so that the hosts have to judge
             step, name = line.split()
-            if step == "stage":
+            if step == "hold":
+                lease.claim = replace(claim, ttl_s=float(name))
+                rows = lease.acquire()
+            elif step == "stage":
                 rows = crew.set_up(step, [name], deadline_s=HANG_S, commit="0" * 40, trust=None)
             else:
                 rows = crew.service("restart", [name])
