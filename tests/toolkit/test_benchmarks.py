@@ -42,6 +42,20 @@ def test_a_ratio_is_that_of_the_middle_times() -> None:
     assert measured.ratio("ours", "floor", "noop") == 1.1
 
 
+def test_what_was_not_measured_is_not_in_the_line() -> None:
+    """Ansible's play has no staging of its own, and may be left out."""
+    measured = deploying.Measured()
+    for name in ("ours", "floor"):
+        for job in deploying.JOBS:
+            measured.add(name, job, 2.0)
+    measured.add("ansible", "noop", 20.0)
+
+    line = deploying.line(measured)
+
+    assert line.startswith("noop ours 2.0 s floor 2.0 s ansible 20.0 s, staging ours 2.0 s floor")
+    assert line.count("ansible") == 1
+
+
 def test_no_other_environment_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     """A benchmark restarts nodes over and over: it has a lab of its own."""
     status = run(["benchmark", "deploy", "-e", "production"])

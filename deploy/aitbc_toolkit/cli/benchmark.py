@@ -33,8 +33,9 @@ def benchmark() -> None:
     show_default=True,
     help="How often each is timed.",
 )
+@click.option("--ansible/--no-ansible", default=True, help="It takes most of the time.")
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
-def deploy(environment: str, *, hosts: int, rounds: int, as_json: bool) -> Exit:
+def deploy(environment: str, *, hosts: int, rounds: int, ansible: bool, as_json: bool) -> Exit:
     """Time deploys beside a plain parallel ssh script and beside Ansible, in a lab of its own.
 
     Example: aitbc benchmark deploy -e lab --hosts 8 --json
@@ -47,7 +48,9 @@ def deploy(environment: str, *, hosts: int, rounds: int, as_json: bool) -> Exit:
             hint="aitbc benchmark deploy -e lab",
         )
     evidence = paths.state_root() / "benchmarks" / "deploy"
-    found = deploying.measure(hosts=hosts, rounds=rounds, evidence=evidence, tell=Plain().tell)
+    found = deploying.measure(
+        hosts=hosts, rounds=rounds, ansible=ansible, evidence=evidence, tell=Plain().tell
+    )
     if as_json:
         click.echo(json.dumps(found))
     else:
