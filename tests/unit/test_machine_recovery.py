@@ -268,6 +268,46 @@ def test_a_silent_peer_is_given_up() -> None:
     assert pump.notes("peer.fault") == 0
 
 
+@pytest.mark.proves("E10")
+def test_a_newcomer_gets_past_liars_of_every_kind_at_once() -> None:
+    """One forges, one falls silent in the middle, one boasts; the fourth is enough."""
+    forger, mute, boaster, honest, newcomer = range(5)
+    pump = Pump(followers=1).start(forger, mute, boaster, honest)
+    pump.run_to(200, limit_ms=600_000)
+    answers: list[int] = []
+
+    def lie(source: int, target: int, payload: bytes) -> bytes:
+        message = decode_message(payload)
+        if target != newcomer:
+            return payload
+        if isinstance(message, Status) and source == boaster:
+            return encode(Status(Height(10**6)))
+        if isinstance(message, Finals):
+            answers.append(source)
+            if source == forger:
+                return encode(Finals((with_a_lie(message.blocks[0], "signature"),)))
+            if source == boaster:
+                return encode(Finals(()))
+        return payload
+
+    pump.tamper = lie
+    pump.drop = lambda source, target, payload: (
+        (source, target) == (mute, newcomer)
+        and b"finals" in payload[:10]
+        and answers.count(mute) > 0
+    )
+    pump.start(newcomer)
+    begin_ms = pump.now_ms
+    pump.run(lambda: pump.machine(newcomer).view.height >= 200, limit_ms=60_000)
+    pump.settle()
+
+    assert {*answers} == {forger, mute, boaster, honest}
+    assert pump.now_ms - begin_ms < 20_000
+    linked = {peer.id for peer in pump.machine(newcomer).view.peers()}
+    assert linked == {pump.nodes[index].id for index in (mute, boaster, honest)}
+    assert len(pump.roots()) == 1
+
+
 def test_a_boaster_does_not_keep_a_node_from_taking_part() -> None:
     """A false claim of a great height stops a validator for one time-out at most."""
     pump = Pump().start()

@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aitbc_node.canonical import decode, encode
 from aitbc_node.types import Address, Power, PublicKey, Round
@@ -163,3 +164,44 @@ def test_two_validators_never_share_a_key() -> None:
 
     with pytest.raises(AssertionError, match="share a key"):
         validator_set([member, member])
+
+
+def a_line(*rows: tuple[int, int, int]) -> ValidatorSet:
+    """Make validators from rows of place, power and priority."""
+    return ValidatorSet(
+        tuple(
+            Validator(
+                Address(bytes([place]) * 20), PublicKey(bytes([place]) * 32), Power(power), priority
+            )
+            for place, power, priority in rows
+        )
+    )
+
+
+def test_who_stays_keeps_its_place_in_the_line_and_a_joiner_waits_longest() -> None:
+    """By operator; a joiner begins at -1.125 of the new total, and all are centred."""
+    before = a_line((1, 10, 6), (2, 10, -6), (3, 4, 0))
+    stays = before.members[1]
+    renewed = replace(stays, key=PublicKey(bytes([9]) * 32), power=Power(30), priority=777)
+    joiner = a_line((5, 10, 555)).members[0]
+
+    after = before.succeeded_by([renewed, before.members[0], joiner])
+
+    # Of the total of 50 a joiner begins at -(50 + 6); the mean of 6, -6 and -56 is -19.
+    assert after == ValidatorSet(
+        (
+            replace(before.members[0], priority=25),
+            replace(joiner, priority=-37),
+            replace(renewed, priority=13),
+        )
+    )
+
+
+def test_priorities_stay_within_twice_the_power_whatever_was_before() -> None:
+    """On both sides, after they were centred."""
+    before = a_line((1, 1, 1_000), (2, 1, -1_000), (3, 2, 0))
+
+    after = before.succeeded_by(before.members)
+
+    assert [member.priority for member in after.members] == [8, -8, 0]
+    assert [member.power for member in after.members] == [1, 1, 2]

@@ -13,6 +13,7 @@ NIGHTLY = "nightly"
 TIERS = ("fast", "ci", NIGHTLY)
 _NIGHTLY_TIMES = 8  # whole forms take longer than the reduced ones of the other tiers
 _BIN = Path(sys.executable).parent
+_COVERAGE = (sys.executable, "-m", "coverage")
 
 
 class Check(NamedTuple):
@@ -98,6 +99,29 @@ STAGES: Sequence[Stage] = (
         workers=2,
         offline=True,
         promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
+    ),
+    Stage(
+        "coverage",
+        "branches of what decides about blocks and money: at least 95 % of each part",
+        600,
+        checks=(
+            Check(
+                "unit tests under coverage",
+                (*_COVERAGE, "run", "-m", "pytest", "-q", "-n0", "tests/unit"),
+            ),
+            *(
+                Check(part, (*_COVERAGE, "report", f"--include=*/aitbc_node/{part}*"))
+                for part in ("consensus", "ledger", "machine", "storage")
+            ),
+        ),
+        tiers=(NIGHTLY,),
+    ),
+    Stage(
+        "mutation",
+        "changes of quorums, locks and balances that no test would notice",
+        900,
+        checks=(Check("mutmut", (sys.executable, "-m", "aitbc_toolkit.suites.mutating")),),
+        tiers=(NIGHTLY,),
     ),
     # By file: the tests of the sweep share one sweep.
     Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2, spread="loadfile"),

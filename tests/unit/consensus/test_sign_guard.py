@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE, Certificate, CommitVote
+from aitbc_node.consensus.algorithm import State
 from aitbc_node.consensus.inputs import (
+    BuildValue,
     CastVote,
     ConsensusEffect,
     ProposalReceived,
@@ -16,10 +18,21 @@ from aitbc_node.consensus.inputs import (
     VoteReceived,
     WantValue,
 )
+from aitbc_node.consensus.messages import Vote
+from aitbc_node.consensus.signing import NO_SIGNATURE, Signed, SignGuard
 from aitbc_node.events import Note, SaveSignState, SignState
 from aitbc_node.storage.sign_state import NOTHING_SIGNED
 from aitbc_node.types import BlockId, Height, Round, Signature
-from aitbc_sim.testing import Bench, a_core, a_proposal, a_value, a_vote
+from aitbc_sim.testing import (
+    CHAIN_ID,
+    Bench,
+    FakeSigner,
+    a_core,
+    a_key,
+    a_proposal,
+    a_value,
+    a_vote,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -333,3 +346,165 @@ def test_own_votes_in_a_block_that_the_sign_state_does_not_know_stop_it(
     assert bool(bench.core.refusal) == is_twin
     assert refusals([*notes]) == [TWIN] * is_twin
     assert bench.core.note_certificate(certificate, bench.validators) == []
+
+
+def test_a_value_that_is_invalid_since_a_restart_gives_way_to_a_new_one() -> None:
+    """Another release judges now: the proposer says so and offers a fresh value of the round."""
+    bench = a_core(FOUR, own=1)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    bench.feed(ProposalReceived(a_proposal(V, by=0)))
+    for by in (0, 2):
+        bench.feed(VoteReceived(a_vote(PREVOTE, V, by=by)))
+    again = a_core(FOUR, own=1, sign_state=bench.core.sign_state, height=None)
+    again.enter()
+    again.feed(TimeoutFired(Step.PRECOMMIT, Height(1), Round(0)))
+
+    judged = again.feed(ValueChecked(V, valid=False, time_ms=0))
+    offered = again.feed(ValueBuilt(Height(1), Round(1), W, 5))
+
+    assert Note("proposal.invalid_now", (("round", Round(1)),)) in judged
+    assert BuildValue(Height(1), Round(1)) in judged
+    (sent,) = (effect.proposal for effect in offered if isinstance(effect, Propose))
+    assert (sent.block_id, sent.round) == (W, 1)
+
+
+def a_guard(stored: SignState | None = NOTHING_SIGNED) -> SignGuard:
+    """Return the guard of validator 3's key."""
+    return SignGuard(chain_id=CHAIN_ID, signer=FakeSigner(a_key(3)), stored=stored)
+
+
+def unsigned(kind: int, value: BlockId, *, round_: int = 0, time_ms: int = 0) -> Vote:
+    """Return a vote of validator 3 that nobody signed yet."""
+    vote = a_vote(kind, value, by=3, round_=round_, time_ms=time_ms)
+    return msgspec.structs.replace(vote, signature=NO_SIGNATURE)
+
+
+def signed(guard: SignGuard, message: Vote) -> Signed | Note:
+    """Ask a guard for a signature."""
+    return guard.sign(message, lock=State(Height(1)), proof=())
+
+
+def test_a_place_is_signed_once_and_given_again() -> None:
+    """The same id gets the stored signature without another write; another id gets none."""
+    guard = a_guard()
+    first = signed(guard, unsigned(PRECOMMIT, V, time_ms=5))
+    assert isinstance(first, Signed)
+
+    again = signed(guard, unsigned(PRECOMMIT, V, time_ms=9))
+    other = signed(guard, unsigned(PRECOMMIT, W, time_ms=5))
+    earlier = signed(guard, unsigned(PREVOTE, V))
+    later = signed(guard, unsigned(PREVOTE, V, round_=1))
+
+    assert again == Signed(first.message, ())
+    place = (("height", 1), ("round", 0), ("step", 3))
+    assert other == Note("vote.refused", (("reason", "signed otherwise before"), *place))
+    assert isinstance(earlier, Note)
+    assert dict(earlier.fields)["reason"] == "sign state is ahead"
+    assert isinstance(later, Signed)
+    assert len(later.effects) == 1
+
+
+def test_what_is_stored_with_a_signature_is_all_that_a_restart_needs() -> None:
+    """Place, bytes, signature, and both the lock and the valid value with its proof."""
+    lock = State(
+        Height(1), Round(4), locked_round=Round(2), locked_id=V, valid_round=Round(3), valid_id=W
+    )
+    proof = ((0, Signature(b"0")), (2, Signature(b"2")))
+    vote = unsigned(PREVOTE, W, round_=4)
+
+    done = a_guard().sign(vote, lock=lock, proof=proof)
+
+    assert isinstance(done, Signed)
+    assert done.message == a_vote(PREVOTE, W, by=3, round_=4)
+    assert [effect.state for effect in done.effects] == [
+        SignState(
+            height=Height(1),
+            round=Round(4),
+            step=2,
+            sign_bytes=vote.sign_bytes(CHAIN_ID),
+            signature=done.message.signature,
+            locked_round=Round(2),
+            locked_id=V,
+            valid_round=Round(3),
+            valid_id=W,
+            prevotes=proof,
+        )
+    ]
+
+
+def test_nothing_is_signed_without_a_key_or_after_a_refusal() -> None:
+    """A follower says nothing at all; who has to be silent says why at each place."""
+    nobody = SignGuard(chain_id=CHAIN_ID, signer=None, stored=None)
+    nobody.enter(Height(9))
+    silent = a_guard()
+    note = silent.stop_for_twin(a_vote(PRECOMMIT, V, by=3, round_=7))
+
+    assert signed(nobody, unsigned(PREVOTE, V)) == Note("vote.follows")
+    assert (nobody.key, nobody.stored, nobody.refusal) == (None, None, "")
+    assert not nobody.is_foreign(a_vote(PRECOMMIT, V, by=3))
+    refused = signed(silent, unsigned(PREVOTE, V))
+    place = (("height", 1), ("round", 0), ("step", 2))
+    assert refused == Note("vote.refused", (("reason", TWIN), *place))
+    seen = (("height", 1), ("round", 7), ("step", 3))
+    assert note == Note("vote.twin", (("reason", TWIN), *seen))
+
+
+def test_each_kind_of_signed_message_comes_back_from_its_bytes() -> None:
+    """Proposal, prevote and precommit, each whole; an empty sign state holds none."""
+    guard = a_guard()
+    proposal = msgspec.structs.replace(a_proposal(V, by=3, valid_round=-1), signature=NO_SIGNATURE)
+
+    assert guard.stored_message(3) is None
+    for message, whole in (
+        (proposal, a_proposal(V, by=3)),
+        (unsigned(PREVOTE, W), a_vote(PREVOTE, W, by=3)),
+        (unsigned(PRECOMMIT, V, time_ms=7), a_vote(PRECOMMIT, V, by=3, time_ms=7)),
+    ):
+        guard.sign(message, lock=State(Height(1)), proof=())
+        assert guard.stored_message(3) == whole
+
+
+def test_a_new_key_begins_at_the_first_height_with_nothing_signed() -> None:
+    """At height 1 no file is needed yet; one that is there stays as it is."""
+    fresh, old = a_guard(None), a_guard(msgspec.structs.replace(NOTHING_SIGNED, height=Height(5)))
+
+    fresh.enter(Height(1))
+    old.enter(Height(1))
+
+    assert fresh.stored is not None
+    assert (fresh.stored.height, fresh.stored.round, fresh.stored.step) == (0, -1, 0)
+    assert (fresh.stored.locked_round, fresh.stored.valid_round) == (-1, -1)
+    assert (fresh.stored.locked_id, fresh.stored.valid_id) == (NO_BLOCK, NO_BLOCK)
+    assert (fresh.stored.sign_bytes, fresh.stored.signature, fresh.refusal) == (b"", b"", "")
+    assert old.stored is not None
+    assert old.stored.height == 5
+
+
+@pytest.mark.parametrize("time_ms", [5, 6])
+def test_the_newest_place_is_compared_with_the_sign_state_alone(time_ms: int) -> None:
+    """After a restart nothing else is known: the very bytes are an echo, any others are not."""
+    guard = a_guard()
+    signed(guard, unsigned(PRECOMMIT, V, time_ms=5))
+
+    assert guard.is_foreign(a_vote(PRECOMMIT, W, by=3, time_ms=5))
+    assert guard.is_foreign(a_vote(PRECOMMIT, V, by=3, time_ms=time_ms)) == (time_ms != 5)
+
+
+def test_a_sign_state_that_only_forbids_calls_nothing_in_its_place_foreign() -> None:
+    """It stands for whatever may have been signed up to there; what is beyond was not."""
+    forbidding = msgspec.structs.replace(NOTHING_SIGNED, height=Height(1), round=Round(4), step=2)
+    guard = a_guard(forbidding)
+
+    assert not guard.is_foreign(a_vote(PREVOTE, V, by=3, round_=4))
+    assert guard.is_foreign(a_vote(PRECOMMIT, V, by=3, round_=4))
+
+
+def test_a_stored_proposal_is_given_again() -> None:
+    """A proposal names no place in the set, and needs none."""
+    guard = a_guard()
+    fresh = msgspec.structs.replace(a_proposal(V, by=3), signature=NO_SIGNATURE)
+    guard.sign(fresh, lock=State(Height(1)), proof=())
+
+    again = guard.sign(fresh, lock=State(Height(1)), proof=())
+
+    assert again == Signed(a_proposal(V, by=3), ())

@@ -216,3 +216,36 @@ def test_shares_never_lose_or_make_a_unit(fee: int, proposer: int, burn: int) ->
 
 def _many(count: int) -> Transfer:
     return Transfer(tuple(Output(address("bob"), "AIT", Amount(1)) for _ in range(count)))
+
+
+@pytest.mark.parametrize(("above", "grows"), [(0, False), (1, True)])
+def test_a_block_raises_the_price_only_above_its_threshold(above: int, *, grows: bool) -> None:
+    """Exactly at it the price stays, one gas more and it steps up."""
+    params = Params()
+    full = params.max_block_gas * params.gas_high_bps // 10_000
+
+    price = fees.next_price(20_000, (full + above,), params)
+
+    assert (price > 20_000) is grows
+
+
+@pytest.mark.parametrize(("below", "falls"), [(0, False), (1, True)])
+def test_the_price_falls_only_below_its_threshold(below: int, *, falls: bool) -> None:
+    """The mean of the last blocks counts; exactly at the threshold the price stays."""
+    params = Params()
+    low = params.max_block_gas * params.gas_low_bps // 10_000
+
+    price = fees.next_price(20_000, (low + 7, low - 7 - below), params)
+
+    assert (price < 20_000) is falls
+
+
+def test_what_fills_a_block_exactly_may_come_in() -> None:
+    """One gas more fits into no block at all, and the bodies are named."""
+    most = Params().max_block_gas
+
+    refusal = fees.check_gas(most + 1, Params())
+
+    assert fees.check_gas(most, Params()) is None
+    assert refusal is not None
+    assert (refusal.code, refusal.field) == (Code.E_SIZE, "bodies")

@@ -3,7 +3,9 @@
 import pytest
 
 from aitbc_node.codes import Code
+from aitbc_node.ledger import families
 from aitbc_node.ledger.genesis import GenesisAsset
+from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount
 from aitbc_sim.town import WEALTH, Town, a_genesis, address, pay, supply
@@ -30,6 +32,7 @@ def test_more_than_the_balance_is_insufficient_and_only_the_fee_is_paid(town: To
     receipt = town.apply(town.tx("alice", pay("carol", too_much))).receipts[0]
 
     assert receipt.code == Code.E_INSUFFICIENT
+    assert receipt.events == (("failed", "0", "outs"),)
     assert town.owns("carol") == 0
     assert town.owns("alice") == WEALTH - FEE
     assert town.state.account(address("alice")).nonce == 1
@@ -103,3 +106,15 @@ def test_a_transfer_is_told_as_events(town: Town) -> None:
 
     expected = ("transfer", address("alice").hex(), address("bob").hex(), "AIT", "7")
     assert receipt.events == (expected,)
+
+
+def test_what_a_transfer_spends_is_the_native_coin_that_leaves() -> None:
+    """A mempool reserves it; what stays with the sender and other assets are not spent."""
+    outs = (
+        Output(address("bob"), "AIT", Amount(3)),
+        Output(address("alice"), "AIT", Amount(40)),
+        Output(address("carol"), "mUSDA", Amount(500)),
+        Output(address("carol"), "AIT", Amount(6_000)),
+    )
+
+    assert families.spending_of(Params(), address("alice"), Transfer(outs)) == 6_003

@@ -1,13 +1,16 @@
 """The transaction index: fates are known at once, kept, and never in the way."""
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header
+from aitbc_node.errors import DiskError
 from aitbc_node.events import Committed, TxReceipt
+from aitbc_node.storage import index as index_module
 from aitbc_node.storage.index import TxIndex
 from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, TxId
 
@@ -137,4 +140,42 @@ def test_a_disk_that_fails_loses_nothing_while_the_node_lives(tmp_path: Path) ->
     assert answered is not None
     again = TxIndex(tmp_path / "index.db")
     assert again.get(an_id(100)) == answered
+    again.close()
+
+
+def test_a_place_without_a_file_is_one_line(tmp_path: Path) -> None:
+    """A folder in the index's place, and one that is missing, are named with what to do."""
+    (tmp_path / "index.db").mkdir()
+
+    for path in (tmp_path / "index.db", tmp_path / "missing" / "index.db"):
+        with pytest.raises(DiskError, match=str(path)):
+            TxIndex(path)
+
+
+def test_what_the_disk_refuses_is_written_once_it_takes_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    """The failure is told meanwhile, fates are answered from memory, and none is missing later."""
+    monkeypatch.setattr(index_module, "RETRY_S", 0.001)
+    healed = threading.Event()
+    write = index_module._write
+
+    def reluctant(connection: sqlite3.Connection, batch: index_module._Batch) -> None:
+        if not healed.is_set():
+            raise sqlite3.OperationalError("disk is full")
+        write(connection, batch)
+
+    monkeypatch.setattr(index_module, "_write", reluctant)
+    index = TxIndex(tmp_path / "index.db")
+
+    index.put_block(a_commit(1, "ok"))
+    eventually("the failure", lambda: index.failure == "disk is full", deadline_s=60)
+    answered = index.get(an_id(100))
+    healed.set()
+    eventually("the write", lambda: index.failure == "", deadline_s=60)
+    index.close()
+
+    assert answered is not None
+    again = TxIndex(tmp_path / "index.db")
+    assert (again.get(an_id(100)), again.last_height) == (answered, 1)
     again.close()

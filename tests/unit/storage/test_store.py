@@ -260,13 +260,50 @@ def test_a_torn_certificate_takes_the_chain_back_to_a_pending_block() -> None:
     assert recovered.bytes_cut > 0
 
 
-def test_a_record_that_makes_no_sense_is_refused() -> None:
-    """A log whose records contradict each other is not guessed at."""
+BLOCK, CERTIFICATE = store_module.BLOCK, store_module.CERTIFICATE
+FAR, NEXT = a_final(a_block(5)).certificate, a_final(a_block(2)).certificate
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "why"),
+    [
+        (CERTIFICATE, msgspec.msgpack.encode(FAR), "its certificates skip a height"),
+        (CERTIFICATE, msgspec.msgpack.encode(NEXT), "a certificate without its block"),
+        (CERTIFICATE, b"\xc0", "no Certificate that this build can read"),
+        (9, b"", "a record of unknown kind 9"),
+    ],
+    ids=["a gap", "no block", "no certificate", "another kind"],
+)
+def test_a_record_that_makes_no_sense_is_refused(kind: int, payload: bytes, why: str) -> None:
+    """A whole log whose records contradict each other is not guessed at: the place is named."""
     data = MemoryDisk()
     store = a_chain(data, 1)
-    store._log.append(
-        store_module.CERTIFICATE, msgspec.msgpack.encode(a_final(a_block(5)).certificate)
-    )
+    offset = store._log.append(kind, payload)
 
-    with pytest.raises(DiskError, match="skip a height"):
+    with pytest.raises(DiskError, match=f"blocks.log: byte {offset}: {why}") as refused:
         a_store(data)
+
+    assert "delete the data folder (not the key folder)" in refused.value.hint
+
+
+def test_a_block_that_cannot_be_read_is_told_when_it_is_wanted() -> None:
+    """Its id and height were fine; a later build may have written the rest."""
+    data = MemoryDisk()
+    store = a_chain(data, 1)
+    height = (2).to_bytes(8, "big")
+    store._log.append(BLOCK, bytes(32), height, b"\xc0")
+
+    with pytest.raises(DiskError, match="no Block that this build can read"):
+        a_store(data)
+
+
+def test_flushing_makes_the_newest_certificate_durable() -> None:
+    """At the end of a process nothing is left to chance."""
+    journal: list[str] = []
+    store = a_chain(RecordingDisk("data", journal), 1)
+    journal.clear()
+
+    store.flush()
+    store.flush()
+
+    assert journal == ["sync data/blocks.log"]
