@@ -105,7 +105,8 @@ class Overview:
 
     def to_json(self) -> dict[str, object]:
         """Return the one document of `--json`."""
-        return {**asdict(self), "needed_power": self.needed_power}
+        more = {"needed_power": self.needed_power, "silent_ms": self.silent_ms}
+        return {**asdict(self), **more}
 
 
 def look(environment: Environment, mesh: MeshClient) -> Overview:

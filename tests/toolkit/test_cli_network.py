@@ -25,7 +25,7 @@ def test_a_healthy_mesh_is_ok(fake_mesh: Any, capsys: pytest.CaptureFixture[str]
     told = document(capsys)
     assert status == Exit.OK
     assert told["verdict"] == "ok"
-    assert told["height_spread"] == 0
+    assert (told["height_spread"], told["silent_ms"]) == (0, None)
     assert [row["name"] for row in told["nodes"]] == ["v1", "v2", "v3", "v4"]
     root = fake_mesh.ledger.state.root.hex()
     for row in told["nodes"]:
@@ -136,6 +136,7 @@ def test_nodes_that_are_down_are_no_partition(
 
     told = document(capsys)
     assert (told["verdict"], told["voting_power"]) == ("stalled", 0)
+    assert told["silent_ms"] >= 0
     assert [row["state"] for row in told["nodes"][2:]] == ["no quorum, reaches power 2 of 4"] * 2
     assert "dev is STALLED: 0 of 4 power votes, 3 needed; 3 more must come back" in said.out
     assert "/min" not in said.out

@@ -10,7 +10,7 @@ from typing import Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import gates, permission, powers
+from aitbc_toolkit.release import gates, permission, powers, sparing
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.occupation import at_work
@@ -57,18 +57,29 @@ def control(
             )
             word = rows[instance.host].answer["services"][name]["word"]
             now.say(f"{name} on {instance.host}: {word}")
-        has_quorum = action == "stop" or await_part(run, name, tell)
+        if action == "stop":
+            has_quorum = sparing.has_quorum(run.mesh)
+        else:
+            has_quorum = await_part(run, name, tell)
     took_s = time.monotonic() - began
     done = {"start": "started", "stop": "stopped", "restart": "restarted"}[action]
     if ran is (action == "start") and action != "restart":
         done = "runs already" if ran else "was stopped already"
     lines = [f"{name} of {environment.name} {done}, took {duration(took_s)}"]
     if not has_quorum:
-        lines.append(fact("but", "it cannot vote: the mesh has no quorum"))
-        up = "up" if environment.rules.dirty else "deploy"
-        lines.append(f"next: aitbc {up} {environment.name}   # starts the others")
-    facts = {"node": name} if action == "stop" else {"node": name, "quorum": has_quorum}
+        lines += _without_quorum(environment, action, name)
+    facts = {"node": name, "quorum": has_quorum}
     return Outcome(Exit.OK, lines, changed=[name], took_s=took_s, facts=facts)
+
+
+def _without_quorum(environment: Environment, action: Action, name: str) -> list[str]:
+    """Say what it means that too few vote now, and what ends it."""
+    if action == "stop":
+        again = f"next: aitbc node start {name} -e {environment.name}"
+        return [fact("but", "the mesh has no quorum now: it makes no blocks"), again]
+    up = "up" if environment.rules.dirty else "deploy"
+    others = f"next: aitbc {up} {environment.name}   # starts the others"
+    return [fact("but", "it cannot vote: the mesh has no quorum"), others]
 
 
 def logs(environment: Environment, name: str, *, lines: int) -> Sequence[str]:

@@ -204,6 +204,9 @@ def test_power_that_the_mesh_needs_is_taken_away_by_no_command(
         assert "3*3 = 9 <= 2*8 = 16" in said, f"{line}:\n{said}"
         assert "nothing, on no host" in said, f"{line}:\n{said}"
         assert processes(project) == before, line
-    assert run("node stop v2 -e dev", capsys)[0] == Exit.OK
-    assert run("node stop v1 -e dev --force", capsys)[0] == Exit.OK
+    spared = run("node stop v2 -e dev", capsys)
+    halted = run("node stop v1 -e dev --force", capsys)
+    what = "the mesh has no quorum now: it makes no blocks"
+    assert (spared[0], what in spared[1]) == (Exit.OK, False)
+    assert (halted[0], what in halted[1]) == (Exit.OK, True)
     assert not project.services()["v1"]["active"]
