@@ -131,8 +131,9 @@ def test_an_open_run_takes_no_other_options(
     environment: Environment, request_: Request, flags: str
 ) -> None:
     """Going on as it was begun, in silence, would leave out the care that was asked for."""
-    record = begin(environment)
+    record = begin(environment, canary=2, bake_s=9)
     resuming.refuse_other_wishes(environment, Request(), record)
+    resuming.refuse_other_wishes(environment, Request(choice=Choice(canary=2, bake_s=9)), record)
 
     with pytest.raises(AitbcError, match=f"begun with another {flags}") as refused:
         resuming.refuse_other_wishes(environment, request_, record)

@@ -56,6 +56,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     request, revision = preview.settle(environment, request)
     preview.warn_uncommitted(environment, revision, tell)
     configuring.rehearse(environment, revision.commit)
+    _refuse_other_wishes(environment, request, revision, tell)
     admitted = vouching.admit(environment, request, revision, tell)
     said = {"action": "deploy", "commit": revision.commit, "subject": revision.subject}
     hooks = Hooks(environment, tell, {**said, "by": admitted.deployer})
@@ -110,6 +111,19 @@ def _look(run: Run, request: Request, revision: Revision) -> tuple[Facts, Plan]:
     """See what hosts have, and what would change."""
     facts = observe(run, "deploy")
     return facts, preview.make(run, request, revision, facts)
+
+
+def _refuse_other_wishes(
+    environment: Environment, request: Request, revision: Revision, tell: Tell
+) -> None:
+    """Look before the lease is taken: whoever is refused has disarmed no dead-man's switch."""
+    record = inquiry.open_run(environment, [])
+    if record is None or not resuming.other_wishes(environment, request, record):
+        return
+    with occupation.looking(environment, tell) as run:
+        plan = preview.make(run, request, revision, observe(run, "deploy"))
+    if not plan.pending and resuming.leads_to(environment, record, plan.targets):
+        resuming.refuse_other_wishes(environment, request, record)
 
 
 def _nothing_left(

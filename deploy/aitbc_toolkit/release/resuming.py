@@ -82,17 +82,30 @@ def leads_to(environment: Environment, record: Record, targets: Mapping[str, Pla
     )
 
 
+def other_wishes(environment: Environment, request: Request, record: Record) -> list[str]:
+    """List the options that were given and that a run was not begun with.
+
+    Who gives none asks for nothing else; how another machine began, nobody knows here.
+    """
+    points = journal.read(environment, record.id)
+    if not points:
+        return []
+    wanted, default = request.choice.to_document(), Choice().to_document()
+    known = [points[0]["choice"], default]
+    others = [
+        name
+        for name in ("only", "canary", "bake_s")
+        if wanted[name] not in [each[name] for each in known]
+    ]
+    return [f"--{each.removesuffix('_s')}" for each in others] + ["--load"] * bool(request.load)
+
+
 def refuse_other_wishes(environment: Environment, request: Request, record: Record) -> None:
     """Refuse a deploy that asks for what an open run, which is all that is left to do, was not.
 
     Raises: AitbcError (refused) that names the options.
     """
-    points = journal.read(environment, record.id)
-    if not points:
-        return  # another machine's run: nobody here knows how it was begun
-    began, wanted = points[0]["choice"], request.choice.to_document()
-    others = [each for each in ("only", "canary", "bake_s") if wanted[each] != began[each]]
-    flags = [f"--{each.removesuffix('_s')}" for each in others] + ["--load"] * bool(request.load)
+    flags = other_wishes(environment, request, record)
     if not flags:
         return
     name = environment.name

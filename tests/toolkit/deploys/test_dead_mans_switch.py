@@ -141,8 +141,12 @@ def test_what_is_armed_lets_go_of_each_node_when_it_is_back(a_project: Build) ->
 def test_an_interrupted_deploy_leaves_armed_what_it_has_not_proved(
     a_project: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ctrl-C behind a switch and before its gate: the host still waits, and the run says so."""
-    project = a_project()
+    """Ctrl-C behind a switch and before its gate: the host still waits, and the run says so.
+
+    A deploy that asks for more care than the one that has switched them already is refused, and
+    leaves it armed.
+    """
+    project = a_project(rollout="all")
     assert project.deploy().exit is Exit.OK
     project.commit("ok", "a build that nobody waits for")
 
@@ -154,8 +158,11 @@ def test_an_interrupted_deploy_leaves_armed_what_it_has_not_proved(
         project.deploy()
 
     notes = [str(each["text"]) for each in project.records if each["type"] == "note"]
+    assert re.match(r"armed: localhost takes v1 v2 v3 v4 back in \d+ s unless a run", notes[-1])
+    with pytest.raises(AitbcError, match="begun with another --canary --bake") as refused:
+        project.deploy(choice=Choice(canary=1, bake_s=5))
+    assert refused.value.exit_status is Exit.REFUSED
     assert kept(project)["state"] == "armed"
-    assert re.match(r"armed: localhost takes v\d back in \d+ s unless a run", notes[-1])
 
 
 def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> None:
@@ -186,7 +193,7 @@ def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> No
     assert [said in line for line in asked.to_lines() if "  switch" in line] == [True]
     assert (before, during) == ("armed", "disarmed")
     notes = [str(each["text"]) for each in project.records if each["type"] == "note"]
-    assert notes[-1].endswith("on localhost is disarmed: v1 stays as it is")
+    assert any(each.endswith("on localhost is disarmed: v1 stays as it is") for each in notes)
     assert refused.value.exit_status is Exit.REFUSED
     assert "aitbc deploy dev --resume   # goes on" in refused.value.hint.splitlines()
 
