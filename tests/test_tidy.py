@@ -32,7 +32,6 @@ LONG_MODULES: dict[str, str] = {
     "node/aitbc_node/machine.py": "wires all parts together and holds what concerns several",
     "deploy/aitbc_toolkit/release/hosts.py": "one method for each step that hosts are told to make",
     "node/aitbc_sim/pump.py": "one small world: every effect of the machine in one match",
-    "node/aitbc_sim/bugs.py": "every planted bug in one table, beside what takes whose place",
 }
 # Files that read the environment or hand it to a child. Everybody else gets values.
 ENVIRONMENT_READERS: dict[str, str] = {

@@ -37,7 +37,7 @@ from aitbc_node.ledger import (
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.storage.sign_state import FILE_NAME, NOTHING_SIGNED, SignStateFile
 from aitbc_node.storage.store import Store
-from aitbc_node.types import Address, BlockId, Height, PeerId
+from aitbc_node.types import BlockId, Height, PeerId
 from aitbc_node.validators import ValidatorSet
 from aitbc_node.workshop import Workshop
 from aitbc_sim import false_books
@@ -151,17 +151,6 @@ def _apply_without_root(self: Chain, candidate: Candidate, certificate: Certific
     self.tip_certificate = certificate
 
 
-def _all_at_once(
-    _before: Mapping[Address, int],
-    wanted: Mapping[Address, int],
-    _turns: Sequence[Address],
-    *,
-    places: int,
-) -> dict[Address, int]:
-    """Let everybody have at once what stands behind him."""
-    return dict(list(wanted.items())[:places])
-
-
 _build = Workshop.build
 _advance = Workshop.advance
 
@@ -240,7 +229,15 @@ BUGS = {
         "sound",
         {**_QUICK, "byzantine": [[0, "slander"]]},
     ),
-    "change-at-once": Bug("validator_set", ((epochs, "limited", _all_at_once),), "sound", _CHANGES),
+    "change-at-once": Bug(
+        "validator_set", ((epochs, "limited", false_books.all_at_once),), "sound", _CHANGES
+    ),
+    "ignore-upgrade": Bug(
+        "rules_known",
+        ((Chain, "upgrade_needed", 0),),
+        "sound",
+        {**_CHANGES, "upgrades": True, "blocks": 30},
+    ),
     "finalise-twice": Bug(
         "height_monotone", ((machine.Machine, "_make_final", _make_final_twice),), "sound", _QUICK
     ),

@@ -32,7 +32,7 @@ from aitbc_node.gossip.messages import ProposalSent, VotesSent, decode_message
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature
 from aitbc_node.view import View
-from aitbc_sim.checkers import tag_of
+from aitbc_sim.frames import tag_of
 from aitbc_sim.options import BEHAVIOURS
 from aitbc_sim.testing import CHAIN_ID, fake_verify
 

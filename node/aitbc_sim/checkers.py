@@ -6,18 +6,16 @@ come to. A breach names its checker. Do not repair or influence anything here.
 """
 
 from collections.abc import Collection, Sequence
-from typing import Any, NoReturn
-
-import msgspec
+from typing import NoReturn
 
 from aitbc_node.blocks import PRECOMMIT, Certificate, Header
-from aitbc_node.canonical import decode, encode
+from aitbc_node.canonical import encode
 from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed
-from aitbc_node.gossip.messages import Finals
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.state import State
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.types import Address, BlockId, Hash, Height, PublicKey, TxId
 from aitbc_node.validators import ValidatorSet
 from aitbc_sim.testing import CHAIN_ID, fake_verify
@@ -83,8 +81,10 @@ class Checkers:
                     what = f"{name[:4].hex()} was slashed for height {height}, and is honest"
                     _breach("no_honest_slash", what)
 
-    def announced(self, index: int, event: Committed) -> bool:
+    def announced(self, index: int, event: Committed, *, knows: int = APP_VERSION) -> bool:
         """Judge a block that a node calls final; tell whether it is news that the voters change.
+
+        `knows` are the newest rules that the node's build has.
 
         Only what leaves the node counts: a machine may have decided with its own vote, and died
         before that vote was on disk; then it is free to decide otherwise.
@@ -101,6 +101,10 @@ class Checkers:
                 f"height {height}: node {index} has {event.id.hex()[:12]}, "
                 f"another {first.hex()[:12]}",
             )
+        version = event.final.block.header.app_version
+        if version > knows:
+            what = f"node {index} announces {height} by rules {version}, it knows {knows}"
+            _breach("rules_known", what)
         self._check_once(event, height)
         self._check_proof(event.final.certificate, event.id, self._voters_at[height])
         return height + 1 not in self._voters_at and self._succeed(event.final.block.header)
@@ -192,28 +196,6 @@ class Checkers:
 
 def _powers(voters: ValidatorSet) -> dict[Address, int]:
     return {member.operator: int(member.power) for member in voters.members}
-
-
-FINALS = encode(Finals(()))[:-1]
-"""How each frame with final blocks begins."""
-
-_reader: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
-
-
-def signed_payloads(payload: bytes) -> tuple[Proposal | Vote, ...]:
-    """Return the proposals and votes inside a frame that a node sends."""
-    match tag_of(payload):
-        case b"votes":
-            return tuple(decode(vote, Vote) for vote in _reader.decode(payload)[1])
-        case b"proposal":
-            return (decode(_reader.decode(payload)[1], Proposal),)
-        case _:
-            return ()
-
-
-def tag_of(payload: bytes) -> bytes:
-    """Return the tag of a frame: an array whose first element is a short string."""
-    return payload[2 : 2 + (payload[1] & 0x1F)] if len(payload) > 1 else b""
 
 
 def _breach(checker: str, message: str) -> NoReturn:

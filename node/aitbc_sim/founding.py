@@ -95,4 +95,7 @@ def _params(options: Options) -> Params:
         evidence_max_age_blocks=age,
         unbonding_blocks=max(10, age + options.epoch_blocks + 1),
         jail_blocks=options.epoch_blocks,
+        absence_window_blocks=options.absence_blocks,
+        unjail_by_itself=1,
+        proposal_blocks=age,
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
-from aitbc_node.types import Height, PeerId
+from aitbc_node.storage.store import Recovered
+from aitbc_node.types import PeerId
 from aitbc_sim.history import History
 from aitbc_sim.options import Options
 
@@ -39,8 +40,11 @@ class Host(Protocol[Node_contra]):
     def power_cut(self, process: Node_contra) -> None:
         """Kill a node in the middle of what it does."""
 
-    def returned(self, source: Node_contra, height: Height) -> None:
-        """Hear up to which height a node remembers, before it goes on from there."""
+    def halted(self, process: Node_contra, app_version: int) -> None:
+        """Hear that a node has ended, because the next block has rules that it does not know."""
+
+    def returned(self, source: Node_contra, recovered: Recovered) -> None:
+        """Hear what a node remembers, before it goes on from there."""
 
     def answered(self, reply: Reply) -> None:
         """Hand an answer to the clients."""

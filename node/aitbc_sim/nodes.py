@@ -8,6 +8,8 @@ are the node's own code, on a disk that forgets. Do not add faults: `world.py` d
 import random
 from collections import deque
 
+import msgspec
+
 from aitbc_node.crypto import Signer
 from aitbc_node.events import (
     AppendCertificate,
@@ -21,6 +23,7 @@ from aitbc_node.events import (
     Effect,
     Event,
     FrameReceived,
+    Halt,
     PeerDown,
     PeerUp,
     Persist,
@@ -41,7 +44,6 @@ from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId
 from aitbc_sim.byzantine import Tongue, mind_of
-from aitbc_sim.checkers import FINALS
 from aitbc_sim.clocks import WallClock
 from aitbc_sim.disk import PowerCutError, SimDisk
 from aitbc_sim.founding import GENESIS_MS
@@ -78,6 +80,8 @@ class Process:
         self.durable_height = Height(0)
         self.crash_after_persist = False
         self.last_signed: SignState | None = None
+        self.knows = config.app_version_max
+        """The newest rules that the build on this host knows."""
         self._host = host
         self._genesis = genesis
         self._config = config
@@ -117,16 +121,11 @@ class Process:
         self.life += 1
         self._store = self.new_store()
         recovered = self._store.recover()
-        if recovered.bytes_cut:
-            self._host.history.met("torn tail")
-        stored = recovered.sign_state
-        if stored and stored.height == recovered.last_height + 1 and stored.locked_round >= 0:
-            self._host.history.met("restart with a lock")
         self.machine = self.new_machine()
         with mind_of(self._liar):
             self.machine.restore(recovered)
         self._appended_height = self.durable_height = recovered.last_height
-        self._host.returned(self, recovered.last_height)
+        self._host.returned(self, recovered)
         effects = self.machine.start(now_ms=self._host.now_ms, wall_ms=self.wall_ms)
         self._take("boot", effects)
 
@@ -134,7 +133,7 @@ class Process:
         """Return a machine as this node runs it, at height 0."""
         with mind_of(self._liar):
             return Machine(
-                self._config,
+                msgspec.structs.replace(self._config, app_version_max=self.knows),
                 self._genesis,
                 own_id=self.peer_id,
                 signer=self.signer,
@@ -220,6 +219,8 @@ class Process:
                 blocks = self._store.read_blocks(first, last)
                 answer_read = BlocksRead(wall_ms=self.wall_ms, peer=peer, blocks=blocks)
                 self._host.later(1, self.feed, answer_read, self.life)
+            case Halt(app_version=app_version):
+                self._host.halted(self, app_version)
             case Dial(peer=peer):
                 self._host.dial(self, peer)
             case Disconnect(peer=peer):
@@ -289,8 +290,6 @@ class Process:
 
     def receive(self, peer: PeerId, payload: bytes) -> None:
         """Hand over a frame."""
-        if payload.startswith(FINALS):
-            self._host.history.met("catch-up")
         if self._liar is not None:
             self._liar.hear(payload)
         self.feed(FrameReceived(wall_ms=self.wall_ms, peer=peer, payload=payload))

@@ -11,17 +11,20 @@ from aitbc_node.ledger import objects
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator
+from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator, ScheduleUpgrade
 from aitbc_node.ledger.objects import JAILED, LEAVING, REMOVED
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.staking import POWER_UNIT, value_of
 from aitbc_node.ledger.state import State
-from aitbc_node.types import Address, Amount, PublicKey
+from aitbc_node.types import Address, Amount, Height, PublicKey
 from aitbc_sim.founding import account_of, newcomer, operator, spare_key
+from aitbc_sim.options import Options
 from aitbc_sim.testing import CHAIN_ID, FakeSigner
 
 COINS_MAX = 3
+OFTEN = 0.6
+"""How much of what operators do on a day with upgrades is about them."""
 
 Act = tuple[FakeSigner, tuple[Body, ...]]
 """Who hands it in, and what; several bodies are a bundle."""
@@ -30,8 +33,10 @@ Act = tuple[FakeSigner, tuple[Body, ...]]
 class Operators:
     """Be all who have a say in who validates."""
 
-    def __init__(self, dice: random.Random, *, founders: int, spares: int) -> None:
+    def __init__(self, dice: random.Random, options: Options) -> None:
+        founders, spares = len(options.powers), options.spares
         self._dice = dice
+        self._options = options
         self._people = [
             *map(operator, range(founders)),
             *map(newcomer, range(spares)),
@@ -46,10 +51,10 @@ class Operators:
         `voter` is whose vote the key is there; a spare key that nobody has registered has none.
         """
         if voter is not None:
-            return voter in self.moved
+            return voter in self.moved or bool(self._options.absence_blocks)
         return all(key != free.public_key for free in self._free)
 
-    def next_act(self, state: State) -> Act | None:
+    def next_act(self, state: State, height: Height) -> Act | None:
         """Return what somebody does now, if there is anything that the drawn kind can be done to.
 
         Mostly what a ledger takes; what it refuses meanwhile is a transaction like any other.
@@ -69,6 +74,10 @@ class Operators:
             self._vote,
             self._vote,
         )
+        if self._options.upgrades and self._dice.random() < OFTEN:
+            act = self._plan_upgrade(state, height) or self._vote(state)
+            if act is not None:
+                return act
         return self._dice.choice(kinds)(state)
 
     def _bond(self, state: State) -> Act | None:
@@ -144,6 +153,16 @@ class Operators:
         assert member is not None, "looked up above"
         self.moved.add(whom)
         motion = AdmitValidator(whom) if member.seat == REMOVED else RemoveValidator(whom)
+        return self._dice.choice(found), (ProposalSubmit(motion),)
+
+    def _plan_upgrade(self, state: State, height: Height) -> Act | None:
+        """Ask the others to have the next rules from a height on that comes soon."""
+        found = self._registered(state)
+        is_open = any(kind == objects.PROPOSAL for kind, _ in state.contents)
+        if not found or is_open or state.upgrade is not None:
+            return None
+        at = Height(height + self._dice.randrange(4, 9))
+        motion = ScheduleUpgrade(at, state.chain.app_version + 1)
         return self._dice.choice(found), (ProposalSubmit(motion),)
 
     def _vote(self, state: State) -> Act | None:

@@ -54,6 +54,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """After how many blocks the validators change; other periods of the chain go by it."""
     churn: Chance = 0.0
     """Chance that what a client hands in is about bonds, keys, or who validates."""
+    absence_blocks: Count = 0
+    """Over how many blocks absence is counted; 0 is nobody is jailed for it."""
+    upgrades: bool = False
+    """Whether operators plan new rules, which a node knows when its build has been replaced."""
     uplinks: Count = 0
     """How many nodes nearer to the validators each full node knows; 0 is everybody."""
     followers_hear_votes: bool = True

@@ -40,6 +40,8 @@ _FAULTS = (
     "churn",
     "spares",
     "epoch_blocks",
+    "absence_blocks",
+    "upgrades",
     "interval_ms",
     "timeout_ms",
     "tx_every_ms",

@@ -49,7 +49,7 @@ class Workload:
         self._signers = list(map(citizen, range(CITIZENS)))
         self._addresses = list(map(account_of, self._signers))
         self._next_nonce: dict[Address, int] = {}
-        self.operators = Operators(dice, founders=len(options.powers), spares=options.spares)
+        self.operators = Operators(dice, options)
         self.waiting: dict[TxId, Waiting] = {}
         self._height = Height(0)
 
@@ -73,7 +73,7 @@ class Workload:
     def _new(self, state: State, now_ms: int) -> bytes:
         act = None
         if self._churn and self._dice.random() < self._churn:
-            act = self.operators.next_act(state)
+            act = self.operators.next_act(state, self._height)
         signer, bodies = act or self._payment()
         sender = account_of(signer)
         account = state.account(sender) or NEW_ACCOUNT

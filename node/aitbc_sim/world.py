@@ -9,13 +9,13 @@ import heapq
 import random
 from collections.abc import Callable
 
-from aitbc_node.blocks import PRECOMMIT
-from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
+from aitbc_node.storage.store import Recovered
 from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.casting import cast
-from aitbc_sim.checkers import Checkers, Violation, signed_payloads, tag_of
+from aitbc_sim.checkers import Checkers, Violation
 from aitbc_sim.founding import a_genesis, account_of, operator
+from aitbc_sim.frames import FINALS, kind_of, signed_payloads
 from aitbc_sim.healing import choose
 from aitbc_sim.history import History
 from aitbc_sim.mishaps import Mishaps
@@ -28,19 +28,6 @@ from aitbc_sim.workload import Workload
 
 MORE_BLOCKS = 3
 """How many blocks past everybody's the healed nodes must make."""
-
-_KINDS = {
-    b"proposal": "proposal",
-    b"summary": "summary",
-    b"finals": "finals",
-    b"finals?": "finals",
-    b"status": "status",
-    b"bodies": "bodies",
-    b"bodies?": "bodies",
-    b"block": "bodies",
-    b"block?": "bodies",
-    b"txs": "txs",
-}
 
 
 class World:
@@ -168,7 +155,7 @@ class World:
         self._has_news = True
         if not source.is_honest:
             return
-        if self._checkers.announced(source.index, committed):
+        if self._checkers.announced(source.index, committed, knows=source.knows):
             self.history.met("set changed")
         self._workload.on_committed(committed)
         certificate = committed.final.certificate
@@ -185,24 +172,39 @@ class World:
         # When a write was cut short, it is the power that went.
         was_cut = any(disk.is_cut for disk in (process.data, process.keys))
         power = was_cut or self._dice.random() < self.options.power_loss
-        process.crash(power=power)
         self.history.met("crash")
+        self._die(process, power=power)
+        if not self._mishaps.are_over:
+            self.later(self._dice.randint(*self.options.down_ms), self._boot, process)
+
+    def halted(self, process: Process, app_version: int) -> None:
+        """Hear that a node has ended before unknown rules; its operator replaces the build."""
+        self.history.met("halted before unknown rules")
+        self._die(process, power=False)
+        process.knows = app_version
+        self.later(self._dice.randint(*self.options.down_ms), self._boot, process)
+
+    def _die(self, process: Process, *, power: bool) -> None:
+        process.crash(power=power)
         if all(p.machine is None for p in self.nodes if p.signer is not None):
             self.history.met("all nodes down")
         for other in self._network.partners(process.index):
             self._network.cut(process.index, other)
             if not power:  # the kernel of a living host resets its connections
                 self.later(5, self._unlink, self.nodes[other], process, "reset")
-        if not self._mishaps.are_over:
-            self.later(self._dice.randint(*self.options.down_ms), self._boot, process)
 
     def _boot(self, process: Process) -> None:
         may_run = not self._mishaps.are_over or process in self._healed
         if process.machine is None and may_run:
             process.boot()
 
-    def returned(self, source: Process, height: Height) -> None:
+    def returned(self, source: Process, recovered: Recovered) -> None:
         """Judge what a node comes back with."""
+        height, stored = recovered.last_height, recovered.sign_state
+        if recovered.bytes_cut:
+            self.history.met("torn tail")
+        if stored and stored.height == height + 1 and stored.locked_round >= 0:
+            self.history.met("restart with a lock")
         if source.is_honest:
             self._checkers.restarted(source.index, height, least=source.announced_height)
 
@@ -252,7 +254,7 @@ class World:
         messages = signed_payloads(effect.payload) if source.is_honest else ()
         if source.signer is not None and messages:
             self._checkers.sent(source.signer.public_key, messages)
-        kind = _kind_of(effect.payload, messages)
+        kind = kind_of(effect.payload, messages)
         if kind == "proposal" and messages and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
             self.history.met("valid-round re-proposal")
         network, payload = self._network, effect.payload
@@ -270,6 +272,8 @@ class World:
 
     def _deliver(self, source: Process, target: Process, number: int, payload: bytes) -> None:
         if self._network.carries(source.index, target.index, number):
+            if payload.startswith(FINALS):
+                self.history.met("catch-up")
             target.receive(source.peer_id, payload)
 
     # What is seen.
@@ -292,9 +296,3 @@ def _have_reached(target: Height, behind: list[Process]) -> bool:
     while behind and behind[-1].height >= target:
         behind.pop()
     return not behind
-
-
-def _kind_of(payload: bytes, messages: tuple[Proposal | Vote, ...]) -> str:
-    if messages and isinstance(messages[0], Vote):
-        return "precommit" if messages[0].kind == PRECOMMIT else "prevote"
-    return _KINDS.get(tag_of(payload), "")

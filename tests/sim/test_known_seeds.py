@@ -66,6 +66,7 @@ def test_at_least_a_dozen_bugs_can_be_planted() -> None:
         "liveness",
         "no_double_sign",
         "no_honest_slash",
+        "rules_known",
         "state_root_equal",
         "supply_conserved",
         "tx_once",

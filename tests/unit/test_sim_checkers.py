@@ -216,6 +216,17 @@ def test_only_liars_may_be_slashed() -> None:
         some_checkers().executed(0, a_commit(slashed), slashed)
 
 
+def test_no_build_goes_on_with_rules_that_it_does_not_know() -> None:
+    """The header says whose rules a block has; newer ones than the node's are a violation."""
+    checkers, state = some_checkers(), a_state()
+    commit = a_commit(state)
+    checkers.executed(0, commit, state)
+    checkers.announced(0, commit, knows=1)
+
+    with pytest.raises(Violation, match=r"^rules_known: node 1 announces 1 by rules 1"):
+        checkers.announced(1, commit, knows=0)
+
+
 def test_a_transaction_in_two_blocks_is_found() -> None:
     """Once is once, at whatever height and on whatever node."""
     checkers, state = some_checkers(), a_state()

@@ -9,8 +9,9 @@ from aitbc_node.canonical import encode
 from aitbc_node.errors import Exit
 from aitbc_node.gossip.messages import Ping
 from aitbc_node.storage.disk import DiskUnavailableError
-from aitbc_sim.checkers import Checkers, Violation, tag_of
+from aitbc_sim.checkers import Checkers, Violation
 from aitbc_sim.disk import PowerCutError, SimDisk
+from aitbc_sim.frames import tag_of
 from aitbc_sim.history import History, first_difference
 from aitbc_sim.network import Network, deafen, isolate, mute, ring, split
 from aitbc_sim.options import Options
