@@ -252,6 +252,18 @@ def test_a_table_fits_and_never_wraps(width: int) -> None:
     assert ("HOST" in lines[0]) == (width >= 110)
 
 
+def test_a_row_is_cut_on_a_terminal_and_whole_in_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing shows as dots; whoever reads a file has no width, and gets all of it."""
+    columns, row = (Column("NODE"), Column("WHAT")), ["v1", "x" * 300]
+
+    (_, cut) = tables.draw(columns, [row], width=40)
+    monkeypatch.delenv("COLUMNS", raising=False)
+    (_, whole) = tables.draw(columns, [row])
+
+    assert (len(cut), cut[-4:]) == (40, "x...")
+    assert whole.endswith("x" * 300)
+
+
 def test_a_node_cannot_redraw_the_terminal() -> None:
     """Control characters from a node are shown as question marks."""
     (_, line) = tables.draw((Column("NODE"),), [["v1\x1b[2J\r\n"]], width=80)

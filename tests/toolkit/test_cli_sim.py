@@ -192,3 +192,11 @@ def test_mistakes_are_usage_errors(
 
     assert errors.startswith("error: ")
     assert "hint: " in errors
+
+
+def test_a_seed_that_is_no_number_is_told_in_plain_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody but the parser speaks of an integer range."""
+    assert run(["sim", "run", "--seed", "x"]) == Exit.USAGE
+    assert "'x' is not a whole number" in capsys.readouterr().err

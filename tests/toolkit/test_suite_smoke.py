@@ -220,6 +220,7 @@ def test_a_checker_that_throws_is_no_pass(growing: Any) -> None:
     ("name", "message"),
     [
         ("smoek", "unknown suite 'smoek', the nearest is smoke"),
+        ("nightyl", "unknown suite 'nightyl', the nearest is nightly"),
         ("smoke/bot", "unknown scenario 'smoke/bot', the nearest is smoke/boot"),
     ],
 )
