@@ -11,12 +11,11 @@ from aitbc_toolkit.release import compatibility, versions
 KNOWS = {"data_versions": [1, 2], "app_version": 3}
 
 
-def a_run(told: dict[str, Any], *, data: int, app: int, notes: list[Any] | None = None) -> Any:
-    """Be a run over one node, whose older build tells something."""
+def a_run(*, data: int, app: int, notes: list[Any] | None = None) -> Any:
+    """Be a run over one node that answers, in this version of data and rules."""
     status = SimpleNamespace(data_version=data, app_version=app)
     return SimpleNamespace(
         environment=SimpleNamespace(name="lab"),
-        crew=SimpleNamespace(versions=lambda _places, **_more: {"v1": told}),
         mesh=SimpleNamespace(statuses=lambda: {"v1": status, "v2": None}),
         tell=(notes if notes is not None else []).append,
     )
@@ -37,7 +36,7 @@ def test_check_06_an_older_build_that_does_not_know_the_data_or_rules_is_refused
 ) -> None:
     """Before anything is touched, with the reason and what works."""
     with pytest.raises(AitbcError) as refused:
-        versions.refuse_unreadable(a_run(KNOWS, data=data, app=app), TARGET)
+        versions.refuse_unreadable(a_run(data=data, app=app), TARGET, {"v1": KNOWS})
 
     assert refused.value.exit_status is Exit.REFUSED
     assert f"  v1               {why}" in refused.value.message
@@ -58,8 +57,8 @@ def test_what_a_build_does_not_tell_is_not_available() -> None:
     """A release from before there were versions: said, and no reason to refuse."""
     notes: list[Any] = []
 
-    versions.refuse_unreadable(a_run(KNOWS, data=2, app=3, notes=notes), TARGET)
+    versions.refuse_unreadable(a_run(data=2, app=3, notes=notes), TARGET, {"v1": KNOWS})
     assert notes == []
-    versions.refuse_unreadable(a_run({}, data=9, app=9, notes=notes), TARGET)
+    versions.refuse_unreadable(a_run(data=9, app=9, notes=notes), TARGET, {"v1": {}})
 
     assert "not available" in notes[0]["text"]

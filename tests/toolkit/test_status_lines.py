@@ -6,8 +6,9 @@ import msgspec
 import pytest
 from pretend_nodes import a_status
 
+from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
-from aitbc_toolkit.release.state import NodeRow, State, voting_now
+from aitbc_toolkit.release.state import NodeRow, State, planned, voting_now
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +37,24 @@ def test_two_versions_are_a_finalize_that_was_cut_short() -> None:
     assert "data version: 1 on v1, 2 on v2 v3" in lines
     assert "next: aitbc release finalize lab   # all in the newest" in lines
     assert [each["data_version"] for each in a_state(v1=1, v2=2).to_document()["nodes"]] == [1, 2]
+
+
+def test_an_upgrade_is_told_with_those_who_would_stop_before_it() -> None:
+    """By the word of the node farthest ahead; a node that tells no version is not accused."""
+    coming = schema.UpgradeView(height=9_000, app_version=5)
+    knows = {"v1": 5, "v2": 4, "v3": 0}
+    told = {
+        name: msgspec.structs.replace(a_status(name, 9), upgrade=coming, app_version_max=newest)
+        for name, newest in knows.items()
+    }
+    found = replace(a_state(v1=1), upgrade=planned({**told, "v4": None}))
+
+    lines = found.to_lines()
+
+    assert "upgrade: rules of version 5 from height 9,000 on" in lines
+    assert "next: aitbc deploy lab   # without it v2 stop there" in lines
+    assert found.to_document()["upgrade"]["lacking"] == ["v2"]
+    assert planned({"v1": a_status("v1", 9), "v4": None}) is None
 
 
 def test_nobody_votes_in_a_mesh_that_makes_no_blocks() -> None:

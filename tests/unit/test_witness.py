@@ -67,6 +67,7 @@ def pump() -> Pump:
     return Pump((2, 2, 2, 2)).start()
 
 
+@pytest.mark.proves("E7")
 def test_who_signs_twice_is_slashed_without_a_transaction(pump: Pump) -> None:
     """Once, everywhere the same, and nobody paid for it; the proof is forgotten then."""
     pump.tamper = signs_twice(pump, 4)

@@ -4,7 +4,7 @@ An unreachable host or node is a row that says so, never a value from before.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from aitbc_node.rpc import schema
@@ -38,6 +38,15 @@ class NodeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Say from which height on the chain has other rules, and which nodes do not know them."""
+
+    height: int
+    app_version: int
+    lacking: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Hold an environment at one moment.
 
@@ -54,6 +63,7 @@ class State:
     reached: bool
     armed: Sequence[Mapping[str, Any]] = ()
     acted: Sequence[Mapping[str, Any]] = ()
+    upgrade: Upgrade | None = None
 
     @property
     def is_silent(self) -> bool:
@@ -68,6 +78,7 @@ class State:
             "validators": self.validators,
             "armed": [dict(each) for each in self.armed],
             "acted": [dict(each) for each in self.acted],
+            "upgrade": None if self.upgrade is None else asdict(self.upgrade),
             "nodes": [
                 {field: getattr(row, field) for field in NodeRow.__slots__} for row in self.nodes
             ],
@@ -95,7 +106,7 @@ class State:
                 f"{height:>8} {voted:>8}  {row.state}"
             )
         lines += ["", f"{self.environment}: {self.votes} of {self.validators} validators vote"]
-        lines += self._data_lines()
+        lines += [*self._data_lines(), *self._upgrade_lines()]
         if all(row.height is None for row in self.nodes):
             lines.append(f"next: aitbc deploy {self.environment}   # starts what is down")
         elif stopped := [row.name for row in self.nodes if row.service in _AT_REST]:
@@ -113,6 +124,17 @@ class State:
         lines = [f"data version: {told}"] if told else []
         if len(by_version) > 1:
             lines.append(f"next: aitbc release finalize {self.environment}   # all in the newest")
+        return lines
+
+    def _upgrade_lines(self) -> list[str]:
+        """Say what the validators have planned, and what follows for whom."""
+        if self.upgrade is None:
+            return []
+        height, version = self.upgrade.height, self.upgrade.app_version
+        lines = [f"upgrade: rules of version {version} from height {height:,} on"]
+        if self.upgrade.lacking:
+            names = " ".join(self.upgrade.lacking)
+            lines.append(f"next: aitbc deploy {self.environment}   # without it {names} stop there")
         return lines
 
     def _last_lines(self) -> list[str]:
@@ -162,7 +184,19 @@ def look(environment: Environment) -> State:
         reached,
         arming.armed(answers),
         arming.acted(answers, since=last.started) if last else [],
+        planned(statuses),
     )
+
+
+def planned(statuses: Mapping[str, schema.Status | None]) -> Upgrade | None:
+    """Find what the node farthest ahead knows of an upgrade; who tells no version is not named."""
+    told = {name: status for name, status in statuses.items() if status is not None}
+    newest = max(told.values(), key=lambda status: status.height, default=None)
+    if newest is None or newest.upgrade is None:
+        return None
+    version = newest.upgrade.app_version
+    lacking = [name for name, status in told.items() if 0 < status.app_version_max < version]
+    return Upgrade(newest.upgrade.height, version, lacking)
 
 
 def history_lines(name: str, known: Sequence[Record]) -> list[str]:

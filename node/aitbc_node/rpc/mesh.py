@@ -6,6 +6,7 @@ One pure function per route, answered from the view alone. Blocks and transactio
 
 from aitbc_node import bech32
 from aitbc_node.codes import Code
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import Call, read_height
 from aitbc_node.rpc.history import final_block, validators_of
@@ -30,6 +31,7 @@ def status(call: Call) -> schema.Status:
         data_version=view.data_version,
         app_version=chain.app_version,
         upgrade=_upgrade(view),
+        app_version_max=APP_VERSION,
         height=view.height,
         round=view.round,
         step=str(view.step),

@@ -63,8 +63,8 @@ class Status(Answer, frozen=True, kw_only=True):
     `block_age_ms` is by the node's own wall clock; `last_voted_height` is the newest height whose
     commit holds this node's precommit. Shape: `validator` is the consensus key, null on a full
     node; `trouble` says why the node signs nothing until an operator acts, empty when all is well.
-    `app_version` is the chain's, `upgrade` what the validators plan for it; `data_version` is that
-    of the files on this node's disk.
+    `app_version` is the chain's, `upgrade` what the validators plan for it, `app_version_max` the
+    newest that this release knows; `data_version` is that of the files on this node's disk.
     """
 
     node: str
@@ -97,6 +97,7 @@ class Status(Answer, frozen=True, kw_only=True):
     trouble: str = ""
     app_version: int = 0
     upgrade: UpgradeView | None = None
+    app_version_max: int = 0
 
 
 class Health(Answer, frozen=True, kw_only=True):

@@ -46,6 +46,7 @@ def power(town: Town, name: str = "north") -> int:
     return town.state.validators.power_of(key_of(f"{name} votes").public_key)
 
 
+@pytest.mark.proves("E7")
 def test_who_misses_a_window_is_jailed_and_loses_no_coin() -> None:
     """Block 11 is the first to show ten missed heights; the vote ends with the epoch."""
     hall = away(a_hall(10, 10, 10, 10), "north")
