@@ -11,6 +11,7 @@ from aitbc_toolkit.deploys.hostside import deadman
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.release import arming, history, inquiry, journal, resuming
+from aitbc_toolkit.release.drift import Difference, Report
 from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.inquiry import Inquiry
 from aitbc_toolkit.release.request import Choice, Request
@@ -112,6 +113,14 @@ def test_a_run_without_an_end_is_open(environment: Environment) -> None:
     found = inquiry.open_run(environment, [])
     assert found is not None
     assert found.id == RUN
+    said = inquiry.open_words(environment, [])
+    assert said == "deploy of cccccccccccc, 2026-01-01T00:00:00Z, has not ended"
+    report = Report("dev", "c" * 40, [Difference("lab1", "v1", "service", "down")], {}, 1)
+    assert report.to_lines()[-1] == "next: aitbc node start v1 -e dev"
+    assert replace(report, open_run=said).to_lines()[-2:] == [
+        f"  but an earlier run, {said}",
+        "next: aitbc deploy status dev",
+    ]
 
     journal.of(environment, RUN).write("closed", outcome="healthy", nodes=[])
     history.append(environment, replace(record, outcome="healthy"))

@@ -106,12 +106,12 @@ def chosen(
 def show(plan: Plan, *, as_json: bool) -> Exit:
     """Print a plan; the status says whether anything is pending."""
     if as_json:
-        document = {"hash": plan.hash, **plan.to_document(), "unended": plan.unended}
+        document = {"hash": plan.hash, **plan.to_document(), "open_run": plan.open_run}
         click.echo(json.dumps(document))
     else:
         for line in plan.to_lines():
             click.echo(line)
-        if plan.unended:
+        if plan.open_run:
             say(f"\nnext: aitbc deploy status {plan.environment}")
         elif plan.pending:
             say(f"\nnext: aitbc deploy {plan.environment} --plan {plan.hash[:12]}")

@@ -38,14 +38,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Hold everything that was found, and whom nobody could ask; `is_open`: a run has not ended."""
+    """Hold everything that was found, and whom nobody could ask; `open_run` has not ended."""
 
     environment: str
     commit: str
     differences: Sequence[Difference]
     unreachable: Mapping[str, str]
     hosts: int
-    is_open: bool = False
+    open_run: str = ""
 
     @property
     def exit(self) -> Exit:
@@ -64,7 +64,7 @@ class Report:
                 for each in self.differences
             ],
             "unreachable": dict(self.unreachable),
-            "open_run": self.is_open,
+            "open_run": self.open_run,
         }
 
     def to_lines(self) -> list[str]:
@@ -84,8 +84,11 @@ class Report:
 
     def _next_lines(self) -> list[str]:
         down = [each.node for each in self.differences if each.kind == "service"]
-        if self.is_open:
-            return [f"next: aitbc deploy status {self.environment}   # a run has not ended"]
+        if self.open_run:
+            return [
+                f"  but an earlier run, {self.open_run}",
+                f"next: aitbc deploy status {self.environment}",
+            ]
         return [f"next: aitbc node start {down[0]} -e {self.environment}"] if down else []
 
 
@@ -111,7 +114,7 @@ def look(environment: Environment, *, only: str = "") -> Report:
         differences=found,
         unreachable={name: row.error for name, row in rows.items() if not row.ok},
         hosts=len(named),
-        is_open=inquiry.open_run(environment, _records(told)) is not None,
+        open_run=inquiry.open_words(environment, _records(told)),
     )
 
 

@@ -140,6 +140,14 @@ def open_run(environment: Environment, hosts: Sequence[Mapping[str, Any]]) -> Re
     return record if record.outcome in history.OPEN or not closed else None
 
 
+def open_words(environment: Environment, hosts: Sequence[Mapping[str, Any]]) -> str:
+    """Name the newest run if it has not ended; empty when it has."""
+    record = open_run(environment, hosts)
+    if record is None:
+        return ""
+    return f"{record.action} of {record.commit[:SHORT]}, {record.started}, has not ended"
+
+
 def _works(lease: Mapping[str, Any]) -> bool:
     """Tell whether somebody holds a host; a lease outlives a killed process of this machine."""
     return bool(lease) and not holders.is_gone(str(lease["process"]))

@@ -77,7 +77,7 @@ class Floor:
 class Plan:
     """Hold everything that a deploy is going to do, and the facts that it follows from.
 
-    `unended` says of a run before it that has not ended; it is no part of the plan and its hash.
+    `open_run` names a run before it that has not ended; it is no part of the plan and its hash.
     """
 
     environment: str
@@ -90,7 +90,7 @@ class Plan:
     choice: Choice
     floor: Floor
     facts: Mapping[str, Any]
-    unended: str = ""
+    open_run: str = ""
 
     @property
     def pending(self) -> list[str]:
@@ -148,8 +148,8 @@ class Plan:
         head = f"Plan {self.hash[:SHORT]} for {self.environment}: {self.revision.short}"
         genesis = self.genesis_hash[:SHORT] or "made by this deploy"
         lines = [f"{head} ({self.revision.subject})", fact("genesis", genesis)]
-        if self.unended:
-            lines.append(fact("but", self.unended))
+        if self.open_run:
+            lines.append(fact("but", f"an earlier run, {self.open_run}"))
         if not self.pending:
             return [*lines, fact("pending", "nothing: every node runs what it should")]
         lines += ["", *self._node_lines(), "", *self._wave_lines(), ""]

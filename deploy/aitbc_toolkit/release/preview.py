@@ -161,7 +161,9 @@ def make(
             "voting": sorted(view.voting),
             "running": _running(facts, targets),
         },
-        unended=_unended(environment, facts),
+        open_run=inquiry.open_words(
+            environment, [record for host in facts.values() for record in host["records"]]
+        ),
     )
 
 
@@ -265,15 +267,6 @@ def _floor(environment: Environment, order: waves.Order) -> Floor:
     ]
     restart_ms = measured[-1] if measured else 0
     return Floor(len(order.waves), restart_ms, environment.chain.block_interval_ms)
-
-
-def _unended(environment: Environment, facts: Facts) -> str:
-    told = [record for host in facts.values() for record in host["records"]]
-    record = inquiry.open_run(environment, told)
-    if record is None:
-        return ""
-    what = f"{record.action} of {record.commit[:SHORT]}, {record.started}"
-    return f"an earlier run has not ended: {what}"
 
 
 def _running(facts: Facts, targets: Mapping[str, Place]) -> dict[str, str]:

@@ -109,9 +109,9 @@ def test_check_09_2_a_plan_says_whether_anything_is_pending(
     assert found.pending == []
     assert found.order.waves == ()
     assert "nothing: every node runs what it should" in "\n".join(found.to_lines())
-    left = replace(found, unended="an earlier run has not ended: deploy of c0ffee")
-    assert any("an earlier run has not ended" in line for line in left.to_lines())
-    assert (left.hash, found.unended) == (found.hash, "")
+    left = replace(found, open_run="deploy of c0ffee, has not ended")
+    assert "  but           an earlier run, deploy of c0ffee, has not ended" in left.to_lines()
+    assert (left.hash, found.open_run) == (found.hash, "")
     capsys.readouterr()
     planning.show(left, as_json=False)
     assert capsys.readouterr().out.endswith("next: aitbc deploy status dev\n")
