@@ -310,7 +310,8 @@ def genesis_of(
         ],
         accounts=accounts,
         treasury=treasury,
-        params=params,
+        # A node of a test may be away for longer than two minutes of short blocks.
+        params=params or Params(absence_window_blocks=0),
         single_node_dev=len(validators) < 4,
     )
 

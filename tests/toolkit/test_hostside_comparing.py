@@ -10,6 +10,7 @@ from pretend_hosts import PretendHosts
 
 from aitbc_node.events import AppendBlock, AppendCertificate
 from aitbc_node.ledger.document import to_json
+from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height
@@ -128,6 +129,18 @@ def test_check_20_each_way_not_to_go_together_is_named(host: Host) -> None:
     assert "height 1: the network has root" in checks["replay"]["why"]
     assert "the data are in version 2, it reads 1 to 1" in checks["data version"]["why"]
     assert not host.compare(data_version=2)["kept"], "only what is good is kept"
+
+
+@pytest.mark.proves("E42")
+def test_a_release_that_lacks_the_rules_which_are_planned_is_not_deployed(host: Host) -> None:
+    """It would end before their height, so the trial fails and names their version."""
+    wanted = APP_VERSION + 1
+
+    tried = host.compare(app_version=wanted)["checks"]["data version"]
+
+    assert tried["state"] == "fail"
+    assert f"the chain has or plans rules of version {wanted}" in tried["why"]
+    assert f"it knows {APP_VERSION}" in tried["why"]
 
 
 def test_check_20_another_protocol_does_not_shake_hands(host: Host) -> None:
