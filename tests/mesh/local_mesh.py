@@ -265,18 +265,32 @@ class Mesh:
             deadline_s=DEADLINE_S,
         )
 
+    def read(self, node: NodeProcess, path: str) -> Any:
+        """Ask until the node answers: it may be held for longer than one request waits."""
+        found: list[Any] = []
+
+        def is_told() -> bool:
+            found[:] = [node.get(path)]
+            return found[0] is not None
+
+        self.eventually(f"an answer of {node.name} to {path}", is_told, deadline_s=DEADLINE_S)
+        return found[0]
+
+    def top(self, nodes: Sequence[NodeProcess]) -> int:
+        """Return the greatest height of these nodes, once each has told its own."""
+        return max(int(self.read(node, "/status")["height"]) for node in nodes)
+
     def grow(self, nodes: Sequence[NodeProcess], blocks: int) -> None:
-        """Wait until these nodes are so many blocks above the lowest of them."""
-        self.until_heights(nodes, max(0, *(node.height() for node in nodes)) + blocks)
+        """Wait until these nodes are so many blocks above the highest of them."""
+        self.until_heights(nodes, self.top(nodes) + blocks)
 
     def common_root(self, nodes: Sequence[NodeProcess]) -> str:
         """Return the one state root of these nodes at the lowest of their tips."""
-        height = min(node.height() for node in nodes)
-        roots = {node.state_root(height) for node in nodes}
+        height = min(self.read(node, "/status")["height"] for node in nodes)
+        told = [self.read(node, f"/state_root?height={height}") for node in nodes]
+        roots = {str(answer["state_root"]) for answer in told}
         assert len(roots) == 1, f"height {height}: {roots}"
-        root = roots.pop()
-        assert root is not None, f"height {height} is everywhere"
-        return root
+        return roots.pop()
 
 
 def genesis_of(

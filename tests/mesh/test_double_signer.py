@@ -26,9 +26,9 @@ def twins_of(mesh: Mesh) -> tuple[NodeProcess, NodeProcess]:
     return first, twin
 
 
-def offences(node: NodeProcess, top: int) -> list[dict[str, Any]]:
+def offences(mesh: Mesh, node: NodeProcess, top: int) -> list[dict[str, Any]]:
     """Collect what the blocks of a node show, block by block."""
-    blocks = [node.get(f"/blocks/{height}") for height in range(1, top + 1)]
+    blocks = [mesh.read(node, f"/blocks/{height}") for height in range(1, top + 1)]
     return [shown for block in blocks for shown in block["evidence"]]
 
 
@@ -46,12 +46,12 @@ def test_a_double_signer_loses_half_for_each_offence_once_and_everywhere(
         address = first.public["operator_address"]
 
         def told(node: NodeProcess) -> Any:
-            return node.get(f"/state/validators/{address}")
+            return mesh.read(node, f"/state/validators/{address}")
 
         mesh.start()
         eventually(
             "a punished double signer",
-            lambda: all((told(node) or {}).get("status") == "jailed" for node in honest),
+            lambda: all(told(node)["status"] == "jailed" for node in honest),
             deadline_s=240,
         )
         first.kill()
@@ -67,8 +67,8 @@ def test_a_double_signer_loses_half_for_each_offence_once_and_everywhere(
 
         def add_up() -> bool:
             """Tell whether every bond is what the blocks up to one height make of it."""
-            top = min(node.height() for node in honest)
-            shown = [offences(node, top) for node in honest]
+            top = min(mesh.top([node]) for node in honest)
+            shown = [offences(mesh, node, top) for node in honest]
             assert shown[0] == shown[1] == shown[2]
             left = COIN
             for _ in shown[0]:
@@ -82,4 +82,4 @@ def test_a_double_signer_loses_half_for_each_offence_once_and_everywhere(
         assert len(set(heights)) == len(heights)
         mesh.common_root(honest)
         for node in honest:
-            assert node.get("/audit")["violations"] == []
+            assert mesh.read(node, "/audit")["violations"] == []

@@ -20,14 +20,14 @@ TURNS = 5
 
 def longest_gap(mesh: Mesh) -> int:
     """Kill whose turn it is, and bring it back; return the longest time between two blocks."""
-    witness = mesh.nodes[0].get("/status")
+    witness = mesh.read(mesh.nodes[0], "/status")
     (leader,) = [node for node in mesh.nodes if node.public["consensus_key"] == witness["proposer"]]
     leader.kill()
     others = [node for node in mesh.nodes if node is not leader]
-    first = max(node.height() for node in others)
+    first = mesh.top(others)
     mesh.until_heights(others, first + TURNS + 1)
 
-    blocks = others[0].get(f"/blocks?from={first}&count={TURNS + 2}")["blocks"]
+    blocks = mesh.read(others[0], f"/blocks?from={first}&count={TURNS + 2}")["blocks"]
     assert any(block["round"] for block in blocks), "the dead leader had no turn"
     leader.start()
     mesh.eventually(

@@ -5,7 +5,7 @@ What is claimed follows from who is needed: where every vote counts, a chain tha
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,21 @@ class Site:
         assert made["passed"] is True
         return int(made["epoch_ends"])
 
+    def block(self, node: NodeProcess, height: int) -> Any:
+        """Read a block from one node."""
+        return self.mesh.read(node, f"/blocks/{height}")
+
+    def signers(self, node: NodeProcess, height: int) -> set[str]:
+        """Return whose precommits made a block final, as one node has them."""
+        found = set(self.block(node, height)["certificate"]["signers"])
+        assert found, f"{node.name} does not know who voted on block {height}"
+        return found
+
+    def newest(self, node: NodeProcess) -> range:
+        """Return the two newest heights of a node."""
+        top = self.mesh.top([node])
+        return range(top - 1, top + 1)
+
     def until_epoch(self, nodes: list[NodeProcess], told: Any) -> int:
         """Wait until the epoch of a transaction is over; return its last height."""
         last = ends(told["height"])
@@ -70,13 +85,6 @@ def key_of(node: NodeProcess) -> str:
     return str(node.public["consensus_key"])
 
 
-def signers(node: NodeProcess, height: int) -> set[str]:
-    """Return whose precommits made a block final, as one node has them."""
-    found = set(node.get(f"/blocks/{height}")["certificate"]["signers"])
-    assert found, f"{node.name} does not know who voted on block {height}"
-    return found
-
-
 @pytest.fixture
 def site_of(
     tmp_path: Path,
@@ -87,8 +95,8 @@ def site_of(
     """Bring up a mesh with epochs of ten blocks that the command line takes for its own."""
     with ExitStack() as stack:
 
-        def bring_up(**shape: Any) -> Site:
-            params = Params(epoch_blocks=EPOCH, validators_open=0)
+        def bring_up(rules: Mapping[str, int] = {}, **shape: Any) -> Site:
+            params = Params(epoch_blocks=EPOCH, validators_open=0, **rules)
             made = local_mesh(tmp_path, eventually, params=params, rich=True, **shape)
             mesh = stack.enter_context(made)
             mesh.until_heights(mesh.nodes, 2)
@@ -124,8 +132,8 @@ def test_a_validator_is_admitted_votes_from_the_next_epoch_and_is_removed(
 
     shown = site.do(f"validator show {address}")
     assert (shown["status"], shown["seat"], shown["power"]) == ("active", "admitted", 1)
-    for height in range(witness.height() - 1, witness.height() + 1):
-        assert signers(witness, height) == {key_of(node) for node in [*up, joiner]}
+    for height in site.newest(witness):
+        assert site.signers(witness, height) == {key_of(node) for node in [*up, joiner]}
 
     removed = site.decide(f"validator remove {address} {say_yes}")
     site.mesh.until_heights([*up, joiner], removed)
@@ -133,11 +141,11 @@ def test_a_validator_is_admitted_votes_from_the_next_epoch_and_is_removed(
 
     shown = site.do(f"validator show {address}")
     assert (shown["status"], shown["seat"], shown["power"]) == ("candidate", "removed", 0)
-    for height in range(1, witness.height() + 1):
+    for height in range(1, site.mesh.top([witness]) + 1):
         if joined < height <= removed:
             continue
-        assert key_of(joiner) not in signers(witness, height), height
-        assert key_of(joiner) != witness.get(f"/blocks/{height}")["proposer"], height
+        assert key_of(joiner) not in site.signers(witness, height), height
+        assert key_of(joiner) != site.block(witness, height)["proposer"], height
 
 
 @pytest.mark.proves("E8")
@@ -166,8 +174,43 @@ def test_a_rotated_key_takes_over_with_the_epoch(
     rotating.start()
     site.mesh.until_heights([rotating, *others], last + EPOCH + 2)
 
-    for height in range(told["height"], others[0].height() + 1):
-        found = signers(others[0], height)
+    for height in range(told["height"], site.mesh.top(others) + 1):
+        found = site.signers(others[0], height)
         assert (key_of(rotating) in found) == (height <= last), height
         assert (made["consensus_key"] in found) == (height > last), height
     assert site.do(f"validator show {rotating.name}")["key"] == made["consensus_key"]
+
+
+@pytest.mark.nightly
+def test_who_is_away_is_jailed_and_asks_for_its_vote_again(
+    site_of: Callable[..., Site], eventually: Callable[..., None]
+) -> None:
+    """It has no vote from the next epoch on, nothing is slashed, and it is needed again later."""
+    rules = {"absence_window_blocks": 20, "absence_missed_bps": 5_000, "jail_blocks": 5}
+    site = site_of(rules)
+    away, *others = site.mesh.nodes
+    address = away.public["operator_address"]
+
+    def told() -> list[Any]:
+        return [site.mesh.read(node, f"/state/validators/{address}") for node in others]
+
+    away.kill()
+    eventually(
+        "an absent validator in jail", lambda: {row["status"] for row in told()} == {"jailed"}
+    )
+    eventually("an epoch without its vote", lambda: {row["power"] for row in told()} == {0})
+    (jailed, *_) = told()
+    assert (jailed["jailed_for"], jailed["bonded"]) == ("absence", "1000000")
+
+    away.start()
+    site.mesh.until_heights(site.mesh.nodes, jailed["jailed_until"] + 1)
+    asked = site.do(f"validator unjail --key {operator(away)}")
+    last = site.until_epoch(site.mesh.nodes, asked)
+    others[0].kill()
+    needed = [away, *others[1:]]
+    site.mesh.grow(needed, 3)
+
+    witness = others[1]
+    assert site.mesh.top([witness]) > last
+    for height in site.newest(witness):
+        assert site.signers(witness, height) == {key_of(node) for node in needed}

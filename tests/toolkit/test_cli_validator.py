@@ -332,7 +332,7 @@ def test_only_evidence_slashes(site: Site) -> None:
 
     told = site.ask("validator show v1")
     assert (told["status"], told["bonded"]) == ("jailed", "500000")
-    assert "jailed until" in site.do("validator show v1")
+    assert " for equivocation; aitbc validator unjail" in site.do("validator show v1")
     site.do(f"validator slash v1 --evidence {file}", Exit.FAILED)
     assert site.ask("validator show v1")["bonded"] == "500000"
     early = site.do(f"validator unjail --key {site.founders[0]}", Exit.FAILED)

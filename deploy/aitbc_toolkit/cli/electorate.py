@@ -79,7 +79,7 @@ def member_lines(told: electorate.MemberView) -> Iterator[str]:
         "commission": _percent(told.commission_bps),
         "this epoch": f"signed {told.signed} of {told.expected} blocks, proposed {told.proposed}",
         "unpaid": f"{native(told.rewards)} of rewards, {native(told.commission)} of commission",
-        "jailed until": f"{told.jailed_until:,}" if told.status == "jailed" else "",
+        "jailed": _jail(told) if told.status == "jailed" else "",
         "region": told.region,
         "endpoint": told.endpoint,
     }
@@ -181,6 +181,11 @@ def _leaving(row: electorate.UnbondingView) -> Sequence[str]:
 
 def _changed(row: electorate.MemberView) -> str:
     return str(row.next_power) if row.next_power != row.power else "="
+
+
+def _jail(told: electorate.MemberView) -> str:
+    why = f" for {told.jailed_for}" if told.jailed_for else ""
+    return f"until height {told.jailed_until:,}{why}; aitbc validator unjail asks for its vote"
 
 
 def _percent(bps: int) -> str:
