@@ -3,11 +3,11 @@
 import pytest
 
 from aitbc_node.chain import Chain
-from aitbc_node.events import Halt
+from aitbc_node.events import Halt, Persist, Timer, TimerFired
 from aitbc_node.ledger.motions import ScheduleUpgrade
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.upgrades import APP_VERSION
-from aitbc_node.types import Height
+from aitbc_node.types import Height, Round
 from aitbc_sim.citizens import an_act
 from aitbc_sim.pump import Pump
 from aitbc_sim.testing import fake_verify
@@ -49,6 +49,24 @@ def test_a_node_that_does_not_know_the_rules_stops_before_their_height() -> None
     headers = [pump.nodes[0].store.block(Height(h)).block.header for h in (AT - 1, AT)]
     assert [header.app_version for header in headers] == [APP_VERSION, NEXT]
     assert len(pump.roots()) == 1
+
+
+def test_until_its_process_has_ended_such_a_node_stands_still() -> None:
+    """It says why, takes no transaction, and enters no height."""
+    pump = a_mesh(know=(0, 1, 2))
+    machine = pump.machine(3)
+    pump.run(lambda: bool(pump.nodes[3].halted))
+    ticks = TimerFired(wall_ms=0, timer=Timer("tick", Height(0), Round(0)))
+
+    effects = [
+        effect
+        for after_ms in range(0, 5_000, 250)
+        for effect in machine.step(ticks, now_ms=pump.now_ms + after_ms)
+    ]
+
+    assert machine.view.diverged == f"upgrade-needed {NEXT}"
+    assert (machine.view.height, machine.view.step) == (AT - 1, "idle")
+    assert not any(isinstance(effect, Persist) for effect in effects)
 
 
 def test_a_restart_of_the_same_build_says_the_same_and_a_newer_one_goes_on() -> None:

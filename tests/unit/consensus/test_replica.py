@@ -295,6 +295,25 @@ def test_a_second_vote_is_reported_though_its_height_is_final(kind: int, first: 
     assert reports == [Equivocation(known, second, a_key(3))]
 
 
+def test_who_was_reported_once_costs_no_more_checks() -> None:
+    """An offender's further votes on a final height are dropped before anything is verified."""
+    judged: list[bytes] = []
+
+    def spy(key: PublicKey, message: bytes, signature: Signature, /) -> bool:
+        judged.append(message)
+        return fake_verify(key, message, signature)
+
+    bench = a_core(FOUR, own=None, verify=spy)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    feed_votes(bench, *(a_vote(PRECOMMIT, V, by=by, time_ms=9) for by in (0, 1, 2)))
+    feed_votes(bench, a_vote(PRECOMMIT, W, by=1, time_ms=9))
+    before = len(judged)
+
+    feed_votes(bench, a_vote(PRECOMMIT, a_value("x"), by=1, time_ms=9))
+
+    assert len(judged) == before
+
+
 def test_a_late_vote_that_is_forged_proves_nothing() -> None:
     """Whoever passes it on is blamed, nobody else."""
     bench = a_core(FOUR, own=None)

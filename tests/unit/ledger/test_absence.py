@@ -3,12 +3,22 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from aitbc_node.codes import Code
 from aitbc_node.ledger import absence
 from aitbc_node.ledger.enrolment import ValidatorPut
-from aitbc_node.ledger.objects import ACTIVE, AWAY, CANDIDATE, JAILED, Membership
+from aitbc_node.ledger.objects import (
+    ACTIVE,
+    AWAY,
+    CANDIDATE,
+    EQUIVOCATION,
+    JAILED,
+    Membership,
+)
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.staking import membership_key
+from aitbc_node.types import Height
 from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
@@ -137,6 +147,20 @@ def test_where_the_chain_says_so_it_comes_back_by_itself() -> None:
 
     assert before == (JAILED, 0)
     assert (member(hall).status, power(hall)) == (ACTIVE, 9)
+
+
+def test_who_signed_twice_does_not_come_back_by_itself() -> None:
+    """Not even where absence is forgiven, and not by being away on top of it."""
+    hall = a_hall(10, 10, 10, 10, unjail_by_itself=1)
+    hall.apply()
+    until = Height(hall.height + 12)
+    jailed = replace(member(hall), status=JAILED, jailed_for=EQUIVOCATION, jailed_until=until)
+    hall.rewrite({membership_key(address("north")): jailed})
+
+    run_to(away(hall, "north"), 40)
+
+    assert (member(hall).status, member(hall).jailed_for) == (JAILED, EQUIVOCATION)
+    assert power(hall) == 0
 
 
 def test_without_a_window_nobody_is_jailed() -> None:
