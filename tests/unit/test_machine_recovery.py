@@ -8,12 +8,13 @@ from msgspec.structs import replace
 from aitbc_node.blocks import NO_BLOCK, PREVOTE, FinalBlock
 from aitbc_node.canonical import encode
 from aitbc_node.codes import Code
+from aitbc_node.consensus.inputs import Decided
 from aitbc_node.errors import DiskError
-from aitbc_node.events import AppendBlock, Send
+from aitbc_node.events import AppendBlock, Committed, Send
 from aitbc_node.gossip.messages import VOTES_COUNT_MAX, Finals, Status, VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.storage.store import Recovered
-from aitbc_node.types import Height, Signature
+from aitbc_node.types import BlockId, Height, Signature
 from aitbc_sim.citizens import a_payment, address, signer_of
 from aitbc_sim.pump import Pump
 from aitbc_sim.testing import a_vote, fake_verify
@@ -334,6 +335,54 @@ def test_a_peer_hands_out_a_block_that_only_votes_name() -> None:
 
     assert pump.frames["block?"] > 0
     assert pump.notes("peer.fault") == 0
+
+
+def test_a_decided_block_that_had_to_make_room_is_fetched_back() -> None:
+    """In a very long height the block that wins may be gone when its votes come; others have it."""
+    pump = Pump().start()
+    pump.run_to(3)
+    machine = pump.machine(3)
+    decide, lost = machine._on_decided, list[BlockId]()
+
+    def forget_then_decide(decided: Decided) -> None:
+        if not lost:
+            lost.append(decided.block_id)
+            del machine._workshop.shelf._candidates[decided.block_id]
+            machine._workshop._offers.pop(decided.block_id, None)
+        decide(decided)
+
+    machine._voting._on_decided = forget_then_decide
+    pump.run_to(8)
+    pump.settle()
+
+    assert lost
+    assert pump.frames["block?"] > 0
+    assert len(pump.roots()) == 1
+
+
+def test_a_restored_machine_tells_its_blocks_and_keeps_what_waits() -> None:
+    """An index hears of every final block; a journaled transaction waits unless a block has it."""
+    pump = Pump().start()
+    pump.run_to(2)
+    done, waits = (a_payment("alice", "bob", 1, nonce=number) for number in (0, 7))
+    assert pump.outcomes(0, done) == ["ok"]
+    pump.run_to(max(pump.heights()) + 3)
+    store = pump.nodes[0].store
+    assert store is not None
+    finals = store.read_blocks(Height(1), store.last_height)
+    told: list[Committed] = []
+    fresh = Machine(
+        MachineConfig(role="full"),
+        pump.genesis,
+        own_id=pump.nodes[0].id,
+        signer=None,
+        verify=fake_verify,
+    )
+
+    fresh.restore(Recovered(finals, (), None, (done, waits)), on_replayed=told.append)
+
+    assert [each.final for each in told] == list(finals)
+    assert list(fresh.pending_raws()) == [waits]
 
 
 def test_a_log_that_lies_is_refused() -> None:
