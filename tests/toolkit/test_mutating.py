@@ -16,16 +16,19 @@ WHOLE = Mutant("ledger.fees whole", "return fee", "return None")
 
 def test_a_change_that_nobody_notices_needs_an_explanation() -> None:
     """One that has it is fine; without, it is named as the file of explanations wants it."""
-    new, void = mutating.judged([HALF, WHOLE], {str(HALF)}, modules=["ledger/fees.py"])
+    new, void = mutating.judged([HALF, WHOLE], [], {str(HALF)}, modules=["ledger/fees.py"])
 
     assert (new, void) == (["ledger.fees whole: return fee -> return None"], [])
 
 
 def test_an_explanation_of_what_is_noticed_has_to_go() -> None:
-    """Of a module that was run; nothing is said about the others."""
+    """Of a module that was run, and in time; nothing is said about the others."""
     reasons = {str(HALF), "consensus.votes Tally.add: a -> b"}
 
-    assert mutating.judged([], reasons, modules=["ledger/fees.py"]) == ([], [str(HALF)])
+    void = mutating.judged([], [], reasons, modules=["ledger/fees.py"])
+    late = mutating.judged([], [HALF], reasons, modules=["ledger/fees.py"])
+
+    assert (void, late) == (([], [str(HALF)]), ([], []))
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,9 @@ changes."""
 
 MODULES = tuple(module for modules in SUITES for module in modules)
 RUN_S_MAX = 4 * 3600.0
-_NOTICED = frozenset({1, 3, 37, 24, -24, 152, 255, 36})
-"""mutmut's exit codes of what a test, a type or a time-out found."""
+_NOTICED, _TIMED_OUT = frozenset({1, 3, 37}), frozenset({24, -24, 152, 255, 36})
+"""mutmut's exit codes of what a test or a type found, and of what did not end in time: mostly a
+loop without an end, which is noticed, but a machine that was held looks the same."""
 _LITERAL = re.compile(r"f?(?:'[^']*'|\"[^\"]*\")")
 _MARK = "ǁ"
 _ORIGINAL, _CHANGED = "__mutmut_orig", "__mutmut_"
@@ -86,12 +87,12 @@ def main(arguments: Sequence[str]) -> int:
     folder = paths.state_root() / "mutation"
     try:
         prepare(folder, wanted)
-        noticed, missed = run(folder)
+        noticed, missed, late = run(folder)
     except AitbcError as failure:
         sys.stderr.write(f"error: {failure.message}\n")
         return failure.exit_status
     reasons = explained(paths.project_root() / "docs" / "mutants.toml")
-    new, stale = judged(missed, reasons, modules=wanted)
+    new, stale = judged(missed, late, reasons, modules=wanted)
     known = len(missed) - len(new)
     lines = [f"{noticed + len(missed)} changes, {noticed} noticed, {known} explained"]
     lines += [f"nobody notices: {mutant}" for mutant in new]
@@ -101,13 +102,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def judged(
-    missed: Sequence[Mutant], reasons: Collection[str], *, modules: Sequence[str]
+    missed: Sequence[Mutant],
+    late: Sequence[Mutant],
+    reasons: Collection[str],
+    *,
+    modules: Sequence[str],
 ) -> tuple[list[str], list[str]]:
     """Name the changes that nothing explains, and the explanations of these modules that are void.
 
-    The same change may be possible twice in a function; one explanation stands for both.
+    The same change may be possible twice in a function; one explanation stands for both. One that
+    did not end in time voids no explanation.
     """
-    found = {str(mutant) for mutant in missed}
+    found = {str(mutant) for mutant in (*missed, *late)}
     places = {module.removesuffix(".py").replace("/", ".") for module in modules}
     ours = {text for text in reasons if text.partition(" ")[0] in places}
     new = [str(mutant) for mutant in missed if str(mutant) not in reasons]
@@ -125,8 +131,8 @@ def prepare(folder: Path, modules: Sequence[str]) -> None:
     (folder / "pyproject.toml").write_text(_configuration(modules), encoding="utf-8")
 
 
-def run(folder: Path) -> tuple[int, list[Mutant]]:
-    """Let mutmut work; return how many changes were noticed, and those that were not.
+def run(folder: Path) -> tuple[int, list[Mutant], list[Mutant]]:
+    """Let mutmut work; return how many changes were noticed, those that were not, and the late.
 
     What changes only words that people read counts as noticed: no test should repeat sentences.
 
@@ -137,16 +143,19 @@ def run(folder: Path) -> tuple[int, list[Mutant]]:
         cwd=folder,
         timeout_s=RUN_S_MAX,
     )
-    noticed, missed = 0, []
+    noticed = 0
+    missed: list[Mutant] = []
+    late: list[Mutant] = []
     for meta in sorted((folder / "mutants").rglob("*.py.meta")):
+        source = meta.with_suffix("")
         outcomes: Mapping[str, int | None] = json.loads(meta.read_text())["exit_code_by_key"]
-        changed = {name for name, status in outcomes.items() if status not in _NOTICED}
-        noticed += len(outcomes) - len(changed)
-        if changed:
-            found = sorted(_described(meta.with_suffix(""), changed))
-            missed += [mutant for mutant in found if not mutant.is_of_words]
-            noticed += sum(mutant.is_of_words for mutant in found)
-    return noticed, missed
+        slow = {name for name, status in outcomes.items() if status in _TIMED_OUT}
+        unseen = {name for name, status in outcomes.items() if status not in _NOTICED} - slow
+        found = [mutant for mutant in _described(source, unseen) if not mutant.is_of_words]
+        missed += sorted(found)
+        late += sorted(_described(source, slow))
+        noticed += len(outcomes) - len(found)
+    return noticed, missed, late
 
 
 def explained(file: Path) -> dict[str, str]:
