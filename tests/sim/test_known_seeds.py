@@ -28,6 +28,25 @@ ROWS = [
 
 
 FINDINGS = {
+    "a certificate that what was stored behind it, evidence, did not make durable": (
+        159,
+        Options(
+            full_nodes=1,
+            blocks=10,
+            timeout_ms=500,
+            delay_ms=(1, 5),
+            duplicate=0.05,
+            clog=0.01,
+            sync_ms=(5, 60),
+            crash_every_ms=5_000,
+            crash_all=0.2,
+            power_loss=0.0,
+            full_every_ms=4_000,
+            partition_every_ms=4_000,
+            byzantine=((0, "equivocate"),),
+            tx_every_ms=60,
+        ),
+    ),
     "a node that missed the last block, without whose vote there was no next one": (
         36,
         Options(

@@ -150,8 +150,10 @@ class Store:
                 self._sync_log()
                 self._sign_state.save(state)
             case SaveDataVersion(data_version=data_version):
+                self._sync_log()
                 write_version(self._data, data_version)
             case SaveEvidence(raws=raws):
+                self._sync_log()  # a certificate in front of any `Persist` is durable behind it
                 write_evidence(self._data, raws)
             case AppendBlock(id=id_, block=block):
                 self._append_block(id_, block)

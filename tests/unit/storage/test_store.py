@@ -13,7 +13,14 @@ from aitbc_node.blocks import (
     block_id,
 )
 from aitbc_node.errors import DiskError
-from aitbc_node.events import AppendBlock, AppendCertificate, AppendTransactions, SaveSignState
+from aitbc_node.events import (
+    AppendBlock,
+    AppendCertificate,
+    AppendTransactions,
+    SaveDataVersion,
+    SaveEvidence,
+    SaveSignState,
+)
 from aitbc_node.limits import MIB
 from aitbc_node.storage import store as store_module
 from aitbc_node.storage.memory import MemoryDisk
@@ -295,6 +302,22 @@ def test_a_block_that_cannot_be_read_is_told_when_it_is_wanted() -> None:
 
     with pytest.raises(DiskError, match="no Block that this build can read"):
         a_store(data)
+
+
+@pytest.mark.parametrize("persist", [SaveEvidence(()), SaveDataVersion(1)])
+def test_whatever_is_stored_makes_the_certificate_before_it_durable(
+    persist: SaveEvidence | SaveDataVersion,
+) -> None:
+    """A node announces a final block behind it, and must come back with that block."""
+    journal: list[str] = []
+    store = Store(RecordingDisk("data", journal), None)
+    store.recover()
+    append(store, a_block(1))
+    journal.clear()
+
+    store.run(persist)
+
+    assert journal[0] == "sync data/blocks.log"
 
 
 def test_flushing_makes_the_newest_certificate_durable() -> None:
