@@ -72,7 +72,10 @@ class Floor:
         self._ground = ground
         prepared = self._run("prepare", ground.base)
         if not prepared.ok:
-            raise AitbcError(f"the floor was not prepared: {prepared.stderr[-300:]}")
+            raise AitbcError(
+                f"the floor was not prepared: {prepared.stderr[-300:]}",
+                hint="deploy/baselines/README.md says what its scripts ask of a host",
+            )
 
     def noop(self) -> shell.Result:
         """Look whether every host has the release and runs it."""

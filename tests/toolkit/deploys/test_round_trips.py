@@ -19,12 +19,15 @@ ENDS = ["observe", "record"]  # what runs at the end is compared with what was a
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """Give what hosts were asked since the last time; what nobody was asked does not count."""
+    """Give what hosts were asked since the last time; what nobody was asked does not count.
+
+    Nor do renewals of the lease: time asks for them, on a machine where the run takes long.
+    """
     seen: list[str] = []
     step = remote.Hosts.step
 
     def counted(self: Any, name: str, params: Mapping[str, Any], **more: Any) -> Any:
-        seen.extend([name] if params else [])
+        seen.extend([name] if params and name != "lease-renew" else [])
         return step(self, name, params, **more)
 
     def taken() -> list[str]:
