@@ -46,6 +46,7 @@ class Checkers:
         """What was punished: operator and height of each."""
         self._block_at: dict[Height, BlockId] = {}
         self._voters_after: dict[Hash, ValidatorSet] = {}
+        self._voters_behind: dict[BlockId, ValidatorSet] = {}
         self._voters_at = {Height(1): founders}
         self._proven: set[bytes] = set()
         self._signed: dict[tuple[PublicKey, int, int, int], BlockId] = {}
@@ -64,6 +65,7 @@ class Checkers:
         if root != header.state_root:
             what = f"height {header.height}: node {index} has another root"
             _breach("state_root_equal", what)
+        self._voters_behind[event.id] = state.validators
         if root not in self._voters_after:
             self._voters_after[root] = state.validators
             faults = [*audit(state), *state.tally.violations()]
@@ -106,6 +108,9 @@ class Checkers:
             what = f"node {index} announces {height} by rules {version}, it knows {knows}"
             _breach("rules_known", what)
         self._check_once(event, height)
+        if height not in self._voters_at:
+            # Whoever had the block before on disk died before it could call it final.
+            self._voters_at[height] = self._voters_behind[event.final.block.header.parent_id]
         self._check_proof(event.final.certificate, event.id, self._voters_at[height])
         return height + 1 not in self._voters_at and self._succeed(event.final.block.header)
 

@@ -71,13 +71,14 @@ def a_commit(
     time_ms: int = 0,
     signers: tuple[int, ...] = (0, 1, 2),
     txs: tuple[bytes, ...] = (),
+    parent: bytes = bytes(32),
 ) -> Committed:
     """Announce a block with this state behind it."""
     header = Header(
         version=1,
         chain_id=CHAIN_ID,
         height=Height(height),
-        parent_id=BlockId(bytes(32)),
+        parent_id=BlockId(parent),
         time_ms=time_ms,
         proposer=PublicKey(bytes(32)),
         tx_root=ZERO,
@@ -214,6 +215,18 @@ def test_only_liars_may_be_slashed() -> None:
     assert len(knowing.offences) == 1
     with pytest.raises(Violation, match=r"^no_honest_slash: .* for height 7"):
         some_checkers().executed(0, a_commit(slashed), slashed)
+
+
+def test_a_block_that_nobody_lived_to_announce_leads_to_the_next_all_the_same() -> None:
+    """It was on a disk, its node died and came back: the next block has its voters."""
+    checkers, state = some_checkers(), a_state()
+    silent = a_commit(state)
+    checkers.executed(0, silent, state)
+    checkers.restarted(0, Height(1), least=Height(0))
+    follower = a_commit(state, height=2, parent=silent.id)
+    checkers.executed(0, follower, state)
+
+    assert not checkers.announced(0, follower)
 
 
 def test_no_build_goes_on_with_rules_that_it_does_not_know() -> None:
