@@ -5,6 +5,7 @@ may be taken by another test before its node listens, so looking is not enough.
 """
 
 import fcntl
+import random
 import tempfile
 from contextlib import suppress
 from functools import cache
@@ -35,8 +36,12 @@ def take(count: int, *, apart: int = 1) -> list[int]:
 
 @cache
 def _ports() -> "cycle[int]":
-    """Hold an area until this process ends, and go round in it."""
-    for first in _FIRSTS:
+    """Hold an area until this process ends, and go round in it.
+
+    The lowest free one would be that of a test process that has ended a moment ago, and with it
+    what that one leaves behind for another moment.
+    """
+    for first in random.sample(_FIRSTS, len(_FIRSTS)):
         path = Path(tempfile.gettempdir()) / f"aitbc-tests-ports-{first}"
         lock = path.open("w", encoding="utf-8")
         try:

