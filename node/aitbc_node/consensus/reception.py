@@ -119,14 +119,17 @@ class Reception:
         first = record.proposals.get(proposal.round)
         proposer = record.electorate.proposer(proposal.round)
         sign_bytes = proposal.sign_bytes(self._chain_id)
-        if first is not None and (
-            first.sign_bytes(self._chain_id) == sign_bytes or proposer in record.equivocators
-        ):
+        is_own = proposer == record.own_index
+        is_foreign = is_own and self._guard.is_foreign(proposal, known=first)
+        is_news = first is None or (
+            first.block_id != proposal.block_id and proposer not in record.equivocators
+        )
+        if not is_news and not is_foreign:
             return
         if not self._verify(record.electorate.keys[proposer], sign_bytes, proposal.signature):
             yield from _blame(sender, "proposal.signature")
             return
-        if proposer == record.own_index and self._guard.is_foreign(proposal, known=first):
+        if is_foreign:
             yield self._guard.stop_for_twin(proposal)
         if first is not None:
             yield from _report(record, proposer, first, proposal)
@@ -150,8 +153,11 @@ def _report(
     first: Proposal | Vote,
     second: Proposal | Vote,
 ) -> Iterator[Equivocation]:
-    """Report an equivocator once a height: one pair proves it, more are only work."""
-    if validator not in place.equivocators:
+    """Report an equivocator once a height: one pair proves it, more are only work.
+
+    Two proposals of one block are no offence that the ledger knows, so they hide none that comes.
+    """
+    if first.block_id != second.block_id and validator not in place.equivocators:
         place.equivocators.add(validator)
         yield Equivocation(first, second, place.electorate.keys[validator])
 

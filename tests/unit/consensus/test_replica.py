@@ -295,6 +295,19 @@ def test_a_second_vote_is_reported_though_its_height_is_final(kind: int, first: 
     assert reports == [Equivocation(known, second, a_key(3))]
 
 
+def test_two_proposals_of_one_block_hide_no_later_offence() -> None:
+    """They differ in the round that justifies them: no offence, and none that covers another."""
+    bench = a_core(FOUR, own=3)
+    pair = [a_proposal(V, by=1, round_=1, valid_round=valid) for valid in (-1, 0)]
+    votes = [a_vote(PREVOTE, block_id, by=1) for block_id in (V, W)]
+
+    effects = [effect for one in pair for effect in bench.feed(ProposalReceived(one))]
+    effects += feed_votes(bench, *votes)
+
+    reports = [effect for effect in effects if isinstance(effect, Equivocation)]
+    assert reports == [Equivocation(*votes, a_key(1))]
+
+
 def test_who_was_reported_once_costs_no_more_checks() -> None:
     """An offender's further votes on a final height are dropped before anything is verified."""
     judged: list[bytes] = []
