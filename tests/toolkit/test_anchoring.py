@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from forged_log import OTHER, rewrite
 
@@ -85,6 +86,28 @@ def test_a_log_that_was_rewritten_whole_differs_and_is_never_anchored(
         (said,) = after_run(environment)
         assert "is not anchored on the ledger: not anchored: the ledger was told" in str(said)
     assert len(fake_mesh.ledger.finals) == blocks
+
+
+@pytest.mark.parametrize("value", [b"{}", b"\xff", b"[[", b'"head"', b"[" * 900])
+def test_a_record_that_is_no_head_is_a_finding_and_fails_no_run(
+    fake_mesh: Any, monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    """Whoever has the key may write anything in the head's place: it shows, and nothing breaks."""
+    environment = fake_mesh.environment
+    log(environment, 2)
+    body = anchoring._body
+    with monkeypatch.context() as forging:
+        forging.setattr(
+            anchoring, "_body", lambda *given: msgspec.structs.replace(body(*given), value=value)
+        )
+        anchoring.anchor(environment, wait_s=60)
+
+    found = remembered(environment)
+    (said,) = after_run(environment)
+
+    what = "the ledger was told something that is no head of a log"
+    assert (found.counted, [each.what for each in found.findings]) == (0, [what])
+    assert str(said).endswith(f"not anchored: {what}")
 
 
 def test_a_run_anchors_once_an_hour(fake_mesh: Any) -> None:

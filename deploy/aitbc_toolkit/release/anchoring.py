@@ -5,14 +5,13 @@ it, and the blocks keep every one that was written. So a log that was forged as 
 host that was told of it too, still shows. What cannot be anchored is said, and never fails a run.
 """
 
-import calendar
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from aitbc_node import bech32
 from aitbc_node.ledger.policy import address_of, single_key
@@ -23,6 +22,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import audit, heads, powers
 from aitbc_toolkit.release.audit import Record
+from aitbc_toolkit.release.heads import Head
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.witnessing import Witness
@@ -73,8 +73,9 @@ def compare(
     said = _told(environment, mesh, there, account=account)
     judged = [(each, heads.difference(environment, records, each, told=_TOLD)) for each in said]
     findings = tuple(finding for _, finding in judged if finding is not None)
-    newest = max((int(each["number"]) for each in said), default=0)
-    return Witness(NAME, len(said), newest, signed_by=account, findings=findings)
+    numbers = [each.number for each in said if each is not None]
+    newest = max(numbers, default=0)
+    return Witness(NAME, len(numbers), newest, signed_by=account, findings=findings)
 
 
 def anchor(environment: Environment, *, key: Path | None = None, wait_s: float) -> Anchored:
@@ -124,8 +125,9 @@ def _is_due(environment: Environment, mesh: Mesh) -> bool:
     said = _told(environment, mesh, names, account=account)
     oldest = time.time() - EVERY_S
     return not any(
-        _seconds(str(each["at"])) > oldest
-        and each["log"] == heads.log(records)
+        each is not None
+        and each.at.timestamp() > oldest
+        and each.log == heads.log(records)
         and heads.difference(environment, records, each, told=_TOLD) is None
         for each in said
     )
@@ -133,8 +135,11 @@ def _is_due(environment: Environment, mesh: Mesh) -> bool:
 
 def _told(
     environment: Environment, mesh: Mesh, names: Sequence[str], *, account: str
-) -> list[Mapping[str, Any]]:
-    """Read what nodes say that the ledger remembers; different heights may tell different heads."""
+) -> list[Head | None]:
+    """Read what nodes say that the ledger remembers; different heights may tell different heads.
+
+    Whoever has the key may have put anything there: None stands for what is no head.
+    """
     power = powers.founded(environment)
     route = f"/state/records/{_NAMESPACE}/{_key(environment).hex()}?owner={account}"
     behind: dict[str, int] = defaultdict(int)
@@ -142,7 +147,7 @@ def _told(
         if answer is not None:
             behind[answer.value] += power.of.get(name, 0)
     values = [value for value, sum_ in behind.items() if 3 * sum_ > power.total]
-    return [json.loads(bytes.fromhex(value)) for value in values]
+    return [heads.read(bytes.fromhex(value)) for value in values]
 
 
 def _body(environment: Environment, records: Sequence[Record]) -> RecordPut:
@@ -173,7 +178,3 @@ def _not_anchored(environment: Environment, why: str) -> AitbcError:
         hint=f"aitbc audit verify {environment.name}",
         exit_status=Exit.FAILED,
     )
-
-
-def _seconds(at: str) -> float:
-    return calendar.timegm(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ"))

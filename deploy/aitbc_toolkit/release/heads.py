@@ -5,8 +5,12 @@ how they are told: `witnessing` tells the hosts, `anchoring` the ledger.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
 
 from aitbc_toolkit.chain import Finding
 from aitbc_toolkit.inventory import Environment
@@ -15,6 +19,19 @@ from aitbc_toolkit.release.audit import Record
 from aitbc_toolkit.release.source import who
 
 _SHORT = 12
+
+_Hash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Hold what somebody remembers: how far a log went, as `statement` says it."""
+
+    environment: str
+    log: _Hash
+    place: str
+    number: Annotated[int, Meta(ge=1)]
+    head: _Hash
+    at: Annotated[datetime, Meta(tz=True)]
 
 
 def statement(environment: Environment, records: Sequence[Record]) -> dict[str, Any]:
@@ -30,23 +47,35 @@ def statement(environment: Environment, records: Sequence[Record]) -> dict[str, 
     }
 
 
+def read(said: str | bytes) -> Head | None:
+    """Read what somebody remembers; None where that is no statement of ours: others write too."""
+    try:
+        return msgspec.json.decode(said, type=Head)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
 def difference(
-    environment: Environment, records: Sequence[Record], said: Mapping[str, Any], *, told: str
+    environment: Environment, records: Sequence[Record], said: Head | None, *, told: str
 ) -> Finding | None:
     """Find what was said else than the log here says; of another place's log it says nothing.
 
+    What is no statement at all is a finding: nobody who works here has said it.
     `told` begins the sentence: who was told, like "hosts were told".
     """
-    number, head = int(said["number"]), str(said["head"])
-    if said["log"] != log(records):
-        if said["place"] != place(environment):
+    if said is None:
+        return Finding(0, f"{told} something that is no head of a log")
+    number = said.number
+    if said.log != log(records):
+        if said.place != place(environment):
             return None
         return Finding(0, f"{told} of another log of this place, of {number} records: it is gone")
     if number > len(records):
         return Finding(len(records), f"{told} of {number} records, {len(records)} are here")
     now = records[number - 1].hash
-    if now != head:
-        return Finding(number, f"{told} that it is {head[:_SHORT]}, here it is {now[:_SHORT]}")
+    if now != said.head:
+        was = said.head[:_SHORT]
+        return Finding(number, f"{told} that it is {was}, here it is {now[:_SHORT]}")
     return None
 
 

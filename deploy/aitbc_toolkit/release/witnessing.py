@@ -114,12 +114,12 @@ def _judge(
     agreeing: list[tuple[int, Mapping[str, str]]] = []
     findings = []
     for statement in statements:
-        said = json.loads(statement["text"])
-        if said["environment"] != environment.name:
+        said = heads.read(statement["text"])
+        if said is not None and said.environment != environment.name:
             continue
         finding = heads.difference(environment, records, said, told="hosts were told")
-        if finding is None and said["log"] == heads.log(records):
-            agreeing.append((int(said["number"]), statement))
+        if said is not None and finding is None and said.log == heads.log(records):
+            agreeing.append((said.number, statement))
         elif finding is not None and (not may_sign or _signer(known, statement)):
             findings.append(finding)
     newest, statement = max(agreeing, key=itemgetter(0), default=(0, {"signature": ""}))
