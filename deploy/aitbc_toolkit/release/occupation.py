@@ -113,7 +113,7 @@ def _take(
     decides: bool,
     wanted: Mapping[str, Place],
 ) -> None:
-    environment = crew.environment
+    environment, taken = crew.environment, ""
     with step(tell, "lease", f"asking {_hosts(lease)}") as now:
         errand = Errand(wanted, witnessing.last_words(environment, tell)) if wanted else None
         try:
@@ -122,10 +122,14 @@ def _take(
             reason = break_lease or (_GONE if held.is_gone else "")
             if not reason or not held.owner:
                 raise
+            if not decides:
+                # Before its lease is broken: a run in the middle of a wave has armed a host.
+                _refuse_armed(lease, arming.armed(crew.answers()))
             _audit(environment, held, reason=reason)
             if not break_lease:
                 note(tell, f"{held.holder} held the lease: {_GONE}")
             rows = lease.acquire(breaks=held.owner)
+            taken = held.holder
         crew.hold(lease, rows)
         back = ", given back: nothing is to be done" if lease.is_done else ""
         now.say(f"token {lease.token}, {lease.claim.holder}{back}")
@@ -134,7 +138,7 @@ def _take(
         return
     sighting.tell_lease(tell, lease)
     if not decides:
-        _refuse_armed(lease, crew.armed)
+        _refuse_armed(lease, crew.armed, taken_from=taken)
     for host, nodes in crew.take_over(lease.claim.reason.partition(" ")[0]).items():
         left = "its nodes were back by then"
         if nodes:
@@ -148,11 +152,14 @@ def _hosts(lease: Lease) -> str:
     return f"{count} host{'s' if count > 1 else ''}"
 
 
-def _refuse_armed(lease: Lease, armed: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_armed(
+    lease: Lease, armed: Sequence[Mapping[str, Any]], *, taken_from: str = ""
+) -> None:
     """Leave the dead-man's switch of a run that nobody has proved to those who decide about it."""
     if not armed:
         return
     name = lease.claim.environment
+    changed = f"the lease of {taken_from} was taken away" if taken_from else "nothing, on no host"
     ways = (
         f"aitbc deploy {name} --resume   # goes on",
         f"aitbc rollback {name}   # goes back",
@@ -163,7 +170,7 @@ def _refuse_armed(lease: Lease, armed: Sequence[Mapping[str, Any]]) -> None:
             [
                 f"{lease.claim.reason} refused: an earlier run has not proved what it switched",
                 *(f"  {'switch':<16} {arming.said(each)}" for each in armed),
-                "  changed so far   nothing, on no host",
+                f"  changed so far   {changed}",
             ]
         ),
         hint="\n".join(ways),

@@ -11,7 +11,7 @@ import pytest
 
 from aitbc_toolkit.deploys.hostside import files
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
-from aitbc_toolkit.release import arming, gates, roots, services, state, watching
+from aitbc_toolkit.release import arming, audit, gates, roots, services, state, watching
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.facts import observe, places
 from aitbc_toolkit.release.inquiry import inquire
@@ -196,6 +196,28 @@ def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> No
     assert any(each.endswith("on localhost is disarmed: v1 stays as it is") for each in notes)
     assert refused.value.exit_status is Exit.REFUSED
     assert "aitbc deploy dev --resume   # goes on" in refused.value.hint.splitlines()
+
+
+def test_who_decides_nothing_breaks_no_lease_of_a_run_that_has_armed_a_host(
+    a_project: Build,
+) -> None:
+    """It is refused before the lease is touched: the run that is at work stays at work."""
+    project, old, _new = stage_two(a_project)
+    environment = project.environment
+
+    with at_work(environment, project.records.append, reason="a run") as run:
+        armed(run, ("v1",), old, after_s=600)
+        with pytest.raises(AitbcError, match="nothing, on no host") as refused:
+            services.control(
+                environment, "start", "v2", project.records.append, break_lease="it hangs"
+            )
+        went_on = run.crew.disarm(["v1"])
+
+    records, _findings = audit.check(audit.path_of(environment))
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "has not proved what it switched" in refused.value.message
+    assert went_on["localhost"].ok, went_on["localhost"].error
+    assert "break-lease" not in [each.entry.action for each in records]
 
 
 def test_nothing_is_taken_back_over_a_change_of_data(a_project: Build, eventually: Wait) -> None:
