@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aitbc_toolkit.deploys.hostside import files
+from aitbc_toolkit.deploys.hostside import deadman, files, firing
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
 from aitbc_toolkit.release import arming, audit, gates, roots, services, state, watching
 from aitbc_toolkit.release.arming import Guard
@@ -36,15 +36,24 @@ def stage_two(a_project: Build, **more: Any) -> tuple[Any, str, str]:
     return project, old, new
 
 
-def armed(run: Run, names: tuple[str, ...], to: str, *, after_s: float) -> Mapping[str, Any]:
-    """Switch nodes to a release that is there, armed with where they stand; say what they said."""
+def armed(run: Run, names: tuple[str, ...], to: str) -> Mapping[str, Any]:
+    """Switch nodes to a release that is there, armed with where they stand; say what they said.
+
+    Armed for longer than any test: nothing fires before `make_due`, however busy the machine is.
+    """
     before = places(observe(run, "deploy"))
     targets = {name: (to, before[name][1]) for name in names}
     known = arming.rules(run.mesh.statuses())
-    guard = Guard({name: before[name] for name in names}, after_s, app_version=known)
+    guard = Guard({name: before[name] for name in names}, 600, app_version=known)
     rows = run.crew.switch(targets, guard)
     assert rows["localhost"].ok, rows["localhost"].error
     return rows["localhost"].answer
+
+
+def make_due(project: Any) -> None:
+    """Let the time be over that a switch was armed for."""
+    state = project.host_file("var/lib/aitbc/dev/deploy")
+    deadman.write(state, {**deadman.read(state), "due_s": 0.0})
 
 
 def kept(project: Any) -> dict[str, Any]:
@@ -67,8 +76,9 @@ def test_check_11_nobody_comes_back_and_the_host_takes_the_node_back(
     project, old, new = stage_two(a_project)
 
     with at_work(project.environment, project.records.append, reason="a run") as run:
-        armed(run, ("v1",), old, after_s=1.0)
+        armed(run, ("v1",), old)
         at_first = project.running()["v1"]
+        make_due(project)
         eventually("v1 to be back", lambda: project.running()["v1"] == new, deadline_s=60)
         eventually("the switch to end", lambda: kept(project)["state"] == "fired", deadline_s=60)
         rows = run.crew.disarm(["v1"])
@@ -89,8 +99,11 @@ def test_check_11_a_node_that_the_mesh_needs_stays_until_it_can_be_spared(
     log = project.host_file("var/log/aitbc/deadman.log")
 
     with at_work(project.environment, project.records.append, reason="a run") as run:
-        # Long enough for the new process to answer: one that is silent is not missed.
-        armed(run, ("v1",), old, after_s=3.0)
+        armed(run, ("v1",), old)
+        # One that is silent is not missed, so the new process has to answer first.
+        (v1,) = instances(project)
+        eventually("v1 to vote", lambda: firing.is_needed(v1), deadline_s=60)
+        make_due(project)
         eventually("it to wait", lambda: "the mesh needs v1" in log.read_text(), deadline_s=60)
         rows = run.crew.disarm(["v1"])
 
@@ -107,7 +120,7 @@ def test_who_was_told_that_the_run_goes_back_still_takes_its_node_back(
 
     def dies() -> None:
         with at_work(project.environment, project.records.append, reason="a run") as run:
-            armed(run, ("v1",), old, after_s=3.0)
+            armed(run, ("v1",), old)
             rows = run.crew.turn_back({"id": run.id, "returning": "v1 failed"})
             assert rows["localhost"].ok, rows["localhost"].error
             raise KeyboardInterrupt
@@ -115,6 +128,7 @@ def test_who_was_told_that_the_run_goes_back_still_takes_its_node_back(
     with pytest.raises(KeyboardInterrupt):
         dies()
     at_death = kept(project)["state"]
+    make_due(project)
 
     eventually("v1 to be back", lambda: project.running()["v1"] == new, deadline_s=60)
     assert at_death == "armed"
@@ -127,7 +141,7 @@ def test_what_is_armed_lets_go_of_each_node_when_it_is_back(a_project: Build) ->
 
     with at_work(environment, project.records.append, reason="a run") as run:
         before = places(observe(run, "deploy"))
-        armed(run, ("v1", "v2"), old, after_s=600)
+        armed(run, ("v1", "v2"), old)
         shown = []
         for name in ("v1", "v2"):
             rows = run.crew.switch({name: before[name]}, Guard())
@@ -172,7 +186,7 @@ def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> No
 
     def dies() -> None:
         with at_work(environment, project.records.append, reason="a run") as run:
-            armed(run, ("v1",), old, after_s=600)
+            armed(run, ("v1",), old)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -227,8 +241,9 @@ def test_nothing_is_taken_back_over_a_change_of_data(a_project: Build, eventuall
     written.write_text("1\n")
 
     with at_work(project.environment, project.records.append, reason="a run") as run:
-        armed(run, ("v1",), old, after_s=1.0)
+        armed(run, ("v1",), old)
         written.write_text("2\n")
+        make_due(project)
         eventually("it to end", lambda: kept(project)["state"] != "armed", deadline_s=60)
 
     assert (kept(project)["state"], project.running()["v1"]) == ("withheld", old)
