@@ -43,7 +43,7 @@ def bootstrap(environment: Environment, tell: Tell, *, only: str = "") -> Outcom
             provisioned = _provision(Crew(environment, remote), names)
         now.say(_said(provisioned, "missing", "package"))
     with (
-        at_work(environment, tell, reason="bootstrap") as run,
+        at_work(environment, tell, reason="bootstrap", decides=False) as run,
         step(tell, "host", "user, uv, keys, firewall") as now,
     ):
         uv = locks.requirement(paths.project_root(), "uv")
@@ -85,7 +85,7 @@ def _narrowed(environment: Environment, only: str) -> Environment:
 def _confirm(environment: Environment, tell: Tell, names: Sequence[str]) -> None:
     """Come back to the hosts over new connections, through their new firewalls."""
     with (
-        at_work(environment, tell, reason="bootstrap") as run,
+        at_work(environment, tell, reason="bootstrap", decides=False) as run,
         step(tell, "firewall", f"{_count(names)} through the new firewall") as now,
     ):
         rows = run.crew.set_up("confirm", names, deadline_s=_CONFIRM_S)

@@ -44,7 +44,7 @@ def make_keys(environment: Environment, request: Request, tell: Tell) -> Outcome
     request, revision = settle(environment, request)
     admitted = vouching.admit(environment, request, revision, tell)
     before = configuring.known_keys(environment) or {}
-    with at_work(environment, tell, reason="keys new") as run:
+    with at_work(environment, tell, reason="keys new", decides=False) as run:
         observe(run, "keys new")
         public = stage_keys(run, request, revision, admitted)
     made = [name for name, parts in public.items() if before.get(name) != parts]

@@ -159,7 +159,7 @@ def _refuse_armed(
     if not armed:
         return
     name = lease.claim.environment
-    changed = f"the lease of {taken_from} was taken away" if taken_from else "nothing, on no host"
+    changed = f"the lease of {taken_from} was taken away" if taken_from else "nothing that runs"
     ways = (
         f"aitbc deploy {name} --resume   # goes on",
         f"aitbc rollback {name}   # goes back",
