@@ -5,7 +5,7 @@ import dataclasses
 import importlib.util
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ import pytest
 from aitbc_node import crypto
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import TxOutcome
-from aitbc_node.ledger import admission, apply, genesis
+from aitbc_node.ledger import admission, apply, genesis, objects
 from aitbc_node.ledger.apply import BlockContext, Execution
 from aitbc_node.ledger.document import to_json
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
@@ -26,6 +26,7 @@ from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
 from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import Amount, Height, PeerId, Power, TxId
+from aitbc_node.validators import ValidatorSet
 from aitbc_toolkit import keys
 from aitbc_toolkit.cli.environment import chosen
 from aitbc_toolkit.identity import genesis_path
@@ -171,6 +172,17 @@ class FakeMesh:
     def kill(self, name: str) -> None:
         """Stop one node; its port refuses connections from now on."""
         self._run(self._servers.pop(name).stop)
+
+    def move_power(self, powers: Mapping[str, int]) -> None:
+        """Let the named nodes have another power than the genesis gave them."""
+        by_key = {self.ports[name].facts.validator: Power(n) for name, n in powers.items()}
+        told = self.ledger.state.validators
+        members = tuple(
+            msgspec.structs.replace(each, power=by_key.get(each.key, each.power))
+            for each in told.members
+        )
+        state = self.ledger.state
+        state.adopt({(objects.VALIDATORS, b""): ValidatorSet(members)}, state.tree)
 
     def grow_every(self, seconds: float) -> None:
         """Add an empty block again and again, in the thread that answers."""

@@ -178,6 +178,21 @@ def test_one_node_alone_is_not_believed(fake_mesh: Any) -> None:
     assert (found.counted, found.why) == (0, "only v4 of all validators answer")
 
 
+def test_nodes_that_have_lost_their_power_are_not_believed(fake_mesh: Any) -> None:
+    """Three of four by the inventory, and less than a third of what stakes have made of it."""
+    environment = fake_mesh.environment
+    log(environment, 2)
+    anchoring.anchor(environment, wait_s=60)
+    believed = remembered(environment)
+    fake_mesh.move_power({"v1": 10})
+    fake_mesh.kill("v1")
+
+    found = remembered(environment)
+
+    assert (believed.counted, believed.why) == (1, "")
+    assert (found.counted, found.why) == (0, "only v2 v3 v4 of all validators answer")
+
+
 def test_another_account_anchors_for_itself(fake_mesh: Any, tmp_path: Path) -> None:
     """What a stranger wrote under its own account says nothing; a key that is missing is named."""
     environment = fake_mesh.environment

@@ -23,6 +23,7 @@ from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import audit, heads, powers
 from aitbc_toolkit.release.audit import Record
 from aitbc_toolkit.release.heads import Head
+from aitbc_toolkit.release.powers import Powers
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.witnessing import Witness
@@ -61,16 +62,16 @@ def compare(
 ) -> Witness:
     """Hold what the ledger remembers against the log here.
 
-    Only what validators with more than a third of the power tell counts: one of them is honest.
+    Only what more than a third of the power of now tells counts: one of them is honest.
     """
     statuses = mesh.statuses([each.name for each in environment.validators])
     there = [name for name, status in statuses.items() if status is not None]
     if not there:
         return Witness(NAME, why="no node answers")
-    power = powers.founded(environment)
+    power = powers.told(mesh, statuses)
     if 3 * power.sum(there) <= power.total:
         return Witness(NAME, why=f"only {' '.join(there)} of all validators answer")
-    said = _told(environment, mesh, there, account=account)
+    said = _told(environment, mesh, power, there, account=account)
     judged = [(each, heads.difference(environment, records, each, told=_TOLD)) for each in said]
     findings = tuple(finding for _, finding in judged if finding is not None)
     numbers = [each.number for each in said if each is not None]
@@ -116,13 +117,13 @@ def after_run(environment: Environment, mesh: Mesh, tell: Tell) -> None:
 
 
 def _is_due(environment: Environment, mesh: Mesh) -> bool:
-    """Ask once, and for nothing else: this stands at the end of every run."""
     records, _ = audit.check(audit.path_of(environment))
     if not records:
         return False
-    names = [each.name for each in environment.validators]
     account = account_of(environment)
-    said = _told(environment, mesh, names, account=account)
+    statuses = mesh.statuses([each.name for each in environment.validators])
+    power = powers.told(mesh, statuses)
+    said = _told(environment, mesh, power, list(statuses), account=account)
     oldest = time.time() - EVERY_S
     return not any(
         each is not None
@@ -134,13 +135,12 @@ def _is_due(environment: Environment, mesh: Mesh) -> bool:
 
 
 def _told(
-    environment: Environment, mesh: Mesh, names: Sequence[str], *, account: str
+    environment: Environment, mesh: Mesh, power: Powers, names: Sequence[str], *, account: str
 ) -> list[Head | None]:
     """Read what nodes say that the ledger remembers; different heights may tell different heads.
 
     Whoever has the key may have put anything there: None stands for what is no head.
     """
-    power = powers.founded(environment)
     route = f"/state/records/{_NAMESPACE}/{_key(environment).hex()}?owner={account}"
     behind: dict[str, int] = defaultdict(int)
     for name, answer in mesh.ask_each(names, route, schema.RecordView).items():
