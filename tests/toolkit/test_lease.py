@@ -473,6 +473,49 @@ def test_a_renewal_does_not_meet_tokens_that_are_being_levelled() -> None:
     assert run.words(deadline_s=5)["token"] == 3
 
 
+def test_a_renewal_waits_until_a_right_is_taken_anew() -> None:
+    """Its tick may fall into a run that stays: hosts have no token of it to renew by then."""
+    away, renewals = threading.Event(), list[threading.Thread]()
+    met = []
+
+    def yes(_step: str, names: Collection[str], _words: Mapping[str, Any]) -> dict[str, Row]:
+        answer = {"token": 1, "before": [0, "none"]}
+        return {name: Row(name, ok=True, answer=answer, took_ms=0) for name in names}
+
+    def renew(step: str, names: Collection[str], words: Mapping[str, Any]) -> dict[str, Row]:
+        away.set()
+        return yes(step, names, words)
+
+    def ask(step: str, names: Collection[str], words: Mapping[str, Any]) -> dict[str, Row]:
+        renewals.append(threading.Thread(target=run.renew, args=(renew,)))
+        renewals[-1].start()
+        met.append(away.wait(0.2))
+        return yes(step, names, words)
+
+    run = Lease(Claim("pretend", "deploy"), ("a", "b", "c"), ask, wait=lambda _: None)
+    run.acquire()
+    for each in renewals:
+        each.join(60)
+
+    assert met == [False]
+    assert away.is_set()
+
+
+def test_who_takes_a_right_anew_waits_for_whom_it_follows_then(hosts: PretendHosts) -> None:
+    """Between the two another run was cut off, on a host that cannot be seen any more."""
+    run = hosts.lease("stays")
+    run.acquire(errand=Errand({}, {}))
+    hosts.lease("killed").acquire()
+    for name in hosts.names:
+        hosts.edit(name, ends_s=0.0)
+    hosts.cut = {"c"}
+
+    run.acquire()
+    run.ready(["a"])
+
+    assert hosts.waited == [leases.TTL_S + leases.STEP_S_MAX]
+
+
 def test_the_token_is_one_more_than_the_highest_of_the_majority(hosts: PretendHosts) -> None:
     """Hosts that missed some leases are brought to the newest token before anything is staged."""
     for cut in ({"c"}, {"c"}, {"a"}):

@@ -98,26 +98,28 @@ class Lease:
         the right is given back by then; where it is done on some hosts only, those are asked anew.
         Raises: Held when another run has the right.
         """
-        rows: dict[str, Row] = {}
-        patience_s = time.monotonic() + _PATIENCE_S
-        wanted = list(self.hosts)
-        self.is_done = False
-        while wanted:
-            rows |= self._request(wanted, breaks=breaks, errand=errand)
-            done = [name for name in wanted if took_back(rows[name])]
-            if len(done) == len(self.hosts):
-                self.is_done = True
-                return rows
-            held = [name for name, row in rows.items() if row.kind in {"held", "busy"}]
-            verdict = judge(self.hosts, granted=self._granted, held=held)
-            # A host that took the right back decides between two only when it is asked again.
-            gives_way = verdict == "yield" and not done
-            if gives_way or (verdict == "again" and time.monotonic() > patience_s):
-                self._give_way(rows[held[0]])
-            wanted, errand = [*held, *done], None
-            if held:
-                time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - only to fall out of step
-        return rows | self._level(breaks=breaks)
+        with self._asking:
+            rows: dict[str, Row] = {}
+            patience_s = time.monotonic() + _PATIENCE_S
+            wanted = list(self.hosts)
+            self.is_done = False
+            self._before.clear()
+            while wanted:
+                rows |= self._request(wanted, breaks=breaks, errand=errand)
+                done = [name for name in wanted if took_back(rows[name])]
+                if len(done) == len(self.hosts):
+                    self.is_done = True
+                    return rows
+                held = [name for name, row in rows.items() if row.kind in {"held", "busy"}]
+                verdict = judge(self.hosts, granted=self._granted, held=held)
+                # A host that took the right back decides between two only when it is asked again.
+                gives_way = verdict == "yield" and not done
+                if gives_way or (verdict == "again" and time.monotonic() > patience_s):
+                    self._give_way(rows[held[0]])
+                wanted, errand = [*held, *done], None
+                if held:
+                    time.sleep(random.uniform(*_PAUSE_S))  # noqa: S311 - only to fall out of step
+            return rows | self._level(breaks=breaks)
 
     def ready(self, hosts: Collection[str]) -> None:
         """Do what has to come before hosts are changed: wait where we must, record where we can.

@@ -101,6 +101,7 @@ def stay(run: Run) -> bool:
         run.crew.hold(lease, lease.acquire())
         now.say(f"token {lease.token}, {lease.claim.holder}")
     sighting.tell_lease(run.tell, lease)
+    _take_over(run.crew, lease, run.tell)
     return True
 
 
@@ -139,6 +140,11 @@ def _take(
     sighting.tell_lease(tell, lease)
     if not decides:
         _refuse_armed(lease, crew.armed, taken_from=taken)
+    _take_over(crew, lease, tell)
+
+
+def _take_over(crew: Crew, lease: Lease, tell: Tell) -> None:
+    """Disarm what an earlier run has armed, and say which nodes stay unproved by that."""
     for host, nodes in crew.take_over(lease.claim.reason.partition(" ")[0]).items():
         left = "its nodes were back by then"
         if nodes:

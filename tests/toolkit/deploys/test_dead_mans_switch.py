@@ -15,7 +15,7 @@ from aitbc_toolkit.release import arming, audit, gates, roots, services, state, 
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.facts import observe, places
 from aitbc_toolkit.release.inquiry import inquire
-from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.release.occupation import at_work, looking, stay
 from aitbc_toolkit.release.request import Choice
 from aitbc_toolkit.release.rolling import Run
 
@@ -210,6 +210,28 @@ def test_a_run_that_follows_decides_about_what_was_armed(a_project: Build) -> No
     assert any(each.endswith("on localhost is disarmed: v1 stays as it is") for each in notes)
     assert refused.value.exit_status is Exit.REFUSED
     assert "aitbc deploy dev --resume   # goes on" in refused.value.hint.splitlines()
+
+
+def test_a_run_that_stays_decides_about_what_was_armed_meanwhile(a_project: Build) -> None:
+    """Its lease was given back, so another run could come and die: that one's switch is its own."""
+    project, old, _new = stage_two(a_project)
+    environment = project.environment
+
+    def dies() -> None:
+        with at_work(environment, project.records.append, reason="another") as run:
+            armed(run, ("v1",), old, after_s=600)
+            raise KeyboardInterrupt
+
+    with looking(environment, project.records.append) as run:
+        wanted = places(observe(run, "deploy"))
+    with at_work(environment, project.records.append, reason="a run", wanted=wanted) as run:
+        with pytest.raises(KeyboardInterrupt):
+            dies()
+        before = kept(project)["state"]
+        stayed = stay(run)
+
+    assert stayed
+    assert (before, kept(project)["state"]) == ("armed", "disarmed")
 
 
 def test_who_decides_nothing_breaks_no_lease_of_a_run_that_has_armed_a_host(
