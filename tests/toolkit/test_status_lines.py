@@ -8,6 +8,8 @@ from pretend_nodes import a_status
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.release import history
+from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.state import NodeRow, State, planned, voting_now
 
 pytestmark = pytest.mark.unit
@@ -80,3 +82,50 @@ def test_a_node_that_was_stopped_is_hinted_at_by_its_start() -> None:
 
     assert "next: aitbc node start v1 -e lab" in lines
     assert not any("node start" in line for line in found.to_lines())
+
+
+@pytest.mark.parametrize(
+    ("armed", "outcome", "reached", "next_"),
+    [
+        (False, "healthy", True, "aitbc node start v1 -e lab"),
+        (False, "interrupted", True, "aitbc node start v1 -e lab"),
+        (True, "healthy", True, "aitbc deploy status lab"),
+        (True, "interrupted", True, "aitbc deploy status lab"),
+        (True, "unknown", False, "aitbc deploy status lab"),
+        (False, "interrupted", False, "aitbc deploy lab --resume   # goes on"),
+    ],
+)
+def test_no_start_is_hinted_at_while_it_would_be_refused(
+    *, armed: bool, outcome: history.Outcome, reached: bool, next_: str
+) -> None:
+    """Behind a run that is not proved the way out is that run's, and it is told once."""
+    found = a_state(v1=1, v2=1)
+    down = replace(found.nodes[0], service="stopped", height=None)
+    switch = {"host": "lab1", "nodes": ["v1"], "due_in_s": 9.0}
+    record = Record(
+        id="1",
+        number=1,
+        action="deploy",
+        environment="lab",
+        commit="c0ffee",
+        subject="a change",
+        configs={},
+        previous={},
+        outcome=outcome,
+        reason="",
+        started="2026-01-01T00:00:00Z",
+        took_s=1.0,
+        who="ops",
+        genesis_hash="",
+        snapshot=False,
+    )
+
+    lines = replace(
+        found,
+        nodes=[down, found.nodes[1]],
+        last=record,
+        reached=reached,
+        armed=[switch] if armed else [],
+    ).to_lines()
+
+    assert [line for line in lines if line.startswith("next: ")] == [f"next: {next_}"]

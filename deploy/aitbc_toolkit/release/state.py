@@ -110,9 +110,23 @@ class State:
         if all(row.height is None for row in self.nodes):
             lines.append(f"next: aitbc deploy {self.environment}   # starts what is down")
         elif stopped := [row.name for row in self.nodes if row.service in _AT_REST]:
-            lines.append(f"next: aitbc node start {stopped[0]} -e {self.environment}")
+            lines += self._start_lines(stopped[0])
         lines += [f"dead-man's switch {arming.said(each)}" for each in self.armed]
         return lines + self._last_lines()
+
+    @property
+    def _is_open(self) -> bool:
+        """Tell whether the last run has neither ended nor been made up for."""
+        last = self.last
+        return last is not None and last.outcome in history.OPEN and not self.reached
+
+    def _start_lines(self, name: str) -> list[str]:
+        """Say how a stopped node starts; an open run comes first, and says itself what is next."""
+        if self._is_open:
+            return []
+        if self.armed:
+            return [f"next: aitbc deploy status {self.environment}"]
+        return [f"next: aitbc node start {name} -e {self.environment}"]
 
     def _data_lines(self) -> list[str]:
         """Say in which version the data of nodes are; several are a finalize that was cut short."""
