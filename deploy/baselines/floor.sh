@@ -17,13 +17,34 @@ verb=$1 config=$2 env=$3 commit=$4
 shift 4
 here=$(dirname "$0")
 run=$(uname -n)-$$
+reuse=
+
+reuse_connections() { # each phase goes through the first one's, as Ansible's tasks do
+    # The path of a socket may have 107 characters, so it is not below the checkout.
+    sockets=$(mktemp -d /tmp/floor.XXXXXX)
+    reuse="-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=$sockets/%C"
+    hosts=$nodes
+    trap leave EXIT
+}
+
+leave() { # ends them; silent, for what was said last is why this run failed
+    { set +x; } 2>/dev/null
+    wait
+    for node in $hosts; do
+        # shellcheck disable=SC2086 - these are several words
+        ssh -F "$config" $reuse -O exit "${node%%=*}" 2>/dev/null &
+    done
+    wait
+    rm -rf "$sockets"
+}
 
 everywhere() { # step, more arguments for host.sh; the hosts are in $nodes
     step=$1
     shift
     children=
     for node in $nodes; do
-        ssh -F "$config" -o BatchMode=yes "${node%%=*}" \
+        # shellcheck disable=SC2086 - these are several words
+        ssh -F "$config" -o BatchMode=yes $reuse "${node%%=*}" \
             sh -s -- "$step" "$env" "${node##*=}" "$commit" "$run" "$@" <"$here/host.sh" &
         children="$children $!"
     done
@@ -65,10 +86,12 @@ prepare) everywhere prepare ;;
 noop) everywhere noop ;;
 stage) stage only_stage ;;
 deploy)
+    reuse_connections
     stage stage
     switch
     ;;
 rollback)
+    reuse_connections
     ready
     switch
     ;;

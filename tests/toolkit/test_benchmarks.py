@@ -1,6 +1,9 @@
 """The deploy benchmark: its ground, its figures, and what it refuses."""
 
+import os
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +75,29 @@ def test_the_floor_is_plain_shell(name: str) -> None:
     parsed = subprocess.run(["sh", "-n", str(script)], capture_output=True, check=False)
 
     assert parsed.returncode == 0, parsed.stderr
+
+
+@pytest.mark.parametrize("failing", ["no step", "switch"])
+def test_the_phases_of_the_floor_share_their_connections(tmp_path: Path, failing: str) -> None:
+    """Three phases, one handshake a host, also for who is compared with us; none is left behind."""
+    said, program = tmp_path / "said", tmp_path / "ssh"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >>{said}\n'
+        f'case "$*" in *" -- {failing} "*) echo torn >&2; exit 9 ;; esac\n'
+    )
+    program.chmod(0o755)
+    script = paths.project_root() / "deploy/baselines/floor.sh"
+    argv = ["sh", "-x", str(script), "rollback", "config", "lab", "c0ffee", "lab1=v1", "lab2=v2"]
+    env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
+
+    asked = said.read_text().splitlines()
+    (path,) = {each for line in asked for each in re.findall(r"ControlPath=(\S+)", line)}
+    steps = 2 if failing == "switch" else 3
+    assert done.returncode == (9 if failing == "switch" else 0), done.stderr
+    assert ("torn" in done.stderr[-300:]) == (failing == "switch")
+    assert sum("ControlMaster=auto -o ControlPersist=60s" in line for line in asked) == len(asked)
+    assert [sum("-O exit" in line for line in asked), len(asked)] == [2, 2 * steps + 2]
+    assert len(path) < 50, "a socket has 107, and %C becomes 40 of them"
+    assert not Path(path).parent.exists()
