@@ -16,7 +16,7 @@ from typing import Self, TypeVar
 import httpx
 
 from aitbc_node.rpc import schema
-from aitbc_toolkit import identity, unanswered
+from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import (
@@ -38,20 +38,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """Stand in a table of answers for a node that gave none, or that is not ours."""
+    """Stand in a table of answers for a node that gave none, or that is not ours.
+
+    `is_down` where its machine answers and nobody listens there: it is down, not cut off.
+    """
 
     reason: str
     stranger: bool = False
+    is_down: bool = False
 
     @property
     def state(self) -> str:
         """Write it as the state of the node."""
         return self.reason if self.stranger else f"unreachable ({self.reason})"
-
-    @property
-    def is_down(self) -> bool:
-        """Tell whether its machine answers and nobody listens there: it is down, not cut off."""
-        return self.reason == unanswered.REFUSED
 
 
 class MeshClient:
@@ -93,8 +92,11 @@ class MeshClient:
         def asked(node: RpcClient) -> T | Silence:
             try:
                 return question(node)
-            except (SilentError, RefusedError) as failure:
-                return Silence(failure.reason, stranger=isinstance(failure, StrangerError))
+            except SilentError as silent:
+                stranger = isinstance(silent, StrangerError)
+                return Silence(silent.reason, stranger=stranger, is_down=silent.is_down)
+            except RefusedError as refused:
+                return Silence(refused.reason)
 
         return dict(
             zip((node.name for node in self.nodes), self._pool.map(asked, self.nodes), strict=True)
@@ -111,7 +113,7 @@ class MeshClient:
             try:
                 return question(node)
             except SilentError as silent:
-                answers[node.name] = Silence(silent.reason)
+                answers[node.name] = Silence(silent.reason, is_down=silent.is_down)
             except RefusedError as refused:
                 if refused.status not in TRY_AGAIN:
                     raise

@@ -6,7 +6,7 @@ roots are compared at one common height. Do not print here.
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
@@ -117,12 +117,19 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
     roots = _roots(mesh, common)
     tip = max((each.height for each in up.values()), default=0)
     stalled = stalling.is_stalled(up.values(), environment.chain.block_interval_ms)
-    down = sum(each.power for each in environment.instances if _is_down(told[each.name]))
+    powers, total = _powers(environment, mesh, up)
+    down = _power_down(told, powers, total)
     rows = tuple(
-        _row(each, told[each.name], tip=tip, root=roots.get(each.name), stalled=stalled, down=down)
+        _row(
+            replace(each, power=powers[each.name]),
+            told[each.name],
+            tip=tip,
+            root=roots.get(each.name),
+            stalled=stalled,
+            down=down,
+        )
         for each in environment.instances
     )
-    total = sum(each.power for each in environment.instances)
     voting = sum(row.power for row in rows if row.voting)
     return Overview(
         environment=environment.name,
@@ -145,8 +152,36 @@ def _roots(mesh: MeshClient, height: int | None) -> Mapping[str, str]:
     return {name: root for name, root in told.items() if isinstance(root, str)}
 
 
-def _is_down(told: schema.Status | Silence) -> bool:
-    return isinstance(told, Silence) and told.is_down
+def _powers(
+    environment: Environment, mesh: MeshClient, up: Mapping[str, schema.Status]
+) -> tuple[dict[str, int], int]:
+    """Give each node's voting power and that of the whole set, as the chain has them now.
+
+    The inventory says with how much the chain was founded: it is believed of nodes that are silent,
+    whose key nobody tells, and of all where none tells who votes.
+    """
+    founded = {each.name: each.power for each in environment.instances}
+    try:
+        told = mesh.ask_any(lambda node: node.validators()) if up else None
+    except AitbcError:
+        told = None
+    if told is None:
+        return founded, sum(founded.values())
+    by_key = {each.key: each.power for each in told.validators}
+    now = {name: by_key.get(each.validator or "", 0) for name, each in up.items()}
+    return founded | now, told.total_power
+
+
+def _power_down(
+    told: Mapping[str, schema.Status | Silence], powers: Mapping[str, int], total: int
+) -> int:
+    """Sum the power of what is down: where nobody else is silent, all that nobody who runs has."""
+    silent = {name: each for name, each in told.items() if isinstance(each, Silence)}
+    down = [name for name, each in silent.items() if each.is_down]
+    lacking = total - sum(power for name, power in powers.items() if name not in silent)
+    if down and len(down) == len(silent):
+        return lacking
+    return min(lacking, sum(powers[name] for name in down))
 
 
 def _is_cut_off(status: schema.Status, down: int) -> bool:

@@ -56,14 +56,18 @@ class RefusedError(AitbcError):
 
 
 class SilentError(AitbcError):
-    """A node gave no answer that can be read; `reason` is short enough for a table."""
+    """A node gave no answer that can be read; `reason` is short enough for a table.
+
+    `is_down` where its machine answers and nobody listens there.
+    """
 
     exit_status = Exit.UNREACHABLE
 
-    def __init__(self, node: str, url: str, reason: str) -> None:
+    def __init__(self, node: str, url: str, reason: str, *, is_down: bool = False) -> None:
         super().__init__(f"{node} at {url} is unreachable: {reason}", hint="aitbc network status")
         self.node = node
         self.reason = reason
+        self.is_down = is_down
 
 
 class StrangerError(SilentError):
@@ -157,6 +161,10 @@ class RpcClient:
     def asset(self, ticker: str) -> schema.AssetView:
         """Read an asset."""
         return self.get(f"/state/assets/{quote(ticker, safe='')}", schema.AssetView)
+
+    def validators(self) -> schema.Validators:
+        """Read who votes on the next block, by consensus keys."""
+        return self.get("/validators", schema.Validators)
 
     def members(self) -> electorate.Members:
         """Read who votes, and who may be chosen for the next epoch."""
@@ -265,7 +273,9 @@ class RpcClient:
                 method, self.url + route, params=params, content=content, headers=headers
             )
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise SilentError(self.name, self.url, unanswered.reason(error)) from error
+            is_down = unanswered.is_refused(error)
+            reason = unanswered.reason(error)
+            raise SilentError(self.name, self.url, reason, is_down=is_down) from error
 
     def _read(self, response: httpx.Response, shape: type[Answer]) -> Answer:
         try:

@@ -9,7 +9,6 @@ import httpx
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
-REFUSED = "connection refused"
 
 
 def reason(error: Exception) -> str:
@@ -27,13 +26,23 @@ def reason(error: Exception) -> str:
             return str(error) or type(error).__name__
 
 
-def _connect_reason(error: BaseException) -> str:
+def is_refused(error: Exception) -> bool:
+    """Tell whether its machine answered that nobody listens there."""
+    return isinstance(error, httpx.ConnectError) and _number(error) == errno.ECONNREFUSED
+
+
+def _number(error: BaseException) -> int | None:
+    """Find what the system called the failure, behind what was made of it."""
     cause: BaseException | None = error
     while cause is not None and not (isinstance(cause, OSError) and cause.errno):
         cause = cause.__cause__ or cause.__context__
-    match cause.errno if isinstance(cause, OSError) else None:
+    return cause.errno if isinstance(cause, OSError) else None
+
+
+def _connect_reason(error: BaseException) -> str:
+    match _number(error):
         case errno.ECONNREFUSED:
-            return REFUSED
+            return "connection refused"
         case errno.EHOSTUNREACH | errno.ENETUNREACH:
             return "no route to host"
         case _:

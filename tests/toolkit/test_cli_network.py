@@ -159,6 +159,40 @@ def test_a_node_that_misses_more_than_what_is_down_is_cut_off(
     assert told["nodes"][3]["state"] == "cut off, reaches power 1 of 4"
 
 
+def test_power_that_has_moved_tells_what_is_down_from_what_is_cut_off(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chain's power counts, not that of its genesis: v1 has 5 of 8, and it is down."""
+    fake_mesh.move_power({"v1": 5})
+    fake_mesh.kill("v1")
+    for name in ("v2", "v3", "v4"):
+        fake_mesh.ports[name].view.reachable_power = Power(3)
+
+    assert run(["network", "health"]) == Exit.FAILED
+    said = capsys.readouterr()
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert (told["verdict"], told["total_power"], told["needed_power"]) == ("stalled", 8, 6)
+    assert {row["state"] for row in told["nodes"][1:]} == {"no quorum, reaches power 3 of 8"}
+    assert said.err == "hint: start what is down: aitbc node start v1 -e dev\n"
+
+
+def test_a_node_without_power_that_is_down_hides_no_partition(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The jailed v4 is down, and v1 reaches two of the three that vote: one of them is cut off."""
+    fake_mesh.move_power({"v4": 0})
+    fake_mesh.kill("v4")
+    fake_mesh.ports["v1"].view.reachable_power = Power(2)
+
+    run(["network", "status", "--json"])
+
+    told = document(capsys)
+    assert told["verdict"] == "partitioned"
+    assert told["nodes"][0]["state"] == "cut off, reaches power 2 of 3"
+
+
 def test_a_node_in_trouble_says_why(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """A validator that signs nothing is a row with its own reason."""
     view = fake_mesh.ports["v2"].view

@@ -153,7 +153,7 @@ def test_asking_all_keeps_a_row_for_the_dead() -> None:
 
     assert told == {
         "v1": "ab",
-        "v2": Silence("connection refused"),
+        "v2": Silence("connection refused", is_down=True),
         "v3": Silence("why not [not-found]"),
     }
 
