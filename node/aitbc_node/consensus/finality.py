@@ -37,12 +37,19 @@ class FinalVotes:
 
     def contradicted_by(self, vote: Vote) -> Vote | None:
         """Return what an unverified vote of the deciding round would contradict, if it is news."""
-        if vote.round != self.round or vote.validator in self.equivocators:
+        first = self.like(vote)
+        if first is None or vote.validator in self.equivocators:
+            return None
+        known = self._round.of(vote.kind).variants(vote.validator)
+        return None if vote.block_id in {first.block_id, *known} else first
+
+    def like(self, vote: Vote) -> Vote | None:
+        """Return a vote of the same validator in the same place, if it is of the deciding round."""
+        if vote.round != self.round:
             return None
         known = self._round.of(vote.kind).variants(vote.validator)
         late = self._votes.get(vote.validator) if vote.kind == PRECOMMIT else None
-        first = late or next(iter(known.values()), None)
-        return None if first is None or vote.block_id in {first.block_id, *known} else first
+        return late or next(iter(known.values()), None)
 
     def add(self, vote: Vote) -> None:
         """Add a verified vote that was lacking."""

@@ -86,15 +86,16 @@ class Reception:
             yield from _blame(sender, "vote.malformed")
             return
         first = final.contradicted_by(vote)
-        if first is None and not final.lacks(vote):
+        is_own = final.electorate.keys[vote.validator] == self._guard.key
+        is_foreign = is_own and self._guard.is_foreign(vote, known=final.like(vote))
+        if first is None and not final.lacks(vote) and not is_foreign:
             return
         if not self._is_signed(vote, final.electorate):
             yield from _blame(sender, "vote.signature")
             return
         if first is not None:
             yield from _report(final, vote.validator, first, vote)
-        is_own = final.electorate.keys[vote.validator] == self._guard.key
-        if is_own and self._guard.is_foreign(vote):
+        if is_foreign:
             yield self._guard.stop_for_twin(vote)
         if final.lacks(vote):
             final.add(vote)

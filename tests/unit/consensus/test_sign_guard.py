@@ -276,6 +276,52 @@ def test_a_late_vote_of_the_own_key_that_it_never_gave_stops_it() -> None:
     assert bench.core.refusal == TWIN
 
 
+def a_decider() -> Bench:
+    """Return validator 3 at height 2, after it has voted for the V that height 1 decided."""
+    bench = a_precommitter()
+    for by in range(3):
+        bench.feed(VoteReceived(a_vote(PRECOMMIT, V, by=by, time_ms=9)))
+    bench.enter(2)
+    return bench
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        a_vote(PREVOTE, W, by=3),
+        a_vote(PRECOMMIT, W, by=3, time_ms=9_000),
+        a_vote(PRECOMMIT, V, by=3, time_ms=9_000),
+    ],
+    ids=["another prevote", "another precommit", "only its time"],
+)
+def test_a_late_vote_of_the_own_key_that_says_something_else_stops_it(foreign: Vote) -> None:
+    """The sign state is beyond that place already; what is known of the height still tells."""
+    bench = a_decider()
+    bench.feed(TimeoutFired(Step.PROPOSE, Height(2), Round(0)))
+    assert bench.core.sign_state is not None
+    assert bench.core.sign_state.height == 2
+
+    forged = msgspec.structs.replace(foreign, signature=Signature(bytes(64)))
+    bench.feed(VoteReceived(forged))
+    unmoved = bench.core.refusal
+    bench.feed(VoteReceived(foreign))
+
+    assert (unmoved, bench.core.refusal) == ("", TWIN)
+
+
+def test_late_echoes_of_the_own_votes_are_no_twin() -> None:
+    """Peers send what they have of the height before, the own votes with it."""
+    bench = a_decider()
+    certificate = bench.core.late_votes()
+    assert certificate is not None
+    time_ms = next(vote.time_ms for vote in certificate.votes if vote.validator == 3)
+
+    for echo in (a_vote(PREVOTE, V, by=3), a_vote(PRECOMMIT, V, by=3, time_ms=time_ms)):
+        bench.feed(VoteReceived(echo))
+
+    assert bench.core.refusal == ""
+
+
 def test_a_forged_vote_of_the_own_key_stops_nobody() -> None:
     """Whoever could silence a validator with a signature that does not hold would."""
     bench = a_precommitter()
