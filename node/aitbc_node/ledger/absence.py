@@ -7,11 +7,16 @@ a vote; nothing is slashed for it. Do not add offences here. Source: rules 2.10.
 
 from collections.abc import Collection, Mapping
 
-from msgspec.structs import replace
-
 from aitbc_node.ledger import enrolment, objects
 from aitbc_node.ledger.family import Event
-from aitbc_node.ledger.objects import AWAY, CANDIDATE, JAILED, Absence, ObjectKey
+from aitbc_node.ledger.objects import (
+    AWAY,
+    AWAY_LEAVING,
+    JAILED,
+    LEAVING,
+    Absence,
+    ObjectKey,
+)
 from aitbc_node.ledger.params import BPS, Params
 from aitbc_node.ledger.staking import membership_key
 from aitbc_node.ledger.state import Draft
@@ -49,12 +54,12 @@ def release(draft: Draft, height: Height) -> None:
         member = draft.membership(operator)
         assert member is not None, "on the roster without a membership"
         is_due = member.status == JAILED and member.jailed_until <= height
-        if is_due and member.jailed_for == AWAY:
-            draft.put(membership_key(operator), replace(member, status=CANDIDATE))
+        if is_due and member.jailed_for in {AWAY, AWAY_LEAVING}:
+            draft.put(membership_key(operator), enrolment.freed(member))
 
 
-def missed_max(params: Params) -> int:
-    """Return how many blocks of a window may not be missed."""
+def missed_to_jail(params: Params) -> int:
+    """Return how many missed blocks of one window are too many."""
     return -(-params.absence_window_blocks * params.absence_missed_bps // BPS)
 
 
@@ -65,14 +70,19 @@ def _jail(draft: Draft, missed: Mapping[Address, int], height: Height) -> list[E
     events: list[Event] = []
     for operator, count in sorted(missed.items(), key=lambda row: (-row[1], row[0])):
         power = powers.get(operator, 0)
-        if not power or count < missed_max(draft.params) or _is_jailed(draft, operator):
+        if not power or count < missed_to_jail(draft.params) or _is_jailed(draft, operator):
             continue
         if 3 * (jailed + power) >= draft.validators.total_power:
             continue  # it is tried again with the next block
         jailed += power
-        enrolment.jail(draft, operator, height, why=AWAY)
+        enrolment.jail(draft, operator, height, why=_why(draft, operator))
         events.append(("jailed", operator.hex(), str(count)))
     return events
+
+
+def _why(draft: Draft, operator: Address) -> str:
+    member = draft.membership(operator)
+    return AWAY_LEAVING if member is not None and member.status == LEAVING else AWAY
 
 
 def _is_jailed(draft: Draft, operator: Address) -> bool:

@@ -16,7 +16,14 @@ from aitbc_node.crypto import is_weak_key
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.family import Act, Event, Family, Outcome
 from aitbc_node.ledger.forms import NAME_BYTES_MAX, is_plain_text
-from aitbc_node.ledger.objects import CANDIDATE, JAILED, LEAVING, KeyUse, Membership
+from aitbc_node.ledger.objects import (
+    AWAY_LEAVING,
+    CANDIDATE,
+    JAILED,
+    LEAVING,
+    KeyUse,
+    Membership,
+)
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.policy import Key
 from aitbc_node.ledger.possession import possession_message
@@ -94,6 +101,12 @@ def jail(draft: Draft, operator: Address, height: Height, *, why: str) -> None:
     draft.put(membership_key(operator), jailed)
 
 
+def freed(member: Membership) -> Membership:
+    """Let one out of jail; who was leaving when it was jailed for absence is leaving still."""
+    was_leaving = member.jailed_for == AWAY_LEAVING
+    return replace(member, status=LEAVING if was_leaving else CANDIDATE)
+
+
 def _with_key(draft: Draft, act: Act, member: Membership, key: PublicKey) -> Membership:
     """Note a new key; who has no vote now uses it at once."""
     draft.put((objects.KEY_USE, key), KeyUse(act.sender))
@@ -111,7 +124,7 @@ def _with_status(member: Membership, status: str | None, height: Height) -> Memb
         case "unjail" if height < member.jailed_until:
             return Refusal(Code.E_STATE, "status", f"jailed until height {member.jailed_until}")
         case "unjail":
-            return replace(member, status=CANDIDATE)
+            return freed(member)
         case "leaving" if member.status == JAILED:
             return Refusal(Code.E_STATE, "status", "it is jailed")
         case "leaving" if member.status == LEAVING:

@@ -50,6 +50,8 @@ JAILED = "jailed"
 
 EQUIVOCATION = "equivocation"
 AWAY = "absence"
+AWAY_LEAVING = "absence-leaving"
+"""It was leaving when it was jailed for absence, and goes on leaving when it is out."""
 
 ADMITTED = "admitted"
 REMOVED = "removed"

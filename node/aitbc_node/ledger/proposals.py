@@ -106,7 +106,7 @@ def vote(draft: Draft, act: Act, body: ProposalVote) -> Outcome:
     if motions.is_too_late(draft, motion, act.height):
         return Refusal(Code.E_EXPIRED, "id", "what it would do has become impossible")
     waiting = draft.decided
-    if len(waiting.motions) >= DECIDED_MAX:
+    if not motions.acts_at_once(motion) and len(waiting.motions) >= DECIDED_MAX:
         return Refusal(Code.E_LIMIT, "id", "too many decisions wait for the end of the epoch")
     draft.remove(key)
     if found.deposit:

@@ -14,7 +14,7 @@ class MemberView(Answer, frozen=True, kw_only=True):
     lacks; `rewards` is owed to those who stand behind it, `commission` to the operator.
     Shape: `status` is candidate, active, leaving or jailed; `seat` is what the other validators
     decided: admitted, removed or nothing; `next_key` replaces `key` with the next epoch;
-    `jailed_for` is what it was jailed for last: equivocation, absence or nothing.
+    `jailed_for` is what it was jailed for last: equivocation, absence, absence-leaving or nothing.
     """
 
     address: AddressText

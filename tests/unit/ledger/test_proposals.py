@@ -12,6 +12,7 @@ from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.motions import (
     AdmitValidator,
     ChangeParameter,
+    EndEpoch,
     Motion,
     PauseAsset,
     RemoveValidator,
@@ -223,6 +224,20 @@ def test_decisions_that_wait_are_bounded(hall: Town) -> None:
     to_next_epoch(hall)
     assert hall.state.params.tx_ttl_blocks == 77
     assert hall.state.decided == Decided()
+
+
+@pytest.mark.parametrize("motion", [PauseAsset("mUSDA", paused=True), EndEpoch()])
+def test_what_acts_at_once_does_not_queue_behind_decisions(hall: Town, motion: Motion) -> None:
+    """An emergency is decided though the list of what waits is full; it adds nothing to it."""
+    name = propose(hall, motion)
+    ask(hall, name, "north", "east")
+    waiting = encode(ProposalSubmit(LONGER))
+    hall.rewrite({(DECIDED, b""): Decided((waiting,) * proposals.DECIDED_MAX)})
+
+    receipts = ask(hall, name, "south", "west")
+
+    events = [event for receipt in receipts for event in receipt.events]
+    assert ("proposal.passed", name.hex()) in events
 
 
 @pytest.mark.parametrize(
