@@ -133,7 +133,7 @@ class Machine:
             workshop=self._workshop,
             on_final=self._catch_up_with,
         )
-        self._witness = Witness(self._out, self._chain)
+        self._witness = Witness(self._out, self._chain, proposes=self._own_key is not None)
         self._voting = self._new_voting()
         self._operating = self._new_operating()
         self._conversation = Conversation(

@@ -32,9 +32,10 @@ assert PER_KEY_MAX <= limits.EVIDENCE_KEPT_MAX
 class Witness:
     """Keep evidence for the blocks that this node proposes."""
 
-    def __init__(self, outbox: Outbox, chain: Chain) -> None:
+    def __init__(self, outbox: Outbox, chain: Chain, *, proposes: bool) -> None:
         self._out = outbox
         self._chain = chain
+        self._proposes = proposes
         self._kept: dict[Place, bytes] = {}
 
     def restore(self, raws: Iterable[bytes]) -> None:
@@ -45,7 +46,12 @@ class Witness:
                 self._kept[body.key, body.first.height] = raw
 
     def see(self, report: Equivocation) -> None:
-        """Keep what consensus reports, if it proves an offence and there is room."""
+        """Keep what consensus reports, if it proves an offence and there is room.
+
+        Who only follows could never show it.
+        """
+        if not self._proposes:
+            return
         low, high = sorted(map(_message, (report.first, report.second)), key=_block_of)
         place = (report.key, low.height)
         if low.block_id == high.block_id or place in self._kept:

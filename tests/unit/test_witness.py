@@ -31,12 +31,12 @@ KEY = signer_of(f"v{OFFENDER} votes")
 ONE, TWO = (BlockId(sha256(name)) for name in (b"one", b"two"))
 
 
-def signs_twice(pump: Pump, height: int) -> Callable[[int, int, bytes], bytes]:
-    """Let v3 prevote a second block at one height, and tell node 0 alone."""
+def signs_twice(pump: Pump, height: int, *, before: int = 0) -> Callable[[int, int, bytes], bytes]:
+    """Let v3 prevote a second block at one height, and tell one node alone."""
 
     def tamper(sender: int, to: int, payload: bytes) -> bytes:
         message = decode_message(payload)
-        if (sender, to) != (OFFENDER, 0) or not isinstance(message, VotesSent):
+        if (sender, to) != (OFFENDER, before) or not isinstance(message, VotesSent):
             return payload
         own = pump.machine(0).view.state.validators.index_of(KEY.public_key)
         votes = [decode(vote, Vote) for vote in message.votes]
@@ -86,6 +86,16 @@ def test_who_signs_twice_is_slashed_without_a_transaction(pump: Pump) -> None:
     assert [len(effect.raws) for effect in kept] == [1, 0]
 
 
+def test_who_only_follows_keeps_no_evidence() -> None:
+    """It proposes no block that could show it, so it is worth no write."""
+    pump = Pump((2, 2, 2, 2), followers=1).start()
+    pump.tamper = signs_twice(pump, 4, before=4)
+
+    pump.run_to(6)
+
+    assert not any(isinstance(effect, SaveEvidence) for effect in pump.nodes[4].persisted)
+
+
 def test_a_restart_of_everybody_does_not_save_the_offender(pump: Pump) -> None:
     """All die before a block shows it: it is on the disk of whoever saw it."""
     pump.tamper = signs_twice(pump, 4)
@@ -131,7 +141,7 @@ def outbox() -> Outbox:
 @pytest.fixture
 def witness(outbox: Outbox) -> Witness:
     """Have a witness of a chain before its first block."""
-    return Witness(outbox, Chain(a_genesis((1, 1, 1, 1), ()), fake_verify))
+    return Witness(outbox, Chain(a_genesis((1, 1, 1, 1), ()), fake_verify), proposes=True)
 
 
 def a_vote(block_id: BlockId, *, height: int = 1) -> Vote:

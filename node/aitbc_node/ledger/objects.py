@@ -15,7 +15,6 @@ from aitbc_node.types import Address, Amount, Height, PublicKey
 
 NATIVE = "AIT"
 """The asset that fees are paid in."""
-
 NATIVE_DECIMALS = 6
 
 TREASURY = "treasury"
@@ -50,8 +49,7 @@ JAILED = "jailed"
 
 EQUIVOCATION = "equivocation"
 AWAY = "absence"
-AWAY_LEAVING = "absence-leaving"
-"""It was leaving when it was jailed for absence, and goes on leaving when it is out."""
+AWAY_LEAVING = "absence-leaving"  # it was leaving when it was jailed, and is again when out
 
 ADMITTED = "admitted"
 REMOVED = "removed"
