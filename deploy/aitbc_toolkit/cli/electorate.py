@@ -167,7 +167,7 @@ def asked(motion: electorate.MotionView) -> str:
     return " ".join([motion.kind, *(f"{name}={text}" for name, text in motion.details.items())])
 
 
-def _tally(told: electorate.ProposalView) -> str:
+def _tally(told: electorate.ProposalRow) -> str:
     return (
         f"{told.yes_power} yes, {told.no_power} no of {told.total_power};"
         f" {told.needed_power} yes carry it"

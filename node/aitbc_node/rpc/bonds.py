@@ -3,6 +3,9 @@
 One pure function per route, answered from the state after the newest final block.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 from aitbc_node import bech32, limits
 from aitbc_node.codes import Code
 from aitbc_node.ledger import forecast, staking
@@ -15,13 +18,21 @@ from aitbc_node.types import Address
 from aitbc_node.validators import ValidatorSet
 
 
+class _Standing(NamedTuple):
+    """What all rows of an answer look things up in, so that each costs no walk over all."""
+
+    powers: Mapping[Address, int]
+    coming: Mapping[Address, int]
+    attendance: Mapping[Address, Attendance]
+
+
 def members(call: Call) -> electorate.Members:
     """Answer `GET /state/validators`: voters and the roster, which are both bounded."""
     state, height = call.view.state, call.view.height
     coming = forecast.next_validators(state, height)
-    voters = {member.operator for member in state.validators.members}
-    operators = sorted(voters.union(state.roster.operators))
-    rows = [_member(state, operator, coming) for operator in operators]
+    standing = _standing(state, coming)
+    operators = sorted({*standing.powers, *state.roster.operators})
+    rows = [_member(state, operator, standing) for operator in operators]
     return electorate.Members(
         height=height,
         total_power=state.validators.total_power,
@@ -35,13 +46,14 @@ def member(call: Call) -> electorate.MemberView:
     """Answer `GET /state/validators/<address>`."""
     operator, _ = _named(call)
     state = call.view.state
-    return _member(state, operator, forecast.next_validators(state, call.view.height))
+    coming = forecast.next_validators(state, call.view.height)
+    return _member(state, operator, _standing(state, coming))
 
 
 def member_rewards(call: Call) -> electorate.MemberRewards:
     """Answer `GET /validators/<address>/rewards`."""
     operator, found = _named(call)
-    part = _attendance(call.view.state, operator)
+    part = _attendance(call.view.state).get(operator) or Attendance(operator)
     return electorate.MemberRewards(
         address=_text(call.view.state, operator),
         height=call.view.height,
@@ -98,9 +110,14 @@ def _named(call: Call) -> tuple[Address, Membership]:
     return operator, found
 
 
-def _member(state: State, operator: Address, coming: ValidatorSet) -> electorate.MemberView:
-    found, part = state.membership(operator), _attendance(state, operator)
+def _standing(state: State, coming: ValidatorSet) -> _Standing:
+    return _Standing(_powers(state.validators), _powers(coming), _attendance(state))
+
+
+def _member(state: State, operator: Address, standing: _Standing) -> electorate.MemberView:
+    found = state.membership(operator)
     assert found is not None, "on the roster without a membership"
+    part = standing.attendance.get(operator) or Attendance(operator)
     queue = state.unbonding(operator)
     return electorate.MemberView(
         address=_text(state, operator),
@@ -108,8 +125,8 @@ def _member(state: State, operator: Address, coming: ValidatorSet) -> electorate
         next_key=found.next_key.hex() if found.next_key else None,
         status=found.status,
         seat=found.seat,
-        power=_power(state.validators, operator),
-        next_power=_power(coming, operator),
+        power=standing.powers.get(operator, 0),
+        next_power=standing.coming.get(operator, 0),
         bonded=str(found.bonded),
         own_bond=str(staking.own_bond(state, operator, found)),
         unbonding=str(sum(row.amount for row in queue.rows)),
@@ -169,13 +186,12 @@ def _reward(state: State, operator: Address, address: Address) -> electorate.Rew
     )
 
 
-def _attendance(state: State, operator: Address) -> Attendance:
-    rows = {row.operator: row for row in state.epoch_log.rows}
-    return rows.get(operator) or Attendance(operator)
+def _attendance(state: State) -> Mapping[Address, Attendance]:
+    return {row.operator: row for row in state.epoch_log.rows}
 
 
-def _power(voters: ValidatorSet, operator: Address) -> int:
-    return sum(member.power for member in voters.members if member.operator == operator)
+def _powers(voters: ValidatorSet) -> Mapping[Address, int]:
+    return {member.operator: member.power for member in voters.members}
 
 
 def _text(state: State, address: Address) -> str:

@@ -4,6 +4,7 @@ One pure function per route, answered from the state after the newest final bloc
 """
 
 import re
+from collections.abc import Mapping
 
 from msgspec.structs import asdict
 
@@ -24,8 +25,8 @@ def open_proposals(call: Call) -> electorate.Proposals:
     """Answer `GET /state/proposals`."""
     state, height = call.view.state, call.view.height
     found = [(_open(state, name).ends, name) for name in state.listing.proposals]
-    first = sorted(found)[: limits.RPC_ROWS_MAX]
-    rows = [_proposal(state, name, height) for _, name in first]
+    first, powers = sorted(found)[: limits.RPC_PROPOSALS_MAX], _powers(state)
+    rows = [_row(state, name, height, powers) for _, name in first]
     return electorate.Proposals(height=height, count=len(found), proposals=rows)
 
 
@@ -36,11 +37,19 @@ def proposal(call: Call) -> electorate.ProposalView:
         message = f"{text[:40]!r} is not {2 * proposals.ID_BYTES} lower-case hex digits"
         raise RequestFault(400, Code.E_BAD_REQUEST, message, field="id")
     name = bytes.fromhex(text)
-    if state.proposal(name) is None:
+    found = state.proposal(name)
+    if found is None:
         message = "no open proposal: it was decided, has lapsed, or never was"
         hint = "GET /state/proposals lists those that are open"
         raise RequestFault(404, Code.E_NOT_FOUND, message, field="id", hint=hint)
-    return _proposal(state, name, call.view.height)
+    powers = _powers(state)
+    votes = [
+        electorate.BallotView(address=_text(state, voter), yes=yes, power=powers.get(voter, 0))
+        for voter, yes in found.votes
+    ]
+    row = _row(state, name, call.view.height, powers)
+    shown = {field: getattr(row, field) for field in row.__struct_fields__}
+    return electorate.ProposalView(**shown, votes=votes)
 
 
 def epoch(call: Call) -> electorate.Epoch:
@@ -73,26 +82,26 @@ def _open(state: State, name: bytes) -> objects.Proposal:
     return found
 
 
-def _proposal(state: State, name: bytes, height: Height) -> electorate.ProposalView:
+def _powers(state: State) -> Mapping[Address, int]:
+    return {member.operator: member.power for member in state.validators.members}
+
+
+def _row(
+    state: State, name: bytes, height: Height, powers: Mapping[Address, int]
+) -> electorate.ProposalRow:
     found = _open(state, name)
     motion = proposals.motion_of(found)
-    powers = {member.operator: member.power for member in state.validators.members}
-    votes = [
-        electorate.BallotView(address=_text(state, voter), yes=yes, power=powers.get(voter, 0))
-        for voter, yes in found.votes
-    ]
-    return electorate.ProposalView(
+    return electorate.ProposalRow(
         id=name.hex(),
         height=height,
         proposer=_text(state, found.proposer),
         motion=_motion(state, motion),
         deposit=str(found.deposit),
         ends=found.ends,
-        yes_power=sum(vote.power for vote in votes if vote.yes),
-        no_power=sum(vote.power for vote in votes if not vote.yes),
+        yes_power=sum(powers.get(voter, 0) for voter, yes in found.votes if yes),
+        no_power=sum(powers.get(voter, 0) for voter, yes in found.votes if not yes),
         needed_power=proposals.needed_power(state.validators, motion),
         total_power=state.validators.total_power,
-        votes=votes,
     )
 
 

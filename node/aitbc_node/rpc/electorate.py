@@ -129,7 +129,7 @@ class BallotView(Answer, frozen=True, kw_only=True):
     power: int
 
 
-class ProposalView(Answer, frozen=True, kw_only=True):
+class ProposalRow(Answer, frozen=True, kw_only=True):
     """Show an open proposal and its tally; one that was decided or has lapsed is gone.
 
     Units: `needed_power` is the least that carries it, `ends` the last height at which to vote.
@@ -145,15 +145,20 @@ class ProposalView(Answer, frozen=True, kw_only=True):
     no_power: int
     needed_power: int
     total_power: int
+
+
+class ProposalView(ProposalRow, frozen=True, kw_only=True):
+    """Show an open proposal, its tally, and each vote."""
+
     votes: list[BallotView]
 
 
 class Proposals(Answer, frozen=True, kw_only=True):
-    """List open proposals, those first that end first; of very many the first thousand."""
+    """List open proposals, those first that end first; of very many the first hundred."""
 
     height: int
     count: int
-    proposals: list[ProposalView]
+    proposals: list[ProposalRow]
 
 
 class NextVote(Answer, frozen=True, kw_only=True):
