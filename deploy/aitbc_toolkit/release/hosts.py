@@ -195,7 +195,7 @@ class Crew:
     ) -> dict[str, Mapping[str, Any]]:
         """Ask on each node's host which versions the build at a place knows; nothing if mute."""
         commits = sorted({place[0] for place in places.values()} - {""})
-        rows = self._remote.step("versions", self._params(commits=commits), deadline_s=_OBSERVE_S)
+        rows = self._remote.step("versions", self._params(commits=commits), deadline_s=_COMPARE_S)
         self.require(rows, verb=verb, changed=_NOTHING)
         return {
             name: rows[self.environment.instance(name).host].answer["versions"][place[0]]
@@ -255,7 +255,8 @@ class Crew:
         """Refuse to switch nodes to places, each a commit and a configuration, edited since.
 
         With `versions`, return for each node which ones the build at its place knows; nothing of
-        one that is mute. Where nothing was edited a build is the same on every host, so one tells.
+        one that is mute. Where nothing was edited a build is the same on every host, so one tells,
+        and the others only when it does not.
         """
         params = self._params(only={name for name, place in places.items() if place[0]})
         left = {place[0] for place in places.values()} if versions else set()
@@ -269,8 +270,22 @@ class Crew:
         told = {
             commit: each for row in rows.values() for commit, each in row.answer["versions"].items()
         }
-        asked = [each for document in params.values() for each in document["instances"]]
-        return {each["name"]: told[each["commit"]] for each in asked if each["commit"] in told}
+        nodes = [
+            (each["name"], each["commit"], document["asked"])
+            for document in params.values()
+            for each in document["instances"]
+            if each["commit"] in told
+        ]
+        unheard = {
+            name: places[name]
+            for name, commit, asked in nodes
+            if not told[commit] and commit not in asked
+        }
+        if unheard:
+            # One process of one host may be late, or fail: then each host tells for itself.
+            again = self.versions(unheard, verb=verb)
+            told |= {places[name][0]: each for name, each in again.items() if each}
+        return {name: told[commit] for name, commit, _asked in nodes}
 
     def restage(
         self, hosts: Collection[str], configurations: Mapping[str, render.Configuration]
