@@ -9,7 +9,7 @@ from pretend_nodes import a_block, a_status
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
-from aitbc_toolkit.release import logged
+from aitbc_toolkit.release import gates, logged
 from aitbc_toolkit.release.ailing import Crashes
 from aitbc_toolkit.release.gates import (
     Limits,
@@ -80,18 +80,19 @@ class FakeMesh:
 def judge(
     mesh: FakeMesh,
     *,
+    names: Sequence[str] = ("v1",),
     services: Mapping[str, Any] = HEALTHY,
     processes: Mapping[str, int] | None = None,
     deadline_s: float = 1,
     stall_s: float = 60,
 ) -> Verdict:
-    """Put v1 through the gate of a fake mesh."""
+    """Put v1, or the named ones, through the gate of a fake mesh."""
 
     def watch(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         return {name: {**services, "log": ["the last line"]} for name in names}
 
     limits = Limits(deadline_s, stall_s)
-    return pass_gate(cast("Any", mesh), ["v1"], watch=watch, limits=limits, processes=processes)
+    return pass_gate(cast("Any", mesh), names, watch=watch, limits=limits, processes=processes)
 
 
 def test_three_votes_in_a_row_pass() -> None:
@@ -183,6 +184,19 @@ def test_a_service_that_has_given_up_fails_long_before_the_deadline() -> None:
 
     assert verdict.took_s < 10
     assert "has stopped (failed, status 78)" in verdict.failed["v1"]
+
+
+def test_of_many_nodes_that_have_given_up_is_told_as_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The more start at once, the later a look; for however many, it comes before the deadline."""
+    given_up = {**HEALTHY, "active": False, "failed": True, "word": "failed", "status": 78}
+    monkeypatch.setattr(gates, "_SILENCE_EACH_S", 30.0)
+
+    verdict = judge(FakeMesh(silent=NAMES), names=NAMES, services=given_up, deadline_s=60)
+
+    assert verdict.took_s < 30
+    assert {reason.splitlines()[0] for reason in verdict.failed.values()} == {
+        "has stopped (failed, status 78)"
+    }
 
 
 def test_a_status_that_nobody_measured_is_not_told() -> None:
