@@ -10,7 +10,10 @@ from aitbc_sim.profiles import draw
 
 pytestmark = pytest.mark.sim
 
-SEEDS = (1, 9, 16)  # the last one with other validators and other rules on the way
+CHANGING = 16
+"""A seed with other validators and other rules on the way."""
+
+SEEDS = (1, 9, CHANGING)
 SCRIPT = (
     "import sys; from aitbc_sim.run import Case, run; "
     "print(*(run(Case(int(seed))).digest for seed in sys.argv[1:]))"
@@ -33,6 +36,12 @@ def digests(hash_seed: str) -> str:
 def test_a_trace_does_not_depend_on_the_hash_seed() -> None:
     """Two processes with different hash seeds write the same trace."""
     assert digests("1") == digests("4242")
+
+
+def test_one_of_the_seeds_changes_validators_and_rules() -> None:
+    """Else their traces would say nothing of either."""
+    assert draw(CHANGING).churn
+    assert draw(CHANGING).upgrades
 
 
 def test_options_are_drawn_from_the_seed_alone() -> None:

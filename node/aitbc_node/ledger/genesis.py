@@ -227,8 +227,8 @@ def _head_faults(genesis: Genesis) -> Iterator[Refusal]:
         yield _fault("chain_id", f"'{name}' is not 1..48 of a-z, 0-9 and '-'")
     if not bech32.is_prefix(genesis.hrp) or len(genesis.hrp) > 10:  # noqa: PLR2004 - short names
         yield _fault("hrp", f"'{genesis.hrp}' is not 1..10 lower-case characters")
-    if not APP_VERSION_OLDEST <= genesis.app_version <= APP_VERSION:
-        yield _fault("app_version", f"{genesis.app_version}, this software starts {APP_VERSION}")
+    if not APP_VERSION_OLDEST <= (version := genesis.app_version) <= APP_VERSION:
+        yield _fault("app_version", f"{version} is not {APP_VERSION_OLDEST}..{APP_VERSION}")
 
 
 def _asset_faults(genesis: Genesis) -> Iterator[Refusal]:

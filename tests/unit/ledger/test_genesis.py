@@ -65,6 +65,16 @@ def test_any_difference_is_another_chain(other: Genesis) -> None:
     assert other.hash() != GENESIS.hash()
 
 
+def test_a_version_that_is_unknown_is_told_those_that_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that this software starts, not only the newest."""
+    monkeypatch.setattr(genesis, "APP_VERSION", genesis.APP_VERSION_OLDEST + 1)
+    unknown = genesis.APP_VERSION_OLDEST + 2
+
+    refusal = next(genesis.faults(changed(app_version=unknown)))
+
+    assert refusal.message == f"{unknown} is not {unknown - 2}..{unknown - 1}"
+
+
 WEAK = PublicKey(bytes(32))
 
 
