@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aitbc_toolkit.deploys.hostside import compiled
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import drift
 from aitbc_toolkit.release.drift import Report
@@ -16,6 +17,11 @@ pytestmark = pytest.mark.integration
 
 Build = Callable[..., Any]
 EDIT = "# edited on the host\n"
+# What an environment runs at each start: here it compiles every module to nothing.
+POISON = """
+from importlib.machinery import SourceFileLoader
+SourceFileLoader.source_to_code = lambda self, data, path, **more: compile("0", path, "exec")
+"""
 
 
 def kinds(report: Report) -> set[tuple[str, str]]:
@@ -102,6 +108,29 @@ def test_a_local_edit_is_kept_aside_and_put_back_only_when_told(a_project: Build
     assert [each.read_text() for each in kept] == [whole + EDIT]
     assert drift.look(project.environment).differences == []
     assert project.rollback().exit is Exit.OK
+
+
+def test_what_an_edited_environment_compiled_is_not_believed(a_project: Build) -> None:
+    """Its release is not sealed, and restaging mends the environment before the releases."""
+    project = a_project(rollout="all")
+    assert project.deploy().exit is Exit.OK
+    state = project.host_file("var/lib/aitbc/dev/deploy")
+    main = release_of(project) / "node/aitbc_node/__main__.py"
+    main.write_text(main.read_text() + EDIT)
+    (packages,) = (release_of(project) / "venv").resolve().glob("lib/python*/site-packages")
+    (packages / "sitecustomize.py").write_text(POISON)
+    new = project.commit("ok", "a second build")
+
+    with pytest.raises(AitbcError, match="is not what its lock says"):
+        project.deploy()
+    sealed = compiled.seal(state, new)
+    poisoned = compiled.findings(release_of(project))
+    drift.restage(project.environment, project.records.append)
+
+    assert (sealed, poisoned != []) == ("", True), "or nothing was compiled by it"
+    assert drift.look(project.environment).differences == []
+    assert compiled.seal(state, new) != ""
+    assert project.deploy().exit is Exit.OK
 
 
 def test_edited_configuration_and_unit_are_put_back(a_project: Build) -> None:

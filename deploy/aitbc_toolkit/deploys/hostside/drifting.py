@@ -11,6 +11,7 @@ from typing import Any
 
 from aitbc_toolkit.deploys.hostside import (
     builds,
+    compiled,
     configs,
     files,
     installed,
@@ -66,14 +67,15 @@ def restage(params: dict[str, Any]) -> dict[str, Any]:
     done: list[dict[str, str]] = []
     with leasing.guarded(params):
         done += [
-            _restage_release(params, manifest.parent, stamp=stamp)
-            for manifest in sorted(base.glob("releases/[!.]*/manifest.json"))
-            if staging.drift(mirror, manifest.parent)
-        ]
-        done += [
             _restage_venv(params, venv, stamp=stamp)
             for venv in sorted(base.glob("venvs/[!.]*"))
             if installed.findings(venv, base)
+        ]
+        # Behind the environments, by which they are compiled.
+        done += [
+            _restage_release(params, manifest.parent, stamp=stamp)
+            for manifest in sorted(base.glob("releases/[!.]*/manifest.json"))
+            if staging.drift(mirror, manifest.parent)
         ]
         for instance in params["instances"]:
             done += _restage_instance(params, instance, stamp=stamp)
@@ -131,6 +133,9 @@ def _restage_release(params: dict[str, Any], release: Path, *, stamp: str) -> di
     with files.whole_folder(fresh) as folder:
         staging.check_out(own, folder)
         staging.finish(own, folder, proof="")
+        if not installed.findings((folder / "venv").resolve(), Path(params["layout"]["base"])):
+            state = Path(params["layout"]["state"])
+            compiled.keep_seal(state, folder, commit=release.name)
         # What was said and proved when it was staged first stays said.
         files.write(folder / "manifest.json", manifest)
         if (release / "etc").is_dir():
@@ -142,11 +147,15 @@ def _restage_release(params: dict[str, Any], release: Path, *, stamp: str) -> di
 
 
 def _restage_venv(params: dict[str, Any], venv: Path, *, stamp: str) -> dict[str, str]:
+    import tempfile  # noqa: PLC0415 - each rollback loads this module, and few restage
+
     base = Path(params["layout"]["base"])
     users = [link.parent for link in base.glob("releases/*/venv") if link.resolve() == venv]
     fresh = venv.with_name(f".{venv.name}.restaged")
-    with files.whole_folder(fresh) as folder:
-        staging.install(params, release=users[0], venv=folder)
+    with files.whole_folder(fresh) as folder, tempfile.TemporaryDirectory() as tree:
+        # The lock of the commit: that of the folder may have been edited as well.
+        mirrors.check_out(Path(params["layout"]["mirror"]), users[0].name, Path(tree))
+        staging.install(params, release=Path(tree), venv=folder)
     aside = _move_aside(params, venv, stamp=stamp)
     fresh.rename(venv)
     files.sync_folder(venv.parent)

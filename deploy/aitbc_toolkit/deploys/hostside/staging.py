@@ -48,9 +48,12 @@ def stage(params: dict[str, Any]) -> dict[str, Any]:
                 check_out(params, fresh)
             staged = True
         venv_made = finish(params, release, proof=proof)
-        refuse_drift(params, release)
         if not venv_made:
             refuse_edited_venv(params, release)
+        if new:
+            # By an environment that is as it should be: the seal ends all further looks.
+            compiled.keep_seal(Path(layout["state"]), release, commit=params["commit"])
+        refuse_drift(params, release)
         keys = {each["name"]: _keys(params, each, release) for each in params["instances"]}
         foreseen = [each for each in params["instances"] if "files" in each]
         configured = _keep_configurations(params, foreseen, release)
@@ -133,8 +136,6 @@ def finish(params: dict[str, Any], release: Path, *, proof: str) -> bool:
         # The node's user cannot write here, so nobody else would keep the compiled modules.
         node = release / "node" / "aitbc_node"
         files.call([venv / "bin/python", "-m", "compileall", "-q", node])
-        state = Path(params["layout"]["state"])
-        compiled.keep_seal(state, release, commit=params["commit"])
         manifest = {**params["manifest"], **signed}
         files.write(release / "manifest.json", json.dumps(manifest, indent=2, sort_keys=True))
     return made
