@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.suites import mutating
 from aitbc_toolkit.suites.mutating import Mutant
 
@@ -56,6 +56,16 @@ def test_every_explanation_has_a_reason_and_a_place_that_is_mutated() -> None:
 
     assert all(len(why) > 20 for why in reasons.values())
     assert {text.partition(" ")[0] for text in reasons} <= modules
+
+
+def test_a_run_that_changed_nothing_has_proved_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program may end well and have found no place to change: that is no pass."""
+    monkeypatch.setattr("aitbc_toolkit.shell.run", lambda *_argv, **_more: None)
+
+    with pytest.raises(AitbcError, match="has changed nothing"):
+        mutating.run(tmp_path)
 
 
 @pytest.mark.integration

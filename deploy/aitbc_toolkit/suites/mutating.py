@@ -136,7 +136,7 @@ def run(folder: Path) -> tuple[int, list[Mutant], list[Mutant]]:
 
     What changes only words that people read counts as noticed: no test should repeat sentences.
 
-    Raises: AitbcError when it does not come to its end: then nothing is proved.
+    Raises: AitbcError when it does not come to its end or changes nothing: nothing is proved then.
     """
     shell.run(
         [sys.executable, "-m", "mutmut", "run", "--max-children", str(os.cpu_count() or 1)],
@@ -155,6 +155,8 @@ def run(folder: Path) -> tuple[int, list[Mutant], list[Mutant]]:
         missed += sorted(found)
         late += sorted(_described(source, slow))
         noticed += len(outcomes) - len(found)
+    if not noticed and not missed:
+        raise AitbcError("mutmut has changed nothing, so nothing is proved", hint=f"see {folder}")
     return noticed, missed, late
 
 
