@@ -193,10 +193,10 @@ def test_check_26_a_deploy_and_a_rollback_under_load_lose_nothing(
 def test_check_26_blocks_keep_coming_while_every_node_is_restarted_under_load(
     serial: OwnMesh, changed: Changed
 ) -> None:
-    """No gap beyond two failed rounds, nothing accepted is lost, never more than one is away.
+    """Once of three no gap beyond two failed rounds; never is one lost, or more than one away.
 
-    A shared machine may hold every process back for longer than that, so the gap has three tries;
-    what may never happen has none.
+    A shared machine may hold every process back for longer than that, so the gap alone has three
+    tries.
     """
     for _ in range(TRIES):
         assert changed.samples.too_many() == []

@@ -54,7 +54,7 @@ def test_an_upgrade_is_told_with_those_who_would_stop_before_it() -> None:
     lines = found.to_lines()
 
     assert "upgrade: rules of version 5 from height 9,000 on" in lines
-    assert "next: aitbc deploy lab   # without it v2 stop there" in lines
+    assert "next: aitbc deploy lab   # without it v2 stops there" in lines
     assert found.to_document()["upgrade"]["lacking"] == ["v2"]
     assert planned({"v1": a_status("v1", 9), "v4": None}) is None
 

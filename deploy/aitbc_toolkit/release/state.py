@@ -148,7 +148,10 @@ class State:
         lines = [f"upgrade: rules of version {version} from height {height:,} on"]
         if self.upgrade.lacking:
             names = " ".join(self.upgrade.lacking)
-            lines.append(f"next: aitbc deploy {self.environment}   # without it {names} stop there")
+            stop = "stops" if len(self.upgrade.lacking) == 1 else "stop"
+            lines.append(
+                f"next: aitbc deploy {self.environment}   # without it {names} {stop} there"
+            )
         return lines
 
     def _last_lines(self) -> list[str]:

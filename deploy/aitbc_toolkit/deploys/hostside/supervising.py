@@ -140,7 +140,8 @@ class Supervisord:
             # A program that has not yet lived for `startsecs` is starting; its process is there.
             "active": word in {"running", "starting"},
             "word": word,
-            # One that exits with another status is started again: it is between two lives.
+            # 64 and 78 stay down too, and are judged by their status. One that exits with another
+            # is started again: it is between two lives.
             "failed": word == "fatal" or (word == "exited" and facts["exitstatus"] == 0),
             "pid": int(facts["pid"]),
             # Of a program that ended too soon the supervisor forgets how: its 0 says nothing.
