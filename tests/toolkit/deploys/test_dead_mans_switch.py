@@ -219,7 +219,7 @@ def test_a_run_that_stays_decides_about_what_was_armed_meanwhile(a_project: Buil
 
     def dies() -> None:
         with at_work(environment, project.records.append, reason="another") as run:
-            armed(run, ("v1",), old, after_s=600)
+            armed(run, ("v1",), old)
             raise KeyboardInterrupt
 
     with looking(environment, project.records.append) as run:
@@ -242,7 +242,7 @@ def test_who_decides_nothing_breaks_no_lease_of_a_run_that_has_armed_a_host(
     environment = project.environment
 
     with at_work(environment, project.records.append, reason="a run") as run:
-        armed(run, ("v1",), old, after_s=600)
+        armed(run, ("v1",), old)
         with pytest.raises(AitbcError, match="nothing that runs") as refused:
             services.control(
                 environment, "start", "v2", project.records.append, break_lease="it hangs"
