@@ -85,8 +85,10 @@ def naming(serial: OwnMesh) -> Iterator[list[schema.TxView]]:
     """Put names on the ledger and read them back, one after the other, until the block ends."""
     found: list[schema.TxView] = []
     ended = threading.Event()
+    # Before the deploy pays its senders from the same account: no nonce is taken twice.
+    owner = _funded(serial)
     with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(_take_names, serial, found, ended)
+        working = pool.submit(_take_names, serial, owner, found, ended)
         try:
             yield found
         finally:
@@ -94,13 +96,22 @@ def naming(serial: OwnMesh) -> Iterator[list[schema.TxView]]:
             working.result()
 
 
-def _take_names(serial: OwnMesh, found: list[schema.TxView], ended: threading.Event) -> None:
+def _funded(serial: OwnMesh) -> wallet.Wallet:
+    """Make an account that can pay for names."""
     environment = serial.environment
     owner = wallet.Wallet(SigningKey(os.urandom(32)))
     faucet = wallet.Wallet(keys.read_faucet(environment.folder))
     funds = transfers.Transfer((transfers.Output(owner.account, NATIVE, Amount(10**9)),))
     with open_mesh(environment) as mesh:
         _settled(mesh, *payments.hand_in(environment, mesh, faucet, [funds]))
+    return owner
+
+
+def _take_names(
+    serial: OwnMesh, owner: wallet.Wallet, found: list[schema.TxView], ended: threading.Event
+) -> None:
+    environment = serial.environment
+    with open_mesh(environment) as mesh:
         while not ended.is_set():
             body = RecordPut("name", os.urandom(8), b"under load", 1_000)
             try:
