@@ -5,7 +5,6 @@ not hand anything in here.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,6 @@ from aitbc_node import bech32
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
-from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.rpc import schema
@@ -27,9 +25,6 @@ from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.wallet import Wallet
-
-VOTERS_MIN = 4
-"""Of fewer validators none may fail."""
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
@@ -68,10 +63,10 @@ def node_names(mesh: MeshClient) -> dict[str, str]:
 
 def registered(
     environment: Environment, signer: Wallet, put: ValidatorPut, key: ConsensusKey, stake: str
-) -> Sequence[Body]:
+) -> tuple[ValidatorPut, StakeBond]:
     """Register the signer's account with a consensus key and, in the same act, bond its stake."""
     bond = StakeBond(signer.account, native(stake))
-    return [with_key(environment, signer, put, key), bond]
+    return with_key(environment, signer, put, key), bond
 
 
 def with_key(

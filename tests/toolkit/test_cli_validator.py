@@ -18,7 +18,7 @@ from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.transfers import Output
 from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.types import Amount, BlockId, Height, Round
-from aitbc_toolkit import candidacy, keys
+from aitbc_toolkit import candidacy, electing, keys
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.wallet import ChainNow, Wallet
@@ -205,6 +205,50 @@ def test_removal_below_four_is_refused(site: Site) -> None:
     site.next_epoch()
     told = site.ask(f"validator show {site.address(site.founders[3])}")
     assert (told["seat"], told["power"]) == ("removed", 0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "validator leave --key {third}",
+        "validator unstake 1 --key {third}",
+        "validator remove {newcomer} --key {first} --voter {second} --voter {third}",
+        "validator add {newcomer} --key {first} --voter {second} --voter {third}",
+        "validator register --stake 1 --key {newcomer_key} --consensus-key {votes}",
+    ],
+)
+def test_what_leaves_too_few_who_vote_is_refused_with_the_sum(
+    site: Site, line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of four is down: nobody else may go, nor may one come that does not run.
+
+    The ledger would take each of them, and the mesh would stand from the next epoch on.
+    """
+    monkeypatch.setattr(electing, "LOOK_S", 0.0)
+    first, second, third, _ = site.founders
+    if "{newcomer}" in line:
+        site.enrol("1")
+    if "validator remove" in line:
+        site.next_epoch()
+        site.mesh.kill("v3")
+    site.mesh.kill("v4")
+    typed = line.format(
+        first=first,
+        second=second,
+        third=third,
+        newcomer=site.address(site.newcomer),
+        newcomer_key=site.newcomer,
+        votes=site.folder / "votes.key",
+    )
+    before = len(site.mesh.ledger.finals)
+
+    refused = site.do(typed, Exit.REFUSED)
+
+    assert "too little power would vote: 3*" in refused
+    assert f"aitbc {typed} --force" in refused
+    assert len(site.mesh.ledger.finals) == before
+    site.do(f"{typed} --force")
+    assert len(site.mesh.ledger.finals) > before
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator
 from aitbc_node.ledger.params import BPS
 from aitbc_node.types import Address
-from aitbc_toolkit import candidacy
+from aitbc_toolkit import candidacy, electing
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.cli import electorate
 from aitbc_toolkit.cli.acting import Way, act, acting_options, node_option
 from aitbc_toolkit.cli.proposal import decide, voters_option
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
-from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.wallet import Wallet
 
@@ -36,6 +36,9 @@ _consensus_key = click.option(
     "--consensus-key",
     required=True,
     help="The key that votes: a file, made where it is missing, or its public part in hex.",
+)
+_force = click.option(
+    "--force", is_flag=True, help="Also when too little power would vote to make blocks."
 )
 _proof = click.option("--proof", default="", help="What the key's host tells beside a public part.")
 
@@ -87,12 +90,19 @@ def show(who: str, *, environment: str, as_json: bool) -> Exit:
 @_consensus_key
 @_proof
 @click.option("--stake", required=True, help="What is bonded at once, in whole coins.")
+@_force
 @_details[0]
 @_details[1]
 @_details[2]
 @acting_options
 def register(
-    *, consensus_key: str, proof: str, stake: str, way: Way, **details: str | int | None
+    *,
+    consensus_key: str,
+    proof: str,
+    stake: str,
+    force: bool,
+    way: Way,
+    **details: str | int | None,
 ) -> Exit:
     """Register the account of --key as a validator and bond its stake, both or neither.
 
@@ -103,8 +113,12 @@ def register(
     key = candidacy.ConsensusKey(consensus_key, proof)
     put = ValidatorPut(**details)  # type: ignore[arg-type]  # the options are its fields
 
-    def write(found: Environment, _mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
-        return candidacy.registered(found, signer, put, key, stake)
+    def write(found: Environment, mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
+        enrolled, bond = candidacy.registered(found, signer, put, key, stake)
+        if not force and electing.admits_anybody(mesh):
+            votes = enrolled.key.hex() if enrolled.key else ""
+            electing.keep_quorum(mesh, _text(found, signer.account), bond=bond.amount, key=votes)
+        return [enrolled, bond]
 
     return act(way, write, own=True)
 
@@ -149,13 +163,20 @@ def set_details(*, way: Way, **details: str | int | None) -> Exit:
 
 
 @validator.command()
+@_force
 @acting_options
-def leave(*, way: Way) -> Exit:
+def leave(*, force: bool, way: Way) -> Exit:
     """Step back: the validator of --key has no vote from the next epoch on; its bond stays.
 
     Example: aitbc validator leave --key FILE
     """
-    return act(way, lambda _found, _mesh, _signer: [ValidatorPut(status="leaving")], own=True)
+
+    def write(found: Environment, mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
+        if not force:
+            electing.keep_quorum(mesh, _text(found, signer.account), bond=electing.ALL)
+        return [ValidatorPut(status="leaving")]
+
+    return act(way, write, own=True)
 
 
 @validator.command("return")
@@ -180,23 +201,32 @@ def unjail(*, way: Way) -> Exit:
 
 @validator.command()
 @click.argument("who")
+@_force
 @voters_option
 @acting_options
-def add(who: str, *, voters: Sequence[Path], way: Way) -> Exit:
+def add(who: str, *, force: bool, voters: Sequence[Path], way: Way) -> Exit:
     """Propose to admit a registered validator, and say yes with every key at hand.
 
     Example: aitbc validator add ADDRESS --key mine.key --voter yours.key --voter theirs.key
     """
 
     def motion(found: Environment, mesh: MeshClient) -> AdmitValidator:
-        return AdmitValidator(candidacy.operator_of(found, mesh, who))
+        operator = candidacy.operator_of(found, mesh, who)
+        if not force:
+            address = _text(found, operator)
+            row = mesh.ask_any(lambda node: node.member(address))
+            bond = 0 if row.next_power else int(row.bonded)
+            electing.keep_quorum(mesh, address, bond=bond, key=row.key)
+        return AdmitValidator(operator)
 
     return decide(way, voters, motion)
 
 
 @validator.command()
 @click.argument("who")
-@click.option("--force", is_flag=True, help="Also when fewer than four validators stay.")
+@click.option(
+    "--force", is_flag=True, help="Also when fewer than four stay, or too few of them vote."
+)
 @voters_option
 @acting_options
 def remove(who: str, *, force: bool, voters: Sequence[Path], way: Way) -> Exit:
@@ -210,7 +240,8 @@ def remove(who: str, *, force: bool, voters: Sequence[Path], way: Way) -> Exit:
     def motion(found: Environment, mesh: MeshClient) -> RemoveValidator:
         operator = candidacy.operator_of(found, mesh, who)
         if not force:
-            _keep_enough(mesh, _text(found, operator))
+            electing.keep_enough(mesh, _text(found, operator))
+            electing.keep_quorum(mesh, _text(found, operator), bond=electing.ALL)
         return RemoveValidator(operator)
 
     return decide(way, voters, motion)
@@ -251,15 +282,19 @@ def stake(amount: str, *, way: Way) -> Exit:
 
 @validator.command()
 @click.argument("amount")
+@_force
 @acting_options
-def unstake(amount: str, *, way: Way) -> Exit:
+def unstake(amount: str, *, force: bool, way: Way) -> Exit:
     """Take AMOUNT coins of the operator --key back from behind its own validator.
 
     Example: aitbc validator unstake 5 --key FILE
     """
 
-    def write(_found: Environment, _mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
-        return [candidacy.unbonded(signer.account, amount)]
+    def write(found: Environment, mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
+        taken = candidacy.unbonded(signer.account, amount)
+        if not force:
+            electing.keep_quorum(mesh, _text(found, signer.account), bond=-taken.amount)
+        return [taken]
 
     return act(way, write, own=True)
 
@@ -281,17 +316,6 @@ def rewards(who: str, *, environment: str, as_json: bool) -> Exit:
     else:
         click.echo("\n".join(electorate.reward_lines(told)))
     return Exit.OK
-
-
-def _keep_enough(mesh: MeshClient, address: str) -> None:
-    rows = mesh.ask_any(lambda node: node.members()).validators
-    stay = [row for row in rows if row.next_power and row.address != address]
-    if len(stay) < candidacy.VOTERS_MIN:
-        raise AitbcError(
-            f"{len(stay)} validators would stay: no failure of one is survived below four",
-            hint="aitbc ... --force",
-            exit_status=Exit.REFUSED,
-        )
 
 
 def _text(found: Environment, operator: Address) -> str:
