@@ -229,9 +229,12 @@ def test_a_run_that_stays_decides_about_what_was_armed_meanwhile(a_project: Buil
             dies()
         before = kept(project)["state"]
         stayed = stay(run)
+        after = kept(project)["state"]
 
     assert stayed
-    assert (before, kept(project)["state"]) == ("armed", "disarmed")
+    assert (before, after) == ("armed", "disarmed")
+    notes = [str(each["text"]) for each in project.records if each["type"] == "note"]
+    assert any(each.endswith("on localhost is disarmed: v1 stays as it is") for each in notes)
 
 
 def test_who_decides_nothing_breaks_no_lease_of_a_run_that_has_armed_a_host(
