@@ -38,6 +38,7 @@ from aitbc_node.gossip.messages import (
     decode_message,
 )
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
+from aitbc_node.gossip.standing import Standing
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.transactions import Envelope, Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
@@ -164,7 +165,7 @@ def test_mutated_frames_of_a_live_mesh_never_stop_it(seed: int) -> None:
         nonlocal mutated
         machine = pump.nodes[target].machine
         if machine is not None:
-            machine._mesh.peers._culprits.clear()  # bans would end the test early
+            machine._mesh.peers.standing = Standing()  # bans would end the test early
         if draw.random() > 0.1:
             return payload
         mutated += 1

@@ -1,7 +1,8 @@
-"""Which peers are known, linked, alive and trusted, and when to dial or drop one.
+"""Which peers are known, linked and alive, and when to dial or drop one.
 
 The driver keeps one link per peer: `PeerUp` for a linked peer replaces the link, and `PeerDown`
-answers every `Disconnect`. Do not add what peers talk about.
+answers every `Disconnect`. How far a peer is trusted is in `standing.py`. Do not add what peers
+talk about.
 """
 
 import hashlib
@@ -12,21 +13,17 @@ from aitbc_node import limits
 from aitbc_node.canonical import encode
 from aitbc_node.events import Dial, Disconnect, Effect, Note, PeerDown, PeerUp
 from aitbc_node.gossip.messages import Ping, send
+from aitbc_node.gossip.standing import Standing
 from aitbc_node.types import PeerId
 
 YIELD_MS = 250
 """Of two nodes that know each other the one with the greater id dials this much later."""
 DIAL_LOST_MS = 10_000
 """A dial that the driver never answered counts as failed after this time."""
-FAULT_PENALTY = 25
-PENALTY_MAX = 100
-"""A peer with this much penalty is banned; a second without a fault takes one point off."""
-BAN_MS = 60_000
 REQUESTS_PER_TICK_MAX = 200
 """A node that catches up asks once per round trip: not more often than once in two milliseconds."""
 ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
 """Nobody needs more than one whole block at a time; who asks for more is answered later."""
-CULPRITS_MAX = 1_000
 
 
 class Link(msgspec.Struct):
@@ -63,12 +60,6 @@ class _Known(msgspec.Struct):
     dialled_ms: int | None = None
 
 
-class _Culprit(msgspec.Struct):
-    penalty: int
-    since_ms: int
-    banned_until_ms: int = 0
-
-
 class Peers:
     """Keep the links of one node."""
 
@@ -84,7 +75,7 @@ class Peers:
         }
         self._links: dict[PeerId, Link] = {}
         self._closing: dict[PeerId, int] = {}
-        self._culprits: dict[PeerId, _Culprit] = {}
+        self.standing = Standing()
         self._ticked_ms: int | None = None
 
     def linked(self) -> tuple[PeerId, ...]:
@@ -107,7 +98,7 @@ class Peers:
                 link.address,
                 "out" if link.outbound else "in",
                 link.rtt_ms,
-                PENALTY_MAX - self._penalty(link.peer, now_ms),
+                self.standing.score(link.peer, now_ms),
                 link.version,
             )
             for link in self._links.values()
@@ -179,15 +170,7 @@ class Peers:
         self, peer: PeerId, what: str, now_ms: int, *, is_forgery: bool = False
     ) -> list[Effect]:
         """Note a fault of a peer and drop its link; forgery or a row of faults means a ban."""
-        added = PENALTY_MAX if is_forgery else FAULT_PENALTY
-        penalty = min(self._penalty(peer, now_ms) + added, PENALTY_MAX)
-        culprit = self._culprits.pop(peer, None) or _Culprit(0, now_ms)
-        culprit.penalty, culprit.since_ms = penalty, now_ms
-        if penalty >= PENALTY_MAX:
-            culprit.banned_until_ms = now_ms + BAN_MS
-        if len(self._culprits) >= CULPRITS_MAX:
-            del self._culprits[next(iter(self._culprits))]
-        self._culprits[peer] = culprit
+        penalty = self.standing.blame(peer, now_ms, is_forgery=is_forgery)
         note = Note("peer.fault", (("peer", peer.hex()), ("what", what), ("penalty", penalty)))
         return [note, *self._close(peer, f"fault: {what}", now_ms)]
 
@@ -229,7 +212,7 @@ class Peers:
                 break
             if peer in self._links or self._is_closing(peer, now_ms) or now_ms < known.dial_at_ms:
                 continue
-            if self._is_banned(peer, now_ms):
+            if self.standing.is_banned(peer, now_ms):
                 continue
             known.dialled_ms = now_ms
             outbound += 1
@@ -263,7 +246,7 @@ class Peers:
     def _refusal(self, peer: PeerId, now_ms: int) -> str:
         if peer == self._own_id:
             return "this node itself"
-        if self._is_banned(peer, now_ms):
+        if self.standing.is_banned(peer, now_ms):
             return "banned"
         if self._listed_only and peer not in self._known:
             return "not listed"
@@ -284,16 +267,6 @@ class Peers:
     def _is_closing(self, peer: PeerId, now_ms: int) -> bool:
         since_ms = self._closing.get(peer)
         return since_ms is not None and now_ms - since_ms < DIAL_LOST_MS
-
-    def _is_banned(self, peer: PeerId, now_ms: int) -> bool:
-        culprit = self._culprits.get(peer)
-        return culprit is not None and now_ms < culprit.banned_until_ms
-
-    def _penalty(self, peer: PeerId, now_ms: int) -> int:
-        culprit = self._culprits.get(peer)
-        if culprit is None:
-            return 0
-        return max(0, culprit.penalty - (now_ms - culprit.since_ms) // 1_000)
 
     def _draw(self, peer: PeerId, attempt: int = 0) -> bytes:
         """Draw bytes that look random, yet are the same in every run."""

@@ -3,7 +3,8 @@
 from aitbc_node import limits
 from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
 from aitbc_node.gossip.messages import Ping, decode_message
-from aitbc_node.gossip.peers import BAN_MS, REQUESTS_PER_TICK_MAX, YIELD_MS, Peers
+from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, YIELD_MS, Peers
+from aitbc_node.gossip.standing import BAN_MS
 from aitbc_node.types import PeerId
 
 OWN = PeerId(b"m" * 20)
