@@ -16,6 +16,7 @@ from aitbc_node.ledger.motions import (
     EndEpoch,
     Motion,
     PauseAsset,
+    PauseMinting,
     RemoveValidator,
     ScheduleUpgrade,
     ShareFees,
@@ -37,6 +38,8 @@ WORDS = {
     "fee_shares": ("PROPOSER_BPS", "TREASURY_BPS", "BURN_BPS"),
     "pause": ("ASSET",),
     "resume": ("ASSET",),
+    "pause_minting": ("ASSET",),
+    "resume_minting": ("ASSET",),
     "upgrade": ("HEIGHT", "APP_VERSION"),
     "upgrade_cancel": (),
     "epoch_now": (),
@@ -106,6 +109,8 @@ def motion(environment: Environment, kind: str, words: Sequence[str]) -> Motion:
             return ShareFees(*(_number(word, most=BPS) for word in words))
         case "pause" | "resume":
             return PauseAsset(words[0], paused=kind == "pause")
+        case "pause_minting" | "resume_minting":
+            return PauseMinting(words[0], paused=kind == "pause_minting")
         case _:
             return _of_rules(kind, words)
 

@@ -32,7 +32,13 @@ from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.motions import AdmitValidator, ChangeParameter, PauseAsset, RemoveValidator
+from aitbc_node.ledger.motions import (
+    AdmitValidator,
+    ChangeParameter,
+    PauseAsset,
+    PauseMinting,
+    RemoveValidator,
+)
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
@@ -130,7 +136,8 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.stake.bond", _signed(StakeBond(own, Amount(2**33)))
     yield "transaction.stake.unbond", _signed(StakeUnbond(own, Amount(7)))
     yield "transaction.proposal.submit", _signed(ProposalSubmit(ChangeParameter("epoch_blocks", 7)))
-    for motion in (AdmitValidator(own), RemoveValidator(own), PauseAsset("AIT", paused=True)):
+    pauses = (PauseAsset("AIT", paused=True), PauseMinting("COIN", paused=True))
+    for motion in (AdmitValidator(own), RemoveValidator(own), *pauses):
         tag = motion.__struct_config__.tag
         yield f"transaction.proposal.submit.{tag}", _signed(ProposalSubmit(motion))
     yield "transaction.proposal.vote", _signed(ProposalVote(bytes(range(20)), yes=True))

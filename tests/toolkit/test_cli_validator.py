@@ -302,6 +302,20 @@ def test_a_parameter_and_a_pause(site: Site) -> None:
     assert not site.mesh.ledger.state.asset("mUSDA").paused
 
 
+@pytest.mark.proves("A13")
+def test_minting_is_paused_and_resumed_by_name(site: Site) -> None:
+    """Everybody is shown that nobody mints; then it goes on."""
+    first, *others = site.founders
+    says = f"mUSDA --key {first} " + " ".join(f"--voter {file}" for file in others)
+
+    assert "passed " in site.do(f"proposal submit pause_minting {says}")
+    assert "minting paused" in site.do("asset show mUSDA")
+    assert site.ask("asset show mUSDA")["minting_paused"] is True
+    assert "passed " in site.do(f"proposal submit resume_minting {says}")
+    assert "paused" not in site.do("asset show mUSDA")
+    assert site.ask("asset show mUSDA")["minting_paused"] is False
+
+
 def test_coins_go_behind_a_validator_and_come_back(site: Site) -> None:
     """Bonded by name, shown with what they earn, and told when they come back."""
     site.do(f"economics stake v1 5 --key {site.newcomer}")

@@ -117,3 +117,5 @@ def _asset_lines(told: schema.AssetView) -> Iterator[str]:
         yield line("at most", f"{most} may ever be minted")
     if told.paused:
         yield line("state", "paused")
+    elif told.minting_paused:
+        yield line("state", "minting paused")

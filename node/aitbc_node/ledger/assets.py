@@ -61,6 +61,8 @@ def _check_authority(asset: Asset, sender: Address, body: AssetSupply) -> Refusa
         return Refusal(Code.E_UNAUTHORISED, "account", message)
     if asset.paused:
         return Refusal(Code.E_PAUSED, "asset", f"'{body.asset}' is paused")
+    if asset.minting_paused and body.delta > 0:
+        return Refusal(Code.E_PAUSED, "asset", f"minting '{body.asset}' is paused")
     return None
 
 

@@ -3,8 +3,6 @@
 The rules of an epoch's end are carried out on a draft that is thrown away. Do not add rules here.
 """
 
-from functools import lru_cache
-
 from aitbc_node.ledger import boundary
 from aitbc_node.ledger.state import Draft, State
 from aitbc_node.types import Height
@@ -17,13 +15,15 @@ def last_of_epoch(state: State, height: Height) -> Height:
     return Height((height // blocks + 1) * blocks)
 
 
-# A stranger may ask a thousand times a second; the answer changes once a block.
-@lru_cache(maxsize=4)
 def next_validators(state: State, height: Height) -> ValidatorSet:
     """Return who votes from the next epoch on, as it looks after the block at this height.
 
     Whose turn it is then depends on the blocks until then: priorities are not foretold.
     """
-    draft = Draft(state)
-    boundary.end_epoch(draft, last_of_epoch(state, height))
-    return draft.validators
+    # A stranger may ask a thousand times a second; the answer changes once a block.
+    known = state.listing.foretold.get(height)
+    if known is None:
+        draft = Draft(state)
+        boundary.end_epoch(draft, last_of_epoch(state, height))
+        known = state.listing.foretold[height] = draft.validators
+    return known

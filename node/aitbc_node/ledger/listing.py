@@ -4,15 +4,20 @@ An index beside the state, so that a reader need not walk over all objects; it i
 state and no rule may ask it. Do not add what can be looked up by its name.
 """
 
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
 from aitbc_node.canonical import Record
 from aitbc_node.ledger import objects
-from aitbc_node.ledger.objects import ObjectKey, Unbonding
-from aitbc_node.types import Address, Hash
+from aitbc_node.ledger.objects import Leaving, ObjectKey, Unbonding
+from aitbc_node.types import Address, Hash, Height
 from aitbc_node.validators import ValidatorSet
 
 _NAMES = (objects.PROPOSAL, objects.STAKE, objects.UNBONDING, objects.VALIDATORS)
 
 SETS_KEPT = 256
+
+_Rows: TypeAlias = Mapping[Address, Sequence[Leaving]]
 
 
 class Listing:
@@ -22,8 +27,10 @@ class Listing:
         self.proposals: set[bytes] = set()
         self.voters: dict[Hash, ValidatorSet] = {}
         """The newest sets of validators since this node began to look, by what headers name."""
+        self.foretold: dict[Height, ValidatorSet] = {}
+        """What `forecast` has told of this state; forgotten when the state changes."""
         self._bonded: dict[Address, set[Address]] = {}
-        self._waiting: dict[Address, set[Address]] = {}
+        self._waiting: dict[Address, dict[Address, tuple[Leaving, ...]]] = {}
 
     def replace(self, key: ObjectKey, before: Record | None, after: Record | None) -> None:
         """Take note that one object is another one now, or gone."""
@@ -38,41 +45,49 @@ class Listing:
             case objects.STAKE:
                 size = len(name) // 2
                 operator, delegator = Address(name[:size]), Address(name[size:])
-                _note(self._bonded, delegator, operator, is_there=after is not None)
+                self._note_bond(delegator, operator, is_there=after is not None)
             case objects.VALIDATORS if isinstance(after, ValidatorSet):
                 self._note_voters(after)
             case objects.UNBONDING:
-                staying = _delegators(after)
-                for delegator in _delegators(before) | staying:
-                    is_there = delegator in staying
-                    _note(self._waiting, delegator, Address(name), is_there=is_there)
+                self._note_queue(Address(name), _by_delegator(before), _by_delegator(after))
 
     def validators_of(self, delegator: Address) -> list[Address]:
         """Name the operators with whom an account has coins, or waits for some."""
-        nobody: set[Address] = set()
-        behind = self._bonded.get(delegator, nobody) | self._waiting.get(delegator, nobody)
-        return sorted(behind)
+        return sorted({*self._bonded.get(delegator, ()), *self._waiting.get(delegator, ())})
+
+    def leaving(self, delegator: Address, operator: Address) -> tuple[Leaving, ...]:
+        """Return an account's own rows of a queue, without a walk over everybody's."""
+        return self._waiting.get(delegator, {}).get(operator, ())
+
+    def _note_bond(self, delegator: Address, operator: Address, *, is_there: bool) -> None:
+        known = self._bonded.setdefault(delegator, set())
+        if is_there:
+            known.add(operator)
+            return
+        known.discard(operator)
+        if not known:
+            del self._bonded[delegator]
+
+    def _note_queue(self, operator: Address, before: _Rows, after: _Rows) -> None:
+        for delegator in before.keys() - after.keys():
+            known = self._waiting[delegator]
+            del known[operator]
+            if not known:
+                del self._waiting[delegator]
+        for delegator, rows in after.items():
+            self._waiting.setdefault(delegator, {})[operator] = tuple(rows)
 
     def _note_voters(self, voters: ValidatorSet) -> None:
         name = voters.digest()
-        if name in self.voters:
-            return
-        if len(self.voters) >= SETS_KEPT:
-            del self.voters[next(iter(self.voters))]
+        # A set that comes again is the newest again.
+        self.voters.pop(name, None)
         self.voters[name] = voters
+        if len(self.voters) > SETS_KEPT:
+            del self.voters[next(iter(self.voters))]
 
 
-def _delegators(record: Record | None) -> set[Address]:
-    return {row.delegator for row in record.rows} if isinstance(record, Unbonding) else set()
-
-
-def _note(
-    places: dict[Address, set[Address]], delegator: Address, operator: Address, *, is_there: bool
-) -> None:
-    known = places.setdefault(delegator, set())
-    if is_there:
-        known.add(operator)
-        return
-    known.discard(operator)
-    if not known:
-        del places[delegator]
+def _by_delegator(record: Record | None) -> _Rows:
+    found: dict[Address, list[Leaving]] = {}
+    for row in record.rows if isinstance(record, Unbonding) else ():
+        found.setdefault(row.delegator, []).append(row)
+    return found

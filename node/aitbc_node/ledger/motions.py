@@ -55,6 +55,13 @@ class PauseAsset(Record, frozen=True, tag="pause"):
     paused: bool
 
 
+class PauseMinting(Record, frozen=True, tag="pause_minting"):
+    """Stop or resume the minting of an asset; what there is moves on, and may be destroyed."""
+
+    asset: Ticker
+    paused: bool
+
+
 class ScheduleUpgrade(Record, frozen=True, tag="upgrade"):
     """Have other rules from a height on; who does not know them stops before it."""
 
@@ -76,6 +83,7 @@ Motion: TypeAlias = (
     | AdmitValidator
     | RemoveValidator
     | PauseAsset
+    | PauseMinting
     | ScheduleUpgrade
     | CancelUpgrade
     | EndEpoch
@@ -87,7 +95,7 @@ def fault(motion: Motion) -> Refusal | None:
     match motion:
         case ChangeParameter(name=name) if not name.isascii():
             return Refusal(Code.E_MALFORMED, "motion.name", "not ASCII")
-        case PauseAsset(asset=asset) if not asset.isascii():
+        case PauseAsset(asset=asset) | PauseMinting(asset=asset) if not asset.isascii():
             return Refusal(Code.E_MALFORMED, "motion.asset", "not ASCII")
         case _:
             return None
@@ -99,7 +107,9 @@ def check(reader: Reader, motion: Motion, *, height: Height) -> Refusal | None:
         case ChangeParameter(name=name):
             if name not in Params.__struct_fields__:
                 return Refusal(Code.E_UNKNOWN, "motion.name", f"no parameter '{name}'")
-            fault = next(params.faults(_changed(reader.params, motion)), None)
+            fault = params.hasty(name, motion.value) or next(
+                params.faults(_changed(reader.params, motion)), None
+            )
             return fault and Refusal(Code.E_AMOUNT, "motion.value", fault.message)
         case ShareFees():
             fault = next(params.faults(_changed(reader.params, motion)), None)
@@ -107,7 +117,7 @@ def check(reader: Reader, motion: Motion, *, height: Height) -> Refusal | None:
         case AdmitValidator(operator=operator) | RemoveValidator(operator=operator):
             if reader.membership(operator) is None:
                 return Refusal(Code.E_UNKNOWN, "motion.operator", "nobody registered there")
-        case PauseAsset(asset=asset):
+        case PauseAsset(asset=asset) | PauseMinting(asset=asset):
             if reader.asset(asset) is None:
                 return Refusal(Code.E_ASSET, "motion.asset", f"no asset '{asset}'")
         case ScheduleUpgrade(app_version=version) if version <= reader.chain.app_version:
@@ -122,7 +132,12 @@ def check(reader: Reader, motion: Motion, *, height: Height) -> Refusal | None:
 
 def acts_at_once(motion: Motion) -> bool:
     """Tell whether a decision does not wait for the end of the epoch."""
-    return isinstance(motion, PauseAsset | ScheduleUpgrade | CancelUpgrade | EndEpoch)
+    return is_emergency(motion) or isinstance(motion, ScheduleUpgrade | CancelUpgrade | EndEpoch)
+
+
+def is_emergency(motion: Motion) -> bool:
+    """Tell whether a decision stops or resumes something, which takes four fifths of the power."""
+    return isinstance(motion, PauseAsset | PauseMinting)
 
 
 def is_too_late(reader: Reader, motion: Motion, height: Height) -> bool:
@@ -146,6 +161,10 @@ def carry_out(draft: Draft, motion: Motion) -> None:
             asset = draft.asset(ticker)
             assert asset is not None, "an asset is never undone"
             draft.put_asset(ticker, replace(asset, paused=paused))
+        case PauseMinting(asset=ticker, paused=paused):
+            asset = draft.asset(ticker)
+            assert asset is not None, "an asset is never undone"
+            draft.put_asset(ticker, replace(asset, minting_paused=paused))
         case ScheduleUpgrade(height=height, app_version=version):
             upgrades.plan(draft, height, version)
         case CancelUpgrade():

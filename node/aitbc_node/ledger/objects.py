@@ -70,10 +70,7 @@ class Account(Record, frozen=True):
 
 
 class Asset(Record, frozen=True):
-    """Describe an asset; supply = minted - burned, all that ever came and went.
-
-    `mint_max` is all that may ever be minted, whatever is destroyed.
-    """
+    """Describe an asset; supply = minted - burned, and `minted` never exceeds `mint_max`."""
 
     name: str
     decimals: int
@@ -84,6 +81,7 @@ class Asset(Record, frozen=True):
     burned: Amount
     paused: bool = False
     mint_max: Amount = Amount(limits.INT_MAX)
+    minting_paused: bool = False
 
 
 class Pool(Record, frozen=True):
@@ -148,6 +146,7 @@ class Membership(Record, frozen=True):
     jailed_until: Height = Height(0)
     seat: str = ""
     jailed_for: str = ""
+    open_proposals: int = 0
 
 
 class Stake(Record, frozen=True):

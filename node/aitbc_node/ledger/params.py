@@ -20,6 +20,8 @@ BPS = 10_000
 
 DELEGATORS_MAX = 120
 
+ABSENCE_WINDOW_MIN = 1_200
+
 PARAMS_TAG = b"aitbc/params\0"
 
 
@@ -132,7 +134,12 @@ PARAMETERS: tuple[Parameter, ...] = (
         "absence is counted over so many blocks; 0: nobody is jailed for it",
     ),
     Parameter(
-        "absence_missed_bps", 9_000, "bps of the window", 1, BPS, "who misses so much is jailed"
+        "absence_missed_bps",
+        9_000,
+        "bps of the window",
+        5_000,
+        BPS,
+        "who misses so much is jailed",
     ),
     Parameter(
         "unjail_by_itself", 0, "0 or 1", 0, 1, "1: a jail for absence ends without a request"
@@ -199,6 +206,17 @@ class Params(Record, frozen=True):
 # The defaults exist twice so that the type checker knows each field; they must not drift.
 assert Params.__struct_fields__ == tuple(parameter.name for parameter in PARAMETERS)
 assert Params.__struct_defaults__ == tuple(parameter.default for parameter in PARAMETERS)
+
+
+def hasty(name: str, value: int) -> Refusal | None:
+    """Say why a running chain may not be given a value that only its founders could choose.
+
+    In a short window one missed block would cost the vote. Source: rules 2.10.
+    """
+    if name == "absence_window_blocks" and 0 < value < ABSENCE_WINDOW_MIN:
+        message = f"{value} is neither 0 nor at least {ABSENCE_WINDOW_MIN} blocks"
+        return Refusal(Code.E_AMOUNT, name, message)
+    return None
 
 
 def faults(params: Params) -> Iterator[Refusal]:

@@ -18,7 +18,7 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.ledger import due, motions, objects
 from aitbc_node.ledger.balances import fill, move
 from aitbc_node.ledger.family import Act, Event, Family, Outcome
-from aitbc_node.ledger.motions import EndEpoch, Motion, PauseAsset
+from aitbc_node.ledger.motions import EndEpoch, Motion
 from aitbc_node.ledger.objects import (
     NATIVE,
     NEW_ACCOUNT,
@@ -28,6 +28,7 @@ from aitbc_node.ledger.objects import (
     balance,
 )
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.staking import membership_key
 from aitbc_node.ledger.state import Draft, Reader
 from aitbc_node.types import Address, Amount, Height
 from aitbc_node.validators import ValidatorSet
@@ -36,6 +37,9 @@ PROPOSAL_GAS = 80_000
 ID_BYTES = 20
 DECIDED_MAX = 100
 """Decisions that wait for the end of an epoch."""
+
+OPEN_MAX = 10
+"""Open proposals of one proposer: whoever asks for the list reads all of them."""
 
 _DECIDED: ObjectKey = (objects.DECIDED, b"")
 
@@ -66,6 +70,10 @@ def submit(draft: Draft, act: Act, body: ProposalSubmit) -> Outcome:
     refusal = motions.check(draft, body.motion, height=act.height)
     if refusal is not None:
         return refusal
+    member = draft.membership(act.sender)
+    assert member is not None, "a vote without a membership"
+    if member.open_proposals >= OPEN_MAX:
+        return Refusal(Code.E_LIMIT, "motion", f"{OPEN_MAX} of the sender's are open already")
     deposit = draft.params.proposal_deposit
     owned = balance((draft.account(act.sender) or NEW_ACCOUNT).balances, NATIVE)
     if deposit > owned:
@@ -79,6 +87,7 @@ def submit(draft: Draft, act: Act, body: ProposalSubmit) -> Outcome:
         (objects.PROPOSAL, name),
         Proposal(act.sender, encode(body), Amount(deposit), ends),
     )
+    _count(draft, act.sender, 1)
     due.plan(draft, ends, (objects.PROPOSAL, name))
     return [("proposal.submit", name.hex(), act.sender.hex(), str(ends))]
 
@@ -109,6 +118,7 @@ def vote(draft: Draft, act: Act, body: ProposalVote) -> Outcome:
     if not motions.acts_at_once(motion) and len(waiting.motions) >= DECIDED_MAX:
         return Refusal(Code.E_LIMIT, "id", "too many decisions wait for the end of the epoch")
     draft.remove(key)
+    _count(draft, found.proposer, -1)
     if found.deposit:
         move(draft, found.proposer, NATIVE, found.deposit)
     if isinstance(motion, EndEpoch):
@@ -135,6 +145,7 @@ def lapse(draft: Draft, key: ObjectKey, _height: Height) -> None:
     if found.deposit:
         fill(draft, TREASURY, NATIVE, found.deposit)
     draft.remove(key)
+    _count(draft, found.proposer, -1)
 
 
 def motion_of(proposal: Proposal) -> Motion:
@@ -149,9 +160,16 @@ def decided(reader: Reader) -> list[Motion]:
 
 def needed_power(voters: ValidatorSet, motion: Motion) -> int:
     """Return the least power whose yes decides."""
-    if isinstance(motion, PauseAsset):
+    if motions.is_emergency(motion):
         return -(-4 * voters.total_power // 5)
     return 2 * voters.total_power // 3 + 1
+
+
+def _count(draft: Draft, proposer: Address, more: int) -> None:
+    member = draft.membership(proposer)
+    assert member is not None, "a registration is never undone"
+    counted = replace(member, open_proposals=member.open_proposals + more)
+    draft.put(membership_key(proposer), counted)
 
 
 def _read(raw: bytes) -> Motion:

@@ -185,6 +185,7 @@ class State(Reader):
 
         None stands for an object that is gone.
         """
+        self.listing.foretold.clear()
         for key, value in writes.items():
             before = self._objects.get(key)
             self.tally.replace(key[1], before, value)

@@ -170,8 +170,7 @@ def _leaving(state: State, operator: Address, delegator: Address) -> list[electo
             matures=row.matures,
             counted_until=row.counted_until,
         )
-        for row in state.unbonding(operator).rows
-        if row.delegator == delegator
+        for row in state.listing.leaving(delegator, operator)
     ]
 
 

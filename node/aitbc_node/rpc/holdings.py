@@ -59,6 +59,7 @@ def asset(call: Call) -> schema.AssetView:
         mint_authority=bech32.address_text(call.view.state.chain.hrp, mint) if mint else None,
         paused=found.paused,
         mint_max=str(found.mint_max),
+        minting_paused=found.minting_paused,
         proof=proved(call, (objects.ASSET, ticker.encode())),
     )
 

@@ -245,6 +245,7 @@ class AssetView(Answer, frozen=True, kw_only=True):
     mint_authority: AddressText | None
     paused: bool
     mint_max: Digits = "0"
+    minting_paused: bool = False
     proof: Proof | None = None
 
 

@@ -16,6 +16,7 @@ from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.objects import CANDIDATE, JAILED, OFFENCE, PARAMS, Offence
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
+from aitbc_node.ledger.staking import value_of
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, BlockId, Height, Round, Signature
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
@@ -95,6 +96,41 @@ def test_delegators_lose_with_their_validator(court: Town) -> None:
 
     assert over.receipts[0].code == Code.E_INSUFFICIENT
     assert all_of_it.receipts[0].code == Code.OK
+
+
+@pytest.mark.proves("E22")
+def test_every_position_loses_its_share_and_no_coin_is_lost_in_rounding(court: Town) -> None:
+    """Odd amounts, one of them on its way back; all that was not slashed is paid in the end."""
+    north = address("north")
+    put_in = {"alice": COIN + 1, "bob": 3 * COIN + 3, "east": 5 * COIN + 7}
+    for name, amount in put_in.items():
+        court.apply(court.tx(name, StakeBond(north, Amount(amount))))
+    court.apply(court.tx("east", StakeUnbond(north, Amount(2 * COIN + 1))))
+    stood = sum(put_in.values()) + 10 * COIN
+    supply = court.state.asset("AIT").supply
+
+    told = court.apply(court.tx("alice", evidence(height=court.height))).receipts[0].events[0]
+    reward, burned = (int(word) for word in told[-2:])
+    member, [waiting] = court.state.membership(north), court.state.unbonding(north).rows
+    staying = {**put_in, "east": 3 * COIN + 6, "north": 10 * COIN}
+    worth = {
+        name: value_of(member, court.state.stake(north, address(name)).shares) for name in staying
+    }
+    for name, amount in staying.items():
+        # A unit that is no one position's stays in the bond for whoever leaves last.
+        assert amount // 2 <= amount - worth[name] <= amount // 2 + 1
+    assert waiting.amount == 2 * COIN + 1 - (2 * COIN + 1) // 2
+    assert member.bonded + waiting.amount == stood - reward - burned
+    assert court.state.asset("AIT").supply == supply - burned - court.state.fees.burned
+
+    paid = waiting.amount
+    for name in staying:
+        share = court.state.stake(north, address(name)).shares
+        owned = value_of(court.state.membership(north), share)
+        court.apply(court.tx(name, StakeUnbond(north, owned)))
+        paid += owned
+    assert paid == stood - reward - burned
+    assert court.state.membership(north).bonded == 0
 
 
 def test_coins_on_their_way_back_are_slashed_if_they_counted_at_the_offence(court: Town) -> None:

@@ -37,6 +37,18 @@ def test_the_forecast_of_each_block_is_what_comes() -> None:
         assert town.state.validators.digest() == told
 
 
+def test_a_state_that_changed_at_its_height_is_foretold_anew() -> None:
+    """What was told before is kept for as long as nothing changes."""
+    town = a_hall()
+    first = forecast.next_validators(town.state, Height(0))
+    assert forecast.next_validators(town.state, Height(0)) is first
+
+    town.apply(town.tx("alice", StakeBond(address("north"), Amount(9 * COIN))))
+    changed = forecast.next_validators(town.state, Height(0))
+
+    assert changed.total_power == first.total_power + 9
+
+
 def test_an_epoch_ends_where_the_rules_end_it() -> None:
     """The block above the end of an epoch belongs to the next one."""
     town = a_hall()

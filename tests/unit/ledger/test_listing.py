@@ -70,6 +70,36 @@ def test_the_index_is_what_a_walk_finds() -> None:
     assert town.state.listing.proposals == set()
 
 
+def test_an_account_finds_its_own_rows_of_a_queue() -> None:
+    """Each as the queue has it, in the order of asking; nothing is left when all is paid."""
+    params = Params(epoch_blocks=2, unbonding_blocks=10, evidence_max_age_blocks=3)
+    town = Town(a_genesis(rich=("alice", "bob", *VALIDATOR_NAMES), params=params))
+    north = address("north")
+    town.apply(*(town.tx(who, StakeBond(north, Amount(5 * COIN))) for who in ("alice", "bob")))
+    for amount in (1, 2):
+        taken = StakeUnbond(north, Amount(amount * COIN))
+        town.apply(*(town.tx(who, taken) for who in ("bob", "alice")))
+
+    while rows := town.state.unbonding(north).rows:
+        for who in ("alice", "bob", "north"):
+            own = tuple(row for row in rows if row.delegator == address(who))
+            assert town.state.listing.leaving(address(who), north) == own
+        town.apply()
+
+    assert town.state.listing.leaving(address("alice"), north) == ()
+
+
+def test_a_set_that_votes_again_is_the_newest_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of three sets that two places are for, the one that was not used for longest goes."""
+    monkeypatch.setattr(listing, "SETS_KEPT", 2)
+    sets = [Town(a_genesis(powers=(1, 1, 1, power))).state.validators for power in (1, 2, 3)]
+    index = Listing()
+    for place in (0, 1, 0, 2):
+        index.replace((objects.VALIDATORS, b""), None, sets[place])
+
+    assert list(index.voters.values()) == [sets[0], sets[2]]
+
+
 def test_a_state_that_is_read_back_has_the_same_index() -> None:
     """It follows from the objects alone, in whatever order they come."""
     town = Town(a_genesis(rich=VALIDATOR_NAMES))

@@ -15,16 +15,34 @@ from aitbc_node.ledger.motions import (
     EndEpoch,
     Motion,
     PauseAsset,
+    PauseMinting,
     RemoveValidator,
     ShareFees,
 )
-from aitbc_node.ledger.objects import DECIDED, NATIVE, PROPOSAL, TREASURY, Decided, balance
+from aitbc_node.ledger.objects import (
+    DECIDED,
+    NATIVE,
+    PROPOSAL,
+    TREASURY,
+    VALIDATOR,
+    Decided,
+    balance,
+)
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, Height
-from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of, pay
+from aitbc_sim.town import (
+    CHAIN_ID,
+    VALIDATOR_NAMES,
+    Town,
+    a_genesis,
+    address,
+    key_of,
+    pay,
+    supply,
+)
 
 COIN = 1_000_000
 LONGER = ChangeParameter("tx_ttl_blocks", 77)
@@ -143,6 +161,63 @@ def test_a_pause_takes_four_fifths_and_acts_at_once(hall: Town) -> None:
     assert not hall.state.asset(NATIVE).paused
 
 
+@pytest.mark.proves("A13")
+def test_minting_is_paused_by_four_fifths_and_resumed_by_as_many(hall: Town) -> None:
+    """Nobody mints meanwhile; units move and are destroyed; both decisions stay on the ledger."""
+    hall.apply(hall.tx("mint", supply("mint", 10)))
+    name = propose(hall, PauseMinting("mUSDA", paused=True))
+    told = [event for receipt in ask(hall, name, *VALIDATOR_NAMES[:3]) for event in receipt.events]
+    early = hall.apply(hall.tx("mint", supply("mint", 1))).receipts[0]
+
+    told += ask(hall, name, "west")[0].events
+    root = hall.state.asset("mUSDA")
+    acts = (supply("mint", 1), pay("alice", 4, "mUSDA"), supply("mint", -2), pay("alice", 1))
+    held = [hall.apply(hall.tx("mint", each)).receipts[0] for each in acts]
+    back = propose(hall, PauseMinting("mUSDA", paused=False))
+    told += [event for receipt in ask(hall, back, *VALIDATOR_NAMES) for event in receipt.events]
+    again = hall.apply(hall.tx("mint", supply("mint", 1))).receipts[0]
+
+    assert early.code == again.code == Code.OK
+    assert (root.minting_paused, root.paused, root.supply) == (True, False, 11)
+    assert [receipt.code for receipt in held] == [Code.E_PAUSED, Code.OK, Code.OK, Code.OK]
+    assert held[0].events == (("failed", "0", "asset"),)
+    assert (hall.owns("mint", "mUSDA"), hall.owns("alice", "mUSDA")) == (6, 4)
+    assert hall.state.asset("mUSDA").supply == 10
+    passed = [event for event in told if event[0] == "proposal.passed"]
+    assert passed == [("proposal.passed", name.hex()), ("proposal.passed", back.hex())]
+    assert sum(event[0] == "proposal.vote" for event in told) == 8
+
+
+def test_an_emergency_is_nobody_elses_to_declare(hall: Town) -> None:
+    """A mint's authority or a rich account without a vote neither pauses nor resumes."""
+    for sender in ("mint", "alice"):
+        for motion in (PauseMinting("mUSDA", paused=True), PauseAsset("mUSDA", paused=True)):
+            receipt = hall.apply(hall.tx(sender, ProposalSubmit(motion))).receipts[0]
+            assert (receipt.code, receipt.events) == (
+                Code.E_UNAUTHORISED, (("failed", "0", "motion"),),
+            )  # fmt: skip
+
+
+def test_one_proposer_has_few_open_at_a_time(hall: Town) -> None:
+    """The eleventh is refused until one of the ten lapses or is decided; others may ask."""
+    ids = [propose(hall, LONGER) for _ in range(2)]
+    member = hall.state.membership(address("north"))
+    assert member.open_proposals == 2
+    held = replace(member, open_proposals=proposals.OPEN_MAX)
+    hall.rewrite({(VALIDATOR, address("north")): held})
+
+    receipt = hall.judge(hall.tx("north", ProposalSubmit(LONGER))).receipts[0]
+    assert (receipt.code, receipt.events) == (Code.E_LIMIT, (("failed", "0", "motion"),))
+    propose(hall, LONGER, "east")
+    ask(hall, ids[0], *VALIDATOR_NAMES[:3])
+    propose(hall, LONGER)
+
+    for _ in range(7):
+        hall.apply()
+    counts = [hall.state.membership(address(name)).open_proposals for name in ("north", "east")]
+    assert counts == [proposals.OPEN_MAX - 2, 0]
+
+
 def test_the_shares_of_a_fee_change_together(hall: Town) -> None:
     """One by one they would never be a whole."""
     ask(hall, propose(hall, ShareFees(7_000, 1_000, 2_000)), *VALIDATOR_NAMES[:3])
@@ -176,6 +251,9 @@ def test_decisions_that_do_not_fit_together_leave_the_first_standing(hall: Town)
         ("north", AdmitValidator(address("alice")), Code.E_UNKNOWN, "motion.operator"),
         ("north", RemoveValidator(address("alice")), Code.E_UNKNOWN, "motion.operator"),
         ("north", PauseAsset("NOPE", paused=True), Code.E_ASSET, "motion.asset"),
+        ("north", PauseMinting("NOPE", paused=True), Code.E_ASSET, "motion.asset"),
+        ("north", ChangeParameter("absence_window_blocks", 1_199), Code.E_AMOUNT, "motion.value"),
+        ("north", ChangeParameter("absence_missed_bps", 4_999), Code.E_AMOUNT, "motion.value"),
     ],
 )
 def test_refused_proposals(hall: Town, sender: str, motion: Motion, code: Code, field: str) -> None:
@@ -248,6 +326,7 @@ def test_what_acts_at_once_does_not_queue_behind_decisions(hall: Town, motion: M
         (ProposalSubmit(ChangeParameter("\u00e9", 1)), "motion.name"),
         (ProposalSubmit(ChangeParameter("tx_ttl_blocks", -1)), "motion.value"),
         (ProposalSubmit(PauseAsset("\u00e9", paused=True)), "motion.asset"),
+        (ProposalSubmit(PauseMinting("\u00e9", paused=True)), "motion.asset"),
         (ProposalSubmit(replace(AdmitValidator(address("a")), operator=b"x")), "motion.operator"),
     ],
 )

@@ -204,6 +204,14 @@ def crowded(_town: Town) -> Told:
     return receipt.code, receipt.events[0][2]
 
 
+def talkative(_town: Town) -> Told:
+    """Ask for one decision more than may be open."""
+    town = a_hall()
+    asking = [town.tx(*ask(LONGER), nonce=nonce) for nonce in range(proposals.OPEN_MAX + 1)]
+    *_, last = town.apply(*asking).receipts
+    return last.code, last.events[0][2]
+
+
 def unsound(**changes: int) -> Scene:
     """Have a set of parameters refused, as a genesis would."""
     return lambda _town: _told(next(params.faults(Params(**changes))))
@@ -369,6 +377,7 @@ CASES: dict[str, dict[Told, Scene]] = {
         ("unauthorised", "id"): after(ask(LONGER), last=says("alice")),
         ("wrong-state", "id"): after(ask(LONGER), says("east"), last=says("east")),
         ("limit", "id"): crowded,
+        ("limit", "motion"): talkative,
     },
 }
 ZERO = form(supply("alice", 0))
