@@ -15,6 +15,7 @@ from aitbc_toolkit import stalling
 from aitbc_toolkit.asking import MeshClient, Silence
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment, Instance
+from aitbc_toolkit.sides import Side, ask_sides
 
 LAG_MAX = 1
 VOTE_LAG_MAX = 3
@@ -75,7 +76,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Hold the rows, and what follows from them."""
+    """Hold the rows, and what follows from them; `sides` is empty while nobody is cut off."""
 
     environment: str
     verdict: Verdict
@@ -86,6 +87,7 @@ class Overview:
     nodes: tuple[NodeRow, ...]
     pace: Pace | None
     findings: tuple[str, ...]
+    sides: tuple[Side, ...] = ()
 
     @property
     def down(self) -> tuple[str, ...]:
@@ -131,6 +133,7 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
         for each in environment.instances
     )
     voting = sum(row.power for row in rows if row.voting)
+    sides = ask_sides(mesh, up) if any(row.cut_off for row in rows) else ()
     return Overview(
         environment=environment.name,
         verdict=_verdict(rows, roots, stalled=stalled or _lacks_power(up.values(), down)),
@@ -140,7 +143,8 @@ def look(environment: Environment, mesh: MeshClient) -> Overview:
         total_power=total,
         nodes=rows,
         pace=_pace(mesh, tip) if up else None,
-        findings=tuple(_findings(rows, roots, common)),
+        findings=tuple(_findings(rows, roots, common, sides)),
+        sides=sides,
     )
 
 
@@ -260,12 +264,16 @@ def _verdict(rows: Sequence[NodeRow], roots: Mapping[str, str], *, stalled: bool
 
 
 def _findings(
-    rows: Sequence[NodeRow], roots: Mapping[str, str], common: int | None
+    rows: Sequence[NodeRow],
+    roots: Mapping[str, str],
+    common: int | None,
+    sides: Sequence[Side],
 ) -> Iterable[str]:
     """Say in words what is wrong, worst first."""
     if len(set(roots.values())) > 1:
         told = ", ".join(f"{name} {root[:12]}" for name, root in roots.items())
         yield f"state roots differ at height {common:,}: {told}"
+    yield from (side.to_line() for side in sides)
     for row in rows:
         if not row.is_well:
             yield f"{row.name} on {row.host}: {row.state}"

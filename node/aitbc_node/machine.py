@@ -295,6 +295,7 @@ class Machine:
         if timer.name == _TICK.name:
             self._out.add(SetTimer(_TICK, TICK_MS))
             self._mesh.tick()
+            self._mesh.reach.watch(self._chain.state.validators, self._out.now_ms)
             self._voting.feed(Tick())
             self._following.poll()
             self._enter_if_due()

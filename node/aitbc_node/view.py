@@ -109,6 +109,16 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         """Return the voting power within reach, the own included."""
         return self.mesh.reach.power(self.validators, self.now_ms)
 
+    @property
+    def reachable(self) -> frozenset[PublicKey]:
+        """Return the keys of the validators within reach, the own included."""
+        return self.mesh.reach.keys(self.now_ms)
+
+    @property
+    def lacking_ms(self) -> int | None:
+        """Return for how long voting power has been out of reach; None when all is within."""
+        return self.mesh.reach.lacking_ms(self.now_ms)
+
     def proposer(self) -> PublicKey:
         """Return whose turn it is now."""
         return self.validators.proposer(self.round).key

@@ -118,6 +118,28 @@ def test_a_cut_off_node_is_a_partition(fake_mesh: Any, capsys: pytest.CaptureFix
     assert told["nodes"][0]["state"] == "cut off, reaches power 1 of 4"
 
 
+def test_both_sides_of_a_split_are_told(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Who reaches whom, with how much power, and which side can make blocks; strongest first."""
+    views = {name: port.view for name, port in fake_mesh.ports.items()}
+    keys = {name: fake_mesh.ports[name].facts.validator for name in views}
+    for name in ("v1", "v2", "v4"):
+        views[name].missing, views[name].reachable_power = frozenset({keys["v3"]}), Power(3)
+    views["v3"].missing = frozenset(keys[name] for name in ("v1", "v2", "v4"))
+    views["v3"].reachable_power = Power(1)
+
+    assert run(["network", "health"]) == Exit.FAILED
+    lines = capsys.readouterr().out.splitlines()
+    run(["network", "status", "--json"])
+
+    majority = "side of v1, v2, v4: power 3 of 4, can make blocks, out of reach: v3"
+    minority = "side of v3: power 1 of 4, cannot make blocks, out of reach: v1, v2, v4"
+    sides = [line.strip() for line in lines if "side of" in line]
+    assert sides == [majority, minority]
+    told = document(capsys)
+    assert told["verdict"] == "partitioned"
+    assert [side["quorum"] for side in told["sides"]] == [True, False]
+
+
 def test_nodes_that_are_down_are_no_partition(
     fake_mesh: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,8 @@ from aitbc_node.types import PeerId, Power, PublicKey
 from aitbc_node.validators import ValidatorSet
 
 HEARD_MS_MIN = 3_000
+LASTING_MS = 2_000
+"""Power that was missing for this long is a matter to report; a link that is renewed is none."""
 
 
 class Reach:
@@ -26,6 +28,7 @@ class Reach:
         self._heard_for_ms = max(HEARD_MS_MIN, 2 * interval_ms + 1_000)
         self._linked: dict[PeerId, PublicKey] = {}
         self._heard_ms: dict[PublicKey, int] = {}
+        self._lacking_since_ms: int | None = None
 
     def told(self, peer: PeerId, hello: Hello) -> None:
         """Take a peer's word for which validator it is. Raises: PeerFault when it is not."""
@@ -46,10 +49,27 @@ class Reach:
 
     def power(self, validators: ValidatorSet, now_ms: int) -> Power:
         """Sum the power within reach."""
-        keys = set(self._linked.values())
-        if self._own_key is not None:
-            keys.add(self._own_key)
-        for key, heard_ms in self._heard_ms.items():
-            if now_ms - heard_ms < self._heard_for_ms:
-                keys.add(key)
+        keys = self.keys(now_ms)
         return Power(sum(member.power for member in validators.members if member.key in keys))
+
+    def keys(self, now_ms: int) -> frozenset[PublicKey]:
+        """Name all validators within reach, the own node's included."""
+        own = () if self._own_key is None else (self._own_key,)
+        heard = (
+            key for key, at_ms in self._heard_ms.items() if now_ms - at_ms < self._heard_for_ms
+        )
+        return frozenset((*own, *self._linked.values(), *heard))
+
+    def watch(self, validators: ValidatorSet, now_ms: int) -> None:
+        """Remember since when power has been missing."""
+        if self.power(validators, now_ms) >= validators.total_power:
+            self._lacking_since_ms = None
+        elif self._lacking_since_ms is None:
+            self._lacking_since_ms = now_ms
+
+    def lacking_ms(self, now_ms: int) -> int | None:
+        """Tell for how long power has been missing; None while that is none, or only a moment."""
+        if self._lacking_since_ms is None:
+            return None
+        lasted_ms = now_ms - self._lacking_since_ms
+        return lasted_ms if lasted_ms >= LASTING_MS else None

@@ -21,6 +21,7 @@ from aitbc_node.rpc import (
     openapi,
     recorded,
     schema,
+    splits,
     submission,
 )
 from aitbc_node.rpc.call import Call
@@ -106,7 +107,7 @@ ROUTES: tuple[Route, ...] = (
           (schema.AuditAnswer,)),
     Route("GET", "/net/peers", mesh.peers, "The live links of the node.", (schema.Peers,)),
     Route("GET", "/net/partition", mesh.partition, "The reachable voting power.",
-          (schema.Partition,)),
+          (splits.Partition,)),
     Route("GET", "/metrics", _metrics, "Metrics in Prometheus' text format.", media="text/plain"),
     Route("GET", "/openapi.json", _openapi, "This interface, described."),
     Route("GET", "/events", _events, "Server-sent events; Last-Event-ID resumes.",
@@ -132,8 +133,7 @@ def dispatch(request: Request, facts: Facts, view: NodeView, reader: Reader) -> 
         case Text(content_type=content_type, body=body):
             return whole(body, request, content_type=content_type)
         case answer:
-            stale = (("x-stale", "1"),) if mesh.is_stale(view) else ()
-            return respond(answer, request, status=200, headers=stale)
+            return respond(answer, request, status=200, headers=mesh.staleness(view, request))
 
 
 def answer_submission(

@@ -7,10 +7,10 @@ One pure function per route, answered from the view alone. Blocks and transactio
 from aitbc_node import bech32
 from aitbc_node.codes import Code
 from aitbc_node.ledger.upgrades import APP_VERSION
-from aitbc_node.rpc import schema
+from aitbc_node.rpc import schema, splits
 from aitbc_node.rpc.call import Call, read_height
 from aitbc_node.rpc.history import final_block, validators_of
-from aitbc_node.rpc.view import NodeView, RequestFault
+from aitbc_node.rpc.view import NodeView, Request, RequestFault
 from aitbc_node.types import BlockId, Height, PublicKey, Round
 from aitbc_node.validators import ValidatorSet
 
@@ -37,7 +37,7 @@ def status(call: Call) -> schema.Status:
         step=str(view.step),
         block_id=identity.hex(),
         block_time=schema.rfc3339(time_ms),
-        block_age_ms=max(0, call.request.wall_ms - time_ms) if header else 0,
+        block_age_ms=_tip_age_ms(view, call.request),
         state_root=view.state.root.hex(),
         state_root_height=view.height,
         validator=facts.validator.hex() if facts.validator else None,
@@ -65,6 +65,18 @@ def _upgrade(view: NodeView) -> schema.UpgradeView | None:
 def is_stale(view: NodeView) -> bool:
     """Tell whether the node sees no quorum, so that the mesh may be ahead without it."""
     return not view.validators.is_quorum(view.reachable_power)
+
+
+def staleness(view: NodeView, request: Request) -> tuple[tuple[str, str], ...]:
+    """Return the headers by which a node without quorum marks what it tells as old, and how old."""
+    if not is_stale(view):
+        return ()
+    return (("x-stale", "1"), ("age", str(_tip_age_ms(view, request) // 1_000)))
+
+
+def _tip_age_ms(view: NodeView, request: Request) -> int:
+    newest = view.last_block
+    return 0 if newest is None else max(0, request.wall_ms - newest[1].time_ms)
 
 
 def health(call: Call) -> schema.Health:
@@ -112,15 +124,30 @@ def peers(call: Call) -> schema.Peers:
     return schema.Peers(id=call.facts.peer_id.hex(), peers=rows)
 
 
-def partition(call: Call) -> schema.Partition:
+def partition(call: Call) -> splits.Partition:
     """Answer `GET /net/partition`: the component that this node is part of, by its live links."""
-    view = call.view
+    view, hrp = call.view, call.view.state.chain.hrp
     own = {call.facts.peer_id.hex(), *(peer.id.hex() for peer in view.peers())}
-    return schema.Partition(
+    lacking_ms = view.lacking_ms
+    rows = {
+        member.key: splits.VoterView(
+            address=bech32.address_text(hrp, member.operator),
+            key=member.key.hex(),
+            power=member.power,
+        )
+        for member in view.validators.members
+    }
+    within = view.reachable
+    return splits.Partition(
         components=[sorted(own)],
         reachable_power=view.reachable_power,
         total_power=view.validators.total_power,
-        partitioned=view.reachable_power < view.validators.total_power,
+        quorum=not is_stale(view),
+        partitioned=lacking_ms is not None,
+        since=None if lacking_ms is None else schema.rfc3339(call.request.wall_ms - lacking_ms),
+        lacking_ms=lacking_ms,
+        reachable=[row for key, row in rows.items() if key in within],
+        unreachable=[row for key, row in rows.items() if key not in within],
     )
 
 

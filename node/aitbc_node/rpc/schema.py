@@ -374,15 +374,6 @@ class Peers(Answer, frozen=True, kw_only=True):
     peers: list[PeerRow]
 
 
-class Partition(Answer, frozen=True, kw_only=True):
-    """Show whom this node can reach, and with how much of the voting power."""
-
-    components: list[list[Hex]]
-    reachable_power: int
-    total_power: int
-    partitioned: bool
-
-
 class InvariantView(Answer, frozen=True, kw_only=True):
     """Judge one invariant; `held` is null when nothing was compared, and `detail` says why."""
 

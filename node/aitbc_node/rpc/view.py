@@ -135,6 +135,14 @@ class NodeView(Protocol):
     def reachable_power(self) -> Power:
         """Return the voting power behind live links, the own included."""
 
+    @property
+    def reachable(self) -> frozenset[PublicKey]:
+        """Return the keys of the validators within reach, the own included."""
+
+    @property
+    def lacking_ms(self) -> int | None:
+        """Return for how long voting power has been out of reach; None when all is within."""
+
     def proposer(self) -> PublicKey:
         """Return whose turn it is now."""
 

@@ -20,7 +20,7 @@ from aitbc_node.gossip.messages import (
     decode_message,
     hello_sign_bytes,
 )
-from aitbc_node.gossip.reach import HEARD_MS_MIN, Reach
+from aitbc_node.gossip.reach import HEARD_MS_MIN, LASTING_MS, Reach
 from aitbc_node.gossip.relay import KNOWN_PER_PEER_MAX, TxRelay
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import (
@@ -424,6 +424,24 @@ def test_a_validator_heard_over_others_counts_for_a_while() -> None:
 
     assert reach.power(SET, 1_000 + HEARD_MS_MIN - 1) == 7
     assert reach.power(SET, 1_000 + HEARD_MS_MIN) == 5
+
+
+def test_power_is_lacking_only_when_it_lasts() -> None:
+    """A link that is renewed is no split, and time is counted from when the first one was gone."""
+    reach = a_reach("p")
+    for name, peer in (("q", A), ("r", B)):
+        reach.told(peer, hello(name, peer))
+    reach.watch(SET, 1_000)
+    reach.forget(A)
+    reach.watch(SET, 2_000)
+    reach.watch(SET, 2_000 + LASTING_MS - 1)
+
+    assert reach.keys(2_000) == {signer("p").public_key, signer("r").public_key}
+    assert reach.lacking_ms(2_000 + LASTING_MS - 1) is None
+    assert reach.lacking_ms(2_000 + LASTING_MS) == LASTING_MS
+    reach.told(A, hello("q", A))
+    reach.watch(SET, 9_000)
+    assert reach.lacking_ms(20_000) is None
 
 
 def test_nobody_can_greet_as_a_validator_that_it_is_not() -> None:

@@ -132,6 +132,8 @@ class FakeNode:
     data_version: int = 1
     own_power: int = 1
     reachable_power: int = 4
+    lacking_ms: int | None = None
+    missing: frozenset[PublicKey] = frozenset()
     links: list[FakePeer] = field(default_factory=list)
     fates: dict[TxId, tuple[object, ...]] = field(default_factory=dict)
     facts: Facts = FACTS
@@ -149,6 +151,10 @@ class FakeNode:
     @property
     def validators(self) -> ValidatorSet:
         return self.state.validators
+
+    @property
+    def reachable(self) -> frozenset[PublicKey]:
+        return frozenset(member.key for member in self.validators.members) - self.missing
 
     def proposer(self) -> PublicKey:
         return self.validators.proposer(Round(self.round)).key
@@ -190,9 +196,9 @@ class FakeNode:
         )
         return dispatch(asked, self.facts, self, self)  # type: ignore[arg-type]
 
-    def read(self, target: str) -> dict[str, object]:
+    def read(self, target: str, **request: object) -> dict[str, object]:
         """Return the body of a good answer."""
-        response = self.ask(target)
+        response = self.ask(target, **request)
         assert response.status == 200, response.body
         return msgspec.json.decode(response.body, type=dict[str, object])
 

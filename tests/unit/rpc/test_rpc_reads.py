@@ -62,9 +62,11 @@ def test_reads_of_a_minority_are_marked_stale(node: Any) -> None:
     assert ("x-stale", "1") not in node.ask("/status").headers
     node.reachable_power = Power(2)
 
-    response = node.ask("/status")
+    tip = node.last_block[1].time_ms
+    response = node.ask("/status", wall_ms=tip + 7_900)
 
     assert ("x-stale", "1") in response.headers
+    assert ("age", "7") in response.headers
     assert msgspec.json.decode(response.body)["stale"] is True
 
 
@@ -425,16 +427,32 @@ def test_audit_of_minted_money_is_red(node: Any) -> None:
 
 
 def test_peers_and_partition(node: Any) -> None:
-    """Links are listed by id, and the reachable power tells whether anybody is missing."""
+    """Links are listed by id; who is missing is named, with its power and since when."""
     node.links = [node_peer(b"z"), node_peer(b"a")]
     node.reachable_power = Power(3)
+    members = node.validators.members
+    node.missing, node.lacking_ms = frozenset({members[1].key}), 4_000
 
     rows = node.read("/net/peers")["peers"]
-    told = node.read("/net/partition")
+    told = node.read("/net/partition", wall_ms=10_000)
 
     assert [row["id"] for row in rows] == [(b"a" * 20).hex(), (b"z" * 20).hex()]
-    assert (told["reachable_power"], told["partitioned"]) == (3, True)
+    assert (told["reachable_power"], told["partitioned"], told["quorum"]) == (3, True, True)
+    assert (told["since"], told["lacking_ms"]) == ("1970-01-01T00:00:06.000Z", 4_000)
+    assert [row["key"] for row in told["unreachable"]] == [members[1].key.hex()]
+    assert [row["power"] for row in told["unreachable"]] == [members[1].power]
+    assert len(told["reachable"]) == len(members) - 1
     assert len(told["components"][0]) == 3
+
+
+def test_a_moment_without_somebody_is_no_partition(node: Any) -> None:
+    """A link that is renewed makes nobody report a split; without quorum the answer says so."""
+    node.reachable_power = Power(2)
+
+    told = node.read("/net/partition")
+
+    assert (told["partitioned"], told["since"], told["lacking_ms"]) == (False, None, None)
+    assert (told["quorum"], told["reachable_power"]) == (False, 2)
 
 
 def node_peer(name: bytes) -> object:
