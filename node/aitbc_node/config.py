@@ -134,6 +134,10 @@ class RpcSection(_Section, frozen=True, kw_only=True):
         int,
         Meta(ge=0, le=10**9, description="requests a second of one client address; 0: no bound"),
     ] = limits.RPC_RATE
+    account_rate: Annotated[
+        int,
+        Meta(ge=0, le=10**9, description="transactions a second of one account; 0: no bound"),
+    ] = limits.ACCOUNT_RATE
     admin_listen: Annotated[
         str, Meta(description="host:port of the operator's interface; loopback only; empty: none")
     ] = ""

@@ -13,20 +13,16 @@ import msgspec
 from aitbc_node import limits
 from aitbc_node.answering import Request, outcome_of
 from aitbc_node.blocks import tx_id as id_of
+from aitbc_node.buckets import Buckets
 from aitbc_node.chain import Chain
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import (
-    Expired,
-    Reply,
-    TxOutcome,
-    Verified,
-)
+from aitbc_node.events import Expired, Reply, TxOutcome, Verified
 from aitbc_node.gossip.relay import TxRelay
 from aitbc_node.ledger.admission import check_admission, spending
 from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.transactions import Parsed, parse
-from aitbc_node.mempool import Entry, Mempool
+from aitbc_node.mempool import Entry, Mempool, PoolLimits
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Address, Height, PeerId, TxId
 from aitbc_node.verifying import Item, Verifying
@@ -56,9 +52,11 @@ class Intake:
         pool: Mempool[Parsed],
         relay: TxRelay,
         *,
-        per_account_max: int,
+        bounds: PoolLimits,
     ) -> None:
-        self._per_account_max = per_account_max
+        self._per_account_max = bounds.per_account_max
+        burst = limits.ACCOUNT_BURST_S * bounds.account_rate
+        self._paces = Buckets[bytes](rate=bounds.account_rate, burst=burst)
         self._out = outbox
         self._chain = chain
         self._pool = pool
@@ -102,7 +100,7 @@ class Intake:
         request = Request(number, len(raws))
         items = []
         for slot, raw in enumerate(raws):
-            item = self._admit(raw)
+            item = self._admit(raw, by_client=True)
             if isinstance(item, Item):
                 item.request, item.slot = request, slot
                 items.append(item)
@@ -178,7 +176,7 @@ class Intake:
         culprits = dict.fromkeys(item.source for item in bad if item.source is not None)
         return Judged(tuple(good), tuple(item.parsed.id for item in bad), tuple(culprits))
 
-    def _admit(self, raw: bytes) -> Item | TxOutcome:
+    def _admit(self, raw: bytes, *, by_client: bool = False) -> Item | TxOutcome:
         """Check all that costs no signature, and count what passed as being verified."""
         parsed = parse(raw)
         if isinstance(parsed, Refusal):
@@ -187,11 +185,21 @@ class Intake:
         refusal = self._refusal_of(parsed, entry)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
             refusal = self._refusal_of(parsed, entry)
+        if refusal is None and by_client:
+            refusal = self._too_fast(parsed.tx.sender)
         if refusal is not None:
             return outcome_of(parsed.id, refusal)
         item = Item(parsed, self._chain.height, entry)
         self._verifying.add(item)
         return item
+
+    def _too_fast(self, sender: Address) -> Refusal | None:
+        """Refuse an account whose clients hand in more than its share.
+
+        Only what it has signed itself is counted, or anybody could use its share up.
+        """
+        is_late = self._paces.wait_s(sender, now_ms=self._out.now_ms)
+        return Refusal(Code.E_RATE, "sender", "more than this account's share") if is_late else None
 
     def _is_dead(self, raw: bytes) -> bool:
         """Tell whether no block can hold a transaction any more."""
@@ -282,6 +290,7 @@ class Intake:
         accepted = parsed.raw if refusal is None else None
         item.request.settle(item.slot, outcome_of(parsed.id, refusal), accepted=accepted)
         if refusal is None:
+            self._paces.pay(parsed.tx.sender, tokens=1, now_ms=self._out.now_ms)
             self._own[parsed.id] = None
             if len(self._own) > OWN_MAX:
                 self._forget_final()

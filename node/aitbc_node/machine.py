@@ -115,7 +115,7 @@ class Machine:
             self._chain,
             self._pool,
             self._mesh.relay,
-            per_account_max=config.mempool.per_account_max,
+            bounds=config.mempool,
         )
         self._workshop = Workshop(
             self._out,

@@ -24,11 +24,15 @@ NonceOf = Callable[[Address], int]
 
 
 class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Bound a pool. Units: transactions, bytes, transactions of one account."""
+    """Bound a pool. Units: transactions, bytes, transactions of one account.
+
+    Clients hand in `account_rate` a second for one account, 0 for as many as they like.
+    """
 
     txs_max: int = limits.MEMPOOL_TXS_MAX
     bytes_max: int = limits.MEMPOOL_BYTES_MAX
     per_account_max: int = limits.MEMPOOL_PER_ACCOUNT_MAX
+    account_rate: int = limits.ACCOUNT_RATE
 
 
 class Entry(msgspec.Struct, Generic[Content], frozen=True):

@@ -205,6 +205,7 @@ def restored_machine(
                 txs_max=config.mempool.max_txs,
                 bytes_max=config.mempool.max_bytes,
                 per_account_max=config.mempool.per_account,
+                account_rate=config.rpc.account_rate,
             ),
         ),
         identities.genesis,

@@ -62,8 +62,10 @@ class NodeProcess:
         self.token.touch(0o600)
         self.token.write_text(os.urandom(24).hex() + "\n", encoding="ascii")
 
-    def write_config(self, peers: Sequence["NodeProcess"], *, more: str = "") -> None:
-        """Write `node.toml`; `more` is appended."""
+    def write_config(
+        self, peers: Sequence["NodeProcess"], *, more: str = "", rpc: str = ""
+    ) -> None:
+        """Write `node.toml`; `more` is appended, `rpc` is added to that section."""
         bootstrap = ", ".join(
             f'{{ id = "{peer.public["peer_id"]}", address = "{peer.p2p}" }}'
             for peer in peers
@@ -83,6 +85,7 @@ block_interval_ms = {BLOCK_INTERVAL_MS}
 listen = "{self.rpc}"
 admin_listen = "{self.admin}"
 admin_token_file = "keys/admin.token"
+{rpc}
 [p2p]
 listen = "{self.p2p}"
 advertise = "{self.p2p}"

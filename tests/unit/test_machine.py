@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from aitbc_node import limits
 from aitbc_node.blocks import tx_id
 from aitbc_node.codes import Code
 from aitbc_node.events import (
@@ -236,6 +237,34 @@ def test_the_pool_is_bounded_per_account() -> None:
 
     assert codes == [Code.OK] * 5 + [Code.E_QUEUE_FULL] * 2
     assert pump.outcomes(0, a_payment("bob", "alice", 1, nonce=0)) == [Code.OK]
+
+
+def test_clients_hand_in_so_much_a_second_for_one_account() -> None:
+    """Beyond its share an account is refused by name; another one, and its own later, get in."""
+    pump = Pump(config=MachineConfig(mempool=PoolLimits(account_rate=1))).start()
+    pump.run_to(1)
+    many = 4 * limits.ACCOUNT_BURST_S
+
+    burst = pump.outcomes(0, *(a_payment("alice", "bob", 1, nonce=n) for n in range(many)))
+    after = pump.outcomes(0, a_payment("alice", "bob", 1, nonce=many))
+
+    assert burst == [Code.OK] * many  # begun with a full bucket
+    assert after == [Code.E_RATE]
+    assert pump.outcomes(0, a_payment("bob", "alice", 1, nonce=0)) == [Code.OK]
+    pump.wait(many * 1_000)
+    assert pump.outcomes(0, a_payment("alice", "bob", 1, nonce=many)) == [Code.OK]
+
+
+def test_what_others_forge_is_not_counted_for_an_account() -> None:
+    """Whoever writes another's name under false signatures does not use up its share."""
+    pump = Pump(config=MachineConfig(mempool=PoolLimits(account_rate=1))).start()
+    pump.run_to(1)
+    for nonce in range(2 * limits.ACCOUNT_BURST_S):
+        good = a_payment("alice", "bob", 1, nonce=nonce)
+        forged = good[:-1] + bytes([good[-1] ^ 1])
+        assert pump.outcomes(0, forged) == [Code.E_SIGNATURE]
+
+    assert pump.outcomes(0, a_payment("alice", "bob", 1, nonce=0)) == [Code.OK]
 
 
 def test_dearer_transactions_go_first_when_a_block_is_full() -> None:

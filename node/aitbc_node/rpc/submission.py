@@ -39,6 +39,7 @@ _HINTS = {
     Code.E_NONCE: "GET /state/accounts/<address> tells next_nonce",
     Code.E_FEE: "GET /fees/estimate tells what gas costs now",
     Code.E_INSUFFICIENT: "GET /state/accounts/<address> tells what is there",
+    Code.E_RATE: "hand in fewer a second, or spread them over several accounts",
     Code.E_QUEUE_FULL: "wait for a block, then hand in the next ones",
     Code.E_POOL_FULL: "hand in the same bytes again later, or to another node",
 }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aitbc_node.rpc import throttle
+from aitbc_node.buckets import Buckets
 from aitbc_node.rpc.throttle import Throttle
 
 NOISY, QUIET = "10.0.0.1", "10.0.0.2"
@@ -49,12 +49,11 @@ def test_a_rate_of_zero_is_no_bound() -> None:
     assert spend(Throttle(rate=0), NOISY, count=100_000, now_ms=0) == 100_000
 
 
-def test_the_number_of_clients_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_clients_is_bounded() -> None:
     """The client that asked least recently is forgotten first."""
-    monkeypatch.setattr(throttle, "CLIENTS_MAX", 2)
-    bucket = Throttle(rate=1, burst=1)
+    bucket = Buckets[str](rate=1, burst=1, keys_max=2)
     for address in (NOISY, "a", NOISY, "b"):
-        bucket.pay(address, byte_count=0, now_ms=0)
+        bucket.pay(address, tokens=1, now_ms=0)
 
     assert bucket.wait_s(NOISY, now_ms=0) > 0
     assert bucket.wait_s("a", now_ms=0) == 0
