@@ -7,6 +7,7 @@ skips with a reason unless the run asks for it. What a test proves is checked ag
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -34,6 +35,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--mesh", action="store_true", help="run the tests that start a mesh here")
     group.addoption("--lab", action="store_true", help="run the tests that need lab hosts (root)")
     group.addoption("--tier", choices=TIERS, default="ci", help="how much")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, and let what tests start hear it: a script's background job does not."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

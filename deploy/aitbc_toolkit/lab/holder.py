@@ -18,6 +18,7 @@ import signal
 import socket
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -250,6 +251,10 @@ def main(arguments: Sequence[str]) -> int:
         try:
             holder.make()
             serve(holder, stop=stop)
+        except (AitbcError, OSError, subprocess.SubprocessError):
+            # In one piece and before the claim goes: that is when whoever waits for us reads it.
+            sys.stderr.write(traceback.format_exc())
+            return 1
         finally:
             holder.end()
     return 0

@@ -29,7 +29,6 @@ _HOLDER_TIMEOUT_S = 30.0
 _READY_TIMEOUT_S = 90.0
 _STOP_TIMEOUT_S = 30.0
 _POLL_S = 0.02
-_LAST_WORDS_S = 5.0  # between clearing up after a failure and writing it down
 _LOG_LINES = 5
 
 
@@ -241,12 +240,7 @@ def _check_holder(places: Places, lab: Lab) -> None:
 
 def _holder_failed(lab: Lab, what: str) -> AitbcError:
     log = lab.folder / "holder.log"
-    until = time.monotonic() + _LAST_WORDS_S
-    while not (lines := log.read_text(encoding="utf-8", errors="replace").splitlines()):
-        if time.monotonic() > until:
-            break  # it gave its claim back and ended without a word
-        time.sleep(_POLL_S)
-    lines = lines[-_LOG_LINES:]
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_LINES:]
     return AitbcError(
         "\n  ".join([f"lab {lab.name} failed: its holder {what}", *lines]),
         hint=f"less {log}",

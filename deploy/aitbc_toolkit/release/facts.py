@@ -3,7 +3,8 @@
 Observing changes nothing. What follows from it is decided in `waves` and `plan`.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -12,12 +13,16 @@ from aitbc_toolkit.release import powers, waves
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import NOTHING, Place
 from aitbc_toolkit.release.outcome import counted
+from aitbc_toolkit.release.powers import Statuses
 from aitbc_toolkit.release.progress import step
-from aitbc_toolkit.release.reading import tip
+from aitbc_toolkit.release.reading import Mesh, tip
 from aitbc_toolkit.release.rolling import Run
 
 Facts = Mapping[str, Mapping[str, Any]]
 """What each host told, by its name."""
+
+_SECOND_LOOKS_S = 3.0
+_LOOK_S = 0.2
 
 
 def observe(run: Run, verb: str, *, may_miss: bool = False) -> Facts:
@@ -69,13 +74,13 @@ def differing(run: Run, facts: Facts, targets: Mapping[str, Place]) -> list[str]
 
 def seen(run: Run, facts: Facts) -> waves.Seen:
     """Put together what hosts and nodes tell about the mesh before a change."""
-    statuses = run.mesh.statuses()
     active = {
         name
         for host in facts.values()
         for name, told in host["instances"].items()
         if told["service"]["active"]
     }
+    statuses = settled(run.mesh, active)
     return waves.Seen(
         active=frozenset(active),
         voting=frozenset(voting(run.environment, statuses)),
@@ -83,6 +88,21 @@ def seen(run: Run, facts: Facts) -> waves.Seen:
         powers=powers.told(run.mesh, statuses),
         data_versions=tuple(sorted({told.data_version for told in statuses.values() if told})),
     )
+
+
+def settled(mesh: Mesh, active: Collection[str]) -> Statuses:
+    """Ask all nodes; again for a moment while one that runs does not vote in a mesh that does.
+
+    A busy host is late now and then, and to be taken for silent would refuse the whole run.
+    """
+    expected = {each.name for each in mesh.environment.validators if each.name in active}
+    until = time.monotonic() + _SECOND_LOOKS_S
+    while True:
+        statuses = mesh.statuses()
+        votes = voting(mesh.environment, statuses)
+        if not votes or expected.issubset(votes) or time.monotonic() > until:
+            return statuses
+        time.sleep(_LOOK_S)
 
 
 def refuse_unready(environment: Environment, facts: Facts, *, verb: str) -> None:
