@@ -17,6 +17,11 @@ from aitbc_node.types import TxId
 
 _SERIOUS = frozenset(
     (
+        "attack.gas-manipulation",
+        "attack.long-range",
+        "attack.nothing-at-stake",
+        "attack.stake-grinding",
+        "attack.sybil",
         "block.invalid",
         "block.pending_invalid",
         "chain.diverged",
@@ -24,10 +29,19 @@ _SERIOUS = frozenset(
         "disk.failed",
         "peer.fault",
         "proposal.invalid_now",
+        "validator.jailed",
+        "validator.slashed",
         "vote.twin",
     )
 )
-_TOPICS = {"peer": "peer", "round": "consensus", "consensus": "consensus", "vote": "consensus"}
+_TOPICS = {
+    "attack": "consensus",
+    "consensus": "consensus",
+    "peer": "peer",
+    "round": "consensus",
+    "validator": "consensus",
+    "vote": "consensus",
+}
 
 log = logging.getLogger(__name__)
 

@@ -124,6 +124,9 @@ class Following:
         height = self._chain.next_height
         self._stand_still(f"block {block_id.hex()} of height {height} is final, but here: {fault}")
         self._out.note("chain.diverged", height=height, id=block_id.hex(), fault=fault)
+        trusted = self._chain.trusted
+        if height == trusted.height and block_id != trusted.block_id:
+            self._out.note("attack.long-range", height=height, id=block_id.hex())
 
     def _stand_still(self, why: str) -> None:
         self.diverged = why

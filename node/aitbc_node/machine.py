@@ -49,6 +49,7 @@ from aitbc_node.gossip.messages import Status
 from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach
 from aitbc_node.gossip.relay import FLUSH_MS
+from aitbc_node.incidents import Incidents
 from aitbc_node.intake import Intake
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.transactions import Parsed
@@ -134,6 +135,7 @@ class Machine:
             on_final=self._catch_up_with,
         )
         self._witness = Witness(self._out, self._chain, proposes=self._own_key is not None)
+        self._incidents = Incidents(self._out, own_key=self._own_key)
         self._voting = self._new_voting()
         self._operating = self._new_operating()
         self._conversation = Conversation(
@@ -149,8 +151,7 @@ class Machine:
         self._decided: Decided | None = None
         self._due_ms = 0
         self._relay_armed = False
-        self._disk_failed = False
-        self._is_clock_skewed = False
+        self._disk_failed = self._is_clock_skewed = False
         self._last_voted = Height(0)
 
     # The verbs.
@@ -378,6 +379,7 @@ class Machine:
             self._out.add(Expired(dead))
         final = FinalBlock(candidate.block, certificate)
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
+        self._incidents.block_is_final(self._chain.state, candidate.txs, candidate.execution)
         self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height(self._config.block_interval_ms)
         self._witness.block_is_final()

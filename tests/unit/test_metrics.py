@@ -62,6 +62,22 @@ def test_notes_are_counted_logged_and_published(caplog: pytest.LogCaptureFixture
     assert b"0102" in text
 
 
+@pytest.mark.parametrize("name", ["validator.jailed", "validator.slashed", "attack.sybil"])
+def test_what_happened_to_validators_reaches_whoever_listens(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a warning in the log, a number in the metrics, and an event of `consensus`."""
+    counters, hub = Counters(), Hub(boot="t")
+
+    Announcer(TxIndex(None), hub, counters).note(Note(name, (("operator", "aitd1x"),)))
+
+    assert counters.notes == {name: 1}
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    _, text = hub.read(1, frozenset({"consensus"}))
+    assert f"event: {name}".encode() in text
+    assert b"aitd1x" in text
+
+
 def test_a_log_line_is_one_json_object() -> None:
     """Event, fields and a traceback, whatever is in them, stay on one line."""
     try:

@@ -72,6 +72,7 @@ def test_a_fresh_node_refuses_a_history_that_is_not_the_known_one(index: int) ->
     assert f"sync.trusted_hash names there is {known.block_id.hex()}" in view.diverged
     assert not [signed for signed in forged.signed if signed[0] == place]
     assert forged.notes("chain.diverged") == 1
+    assert forged.notes("attack.long-range") == 1
 
 
 def test_a_fresh_node_follows_the_known_history_and_votes() -> None:

@@ -77,6 +77,8 @@ def test_who_signs_twice_is_slashed_without_a_transaction(pump: Pump) -> None:
 
     assert bonds(pump) == [(COIN, "jailed")] * 4
     assert len(pump.roots()) == 1
+    for told in ("validator.slashed", "validator.jailed", "attack.nothing-at-stake"):
+        assert pump.notes(told) == 4
     assert all(pump.machine(index).view.state.tally.violations() == [] for index in range(4))
     assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
     blocks = [pump.nodes[1].store.block(Height(height)) for height in range(1, 11)]

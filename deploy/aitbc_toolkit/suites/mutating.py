@@ -48,6 +48,20 @@ SUITES: Mapping[tuple[str, ...], tuple[str, ...]] = {
         "tests/unit/ledger/test_transactions.py",
         "tests/unit/ledger/test_transfers.py",
     ),
+    # Bonds, rewards and slashing.
+    (
+        "ledger/bonding.py",
+        "ledger/evidence.py",
+        "ledger/rewards.py",
+        "ledger/staking.py",
+    ): (
+        "tests/unit/ledger/test_bonding.py",
+        "tests/unit/ledger/test_epochs.py",
+        "tests/unit/ledger/test_evidence.py",
+        "tests/unit/ledger/test_rewards.py",
+        "tests/unit/ledger/test_staking.py",
+        "tests/unit/ledger/test_transactions.py",
+    ),
 }
 """Which modules are changed, and which tests have to notice: quick ones, for there are a thousand
 changes."""
