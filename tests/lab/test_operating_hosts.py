@@ -1,15 +1,22 @@
-"""Hosts are looked at, backed up and mended over SSH: systemd, a user of the node's own, root."""
+"""Hosts are looked at, backed up, parted and mended: systemd, a user of the node's own, root."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from lab_mesh import LabMesh, deployed
+from splitting import Wait, parted
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import backup, drift, state, validating
 from aitbc_toolkit.release.occupation import at_work
 
 pytestmark = pytest.mark.lab
+
+# What is promised of a split; asserted where the machine is not shared, in the nightly form.
+TOLD_S = 30.0
+ONE_HEAD_S = 10.0
+FIRST_BLOCK_S = {30: 8.0, 300: 15.0}
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +82,72 @@ def test_check_22_drift_of_units_and_edits_on_hosts_is_named_and_mended(
     assert again.differences == []
     assert "nice.conf" in operated.on("lab3", "ls", f"/opt/aitbc/lab-{operated.name}/edited")
     assert state.look(environment).votes == 4
+
+
+@pytest.mark.proves("E15", "E16", "T10")
+@pytest.mark.parametrize("outage_s", [5, pytest.param(60, marks=pytest.mark.nightly)])
+def test_three_go_on_without_one_that_comes_back_by_itself(
+    operated: LabMesh, eventually: Wait, outage_s: int
+) -> None:
+    """Cut 3/1 both sides say so; the one makes no block and takes nothing; then all have one head.
+
+    Nobody helps after the healing.
+    """
+    with parted(operated, (1, 2, 3), (4,)) as split:
+        eventually("all to reach everybody", split.all_is_one)
+        cut_at = split.cut()
+        eventually("both sides to say so", split.each_side_tells)
+        told_s = time.monotonic() - cut_at
+        alone, others = split.heights(1), split.heights(0)
+        refused = split.refused(4)
+        eventually("the outage to end", lambda: time.monotonic() > cut_at + outage_s, deadline_s=90)
+        eventually("blocks", lambda: min(split.heights(0)) > max(others) + 2)
+        assert split.heights(1) == alone
+        assert split.statuses()["v4"].mempool == 0
+        healed_at = split.heal()
+        tip = max(split.heights(0)) + 1
+        eventually("one head", lambda: split.one_head_above(tip))
+        one_head_s = time.monotonic() - healed_at
+        eventually("all to reach everybody", split.all_is_one)
+
+    print(f"cut for {outage_s} s: told after {told_s:.1f} s, one head after {one_head_s:.1f} s")  # noqa: T201 - measured
+    assert refused.json()["error"]["code"] == "no-quorum"
+    assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+    if outage_s > 5:
+        assert told_s <= TOLD_S
+        assert one_head_s <= ONE_HEAD_S
+
+
+@pytest.mark.proves("E16", "T10")
+@pytest.mark.parametrize(
+    "outage_s",
+    [
+        5,
+        pytest.param(30, marks=pytest.mark.nightly),
+        pytest.param(300, marks=pytest.mark.nightly),
+    ],
+)
+def test_two_halves_make_no_block_and_go_on_together(
+    operated: LabMesh, eventually: Wait, outage_s: int
+) -> None:
+    """Cut 2/2 nobody has a quorum; how soon the first block comes does not grow with the outage."""
+    with parted(operated, (1, 2), (3, 4)) as split:
+        eventually("all to reach everybody", split.all_is_one)
+        cut_at = split.cut()
+        eventually("both sides to say so", split.each_side_tells)
+        before = split.heights(0) + split.heights(1)
+        eventually(
+            "the outage to end",
+            lambda: time.monotonic() > cut_at + outage_s,
+            deadline_s=outage_s + 60,
+        )
+        assert split.heights(0) + split.heights(1) == before
+        healed_at = split.heal()
+        tip = max(before) + 1
+        eventually("a block", lambda: max(split.heights(0)) >= tip)
+        first_block_s = time.monotonic() - healed_at
+        eventually("one head", lambda: split.one_head_above(tip))
+
+    print(f"cut 2/2 for {outage_s} s: the first block {first_block_s:.1f} s after the healing")  # noqa: T201 - measured
+    if outage_s in FIRST_BLOCK_S:
+        assert first_block_s <= FIRST_BLOCK_S[outage_s]
