@@ -115,7 +115,9 @@ async def _running(
         driver.wire = links
         links.listen(*parse_address(config.p2p.listen))
         stack.push_async_callback(links.close)
-        collector = collector_of(counters, driver=driver, machine=machine, files=files, links=links)
+        collector = collector_of(
+            counters, driver=driver, machine=machine, files=files, links=links, hub=hub
+        )
         port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
         port.collector = collector if config.metrics.enabled else None
         for server in _servers(config, port, driver):

@@ -137,7 +137,13 @@ class OperatorPort:
 
 
 def collector_of(
-    counters: Counters, *, driver: Driver, machine: Machine, files: Files, links: Links
+    counters: Counters,
+    *,
+    driver: Driver,
+    machine: Machine,
+    files: Files,
+    links: Links,
+    hub: Hub,
 ) -> NodeCollector:
     """Tie metrics to where they are counted."""
 
@@ -161,6 +167,7 @@ def collector_of(
                 "1 while the disk takes nothing",
                 lambda: bool(driver.barrier.disk_failure),
             ),
+            "event_streams": ("Listeners", lambda: hub.listeners),
             "effects_waiting": ("Effects behind a write", lambda: len(driver.barrier)),
         },
         totals={

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +17,7 @@ import pytest
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import TxOutcome
-from aitbc_node.rpc import app, server
+from aitbc_node.rpc import app, connections, server
 from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import TxId
@@ -62,16 +62,21 @@ class Site:
     port: FakePort
     host: str
     number: int
+    server: server.Server
+
+    def wires(self) -> Sequence[connections.BoundedProtocol]:
+        """List the connections that stand."""
+        return list(self.server._state.connections)
 
 
 @contextlib.asynccontextmanager
-async def serving(port: FakePort) -> AsyncIterator[tuple[str, int]]:
-    """Serve on a free port of the loopback; yield host and port."""
-    running = public_server(port, listen="127.0.0.1:0")
+async def serving(port: FakePort, *, crowd: connections.Crowd | None = None) -> AsyncIterator[Site]:
+    """Serve on a free port of the loopback."""
+    running = public_server(port, listen="127.0.0.1:0", crowd=crowd)
     await running.start()
     try:
         host, number = running.url.removeprefix("http://").split(":")
-        yield host, int(number)
+        yield Site(port, host, int(number), running)
     finally:
         await running.stop()
 
@@ -82,8 +87,8 @@ def live(test: Callable[[Site], Coroutine[Any, Any, None]]) -> Callable[[], None
     def run() -> None:
         async def whole() -> None:
             port = FakePort()
-            async with serving(port) as (host, number), asyncio.timeout(20):
-                await test(Site(port, host, number))
+            async with serving(port) as site, asyncio.timeout(60):
+                await test(site)
 
         asyncio.run(whole())
 
@@ -278,7 +283,7 @@ async def test_an_endless_head_is_cut_off(site: Site) -> None:
 @pytest.mark.parametrize("sent", [b"", b"GET /sta", b"GET /status HTTP/1.1\r\nHost:"])
 def test_a_silent_client_is_hung_up_on(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that never finishes its head loses the connection at the deadline."""
-    monkeypatch.setattr(server, "HEAD_DEADLINE_S", 0.2)
+    monkeypatch.setattr(connections, "HEAD_DEADLINE_S", 0.2)
 
     @live
     async def scene(site: Site) -> None:
@@ -382,6 +387,104 @@ async def test_too_many_streams_are_refused(site: Site) -> None:
     site.port.hub.listeners = 0
 
 
+@live
+async def test_a_reader_that_does_not_read_holds_little(site: Site) -> None:
+    """What is kept for it is bounded however much is published; the others get every event."""
+    stuck = socket.socket()
+    stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    stuck.setblocking(False)  # noqa: FBT003 - the name of the setting
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(stuck, (site.host, site.number))
+    await loop.sock_sendall(stuck, a_get("/events?topic=tx"))
+    reader, writer = await asyncio.open_connection(site.host, site.number, limit=2**24)
+    writer.write(a_get("/events?topic=tx"))
+    await reader.readuntil(b": hello\n\n")
+    while site.port.hub.listeners < 2:
+        await exchange(site, a_get("/health"))
+    (wire,) = (each for each in site.wires() if each.client == stuck.getsockname())
+
+    for number in range(200):
+        site.port.hub.publish("tx", {"number": number, "much": "x" * 20_000})
+        await reader.readuntil(b'{"number":%d,' % number)
+
+    assert wire.is_full
+    assert wire.transport.get_write_buffer_size() < 4 * connections.STREAM_BUFFER_BYTES
+    stuck.close()
+    writer.close()
+
+
+@live
+async def test_too_many_headers_are_400(site: Site) -> None:
+    """So many small headers that each costs more to keep than to send are refused."""
+    many = [f"x-{number}: 1" for number in range(connections.HEADERS_MAX)]
+
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(a_get("/health", *many))
+
+    assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    writer.close()
+
+
+@live
+async def test_head_of_a_stream_ends_at_once(site: Site) -> None:
+    """HEAD tells what a stream is, and opens none."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+
+    writer.write(b"HEAD /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+
+    assert (await read_head(reader))[1]["content-type"] == "text/event-stream"
+    assert await reader.read() == b""
+    writer.close()
+
+
+def test_one_client_gets_so_many_connections(
+    eventually_async: Callable[..., Awaitable[None]],
+) -> None:
+    """One more is turned away with 503 and a time; another client gets in, and so does the next."""
+
+    async def status_of(site: Site, address: str) -> tuple[int, dict[str, str]]:
+        reader, writer = await asyncio.open_connection(
+            site.host, site.number, local_addr=(address, 0)
+        )
+        writer.write(a_get("/health"))
+        status, headers, _ = await read_response(reader)
+        writer.close()
+        return status, headers
+
+    async def scene() -> None:
+        crowd = connections.Crowd(per_client_max=3)
+        async with serving(FakePort(), crowd=crowd) as site, asyncio.timeout(60):
+            held = [await asyncio.open_connection(site.host, site.number) for _ in range(3)]
+            await eventually_async("three connections", lambda: crowd.count == 3)
+
+            status, headers = await status_of(site, "127.0.0.1")
+            assert (status, headers["retry-after"]) == (503, "5")
+            assert (await status_of(site, "127.0.0.9"))[0] == 200
+
+            held.pop()[1].close()
+            await eventually_async("a place", lambda: crowd.count < 3)
+            assert (await status_of(site, "127.0.0.1"))[0] == 200
+            for _, writer in held:
+                writer.close()
+
+    asyncio.run(scene())
+
+
+def test_this_machine_has_places_of_its_own() -> None:
+    """Strangers that take every other place leave those to whoever looks after the node."""
+    crowd = connections.Crowd(connections_max=connections.OWN_PLACES + 2)
+
+    strangers = [crowd.enter(f"10.0.0.{number}") for number in range(3)]
+    own = [crowd.enter("127.0.0.1") for _ in range(connections.OWN_PLACES + 1)]
+
+    assert strangers == [True, True, False]
+    assert own == [True] * connections.OWN_PLACES + [False]
+    assert crowd.turned_away == 2
+    crowd.leave("10.0.0.0")
+    assert crowd.enter("::1")
+    assert not crowd.enter("10.0.0.7")
+
+
 @pytest.mark.parametrize(
     "bytes_sent", [b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 64, b"GET\r\n\r\n"]
 )
@@ -404,17 +507,17 @@ def test_stopping_ends_open_streams(caplog: pytest.LogCaptureFixture) -> None:
 
     async def scene() -> None:
         port = FakePort()
-        async with serving(port) as (host, number):
-            reader, writer = await asyncio.open_connection(host, number)
+        async with serving(port) as site:
+            reader, writer = await asyncio.open_connection(site.host, site.number)
             writer.write(a_get("/events"))
             await reader.readuntil(b": hello\n\n")
             began = time.monotonic()
         assert time.monotonic() - began < 5
-        assert (await reader.read()).endswith(b"0\r\n\r\n")
+        assert (await reader.read()).endswith(b"event: closing\ndata: {}\n\n\r\n0\r\n\r\n")
         assert port.hub.listeners == 0
         with socket.socket() as again:
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            again.bind((host, number))
+            again.bind((site.host, site.number))
         writer.close()
 
     asyncio.run(scene())

@@ -1,17 +1,18 @@
 """How does an HTTP request reach the pure dispatch, and its answer the client?
 
-Raw ASGI: each client pays for what it moves out of a bucket of its own, and streams cost a place in
-a ring. Do not add routes or answers here.
+Raw ASGI: each client pays for what it moves out of a bucket of its own; a stream of events is left
+to `fanout.py` once its head is written. Do not add routes or answers here.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
+from aitbc_node.rpc.connections import WIRE, BoundedProtocol
 from aitbc_node.rpc.dispatch import answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
@@ -26,6 +27,7 @@ from aitbc_node.rpc.exchange import (
     send_part,
     send_whole,
 )
+from aitbc_node.rpc.fanout import Fan, Listener
 from aitbc_node.rpc.response import identity, refuse
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.streams import Hub
@@ -73,9 +75,10 @@ class App:
         self._port = port
         self._throttle = throttle
         self._ids = RequestIds(name)
-        self._changed: asyncio.Event | None = None
         self._is_closing = False
-        port.hub.on_publish = self._wake
+        self._fan = Fan(port.hub, soon=lambda work: asyncio.get_running_loop().call_soon(work))
+        self._streams: dict[Listener, asyncio.Future[None]] = {}
+        self._looking: asyncio.TimerHandle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI calls it."""
@@ -87,7 +90,7 @@ class App:
         try:
             self._admit(client)
             request = await read_request(scope, headers, receive, request_id=request.request_id)
-            await self._answer(request, headers, receive, moved.send)
+            await self._answer(request, scope, headers, moved.send)
         except RequestFault as fault:
             await send_whole(moved.send, refuse(fault, request))
         except (ClientGoneError, TimeoutError):
@@ -105,7 +108,7 @@ class App:
             raise RequestFault(429, Code.E_RATE, message, hint=hint, headers=again)
 
     async def _answer(
-        self, request: Request, headers: Mapping[bytes, bytes], receive: Receive, send: Send
+        self, request: Request, scope: Scope, headers: Mapping[bytes, bytes], send: Send
     ) -> None:
         # So that height, blocks and fates in one answer, and across answers, never disagree.
         await self._port.settled()
@@ -117,7 +120,13 @@ class App:
                 await send_whole(send, await self._submit(asked, request))
             case Subscription(topics=topics, last_id=last_id):
                 resumed = headers.get(b"last-event-id", last_id.encode()).decode("latin-1")
-                await self._stream(request, topics, resumed, receive, send)
+                place, first = self._place(resumed)
+                head = (*_SSE_HEADERS, *identity(request))
+                await send_head(send, Response(200, b"", "text/event-stream", head), length=None)
+                if scope["method"] != "HEAD":
+                    await send_part(send, first or b": hello\n\n")
+                    await self._listen(scope["state"][WIRE], place, topics)
+                await send_end(send)
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port
@@ -131,66 +140,52 @@ class App:
             return refuse(fault, request)
         return answer_submission(asked, outcomes, request, view=port.view, reader=port.reader)
 
-    async def _stream(
-        self,
-        request: Request,
-        topics: frozenset[str],
-        last_id: str,
-        receive: Receive,
-        send: Send,
-    ) -> None:
+    def _place(self, last_id: str) -> tuple[int, bytes]:
+        """Return where a listener goes on, and what it is told first; there is room for so many."""
         hub = self._port.hub
         if hub.listeners >= limits.EVENT_STREAMS_MAX:
             message = f"{hub.listeners} streams are open already"
             raise RequestFault(503, Code.E_UNAVAILABLE, message)
-        place, first = hub.begin(last_id)
-        head = Response(200, b"", "text/event-stream", (*_SSE_HEADERS, *identity(request)))
-        gone = asyncio.ensure_future(_until_gone(receive))
-        hub.listeners += 1
+        return hub.begin(last_id)
+
+    async def _listen(self, wire: BoundedProtocol, place: int, topics: frozenset[str]) -> None:
+        """Leave the connection to the fan until the client is gone or the node stops."""
+        listener = Listener(wire, place=place, topics=topics)
+        over = self._streams[listener] = asyncio.get_running_loop().create_future()
+        wire.begin_stream(on_room=lambda: self._fan.serve(listener), on_lost=lambda: _settle(over))
+        self._fan.join(listener)
+        if self._looking is None:
+            self._look()
         try:
-            await send_head(send, head, length=None)
-            await send_part(send, first or b": hello\n\n")
-            while not gone.done() and not self._is_closing:
-                place, text = hub.read(place, topics)
-                if text:
-                    await send_part(send, text)
-                elif not hub.has_news(place) and not await self._news(gone):
-                    await send_part(send, b": still here\n\n")
-            await send_end(send)
+            if not self._is_closing and not wire.transport.is_closing():
+                await over
         finally:
-            hub.listeners -= 1
-            gone.cancel()
+            self._fan.leave(listener)
+            wire.end_stream()
+            del self._streams[listener]
 
     def close(self) -> None:
-        """End every stream in good order; new ones end at once."""
+        """End every stream in good order, with a last event; new ones end at once."""
         self._is_closing = True
-        self._wake()
+        if self._looking is not None:
+            self._looking.cancel()
+        self._fan.close()
+        for over in self._streams.values():
+            _settle(over)
 
-    def _wake(self) -> None:
-        """Wake every stream that waits; the next one to wait makes a new event."""
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
-
-    async def _news(self, gone: asyncio.Future[None]) -> bool:
-        """Wait for an event or the client's end; False when neither came for a while."""
-        if self._changed is None:
-            self._changed = asyncio.Event()
-        changed = asyncio.ensure_future(self._changed.wait())
-        waiting: set[asyncio.Future[Any]] = {changed, gone}
-        try:
-            done, _ = await asyncio.wait(
-                waiting, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            return bool(done)
-        finally:
-            changed.cancel()
+    def _look(self) -> None:
+        """Look after the streams now and then, while there are any."""
+        self._fan.look(now_ms=_now_ms())
+        self._looking = None
+        if self._streams and not self._is_closing:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(KEEP_ALIVE_S, self._look)
 
 
 def _now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def _settle(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)

@@ -1,88 +1,40 @@
-"""How does the interface listen, and what may a connection cost us?
+"""How does the interface listen, and how does it stop?
 
 uvicorn's HTTP protocol runs inside the node's own event loop; its server class is not used, because
-it takes over signals and polls. Heads of requests are bounded in size and time here, bodies in
-`exchange.py`. Do not add routes here.
+it takes over signals and polls. What a connection may cost is in `connections.py`. Do not add
+routes here.
 """
 
 import asyncio
 import errno
+import resource
 import socket
 from contextlib import suppress
-from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.rpc.admin_app import AdminApp, AdminPort
 from aitbc_node.rpc.app import App, Port
+from aitbc_node.rpc.connections import CONNECTIONS_MAX, BoundedProtocol, Crowd
 from aitbc_node.rpc.throttle import Throttle
 
-HEAD_BYTES_MAX = 16 * limits.KIB
-HEAD_DEADLINE_S = 10.0
 IDLE_DEADLINE_S = 30
 STOP_DEADLINE_S = 1.0
-CONNECTIONS_MAX = limits.EVENT_STREAMS_MAX + 1_000
+ADMIN_CONNECTIONS_MAX = 64
 BACKLOG = 2_048
-
-
-class BoundedProtocol(HttpToolsProtocol):
-    """Speak HTTP, but wait only so long and read only so much for the head of a request."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn declares it
-        """Begin to wait for the first request."""
-        super().connection_made(transport)
-        self._expect_head()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadline."""
-        self._head_is_here()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head before parsing it."""
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-            # A body may begin in the same piece, so one piece above the bound is let through.
-            if self._head_bytes - len(data) > HEAD_BYTES_MAX:
-                self.send_400_response("The head of the request is too long.")
-                return
-        super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        """Begin to wait for the end of a head."""
-        super().on_message_begin()
-        if self._head_timer is None:
-            self._expect_head()
-
-    def on_headers_complete(self) -> None:
-        """Stop waiting: the head is here."""
-        self._head_is_here()
-        super().on_headers_complete()
-
-    def _expect_head(self) -> None:
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(HEAD_DEADLINE_S, self.timeout_keep_alive_handler)
-
-    def _head_is_here(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class Server:
     """Listen on one address until stopped; `key` names it in the configuration."""
 
-    def __init__(self, app: App | AdminApp, *, listen: str, key: str) -> None:
+    def __init__(
+        self, app: App | AdminApp, *, listen: str, key: str, crowd: Crowd | None = None
+    ) -> None:
         self.listen = listen
+        self.crowd = crowd or Crowd(connections_max=_connections_max())
         self._app = app
         self._key = key
         self._state = ServerState()
@@ -108,13 +60,14 @@ class Server:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=CONNECTIONS_MAX,
             timeout_keep_alive=IDLE_DEADLINE_S,
             proxy_headers=False,
         )
         config.load()
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: BoundedProtocol(config=config, server_state=self._state, app_state={}),
+            lambda: BoundedProtocol(
+                config=config, server_state=self._state, app_state={}, crowd=self.crowd
+            ),
             sock=_bound(self.listen, self._key),
             backlog=BACKLOG,
         )
@@ -138,15 +91,25 @@ class Server:
         await asyncio.gather(*self._state.tasks, return_exceptions=True)
 
 
-def public_server(port: Port, *, listen: str, rate: int = limits.RPC_RATE) -> Server:
+def public_server(
+    port: Port, *, listen: str, rate: int = limits.RPC_RATE, crowd: Crowd | None = None
+) -> Server:
     """Return the server of everybody; `rate` is what one client may cost, 0 for no bound."""
     app = App(port, name=port.facts.node, throttle=Throttle(rate=rate))
-    return Server(app, listen=listen, key="rpc.listen")
+    return Server(app, listen=listen, key="rpc.listen", crowd=crowd)
 
 
 def admin_server(port: AdminPort, *, name: str, listen: str, token: str) -> Server:
     """Return the server of the operator."""
-    return Server(AdminApp(port, name=name, token=token), listen=listen, key="rpc.admin_listen")
+    app = AdminApp(port, name=name, token=token)
+    crowd = Crowd(connections_max=ADMIN_CONNECTIONS_MAX)
+    return Server(app, listen=listen, key="rpc.admin_listen", crowd=crowd)
+
+
+def _connections_max() -> int:
+    """Leave half of the open files that the system allows to links and disks."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return min(CONNECTIONS_MAX, soft // 2)
 
 
 def _bound(listen: str, key: str) -> socket.socket:

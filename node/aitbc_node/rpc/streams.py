@@ -14,7 +14,8 @@ from aitbc_node.codes import Code
 from aitbc_node.events import Committed, Expired, TxReceipt
 
 BATCH_MAX = 256
-"""Events handed to one listener at once, so that its buffer stays small."""
+PIECE_BYTES = 64 * limits.KIB
+"""A listener is handed so many events at once, or so many bytes, so that its buffer stays small."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -97,12 +98,14 @@ class Hub:
         oldest = self._ring[0].sequence if self._ring else self._next
         told = [self._gap(oldest - place, before=oldest)] if place < oldest else []
         place = max(place, oldest)
-        last = min(place + BATCH_MAX, self._next)
-        for offset in range(place - oldest, last - oldest):
-            item = self._ring[offset]
+        last, size = min(place + BATCH_MAX, self._next), 0
+        while place < last and size < PIECE_BYTES:
+            item = self._ring[place - oldest]
             if item.topic in topics:
                 told.append(item.encoded(self._boot))
-        return last, b"".join(told)
+                size += len(told[-1])
+            place += 1
+        return place, b"".join(told)
 
     def has_news(self, place: int) -> bool:
         """Tell whether a listener at this place has something to read."""

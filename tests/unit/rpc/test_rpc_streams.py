@@ -1,6 +1,6 @@
 """How events wait for their listeners."""
 
-from aitbc_node.rpc.streams import BATCH_MAX, Hub
+from aitbc_node.rpc.streams import BATCH_MAX, PIECE_BYTES, Hub
 
 BLOCK = frozenset({"block"})
 ALL = frozenset({"block", "tx", "peer"})
@@ -94,4 +94,18 @@ def test_a_piece_is_bounded() -> None:
     place, text = hub.read(place, ALL)
 
     assert len(ids(text)) == BATCH_MAX
+    assert hub.has_news(place)
+
+
+def test_a_piece_is_bounded_in_bytes_too() -> None:
+    """Large events are handed out until they are enough; the rest comes with the next piece."""
+    hub = Hub(boot="b")
+    for _ in range(5):
+        hub.publish("block", {"much": "x" * (PIECE_BYTES // 2)})
+    place, _ = hub.begin("b-0")
+
+    place, first = hub.read(place, BLOCK)
+    place, second = hub.read(place, BLOCK)
+
+    assert (ids(first), ids(second)) == (["b-1", "b-2"], ["b-3", "b-4"])
     assert hub.has_news(place)

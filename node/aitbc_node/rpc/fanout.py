@@ -1,0 +1,140 @@
+"""How does one event reach ten thousand listeners? It is written once, and each gets those bytes.
+
+A listener is a place in the ring and a connection: it has no task and no queue. One whose
+connection is full is passed over and goes on from its place when there is room; one that reads
+nothing for a while is cut off. Do not add sockets or waiting here.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from aitbc_node.rpc.streams import Hub
+
+SLICE = 250
+"""Listeners served at once, so that whatever else the node does waits for milliseconds only."""
+READ_DEADLINE_MS = 30_000
+
+_ALIVE = b": still here\n\n"
+_LAST = b"event: closing\ndata: {}\n\n"
+
+_Told = dict[tuple[int, frozenset[str]], tuple[int, bytes]]
+
+
+class Wire(Protocol):
+    """Be the connection of one listener."""
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the client reads more slowly than it is written to."""
+
+    def push(self, data: bytes) -> None:
+        """Write, without waiting."""
+
+    def cut(self) -> None:
+        """End it at once."""
+
+
+class Listener:
+    """Be who hears some topics, from a place of the ring on."""
+
+    __slots__ = ("full_since_ms", "is_quiet", "place", "topics", "wire")
+
+    def __init__(self, wire: Wire, *, place: int, topics: frozenset[str]) -> None:
+        self.wire = wire
+        self.place = place
+        self.topics = topics
+        self.is_quiet = False
+        self.full_since_ms: int | None = None
+
+
+class Fan:
+    """Serve the listeners of a hub; `soon` has `deliver` called once the present work is done."""
+
+    def __init__(self, hub: Hub, *, soon: Callable[[Callable[[], None]], object]) -> None:
+        self._hub = hub
+        self._soon = soon
+        self._listeners: dict[Listener, None] = {}
+        self._due: list[Listener] = []
+        self._is_called = False
+        self._is_behind = False
+        self.cut_off = 0
+        hub.on_publish = self.announce
+
+    def __len__(self) -> int:
+        return len(self._listeners)
+
+    def join(self, listener: Listener) -> None:
+        """Serve a new one, with what it has missed first."""
+        self._listeners[listener] = None
+        self._hub.listeners += 1
+        self.serve(listener)
+
+    def leave(self, listener: Listener) -> None:
+        """Serve one no more."""
+        del self._listeners[listener]
+        self._hub.listeners -= 1
+
+    def announce(self) -> None:
+        """Take note that there is something new."""
+        self._is_behind = True  # some were served before this one, where a round is under way
+        if not self._is_called and self._listeners:
+            self._is_called = True
+            self._soon(self._deliver)
+
+    def serve(self, listener: Listener) -> None:
+        """Give one listener what it has room for."""
+        self._serve(listener, {})
+
+    def look(self, *, now_ms: int) -> None:
+        """Show life where nothing was written since the last look; cut off who does not read."""
+        for listener in list(self._listeners):
+            wire = listener.wire
+            if not wire.is_full:
+                listener.full_since_ms = None
+                if listener.is_quiet:
+                    wire.push(framed(_ALIVE))
+                listener.is_quiet = True
+            elif listener.full_since_ms is None:
+                listener.full_since_ms = now_ms
+            elif now_ms - listener.full_since_ms >= READ_DEADLINE_MS:
+                self.cut_off += 1
+                wire.cut()
+
+    def close(self) -> None:
+        """Give each what there is, and a last event that says that no more will come."""
+        for listener in self._listeners:
+            self.serve(listener)
+            if not listener.wire.is_full:
+                listener.wire.push(framed(_LAST))
+
+    def _deliver(self) -> None:
+        """Serve a slice of the listeners, and the next one when it is due again."""
+        if not self._due:
+            self._due, self._is_behind = list(self._listeners), False
+        told: _Told = {}
+        for listener in self._due[-SLICE:]:
+            if listener in self._listeners:
+                self._serve(listener, told)
+        del self._due[-SLICE:]
+        self._is_called = bool(self._due) or self._is_behind
+        if self._is_called:
+            self._soon(self._deliver)
+
+    def _serve(self, listener: Listener, told: _Told) -> None:
+        """Write what is new to a listener; those at one place share the very same bytes."""
+        hub, wire = self._hub, listener.wire
+        while hub.has_news(listener.place) and not wire.is_full:
+            key = listener.place, listener.topics
+            piece = told.get(key)
+            if piece is None:
+                place, text = hub.read(*key)
+                piece = told[key] = place, framed(text) if text else b""
+            listener.place = piece[0]
+            if piece[1]:
+                listener.is_quiet = False
+                wire.push(piece[1])
+
+
+def framed(text: bytes) -> bytes:
+    """Write a piece of a body whose length nobody knows yet, as HTTP/1.1 does."""
+    return b"%x\r\n%b\r\n" % (len(text), text)
