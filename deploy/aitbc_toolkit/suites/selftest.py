@@ -131,7 +131,7 @@ class Runner:
         return self._tests(stage, log, deadline=deadline)
 
     def _check(self, stage: Stage, check: Check, log: Path, *, deadline: float) -> Case:
-        status = self._execute(stage, check.argv, log, deadline=deadline)
+        status = self._execute(stage, check.words(self.tier), log, deadline=deadline)
         if status == 0:
             return Case(check.name, Outcome.PASSED, "", check.proves)
         return Case(check.name, Outcome.FAILED, _why(status), check.proves)

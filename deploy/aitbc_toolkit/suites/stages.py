@@ -17,11 +17,19 @@ _COVERAGE = (sys.executable, "-m", "coverage")
 
 
 class Check(NamedTuple):
-    """A program whose exit status is the verdict, and the features that a pass proves."""
+    """A program whose exit status is the verdict, and the features that a pass proves.
+
+    `whole` are words that ask for its whole form, in the nightly tier.
+    """
 
     name: str
     argv: tuple[str, ...]
     proves: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
+
+    def words(self, tier: str) -> tuple[str, ...]:
+        """Build the command for a tier."""
+        return self.argv + (self.whole if tier == NIGHTLY else ())
 
 
 class Promise(NamedTuple):
@@ -125,6 +133,20 @@ STAGES: Sequence[Stage] = (
     ),
     # By file: the tests of the sweep share one sweep.
     Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2, spread="loadfile"),
+    Stage(
+        "fuzz",
+        "bytes that nobody sent yet, for every reader of foreign bytes",
+        900,
+        checks=(
+            Check(
+                "fuzzing",
+                (sys.executable, "-m", "aitbc_toolkit.suites.fuzzing"),
+                whole=("--inputs", "1000000"),
+            ),
+        ),
+        tiers=("ci", NIGHTLY),
+        together=True,
+    ),
     Stage(
         "tools",
         "programs and files of this machine",

@@ -48,7 +48,7 @@ def rebuilt(rows: Iterable[tuple[str, bytes, bytes]]) -> State | str:
         while portion := _decoded(islice(waiting, PORTION)):
             encoded = {objects.path_of(key): encode(value) for key, value in portion.items()}
             state.adopt(portion, trie.update(state.tree, encoded))
-    except NotCanonicalError as error:
+    except (NotCanonicalError, UnicodeDecodeError) as error:  # the latter for an asset's name
         return f"an object that this build cannot read: {error}"
     state.tally.begin()
     return state

@@ -58,6 +58,7 @@ class Server:
             ws="none",
             lifespan="off",
             log_config=None,
+            log_level="error",  # a stranger's bad request is answered, it gets no line in the log
             access_log=False,
             server_header=False,
             timeout_keep_alive=IDLE_DEADLINE_S,
