@@ -16,6 +16,20 @@ from aitbc_toolkit.release.lease import Claim, Lease
 from aitbc_toolkit.remote import Row
 
 
+def attended(*steps: tuple[str, Mapping[str, Any]], deadline_s: float = 60) -> str:
+    """Let the program that a host runs make some steps; return what it says of all of them."""
+    known: set[str] = set()
+    told = bundle.opening()
+    for step, params in steps:
+        told += bundle.job(step, params, deadline_s=deadline_s, known=known)
+        known.update(bundle.modules(step))
+    argv = bundle.attendant(sys.executable)
+    done = subprocess.run(
+        argv, input=told, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return done.stdout.decode()
+
+
 @dataclass
 class PretendHosts:
     """Some hosts below one folder; one in `cut` is not reached, one in `lacking` is not ready."""
@@ -51,11 +65,9 @@ class PretendHosts:
         """Run the program of one step for one host."""
         if host in self.cut:
             return Row(host, ok=False, answer={"kind": "unreachable", "error": "cut"}, took_ms=0)
-        program = bundle.compose(step, {**self.params(host), "lease": dict(words), **more})
-        argv = [sys.executable, "-I", "-S", "-"]
-        done = subprocess.run(argv, input=program, capture_output=True, text=True, check=False)
-        lines = [each for each in done.stdout.splitlines() if each.startswith(MARK)]
-        assert lines, done.stderr
+        said = attended((step, {**self.params(host), "lease": dict(words), **more}))
+        lines = [each for each in said.splitlines() if each.startswith(MARK)]
+        assert lines, said
         answer = json.loads(lines[-1].removeprefix(MARK))
         return Row(host, ok=answer["ok"], answer=answer, took_ms=0)
 

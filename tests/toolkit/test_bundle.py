@@ -8,22 +8,35 @@ import sys
 from pathlib import Path
 
 import pytest
-from pretend_hosts import PretendHosts
+from pretend_hosts import PretendHosts, attended
 
 from aitbc_toolkit.deploys import bundle
 from aitbc_toolkit.deploys.hostside import program
+from aitbc_toolkit.deploys.hostside.attending import END
 
 HOSTSIDE = "aitbc_toolkit.deploys.hostside"
 # Together they cost a host three times what the rest of a step does before it begins.
 SLOW = {"dataclasses", "email", "http", "inspect", "ssl", "xmlrpc"}
 
 
+LAST = "attend(Carried.modules)\n"
+
+
 def imported_by(step: str) -> set[str]:
     """Import what a step is written in, as a host does it; list what Python has loaded then."""
-    module = program.STEPS[step].partition(".")[0]
-    lines = bundle.compose(step, {}).splitlines()[:-1]
-    lines += [f"import {HOSTSIDE}.{module}", "print(*sys.modules)"]
-    return set(run("\n".join(lines) + "\n").split())
+    job = bundle.job(step, {}, deadline_s=60)
+    call = (
+        f"Carried.modules |= json.loads({job!r})['modules']\n"
+        f"from {HOSTSIDE} import program\nprogram.function({step!r})\nprint(*sys.modules)\n"
+    )
+    return set(run(opening().replace(LAST, call)).split())
+
+
+def opening() -> str:
+    """Give the program that a host starts with, without its length."""
+    _length, _, text = bundle.opening().decode().partition("\n")
+    assert text.endswith(LAST)
+    return text
 
 
 def run(text: str) -> str:
@@ -54,16 +67,28 @@ def test_a_usual_step_imports_nothing_slow(step: str) -> None:
 
 def test_a_step_leaves_behind_what_it_has_no_use_for() -> None:
     """Renewing a lease needs three modules, so it carries no staging."""
-    assert "staging" not in bundle.compose("lease-renew", {})
-    assert len(bundle.compose("lease-renew", {})) < len(bundle.compose("drift", {})) / 3
+    assert f"{HOSTSIDE}.staging" not in bundle.modules("lease-renew")
+    light, heavy = (len(bundle.job(step, {}, deadline_s=1)) for step in ("lease-renew", "drift"))
+    assert light < heavy / 3
+
+
+def test_a_step_brings_what_no_step_before_it_has_brought() -> None:
+    """What a host has is not sent to it again: a second step of the kind is its parameters."""
+    first = bundle.job("switch", {}, deadline_s=1)
+    again = bundle.job("switch", {}, deadline_s=1, known=bundle.modules("switch"))
+
+    assert json.loads(again)["modules"] == {}
+    assert len(again) < 200 < len(first)
+    assert json.loads(bundle.job("lease", {}, deadline_s=1))["modules"].keys() == {
+        *bundle.modules("lease")
+    }
 
 
 @pytest.mark.parametrize("magic", [importlib.util.MAGIC_NUMBER.hex(), "00000000"])
 def test_the_program_that_a_host_keeps_is_compiled_too(tmp_path: Path, magic: str) -> None:
     """It starts once in every wave; a host that has another Python by then reads the source."""
-    call = ast.parse(bundle.compose("switch", {"arm": {"after_s": 1}})).body[-1]
-    document = max((e.value for e in ast.walk(call) if isinstance(e, ast.Constant)), key=len)
-    program = json.loads(document)["arm"]["program"]
+    job = json.loads(bundle.job("switch", {"arm": {"after_s": 1}}, deadline_s=1))
+    program = job["params"]["arm"]["program"]
     kept = tmp_path / "deadman.py"
     kept.write_text(program.replace(importlib.util.MAGIC_NUMBER.hex(), magic))
     (tmp_path / "deadman.json").write_text('{"state": "disarmed"}')
@@ -80,8 +105,18 @@ def test_the_program_that_a_host_keeps_is_compiled_too(tmp_path: Path, magic: st
 def test_a_host_with_another_python_reads_the_source(tmp_path: Path) -> None:
     """What was compiled here is for one kind of Python; on any other the answer is the same."""
     host = PretendHosts(tmp_path, ("a",))
-    ours = bundle.compose("watch", {**host.params("a"), "lines": 1})
-    theirs = ours.replace(importlib.util.MAGIC_NUMBER.hex(), "00000000")
-    assert theirs != ours
+    job = bundle.job("watch", {**host.params("a"), "lines": 1}, deadline_s=60)
+    theirs = opening().replace(importlib.util.MAGIC_NUMBER.hex(), "00000000").encode()
+    assert theirs != opening().encode()
 
-    assert run(theirs) == run(ours) == program.MARK + '{"ok": true, "services": {}}\n'
+    done = subprocess.run(
+        bundle.attendant(sys.executable),
+        input=b"%d\n%b" % (len(theirs), theirs) + job,
+        capture_output=True,
+        check=False,
+    )
+
+    ours = attended(("watch", {**host.params("a"), "lines": 1}))
+    assert (
+        done.stdout.decode() == ours == f'{program.MARK}{{"ok": true, "services": {{}}}}\n{END}0\n'
+    )

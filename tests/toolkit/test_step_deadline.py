@@ -2,7 +2,9 @@
 
 import json
 import os
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ import pytest
 from pretend_hosts import PretendHosts
 
 from aitbc_toolkit.deploys import bundle
+from aitbc_toolkit.deploys.hostside.attending import END
 from aitbc_toolkit.deploys.hostside.program import MARK
 
 pytestmark = pytest.mark.integration
@@ -25,6 +28,16 @@ trap '' TERM
 echo $$ >> {pids}
 sh -c 'trap "" TERM; echo $$ >> {pids}; sleep 600' &
 sleep 600
+"""
+
+STUBBORN_STEP = """\
+import os, signal, subprocess
+def watch(params):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen(["sh", "-c", 'trap "" TERM; sleep 600'])
+    with open('{pids}', "w") as file:
+        file.write(f"{{os.getpid()}}\\n{{child.pid}}\\n")
+    child.wait()
 """
 
 Eventually = Callable[..., None]
@@ -59,8 +72,8 @@ def state_of(pid: int) -> str:
 class Begun:
     """A staging that was sent to the host, and the words of the lease that lets it."""
 
-    process: "subprocess.Popen[str]"
-    program: str
+    process: "subprocess.Popen[bytes]"
+    program: bytes
     words: dict[str, Any]
 
 
@@ -71,13 +84,13 @@ def begin(host: PretendHosts, tmp_path: Path, **params: Any) -> Begun:
     words = run.words(deadline_s=DEADLINE_S)
     told = {**host.params("a"), "lease": words, "commit": "0" * 40, "trust": None, **params}
     process = subprocess.Popen(
-        bundle.command("stage", told, deadline_s=DEADLINE_S),
+        bundle.attendant(sys.executable),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
         env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
     )
-    return Begun(process, bundle.compose("stage", told), words)
+    job = bundle.job("stage", told, deadline_s=DEADLINE_S)
+    return Begun(process, bundle.opening() + job, words)
 
 
 def test_check_24_children_that_ignore_the_request_to_end_are_killed(
@@ -89,7 +102,7 @@ def test_check_24_children_that_ignore_the_request_to_end_are_killed(
 
     said, _ = step.process.communicate(step.program)
 
-    answer = json.loads(said.partition(MARK)[2])
+    answer = json.loads(said.decode().partition(MARK)[2].splitlines()[0])
     assert (answer["ok"], answer["kind"]) == (False, "deadline")
     assert time.monotonic() - began_s < DEADLINE_S + bundle.KILL_AFTER_S + 5
     assert len((tmp_path / "pids").read_text().split()) == 2
@@ -116,14 +129,24 @@ def test_check_24_a_controller_that_is_gone_changes_nothing(
     assert row.ok, row.error
 
 
-def test_check_24_a_program_that_cannot_stop_is_killed(
-    host: PretendHosts, tmp_path: Path, eventually: Eventually
-) -> None:
-    """An interpreter that does not even hear the request dies a moment later, with its child."""
-    step = begin(host, tmp_path, python=str(tmp_path / "bin" / "git"))
+def test_check_24_a_step_that_cannot_stop_is_killed(tmp_path: Path, eventually: Eventually) -> None:
+    """One that does not even hear the request dies a moment later; the next is made as ever."""
+    stubborn = tmp_path / "stubborn.py"
+    stubborn.write_text(STUBBORN_STEP.format(pids=tmp_path / "pids"))
+    deaf = json.loads(bundle.job("watch", {}, deadline_s=DEADLINE_S))
+    (module,) = (name for name in deaf["modules"] if name.endswith(".switching"))
+    deaf["modules"] = {module: ["", bundle._pack(stubborn.read_bytes())]}
+    good = bundle.job("configured", {"instances": []}, deadline_s=60)
 
-    step.process.communicate("")
+    done = subprocess.run(
+        bundle.attendant(sys.executable),
+        input=bundle.opening() + json.dumps(deaf).encode() + b"\n" + good,
+        capture_output=True,
+        check=False,
+    )
 
+    ends = [line for line in done.stdout.decode().splitlines() if line.startswith(END)]
+    assert ends == [f"{END}{-signal.SIGKILL}", f"{END}0"]
     assert len((tmp_path / "pids").read_text().split()) == 2
     eventually("the end of all processes", lambda: not alive(tmp_path / "pids"))
 
@@ -138,13 +161,13 @@ def test_check_24_packages_that_take_too_long_are_stopped(
     (tmp_path / "bin" / "git").rename(tmp_path / "bin" / "apt-get")
     told = {**host.params("a"), "packages": "git", "look_only": "no"}
     step = subprocess.Popen(
-        bundle.command("provision", told, deadline_s=DEADLINE_S),
+        bundle.command(deadline_s=DEADLINE_S),
         stdin=subprocess.PIPE,
         text=True,
         env={**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"},
     )
 
-    step.communicate(bundle.compose("provision", told))
+    step.communicate(bundle.script("provision", told))
 
     assert len((tmp_path / "pids").read_text().split()) >= 2
     eventually("the end of all processes", lambda: not alive(tmp_path / "pids"))

@@ -24,6 +24,8 @@ from pyinfra.connectors.base import BaseConnector
 from pyinfra.context import ctx_host, ctx_state
 
 from aitbc_toolkit.deploys import bundle, operations
+from aitbc_toolkit.deploys.attendant import Attendant
+from aitbc_toolkit.deploys.hostside.attending import END
 from aitbc_toolkit.deploys.hostside.program import MARK
 
 Row = dict[str, Any]
@@ -66,6 +68,7 @@ class Session:
         self._alias = {name: name if data else _LOCAL for name, data in hosts.items()}
         self._data = {self._alias[name]: dict(data) for name, data in hosts.items()}
         self._kept: dict[str, BaseConnector] = {}
+        self._attendants: dict[str, Attendant] = {}
 
     def step(
         self, step: str, params_by_host: Mapping[str, Mapping[str, Any]], *, deadline_s: int
@@ -76,14 +79,15 @@ class Session:
         try:
             params = {self._alias[name]: each for name, each in params_by_host.items()}
             state = self._connected(list(params), hooks)
-            metas = _run(state, step, params, deadline_s=deadline_s)
+            said: dict[str, list[str]] = {name: [] for name in params}
+            metas = self._run(state, step, params, said, deadline_s=deadline_s)
         finally:
             ctx_state.reset()
             ctx_host.reset()
         rows = {}
         for name in params_by_host:
             alias = self._alias[name]
-            row = _row(metas.get(alias), refused=hooks.refused.get(alias))
+            row = _row(metas.get(alias), said[alias], refused=hooks.refused.get(alias))
             row["took_ms"] = int((time.monotonic() - began) * 1000)
             if row.get("kind") == "unknown":
                 self._drop(alias)
@@ -117,49 +121,64 @@ class Session:
         return state
 
     def _drop(self, name: str) -> None:
+        if attendant := self._attendants.pop(name, None):
+            attendant.close()
         client = getattr(self._kept.pop(name, None), "client", None)
         if client is not None:
             client.close()
 
+    def _run(
+        self,
+        state: State,
+        step: str,
+        params: Mapping[str, Mapping[str, Any]],
+        said: dict[str, list[str]],
+        *,
+        deadline_s: int,
+    ) -> dict[str, OperationMeta]:
+        """Run the one operation on every host that is connected."""
+        if not state.active_hosts:
+            return {}
+        how = {"name": step, "_timeout": deadline_s + _GRACE_S}
+        state.set_stage(StateStage.Prepare)
+        if step in bundle.SCRIPTS:
+            metas = add_op(state, operations.host_script, step, params, deadline_s, **how)
+        else:
+            hosts = {host.name: self._attendant(host, params) for host in state.active_hosts}
+            words = (step, params, deadline_s, hosts, said)
+            metas = add_op(state, operations.host_step, *words, **how)
+        state.set_stage(StateStage.Execute)
+        try:
+            # The reader's time-out does not cover writing a script; this one does.
+            with gevent.Timeout(deadline_s + 2 * _GRACE_S, PyinfraError(f"{step} took too long")):
+                run_ops(state)
+        except PyinfraError:
+            pass  # it says that hosts failed, which every row says with its reason
+        for host, meta in metas.items():
+            if step in bundle.SCRIPTS and meta.is_complete():
+                said[host.name] += [*meta.stderr_lines, *meta.stdout_lines]
+        return {host.name: meta for host, meta in metas.items()}
 
-def _run(
-    state: State, step: str, params: Mapping[str, Mapping[str, Any]], *, deadline_s: int
-) -> dict[str, OperationMeta]:
-    """Run the one operation on every host that is connected."""
-    if not state.active_hosts:
-        return {}
-    state.set_stage(StateStage.Prepare)
-    metas = add_op(
-        state,
-        operations.host_program,
-        step,
-        params,
-        deadline_s,
-        name=step,
-        _timeout=deadline_s + _GRACE_S,
-    )
-    state.set_stage(StateStage.Execute)
-    try:
-        # The reader's time-out does not cover writing the program; this one does.
-        with gevent.Timeout(deadline_s + 2 * _GRACE_S, PyinfraError(f"{step} took too long")):
-            run_ops(state)
-    except PyinfraError:
-        pass  # it says that hosts failed, which every row says with its reason
-    return {host.name: meta for host, meta in metas.items()}
+    def _attendant(self, host: Host, params: Mapping[str, Mapping[str, Any]]) -> Attendant:
+        known = self._attendants.get(host.name)
+        if known is None or known.connector is not host.connector:
+            known = Attendant(host.connector, str(params[host.name]["python"]))
+            self._attendants[host.name] = known
+        return known
 
 
-def _row(meta: OperationMeta | None, *, refused: str | None) -> Row:
+def _row(meta: OperationMeta | None, lines: list[str], *, refused: str | None) -> Row:
     """Judge one host by what its program said; silence is *unknown*, never success."""
     if meta is None:
         why = (refused or "pyinfra did not run the step").replace("[Errno None] ", "")
         return {"ok": False, "error": f"unreachable: {why}", "hint": "", "kind": "unreachable"}
     if not meta.is_complete():
         return {"ok": False, "error": "the step did not end", "hint": "", "kind": "unknown"}
-    for line in reversed(meta.stdout_lines):
+    for line in reversed(lines):
         if line.startswith(MARK):
             answer: Row = json.loads(line.removeprefix(MARK))
             return answer
-    said = "\n".join([*meta.stdout_lines, *meta.stderr_lines][-_TAIL_LINES:])
+    said = "\n".join([line for line in lines if not line.startswith(END)][-_TAIL_LINES:])
     return {"ok": False, "error": said or "no answer came back", "hint": "", "kind": "unknown"}
 
 

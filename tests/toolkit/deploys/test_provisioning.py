@@ -32,7 +32,7 @@ def provision(folder: Path, *, packages: str, look_only: str = "no", **programs:
     for name, text in stand_ins.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    text = bundle.compose("provision", {"packages": packages, "look_only": look_only})
+    text = bundle.script("provision", {"packages": packages, "look_only": look_only})
     done = subprocess.run(
         ["sh", "-s"],
         input=text,

@@ -73,14 +73,14 @@ STEPS = {
 def run(step: str, params: dict[str, Any]) -> None:
     """Make one step and print its answer; leave with 1 when this host refuses or fails.
 
-    At the deadline `timeout` sends SIGTERM: then what was begun is undone and told, and whatever
-    the step has started is killed with this process. So nothing of a step outlives it.
+    At the deadline comes SIGTERM (`attending`): then what was begun is undone and told, and
+    whatever the step has started is killed with this process. So nothing of a step outlives it.
     """
     os.umask(0o022)  # what is staged is read by the node's user; keys set their own mode
     signal.signal(signal.SIGTERM, _stop)
     late = False
     try:
-        answer = {"ok": True, **_function(step)(params)}
+        answer = {"ok": True, **function(step)(params)}
     except Trouble as trouble:
         answer = {
             **trouble.facts,
@@ -105,7 +105,8 @@ def run(step: str, params: dict[str, Any]) -> None:
     sys.exit(0 if answer["ok"] else 1)
 
 
-def _function(step: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+def function(step: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Find what a step is, with everything that it imports."""
     module, _, name = STEPS[step].partition(".")
     found: Callable[[dict[str, Any]], dict[str, Any]] = getattr(
         importlib.import_module(f"{__package__}.{module}"), name
