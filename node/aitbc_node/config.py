@@ -16,6 +16,7 @@ from msgspec import NODEFAULT, Meta
 
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
+from aitbc_node.gossip.subnets import FREE, Subnets
 from aitbc_node.transport.addresses import parse_address
 from aitbc_node.trusting import Trusted
 from aitbc_node.types import BlockId, Height, PeerId
@@ -116,11 +117,24 @@ class P2pSection(_Section, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$")], ...],
         Meta(description="further peer ids, welcome but not dialled"),
     ] = ()
+    exchange: Annotated[
+        bool,
+        Meta(description="tell peers of each other; false: links with bootstrap peers only"),
+    ] = True
+    subnet_links: Annotated[
+        int,
+        Meta(ge=1, le=1_000, description="links of strangers from one /24 or, with IPv6, /48"),
+    ] = limits.SUBNET_LINKS_MAX
+    free_networks: Annotated[
+        tuple[str, ...],
+        Meta(description="networks like `10.0.0.0/8` of which any number may be linked"),
+    ] = FREE
     max_peers: Annotated[int, Meta(ge=1, le=1_000, description="links; more are refused")] = (
         limits.PEERS_MAX
     )
 
     def __post_init__(self) -> None:
+        Subnets(self.free_networks)  # raises ValueError for what is no network
         parse_address(self.listen)
         if self.advertise:
             parse_address(self.advertise)
@@ -328,4 +342,6 @@ def _type_text(kind: Any) -> str:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, tuple) and value:
+        return ", ".join(map(str, value))
     return "empty" if value in ("", ()) else str(value).lower()

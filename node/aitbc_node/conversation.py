@@ -22,9 +22,12 @@ from aitbc_node.gossip.messages import (
     Hello,
     Message,
     Neighbours,
+    PeersKnown,
+    PeersWanted,
     Ping,
     Pong,
     ProposalSent,
+    RoomNeeded,
     Status,
     SummarySent,
     Transactions,
@@ -94,10 +97,8 @@ class Conversation:
             case Status(height=height):
                 self._mesh.catch_up.claim(peer, height)
                 self._following.poll()
-            case Neighbours(peers=peers):
-                self._mesh.topology.told(peer, peers)
-            case Hello():
-                self._mesh.reach.told(peer, message)
+            case Hello() | Neighbours() | PeersKnown() | PeersWanted() | RoomNeeded():
+                self._mesh.heard(peer, message)
             case BodiesWanted() | BlockWanted() | FinalsWanted():
                 self._on_request(peer, message)
             case Bodies(block_id=block_id, raws=raws):

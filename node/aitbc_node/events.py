@@ -166,6 +166,12 @@ class SaveEvidence(Persist, frozen=True):
     raws: tuple[bytes, ...]
 
 
+class SavePeers(Persist, frozen=True):
+    """Store records of peers, in place of what was stored before: a restart begins with them."""
+
+    raws: tuple[bytes, ...]
+
+
 class AppendBlock(Persist, frozen=True):
     """Log a checked block that this node is about to vote for; several per height may exist."""
 
@@ -189,6 +195,7 @@ Storable = (
     SaveSignState
     | SaveDataVersion
     | SaveEvidence
+    | SavePeers
     | AppendBlock
     | AppendCertificate
     | AppendTransactions

@@ -25,7 +25,7 @@ from aitbc_node.blocks import (
 from aitbc_node.canonical import encode
 from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.crypto import SigningKey, peer_id, sha256
-from aitbc_node.gossip import messages
+from aitbc_node.gossip import messages, records
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.definitions import AssetDefine
@@ -100,11 +100,16 @@ def _messages(
     name, ids = block_id(block.header), tuple(tx_id(raw) for raw in block.txs)
     proof = KEY.sign(messages.hello_sign_bytes(CHAIN_ID, own))
     proposed = Proposed(block.header, ids, block.last_commit, block.evidence)
+    places = ("192.0.2.1:8600", "[2001:db8::1]:8600")
+    record = records.signed(CHAIN_ID, KEY, places, made_ms=7)
     yield messages.Ping(1)
     yield messages.Pong(1)
     yield messages.Hello(KEY.public_key, proof)
     yield messages.Status(Height(7))
     yield messages.Neighbours((own,))
+    yield messages.PeersWanted()
+    yield messages.PeersKnown((record,))
+    yield messages.RoomNeeded()
     yield messages.Transactions(block.txs)
     yield messages.ProposalSent(encode(proposal), proposed)
     yield messages.VotesSent((encode(prevote), encode(precommit)))

@@ -39,6 +39,19 @@ CATCH_UP_BLOCKS_MAX = 64
 PEERS_MAX = 50
 OUTBOUND_TARGET = 6
 OUTBOUND_MAX = 8
+DEGREE_MIN = 3
+"""Links that a node has at least, as soon as there are so many others."""
+SUBNET_LINKS_MAX = 16
+"""Links of strangers from one network."""
+ROOM_MIN = 10
+"""Places that a node with many links keeps free for newcomers."""
+PEER_RECORDS_MAX = 16
+"""Peer records in one message."""
+PEERS_OWED_MAX = 4
+"""Messages with records that a peer may send, as often as it was asked."""
+PEERS_KEPT_MAX = 256
+"""Peer records in the file that survives a restart."""
+PEER_RECORD_BYTES_MAX = 512
 PEER_QUEUE_BYTES_MAX = 32 * MIB
 PING_MS = 500
 DEAD_AFTER_MS = 2_000
@@ -84,6 +97,8 @@ ADMIN_BODY_BYTES_MAX = 64 * KIB
 assert BLOCK_BYTES_MAX + MIB <= FRAME_BYTES_MAX
 # A transaction of the greatest size must still fit into one batch.
 assert TX_BYTES_MAX <= TX_BATCH_BYTES_MAX
+# Who has all the links that it looks for is left with enough when some of them go.
+assert DEGREE_MIN < OUTBOUND_TARGET < OUTBOUND_MAX < PEERS_MAX - ROOM_MIN
 # A peer that answers every other ping is alive.
 assert DEAD_AFTER_MS >= 2 * PING_MS
 # A client may hand in the largest body at once, or it never could.

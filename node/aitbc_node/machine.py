@@ -46,16 +46,16 @@ from aitbc_node.events import (
 )
 from aitbc_node.following import Following
 from aitbc_node.gossip.messages import Status
-from aitbc_node.gossip.peers import Peers
-from aitbc_node.gossip.reach import Reach
+from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.relay import FLUSH_MS
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.incidents import Incidents
 from aitbc_node.intake import Intake
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.mempool import Mempool, PoolLimits
-from aitbc_node.mesh import Mesh, hello_of
+from aitbc_node.mesh import Meeting, Mesh, mesh_of
 from aitbc_node.operating import Operating
 from aitbc_node.outbox import Outbox
 from aitbc_node.resuming import Base
@@ -82,6 +82,8 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
     block_interval_ms: int = limits.BLOCK_INTERVAL_MS
     timeouts: Timeouts = Timeouts()
     bootstrap: tuple[tuple[PeerId, str], ...] = ()
+    own_record: OwnRecord | None = None
+    subnets: Subnets = Subnets()
     admission: str = "open"
     mempool: PoolLimits = PoolLimits()
     snapshot_blocks: int = 0
@@ -124,7 +126,7 @@ class Machine:
             self._intake,
             fetches=self._mesh.fetches,
             linked=self._mesh.linked,
-            pinned=self._pinned,
+            pinned=lambda: self._voting.pinned(),  # noqa: PLW0108 - the voting comes later
             on_judged=self._on_judged,
         )
         self._following = Following(
@@ -187,6 +189,7 @@ class Machine:
         assert self._chain.height == 0, "a machine is restored once, at its start"
         self._operating.restore(recovered)
         self._witness.restore(recovered.evidence)
+        self._mesh.exchange.restore(recovered.peers, self._out.now_ms)
         journal = {tx_id(raw): raw for raw in recovered.journal}
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         if base is not None:
@@ -270,6 +273,7 @@ class Machine:
     def _on_peer_up(self, event: PeerUp) -> None:
         if self._mesh.up(event) and not self._disk_failed:
             self._greet(event.peer)
+            self._mesh.introduce(event.peer)
 
     def _greet(self, peer: PeerId) -> None:
         """Tell a peer all that it may have missed, and ask it for what was missed here."""
@@ -429,9 +433,6 @@ class Machine:
         limit_ms = 3 * interval_ms + timeouts.propose_ms + timeouts.vote_ms
         self._voting.listen(limit_ms=limit_ms)
 
-    def _pinned(self) -> tuple[BlockId, ...]:
-        return self._voting.pinned()
-
     def _note_votes(self, last_commit: Certificate, certificate: Certificate) -> None:
         """Look at the votes of a block about to be applied.
 
@@ -449,17 +450,19 @@ class Machine:
 
     def _new_mesh(self, own_id: PeerId) -> Mesh:
         config = self._config
-        listed_only = config.admission == "listed"
-        return Mesh(
+        return mesh_of(
             self._out,
-            Peers(own_id, config.bootstrap, listed_only=listed_only),
-            Reach(
-                chain_id=self._chain.chain_id,
-                own_key=self._own_key,
-                verify=self._verify,
-                interval_ms=config.block_interval_ms,
+            own_id=own_id,
+            chain_id=self._chain.chain_id,
+            meeting=Meeting(
+                bootstrap=config.bootstrap,
+                listed_only=config.admission == "listed",
+                subnets=config.subnets,
+                own_record=config.own_record,
             ),
-            hello_of(self._chain.chain_id, own_id, self._signer),
+            signer=self._signer,
+            verify=self._verify,
+            interval_ms=config.block_interval_ms,
         )
 
     def _new_operating(self) -> Operating:

@@ -4,24 +4,67 @@ Binds the parts of `gossip` together: a link that comes or goes is told to all o
 peers learn of it. Do not add what is done with blocks, votes or transactions.
 """
 
-from aitbc_node.crypto import Signer
+from typing import assert_never
+
+import msgspec
+
+from aitbc_node import limits
+from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.events import PeerDown, PeerUp
+from aitbc_node.gossip import choice
 from aitbc_node.gossip.catch_up import CatchUp
+from aitbc_node.gossip.exchange import Exchange
 from aitbc_node.gossip.fetch import Fetches
-from aitbc_node.gossip.messages import Hello, Message, Neighbours, Status, hello_sign_bytes
+from aitbc_node.gossip.messages import (
+    Hello,
+    Message,
+    Neighbours,
+    PeersKnown,
+    PeersWanted,
+    RoomNeeded,
+    Status,
+    hello_sign_bytes,
+)
 from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach
+from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.relay import TxRelay
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Height, PeerId
+
+AboutPeers = Hello | Neighbours | PeersKnown | PeersWanted | RoomNeeded
+
+SHAPE_MS = 2_000
+REPLACE_MS = 300_000
+"""So often an outbound link that is worth little is given up for another."""
+
+
+class Meeting(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold how this node gets to know others; without `own_record` it tells nobody of anybody."""
+
+    bootstrap: tuple[tuple[PeerId, str], ...]
+    listed_only: bool
+    subnets: Subnets
+    own_record: OwnRecord | None
 
 
 class Mesh:
     """Hold one node's view of the mesh."""
 
-    def __init__(self, outbox: Outbox, peers: Peers, reach: Reach, hello: Hello | None) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        peers: Peers,
+        reach: Reach,
+        hello: Hello | None,
+        exchange: Exchange,
+    ) -> None:
         self._out = outbox
+        self.exchange = exchange
+        self._shape_at_ms = 0
+        self._replace_at_ms = REPLACE_MS
         self._hello = hello
         self._told: tuple[PeerId, ...] = ()
         self.peers = peers
@@ -54,6 +97,38 @@ class Mesh:
         self._out.send((peer,), Status(height))
         self._out.send((peer,), Neighbours(self.linked()))
 
+    def introduce(self, peer: PeerId) -> None:
+        """Tell a new peer where this node and others can be reached."""
+        now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
+        self._out.extend(self.exchange.up(peer, now_ms=now_ms, wall_ms=wall_ms))
+
+    def heard(self, peer: PeerId, message: AboutPeers) -> None:
+        """Take what a peer says about itself and others. Raises: PeerFault for what is false."""
+        now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
+        match message:
+            case Hello():
+                self.reach.told(peer, message)
+            case Neighbours(peers=peers):
+                self.topology.told(peer, peers)
+            case PeersKnown(records=records):
+                told = self.exchange.told(peer, records, now_ms=now_ms, wall_ms=wall_ms)
+                self._out.extend(told)
+            case PeersWanted():
+                self._out.extend(self.exchange.asked(peer, now_ms=now_ms, wall_ms=wall_ms))
+            case RoomNeeded():
+                self.peers.book.rest(peer, now_ms)
+            case _:
+                assert_never(message)
+
+    def discover(self) -> None:
+        """Ask all peers now which others there are."""
+        self._out.extend(self.exchange.ask_all(self.linked()))
+
+    def recover(self) -> None:
+        """Dial everybody that is wanted now, however often it was in vain."""
+        self.peers.book.dial_all_now(self._out.now_ms)
+        self._out.extend(self.peers.tick(self._out.now_ms))
+
     def down(self, event: PeerDown) -> None:
         """Forget a link."""
         self._out.extend(self.peers.on_down(event, self._out.now_ms))
@@ -67,8 +142,12 @@ class Mesh:
 
     def tick(self) -> None:
         """Ping, dial, and ask again for what did not come."""
-        self._out.extend(self.peers.tick(self._out.now_ms))
+        now_ms = self._out.now_ms
+        self._out.extend(self.peers.tick(now_ms))
+        self._make_room()
         self._tell_neighbours()
+        is_short = self.peers.dialled_count() < limits.OUTBOUND_TARGET
+        self._out.extend(self.exchange.tick(self.linked(), is_short=is_short, now_ms=now_ms))
         self._out.extend(self.fetches.tick(self.linked(), self._out.now_ms))
 
     def broadcast(self, message: Message) -> None:
@@ -78,6 +157,20 @@ class Mesh:
     def flush(self) -> None:
         """Send the transactions that wait for company."""
         self._out.extend(self.relay.flush(self.linked()))
+
+    def _make_room(self) -> None:
+        """Let single links go: for newcomers soon, for better ones seldom."""
+        now_ms = self._out.now_ms
+        if now_ms < self._shape_at_ms:
+            return
+        self._shape_at_ms = now_ms + SHAPE_MS
+        held = self.peers.held(now_ms, self.topology.degree)
+        chosen = choice.to_let_go(held)
+        if chosen is None and now_ms >= self._replace_at_ms:
+            self._replace_at_ms = now_ms + REPLACE_MS
+            chosen = choice.to_replace(held, candidates=self.peers.candidates(now_ms))
+        if chosen is not None:
+            self._out.extend(self.peers.let_go(chosen, now_ms))
 
     def _tell_neighbours(self, *, is_told: bool = True) -> None:
         """Notice links that are gone, and tell the others when anything has changed."""
@@ -91,10 +184,37 @@ class Mesh:
         self._out.send(linked, Neighbours(linked))
 
     def _forget(self, peer: PeerId) -> None:
+        self.exchange.forget(peer)
         self.topology.forget(peer)
         self.reach.forget(peer)
         self.relay.peer_down(peer)
         self.catch_up.forget(peer)
+
+
+def mesh_of(
+    outbox: Outbox,
+    *,
+    own_id: PeerId,
+    chain_id: str,
+    meeting: Meeting,
+    signer: Signer | None,
+    verify: Verifier,
+    interval_ms: int,
+) -> Mesh:
+    """Put the parts together; `signer` has the consensus key of a node that votes."""
+    own_key = None if signer is None else signer.public_key
+    peers = Peers(
+        own_id,
+        meeting.bootstrap,
+        listed_only=meeting.listed_only,
+        votes=signer is not None,
+        subnets=meeting.subnets,
+    )
+    reach = Reach(chain_id=chain_id, own_key=own_key, verify=verify, interval_ms=interval_ms)
+    exchange = Exchange(
+        peers.book, meeting.own_record, chain_id=chain_id, verify=verify, draw=peers.draw
+    )
+    return Mesh(outbox, peers, reach, hello_of(chain_id, own_id, signer), exchange)
 
 
 def hello_of(chain_id: str, own_id: PeerId, signer: Signer | None) -> Hello | None:

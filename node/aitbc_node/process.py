@@ -21,6 +21,7 @@ from aitbc_node.announcing import Announcer
 from aitbc_node.config import Config
 from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.heartbeat import BEAT_S, Heart
 from aitbc_node.metrics import Counters
 from aitbc_node.restarts import YOUNG_S, FastExits
@@ -174,6 +175,8 @@ def _terms(config: Config, identities: Identities) -> Terms:
         admits=lambda peer: is_open or peer in known,
         named=known - {crypto.peer_id(identities.node.public_key)},
         peers_max=config.p2p.max_peers,
+        subnets=Subnets(config.p2p.free_networks),
+        subnet_links=config.p2p.subnet_links,
     )
 
 

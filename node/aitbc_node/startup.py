@@ -18,6 +18,8 @@ from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.crypto import Signer
 from aitbc_node.errors import ConfigError, DiskError, UpgradeNeededError
 from aitbc_node.events import Committed
+from aitbc_node.gossip.records import OwnRecord, is_reachable_form
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.ledger.document import from_json
 from aitbc_node.ledger.genesis import Genesis, validate
 from aitbc_node.ledger.upgrades import APP_VERSION
@@ -120,6 +122,8 @@ def open_store(
     config.sync.trusted.check(store)
     if recovered.bytes_cut:
         log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})
+    if recovered.is_peers_file_damaged:
+        log.warning("peers.forgotten", extra={"consequence": "bootstrap peers tell of others"})
     if recovered.is_sign_state_torn:
         log.warning("sign_state.repaired", extra={"consequence": "the state before it counts"})
     if identities.voter is not None and recovered.sign_state is None:
@@ -198,6 +202,8 @@ def restored_machine(
                 cap_ms=section.timeout_cap_ms,
             ),
             bootstrap=tuple((peer.peer_id, peer.address) for peer in config.p2p.bootstrap),
+            own_record=own_record(config, identities),
+            subnets=Subnets(config.p2p.free_networks),
             admission="open",  # links judge who is listed, before the machine hears of anybody
             snapshot_blocks=config.storage.snapshot_blocks,
             trusted=config.sync.trusted,
@@ -223,6 +229,15 @@ def restored_machine(
     if version := machine.view.upgrade_needed:
         raise UpgradeNeededError(version, known=APP_VERSION)
     return machine
+
+
+def own_record(config: Config, identities: Identities) -> OwnRecord | None:
+    """Return what tells others where this node is; None where it is to be left out of it."""
+    if config.p2p.admission != "open" or not config.p2p.exchange:
+        return None
+    address = config.p2p.advertise or config.p2p.listen
+    addresses = (address,) if is_reachable_form(address) else ()
+    return OwnRecord(identities.genesis.chain_id, identities.node, addresses)
 
 
 def _base(found: Found, *, height_max: Height) -> Base | None:

@@ -24,7 +24,7 @@ from aitbc_node.consensus.replica import Consensus
 from aitbc_node.consensus.retransmission import Retransmission
 from aitbc_node.consensus.votes import Standing, VoteBook
 from aitbc_node.events import Committed, SignState
-from aitbc_node.gossip.peers import Peers
+from aitbc_node.gossip.book import Book
 from aitbc_node.ledger import (
     accounts,
     apply,
@@ -153,6 +153,7 @@ def _apply_without_root(self: Chain, candidate: Candidate, certificate: Certific
 
 _build = Workshop.build
 _advance = Workshop.advance
+_plan_dial = Book.plan_dial
 
 
 def _build_with_old(self: Workshop, candidates: Iterator[Parsed], **rest: Any) -> Candidate:
@@ -169,12 +170,12 @@ def _advance_with_memory(self: Workshop, candidate: Candidate) -> None:
 # Links and disks.
 
 
-def _never_again(self: Peers, peer: PeerId, now_ms: int) -> None:
+def _never_again(self: Book, peer: PeerId, now_ms: int) -> None:
     """Never dial a peer a second time."""
-    known = self._known.get(peer)
-    if known is not None:
-        known.dialled_ms = None
-        known.dial_at_ms = now_ms + 10**9
+    _plan_dial(self, peer, now_ms)
+    entry = self.get(peer)
+    if entry is not None:
+        entry.dial_at_ms = now_ms + 10**9
 
 
 class Bug(NamedTuple):
@@ -274,7 +275,7 @@ BUGS = {
     ),
     "never-redial": Bug(
         "liveness",
-        ((Peers, "_plan_dial", _never_again),),
+        ((Book, "plan_dial", _never_again),),
         "sound",
         _CUT_OFTEN,
     ),

@@ -37,6 +37,7 @@ from aitbc_node.events import (
     Reply,
     SaveDataVersion,
     SaveEvidence,
+    SavePeers,
     SaveSignState,
     SaveSnapshot,
     Send,
@@ -340,6 +341,7 @@ class Pump:
                 SaveSignState()
                 | SaveDataVersion()
                 | SaveEvidence()
+                | SavePeers()
                 | AppendBlock()
                 | AppendCertificate()
                 | AppendTransactions()

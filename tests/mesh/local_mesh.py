@@ -63,7 +63,12 @@ class NodeProcess:
         self.token.write_text(os.urandom(24).hex() + "\n", encoding="ascii")
 
     def write_config(
-        self, peers: Sequence["NodeProcess"], *, more: str = "", rpc: str = ""
+        self,
+        peers: Sequence["NodeProcess"],
+        *,
+        more: str = "",
+        rpc: str = "",
+        interval_ms: int = BLOCK_INTERVAL_MS,
     ) -> None:
         """Write `node.toml`; `more` is appended, `rpc` is added to that section."""
         bootstrap = ", ".join(
@@ -80,7 +85,7 @@ data_dir = "data"
 key_dir = "keys"
 genesis = "genesis.json"
 [consensus]
-block_interval_ms = {BLOCK_INTERVAL_MS}
+block_interval_ms = {interval_ms}
 [rpc]
 listen = "{self.rpc}"
 admin_listen = "{self.admin}"

@@ -365,7 +365,7 @@ class Attack:
         attacker = self.pump.nodes[ATTACKER].id
         machine = self.pump.machine(VICTIM)
         if not machine.view.mesh.peers.is_linked(attacker):
-            machine.view.mesh.peers._culprits.clear()  # bans would end the attack early
+            machine.view.mesh.peers.standing._culprits.clear()  # bans would end the attack early
             event = PeerUp(wall_ms=0, peer=attacker, outbound=False, address="x:1", version="")
             self.pump._deliver(node, event)
         frame = FrameReceived(wall_ms=0, peer=attacker, payload=payload)

@@ -17,6 +17,7 @@ from aitbc_node.canonical import Record, encode
 from aitbc_node.crypto import KEY_BYTES, SIGNATURE_BYTES
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Send
+from aitbc_node.gossip.records import PeerRecord
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Signature, TxId
 
 ID_BYTES = 32
@@ -65,6 +66,20 @@ class Neighbours(Record, frozen=True, tag="neighbours"):
     """Name the peers this node is linked with; sent whenever that changes."""
 
     peers: Annotated[tuple[PeerName, ...], Meta(max_length=limits.PEERS_MAX)]
+
+
+class PeersWanted(Record, frozen=True, tag="peers?"):
+    """Ask which other nodes there are."""
+
+
+class PeersKnown(Record, frozen=True, tag="peers"):
+    """Pass on what nodes have signed about themselves: on a new link, and when asked."""
+
+    records: Annotated[tuple[PeerRecord, ...], Meta(max_length=limits.PEER_RECORDS_MAX)]
+
+
+class RoomNeeded(Record, frozen=True, tag="room"):
+    """Say why this link ends now: others need its place, so come back later."""
 
 
 class Transactions(Record, frozen=True, tag="txs"):
@@ -137,6 +152,9 @@ Message = (
     | Hello
     | Status
     | Neighbours
+    | PeersWanted
+    | PeersKnown
+    | RoomNeeded
     | Transactions
     | ProposalSent
     | VotesSent

@@ -1,25 +1,27 @@
-"""Which peers are known, linked and alive, and when to dial or drop one.
+"""Which peers are linked and alive, and when is a link opened or closed?
 
 The driver keeps one link per peer: `PeerUp` for a linked peer replaces the link, and `PeerDown`
-answers every `Disconnect`. How far a peer is trusted is in `standing.py`. Do not add what peers
-talk about.
+answers every `Disconnect`. Who is known is in `book.py`, who of them is dialled in `choice.py`, how
+far a peer is trusted in `standing.py`. Do not add what peers talk about.
 """
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
 from aitbc_node import limits
 from aitbc_node.canonical import encode
 from aitbc_node.events import Dial, Disconnect, Effect, Note, PeerDown, PeerUp
-from aitbc_node.gossip.messages import Ping, send
+from aitbc_node.gossip.book import DIAL_LOST_MS, Book
+from aitbc_node.gossip.choice import Held, dials
+from aitbc_node.gossip.entries import Entry
+from aitbc_node.gossip.messages import Ping, RoomNeeded, send
 from aitbc_node.gossip.standing import Standing
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.types import PeerId
 
-YIELD_MS = 250
-"""Of two nodes that know each other the one with the greater id dials this much later."""
-DIAL_LOST_MS = 10_000
-"""A dial that the driver never answered counts as failed after this time."""
 REQUESTS_PER_TICK_MAX = 200
 """A node that catches up asks once per round trip: not more often than once in two milliseconds."""
 ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
@@ -33,6 +35,7 @@ class Link(msgspec.Struct):
     address: str
     outbound: bool
     version: str
+    since_ms: int
     heard_ms: int
     pinged_ms: int
     ping_number: int = 0
@@ -53,26 +56,21 @@ class PeerView(msgspec.Struct, frozen=True):
     version: str
 
 
-class _Known(msgspec.Struct):
-    address: str
-    dial_at_ms: int
-    attempts: int = 0
-    dialled_ms: int | None = None
-
-
 class Peers:
     """Keep the links of one node."""
 
     def __init__(
-        self, own_id: PeerId, bootstrap: tuple[tuple[PeerId, str], ...], *, listed_only: bool
+        self,
+        own_id: PeerId,
+        bootstrap: tuple[tuple[PeerId, str], ...],
+        *,
+        listed_only: bool,
+        votes: bool = False,
+        subnets: Subnets | None = None,
     ) -> None:
         self._own_id = own_id
         self._listed_only = listed_only
-        self._known = {
-            peer: _Known(address, 0 if own_id < peer else YIELD_MS)
-            for peer, address in sorted(bootstrap, key=lambda row: self._draw(row[0]))
-            if peer != own_id
-        }
+        self.book = Book(own_id, bootstrap, draw=self.draw, votes=votes, subnets=subnets)
         self._links: dict[PeerId, Link] = {}
         self._closing: dict[PeerId, int] = {}
         self.standing = Standing()
@@ -88,7 +86,30 @@ class Peers:
 
     def is_named(self, peer: PeerId) -> bool:
         """Tell whether the operator named a peer, which strangers cannot imitate."""
-        return peer in self._known
+        return self.book.is_named(peer)
+
+    def dialled_count(self, *, but: PeerId | None = None) -> int:
+        """Count the links that this node dialled."""
+        return sum(link.outbound for peer, link in self._links.items() if peer != but)
+
+    def candidates(self, now_ms: int) -> int:
+        """Count those that could be linked with instead of one that is."""
+        return sum(self._may_dial(entry, now_ms) for entry in self.book)
+
+    def held(self, now_ms: int, degree_of: Callable[[PeerId], int]) -> list[Held]:
+        """Show all links to who chooses among them."""
+        return [
+            Held(
+                peer=link.peer,
+                address=link.address,
+                outbound=link.outbound,
+                rtt_ms=link.rtt_ms,
+                age_ms=now_ms - link.since_ms,
+                degree=degree_of(link.peer),
+                is_kept=self.book.is_kept(link.peer),
+            )
+            for link in self._links.values()
+        ]
 
     def views(self, now_ms: int) -> tuple[PeerView, ...]:
         """Show all links."""
@@ -107,29 +128,32 @@ class Peers:
     def on_up(self, event: PeerUp, now_ms: int) -> list[Effect]:
         """Take a new link, unless the peer may not have one; then it is closed."""
         peer = event.peer
-        known = self._known.get(peer)
-        if known is not None:
-            known.dialled_ms = None
-            known.attempts = 0
-        refusal = self._refusal(peer, now_ms)
+        refusal = self._refusal(peer, now_ms, outbound=event.outbound)
         if refusal:
             return self._close(peer, refusal, now_ms)
+        self.book.up(peer, now_ms)
         self._closing.pop(peer, None)
         self._links.pop(peer, None)
         self._links[peer] = Link(
-            peer, event.address, event.outbound, event.version, heard_ms=now_ms, pinged_ms=now_ms
+            peer,
+            event.address,
+            event.outbound,
+            event.version,
+            since_ms=now_ms,
+            heard_ms=now_ms,
+            pinged_ms=now_ms,
         )
         return [Note("peer.up", (("peer", peer.hex()), ("outbound", event.outbound)))]
 
     def on_down(self, event: PeerDown, now_ms: int) -> list[Effect]:
         """Forget a link, or a dial that failed, and plan the next dial."""
         if not event.was_up:
-            self._plan_dial(event.peer, now_ms)
+            self.book.plan_dial(event.peer, now_ms)
             return []
         self._closing.pop(event.peer, None)
-        was_linked = self._links.pop(event.peer, None) is not None
-        self._plan_dial(event.peer, now_ms)
-        if not was_linked:
+        link = self._links.pop(event.peer, None)
+        self.book.plan_dial(event.peer, now_ms)
+        if link is None:
             return []
         return [Note("peer.down", (("peer", event.peer.hex()), ("reason", event.reason)))]
 
@@ -149,6 +173,7 @@ class Peers:
         link.pong_due = False
         sample = now_ms - link.pinged_ms
         link.rtt_ms = sample if link.rtt_ms is None else (7 * link.rtt_ms + sample) // 8
+        self.book.met(peer, now_ms, link.rtt_ms)
 
     def may_ask(self, peer: PeerId) -> bool:
         """Count a request of a peer; False when it has asked too often since the last tick."""
@@ -173,6 +198,12 @@ class Peers:
         penalty = self.standing.blame(peer, now_ms, is_forgery=is_forgery)
         note = Note("peer.fault", (("peer", peer.hex()), ("what", what), ("penalty", penalty)))
         return [note, *self._close(peer, f"fault: {what}", now_ms)]
+
+    def let_go(self, peer: PeerId, now_ms: int) -> list[Effect]:
+        """Close a good link, so that another can take its place."""
+        goodbye = send((peer,), RoomNeeded())
+        self.book.rest(peer, now_ms)
+        return [*goodbye, *self._close(peer, "makes room for another", now_ms)]
 
     def tick(self, now_ms: int) -> list[Effect]:
         """Ping, drop the silent, dial the missing."""
@@ -200,58 +231,46 @@ class Peers:
         return list(send((link.peer,), Ping(link.ping_number)))
 
     def _dials(self, now_ms: int) -> list[Effect]:
+        for peer in self.book.lost_dials(now_ms):
+            self.book.plan_dial(peer, now_ms)
+        may_dial = partial(self._may_dial, now_ms=now_ms)
+        outbound = [link.address for link in self._links.values() if link.outbound]
         effects: list[Effect] = []
-        outbound = sum(link.outbound for link in self._links.values())
-        for peer, known in self._known.items():
-            if known.dialled_ms is not None:
-                if now_ms - known.dialled_ms < DIAL_LOST_MS:
-                    outbound += 1
-                    continue
-                self._plan_dial(peer, now_ms)
-            if outbound >= limits.OUTBOUND_MAX:
-                break
-            if peer in self._links or self._is_closing(peer, now_ms) or now_ms < known.dial_at_ms:
-                continue
-            if self.standing.is_banned(peer, now_ms):
-                continue
-            known.dialled_ms = now_ms
-            outbound += 1
-            effects.append(Dial(peer, known.address))
+        for entry in dials(self.book, outbound, may_dial=may_dial, draw=self.draw):
+            self.book.dial(entry, now_ms)
+            effects.append(Dial(entry.peer, entry.address))
         return effects
 
-    def _plan_dial(self, peer: PeerId, now_ms: int) -> None:
-        """Wait twice as long after each failure, up to the cap, plus up to half as jitter.
-
-        The jitter is drawn from the two ids and the attempt, so that a run can be repeated, yet two
-        nodes that lost each other do not dial in step for ever.
-        """
-        known = self._known.get(peer)
-        if known is None:
-            return
-        known.dialled_ms = None
-        base = min(limits.REDIAL_BASE_MS << min(known.attempts, 8), limits.REDIAL_CAP_MS)
-        jitter = self._draw(peer, known.attempts)[0] * base // 512
-        known.attempts += 1
-        known.dial_at_ms = now_ms + base + jitter + (0 if self._own_id < peer else YIELD_MS)
+    def _may_dial(self, entry: Entry, now_ms: int) -> bool:
+        peer = entry.peer
+        return (
+            peer not in self._links
+            and entry.dialled_ms is None
+            and now_ms >= entry.dial_at_ms
+            and not self._is_closing(peer, now_ms)
+            and not self.standing.is_banned(peer, now_ms)
+        )
 
     def _close(self, peer: PeerId, reason: str, now_ms: int) -> list[Effect]:
         self._links.pop(peer, None)
         self._closing[peer] = now_ms
-        self._plan_dial(peer, now_ms)
+        self.book.plan_dial(peer, now_ms)
         return [
             Disconnect(peer, reason),
             Note("peer.closed", (("peer", peer.hex()), ("reason", reason))),
         ]
 
-    def _refusal(self, peer: PeerId, now_ms: int) -> str:
+    def _refusal(self, peer: PeerId, now_ms: int, *, outbound: bool) -> str:
         if peer == self._own_id:
             return "this node itself"
         if self.standing.is_banned(peer, now_ms):
             return "banned"
-        if self._listed_only and peer not in self._known:
+        if self._listed_only and not self.book.is_named(peer):
             return "not listed"
         if peer not in self._links and len(self._links) >= self._room_for(peer):
             return "too many peers"
+        if outbound and self.dialled_count(but=peer) >= limits.OUTBOUND_MAX:
+            return "enough links of this node's own"
         return ""
 
     def _room_for(self, peer: PeerId) -> int:
@@ -259,15 +278,15 @@ class Peers:
 
         Identities cost nothing, so without this a crowd of them could keep validators apart.
         """
-        if peer in self._known:
+        if self.book.is_named(peer):
             return limits.PEERS_MAX
-        absent = sum(named not in self._links for named in self._known)
+        absent = sum(entry.peer not in self._links for entry in self.book.named)
         return limits.PEERS_MAX - min(absent, limits.PEERS_MAX // 2)
 
     def _is_closing(self, peer: PeerId, now_ms: int) -> bool:
         since_ms = self._closing.get(peer)
         return since_ms is not None and now_ms - since_ms < DIAL_LOST_MS
 
-    def _draw(self, peer: PeerId, attempt: int = 0) -> bytes:
+    def draw(self, peer: PeerId, attempt: int = 0) -> bytes:
         """Draw bytes that look random, yet are the same in every run."""
         return hashlib.sha256(encode((self._own_id, peer, attempt))).digest()

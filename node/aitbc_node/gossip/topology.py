@@ -25,6 +25,14 @@ class Topology:
         self._neighbours[peer] = frozenset(neighbours)
         self._targets.clear()
 
+    def neighbours(self, peer: PeerId) -> frozenset[PeerId]:
+        """Return whom a peer says it is linked with; nobody before it said anything."""
+        return self._neighbours.get(peer, frozenset())
+
+    def degree(self, peer: PeerId) -> int:
+        """Return how many links a peer says it has."""
+        return len(self._neighbours.get(peer, ()))
+
     def forget(self, peer: PeerId) -> None:
         """Drop the list of a peer whose link is gone."""
         self._neighbours.pop(peer, None)

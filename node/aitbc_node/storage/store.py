@@ -20,15 +20,16 @@ from aitbc_node.events import (
     AppendTransactions,
     SaveDataVersion,
     SaveEvidence,
+    SavePeers,
     SaveSignState,
     SignState,
     Storable,
 )
 from aitbc_node.limits import FRAME_BYTES_MAX, MIB
 from aitbc_node.storage.disk import Disk
+from aitbc_node.storage.keepsakes import ACQUAINTANCES, EVIDENCE, Keepsake
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, nothing_below
-from aitbc_node.storage.testimony import read_evidence, write_evidence
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
 from aitbc_node.types import BlockId, Hash, Height
 
@@ -64,6 +65,8 @@ class Recovered(msgspec.Struct, frozen=True):
     data_version_max: int = DATA_VERSIONS.newest
     is_sign_state_torn: bool = False
     evidence: tuple[bytes, ...] = ()
+    peers: tuple[bytes, ...] = ()
+    is_peers_file_damaged: bool = False
 
 
 class Store:
@@ -113,6 +116,7 @@ class Store:
             entry.payload for entry in self._journal.open(chain=self._chain, salt=self._salt)
         )
         self._journal_may_double()
+        peers = ACQUAINTANCES.read(self._data)
         return Recovered(
             finals=self.finals_above(Height(0)),
             pending=tuple(self._read_waiting()),
@@ -123,7 +127,9 @@ class Store:
             data_version=data_version,
             data_version_max=self._versions.newest,
             is_sign_state_torn=self._sign_state is not None and self._sign_state.is_torn,
-            evidence=read_evidence(self._data),
+            evidence=EVIDENCE.read(self._data) or (),
+            peers=peers or (),
+            is_peers_file_damaged=peers is None,
         )
 
     def recover_blocks(self) -> int:
@@ -153,8 +159,9 @@ class Store:
                 self._sync_log()
                 write_version(self._data, data_version)
             case SaveEvidence(raws=raws):
-                self._sync_log()  # a certificate in front of any `Persist` is durable behind it
-                write_evidence(self._data, raws)
+                self._keep(EVIDENCE, raws)
+            case SavePeers(raws=raws):
+                self._keep(ACQUAINTANCES, raws)
             case AppendBlock(id=id_, block=block):
                 self._append_block(id_, block)
                 self._sync_log()
@@ -239,6 +246,10 @@ class Store:
         self._waiting = {
             id_: place for id_, place in self._waiting.items() if place[0] > certificate.height
         }
+
+    def _keep(self, keepsake: Keepsake, raws: Sequence[bytes]) -> None:
+        self._sync_log()  # a certificate in front of any `Persist` is durable behind it
+        keepsake.write(self._data, raws)
 
     def _sync_log(self) -> None:
         if self._log.is_dirty:

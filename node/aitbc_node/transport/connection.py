@@ -16,12 +16,14 @@ import msgspec
 
 from aitbc_node.crypto import peer_id
 from aitbc_node.errors import PeerFault
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.limits import (
     DEAD_AFTER_MS,
     FRAME_BYTES_MAX,
     MIB,
     PEER_QUEUE_BYTES_MAX,
     PEERS_MAX,
+    SUBNET_LINKS_MAX,
 )
 from aitbc_node.transport import handshake
 from aitbc_node.transport.addresses import format_address
@@ -40,7 +42,8 @@ log = logging.getLogger(__name__)
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Be what a node offers and accepts on its links; `admits` judges a proved peer.
 
-    `named` are the peers for which room is kept.
+    `named` are the peers for which room is kept; of others at most `subnet_links` come from one of
+    the networks that `subnets` tells apart.
     """
 
     identity: Identity
@@ -50,6 +53,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     named: frozenset[PeerId] = frozenset()
     peers_max: int = PEERS_MAX
     queue_bytes_max: int = PEER_QUEUE_BYTES_MAX
+    subnets: Subnets = Subnets()
+    subnet_links: int = SUBNET_LINKS_MAX
 
 
 class Keeper(Protocol):

@@ -124,6 +124,8 @@ class Links:
             raise PeerFault(ALREADY_LINKED)
         if old is None and len(self._up) >= self._room_for(peer.id):
             raise PeerFault("no room for another peer")
+        if old is None and not link.is_outbound and self._is_crowd(peer.id, link.address):
+            raise PeerFault("no room for another peer of its network")
 
     def _room_for(self, peer: PeerId) -> int:
         """Bound strangers lower, so that who is named finds room when it comes back."""
@@ -132,6 +134,23 @@ class Links:
             return terms.peers_max
         absent = sum(named not in self._up for named in terms.named)
         return terms.peers_max - min(absent, terms.peers_max // 2)
+
+    def _is_crowd(self, peer: PeerId, address: str) -> bool:
+        """Tell whether strangers of one network have all the links that they may have.
+
+        By where a link really comes from: what a peer says about itself costs it nothing.
+        """
+        terms = self.terms
+        subnet = terms.subnets.of(address)
+        if not subnet or peer in terms.named:
+            return False
+        same = (
+            other not in terms.named
+            and not link.is_outbound
+            and terms.subnets.of(link.address) == subnet
+            for other, link in self._up.items()
+        )
+        return sum(same) >= terms.subnet_links
 
     def up(self, link: Connection, peer: Peer) -> None:
         """Take a link into use, in place of an older one to the same peer."""

@@ -2,8 +2,9 @@
 
 from aitbc_node import limits
 from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
+from aitbc_node.gossip.book import YIELD_MS
 from aitbc_node.gossip.messages import Ping, decode_message
-from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, YIELD_MS, Peers
+from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, Peers
 from aitbc_node.gossip.standing import BAN_MS
 from aitbc_node.types import PeerId
 

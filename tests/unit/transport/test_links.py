@@ -14,6 +14,7 @@ import uvloop
 from aitbc_node.crypto import SigningKey
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.keyfiles import load_private_key, make_key
 from aitbc_node.transport import connection
 from aitbc_node.transport.door import STRANGERS_PER_SOURCE_MAX
@@ -218,6 +219,37 @@ def test_a_full_node_keeps_room_for_who_is_named(run: Callable[..., None], tmp_p
 
             assert isinstance(down, PeerDown)
             assert "no room" in down.reason
+            assert set(host.links.peers) == {first.id, named.id}
+            await host.links.close()
+
+    run(main())
+
+
+def test_strangers_of_one_network_find_so_many_places(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """Identities and addresses of one network are cheap; a named peer of it comes in anyway."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 2) as (first, named):
+            host = Node(
+                tmp_path / "b",
+                named=frozenset({named.id}),
+                subnets=Subnets(()),
+                subnet_links=1,
+            )
+            await host.listen()
+            first.dial(host)
+            await first.until_linked(host)
+            stranger = Node(tmp_path / "c")
+            stranger.dial(host)
+            down = await stranger.first(PeerDown)
+
+            named.dial(host)
+            await named.until_linked(host)
+
+            assert isinstance(down, PeerDown)
+            assert "no room for another peer of its network" in down.reason
             assert set(host.links.peers) == {first.id, named.id}
             await host.links.close()
 

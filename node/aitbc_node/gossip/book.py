@@ -1,0 +1,270 @@
+"""Which nodes does this one know of, and when may each be dialled next?
+
+Bootstrap peers are named by the operator and never forgotten. Of all others only signed records are
+kept: so many in all, so many of one network, so many on the word of one peer, so that nobody can
+fill the book. Do not add who of them is chosen.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from aitbc_node import limits
+from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, Crowds, Entry
+from aitbc_node.gossip.records import PeerRecord, is_timely
+from aitbc_node.gossip.subnets import Subnets
+from aitbc_node.types import PeerId
+
+KNOWN_MAX = 1_000
+HOUR_MS = 3_600_000
+FRESH_MS = HOUR_MS
+"""Who was linked so lately is passed on to others."""
+UNREACHABLE_ATTEMPTS = 12
+"""After so many dials in vain a peer that nobody vouches for is forgotten, if room is wanted."""
+FORGOTTEN_ATTEMPTS = 40
+"""And after so many even if none is."""
+UNMET_CAP_MS = 30_000
+"""Who never was linked is dialled this seldom at last; others at least each `REDIAL_CAP_MS`."""
+REST_MS = 60_000
+"""Who was let go to make room is not dialled again so soon."""
+DIAL_LOST_MS = 10_000
+"""A dial that the driver never answered counts as failed after this time."""
+YIELD_MS = 250
+"""Of two nodes that know each other the one with the greater id dials this much later."""
+
+assert PER_TELLER_MAX + PER_SUBNET_MAX < KNOWN_MAX
+
+Draw = Callable[[PeerId, int], bytes]
+
+
+class Book:
+    """Hold the entries of one node."""
+
+    def __init__(
+        self,
+        own_id: PeerId,
+        bootstrap: Iterable[tuple[PeerId, str]],
+        *,
+        draw: Draw,
+        votes: bool = False,
+        subnets: Subnets | None = None,
+    ) -> None:
+        self._own_id = own_id
+        self._draw = draw
+        self._votes = votes
+        self._crowds = Crowds(subnets or Subnets())
+        self._entries: dict[PeerId, Entry] = {}
+        for peer, address in sorted(bootstrap, key=lambda row: draw(row[0], 0)):
+            if peer != own_id:
+                entry = Entry(peer, named=address, dial_at_ms=self._yield_ms(peer))
+                self._entries[peer] = entry
+        self.named = tuple(self._entries.values())
+        self.near = self.named
+        """Whom this node wants a link with before all others, in the order of the first dials: the
+        operator's peers and, where this node votes, those of other validators."""
+        self.dialling: dict[PeerId, Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def get(self, peer: PeerId) -> Entry | None:
+        """Return what is known of a peer."""
+        return self._entries.get(peer)
+
+    def is_named(self, peer: PeerId) -> bool:
+        """Tell whether the operator named a peer, which strangers cannot imitate."""
+        entry = self._entries.get(peer)
+        return entry is not None and bool(entry.named)
+
+    def is_kept(self, peer: PeerId) -> bool:
+        """Tell whether a link to a peer is kept, whoever else wants its place."""
+        entry = self._entries.get(peer)
+        return entry is not None and self._is_near(entry)
+
+    # What is learned.
+
+    def is_news(self, record: PeerRecord) -> bool:
+        """Tell whether a record says more than what is here; its signature is worth a look then."""
+        peer = record.peer
+        if peer == self._own_id:
+            return False
+        entry = self._entries.get(peer)
+        known = None if entry is None else entry.record
+        return known is None or record.made_ms > known.made_ms
+
+    def learn(
+        self, record: PeerRecord, *, teller: PeerId | None, now_ms: int, vouched: bool = False
+    ) -> bool:
+        """Take a record that was judged good; False when there is no room for it.
+
+        Who has told too much already, or too much of one network, is not believed any further.
+        """
+        peer = record.peer
+        assert peer != self._own_id, "this node knows itself"
+        entry = self._entries.get(peer)
+        if entry is None:
+            entry = self._admit(record, teller=None if vouched else teller, vouched=vouched)
+            if entry is None:
+                return False
+            entry.dial_at_ms = now_ms + self._yield_ms(peer)
+        elif entry.record is None or record.made_ms > entry.record.made_ms:
+            moved = entry.record is None or entry.record.addresses != record.addresses
+            entry.record = record
+            if moved:
+                self._crowds.recount(entry)
+                entry.attempts, entry.dial_at_ms = 0, min(entry.dial_at_ms, now_ms)
+        if vouched:
+            self._crowds.believe(entry)
+            entry.vouched = True
+            self._find_near()
+        return True
+
+    def no_longer_vouched(self, still: Iterable[PeerId]) -> None:
+        """Let who is not named on the ledger any more be one of many."""
+        kept = frozenset(still)
+        for entry in self._entries.values():
+            if entry.vouched and entry.peer not in kept:
+                entry.vouched = False
+        self._find_near()
+
+    def far(self) -> Iterator[Entry]:
+        """Go through those that are not near."""
+        if len(self._entries) > len(self.near):
+            yield from (entry for entry in self._entries.values() if not self._is_near(entry))
+
+    # What becomes of dials and links.
+
+    def dial(self, entry: Entry, now_ms: int) -> None:
+        """Remember that a dial is under way."""
+        entry.dialled_ms = now_ms
+        self.dialling[entry.peer] = entry
+
+    def lost_dials(self, now_ms: int) -> list[PeerId]:
+        """Name those whose dial was never answered."""
+        return [
+            entry.peer
+            for entry in self.dialling.values()
+            if entry.dialled_ms is not None and now_ms - entry.dialled_ms >= DIAL_LOST_MS
+        ]
+
+    def met(self, peer: PeerId, now_ms: int, rtt_ms: int | None = None) -> None:
+        """Remember that a link to a peer stands."""
+        entry = self._entries.get(peer)
+        if entry is None:
+            return
+        self._crowds.believe(entry)
+        entry.met_ms = now_ms
+        if rtt_ms is not None:
+            entry.rtt_ms = rtt_ms
+
+    def up(self, peer: PeerId, now_ms: int) -> None:
+        """Take a new link for the answer to a dial, whoever dialled."""
+        self.met(peer, now_ms)
+        entry = self._entries.get(peer)
+        if entry is not None:
+            self._dial_is_over(entry)
+            entry.attempts = 0
+
+    def plan_dial(self, peer: PeerId, now_ms: int) -> None:
+        """Wait twice as long after each failure, up to the cap, plus up to half as jitter.
+
+        The jitter is drawn from the two ids and the attempt, so that a run can be repeated, yet two
+        nodes that lost each other do not dial in step for ever.
+        """
+        entry = self._entries.get(peer)
+        if entry is None:
+            return
+        self._dial_is_over(entry)
+        cap_ms = limits.REDIAL_CAP_MS if entry.is_sure else UNMET_CAP_MS
+        base = min(limits.REDIAL_BASE_MS << min(entry.attempts, 8), cap_ms)
+        jitter = self._draw(peer, entry.attempts)[0] * base // 512
+        entry.attempts += 1
+        entry.dial_at_ms = now_ms + base + jitter + self._yield_ms(peer)
+        entry.dial_at_ms = max(entry.dial_at_ms, entry.rests_until_ms)
+        if entry.attempts >= FORGOTTEN_ATTEMPTS and not self._is_remembered(entry, now_ms):
+            self._forget(entry)
+
+    def rest(self, peer: PeerId, now_ms: int) -> None:
+        """Leave a peer alone for a while: one of the two needed the place of their link."""
+        entry = self._entries.get(peer)
+        if entry is not None:
+            entry.rests_until_ms = now_ms + REST_MS
+            entry.dial_at_ms = max(entry.dial_at_ms, entry.rests_until_ms)
+
+    def dial_all_now(self, now_ms: int) -> None:
+        """Let nobody wait for the end of a delay: the operator knows that the network is back."""
+        for entry in self._entries.values():
+            entry.attempts = entry.rests_until_ms = 0
+            entry.dial_at_ms = min(entry.dial_at_ms, now_ms)
+
+    # What is passed on and kept.
+
+    def sample(self, count: int, *, without: PeerId, now_ms: int, wall_ms: int) -> list[PeerRecord]:
+        """Draw records of nodes that were linked lately; what is only hearsay is not passed on."""
+        fresh = [
+            entry.record
+            for entry in self._entries.values()
+            if entry.record is not None
+            and entry.met_ms is not None
+            and now_ms - entry.met_ms <= FRESH_MS
+            and entry.peer != without
+            and is_timely(entry.record, wall_ms)
+        ]
+        if len(fresh) <= count:
+            return fresh
+        start = int.from_bytes(self._draw(without, now_ms)[:4], "big") % len(fresh)
+        return [fresh[(start + step) % len(fresh)] for step in range(count)]
+
+    def worth_keeping(self, count: int) -> Sequence[PeerRecord]:
+        """Return records for the own file, those that were linked last first."""
+        entries = [entry for entry in self._entries.values() if entry.record is not None]
+        entries.sort(key=lambda entry: -1 if entry.met_ms is None else entry.met_ms, reverse=True)
+        return [entry.record for entry in entries[:count] if entry.record is not None]
+
+    # Room.
+
+    def _admit(self, record: PeerRecord, *, teller: PeerId | None, vouched: bool) -> Entry | None:
+        entry = Entry(record.peer, record=record, teller=teller, vouched=vouched)
+        if not self._crowds.have_room(entry):
+            return None
+        if len(self._entries) >= KNOWN_MAX and not self._make_room():
+            return None
+        self._entries[entry.peer] = entry
+        self._crowds.add(entry)
+        return entry
+
+    def _make_room(self) -> bool:
+        """Forget the one that was dialled in vain most often, if one is beyond hope."""
+        hopeless = [
+            entry
+            for entry in self._entries.values()
+            if entry.attempts >= UNREACHABLE_ATTEMPTS and not (entry.named or entry.vouched)
+        ]
+        if not hopeless:
+            return False
+        self._forget(max(hopeless, key=lambda entry: entry.attempts))
+        return True
+
+    def _is_remembered(self, entry: Entry, now_ms: int) -> bool:
+        is_fresh = entry.met_ms is not None and now_ms - entry.met_ms <= FRESH_MS
+        return bool(entry.named) or entry.vouched or is_fresh
+
+    def _forget(self, entry: Entry) -> None:
+        self._crowds.remove(entry)
+        self._dial_is_over(entry)
+        del self._entries[entry.peer]
+
+    def _dial_is_over(self, entry: Entry) -> None:
+        entry.dialled_ms = None
+        self.dialling.pop(entry.peer, None)
+
+    def _is_near(self, entry: Entry) -> bool:
+        return bool(entry.named) or (entry.vouched and self._votes)
+
+    def _find_near(self) -> None:
+        if self._votes:
+            self.near = tuple(entry for entry in self._entries.values() if self._is_near(entry))
+
+    def _yield_ms(self, peer: PeerId) -> int:
+        return 0 if self._own_id < peer else YIELD_MS

@@ -1,0 +1,146 @@
+"""Whom a node dials, and which link makes room."""
+
+import hashlib
+from collections.abc import Iterable
+
+from aitbc_node import limits
+from aitbc_node.canonical import encode
+from aitbc_node.gossip.book import Book
+from aitbc_node.gossip.choice import (
+    AGE_MS_MIN,
+    DEGREE_ENOUGH,
+    INBOUND_COMFORT,
+    Held,
+    dials,
+    to_let_go,
+    to_replace,
+)
+from aitbc_node.gossip.entries import Entry
+from aitbc_node.gossip.records import PeerRecord
+from aitbc_node.types import PeerId, PublicKey, Signature
+
+OWN = PeerId(b"\0" * 20)
+
+
+def draw(peer: PeerId, attempt: int) -> bytes:
+    """Draw as a node does."""
+    return hashlib.sha256(encode((OWN, peer, attempt))).digest()
+
+
+def a_book(told: Iterable[str], named: Iterable[str] = ()) -> Book:
+    """Make a book of nodes at these addresses."""
+    bootstrap = tuple((PeerId(place.encode().ljust(20)[:20]), place) for place in named)
+    book = Book(OWN, bootstrap, draw=draw)
+    for number, place in enumerate(told):
+        key = PublicKey(number.to_bytes(32, "big"))
+        record = PeerRecord(key, (place,), 1, Signature(b""))
+        assert book.learn(record, teller=PeerId(key[:20]), now_ms=0)
+    return book
+
+
+def chosen(book: Book, outbound: Iterable[str] = ()) -> list[str]:
+    """Return the addresses that would be dialled now."""
+    entries = dials(book, tuple(outbound), may_dial=lambda _entry: True, draw=draw)
+    return [entry.address for entry in entries]
+
+
+def held(number: int, **facts: object) -> Held:
+    """Show a link that could be spared."""
+    defaults: dict[str, object] = {
+        "peer": PeerId(number.to_bytes(20, "big")),
+        "address": f"10.0.0.{number}:1",
+        "outbound": True,
+        "rtt_ms": 10,
+        "age_ms": AGE_MS_MIN,
+        "degree": DEGREE_ENOUGH + 1,
+        "is_kept": False,
+    }
+    return Held(**(defaults | facts))  # type: ignore[arg-type]
+
+
+def test_strangers_are_dialled_up_to_the_target_and_named_ones_up_to_the_most() -> None:
+    """Six links of its own are enough for a node; for the operator's peers two more are free."""
+    crowd = [f"10.0.1.{number}:1" for number in range(20)]
+    named = [f"10.0.0.{number}:1" for number in range(20)]
+
+    assert len(chosen(a_book(crowd))) == limits.OUTBOUND_TARGET
+    assert len(chosen(a_book((), named))) == limits.OUTBOUND_MAX
+    mixed = chosen(a_book(crowd, named[:2]))
+    assert set(named[:2]) < set(mixed)
+    assert len(mixed) == limits.OUTBOUND_TARGET
+    assert chosen(a_book(crowd, named), named[: limits.OUTBOUND_MAX]) == []
+
+
+def test_dials_under_way_count() -> None:
+    """Or a slow network would be dialled more than once."""
+    book = a_book(f"10.0.1.{number}:1" for number in range(20))
+
+    def may_dial(entry: Entry) -> bool:
+        return entry.dialled_ms is None
+
+    for entry in dials(book, (), may_dial=may_dial, draw=draw):
+        book.dial(entry, 0)
+
+    assert len(book.dialling) == limits.OUTBOUND_TARGET
+    assert dials(book, (), may_dial=may_dial, draw=draw) == []
+
+
+def test_a_named_peer_that_is_gone_takes_no_strangers_place() -> None:
+    """The bootstrap host has vanished, and its dials never end: six others are dialled."""
+    book = a_book((f"10.0.1.{number}:1" for number in range(20)), ["10.0.0.1:1"])
+    book.plan_dial(book.named[0].peer, 0)
+    book.dial(book.named[0], 0)
+
+    def may_dial(entry: Entry) -> bool:
+        return entry.dialled_ms is None
+
+    assert len(dials(book, (), may_dial=may_dial, draw=draw)) == limits.OUTBOUND_TARGET
+
+
+def test_another_host_comes_before_a_second_node_of_one() -> None:
+    """The loss of one host must not cut a node off."""
+    book = a_book([*(f"10.0.0.1:{port}" for port in range(1, 30)), "10.0.0.2:1", "10.0.0.3:1"])
+
+    first = chosen(book)
+
+    assert {"10.0.0.2:1", "10.0.0.3:1"} < set(first)
+    assert set(first[:3]) >= {"10.0.0.2:1", "10.0.0.3:1"}
+
+
+def test_every_other_place_goes_to_the_nearest() -> None:
+    """And the others are drawn: only near ones would fall apart into islands."""
+    book = a_book(f"10.0.1.{number}:1" for number in range(100))
+    near = []
+    for number, entry in enumerate(book):
+        entry.rtt_ms = 5 if number < 4 else 100
+        near.append(entry.address) if number < 4 else None
+
+    picked = chosen(book)
+
+    assert 3 <= len(set(picked) & set(near)) < limits.OUTBOUND_TARGET
+
+
+def test_a_slow_link_is_replaced_and_a_needed_one_is_not() -> None:
+    """Never below the target, never a named peer, never one that would be left with few links."""
+    links = [held(number) for number in range(limits.OUTBOUND_TARGET - 1)]
+    slow = held(99, rtt_ms=900)
+
+    assert to_replace([*links, slow], candidates=1) == slow.peer
+    assert to_replace([*links, slow], candidates=0) is None
+    assert to_replace(links, candidates=1) is None
+    for reason in ({"is_kept": True}, {"degree": DEGREE_ENOUGH}, {"age_ms": AGE_MS_MIN - 1}):
+        bound = [held(number, **reason) for number in range(limits.OUTBOUND_TARGET)]
+        assert to_replace(bound, candidates=1) is None
+
+
+def test_a_node_with_many_links_lets_the_best_connected_go() -> None:
+    """So that newcomers find room at a bootstrap host, and nobody is cut off by it."""
+    crowd = [held(number, outbound=False) for number in range(INBOUND_COMFORT)]
+    rich = held(99, outbound=False, degree=30)
+    poor = held(98, outbound=False, degree=limits.DEGREE_MIN)
+
+    assert to_let_go(crowd) is None
+    assert to_let_go([*crowd, rich]) == rich.peer
+    assert to_let_go([*crowd, poor]) in {link.peer for link in crowd}
+    kept = [held(number, outbound=False, is_kept=True) for number in range(INBOUND_COMFORT + 9)]
+    assert to_let_go(kept) is None
