@@ -17,7 +17,7 @@ from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
 from aitbc_node.errors import ConfigError, DiskError
 from aitbc_node.events import SaveSnapshot, SignState
 from aitbc_node.ledger.rebuilding import rebuilt
-from aitbc_node.storage import sign_state, snapshots, testimony, versions
+from aitbc_node.storage import keepsakes, sign_state, snapshots, versions
 from aitbc_node.storage.log import SALT_BYTES, Log
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import BLOCK, CERTIFICATE, LOG_NAME, Store
@@ -130,10 +130,11 @@ def slots(data: bytes) -> bool:
 
 
 def kept_evidence(data: bytes) -> bool:
-    """Read what was kept of others' offences."""
+    """Read what was kept of others' offences; peers are kept in the same way."""
     disk = MemoryDisk()
-    disk.replace(testimony.FILE_NAME, hashlib.sha256(data).digest() + data)
-    return bool(testimony.read_evidence(disk))
+    kept = keepsakes.EVIDENCE
+    disk.replace(kept.name, hashlib.sha256(data).digest() + data)
+    return bool(kept.read(disk))
 
 
 def data_version(data: bytes) -> bool:
