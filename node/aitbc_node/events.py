@@ -172,6 +172,12 @@ class SavePeers(Persist, frozen=True):
     raws: tuple[bytes, ...]
 
 
+class SaveBans(Persist, frozen=True):
+    """Store which peers are banned, in place of what was stored before."""
+
+    raws: tuple[bytes, ...]
+
+
 class AppendBlock(Persist, frozen=True):
     """Log a checked block that this node is about to vote for; several per height may exist."""
 
@@ -196,6 +202,7 @@ Storable = (
     | SaveDataVersion
     | SaveEvidence
     | SavePeers
+    | SaveBans
     | AppendBlock
     | AppendCertificate
     | AppendTransactions

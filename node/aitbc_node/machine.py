@@ -189,7 +189,7 @@ class Machine:
         assert self._chain.height == 0, "a machine is restored once, at its start"
         self._operating.restore(recovered)
         self._witness.restore(recovered.evidence)
-        self._mesh.exchange.restore(recovered.peers, self._out.now_ms)
+        self._mesh.restore(peers=recovered.peers, bans=recovered.bans)
         journal = {tx_id(raw): raw for raw in recovered.journal}
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         if base is not None:
@@ -213,7 +213,7 @@ class Machine:
         """Begin: dial, take the journal back, and take part in the height that comes next."""
         self._out.now_ms, self._out.wall_ms = now_ms, wall_ms
         self._out.add(SetTimer(_TICK, TICK_MS))
-        self._mesh.tick()
+        self._mesh.start()
         self._intake.readmit(self._journal)
         self._journal = ()
         self._listen_first()
@@ -250,7 +250,8 @@ class Machine:
                 judged = self._intake.on_verified(event)
                 self._workshop.on_verified(judged)
                 for peer in judged.culprits:
-                    self._mesh.fault(peer, "a transaction that is signed falsely")
+                    what = "a transaction that is signed falsely"
+                    self._mesh.fault(peer, what, is_forgery=True)
             case BlocksRead(peer=peer, blocks=blocks):
                 self._conversation.on_blocks_read(peer, blocks)
             case PeerUp():

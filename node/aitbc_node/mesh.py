@@ -4,13 +4,14 @@ Binds the parts of `gossip` together: a link that comes or goes is told to all o
 peers learn of it. Do not add what is done with blocks, votes or transactions.
 """
 
+from collections.abc import Iterable
 from typing import assert_never
 
 import msgspec
 
 from aitbc_node import limits
 from aitbc_node.crypto import Signer, Verifier
-from aitbc_node.events import PeerDown, PeerUp
+from aitbc_node.events import PeerDown, PeerUp, SaveBans
 from aitbc_node.gossip import choice
 from aitbc_node.gossip.catch_up import CatchUp
 from aitbc_node.gossip.exchange import Exchange
@@ -67,6 +68,7 @@ class Mesh:
         self._replace_at_ms = REPLACE_MS
         self._hello = hello
         self._told: tuple[PeerId, ...] = ()
+        self._bans: tuple[bytes, ...] = ()
         self.peers = peers
         self.reach = reach
         self.topology = Topology()
@@ -140,12 +142,24 @@ class Mesh:
         self._out.extend(self.peers.fault(peer, what, now_ms, is_forgery=is_forgery))
         self._tell_neighbours()
 
+    def restore(self, *, peers: Iterable[bytes], bans: tuple[bytes, ...]) -> None:
+        """Take back what the disk has kept; bans count from `start` on, which knows the time."""
+        self.exchange.restore(peers, self._out.now_ms)
+        self._bans = bans
+
+    def start(self) -> None:
+        """Begin to dial, but nobody who was banned before a restart."""
+        now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
+        self.peers.standing.restore(self._bans, now_ms=now_ms, wall_ms=wall_ms)
+        self.tick()
+
     def tick(self) -> None:
         """Ping, dial, and ask again for what did not come."""
         now_ms = self._out.now_ms
         self._out.extend(self.peers.tick(now_ms))
         self._make_room()
         self._tell_neighbours()
+        self._keep_bans()
         is_short = self.peers.dialled_count() < limits.OUTBOUND_TARGET
         self._out.extend(self.exchange.tick(self.linked(), is_short=is_short, now_ms=now_ms))
         self._out.extend(self.fetches.tick(self.linked(), self._out.now_ms))
@@ -182,6 +196,12 @@ class Mesh:
                 self._forget(peer)
         self._told = linked
         self._out.send(linked, Neighbours(linked))
+
+    def _keep_bans(self) -> None:
+        """Store new bans; all of one tick at once, so that a crowd of culprits costs little."""
+        bans = self.peers.standing.news(now_ms=self._out.now_ms, wall_ms=self._out.wall_ms)
+        if bans is not None:
+            self._out.add(SaveBans(bans))
 
     def _forget(self, peer: PeerId) -> None:
         self.exchange.forget(peer)

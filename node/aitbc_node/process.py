@@ -112,7 +112,11 @@ async def _running(
         )
         stack.push_async_callback(driver.stop)
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
-        links = Links(_terms(config, identities), feed=driver.feed, wall_ms=clock.wall_ms)
+        standing = machine.view.mesh.peers.standing
+        terms = _terms(
+            config, identities, is_banned=lambda peer: standing.is_banned(peer, clock.now_ms())
+        )
+        links = Links(terms, feed=driver.feed, wall_ms=clock.wall_ms)
         driver.wire = links
         links.listen(*parse_address(config.p2p.listen))
         stack.push_async_callback(links.close)
@@ -150,7 +154,7 @@ def _servers(config: Config, port: NodePort, driver: Driver) -> Iterator[Server]
         yield admin_server(OperatorPort(driver), name=name, listen=listen, token=token)
 
 
-def _terms(config: Config, identities: Identities) -> Terms:
+def _terms(config: Config, identities: Identities, *, is_banned: Callable[[PeerId], bool]) -> Terms:
     key_file = config.key_dir / keyfiles.NODE_KEY
     shown = config.run_dir / "node.crt"
     try:
@@ -173,6 +177,7 @@ def _terms(config: Config, identities: Identities) -> Terms:
         acceptor_context=acceptor_context(key_file, shown),
         dialer_context=dialer_context(),
         admits=lambda peer: is_open or peer in known,
+        is_banned=is_banned,
         named=known - {crypto.peer_id(identities.node.public_key)},
         peers_max=config.p2p.max_peers,
         subnets=Subnets(config.p2p.free_networks),

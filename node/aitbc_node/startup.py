@@ -124,6 +124,8 @@ def open_store(
         log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})
     if recovered.is_peers_file_damaged:
         log.warning("peers.forgotten", extra={"consequence": "bootstrap peers tell of others"})
+    if recovered.is_bans_file_damaged:
+        log.warning("bans.forgotten", extra={"consequence": "culprits are found out again"})
     if recovered.is_sign_state_torn:
         log.warning("sign_state.repaired", extra={"consequence": "the state before it counts"})
     if identities.voter is not None and recovered.sign_state is None:

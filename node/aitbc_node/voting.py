@@ -48,6 +48,9 @@ from aitbc_node.workshop import Workshop
 TIMEOUT_PREFIX = "timeout."
 LISTEN_HEIGHTS = 2
 
+_FORGERIES = frozenset({"vote.signature", "proposal.signature"})
+"""Faults that no honest node makes: it judges what it passes on."""
+
 
 class Voting:
     """Run the consensus inside the machine."""
@@ -237,7 +240,7 @@ class Voting:
                 self._out.note("consensus.equivocation", first=str(first), second=str(second))
                 self._on_equivocation(effect)
             case Fault(peer=peer, what=what):
-                self._mesh.fault(peer, what)
+                self._mesh.fault(peer, what, is_forgery=what in _FORGERIES)
 
     def _on_accepted(self, message: Proposal | Vote, sender: PeerId | None) -> None:
         if isinstance(message, Proposal):

@@ -35,6 +35,7 @@ from aitbc_node.events import (
     PeerUp,
     ReadBlocks,
     Reply,
+    SaveBans,
     SaveDataVersion,
     SaveEvidence,
     SavePeers,
@@ -342,6 +343,7 @@ class Pump:
                 | SaveDataVersion()
                 | SaveEvidence()
                 | SavePeers()
+                | SaveBans()
                 | AppendBlock()
                 | AppendCertificate()
                 | AppendTransactions()

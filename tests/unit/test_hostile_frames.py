@@ -50,6 +50,7 @@ from aitbc_node.gossip.messages import (
     VotesSent,
     hello_sign_bytes,
 )
+from aitbc_node.gossip.standing import Standing
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
@@ -365,7 +366,7 @@ class Attack:
         attacker = self.pump.nodes[ATTACKER].id
         machine = self.pump.machine(VICTIM)
         if not machine.view.mesh.peers.is_linked(attacker):
-            machine.view.mesh.peers.standing._culprits.clear()  # bans would end the attack early
+            machine.view.mesh.peers.standing = Standing()  # bans would end the attack early
             event = PeerUp(wall_ms=0, peer=attacker, outbound=False, address="x:1", version="")
             self.pump._deliver(node, event)
         frame = FrameReceived(wall_ms=0, peer=attacker, payload=payload)

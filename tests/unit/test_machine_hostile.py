@@ -38,10 +38,11 @@ from aitbc_node.gossip.messages import (
     decode_message,
 )
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
-from aitbc_node.gossip.standing import Standing
+from aitbc_node.gossip.standing import BAN_MS, Standing
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.transactions import Envelope, Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.machine import TICK_MS
 from aitbc_node.types import (
     Amount,
     BlockId,
@@ -139,6 +140,29 @@ def test_what_an_honest_node_may_send_at_a_bad_moment_costs_nothing(message: Mes
     pump.run_to(2)
 
     assert faults_of(pump, 0, message) == 0
+
+
+def test_who_forges_a_vote_is_banned_and_still_is_after_a_restart() -> None:
+    """One false signature is enough, the disk remembers, and time ends it."""
+    pump = Pump(followers=1).start()
+    pump.run_to(2)
+    assert pump.run(lambda: pump.machine(0).view.step == "propose")
+    rogue = pump.nodes[4].id
+    banned_ms = pump.now_ms
+    pump.inject(0, 4, encode(VotesSent((encode(a_forged_vote(1)),))))
+    pump.wait(2 * TICK_MS)  # bans are stored with a tick
+
+    pump.crash(0)
+    pump.wait(5_000)
+    pump.start()
+    pump.wait(5_000)
+    assert rogue not in pump.machine(0).view.mesh.linked()
+    [(banned, left_ms)] = pump.machine(0).view.mesh.peers.standing.banned(pump.now_ms)
+
+    assert banned == rogue
+    assert left_ms == BAN_MS - (pump.now_ms - banned_ms)
+    assert pump.run(lambda: rogue in pump.machine(0).view.mesh.linked(), limit_ms=2 * BAN_MS)
+    assert pump.now_ms >= banned_ms + BAN_MS
 
 
 def test_a_peer_that_only_asks_is_dropped() -> None:

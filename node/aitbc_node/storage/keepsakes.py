@@ -1,7 +1,7 @@
 """How does a node keep what helps it after a restart, and what it can do without?
 
 One small file each, replaced as a whole. It is a help and no promise: a damaged one is forgotten,
-since other nodes know the same. Do not judge what is kept.
+since it can be found out again. Do not judge what is kept.
 
 Shape: `sha256 of the rest (32)`, then the canonical bytes of an array of byte strings.
 """
@@ -50,3 +50,5 @@ EVIDENCE = Keepsake("evidence", limits.EVIDENCE_KEPT_MAX, limits.EVIDENCE_BYTES_
 """What others were seen to sign twice, until a block shows it."""
 ACQUAINTANCES = Keepsake("peers", limits.PEERS_KEPT_MAX, limits.PEER_RECORD_BYTES_MAX)
 """Where other nodes can be reached, in their own words."""
+BANS = Keepsake("bans", limits.CULPRITS_MAX, limits.BAN_BYTES_MAX)
+"""With whom this node has nothing to do for a while."""

@@ -18,6 +18,7 @@ from aitbc_node.events import (
     AppendBlock,
     AppendCertificate,
     AppendTransactions,
+    SaveBans,
     SaveDataVersion,
     SaveEvidence,
     SavePeers,
@@ -27,7 +28,7 @@ from aitbc_node.events import (
 )
 from aitbc_node.limits import FRAME_BYTES_MAX, MIB
 from aitbc_node.storage.disk import Disk
-from aitbc_node.storage.keepsakes import ACQUAINTANCES, EVIDENCE, Keepsake
+from aitbc_node.storage.keepsakes import ACQUAINTANCES, BANS, EVIDENCE, Keepsake
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, nothing_below
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
@@ -67,6 +68,8 @@ class Recovered(msgspec.Struct, frozen=True):
     evidence: tuple[bytes, ...] = ()
     peers: tuple[bytes, ...] = ()
     is_peers_file_damaged: bool = False
+    bans: tuple[bytes, ...] = ()
+    is_bans_file_damaged: bool = False
 
 
 class Store:
@@ -116,7 +119,7 @@ class Store:
             entry.payload for entry in self._journal.open(chain=self._chain, salt=self._salt)
         )
         self._journal_may_double()
-        peers = ACQUAINTANCES.read(self._data)
+        peers, bans = ACQUAINTANCES.read(self._data), BANS.read(self._data)
         return Recovered(
             finals=self.finals_above(Height(0)),
             pending=tuple(self._read_waiting()),
@@ -130,6 +133,8 @@ class Store:
             evidence=EVIDENCE.read(self._data) or (),
             peers=peers or (),
             is_peers_file_damaged=peers is None,
+            bans=bans or (),
+            is_bans_file_damaged=bans is None,
         )
 
     def recover_blocks(self) -> int:
@@ -162,6 +167,8 @@ class Store:
                 self._keep(EVIDENCE, raws)
             case SavePeers(raws=raws):
                 self._keep(ACQUAINTANCES, raws)
+            case SaveBans(raws=raws):
+                self._keep(BANS, raws)
             case AppendBlock(id=id_, block=block):
                 self._append_block(id_, block)
                 self._sync_log()

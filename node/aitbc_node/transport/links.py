@@ -120,6 +120,8 @@ class Links:
             raise PeerFault("this is your own id")
         if not self.terms.admits(peer.id):
             raise PeerFault(f"{peer.id.hex()} is not admitted here")
+        if self.terms.is_banned(peer.id):
+            raise PeerFault("banned here, for what it did on an earlier link")
         if old is not None and not _wins(own, peer.id, old=old.is_outbound, new=link.is_outbound):
             raise PeerFault(ALREADY_LINKED)
         if old is None and len(self._up) >= self._room_for(peer.id):
