@@ -42,6 +42,7 @@ from aitbc_node.types import Height, PeerId
 from aitbc_node.voting import Voting
 from aitbc_node.workshop import Workshop
 
+SPREADING = (VotesSent, ProposalSent, Transactions)
 Request = BodiesWanted | BlockWanted | FinalsWanted
 
 
@@ -71,7 +72,10 @@ class Conversation:
     def on_frame(self, peer: PeerId, payload: bytes) -> None:
         """Take a frame; whatever is in it, at worst the link is closed."""
         try:
-            self._on_message(peer, decode_message(payload))
+            message = decode_message(payload)
+            if isinstance(message, SPREADING):
+                self._mesh.spread.take(payload)
+            self._on_message(peer, message)
         except PeerFault as fault:
             self._mesh.fault(peer, fault.what)
 

@@ -83,24 +83,34 @@ class DiskHealed(Event, frozen=True, kw_only=True):
     """The `Persist` that failed is on disk now."""
 
 
-class DrainAsked(Event, frozen=True, kw_only=True):
-    """The operator is about to stop this node; `request` comes back in `Answer`."""
+class OrderGiven(Event, frozen=True, kw_only=True):
+    """The operator wants something of this node; `request` comes back in `Answer`."""
 
     request: int
+
+
+class DrainAsked(OrderGiven, frozen=True, kw_only=True):
+    """The operator is about to stop this node."""
+
     deadline_ms: int
 
 
-class FinalizeAsked(Event, frozen=True, kw_only=True):
-    """The operator allows data that an older build cannot read; `request` comes back too."""
+class FinalizeAsked(OrderGiven, frozen=True, kw_only=True):
+    """The operator allows data that an older build cannot read."""
 
-    request: int
     data_version: int
 
 
-class SnapshotAsked(Event, frozen=True, kw_only=True):
-    """The operator wants the state kept now; `request` comes back in the answer."""
+class SnapshotAsked(OrderGiven, frozen=True, kw_only=True):
+    """The operator wants the state kept now."""
 
-    request: int
+
+class DiscoverAsked(OrderGiven, frozen=True, kw_only=True):
+    """The operator wants all peers asked now which others there are."""
+
+
+class RecoverAsked(OrderGiven, frozen=True, kw_only=True):
+    """The operator wants everybody that is missing dialled now."""
 
 
 class Timer(msgspec.Struct, frozen=True):
@@ -298,6 +308,14 @@ class Snapshotted(msgspec.Struct, frozen=True):
     bytes_written: int
 
 
+class PeersSought(msgspec.Struct, frozen=True):
+    """Tell how many peers were asked or dialled, how many are linked, and how many are known."""
+
+    sought: int
+    linked: int
+    known: int
+
+
 class SaveSnapshot(Effect, frozen=True):
     """Keep a state beside the log, whenever there is time; whoever waits is answered then.
 
@@ -323,7 +341,7 @@ class Answer(Effect, frozen=True):
     """Answer what the operator asked for."""
 
     request: int
-    answer: Drained | Finalized | Snapshotted | Refusal
+    answer: Drained | Finalized | Snapshotted | PeersSought | Refusal
 
 
 class TxReceipt(msgspec.Struct, frozen=True):

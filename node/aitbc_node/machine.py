@@ -27,18 +27,16 @@ from aitbc_node.events import (
     Committed,
     DiskFailed,
     DiskHealed,
-    DrainAsked,
     Effect,
     Event,
     Expired,
-    FinalizeAsked,
     FrameReceived,
+    OrderGiven,
     PeerDown,
     PeerUp,
     Send,
     SetTimer,
     SignState,
-    SnapshotAsked,
     Submitted,
     Timer,
     TimerFired,
@@ -258,7 +256,7 @@ class Machine:
                 self._on_peer_up(event)
             case PeerDown():
                 self._mesh.down(event)
-            case DrainAsked() | FinalizeAsked() | SnapshotAsked():
+            case OrderGiven():
                 self._operating.take(event)
             case DiskFailed(reason=reason):
                 self._disk_failed = True
@@ -476,7 +474,7 @@ class Machine:
             interval_ms=self._config.block_interval_ms,
         )
         every = self._config.snapshot_blocks
-        return Operating(self._out, self._chain, draining, snapshot_blocks=every)
+        return Operating(self._out, self._chain, self._mesh, draining, snapshot_blocks=every)
 
     def _new_consensus(self, sign_state: SignState | None) -> Consensus:
         return Consensus(

@@ -11,7 +11,7 @@ import msgspec
 
 from aitbc_node import limits
 from aitbc_node.crypto import Signer, Verifier
-from aitbc_node.events import PeerDown, PeerUp, SaveBans
+from aitbc_node.events import Dial, PeerDown, PeerUp, SaveBans
 from aitbc_node.gossip import choice
 from aitbc_node.gossip.catch_up import CatchUp
 from aitbc_node.gossip.exchange import Exchange
@@ -30,8 +30,9 @@ from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach
 from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.relay import TxRelay
+from aitbc_node.gossip.spread import Spread
 from aitbc_node.gossip.subnets import Subnets
-from aitbc_node.gossip.topology import Topology
+from aitbc_node.gossip.topology import LinkSight, Surroundings, Topology
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Height, PeerId
 
@@ -73,6 +74,7 @@ class Mesh:
         self.reach = reach
         self.topology = Topology()
         self.relay = TxRelay(self.topology)
+        self.spread = Spread()
         self.fetches = Fetches()
         self.catch_up = CatchUp(peers.is_named)
 
@@ -122,14 +124,35 @@ class Mesh:
             case _:
                 assert_never(message)
 
-    def discover(self) -> None:
-        """Ask all peers now which others there are."""
-        self._out.extend(self.exchange.ask_all(self.linked()))
+    def surroundings(self) -> Surroundings:
+        """Show the links and what lies behind them to a reader."""
+        book = self.peers.book
+        links = tuple(
+            LinkSight(
+                peer=link.peer,
+                address=link.address,
+                outbound=link.outbound,
+                rtt_ms=link.rtt_ms,
+                source=book.source(link.peer),
+                neighbours=self.topology.neighbours(link.peer),
+            )
+            for link in self.peers.held(self._out.now_ms, self.topology.degree)
+        )
+        vouched = sum(entry.vouched for entry in book)
+        return Surroundings(links=links, known=len(book), vouched=vouched)
 
-    def recover(self) -> None:
-        """Dial everybody that is wanted now, however often it was in vain."""
+    def discover(self) -> int:
+        """Ask all peers now which others there are; return how many are asked."""
+        asked = self.exchange.ask_all(self.linked())
+        self._out.extend(asked)
+        return len(asked)
+
+    def recover(self) -> int:
+        """Dial everybody that is wanted now, however often it was in vain; return how many."""
         self.peers.book.dial_all_now(self._out.now_ms)
-        self._out.extend(self.peers.tick(self._out.now_ms))
+        effects = self.peers.tick(self._out.now_ms)
+        self._out.extend(effects)
+        return sum(isinstance(effect, Dial) for effect in effects)
 
     def down(self, event: PeerDown) -> None:
         """Forget a link."""

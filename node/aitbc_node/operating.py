@@ -1,23 +1,26 @@
 """What does the machine do for its operator?
 
-Drains, raises the data version, keeps the state: each is asked for by an event and owed an answer.
-When to stop is `draining.py`'s question. Do not add what clients may ask.
+Drains, raises the data version, keeps the state, looks for peers: each is asked for by an event and
+owed an answer. When to stop is `draining.py`'s question. Do not add what clients may ask.
 """
-
-from typing import assert_never
 
 from aitbc_node.chain import Chain
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.draining import Draining
 from aitbc_node.events import (
     Answer,
+    DiscoverAsked,
     DrainAsked,
     FinalizeAsked,
     Finalized,
+    OrderGiven,
+    PeersSought,
+    RecoverAsked,
     SaveDataVersion,
     SaveSnapshot,
     SnapshotAsked,
 )
+from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.storage.store import Recovered
 from aitbc_node.storage.versions import DATA_VERSIONS
@@ -30,10 +33,17 @@ class Operating:
     """Answer the operator inside the machine; `snapshot_blocks` is 0 for none by itself."""
 
     def __init__(
-        self, outbox: Outbox, chain: Chain, draining: Draining, *, snapshot_blocks: int
+        self,
+        outbox: Outbox,
+        chain: Chain,
+        mesh: Mesh,
+        draining: Draining,
+        *,
+        snapshot_blocks: int,
     ) -> None:
         self._out = outbox
         self._chain = chain
+        self._mesh = mesh
         self._draining = draining
         self._snapshot_blocks = snapshot_blocks
         self.data_version = self._data_version_max = DATA_VERSIONS.oldest
@@ -43,7 +53,7 @@ class Operating:
         self.data_version = recovered.data_version
         self._data_version_max = recovered.data_version_max
 
-    def take(self, event: DrainAsked | FinalizeAsked | SnapshotAsked) -> None:
+    def take(self, event: OrderGiven) -> None:
         """Do what is asked; the answer may come later."""
         match event:
             case DrainAsked():
@@ -52,8 +62,12 @@ class Operating:
                 self._finalize(event)
             case SnapshotAsked(request=request):
                 self._keep_state(request)
+            case DiscoverAsked(request=request):
+                self._sought(request, self._mesh.discover())
+            case RecoverAsked(request=request):
+                self._sought(request, self._mesh.recover())
             case _:
-                assert_never(event)
+                raise AssertionError(f"an order that nobody carries out: {event}")
 
     def poll(self) -> None:
         """Look whether a moment that is waited for has come."""
@@ -76,6 +90,10 @@ class Operating:
             self._out.add(SaveDataVersion(wanted))
             self._out.note("data_version.raised", before=now, now=wanted)
         self._out.add(Answer(event.request, Finalized(wanted)))
+
+    def _sought(self, request: int, sought: int) -> None:
+        linked, known = len(self._mesh.linked()), len(self._mesh.peers.book)
+        self._out.add(Answer(request, PeersSought(sought, linked, known)))
 
     def _keep_state(self, request: int) -> None:
         chain = self._chain

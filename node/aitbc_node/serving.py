@@ -13,10 +13,13 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.config import Config
 from aitbc_node.driver import Driver
 from aitbc_node.events import (
+    DiscoverAsked,
     DrainAsked,
     Drained,
     FinalizeAsked,
     Finalized,
+    PeersSought,
+    RecoverAsked,
     SnapshotAsked,
     Snapshotted,
 )
@@ -130,6 +133,20 @@ class OperatorPort:
         )
         return kept
 
+    async def discover(self) -> PeersSought | Refusal:
+        """Ask all peers which others there are."""
+        return await self._sought(DiscoverAsked)
+
+    async def recover(self) -> PeersSought | Refusal:
+        """Dial everybody that is missing."""
+        return await self._sought(RecoverAsked)
+
+    async def _sought(self, order: type[DiscoverAsked | RecoverAsked]) -> PeersSought | Refusal:
+        sought: PeersSought | Refusal = self._refusal() or await self._driver.ask(
+            lambda request, wall_ms: order(wall_ms=wall_ms, request=request)
+        )
+        return sought
+
     def _refusal(self) -> Refusal | None:
         """Say why there is no answer now: it would wait behind a write that the disk refuses."""
         failure = self._driver.barrier.disk_failure
@@ -146,6 +163,7 @@ def collector_of(
     hub: Hub,
 ) -> NodeCollector:
     """Tie metrics to where they are counted."""
+    mesh = machine.view.mesh
 
     def seconds(disk: FileDisk) -> float:
         return disk.sync_ns / 1e9
@@ -178,6 +196,8 @@ def collector_of(
             "sign_state_syncs": ("Syncs of the sign state", lambda: files.keys.sync_count),
             "sign_state_sync_seconds": ("Time they took", lambda: seconds(files.keys)),
             "p2p_turned_away": ("Connections beyond the bounds", lambda: links.door.turned_away),
+            "p2p_spread": ("Votes, proposals, batches from peers", lambda: mesh.spread.taken),
+            "p2p_repeated": ("Those that were here before", lambda: mesh.spread.repeated),
             "p2p_received_bytes": ("Bytes from peers", lambda: links.bytes_received),
             "p2p_sent_bytes": ("Bytes to peers", lambda: links.bytes_sent),
         },

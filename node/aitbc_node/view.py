@@ -12,6 +12,7 @@ from aitbc_node.consensus.inputs import Step
 from aitbc_node.events import SignState
 from aitbc_node.following import Following
 from aitbc_node.gossip.peers import PeerView
+from aitbc_node.gossip.topology import Surroundings
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.mempool import Mempool
@@ -126,3 +127,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def peers(self) -> tuple[PeerView, ...]:
         """Return the live links."""
         return self.mesh.peers.views(self.now_ms)
+
+    def surroundings(self) -> Surroundings:
+        """Return the live links with what lies behind them."""
+        return self.mesh.surroundings()

@@ -334,3 +334,21 @@ def test_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr()
     assert (status, shown.out) == (Exit.USAGE, "")
     assert shown.err.startswith("error: unknown environment 'labb', the nearest is lab\nhint: ")
+
+
+def test_the_picture_of_the_links_has_every_node(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A node that is down has a line, too; the sentence below says whether it is one mesh."""
+    fake_mesh.kill("v4")
+
+    assert run(["network", "topology"]) == Exit.OK
+    drawn = capsys.readouterr().out
+    assert run(["network", "topology", "--json"]) == Exit.OK
+
+    told = document(capsys)
+    lines = drawn.splitlines()
+    assert [line.split()[0] for line in lines[1:5]] == ["v1", "v2", "v3", "v4"]
+    assert "connection refused" in lines[4]
+    assert [node["name"] for node in told["nodes"]] == ["v1", "v2", "v3", "v4"]
+    assert f"{told['links']} links" in drawn

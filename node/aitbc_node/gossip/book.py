@@ -6,6 +6,7 @@ fill the book. Do not add who of them is chosen.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal
 
 from aitbc_node import limits
 from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, Crowds, Entry
@@ -76,6 +77,15 @@ class Book:
         """Tell whether the operator named a peer, which strangers cannot imitate."""
         entry = self._entries.get(peer)
         return entry is not None and bool(entry.named)
+
+    def source(self, peer: PeerId) -> Literal["bootstrap", "ledger", "peers", "itself"]:
+        """Say who told of a peer: the operator, the ledger, a record, or nobody but itself."""
+        entry = self._entries.get(peer)
+        if entry is None:
+            return "itself"
+        if entry.named:
+            return "bootstrap"
+        return "ledger" if entry.vouched else "peers"
 
     def is_kept(self, peer: PeerId) -> bool:
         """Tell whether a link to a peer is kept, whoever else wants its place."""

@@ -8,8 +8,30 @@ round summaries and the pull of missing bodies make up for it. Do not add what i
 """
 
 from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
 
 from aitbc_node.types import PeerId
+
+
+class LinkSight(msgspec.Struct, frozen=True, kw_only=True):
+    """Show one link, why its peer is known, and whom that one says it is linked with."""
+
+    peer: PeerId
+    address: str
+    outbound: bool
+    rtt_ms: int | None
+    source: Literal["bootstrap", "ledger", "peers", "itself"]
+    neighbours: frozenset[PeerId]
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """Show the mesh around this node; `known` and `vouched` count nodes in the address book."""
+
+    links: tuple[LinkSight, ...]
+    known: int
+    vouched: int
 
 
 class Topology:

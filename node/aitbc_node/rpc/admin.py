@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.events import Drained, Finalized, Snapshotted
+from aitbc_node.events import Drained, Finalized, PeersSought, Snapshotted
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import decoded
 from aitbc_node.rpc.view import Request, RequestFault
@@ -39,13 +39,23 @@ class Snapshot(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Keep the state of the newest block, so that the next start is short."""
 
 
-Command: TypeAlias = Drain | Finalize | Snapshot
-Done: TypeAlias = Drained | Finalized | Snapshotted | Refusal
+class Discover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask all peers now which others there are."""
+
+
+class Recover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Dial everybody that is missing now, without the delays of dials in vain."""
+
+
+Command: TypeAlias = Drain | Finalize | Snapshot | Discover | Recover
+Done: TypeAlias = Drained | Finalized | Snapshotted | PeersSought | Refusal
 
 COMMANDS: dict[str, msgspec.json.Decoder[Command]] = {
     "/admin/drain": msgspec.json.Decoder(Drain),
     "/admin/finalize": msgspec.json.Decoder(Finalize),
     "/admin/snapshot": msgspec.json.Decoder(Snapshot),
+    "/admin/net/discover": msgspec.json.Decoder(Discover),
+    "/admin/net/recover": msgspec.json.Decoder(Recover),
 }
 
 
@@ -91,6 +101,8 @@ def answer(done: Done) -> schema.Answer:
             return schema.FinalizeAnswer(data_version=data_version)
         case Snapshotted(height=height, bytes_written=size):
             return schema.SnapshotAnswer(height=height, bytes_written=size)
+        case PeersSought(sought=sought, linked=linked, known=known):
+            return schema.PeersSoughtAnswer(sought=sought, linked=linked, known=known)
         case Refusal(code=code, field=field, message=message):
             raise RequestFault(_STATUS[code], code, message, field=field)
 

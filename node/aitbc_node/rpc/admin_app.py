@@ -9,9 +9,9 @@ from typing import Protocol
 
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.events import Drained, Finalized, Snapshotted
+from aitbc_node.events import Drained, Finalized, PeersSought, Snapshotted
 from aitbc_node.rpc import admin
-from aitbc_node.rpc.admin import Drain, Finalize, Snapshot
+from aitbc_node.rpc.admin import Discover, Drain, Finalize, Recover, Snapshot
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
     Receive,
@@ -39,6 +39,12 @@ class AdminPort(Protocol):
 
     async def snapshot(self) -> Snapshotted | Refusal:
         """Keep the state of the newest block."""
+
+    async def discover(self) -> PeersSought | Refusal:
+        """Ask all peers which others there are."""
+
+    async def recover(self) -> PeersSought | Refusal:
+        """Dial everybody that is missing."""
 
 
 class AdminApp:
@@ -84,6 +90,10 @@ class AdminApp:
                         return await self._port.finalize(data_version)
                     case Snapshot():
                         return await self._port.snapshot()
+                    case Discover():
+                        return await self._port.discover()
+                    case Recover():
+                        return await self._port.recover()
         except TimeoutError:
             why = f"no answer within {patience_s:.0f} s; see the log of the node"
             raise RequestFault(503, Code.E_UNAVAILABLE, why) from None

@@ -106,6 +106,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",
           (schema.AuditAnswer,)),
     Route("GET", "/net/peers", mesh.peers, "The live links of the node.", (schema.Peers,)),
+    Route("GET", "/net/topology", mesh.topology, "The links of this node and of its peers."),
     Route("GET", "/net/partition", mesh.partition, "The reachable voting power.",
           (splits.Partition,)),
     Route("GET", "/metrics", _metrics, "Metrics in Prometheus' text format.", media="text/plain"),

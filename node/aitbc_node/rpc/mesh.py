@@ -124,6 +124,32 @@ def peers(call: Call) -> schema.Peers:
     return schema.Peers(id=call.facts.peer_id.hex(), peers=rows)
 
 
+def topology(call: Call) -> schema.Topology:
+    """Answer `GET /net/topology`: what this node knows of the mesh's shape."""
+    seen = call.view.surroundings()
+    links = [
+        schema.TopologyLink(
+            id=link.peer.hex(),
+            address=link.address,
+            direction="out" if link.outbound else "in",
+            rtt_ms=link.rtt_ms,
+            source=link.source,
+            neighbours=sorted(peer.hex() for peer in link.neighbours),
+        )
+        for link in sorted(seen.links, key=lambda link: link.peer)
+    ]
+    out_degree = sum(link.direction == "out" for link in links)
+    return schema.Topology(
+        id=call.facts.peer_id.hex(),
+        degree=len(links),
+        out_degree=out_degree,
+        in_degree=len(links) - out_degree,
+        known=seen.known,
+        ledger=seen.vouched,
+        links=links,
+    )
+
+
 def partition(call: Call) -> splits.Partition:
     """Answer `GET /net/partition`: the component that this node is part of, by its live links."""
     view, hrp = call.view, call.view.state.chain.hrp

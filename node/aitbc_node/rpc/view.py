@@ -12,6 +12,7 @@ import msgspec
 
 from aitbc_node.blocks import FinalBlock, Header
 from aitbc_node.events import SignState
+from aitbc_node.gossip.topology import Surroundings
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Address, BlockId, Hash, Height, PeerId, Power, PublicKey, Round, TxId
 from aitbc_node.validators import ValidatorSet
@@ -148,6 +149,9 @@ class NodeView(Protocol):
 
     def peers(self) -> Sequence[PeerView]:
         """Return the live links."""
+
+    def surroundings(self) -> Surroundings:
+        """Return the live links with what lies behind them."""
 
 
 class Reader(Protocol):

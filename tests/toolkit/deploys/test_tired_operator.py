@@ -109,6 +109,7 @@ READS = {
     "locks check",
     "network health",
     "network peers",
+    "network topology",
     "network status",
     "node list",
     "node logs",

@@ -19,6 +19,7 @@ from aitbc_node.blocks import (
 )
 from aitbc_node.crypto import SigningKey
 from aitbc_node.events import SignState
+from aitbc_node.gossip.topology import LinkSight, Surroundings
 from aitbc_node.ledger import genesis
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
 from aitbc_node.ledger.policy import address_of, single_key
@@ -161,6 +162,20 @@ class FakeNode:
 
     def peers(self) -> Sequence[FakePeer]:
         return self.links
+
+    def surroundings(self) -> Surroundings:
+        links = tuple(
+            LinkSight(
+                peer=link.id,
+                address=link.address,
+                outbound=link.direction == "out",
+                rtt_ms=3,
+                source="bootstrap",
+                neighbours=frozenset({PeerId(b"n" * 20)}),
+            )
+            for link in self.links
+        )
+        return Surroundings(links=links, known=9, vouched=2)
 
     def block(self, height: Height, /) -> FinalBlock | None:
         return self.finals[height - 1] if height <= len(self.finals) else None

@@ -4,9 +4,9 @@ import msgspec
 import pytest
 
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.events import Drained, Finalized
+from aitbc_node.events import Drained, Finalized, PeersSought
 from aitbc_node.rpc import admin, dispatch
-from aitbc_node.rpc.admin import Drain, Finalize, Snapshot
+from aitbc_node.rpc.admin import Discover, Drain, Finalize, Recover, Snapshot
 from aitbc_node.rpc.view import Request, RequestFault
 from aitbc_node.types import Height
 
@@ -61,6 +61,8 @@ def test_commands_are_read_strictly() -> None:
     assert admin.read(a_request("/admin/drain", {"deadline_ms": 20_000})) == Drain(20_000)
     assert admin.read(a_request("/admin/finalize", {"data_version": 2})) == Finalize(2)
     assert admin.read(a_request("/admin/snapshot", {})) == Snapshot()
+    assert admin.read(a_request("/admin/net/discover", {})) == Discover()
+    assert admin.read(a_request("/admin/net/recover", {})) == Recover()
 
 
 @pytest.mark.parametrize(
@@ -100,9 +102,11 @@ def test_answers() -> None:
     """What came of a command, as JSON names it."""
     drained = admin.answer(Drained(Height(9), None, in_time=True))
     finalized = admin.answer(Finalized(2))
+    sought = admin.answer(PeersSought(sought=3, linked=4, known=5))
 
     assert msgspec.json.encode(drained) == b'{"height":9,"next_turn_in":null,"in_time":true}'
     assert msgspec.json.encode(finalized) == b'{"data_version":2}'
+    assert msgspec.json.encode(sought) == b'{"sought":3,"linked":4,"known":5}'
 
 
 @pytest.mark.parametrize(("code", "status"), [(Code.E_CONFLICT, 409), (Code.E_UNAVAILABLE, 503)])

@@ -445,6 +445,19 @@ def test_peers_and_partition(node: Any) -> None:
     assert len(told["components"][0]) == 3
 
 
+def test_the_topology_shows_links_and_what_lies_behind_them(node: Any) -> None:
+    """Sorted by id, with the direction counted; the address book is counted, not listed."""
+    node.links = [node_peer(b"z"), node_peer(b"a")]
+
+    told = node.read("/net/topology")
+
+    assert [link["id"] for link in told["links"]] == [(b"a" * 20).hex(), (b"z" * 20).hex()]
+    assert told["links"][0]["neighbours"] == [(b"n" * 20).hex()]
+    assert told["links"][0]["source"] == "bootstrap"
+    assert told["degree"] == told["out_degree"] + told["in_degree"] == 2
+    assert (told["known"], told["ledger"]) == (9, 2)
+
+
 def test_a_moment_without_somebody_is_no_partition(node: Any) -> None:
     """A link that is renewed makes nobody report a split; without quorum the answer says so."""
     node.reachable_power = Power(2)
