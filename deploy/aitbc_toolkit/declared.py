@@ -9,20 +9,18 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import Meta, field
+
+from aitbc_toolkit.entries import Entry
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
 _APPROVALS_OF_PRODUCTION = 2
 
-Port = Annotated[int, Field(ge=1024, le=65535)]
+Port = Annotated[int, Meta(ge=1024, le=65535)]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class EnvironmentRules(_Model):
+class EnvironmentRules(Entry, frozen=True, kw_only=True):
     """Say what is allowed in an environment."""
 
     source: Literal["checkout", "forge", "origin"]
@@ -30,51 +28,51 @@ class EnvironmentRules(_Model):
     regenesis: bool = False
 
 
-class AssetEntry(_Model):
+class AssetEntry(Entry, frozen=True, kw_only=True):
     """Say which asset a chain begins with, and who may mint it: its authority, or nobody ever."""
 
-    title: Annotated[str, Field(min_length=1, max_length=64)]
+    title: Annotated[str, Meta(min_length=1, max_length=64)]
     mint_policy: Literal["authority", "fixed"] = "fixed"
 
 
-class Chain(_Model):
+class Chain(Entry, frozen=True, kw_only=True):
     """Say what goes into the genesis; a change after the first deploy changes nothing.
 
     `validators` says whether a bond is enough for a vote, or the others have to admit its holder;
     `power_max_bps` is the most of all power that one of them can come to hold.
     """
 
-    id: Annotated[str, Field(pattern=r"^aitbc-[a-z0-9-]+-[0-9]+$", max_length=48)]
-    hrp: Annotated[str, Field(pattern=r"^[a-z]{1,10}$")]
-    block_interval_ms: Annotated[int, Field(ge=100, le=60_000)]
-    unbonding_s: Annotated[int, Field(ge=1)]
+    id: Annotated[str, Meta(pattern=r"^aitbc-[a-z0-9-]+-[0-9]+\Z", max_length=48)]
+    hrp: Annotated[str, Meta(pattern=r"^[a-z]{1,10}\Z")]
+    block_interval_ms: Annotated[int, Meta(ge=100, le=60_000)]
+    unbonding_s: Annotated[int, Meta(ge=1)]
     validators: Literal["open", "admitted"] = "admitted"
-    power_max_bps: Annotated[int, Field(ge=100, le=10_000)] = 10_000
-    assets: dict[str, AssetEntry] = Field(default_factory=dict)
+    power_max_bps: Annotated[int, Meta(ge=100, le=10_000)] = 10_000
+    assets: dict[str, AssetEntry] = field(default_factory=dict)
 
 
-class Profile(_Model):
+class Profile(Entry, frozen=True, kw_only=True):
     """Say how an environment is run; none of this changes the result of a block.
 
     `trusted_height` and `trusted_hash` name a block that people told each other, so that no peer
     can tell a node that was away for long, or is new, another history.
     """
 
-    network_size: Annotated[int, Field(ge=1)]
+    network_size: Annotated[int, Meta(ge=1)]
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-    approvals: Annotated[int, Field(ge=0)] = 0
+    approvals: Annotated[int, Meta(ge=0)] = 0
     rollout: Literal["serial", "all"] = "serial"
     rpc_bind: Literal["loopback", "private"] = "private"
-    trusted_height: Annotated[int, Field(ge=0, le=2**53)] = 0
-    trusted_hash: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    trusted_height: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    trusted_hash: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
 
 
-class HostEntry(_Model):
+class HostEntry(Entry, frozen=True, kw_only=True):
     """Say how one host is reached and run."""
 
     connector: Literal["local", "ssh", "lab"]
     address: str = ""
-    ssh_port: Annotated[int, Field(ge=1, le=65535)] = 22
+    ssh_port: Annotated[int, Meta(ge=1, le=65535)] = 22
     ssh_user: Literal["root"] = "root"  # another would need sudo on every step; not built yet
     ssh_key: str = ""
     known_hosts: str = ""
@@ -89,7 +87,7 @@ class HostEntry(_Model):
     domain: str = ""
 
 
-class Ports(_Model):
+class Ports(Entry, frozen=True, kw_only=True):
     """Name the ports of one instance; instances of one host need their own."""
 
     p2p: Port = 8600
@@ -97,23 +95,23 @@ class Ports(_Model):
     admin: Port = 8760
 
 
-class InstanceEntry(_Model):
+class InstanceEntry(Entry, frozen=True, kw_only=True):
     """Say where one node runs and what it is."""
 
     host: str
     role: Literal["validator", "full"] = "validator"
-    power: Annotated[int, Field(ge=1)] = 1
-    ports: Ports = Ports()
+    power: Annotated[int, Meta(ge=1)] = 1
+    ports: Ports = field(default_factory=Ports)
 
 
-class Declared(_Model):
+class Declared(Entry, frozen=True, kw_only=True):
     """Hold one environment's file as it was written."""
 
     environment: EnvironmentRules
     chain: Chain
     profile: Profile
-    hosts: Annotated[dict[str, HostEntry], Field(min_length=1)]
-    instances: Annotated[dict[str, InstanceEntry], Field(min_length=1)]
+    hosts: Annotated[dict[str, HostEntry], Meta(min_length=1)]
+    instances: Annotated[dict[str, InstanceEntry], Meta(min_length=1)]
 
     @property
     def is_production(self) -> bool:

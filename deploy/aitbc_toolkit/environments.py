@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from aitbc_toolkit import declared, inventory, neighbours
 from aitbc_toolkit.declared import Declared
 from aitbc_toolkit.errors import AitbcError
@@ -30,7 +32,7 @@ class Description:
         """Write the one document of `--json`."""
         return {
             "name": self.name,
-            **self.written.model_dump(),
+            **msgspec.to_builtins(self.written),
             "power": {
                 "total": sum(self.hosts.values()),
                 "hosts": dict(self.hosts),
@@ -43,7 +45,7 @@ class Description:
         """Write it for people."""
         lines = [f"{self.name}: chain {self.written.chain.id}"]
         for section in (self.written.environment, self.written.chain, self.written.profile):
-            for key, value in section.model_dump().items():
+            for key, value in msgspec.to_builtins(section).items():
                 lines.append(f"  {key:<20} {_shown(value)}")
         total = sum(self.hosts.values())
         lines.append(f"  {'power':<20} {total}, by failure domain and host:")

@@ -6,27 +6,23 @@ keys there are stands in `declared`.
 
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+import msgspec
 
-from aitbc_toolkit import paths
+from aitbc_toolkit import entries, paths
 from aitbc_toolkit.declared import (
     NAME,
-    AssetEntry,
-    Chain,
     Declared,
-    EnvironmentRules,
     HostEntry,
     InstanceEntry,
-    Ports,
-    Profile,
     nearest,
     overweight,
 )
+from aitbc_toolkit.entries import MistakenError
 from aitbc_toolkit.errors import ConfigError
 
 _VALIDATORS_MIN = 4
@@ -41,12 +37,11 @@ def parse(text: str, *, path: Path) -> Declared:
     """
     try:
         document = tomllib.loads(text)
-        written = Declared.model_validate(document)
+        written = entries.read(Declared, document)
     except tomllib.TOMLDecodeError as wrong:
         raise refusal(path, [f"not TOML: {wrong}"]) from wrong
-    except ValidationError as wrong:
-        said = [finding(error, _keys_at) for error in wrong.errors()]
-        raise refusal(path, [*said, *_contradictions_beside(document)]) from wrong
+    except MistakenError as wrong:
+        raise refusal(path, [*wrong.found, *_contradictions_beside(document)]) from wrong
     mistakes = list(_contradictions(written))
     if mistakes:
         raise refusal(path, mistakes)
@@ -66,47 +61,6 @@ def shown(path: Path) -> str:
     """Name a file as the operator does: from the checkout on."""
     root = paths.project_root()
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
-
-
-def finding(error: Mapping[str, Any], keys_at: Callable[[list[str]], Iterable[str]]) -> str:
-    """Put one finding of pydantic into our words: the key first, then what is wrong with it.
-
-    `keys_at` lists the keys that are valid where the wrong one stands.
-    """
-    where = [str(part) for part in error["loc"]]
-    key = ".".join(where)
-    match error["type"]:
-        case "extra_forbidden":
-            near = nearest(where[-1], keys_at(where[:-1]))
-            return f"unknown key {key}" + (f", the nearest is {near}" if near else "")
-        case "missing":
-            return f"{key} is missing"
-        case _:
-            said = str(error["msg"])
-            return f"{key}: {said[:1].lower()}{said[1:]}, found {error['input']!r}"
-
-
-def _keys_at(where: list[str]) -> Iterable[str]:
-    """List the keys that are valid at a place of the file."""
-    match where:
-        case []:
-            return Declared.model_fields
-        case ["environment"]:
-            return EnvironmentRules.model_fields
-        case ["chain"]:
-            return Chain.model_fields
-        case ["chain", "assets", _]:
-            return AssetEntry.model_fields
-        case ["profile"]:
-            return Profile.model_fields
-        case ["hosts", _]:
-            return HostEntry.model_fields
-        case ["instances", _]:
-            return InstanceEntry.model_fields
-        case ["instances", _, "ports"]:
-            return Ports.model_fields
-        case _:
-            return ()
 
 
 def _contradictions(written: Declared) -> Iterator[str]:
@@ -146,12 +100,12 @@ def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _sound(model: type[_Entry], entries: Mapping[str, Any]) -> dict[str, _Entry]:
+def _sound(model: type[_Entry], tables: Mapping[str, Any]) -> dict[str, _Entry]:
     """Keep the entries that are right each for itself."""
     found = {}
-    for name, entry in entries.items():
-        with suppress(ValidationError):
-            found[name] = model.model_validate(entry)
+    for name, entry in tables.items():
+        with suppress(MistakenError):
+            found[name] = entries.read(model, entry)
     return found
 
 
@@ -181,7 +135,7 @@ def _port_conflicts(instances: Iterable[InstanceEntry]) -> Iterator[str]:
     taken = Counter(
         (instance.host, port)
         for instance in instances
-        for port in instance.ports.model_dump().values()
+        for port in msgspec.structs.astuple(instance.ports)
     )
     for (host, port), count in taken.items():
         if count > 1:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import tomlkit
 from tomlkit.items import InlineTable, Table
 
@@ -150,7 +151,8 @@ def to_toml(document: Mapping[str, Any]) -> str:
 
 def _effective(text: str, path: Path) -> dict[str, Any]:
     written: Declared = parse(text, path=path)
-    return written.model_dump()
+    found: dict[str, Any] = msgspec.to_builtins(written)
+    return found
 
 
 def _judged(

@@ -6,6 +6,8 @@ mesh; wiping the chain forgets it. Only an environment that takes snapshots may 
 
 from pathlib import Path
 
+import msgspec
+
 from aitbc_toolkit.declared import Declared, InstanceEntry, Ports
 
 VALIDATORS_MIN, VALIDATORS_MAX = 4, 16
@@ -38,7 +40,7 @@ def widened(written: Declared, validators: int) -> Declared:
         f"v{number}": InstanceEntry(host=last.host, ports=_ports(last.ports, number - len(known)))
         for number in range(len(known) + 1, validators + 1)
     }
-    return written.model_copy(update={"instances": {**written.instances, **more}})
+    return msgspec.structs.replace(written, instances={**written.instances, **more})
 
 
 def _ports(last: Ports, step: int) -> Ports:

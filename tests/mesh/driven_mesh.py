@@ -4,6 +4,7 @@ import dataclasses
 from itertools import cycle
 from pathlib import Path
 
+import msgspec
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from local_mesh import BLOCK_INTERVAL_MS, CHAIN_ID, HRP, Mesh
@@ -16,8 +17,8 @@ from aitbc_toolkit.inventory import Environment, Inventory
 def environment_of(mesh: Mesh, state: Path) -> Environment:
     """Describe a local mesh as the inventory of an environment, faucet key and genesis included."""
     written = Inventory.load("dev", state=state)
-    chain = written.chain.model_copy(
-        update={"id": CHAIN_ID, "hrp": HRP, "block_interval_ms": BLOCK_INTERVAL_MS}
+    chain = msgspec.structs.replace(
+        written.chain, id=CHAIN_ID, hrp=HRP, block_interval_ms=BLOCK_INTERVAL_MS
     )
     instances = tuple(
         dataclasses.replace(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from own_mesh import OwnMesh, bring_up
 from power_samples import PERIOD_S, Samples, sampled
@@ -44,7 +45,7 @@ TRIES = 3
 def serial(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMesh]:
     """Four validators that are restarted one after the other."""
     with bring_up(tmp_path_factory.mktemp("load")) as mesh:
-        profile = mesh.environment.profile.model_copy(update={"rollout": "serial"})
+        profile = msgspec.structs.replace(mesh.environment.profile, rollout="serial")
         mesh.environment = replace(mesh.environment, profile=profile)
         yield mesh
 
@@ -165,7 +166,7 @@ def test_check_01_seven_validators_never_lose_more_than_two(
         another_commit(mesh.request.checkout)
         with sampled(mesh.environment) as samples:
             done = deploy(mesh.environment, mesh.request, mesh.tell)
-        profile = mesh.environment.profile.model_copy(update={"rollout": "all"})
+        profile = msgspec.structs.replace(mesh.environment.profile, rollout="all")
         another_commit(mesh.request.checkout)
         with sampled(mesh.environment) as careless:
             deploy(replace(mesh.environment, profile=profile), mesh.request, mesh.tell)

@@ -4,6 +4,7 @@ import itertools
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 from signed_work import a_key, public
 
@@ -249,7 +250,9 @@ def test_a_revoked_reviewer_counts_no_more(
     said(tmp_path, request, known, keys["ana"])
     revoked = [Revoked(key=public(keys["ana"]), reason="stolen")]
 
-    counted, _ = reviews.verified(tmp_path, request, known.model_copy(update={"revoked": revoked}))
+    counted, _ = reviews.verified(
+        tmp_path, request, msgspec.structs.replace(known, revoked=revoked)
+    )
 
     assert counted == []
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aitbc_toolkit import paths
@@ -28,8 +29,8 @@ def test_the_ground_has_as_many_hosts_as_asked_under_the_rules_of_the_lab() -> N
         own.chain,
         own.profile,
     )
-    assert {each.model_dump_json() for each in found.hosts.values()} == {
-        own.hosts["lab1"].model_dump_json()
+    assert {msgspec.json.encode(each) for each in found.hosts.values()} == {
+        msgspec.json.encode(own.hosts["lab1"])
     }
 
 

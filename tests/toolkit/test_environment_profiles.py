@@ -6,6 +6,7 @@ Run this file with Python to write the files anew.
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aitbc_node.ledger.params import faults
@@ -39,7 +40,7 @@ def written(environment: Environment) -> str:
     peer_ids = {each.name: each.name.encode().hex().zfill(40) for each in environment.instances}
     ready = render.configurations(environment, commit=COMMIT, peer_ids=peer_ids, genesis="{}")
     files = ready[environment.instances[0].name].files
-    head = f"# {environment.name}: {json.dumps(environment.chain.model_dump())}\n"
+    head = f"# {environment.name}: {json.dumps(msgspec.to_builtins(environment.chain))}\n"
     return head + "".join(f"==== {name}\n{files[name]}" for name in ("node.toml", "service"))
 
 
@@ -85,7 +86,7 @@ def test_what_an_environment_says_of_its_chain_is_in_its_genesis(
 
 def test_times_of_a_chain_that_do_not_fit_together_are_named_as_they_are_written() -> None:
     """Blocks of 3 s make 300 s of unbonding too few for evidence: the inventory's words say so."""
-    chain = Inventory.read("dev").chain.model_copy(update={"block_interval_ms": 3_000})
+    chain = msgspec.structs.replace(Inventory.read("dev").chain, block_interval_ms=3_000)
 
     with pytest.raises(ConfigError) as refused:
         founding.parameters(chain)

@@ -6,6 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aitbc_node import config
@@ -48,7 +49,7 @@ def test_the_node_accepts_what_is_rendered(name: str) -> None:
 def test_a_trusted_block_of_the_inventory_reaches_every_node() -> None:
     """Without one there is no such section, so that older builds read the file as well."""
     dev = Inventory.load("dev")
-    trusting = dev.profile.model_copy(update={"trusted_height": 9, "trusted_hash": "ab" * 32})
+    trusting = msgspec.structs.replace(dev.profile, trusted_height=9, trusted_hash="ab" * 32)
 
     plain = rendered(dev)["v1"].files["node.toml"]
     read = config.parse(
@@ -190,7 +191,7 @@ def test_the_firewall_opens_what_the_inventory_names_and_nothing_else() -> None:
 def test_a_host_is_not_asked_to_open_an_rpc_that_only_it_may_read() -> None:
     """With the RPC on loopback only peers come in."""
     environment = Inventory.load("staging")
-    profile = environment.profile.model_copy(update={"rpc_bind": "loopback"})
+    profile = msgspec.structs.replace(environment.profile, rpc_bind="loopback")
     inward = replace(environment, profile=profile)
 
     texts = render.host_texts(inward, replace(environment.host("aitbc1"), firewall=True))

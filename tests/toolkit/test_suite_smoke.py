@@ -114,7 +114,7 @@ def test_slow_blocks_miss_the_objective(
 ) -> None:
     """A mesh that works but is slow passes liveness and misses the objective, with both numbers."""
     monkeypatch.setattr(smoke, "ROUND_TIMEOUT_S", 0.0)
-    chain = fake_mesh.environment.chain.model_copy(update={"block_interval_ms": 1})
+    chain = msgspec.structs.replace(fake_mesh.environment.chain, block_interval_ms=1)
     fake_mesh.environment = dataclasses.replace(fake_mesh.environment, chain=chain)
     fake_mesh.grow_every(0.02)
 

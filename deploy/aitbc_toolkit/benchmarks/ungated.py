@@ -8,6 +8,8 @@ import json
 import sys
 from dataclasses import replace
 
+from msgspec import structs
+
 from aitbc_toolkit.benchmarks.ground import ENVIRONMENT
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
@@ -22,7 +24,7 @@ from aitbc_toolkit.release.rollback import rollback
 def main(verb: str) -> int:
     """Stage or deploy HEAD, or go back: all nodes in one wave, no gate, no suite."""
     loaded = Inventory.load(ENVIRONMENT)
-    environment = replace(loaded, profile=loaded.profile.model_copy(update={"rollout": "all"}))
+    environment = replace(loaded, profile=structs.replace(loaded.profile, rollout="all"))
     try:
         if verb == "stage":
             return _stage(environment)

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import click
+import msgspec
 
 from aitbc_toolkit import mistakes, paths
 from aitbc_toolkit.cli.environment import environment_argument, load, load_records
@@ -32,7 +33,7 @@ def list_(environment: str, *, as_json: bool) -> Exit:
     found = load_records(environment)
     known = safekeeping.load(found)
     if as_json:
-        click.echo(json.dumps({"environment": found.name, **known.model_dump()}))
+        click.echo(json.dumps({"environment": found.name, **msgspec.to_builtins(known)}))
         return Exit.OK
     for line in standing.trust_lines(found.name, known):
         click.echo(line)

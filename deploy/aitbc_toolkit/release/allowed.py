@@ -6,15 +6,17 @@ branch and signers; a key alone trusts nothing. Do not run a program and do not 
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from msgspec import Meta, field
 
+from aitbc_toolkit import entries
 from aitbc_toolkit.declared import NAME, nearest
+from aitbc_toolkit.entries import Entry, MistakenError
 from aitbc_toolkit.errors import ConfigError
-from aitbc_toolkit.mistakes import finding, refusal, shown
+from aitbc_toolkit.mistakes import refusal, shown
 from aitbc_toolkit.release import public_keys
 from aitbc_toolkit.release.public_keys import PublicKey
 
@@ -32,18 +34,14 @@ _URL = re.compile(
 _BRANCH = re.compile(r"(?![/-])(?!.*(?:\.\.|//|@\{))[\w.+*/-]{1,200}(?<![/.])")
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
-
-class Rule(_Model):
+class Rule(Entry, frozen=True, kw_only=True):
     """Trust commits of one source that lie on one branch and are signed by one of the signers."""
 
     name: str
     remote: str = ""
     path: str = ""
     branch: str
-    signers: Annotated[list[str], Field(min_length=1)]
+    signers: Annotated[list[str], Meta(min_length=1)]
 
     @property
     def source(self) -> str:
@@ -51,12 +49,12 @@ class Rule(_Model):
         return self.remote or self.path
 
 
-class Signer(_Model):
+class Signer(Entry, frozen=True, kw_only=True):
     """Name a person's or a machine's key, and what its holder may do."""
 
     principal: str
     key: str
-    roles: Annotated[list[Role], Field(min_length=1)]
+    roles: Annotated[list[Role], Meta(min_length=1)]
 
     @property
     def public_key(self) -> PublicKey:
@@ -64,7 +62,7 @@ class Signer(_Model):
         return public_keys.read(self.key)
 
 
-class Revoked(_Model):
+class Revoked(Entry, frozen=True, kw_only=True):
     """Name a key that nothing is trusted by any more, whatever date a signature claims."""
 
     key: str
@@ -76,13 +74,13 @@ class Revoked(_Model):
         return public_keys.read(self.key)
 
 
-class Allowed(_Model):
+class Allowed(Entry, frozen=True, kw_only=True):
     """Hold one environment's trust as it was written; empty means that nothing is trusted."""
 
     dev_mode: bool = False
-    rules: list[Rule] = []
-    signers: list[Signer] = []
-    revoked: list[Revoked] = []
+    rules: list[Rule] = field(default_factory=list)
+    signers: list[Signer] = field(default_factory=list)
+    revoked: list[Revoked] = field(default_factory=list)
 
     def valid(self) -> list[Signer]:
         """List the signers whose keys are not revoked."""
@@ -104,19 +102,14 @@ def parse(text: str, *, path: Path, strict: bool) -> Allowed:
     Raises: ConfigError that names every mistake.
     """
     try:
-        written = Allowed.model_validate(tomllib.loads(text))
+        written = entries.read(Allowed, tomllib.loads(text))
     except tomllib.TOMLDecodeError as wrong:
         raise ConfigError(f"{shown(path)} is not TOML: {wrong}", hint=f"edit {path}") from wrong
-    except ValidationError as wrong:
-        raise refusal(path, [finding(error, _keys_at) for error in wrong.errors()]) from wrong
+    except MistakenError as wrong:
+        raise refusal(path, wrong.found) from wrong
     if mistakes := list(_mistakes(written, strict=strict)):
         raise refusal(path, mistakes)
     return written
-
-
-def _keys_at(where: list[str]) -> Iterable[str]:
-    tables: dict[str, type[BaseModel]] = {"rules": Rule, "signers": Signer, "revoked": Revoked}
-    return (tables[where[0]] if where else Allowed).model_fields
 
 
 def _mistakes(written: Allowed, *, strict: bool) -> Iterator[str]:

@@ -17,7 +17,6 @@ from aitbc_node import bech32
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.records import TTL_BLOCKS_MAX, RecordPut
 from aitbc_node.rpc import schema
-from aitbc_toolkit import keys
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import audit, heads, powers
@@ -53,6 +52,8 @@ def account_of(environment: Environment) -> str:
 
     Raises: ConfigError when its key is not here.
     """
+    from aitbc_toolkit import keys  # noqa: PLC0415 - cryptography: a run of every day signs nothing
+
     signer = keys.read_faucet(environment.folder)
     return bech32.address_text(environment.chain.hrp, address_of(single_key(signer.public_key)))
 
@@ -85,7 +86,7 @@ def anchor(environment: Environment, *, key: Path | None = None, wait_s: float) 
     A log that differs from what the ledger was told is never put in the place of the other.
     Raises: AitbcError with why it is not anchored.
     """
-    from aitbc_toolkit import payments, wallet  # noqa: PLC0415 - httpx: only once an hour
+    from aitbc_toolkit import keys, payments, wallet  # noqa: PLC0415 - httpx: only once an hour
     from aitbc_toolkit.asking import open_mesh  # noqa: PLC0415 - as above
 
     records = _whole(environment)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from msgspec import Meta
 
-from aitbc_toolkit import shell
+from aitbc_toolkit import entries, shell
 from aitbc_toolkit.declared import nearest
+from aitbc_toolkit.entries import Entry, MistakenError
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import labs, signatures
@@ -26,21 +27,17 @@ _SHORT = 12
 OWN = "aitbc"
 """How this project itself is called in manifests."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,31}\Z")]
 
 
-class Component(BaseModel):
+class Component(Entry, frozen=True, kw_only=True):
     """Name one repository of a release, and the commit of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
-    url: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
-    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+    url: Annotated[str, Meta(pattern=r"^[^-\s]\S*\Z")]
+    commit: Annotated[str, Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 
-class _Manifest(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
+class _Manifest(Entry, frozen=True, kw_only=True):
     repositories: dict[Name, Component]
 
 
@@ -50,12 +47,12 @@ def parse(text: str, *, where: str) -> dict[str, Component]:
     Raises: ConfigError that names every mistake.
     """
     try:
-        found = dict(_Manifest.model_validate(tomllib.loads(text)).repositories)
+        found = dict(entries.read(_Manifest, tomllib.loads(text)).repositories)
     except tomllib.TOMLDecodeError as wrong:
         raise ConfigError(f"{where} is not TOML: {wrong}", hint=f"edit {FILE}") from wrong
-    except ValidationError as wrong:
-        lines = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in wrong.errors()]
-        raise ConfigError(f"{where}: " + "\n  ".join(lines), hint=f"edit {FILE}") from wrong
+    except MistakenError as wrong:
+        lines = "\n  ".join(wrong.found)
+        raise ConfigError(f"{where}: {lines}", hint=f"edit {FILE}") from wrong
     if OWN in found:
         raise ConfigError(f"{where}: {OWN} is the commit itself", hint=f"edit {FILE}")
     return found

@@ -21,7 +21,6 @@ from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.types import Address, Amount, Power, PublicKey, Signature
-from aitbc_toolkit import keys
 from aitbc_toolkit.declared import Chain
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit
 from aitbc_toolkit.identity import genesis_path
@@ -82,6 +81,8 @@ def ensure(
 
 
 def _build(environment: Environment, public: Mapping[str, Mapping[str, Any]]) -> Genesis:
+    from aitbc_toolkit import keys  # noqa: PLC0415 - an environment is founded once
+
     hrp = environment.chain.hrp
     keys.make(keys.faucet_path(environment.folder))
     faucet = single_key(keys.read(keys.faucet_path(environment.folder)).public_key)

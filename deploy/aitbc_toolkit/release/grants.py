@@ -9,6 +9,7 @@ from typing import Any
 
 import tomlkit
 
+from aitbc_toolkit import entries
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
@@ -98,7 +99,7 @@ def _keeping_operators(environment: Environment, known: Allowed, edit: Change) -
 
     def judged(document: Document) -> None:
         edit(document)
-        after = Allowed.model_validate(tomlkit.parse(tomlkit.dumps(document)).unwrap())
+        after = entries.read(Allowed, tomlkit.parse(tomlkit.dumps(document)).unwrap())
         if governed and not any(roles.may(each.roles, "trust") for each in after.valid()):
             raise AitbcError(
                 f"{environment.name} would have nobody left who may change whom it trusts",

@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from msgspec import Meta
 
+from aitbc_toolkit import entries
+from aitbc_toolkit.entries import Entry, MistakenError
 from aitbc_toolkit.errors import ConfigError
 
 FILE = "signoffs.toml"
@@ -26,13 +28,11 @@ ITEMS: Mapping[str, str] = {
 }
 
 
-class SignOff(BaseModel):
+class SignOff(Entry, frozen=True, kw_only=True):
     """Hold what one person signed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
-
     date: dt.date
-    by: Annotated[str, Field(min_length=1)]
+    by: Annotated[str, Meta(min_length=1)]
     note: str = ""
 
 
@@ -45,9 +45,9 @@ def read(path: Path) -> dict[str, SignOff]:
         return {}
     try:
         written = tomllib.loads(path.read_text(encoding="utf-8"))
-        found = TypeAdapter(dict[str, SignOff]).validate_python(written)
-    except (tomllib.TOMLDecodeError, ValidationError) as wrong:
-        raise ConfigError(f"{path}: {str(wrong).splitlines()[0]}", hint=f"edit {path}") from wrong
+        found = entries.read(dict[str, SignOff], written)
+    except (tomllib.TOMLDecodeError, MistakenError) as wrong:
+        raise ConfigError(f"{path}: {wrong}", hint=f"edit {path}") from wrong
     strangers = sorted(set(found) - set(ITEMS))
     if strangers:
         raise ConfigError(

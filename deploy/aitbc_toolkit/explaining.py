@@ -1,0 +1,71 @@
+"""What is all wrong with a table that was refused? Every mistake, with its key and its value.
+
+pydantic finds them, by models made of the same records that tables are read into (`entries`), so
+that what a file may hold is said once. Imported only where something is wrong.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
+
+from aitbc_toolkit import entries
+from aitbc_toolkit.declared import nearest
+
+# The regular expressions of both readers are those of Python.
+_STRICT = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
+_BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
+
+
+def mistakes(kind: Any, document: Any) -> list[str]:
+    """Put each mistake into our words: the key first, then what is wrong with it."""
+    try:
+        TypeAdapter(_translated(kind)).validate_python(document)
+    except ValidationError as wrong:
+        return [_finding(error, kind) for error in wrong.errors()]
+    return []
+
+
+def _finding(error: Mapping[str, Any], kind: Any) -> str:
+    where = [str(part) for part in error["loc"]]
+    key = ".".join(where)
+    match error["type"]:
+        case "extra_forbidden":
+            near = nearest(where[-1], entries.keys_at(kind, where[:-1]))
+            return f"unknown key {key}" + (f", the nearest is {near}" if near else "")
+        case "missing":
+            return f"{key} is missing"
+        case _:
+            said = str(error["msg"])
+            return f"{key}: {said[:1].lower()}{said[1:]}, found {error['input']!r}"
+
+
+@cache
+def _model(kind: type[entries.Entry]) -> type[BaseModel]:
+    """Make the model of a record; what a key has without a word about it does not matter here."""
+    hints = entries.hints(kind)
+    fields: dict[str, Any] = {
+        each.name: (_translated(hints[each.name]), ... if each.required else None)
+        for each in msgspec.structs.fields(kind)
+    }
+    return create_model(kind.__name__, __config__=_STRICT, **fields)
+
+
+def _translated(kind: Any) -> Any:
+    """Give the type that pydantic knows for one of ours."""
+    if entries.is_entry(kind):
+        return _model(kind)
+    if get_origin(kind) is Annotated:
+        inner, *marks = get_args(kind)
+        return Annotated[(_translated(inner), *map(_bounds, marks))]
+    if get_origin(kind) in {dict, list}:
+        return get_origin(kind)[tuple(map(_translated, get_args(kind)))]
+    return kind
+
+
+def _bounds(mark: Any) -> Any:
+    assert isinstance(mark, msgspec.Meta), "an entry says its bounds as msgspec does"
+    known = {name: getattr(mark, name) for name in _BOUNDS}
+    return Field(**{name: value for name, value in known.items() if value is not None})
