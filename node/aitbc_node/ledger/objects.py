@@ -128,7 +128,8 @@ class Membership(Record, frozen=True):
 
     `bonded` is divided into `shares`; `earned` counts rewards per share since the beginning, and
     `rewards` is what of them nobody has taken yet. `next_key` replaces `key` at the next epoch.
-    `seat` is what the other validators decided; `jailed_for` is what it was jailed for last.
+    `seat` is what the others decided; `jailed_for` is what it was jailed for last; `fresh` are
+    delegators, ascending, with the shares that each bought in this epoch.
     """
 
     key: PublicKey
@@ -147,6 +148,7 @@ class Membership(Record, frozen=True):
     seat: str = ""
     jailed_for: str = ""
     open_proposals: int = 0
+    fresh: tuple[tuple[Address, int], ...] = ()
 
 
 class Stake(Record, frozen=True):
@@ -281,10 +283,7 @@ def holdings_of(record: Record | None) -> Balances:
 
 def balance(balances: Balances, asset: str) -> Amount:
     """Return how much of an asset is there."""
-    for ticker, amount in balances:
-        if ticker == asset:
-            return amount
-    return Amount(0)
+    return dict(balances).get(asset, Amount(0))
 
 
 def adjusted(balances: Balances, asset: str, delta: int) -> Balances:

@@ -2,7 +2,8 @@
 
 At the end of an epoch the reward pool pays a fixed amount for each of its blocks, if it has it: a
 part by blocks proposed, the rest by power and attendance, as the certificates in blocks show it.
-Nothing is created; what rounding leaves stays in the pool. Do not add fees or bonds.
+What was bonded in that epoch earns nothing of it. Nothing is created; what rounding leaves stays in
+the pool. Do not add fees or bonds.
 Source: rules 2.6 and the formulas of the ledger.
 """
 
@@ -85,6 +86,8 @@ def pay_epoch(draft: Draft) -> None:
         taken = staking.reward(draft, row.operator, due) if due else 0
         if taken:
             fill(draft, REWARD_POOL, NATIVE, -taken)
+    for operator in sorted({row.operator for row in rows}.union(draft.roster.operators)):
+        staking.ripen(draft, operator)
 
 
 def weight(power: int, *, signed: int, expected: int) -> int:

@@ -2,7 +2,8 @@
 
 A bond is divided into shares: coins that are slashed or lost to rounding leave the bond, never the
 shares, so that nobody has to walk over all delegators. Rewards are counted per share in the same
-way. Do not add who may bond, or when a bond comes back.
+way, but for shares that were bought in the epoch that is paid: nothing was at stake for it with
+them. Do not add who may bond, or when a bond comes back.
 """
 
 from collections.abc import Mapping
@@ -101,6 +102,7 @@ def add(draft: Draft, operator: Address, delegator: Address, amount: int) -> Non
         bonded=Amount(member.bonded + amount),
         shares=member.shares + bought,
         delegators=member.delegators + (stake is None),
+        fresh=_freshened(member, delegator, bought),
     )
     draft.put(membership_key(operator), changed)
 
@@ -123,6 +125,7 @@ def take(draft: Draft, operator: Address, delegator: Address, amount: int) -> No
         bonded=Amount(member.bonded - amount),
         shares=member.shares - sold,
         delegators=member.delegators - (not left),
+        fresh=_freshened(member, delegator, -sold),
     )
     if not changed.shares and changed.rewards:
         # Fractions of a unit that nobody could be paid, and nobody is left to be owed.
@@ -153,14 +156,17 @@ def pay_out(draft: Draft, operator: Address, delegator: Address) -> Membership:
 
 
 def reward(draft: Draft, operator: Address, amount: int) -> Amount:
-    """Divide a reward by commission and shares; return what was taken of it."""
+    """Divide a reward by commission and shares, the fresh ones excepted; return what was taken."""
     member = draft.membership(operator)
     assert member is not None, "nobody to reward"
     commission = amount * member.commission_bps // 10_000
-    per_share = (amount - commission) * EARNED_SCALE // member.shares if member.shares else 0
+    shares = member.shares - sum(count for _, count in member.fresh)
+    per_share = (amount - commission) * EARNED_SCALE // shares if shares else 0
     if member.earned + per_share > limits.INT_MAX:
         per_share = 0  # a bond of crumbs: more than a number can count stays in the pool
-    shared = -(-per_share * member.shares // EARNED_SCALE)
+    shared = -(-per_share * shares // EARNED_SCALE)
+    for delegator, fresh in member.fresh:
+        _pass_over(draft, stake_key(operator, delegator), fresh, member.earned + per_share)
     changed = replace(
         member,
         earned=member.earned + per_share,
@@ -169,3 +175,29 @@ def reward(draft: Draft, operator: Address, amount: int) -> Amount:
     )
     draft.put(membership_key(operator), changed)
     return Amount(commission + shared)
+
+
+def ripen(draft: Draft, operator: Address) -> None:
+    """Let what was bonded in the epoch that ends count for rewards from the next one on."""
+    member = draft.membership(operator)
+    if member is not None and member.fresh:
+        draft.put(membership_key(operator), replace(member, fresh=()))
+
+
+def _freshened(
+    member: Membership, delegator: Address, bought: int
+) -> tuple[tuple[Address, int], ...]:
+    """Count what was bought in this epoch; what is sold is of that first."""
+    counts = dict(member.fresh)
+    left = max(0, counts.pop(delegator, 0) + bought)
+    if left:
+        counts[delegator] = left
+    return tuple(sorted(counts.items()))
+
+
+def _pass_over(draft: Draft, place: ObjectKey, fresh: int, earned: int) -> None:
+    """Let a stake note more than its fresh shares would earn; it was paid when they were bought."""
+    stake = draft.lookup(place)
+    assert isinstance(stake, Stake), "fresh shares of nobody"
+    grown = (earned - stake.earned) * (stake.shares - fresh) // stake.shares
+    draft.put(place, Stake(stake.shares, earned - grown))

@@ -3,16 +3,20 @@
 import pytest
 from msgspec.structs import replace
 
+from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import bonding
+from aitbc_node.ledger import bonding, due
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.objects import PARAMS as PARAMS_KIND
 from aitbc_node.ledger.objects import UNBONDING, Leaving, Unbonding
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.staking import membership_key
+from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, Height
-from aitbc_sim.town import WEALTH, Town, a_genesis, address, key_of
+from aitbc_sim.town import CHAIN_ID, WEALTH, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
 PARAMS = Params(epoch_blocks=1, unbonding_blocks=10, evidence_max_age_blocks=8, delegators_max=2)
@@ -203,3 +207,143 @@ def test_form(bonds: Town, amount: int) -> None:
         refusal = parse(sign(bonds.draft("alice", body), [key_of("alice")]))
         assert isinstance(refusal, Refusal)
         assert (refusal.code, refusal.field) == (Code.E_MALFORMED, f"bodies[0].{field}")
+
+
+def test_all_that_is_left_after_the_fee_can_be_bonded(bonds: Town) -> None:
+    """To the last base unit."""
+    fee = bonds.judge(bonds.tx("alice", bond(COIN))).receipts[0].fee
+
+    over = bonds.judge(bonds.tx("alice", bond(WEALTH - fee + 1))).receipts[0]
+    all_of_it = bonds.apply(bonds.tx("alice", bond(WEALTH - fee))).receipts[0]
+
+    assert (over.code, all_of_it.code) == (Code.E_INSUFFICIENT, Code.OK)
+    assert bonds.owns("alice") == 0
+
+
+@pytest.mark.parametrize(
+    ("shares", "bonded", "amount", "code"),
+    [
+        (limits.INT_MAX - COIN, limits.INT_MAX - COIN, COIN, Code.OK),
+        (limits.INT_MAX - COIN, limits.INT_MAX - COIN, COIN + 1, Code.E_STATE),
+        (1, COIN, COIN, Code.OK),
+        (1, COIN + 1, COIN, Code.E_STATE),
+    ],
+)
+def test_a_bond_buys_at_least_a_share_and_all_of_them_are_countable(
+    bonds: Town, shares: int, bonded: int, amount: int, code: Code
+) -> None:
+    """At both ends, to the unit."""
+    member = bonds.state.membership(address("north"))
+    held = replace(member, shares=shares, bonded=Amount(bonded))
+    bonds.rewrite({membership_key(address("north")): held})
+
+    receipt = bonds.judge(bonds.tx("alice", bond(amount))).receipts[0]
+
+    assert receipt.code == code
+
+
+def test_only_the_operator_has_to_keep_the_greater_least(bonds: Town) -> None:
+    """What a delegator keeps is bounded by its own rule."""
+    bonds.rewrite({(PARAMS_KIND, b""): replace(PARAMS, self_bond_min=5 * COIN)})
+    for name in ("alice", "north"):
+        bonds.apply(bonds.tx(name, bond(8 * COIN)))
+
+    codes = [
+        bonds.apply(bonds.tx(name, unbond(amount))).receipts[0].code
+        for name, amount in (("alice", 5 * COIN), ("north", 5 * COIN), ("north", 4 * COIN))
+    ]
+
+    assert codes == [Code.OK, Code.E_MINIMUM, Code.OK]
+
+
+def test_who_may_not_enter_the_roster_is_told_where(
+    bonds: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newcomer that has less than everybody on a full roster keeps its coins."""
+    monkeypatch.setattr("aitbc_node.ledger.roster.ROSTER_MAX", 4)
+    key = key_of("alice votes")
+    register = ValidatorPut(
+        key=key.public_key, proof=possession_proof(CHAIN_ID, address("alice"), key)
+    )
+    bonds.apply(bonds.tx("alice", register))
+
+    receipt = bonds.apply(bonds.tx("alice", bond(COIN, "alice"))).receipts[0]
+
+    assert (receipt.code, receipt.events) == (Code.E_LIMIT, (("failed", "0", "validator"),))
+
+
+def test_what_is_taken_back_is_told_with_its_height(bonds: Town) -> None:
+    """Whose, from behind whom, how much, and when it is paid."""
+    bonds.apply(bonds.tx("alice", bond(5 * COIN)))
+
+    receipt = bonds.apply(bonds.tx("alice", unbond(2 * COIN))).receipts[0]
+
+    names = (address("north").hex(), address("alice").hex())
+    assert receipt.events == (("stake.unbond", *names, str(2 * COIN), "12"),)
+
+
+def test_coins_behind_nobodys_vote_count_until_now(bonds: Town) -> None:
+    """A candidate's bond is answered for up to the height at which it is taken back."""
+    key = key_of("alice votes")
+    register = ValidatorPut(
+        key=key.public_key, proof=possession_proof(CHAIN_ID, address("alice"), key)
+    )
+    bonds.rewrite({(PARAMS_KIND, b""): replace(PARAMS, validators_open=0)})
+    bonds.apply(bonds.tx("alice", register, bond(5 * COIN, "alice")))
+
+    bonds.apply(bonds.tx("alice", unbond(2 * COIN, "alice")))
+
+    [row] = bonds.state.unbonding(address("alice")).rows
+    assert row.counted_until == bonds.height
+
+
+def queued(town: Town, *rows: tuple[int, int]) -> Draft:
+    """Lay rows of alice's coins behind north over a town. Shape: counted_until, matures."""
+    made = tuple(
+        Leaving(address("alice"), Amount(1), Height(until), Height(due)) for until, due in rows
+    )
+    draft = Draft(town.state)
+    draft.put((UNBONDING, address("north")), Unbonding(made))
+    return draft
+
+
+def settled(draft: Draft, *, power: int = 1) -> list[tuple[int, int]]:
+    """Settle north's queue at height 20; return its rows."""
+    bonding.settle(draft, address("north"), Height(20), power=power)
+    return [(row.counted_until, row.matures) for row in draft.unbonding(address("north")).rows]
+
+
+def planned(draft: Draft, height: int) -> int:
+    """Count what was planned for a height."""
+    key = (UNBONDING, address("north"))
+    return due.take(draft, UNBONDING, Height(height)).count(key)
+
+
+def test_coins_count_as_long_as_more_power_stands_than_is_bonded(bonds: Town) -> None:
+    """Two votes of one coin: the other coin's are on the way back, and may yet be slashed."""
+    assert settled(queued(bonds, (0, 25)), power=2) == [(0, 25)]
+    assert settled(queued(bonds, (0, 25)), power=1) == [(20, 29)]
+
+
+def test_only_what_counted_until_now_waits_for_its_evidence(bonds: Town) -> None:
+    """A row that was settled before keeps its height; one that matures later than that, too."""
+    assert settled(queued(bonds, (7, 24), (0, 25), (0, 40))) == [(7, 24), (20, 29), (20, 40)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "at_29"),
+    [
+        ([(0, 25)], 1),
+        ([(0, 40)], 0),
+        ([(0, 25), (3, 29)], 0),
+    ],
+)
+def test_a_later_height_is_planned_once_where_one_is_needed(
+    bonds: Town, rows: list[tuple[int, int]], at_29: int
+) -> None:
+    """Not for coins that mature later anyhow, nor where a row had that height before."""
+    draft = queued(bonds, *rows)
+
+    settled(draft)
+
+    assert planned(draft, 29) == at_29

@@ -9,14 +9,25 @@ from aitbc_node import limits
 from aitbc_node.blocks import PRECOMMIT, PREVOTE, PROPOSAL
 from aitbc_node.canonical import encode
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.crypto import SigningKey, sha256
+from aitbc_node.crypto import SigningKey, sha256, verify
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
-from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
-from aitbc_node.ledger.objects import CANDIDATE, JAILED, OFFENCE, PARAMS, Offence
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage, apply, read
+from aitbc_node.ledger.family import Act
+from aitbc_node.ledger.objects import (
+    CANDIDATE,
+    JAILED,
+    OFFENCE,
+    PARAMS,
+    UNBONDING,
+    Leaving,
+    Offence,
+    Unbonding,
+)
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.staking import value_of
+from aitbc_node.ledger.state import Draft
 from aitbc_node.ledger.transactions import parse, sign
 from aitbc_node.types import Amount, BlockId, Height, Round, Signature
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
@@ -313,6 +324,10 @@ def other(**changes: object) -> EvidenceSubmit:
         (lambda: other(round=Round(1)), "second.round"),
         (lambda: other(block_id=LOW), "second.block_id"),
         (lambda: other(block_id=BlockId(b"short")), "second.block_id"),
+        (
+            lambda: EvidenceSubmit(KEY, replace(signed(LOW), block_id=BlockId(b"x")), signed(HIGH)),
+            "first.block_id",
+        ),
         (lambda: other(kind=3), "second.kind"),
         (lambda: other(signature=Signature(b"")), "second.signature"),
         (lambda: EvidenceSubmit(KEY, signed(HIGH), signed(LOW)), "second.block_id"),
@@ -331,3 +346,44 @@ def test_nil_and_a_block_are_two_different_votes(court: Town) -> None:
     body = EvidenceSubmit(KEY, signed(BlockId(b"")), signed(HIGH))
 
     assert court.apply(court.tx("alice", body)).receipts[0].code == Code.OK
+
+
+def test_the_oldest_height_that_counts_is_within(court: Town) -> None:
+    """Eight blocks ago, to the block."""
+    while court.height < 9:
+        court.apply()
+
+    receipt = court.apply(court.tx("alice", evidence(height=2))).receipts[0]
+
+    assert receipt.code == Code.OK
+
+
+def test_all_rows_that_counted_at_the_offence_are_slashed_and_summed(court: Town) -> None:
+    """What counted to that very height, too."""
+    north = address("north")
+    rows = tuple(
+        Leaving(address("bob"), Amount(amount * COIN), Height(until), Height(99))
+        for amount, until in ((2, 0), (4, 3), (8, 2), (6, 9))
+    )
+    draft = Draft(court.state)
+    draft.put((UNBONDING, north), Unbonding(rows))
+    act = Act(address("alice"), 0, 0, Height(3), verify)
+
+    done = apply(draft, act, evidence(height=3))
+
+    assert not isinstance(done, Refusal)
+    left = [row.amount // COIN for row in draft.unbonding(north).rows]
+    assert left == [1, 2, 8, 3]
+    place = bytes(north) + (3).to_bytes(8, "big")
+    assert draft.lookup((OFFENCE, place)) == Offence(Amount(22 * COIN), Amount(11 * COIN))
+
+
+def test_what_a_block_cannot_carry_says_why() -> None:
+    """Too many bytes are not decoded; others are, and the decoder's words are kept."""
+    fits, over = (read(bytes(limits.EVIDENCE_BYTES_MAX + more)) for more in (0, 1))
+
+    assert isinstance(fits, Refusal)
+    assert (fits.code, fits.field) == (Code.E_MALFORMED, "evidence")
+    assert fits.message not in {"", "None"}
+    assert isinstance(over, Refusal)
+    assert (over.code, over.field) == (Code.E_SIZE, "evidence")

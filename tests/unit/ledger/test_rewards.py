@@ -1,14 +1,20 @@
 """Rewards: what the pool pays follows blocks, votes and bonds, and nothing is created."""
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_node.codes import Code
+from aitbc_node.ledger import balances, staking
 from aitbc_node.ledger.bonding import StakeBond
-from aitbc_node.ledger.objects import NATIVE, REWARD_POOL, balance
+from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.objects import JAILED, NATIVE, REWARD_POOL, balance
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.rewards import RewardClaim, weight
+from aitbc_node.ledger.staking import earned_by, membership_key
+from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Amount
-from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address, key_of
+from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
 POOL = 1_000_000
@@ -31,6 +37,15 @@ def earnings(town: Town) -> dict[str, int]:
     """Return what each validator and those behind it have earned and not taken."""
     members = {name: town.state.membership(address(name)) for name in VALIDATOR_NAMES}
     return {name: member.rewards + member.commission for name, member in members.items()}
+
+
+def ripe(town: Town, validator: str, delegator: str, amount: int) -> None:
+    """Put coins behind a validator as if they had been there before the epoch."""
+    draft = Draft(town.state)
+    balances.move(draft, address(delegator), NATIVE, -amount)
+    staking.add(draft, address(validator), address(delegator), amount)
+    staking.ripen(draft, address(validator))
+    town.rewrite({key: value for key, value in draft.writes().items() if value is not None})
 
 
 def run(town: Town, blocks: int) -> None:
@@ -102,8 +117,8 @@ def test_attendance_counts_for_more_from_95_percent_on(
 def test_delegators_share_by_stake_and_the_operator_takes_its_commission() -> None:
     """One coin and three of alice: of 2000, 1 % commission, and the rest one to three."""
     town = a_mint()
-    town.apply(town.tx("alice", StakeBond(address("north"), Amount(3 * COIN))))
-    run(town, 7)
+    ripe(town, "north", "alice", 3 * COIN)
+    run(town, 8)
     before = {name: town.owns(name) for name in ("alice", "north")}
 
     alice = town.apply(town.tx("alice", RewardClaim(address("north")))).receipts[0]
@@ -144,3 +159,67 @@ def test_what_was_claimed_is_not_paid_again() -> None:
     receipt = town.apply(town.tx("north", RewardClaim())).receipts[0]
 
     assert receipt.code == Code.E_STATE
+
+
+def test_who_could_sign_and_who_did_is_counted_block_by_block() -> None:
+    """The first block shows no votes; each one behind it those of the block before."""
+    town = a_mint()
+    town.absent = {key_of("north votes").public_key}
+
+    run(town, 4)
+
+    rows = {row.operator: row for row in town.state.epoch_log.rows}
+    assert {row.expected for row in rows.values()} == {3}
+    signed = {name: rows[address(name)].signed for name in VALIDATOR_NAMES}
+    assert signed == {"north": 0, "east": 3, "south": 3, "west": 3}
+    assert sum(row.proposed for row in rows.values()) == 4
+
+
+def test_who_is_in_jail_earns_nothing_and_keeps_nobody_from_it() -> None:
+    """Whichever of them it is."""
+    for name in VALIDATOR_NAMES:
+        town = a_mint()
+        run(town, 7)
+        key = membership_key(address(name))
+        town.rewrite({key: replace(town.state.membership(address(name)), status=JAILED)})
+        run(town, 1)
+
+        assert earnings(town) == {**dict.fromkeys(VALIDATOR_NAMES, 2_000), name: 0}
+
+
+def test_a_last_vote_of_the_epoch_before_earns_nothing_in_this_one() -> None:
+    """Whoever has left is seen once more in the first block's commit, without any power."""
+    town = a_mint()
+    town.apply(town.tx("north", ValidatorPut(status="leaving")))
+    run(town, 7)
+    before = earnings(town)["north"]
+    assert town.state.validators.total_power == 3
+
+    run(town, 8)
+
+    assert earnings(town)["north"] == before
+    assert sum(earnings(town).values()) > 3 * before
+
+
+def test_a_bond_earns_from_the_epoch_behind_it_on() -> None:
+    """Nobody's share is fresh then, be it behind a validator or behind one to come."""
+    town = a_mint()
+    north, alice = address("north"), address("alice")
+    key = key_of("alice votes")
+    proof = possession_proof(CHAIN_ID, alice, key)
+    town.apply(town.tx("alice", StakeBond(north, Amount(3 * COIN))))
+    town.apply(
+        town.tx(
+            "alice",
+            ValidatorPut(key=key.public_key, proof=proof),
+            StakeBond(alice, Amount(COIN)),
+        )
+    )
+    run(town, 6)
+    assert town.state.membership(north).fresh == town.state.membership(alice).fresh == ()
+    assert earned_by(town.state.membership(north), town.state.stake(north, alice)) == 0
+    assert earnings(town)["north"] == 2_000
+
+    run(town, 8)
+
+    assert earned_by(town.state.membership(north), town.state.stake(north, alice)) > 0

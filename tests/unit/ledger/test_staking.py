@@ -1,11 +1,21 @@
 """Shares of a bond: what is put in comes out, and rounding never makes a coin."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from aitbc_node import limits
 from aitbc_node.ledger import staking
-from aitbc_node.ledger.objects import NATIVE, REWARD_POOL, Membership, Stake, balance
+from aitbc_node.ledger.objects import (
+    ACTIVE,
+    ADMITTED,
+    NATIVE,
+    REWARD_POOL,
+    Membership,
+    Stake,
+    balance,
+)
 from aitbc_node.ledger.staking import POWER_UNIT, membership_key
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Amount, PublicKey
@@ -24,6 +34,12 @@ def member_of(draft: Draft) -> Membership:
     found = draft.membership(NORTH)
     assert found is not None
     return found
+
+
+def earned(draft: Draft) -> list[int]:
+    """Return what north, alice and bob have earned behind north and not taken."""
+    stakes = [draft.stake(NORTH, who) or Stake(0, 0) for who in (NORTH, ALICE, BOB)]
+    return [staking.earned_by(member_of(draft), stake) for stake in stakes]
 
 
 def test_a_stake_is_worth_what_was_put_in() -> None:
@@ -54,6 +70,7 @@ def test_what_nobody_could_be_paid_returns_to_the_pool_with_the_last_share() -> 
     """Fractions of a unit that rounding kept back; while somebody has shares they stay."""
     draft = a_draft()
     staking.add(draft, NORTH, ALICE, 3 * POWER_UNIT)
+    staking.ripen(draft, NORTH)
     staking.reward(draft, NORTH, 1_000)
 
     staking.take(draft, NORTH, ALICE, 3 * POWER_UNIT)
@@ -85,6 +102,7 @@ def test_rewards_follow_shares_and_commission_goes_to_the_operator() -> None:
     """Of 1000: 1 % commission, and the rest one to three."""
     draft = a_draft()
     staking.add(draft, NORTH, ALICE, 3 * POWER_UNIT)
+    staking.ripen(draft, NORTH)
 
     taken = staking.reward(draft, NORTH, 1_000)
 
@@ -98,6 +116,7 @@ def test_who_changes_a_stake_is_paid_before() -> None:
     """Rewards are of the shares that earned them, and are paid once."""
     draft = a_draft()
     staking.add(draft, NORTH, ALICE, 3 * POWER_UNIT)
+    staking.ripen(draft, NORTH)
     staking.reward(draft, NORTH, 1_000)
     before = balance(draft.account(ALICE).balances, NATIVE)
 
@@ -116,6 +135,50 @@ def test_a_newcomer_earns_from_its_arrival_only() -> None:
     staking.add(draft, NORTH, BOB, POWER_UNIT)
 
     assert staking.earned_by(member_of(draft), draft.stake(NORTH, BOB)) == 0
+
+
+def test_what_was_bonded_in_an_epoch_earns_nothing_of_it() -> None:
+    """The old shares of the same account do; all earn of the next one. Nothing is lost of it."""
+    draft = a_draft()
+    staking.add(draft, NORTH, ALICE, POWER_UNIT)
+    staking.ripen(draft, NORTH)
+    staking.add(draft, NORTH, ALICE, 2 * POWER_UNIT)
+    staking.add(draft, NORTH, BOB, POWER_UNIT)
+
+    assert staking.reward(draft, NORTH, 1_000) == 1_000
+    staking.ripen(draft, NORTH)
+    first = earned(draft)
+    assert staking.reward(draft, NORTH, 1_000) == 1_000
+
+    assert first == [495, 495, 0]
+    assert earned(draft) == [495 + 198, 495 + 594, 198]
+    assert member_of(draft).rewards == 1_980
+
+
+def test_what_is_taken_back_in_its_epoch_is_of_what_came_last() -> None:
+    """Coins that come and go within an epoch leave those that were there to earn."""
+    draft = a_draft()
+    staking.add(draft, NORTH, ALICE, POWER_UNIT)
+    staking.ripen(draft, NORTH)
+    staking.add(draft, NORTH, ALICE, 5 * POWER_UNIT)
+    staking.take(draft, NORTH, ALICE, 4 * POWER_UNIT)
+    assert member_of(draft).fresh == ((ALICE, POWER_UNIT),)
+    staking.take(draft, NORTH, ALICE, POWER_UNIT)
+    assert member_of(draft).fresh == ()
+
+    staking.reward(draft, NORTH, 1_000)
+
+    assert earned(draft)[:2] == [495, 495]
+
+
+def test_where_all_is_fresh_only_the_commission_is_paid() -> None:
+    """The rest stays in the pool."""
+    draft = a_draft()
+    staking.take(draft, NORTH, NORTH, POWER_UNIT)
+    staking.add(draft, NORTH, NORTH, POWER_UNIT)
+
+    assert staking.reward(draft, NORTH, 1_000) == 10
+    assert (member_of(draft).rewards, member_of(draft).commission) == (0, 10)
 
 
 @given(
@@ -140,6 +203,8 @@ def test_stakes_and_rewards_are_never_worth_more_than_there_is(
             draft.put(membership_key(NORTH), replace(member_of(draft), bonded=left))
         for reward in rewards[place : place + 1]:
             assert staking.reward(draft, NORTH, reward) <= reward
+            if place % 2:
+                staking.ripen(draft, NORTH)
 
     member = member_of(draft)
     stakes = [stake for who in (NORTH, ALICE, BOB) if (stake := draft.stake(NORTH, who))]
@@ -156,3 +221,37 @@ def test_a_bond_of_crumbs_earns_nothing_rather_than_too_much() -> None:
     draft.put(staking.stake_key(NORTH, NORTH), Stake(1, 0))
 
     assert staking.reward(draft, NORTH, 10**18) == 0
+
+
+def test_the_founders_are_active_and_admitted() -> None:
+    """With nothing but what the genesis says."""
+    member = member_of(a_draft())
+
+    assert (member.status, member.seat, member.endpoint) == (ACTIVE, ADMITTED, "")
+
+
+def test_where_nothing_is_bonded_nothing_is_anybodys() -> None:
+    """Neither a share's worth nor the operator's own bond; a reward is commission alone."""
+    draft = a_draft()
+    bare = replace(member_of(draft), shares=0, bonded=Amount(0), commission_bps=100)
+    draft.put(membership_key(ALICE), bare)
+
+    assert staking.value_of(bare, 0) == 0
+    assert staking.own_bond(draft, BOB, member_of(draft)) == 0
+    assert staking.reward(draft, ALICE, 1_000) == 10
+    left = draft.membership(ALICE)
+    assert left is not None
+    assert (left.earned, left.rewards, left.commission) == (0, 0, 10)
+
+
+@pytest.mark.parametrize(("amount", "taken"), [(5, 5), (6, 0)])
+def test_rewards_per_share_are_counted_up_to_the_last_number(amount: int, taken: int) -> None:
+    """To the unit."""
+    draft = a_draft()
+    scale = staking.EARNED_SCALE
+    full = Membership(
+        PublicKey(bytes(32)), None, 0, "", "", "active", Amount(scale), scale, 1, limits.INT_MAX - 5
+    )
+    draft.put(membership_key(NORTH), full)
+
+    assert staking.reward(draft, NORTH, amount) == taken
