@@ -6,7 +6,7 @@ From what every node that answers tells of its own links. Do not add how it is d
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aitbc_node.rpc import schema
+from aitbc_node.rpc import surroundings
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.graph import Graph
 
@@ -15,15 +15,19 @@ from aitbc_toolkit.graph import Graph
 class Shape:
     """Hold one look at all links; nodes that are not of the environment have their id as name."""
 
-    told: Mapping[str, schema.Topology | Silence]
+    told: Mapping[str, surroundings.Topology | Silence]
     names: Mapping[str, str]
     graph: Graph
     splitting_hosts: tuple[str, ...]
 
     @property
-    def up(self) -> dict[str, schema.Topology]:
+    def up(self) -> dict[str, surroundings.Topology]:
         """Return what those said that answered."""
-        return {name: each for name, each in self.told.items() if isinstance(each, schema.Topology)}
+        return {
+            name: each
+            for name, each in self.told.items()
+            if isinstance(each, surroundings.Topology)
+        }
 
     def to_json(self) -> dict[str, object]:
         """Return the shape as one document."""
@@ -43,7 +47,7 @@ class Shape:
         """Return what a peer is called here."""
         return self.names.get(peer, peer[:12])
 
-    def _node(self, name: str, each: schema.Topology | Silence) -> dict[str, object]:
+    def _node(self, name: str, each: surroundings.Topology | Silence) -> dict[str, object]:
         if isinstance(each, Silence):
             return {"name": name, "state": each.state, "links": None}
         links = [
@@ -54,9 +58,11 @@ class Shape:
         return {"name": name, "state": "up", "id": each.id, **counts, "links": links}
 
 
-def shape_of(told: Mapping[str, schema.Topology | Silence], hosts: Mapping[str, str]) -> Shape:
+def shape_of(
+    told: Mapping[str, surroundings.Topology | Silence], hosts: Mapping[str, str]
+) -> Shape:
     """Put together what the nodes told; `hosts` says where each runs."""
-    up = {name: each for name, each in told.items() if isinstance(each, schema.Topology)}
+    up = {name: each for name, each in told.items() if isinstance(each, surroundings.Topology)}
     names = {each.id: name for name, each in up.items()}
     graph = Graph(
         {name: [names.get(link.id, link.id[:12]) for link in up[name].links] for name in up}

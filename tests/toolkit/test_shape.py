@@ -1,6 +1,6 @@
 """How nodes are linked, from what they tell."""
 
-from aitbc_node.rpc import schema
+from aitbc_node.rpc import surroundings
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.shape import shape_of
 
@@ -8,10 +8,10 @@ IDS = {name: name.encode().hex().ljust(40, "0") for name in ("a", "b", "c", "d")
 HOSTS = {"a": "h1", "b": "h2", "c": "h2", "d": "h3"}
 
 
-def told(name: str, *others: str) -> schema.Topology:
+def told(name: str, *others: str) -> surroundings.Topology:
     """Tell of links that this node dialled."""
     links = [
-        schema.TopologyLink(
+        surroundings.TopologyLink(
             id=IDS.get(other, other),
             address="10.0.0.1:1",
             direction="out",
@@ -22,7 +22,7 @@ def told(name: str, *others: str) -> schema.Topology:
         for other in others
     ]
     counts = {"degree": len(links), "out_degree": len(links), "in_degree": 0}
-    return schema.Topology(id=IDS[name], known=9, ledger=0, links=links, **counts)
+    return surroundings.Topology(id=IDS[name], known=9, ledger=0, links=links, **counts)
 
 
 def test_a_host_whose_loss_would_split_the_mesh_is_named() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import click
 
-from aitbc_node.rpc import schema
+from aitbc_node.rpc import schema, surroundings
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.cli import tables
 from aitbc_toolkit.cli.reaching import (
@@ -131,7 +131,7 @@ def topology(environment: str, *, as_json: bool) -> Exit:
     Example: aitbc network topology -e lab
     """
     with reach(environment) as (found, mesh):
-        told = mesh.ask_all(lambda node: node.get("/net/topology", schema.Topology))
+        told = mesh.ask_all(lambda node: node.get("/net/topology", surroundings.Topology))
         hosts = {each.name: each.host for each in found.instances}
     shape = shape_of(told, hosts)
     if as_json:

@@ -7,7 +7,7 @@ One pure function per route, answered from the view alone. Blocks and transactio
 from aitbc_node import bech32
 from aitbc_node.codes import Code
 from aitbc_node.ledger.upgrades import APP_VERSION
-from aitbc_node.rpc import schema, splits
+from aitbc_node.rpc import schema, splits, surroundings
 from aitbc_node.rpc.call import Call, read_height
 from aitbc_node.rpc.history import final_block, validators_of
 from aitbc_node.rpc.view import NodeView, Request, RequestFault
@@ -124,11 +124,11 @@ def peers(call: Call) -> schema.Peers:
     return schema.Peers(id=call.facts.peer_id.hex(), peers=rows)
 
 
-def topology(call: Call) -> schema.Topology:
+def topology(call: Call) -> surroundings.Topology:
     """Answer `GET /net/topology`: what this node knows of the mesh's shape."""
     seen = call.view.surroundings()
     links = [
-        schema.TopologyLink(
+        surroundings.TopologyLink(
             id=link.peer.hex(),
             address=link.address,
             direction="out" if link.outbound else "in",
@@ -139,7 +139,7 @@ def topology(call: Call) -> schema.Topology:
         for link in sorted(seen.links, key=lambda link: link.peer)
     ]
     out_degree = sum(link.direction == "out" for link in links)
-    return schema.Topology(
+    return surroundings.Topology(
         id=call.facts.peer_id.hex(),
         degree=len(links),
         out_degree=out_degree,

@@ -367,36 +367,6 @@ class PeerRow(Answer, frozen=True, kw_only=True):
     version: str
 
 
-class TopologyLink(Answer, frozen=True, kw_only=True):
-    """Show one live link, and whom the peer at its other end says it is linked with.
-
-    `source` says why the peer is known: `bootstrap` is the operator, `ledger` a validator's record,
-    `peers` its own record, `itself` its link alone.
-    """
-
-    id: Hex
-    address: str
-    direction: Literal["in", "out"]
-    rtt_ms: float | None
-    source: Literal["bootstrap", "ledger", "peers", "itself"]
-    neighbours: list[Hex]
-
-
-class Topology(Answer, frozen=True, kw_only=True):
-    """Show the mesh as far as one node sees it: its links and those of its peers.
-
-    `known` are nodes in its address book, `ledger` those of them that the ledger names.
-    """
-
-    id: Hex
-    degree: int
-    out_degree: int
-    in_degree: int
-    known: int
-    ledger: int
-    links: list[TopologyLink]
-
-
 class Peers(Answer, frozen=True, kw_only=True):
     """List the live links of this node."""
 
