@@ -14,8 +14,8 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from aitbc_node.rpc.app import App
+from aitbc_node.rpc.connections import BoundedProtocol, Crowd
 from aitbc_node.rpc.dispatch import ROUTES
-from aitbc_node.rpc.server import BoundedProtocol
 from aitbc_node.rpc.throttle import Throttle
 from aitbc_toolkit.suites.fuzz.clients import paths, the_node
 from aitbc_toolkit.suites.fuzz.decoder import Decoder
@@ -73,7 +73,7 @@ class Site:
         """Answer one connection that says this, piece by piece, and hangs up."""
         state, wire = ServerState(), Wire()
         protocol = BoundedProtocol(
-            config=self.config, server_state=state, app_state={}, _loop=self.loop
+            config=self.config, server_state=state, app_state={}, _loop=self.loop, crowd=Crowd()
         )
         protocol.connection_made(wire)
         for piece in pieces:
