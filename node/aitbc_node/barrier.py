@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from aitbc_node.events import Effect, Persist, Storable
+from aitbc_node.events import AppendBase, Effect, Persist, Storable
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.store import Store
 
@@ -89,9 +89,12 @@ class Barrier:
         """Store all that comes next in one go; in the disk thread if it has to be synced."""
         batch: list[Storable] = []
         for effect in self._effects:
-            if not isinstance(effect, Storable):
+            is_base = isinstance(effect, AppendBase)
+            if not isinstance(effect, Storable) or (is_base and batch):
                 break
             batch.append(effect)
+            if is_base:
+                break  # alone, so that it is done in this thread, in which others read the log
         if any(isinstance(effect, Persist) for effect in batch):
             self._in_thread(lambda: self._write(batch))
         else:

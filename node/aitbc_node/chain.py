@@ -33,6 +33,7 @@ from aitbc_node.ledger.genesis import Genesis, initial_state
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.ledger.upgrades import APP_VERSION
+from aitbc_node.lineage import Link, grown
 from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Hash, Height, PublicKey
 from aitbc_node.validators import ValidatorSet
@@ -76,6 +77,9 @@ class Chain:
         self.tip_certificate = NO_COMMIT
         self.tip_validators = ValidatorSet(())
         """The set that made the newest block final."""
+        self.tip_block: Block | None = None
+        self.lineage: tuple[Link, ...] = ()
+        """Where the voters changed, as far as is remembered."""
 
     @property
     def next_height(self) -> Height:
@@ -86,17 +90,23 @@ class Chain:
     def upgrade_needed(self) -> int:
         """Return the version whose rules the next block has and nobody here knows; else 0."""
         wanted = self.state.chain.app_version
-        return wanted if wanted > self._app_version_max else 0
+        return 0 if self.knows_rules(wanted) else wanted
+
+    def knows_rules(self, app_version: int) -> bool:
+        """Tell whether this build can execute blocks of a version."""
+        return app_version <= self._app_version_max
 
     @property
     def tip_time_ms(self) -> int:
         """Return the time of the newest block, or of the genesis."""
         return self._genesis_time_ms if self.tip is None else self.tip.time_ms
 
-    def resume(self, state: State, final: FinalBlock, voters: ValidatorSet) -> None:
-        """Begin behind a final block whose state is proved, instead of at the genesis."""
+    def resume(
+        self, state: State, final: FinalBlock, voters: ValidatorSet, lineage: tuple[Link, ...]
+    ) -> None:
+        """Go on behind a final block whose state is proved, without those in between."""
         header = final.block.header
-        assert self.height == 0, "a chain begins once"
+        assert header.height > self.height, "a chain goes forward"
         assert state.root == header.state_root, "a state that nobody compared with its header"
         self.state = state
         self.height = header.height
@@ -104,6 +114,8 @@ class Chain:
         self.tip_id = final.certificate.block_id
         self.tip_certificate = final.certificate
         self.tip_validators = voters
+        self.tip_block = final.block
+        self.lineage = lineage
 
     def build(
         self, candidates: Iterable[Parsed], *, proposer: PublicKey, evidence: Sequence[bytes] = ()
@@ -181,6 +193,8 @@ class Chain:
         self.tip = header
         self.tip_id = candidate.id
         self.tip_certificate = certificate
+        self.tip_block = candidate.block
+        self.lineage = grown(self.lineage, Link(header, certificate, self.tip_validators))
 
     def add_late_votes(self, certificate: Certificate) -> None:
         """Take a fuller certificate of the newest block, so that the next one can carry it."""

@@ -208,6 +208,15 @@ class SyncSection(_Section, frozen=True, kw_only=True):
         Meta(pattern=r"^([0-9a-f]{64})?$", description="its id; another block there is refused"),
     ] = ""
 
+    snapshot_distance: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**53,
+            description="so many blocks behind, a kept state is fetched from peers; 0: never",
+        ),
+    ] = 20_000
+
     def __post_init__(self) -> None:
         if bool(self.trusted_height) != bool(self.trusted_hash):
             raise ValueError("trusted_height and trusted_hash come together or not at all")

@@ -7,10 +7,10 @@ closed, the fault counted, and nothing else happens. Do not add what the parts d
 from typing import assert_never
 
 from aitbc_node import limits
-from aitbc_node.blocks import FinalBlock
+from aitbc_node.arriving import Arriving
 from aitbc_node.chain import Chain
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import ReadBlocks
+from aitbc_node.events import BlocksRead, OfferRead, PieceRead, ReadBlocks
 from aitbc_node.following import Following
 from aitbc_node.gossip.messages import (
     BlockFound,
@@ -22,8 +22,12 @@ from aitbc_node.gossip.messages import (
     Hello,
     Message,
     Neighbours,
+    OfferFound,
+    OfferWanted,
     PeersKnown,
     PeersWanted,
+    Piece,
+    PieceWanted,
     Ping,
     Pong,
     ProposalSent,
@@ -36,6 +40,7 @@ from aitbc_node.gossip.messages import (
     fitting,
 )
 from aitbc_node.intake import Intake
+from aitbc_node.lending import Lending
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Height, PeerId
@@ -43,7 +48,8 @@ from aitbc_node.voting import Voting
 from aitbc_node.workshop import Workshop
 
 SPREADING = (VotesSent, ProposalSent, Transactions)
-Request = BodiesWanted | BlockWanted | FinalsWanted
+Reply = Bodies | BlockFound | Finals | OfferFound | Piece
+Request = BodiesWanted | BlockWanted | FinalsWanted | OfferWanted | PieceWanted
 
 
 class Conversation:
@@ -59,6 +65,7 @@ class Conversation:
         workshop: Workshop,
         voting: Voting,
         following: Following,
+        arriving: Arriving,
     ) -> None:
         self._out = outbox
         self._chain = chain
@@ -67,7 +74,14 @@ class Conversation:
         self._workshop = workshop
         self._voting = voting
         self._following = following
+        self._arriving = arriving
         self._reading: dict[PeerId, None] = {}
+        self.lending = Lending(outbox, mesh, is_closed=lambda: arriving.is_at_it)
+
+    @property
+    def is_reading(self) -> bool:
+        """Tell whether the disk is being read for a peer."""
+        return bool(self._reading) or self.lending.is_reading
 
     def on_frame(self, peer: PeerId, payload: bytes) -> None:
         """Take a frame; whatever is in it, at worst the link is closed."""
@@ -79,10 +93,15 @@ class Conversation:
         except PeerFault as fault:
             self._mesh.fault(peer, fault.what)
 
-    def on_blocks_read(self, peer: PeerId, blocks: tuple[FinalBlock, ...]) -> None:
-        """Send a peer the final blocks that it asked for, now that the disk gave them."""
-        self._reading.pop(peer, None)
-        self._out.send((peer,) if self._mesh.peers.is_linked(peer) else (), Finals(fitting(blocks)))
+    def on_read(self, event: BlocksRead | OfferRead | PieceRead) -> None:
+        """Send a peer what it asked for, now that the disk gave it."""
+        match event:
+            case BlocksRead(peer=peer, blocks=blocks):
+                self._reading.pop(peer, None)
+                if self._mesh.peers.is_linked(peer):
+                    self._out.send((peer,), Finals(fitting(blocks)))
+            case OfferRead() | PieceRead():
+                self.lending.on_read(event)
 
     def _on_message(self, peer: PeerId, message: Message) -> None:
         match message:
@@ -100,19 +119,30 @@ class Conversation:
                 self._mesh.peers.on_pong(peer, number, self._out.now_ms)
             case Status(height=height):
                 self._mesh.catch_up.claim(peer, height)
+                if not self._following.diverged:
+                    self._arriving.poll()
                 self._following.poll()
             case Hello() | Neighbours() | PeersKnown() | PeersWanted() | RoomNeeded():
                 self._mesh.heard(peer, message)
-            case BodiesWanted() | BlockWanted() | FinalsWanted():
+            case BodiesWanted() | BlockWanted() | FinalsWanted() | OfferWanted() | PieceWanted():
                 self._on_request(peer, message)
+            case Bodies() | BlockFound() | Finals() | OfferFound() | Piece():
+                self._on_answer(peer, message)
+            case _:
+                assert_never(message)
+
+    def _on_answer(self, peer: PeerId, message: Reply) -> None:
+        match message:
             case Bodies(block_id=block_id, raws=raws):
                 self._workshop.on_bodies(block_id, raws)
             case BlockFound(block=block):
                 self._workshop.on_block(block, peer)
             case Finals(blocks=blocks):
                 self._following.on_finals(peer, blocks)
-            case _:
-                assert_never(message)
+            case OfferFound():
+                self._arriving.on_offer(peer, message)
+            case Piece():
+                self._arriving.on_piece(peer, message)
 
     def _on_request(self, peer: PeerId, message: Request) -> None:
         """Answer a peer; each peer gets a bounded number of answers between two ticks."""
@@ -129,11 +159,15 @@ class Conversation:
                     self._out.send((peer,), BlockFound(block))
             case FinalsWanted(first=first, last=last):
                 self._read(peer, first, last)
+            case OfferWanted():
+                self.lending.on_offer_wanted(peer, message)
+            case PieceWanted():
+                self.lending.on_piece_wanted(peer, message)
 
     def _read(self, peer: PeerId, first: Height, last: Height) -> None:
         """Have blocks read for a peer, one request at a time."""
         last = Height(min(last, self._chain.height, first + limits.CATCH_UP_BLOCKS_MAX - 1))
-        if first > last:
+        if first > last or self._arriving.is_at_it:
             self._out.send((peer,), Finals(()))
         elif peer not in self._reading:
             self._reading[peer] = None

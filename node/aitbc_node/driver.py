@@ -36,7 +36,6 @@ from aitbc_node.events import (
     Note,
     ReadBlocks,
     Reply,
-    SaveSnapshot,
     Send,
     SetTimer,
     Submitted,
@@ -106,7 +105,9 @@ class Driver:
         self.failed: asyncio.Future[None] = self._loop.create_future()
         self.events_taken = 0
         self.barrier = Barrier(store, self)
-        self._keeper = Keeper(snapshots, self._answer)
+        self._keeper = Keeper(
+            snapshots, store, answer=self._answer, feed=self.feed, wall_ms=clock.wall_ms
+        )
         self.judge = Judge(verify, before_slice=self._turn, answer=self._verified)
         self._machine = machine
         self._store = store
@@ -218,8 +219,6 @@ class Driver:
                 self._answer(request, outcomes)
             case Halt(app_version=version):
                 self.fail(UpgradeNeededError(version, known=APP_VERSION))
-            case SaveSnapshot():
-                self._keeper.keep(effect)
             case Answer(request=request, answer=answer):
                 self._answer(request, answer)
             case Committed():
@@ -236,7 +235,8 @@ class Driver:
             case Disconnect(peer=peer, reason=reason):
                 self.wire.disconnect(peer, reason)
             case _:
-                raise AssertionError(f"an effect that nobody carries out: {effect}")
+                is_kept = self._keeper.take(effect)
+                assert is_kept, f"an effect that nobody carries out: {effect}"
 
     def disk_failed(self, reason: str) -> None:
         """Tell the machine that it cannot be made durable now."""

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-from aitbc_node.blocks import Block, Certificate, FinalBlock
+from aitbc_node.blocks import Block, Certificate, FinalBlock, Header
 from aitbc_node.codes import Refusal
-from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature, TxId
-from aitbc_node.validators import ValidatorSet
+from aitbc_node.lineage import Link, Offer
+from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Round, Signature, TxId
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -65,6 +65,34 @@ class BlocksRead(Event, frozen=True, kw_only=True):
 
     peer: PeerId
     blocks: tuple[FinalBlock, ...]
+
+
+class OfferRead(Event, frozen=True, kw_only=True):
+    """The answer to `ReadOffer`: what this node could give, and the header that was asked for."""
+
+    peer: PeerId
+    offer: Offer | None
+    trusted: Header | None
+
+
+class PieceRead(Event, frozen=True, kw_only=True):
+    """The answer to `ReadPiece`; no bytes when the piece is not here any more."""
+
+    peer: PeerId
+    name: Hash
+    index: int
+    data: bytes
+
+
+class SnapshotJudged(Event, frozen=True, kw_only=True):
+    """The answer to `JudgeSnapshot`: the `Base` to go on from, or why there is none.
+
+    `is_lie` when it is false, not only out of reach of this node's disk.
+    """
+
+    base: object = None
+    fault: str = ""
+    is_lie: bool = False
 
 
 class TimerFired(Event, frozen=True, kw_only=True):
@@ -201,6 +229,15 @@ class AppendCertificate(Effect, frozen=True):
     certificate: Certificate
 
 
+class AppendBase(Effect, frozen=True):
+    """Let the log begin at this final block, in place of all that was in it, durably at once.
+
+    Carried out while nobody reads the log; what was in it is below, and comes back to no use.
+    """
+
+    final: FinalBlock
+
+
 class AppendTransactions(Effect, frozen=True):
     """Write accepted transactions to the mempool journal; it must survive SIGKILL, not more."""
 
@@ -215,6 +252,7 @@ Storable = (
     | SaveBans
     | AppendBlock
     | AppendCertificate
+    | AppendBase
     | AppendTransactions
 )
 """What the disk takes; everything else is for the world."""
@@ -265,6 +303,38 @@ class ReadBlocks(Effect, frozen=True):
     peer: PeerId
     first: Height
     last: Height
+
+
+class ReadOffer(Effect, frozen=True):
+    """Look which kept state above a height this node has; the answer is `OfferRead`.
+
+    With a `trusted` height the header of that block is wanted, too; 0 for none.
+    """
+
+    peer: PeerId
+    above: Height
+    trusted: Height
+
+
+class ReadPiece(Effect, frozen=True):
+    """Read a piece of a kept state for a peer; the answer is `PieceRead`."""
+
+    peer: PeerId
+    name: Hash
+    index: int
+
+
+class GatherPiece(Effect, frozen=True):
+    """Keep a piece of a peer's kept state beside everything else; it may be lost."""
+
+    index: int
+    data: bytes
+
+
+class JudgeSnapshot(Effect, frozen=True):
+    """Build the state of what was gathered and compare it; the answer is `SnapshotJudged`."""
+
+    offer: Offer
 
 
 class TxOutcome(msgspec.Struct, frozen=True):
@@ -320,14 +390,19 @@ class SaveSnapshot(Effect, frozen=True):
     """Keep a state beside the log, whenever there is time; whoever waits is answered then.
 
     Shape: `contents` are the objects by kind and name, which never change; `request` is 0 when
-    nobody waits. A snapshot may be lost, or be ahead of a log that lost its end: it is only a help.
+    nobody waits; `links` prove the block to others, the last is its own. A snapshot may be lost, or
+    be ahead of a log that lost its end: it is only a help.
     """
 
     request: int
-    height: Height
-    block_id: BlockId
-    voters: ValidatorSet
+    block: Block
+    links: tuple[Link, ...]
     contents: Mapping[tuple[str, bytes], object]
+
+    @property
+    def height(self) -> Height:
+        """Return of which block the state is."""
+        return self.block.header.height
 
 
 class Halt(Effect, frozen=True):

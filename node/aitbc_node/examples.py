@@ -47,16 +47,20 @@ from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.lineage import Contents, Link, Offer
 from aitbc_node.transport import handshake
 from aitbc_node.types import (
+    Address,
     Amount,
     BlockId,
     Gas,
     Hash,
     Height,
+    Power,
     Round,
     Signature,
 )
+from aitbc_node.validators import Validator, ValidatorSet
 from aitbc_node.version import VERSION
 
 CHAIN_ID = "aitbc-wire"
@@ -120,6 +124,13 @@ def _messages(
     yield messages.BlockFound(block)
     yield messages.FinalsWanted(Height(1), Height(7))
     yield messages.Finals((FinalBlock(block, _certificate(Height(7))),))
+    voters = ValidatorSet((Validator(Address(bytes(20)), KEY.public_key, Power(1), -1),))
+    link = Link(block.header, _certificate(Height(7)), voters)
+    contents = Contents(GENESIS, Height(7), name, 5, (_hash("piece"),))
+    yield messages.OfferWanted(Height(6), Height(5))
+    yield messages.OfferFound(Offer(contents, (link,)), block.header)
+    yield messages.PieceWanted(contents.name(), 0)
+    yield messages.Piece(contents.name(), 0, b"piece")
 
 
 def transactions() -> Iterator[tuple[str, bytes]]:

@@ -18,10 +18,11 @@ from aitbc_node.errors import DiskError, UsageError
 from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.startup import load_genesis
+from aitbc_node.storage.entries import KIND_NAMES
 from aitbc_node.storage.files import ReadOnlyFiles
 from aitbc_node.storage.log import Log
 from aitbc_node.storage.sign_state import FILE_NAME, SignStateFile
-from aitbc_node.storage.store import KIND_NAMES, LOG_NAME, Recovered, Store
+from aitbc_node.storage.store import LOG_NAME, Recovered, Store
 from aitbc_node.storage.versions import DATA_VERSIONS, read_version
 from aitbc_node.types import Height
 

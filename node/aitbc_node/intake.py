@@ -151,6 +151,20 @@ class Intake:
             self._out.add(Expired(tuple(dead)))
         self._out.extend(self._verifying.depart(items))
 
+    def advance(self, txs: Iterable[Parsed] | None) -> None:
+        """Drop what a final block holds, and tell what none can hold any more.
+
+        None stands for blocks that nobody saw here: then every account may have used its nonces.
+        """
+        next_height, nonce_of = self._chain.next_height, self.nonce_of
+        if txs is None:
+            dead = self._pool.skip(next_height=next_height, nonce_of=nonce_of)
+        else:
+            included = ((parsed.id, parsed.tx.sender) for parsed in txs)
+            dead = self._pool.advance(included=included, next_height=next_height, nonce_of=nonce_of)
+        if dead:
+            self._out.add(Expired(dead))
+
     def verify_bodies(self, bodies: Iterable[Parsed]) -> None:
         """Verify transactions that came only inside a block; the answer is in `Judged`."""
         items = [Item(parsed, None, None) for parsed in bodies]

@@ -36,6 +36,12 @@ FRAME_BYTES_MAX = 16 * MIB
 TX_BATCH_COUNT_MAX = 512
 TX_BATCH_BYTES_MAX = 512 * KIB
 CATCH_UP_BLOCKS_MAX = 64
+LINKS_MAX = 256
+"""Changes of the voters that a node remembers, to prove a kept state to others."""
+PIECE_BYTES = 512 * KIB
+PIECES_MAX = 4_096
+"""A kept state that is larger travels to nobody: 2 GiB."""
+OFFER_BYTES_MAX = 8 * MIB
 PEERS_MAX = 50
 CULPRITS_MAX = 1_000
 """Peers whose faults a node remembers."""
@@ -98,6 +104,7 @@ ADMIN_BODY_BYTES_MAX = 64 * KIB
 
 # A block must fit into one frame with its header and certificate, or it could never travel.
 assert BLOCK_BYTES_MAX + MIB <= FRAME_BYTES_MAX
+assert OFFER_BYTES_MAX + PIECE_BYTES <= FRAME_BYTES_MAX
 # A transaction of the greatest size must still fit into one batch.
 assert TX_BYTES_MAX <= TX_BATCH_BYTES_MAX
 # Who has all the links that it looks for is left with enough when some of them go.

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from aitbc_node import limits
+from aitbc_node.arriving import Arriving
 from aitbc_node.blocks import Certificate, FinalBlock, tx_id
-from aitbc_node.certificates import median_time_ms
 from aitbc_node.chain import Candidate, Chain
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.consensus.inputs import Decided, PeerLinked, Tick
@@ -29,14 +29,16 @@ from aitbc_node.events import (
     DiskHealed,
     Effect,
     Event,
-    Expired,
     FrameReceived,
+    OfferRead,
     OrderGiven,
     PeerDown,
     PeerUp,
+    PieceRead,
     Send,
     SetTimer,
     SignState,
+    SnapshotJudged,
     Submitted,
     Timer,
     TimerFired,
@@ -57,6 +59,7 @@ from aitbc_node.mesh import Meeting, Mesh, mesh_of
 from aitbc_node.operating import Operating
 from aitbc_node.outbox import Outbox
 from aitbc_node.resuming import Base
+from aitbc_node.skewing import Skew
 from aitbc_node.storage.store import Recovered
 from aitbc_node.trusting import NOTHING_TRUSTED, Trusted
 from aitbc_node.types import BlockId, Height, PeerId, Round
@@ -85,6 +88,8 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
     admission: str = "open"
     mempool: PoolLimits = PoolLimits()
     snapshot_blocks: int = 0
+    snapshot_distance: int = 0
+    """So many blocks behind, a state is fetched from peers instead of blocks; 0 for never."""
     trusted: Trusted = NOTHING_TRUSTED
     app_version_max: int = APP_VERSION
     """The newest rules that this build knows; it stops before a block that has newer ones."""
@@ -108,31 +113,24 @@ class Machine:
         self._own_key = None if signer is None else signer.public_key
         self._verify = verify
         self._out = Outbox()
+        self._skew = Skew(self._out)
         self._pool = Mempool[Parsed](config.mempool)
         self._chain = Chain(genesis, verify, config.trusted, app_version_max=config.app_version_max)
-        self._mesh = self._new_mesh(own_id)
-        self._intake = Intake(
-            self._out,
-            self._chain,
-            self._pool,
-            self._mesh.relay,
-            bounds=config.mempool,
-        )
-        self._workshop = Workshop(
-            self._out,
-            self._chain,
-            self._intake,
-            fetches=self._mesh.fetches,
-            linked=self._mesh.linked,
-            pinned=lambda: self._voting.pinned(),  # noqa: PLW0108 - the voting comes later
-            on_judged=self._on_judged,
-        )
+        self._mesh = mesh = self._new_mesh(own_id)
+        out, chain = self._out, self._chain
+        self._intake = Intake(out, chain, self._pool, mesh.relay, bounds=config.mempool)
+        self._workshop = workshop = self._new_workshop()
         self._following = Following(
+            out, chain, mesh, workshop=workshop, on_final=self._catch_up_with
+        )
+        self._arriving = Arriving(
             self._out,
             self._chain,
             self._mesh,
             workshop=self._workshop,
-            on_final=self._catch_up_with,
+            intake=self._intake,
+            distance=config.snapshot_distance,
+            verify=verify,
         )
         self._witness = Witness(self._out, self._chain, proposes=self._own_key is not None)
         self._incidents = Incidents(self._out, own_key=self._own_key)
@@ -146,12 +144,12 @@ class Machine:
             workshop=self._workshop,
             voting=self._voting,
             following=self._following,
+            arriving=self._arriving,
         )
         self._journal: tuple[bytes, ...] = ()
         self._decided: Decided | None = None
         self._due_ms = 0
-        self._relay_armed = False
-        self._disk_failed = self._is_clock_skewed = False
+        self._relay_armed = self._disk_failed = False
         self._last_voted = Height(0)
 
     # The verbs.
@@ -191,7 +189,7 @@ class Machine:
         journal = {tx_id(raw): raw for raw in recovered.journal}
         self._voting.consensus = self._new_consensus(recovered.sign_state)
         if base is not None:
-            self._chain.resume(base.state, base.final, base.voters)
+            self._chain.resume(base.state, base.final, base.voters, base.lineage)
         for final in recovered.finals:
             self._note_votes(final.block.last_commit, final.certificate)
             candidate = self._chain.replay(final)
@@ -214,7 +212,8 @@ class Machine:
         self._mesh.start()
         self._intake.readmit(self._journal)
         self._journal = ()
-        self._listen_first()
+        interval_ms, timeouts = self._config.block_interval_ms, self._config.timeouts
+        self._voting.listen(self._own_key, interval_ms, timeouts)
         self._following.heed_rules()
         self._enter_if_due()
         self._settle()
@@ -250,8 +249,10 @@ class Machine:
                 for peer in judged.culprits:
                     what = "a transaction that is signed falsely"
                     self._mesh.fault(peer, what, is_forgery=True)
-            case BlocksRead(peer=peer, blocks=blocks):
-                self._conversation.on_blocks_read(peer, blocks)
+            case BlocksRead() | OfferRead() | PieceRead():
+                self._conversation.on_read(event)
+            case SnapshotJudged():
+                self._arriving.on_judged(event)
             case PeerUp():
                 self._on_peer_up(event)
             case PeerDown():
@@ -281,19 +282,14 @@ class Machine:
         self._voting.feed(PeerLinked(peer))
 
     def _on_submitted(self, event: Submitted) -> None:
+        refusal = self._mesh.refusal(self._chain.state.validators)
         if self._disk_failed or self._following.diverged:
             trouble = self._following.diverged or "the disk of this node cannot be written"
             refusal = Refusal(Code.E_UNAVAILABLE, "", trouble)
-            self._intake.refuse(event.request, event.raws, refusal)
-            return
-        validators = self._chain.state.validators
-        power = self._mesh.reach.power(validators, self._out.now_ms)
-        if not validators.is_quorum(power):
-            message = f"only {power} of {validators.total_power} voting power is within reach"
-            refusal = Refusal(Code.E_NO_QUORUM, "", message)
-            self._intake.refuse(event.request, event.raws, refusal)
-        else:
+        if refusal is None:
             self._intake.submit(event.request, event.raws)
+        else:
+            self._intake.refuse(event.request, event.raws, refusal)
 
     def _on_timer(self, timer: Timer) -> None:
         if timer.name == _TICK.name:
@@ -301,6 +297,9 @@ class Machine:
             self._mesh.tick()
             self._mesh.reach.watch(self._chain.state.validators, self._out.now_ms)
             self._voting.feed(Tick())
+            self._conversation.lending.tick()
+            if not self._following.diverged:
+                self._arriving.poll()
             self._following.poll()
             self._enter_if_due()
         elif timer.name == _RELAY.name:
@@ -316,6 +315,8 @@ class Machine:
     def _settle(self) -> None:
         """Let everything that this event set in motion come to rest."""
         self._voting.run()
+        if self._arriving.is_ready and not self._conversation.is_reading:
+            self._arrive()
         self._following.advance()
         if self._following.diverged:
             self._voting.freeze()
@@ -344,7 +345,7 @@ class Machine:
     def _on_decided(self, decided: Decided) -> None:
         if decided.height != self._chain.next_height:
             return  # caught up with in the meantime
-        self._compare_clocks(decided.certificate)
+        self._skew.compare(decided.certificate, self._chain.state.validators)
         candidate = self._workshop.shelf.candidate(decided.block_id)
         if candidate is None:
             # It was judged good, then made room for others in a very long height: get it back.
@@ -353,33 +354,15 @@ class Machine:
         else:
             self._make_final(candidate, decided.certificate)
 
-    def _compare_clocks(self, certificate: Certificate) -> None:
-        """Note when the own wall clock and those of the voters drift apart, and when they meet.
-
-        The certificate has just been made, so its median time is now. Source: rules 2.4.
-        """
-        now_ms = median_time_ms(certificate, self._chain.state.validators)
-        skew_ms = self._out.wall_ms - now_ms
-        is_skewed = abs(skew_ms) > limits.CLOCK_SKEW_MS_MAX
-        if is_skewed != self._is_clock_skewed:
-            self._out.note("clock.skewed" if is_skewed else "clock.agrees", skew_ms=skew_ms)
-        self._is_clock_skewed = is_skewed
-
     def _make_final(self, candidate: Candidate, certificate: Certificate) -> None:
         """Let a block be final: log it, apply it, tell everybody, and plan the next height."""
         self._decided = None
         self._out.add(AppendCertificate(certificate))
         self._note_votes(candidate.block.last_commit, certificate)
         self._chain.apply(candidate, certificate)
-        self._workshop.advance(candidate)
+        self._workshop.advance(self._chain.height, candidate)
         self._mesh.catch_up.moved()
-        dead = self._pool.advance(
-            included=((parsed.id, parsed.tx.sender) for parsed in candidate.txs),
-            next_height=self._chain.next_height,
-            nonce_of=self._intake.nonce_of,
-        )
-        if dead:
-            self._out.add(Expired(dead))
+        self._intake.advance(candidate.txs)
         final = FinalBlock(candidate.block, certificate)
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._incidents.block_is_final(self._chain.state, candidate.txs, candidate.execution)
@@ -403,6 +386,22 @@ class Machine:
         early_ms = self._config.timeouts.propose_ms
         self._plan_next_height(max(0, self._config.block_interval_ms - early_ms))
 
+    def _arrive(self) -> None:
+        """Go on behind a block far above the newest one here, whose state has come from peers.
+
+        A node that listens begins anew: what was signed with its key in between, nobody looked at.
+        """
+        is_listening = self._voting.is_listening
+        self._decided = None
+        base = self._arriving.arrive()
+        consensus, certificate = self._voting.consensus, base.final.certificate
+        self._out.extend(consensus.note_certificate(certificate, base.voters))
+        self._plan_next_height(self._config.block_interval_ms)
+        if is_listening:
+            self._voting.listen_on(history=0)
+        self._witness.block_is_final()
+        self._following.heed_rules()
+
     def _plan_next_height(self, wait_ms: int) -> None:
         """Begin the next height some time after a commit. Source: rules 1.9."""
         self._due_ms = self._out.now_ms + wait_ms
@@ -417,20 +416,11 @@ class Machine:
             or self._voting.is_at_work
             or self._out.now_ms < self._due_ms
             or self._following.is_busy
+            or self._arriving.is_at_it
         ):
             return
         if not self._mesh.catch_up.is_flowing(self._chain.height, self._out.now_ms):
             self._voting.enter_height()
-
-    def _listen_first(self) -> None:
-        """Let the others make two blocks before taking part; a sole validator has no others."""
-        validators, own_key = self._chain.state.validators, self._own_key
-        if own_key is None or validators.is_quorum(validators.power_of(own_key)):
-            return
-        timeouts, interval_ms = self._config.timeouts, self._config.block_interval_ms
-        # Two heights, one of them with a round that this very node should have led, and the way.
-        limit_ms = 3 * interval_ms + timeouts.propose_ms + timeouts.vote_ms
-        self._voting.listen(limit_ms=limit_ms)
 
     def _note_votes(self, last_commit: Certificate, certificate: Certificate) -> None:
         """Look at the votes of a block about to be applied.
@@ -441,9 +431,7 @@ class Machine:
         consensus, chain = self._voting.consensus, self._chain
         self._out.extend(consensus.note_certificate(last_commit, chain.tip_validators))
         self._out.extend(consensus.note_certificate(certificate, chain.state.validators))
-        own = None
-        if self._own_key is not None:
-            own = self._chain.tip_validators.index_of(self._own_key)
+        own = None if self._own_key is None else chain.tip_validators.index_of(self._own_key)
         if own is not None and any(vote.validator == own for vote in last_commit.votes):
             self._last_voted = last_commit.height
 
@@ -464,17 +452,25 @@ class Machine:
             interval_ms=config.block_interval_ms,
         )
 
-    def _new_operating(self) -> Operating:
-        draining = Draining(
+    def _new_workshop(self) -> Workshop:
+        return Workshop(
             self._out,
             self._chain,
-            self._mesh,
-            voting=self._voting,
-            own_key=self._own_key,
-            interval_ms=self._config.block_interval_ms,
+            self._intake,
+            fetches=self._mesh.fetches,
+            linked=self._mesh.linked,
+            pinned=lambda: self._voting.pinned(),  # noqa: PLW0108 - it is made later
+            on_judged=self._on_judged,
         )
-        every = self._config.snapshot_blocks
-        return Operating(self._out, self._chain, self._mesh, draining, snapshot_blocks=every)
+
+    def _new_operating(self) -> Operating:
+        out, chain, key, config = self._out, self._chain, self._own_key, self._config
+        ms = config.block_interval_ms
+        draining = Draining(
+            out, chain, self._mesh, voting=self._voting, own_key=key, interval_ms=ms
+        )
+        every = config.snapshot_blocks
+        return Operating(out, chain, self._mesh, draining, snapshot_blocks=every)
 
     def _new_consensus(self, sign_state: SignState | None) -> Consensus:
         return Consensus(

@@ -164,6 +164,11 @@ class Mempool(Generic[Content]):
             self._parked.pop(tx_id, None)
         return (*dead, *late)
 
+    def skip(self, *, next_height: Height, nonce_of: NonceOf) -> tuple[TxId, ...]:
+        """Follow the chain over blocks that nobody saw here; return what `advance` does."""
+        anybody = [(TxId(b""), sender) for sender in self._queues]
+        return self.advance(included=anybody, next_height=next_height, nonce_of=nonce_of)
+
     def park(self, tx_ids: Iterable[TxId]) -> None:
         """Make room: keep of these only when they expire, so that this can still be told.
 

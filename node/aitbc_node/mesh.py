@@ -10,6 +10,7 @@ from typing import assert_never
 import msgspec
 
 from aitbc_node import limits
+from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.events import Dial, PeerDown, PeerUp, SaveBans
 from aitbc_node.gossip import choice
@@ -35,6 +36,7 @@ from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.gossip.topology import LinkSight, Surroundings, Topology
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Height, PeerId
+from aitbc_node.validators import ValidatorSet
 
 AboutPeers = Hello | Neighbours | PeersKnown | PeersWanted | RoomNeeded
 
@@ -164,6 +166,14 @@ class Mesh:
         now_ms = self._out.now_ms
         self._out.extend(self.peers.fault(peer, what, now_ms, is_forgery=is_forgery))
         self._tell_neighbours()
+
+    def refusal(self, voters: ValidatorSet) -> Refusal | None:
+        """Say why no transaction is taken: too little power is within reach to make a block."""
+        power = self.reach.power(voters, self._out.now_ms)
+        if voters.is_quorum(power):
+            return None
+        message = f"only {power} of {voters.total_power} voting power is within reach"
+        return Refusal(Code.E_NO_QUORUM, "", message)
 
     def restore(self, *, peers: Iterable[bytes], bans: tuple[bytes, ...]) -> None:
         """Take back what the disk has kept; bans count from `start` on, which knows the time."""

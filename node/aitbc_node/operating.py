@@ -20,6 +20,7 @@ from aitbc_node.events import (
     SaveSnapshot,
     SnapshotAsked,
 )
+from aitbc_node.lineage import Link
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.storage.store import Recovered
@@ -97,10 +98,12 @@ class Operating:
 
     def _keep_state(self, request: int) -> None:
         chain = self._chain
-        if not chain.height:
+        if chain.tip_block is None:
             refusal = Refusal(Code.E_CONFLICT, "", "there is no block yet, only the genesis")
             self._out.add(Answer(request, refusal))
             return
         contents = dict(chain.state.contents)
-        voters = chain.tip_validators
-        self._out.add(SaveSnapshot(request, chain.height, chain.tip_id, voters, contents))
+        header, certificate = chain.tip_block.header, chain.tip_certificate
+        last = Link(header, certificate, chain.tip_validators)
+        links = chain.lineage if last.changes_voters else (*chain.lineage, last)
+        self._out.add(SaveSnapshot(request, chain.tip_block, links, contents))

@@ -74,18 +74,18 @@ class Span(msgspec.Struct, frozen=True):
     last: Height | None
     count: int | None
 
-    def within(self, tip: Height) -> tuple[Height, Height]:
+    def within(self, tip: Height, *, lowest: Height) -> tuple[Height, Height]:
         """Return the first and the last height.
 
         Raises: UsageError when the log does not hold them.
         """
         last = tip if self.last is None else self.last
-        first = Height(1) if self.first is None else self.first
+        first = lowest if self.first is None else self.first
         if self.first is None and self.count is not None:
-            first = Height(max(1, last - self.count + 1))
-        if not 1 <= first <= last <= tip:
+            first = Height(max(lowest, last - self.count + 1))
+        if not lowest <= first <= last <= tip:
             raise UsageError(
-                f"blocks {first} to {last} are not here", hint=f"the log holds 1 to {tip}"
+                f"blocks {first} to {last} are not here", hint=f"the log holds {lowest} to {tip}"
             )
         return first, last
 
@@ -105,12 +105,12 @@ def replay(
     began_s = time.monotonic()
     store = Store(disk, None, chain=genesis.hash())
     data_version = store.recover_blocks()
-    first, last = span.within(store.last_height)
+    kept = Snapshots(disk, chain=genesis.hash())
+    first, last = span.within(store.last_height, lowest=_lowest(store, kept))
     chain = Chain(genesis, verify)
-    kept = Snapshots(disk, chain=genesis.hash()).load(height_max=Height(first - 1))
-    base, _ = newest_base(store, kept)
+    base, _ = newest_base(store, kept.load(height_max=Height(first - 1)))
     if base is not None:
-        chain.resume(base.state, base.final, base.voters)
+        chain.resume(base.state, base.final, base.voters, base.lineage)
     start = chain.height
     difference, is_late = None, False
     for final in _blocks(store, chain, last):
@@ -133,6 +133,14 @@ def replay(
         is_late=is_late,
         difference=difference,
     )
+
+
+def _lowest(store: Store, kept: Snapshots) -> Height:
+    """Return the first height that can be executed: the one behind the oldest state there is."""
+    if store.first_height == 1:
+        return Height(1)
+    heights = (found.height for found in kept.load(height_max=store.last_height))
+    return Height(min(heights, default=store.first_height) + 1)
 
 
 def _blocks(store: Store, chain: Chain, last: Height) -> Iterator[FinalBlock]:

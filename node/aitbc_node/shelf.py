@@ -60,8 +60,8 @@ class Shelf:
             del self._invalid[next(iter(self._invalid))]
         self._invalid[block_id] = fault
 
-    def advance(self, final: Candidate) -> None:
-        """Begin with the next height."""
+    def advance(self, final: Candidate | None) -> None:
+        """Begin with the next height; without the block where nobody executed it here."""
         self._tip = final
         self._candidates.clear()
         self._invalid.clear()

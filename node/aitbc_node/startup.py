@@ -208,6 +208,7 @@ def restored_machine(
             subnets=Subnets(config.p2p.free_networks),
             admission="open",  # links judge who is listed, before the machine hears of anybody
             snapshot_blocks=config.storage.snapshot_blocks,
+            snapshot_distance=config.sync.snapshot_distance,
             trusted=config.sync.trusted,
             mempool=PoolLimits(
                 txs_max=config.mempool.max_txs,
@@ -221,8 +222,7 @@ def restored_machine(
         signer=identities.voter if votes else None,
         verify=crypto.verify,
     )
-    # An index that lacks blocks is made again from the log, so a state behind those is no use.
-    base = _base(found, height_max=min(index.last_height, recovered.last_height))
+    base = _base(found, index)
     if base is not None:
         finals = found.store.finals_above(base.height)
         recovered = msgspec.structs.replace(recovered, finals=finals)
@@ -242,9 +242,13 @@ def own_record(config: Config, identities: Identities) -> OwnRecord | None:
     return OwnRecord(identities.genesis.chain_id, identities.node, addresses)
 
 
-def _base(found: Found, *, height_max: Height) -> Base | None:
-    kept = found.snapshots.load(height_max=height_max)
-    base, faults = newest_base(found.store, kept)
+def _base(found: Found, index: TxIndex) -> Base | None:
+    # An index that lacks blocks is made again from the log, so a state behind those is no use;
+    # where the log does not begin at the genesis, the index lacks what cannot be made again.
+    height_max = found.recovered.last_height
+    if found.store.first_height == 1:
+        height_max = min(height_max, index.last_height)
+    base, faults = newest_base(found.store, found.snapshots.load(height_max=height_max))
     for fault in faults:
         log.warning("snapshot.unusable", extra={"reason": fault})
     if base is not None:

@@ -37,12 +37,13 @@ from aitbc_node.consensus.inputs import (
 )
 from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
 from aitbc_node.consensus.replica import Consensus
+from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Note, SaveSignState, SetTimer, Timer
 from aitbc_node.gossip.messages import VOTES_COUNT_MAX, ProposalSent, Status, SummarySent, VotesSent
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
-from aitbc_node.types import BlockId, Height, PeerId
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey
 from aitbc_node.workshop import Workshop
 
 TIMEOUT_PREFIX = "timeout."
@@ -94,16 +95,19 @@ class Voting:
         """Name the blocks that consensus may come back to."""
         return self.consensus.state.locked_id, self.consensus.state.valid_id
 
-    def listen(self, *, limit_ms: int) -> None:
+    def listen(self, own_key: PublicKey | None, interval_ms: int, timeouts: Timeouts) -> None:
         """Keep out of the next two heights after a start, if the key has signed before.
 
         Who runs a copy of the key elsewhere has votes in their blocks, and those stop this node
         before it signs. When nobody makes blocks there is nothing to hear, hence the limit: all
         may have been restarted at once. Source: rules 2.1.
         """
-        signed = self.consensus.sign_state
+        validators, signed = self._chain.state.validators, self.consensus.sign_state
+        if own_key is None or validators.is_quorum(validators.power_of(own_key)):
+            return  # a sole validator has no others to listen to
         if signed is not None and signed.sign_bytes:
-            self._listens_for_ms = limit_ms
+            # Two heights, one with a round that this very node should have led, and the way.
+            self._listens_for_ms = 3 * interval_ms + timeouts.propose_ms + timeouts.vote_ms
             self.listen_on(history=0)
 
     def listen_on(self, *, history: int) -> None:

@@ -197,12 +197,11 @@ class Workshop:
         for block_id, candidate in self.shelf.verdicts():
             self._on_judged(block_id, candidate)
 
-    def advance(self, final: Candidate) -> None:
-        """Forget the height that is final now, but for the block itself, which others may need."""
+    def advance(self, height: Height, final: Candidate | None = None) -> None:
+        """Forget what is final now, but for the newest block: others may need it, if it is here."""
         self.shelf.advance(final)
         self._own = None
         self._fetches.clear()
-        height: Height = final.block.header.height
         self._offers = {
             block_id: offer
             for block_id, offer in self._offers.items()

@@ -162,9 +162,9 @@ def _build_with_old(self: Workshop, candidates: Iterator[Parsed], **rest: Any) -
     return _build(self, (*old, *candidates), **rest)
 
 
-def _advance_with_memory(self: Workshop, candidate: Candidate) -> None:
-    self._old = candidate.txs  # type: ignore[attr-defined]  # the bug's own
-    _advance(self, candidate)
+def _advance_with_memory(self: Workshop, height: Height, final: Candidate | None = None) -> None:
+    self._old = () if final is None else final.txs  # type: ignore[attr-defined]  # the bug's own
+    _advance(self, height, final)
 
 
 # Links and disks.

@@ -18,6 +18,7 @@ from aitbc_node.consensus.messages import Vote
 from aitbc_node.crypto import sha256
 from aitbc_node.events import (
     Answer,
+    AppendBase,
     AppendBlock,
     AppendCertificate,
     AppendTransactions,
@@ -29,11 +30,15 @@ from aitbc_node.events import (
     Event,
     Expired,
     FrameReceived,
+    GatherPiece,
     Halt,
+    JudgeSnapshot,
     Note,
     PeerDown,
     PeerUp,
     ReadBlocks,
+    ReadOffer,
+    ReadPiece,
     Reply,
     SaveBans,
     SaveDataVersion,
@@ -52,11 +57,12 @@ from aitbc_node.events import (
 )
 from aitbc_node.gossip.messages import VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
-from aitbc_node.resuming import newest_base
+from aitbc_node.resuming import Lending, carried_out, newest_base
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions
+from aitbc_node.trusting import Trusted
 from aitbc_node.types import BlockId, PeerId, TxId
 from aitbc_sim.citizens import GENESIS_MS, a_genesis, signer_of
 from aitbc_sim.testing import fake_verify
@@ -111,6 +117,7 @@ class Pump:
         self.wall_skew_ms: dict[int, int] = {}
         self.knows_rules: dict[int, int] = {}
         """The newest rules of nodes whose build is another; a change counts from a restart on."""
+        self._trusts: dict[int, Trusted] = {}
         self.blocks: dict[int, set[BlockId]] = defaultdict(set)
         self.frames: Counter[str] = Counter()
         """Frames delivered, by kind."""
@@ -219,6 +226,10 @@ class Pump:
         assert self.run(lambda: request in replies, limit_ms=1_000), "every request is answered"
         return [str(outcome.code) for outcome in replies[request]]
 
+    def trust(self, index: int, trusted: Trusted) -> None:
+        """Let a node's operator know a block, from the node's next start on."""
+        self._trusts[index] = trusted
+
     def snapshots_of(self, node: Node) -> Snapshots:
         """Return the states that a node has kept."""
         return Snapshots(node.data, chain=self.genesis.hash())
@@ -293,8 +304,9 @@ class Pump:
             admission=old.admission,
             mempool=old.mempool,
             snapshot_blocks=old.snapshot_blocks,
+            snapshot_distance=old.snapshot_distance,
             app_version_max=self.knows_rules.get(node.index, old.app_version_max),
-            trusted=old.trusted,
+            trusted=self._trusts.get(node.index, old.trusted),
         )
 
     def _wall(self, node: Node) -> int:
@@ -344,6 +356,7 @@ class Pump:
                 | SaveEvidence()
                 | SavePeers()
                 | SaveBans()
+                | AppendBase()
                 | AppendBlock()
                 | AppendCertificate()
                 | AppendTransactions()
@@ -380,9 +393,8 @@ class Pump:
             case Reply(request=request, outcomes=outcomes):
                 assert request not in node.replies, "a request is answered once"
                 node.replies[request] = outcomes
-            case SaveSnapshot(request=request, height=height):
-                kept = self.snapshots_of(node).save(effect)
-                node.answers[request] = Snapshotted(height, kept)
+            case SaveSnapshot() | ReadOffer() | ReadPiece() | GatherPiece() | JudgeSnapshot():
+                self._keep(node, effect)
             case Answer(request=request, answer=answer):
                 assert request not in node.answers, "the operator is answered once"
                 node.answers[request] = answer
@@ -390,6 +402,17 @@ class Pump:
                 node.notes[name] += 1
             case _:
                 raise AssertionError(f"an unknown effect: {effect}")
+
+    def _keep(self, node: Node, effect: SaveSnapshot | Lending) -> None:
+        """Do what a node wants of the files that hold kept states."""
+        assert node.store is not None, "a node that runs has a store"
+        kept, wall_ms = self.snapshots_of(node), self._wall(node)
+        if isinstance(effect, SaveSnapshot):
+            node.answers[effect.request] = Snapshotted(effect.height, kept.save(effect))
+            return
+        answer = carried_out(effect, kept, node.store, wall_ms=lambda: wall_ms)
+        if answer is not None:
+            self._later(node, 1, answer)
 
     def _send(self, source: Node, target: Node, payload: bytes) -> None:
         link = frozenset((source.index, target.index))

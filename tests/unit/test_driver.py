@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from aitbc_node import barrier as barrier_module
-from aitbc_node import judging
+from aitbc_node import examples, judging
 from aitbc_node.announcing import Announcer
 from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header, block_id
 from aitbc_node.codes import Code, Refusal
@@ -45,6 +45,7 @@ from aitbc_node.events import (
     Verified,
     Verify,
 )
+from aitbc_node.lineage import Link
 from aitbc_node.metrics import Counters
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.storage.disk import DiskUnavailableError
@@ -406,8 +407,11 @@ def test_signatures_are_judged_in_slices_between_events(
 
 def a_state(request: int) -> SaveSnapshot:
     """Return what the machine emits to have a state kept."""
+    block = dict(examples.values())["block"]
+    assert isinstance(block, Block)
     voters = ValidatorSet(())
-    return SaveSnapshot(request, Height(5), BlockId(bytes(32)), voters, {("pool", b""): voters})
+    link = Link(block.header, NO_COMMIT, voters)
+    return SaveSnapshot(request, block, (link,), {("pool", b""): voters})
 
 
 def test_a_snapshot_holds_nothing_up() -> None:
@@ -426,7 +430,7 @@ def test_a_snapshot_holds_nothing_up() -> None:
         stage.data.gate.set()
         kept = await waits
         assert isinstance(kept, Snapshotted)
-        assert (kept.height, kept.bytes_written) == (5, len(stage.data.files["snapshot.0"]))
+        assert (kept.height, kept.bytes_written) == (7, len(stage.data.files["snapshot.0"]))
 
     on_stage(test)
 

@@ -7,7 +7,9 @@ from msgspec.structs import replace
 
 from aitbc_node.canonical import decode, encode
 from aitbc_node.codes import Code, Refusal
+from aitbc_node.errors import DiskError
 from aitbc_node.events import (
+    AppendBase,
     AppendBlock,
     AppendCertificate,
     SaveSnapshot,
@@ -18,10 +20,11 @@ from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit
 from aitbc_node.machine import MachineConfig
 from aitbc_node.replaying import Span, replay
-from aitbc_node.resuming import proved
+from aitbc_node.resuming import newest_base, proved
+from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.snapshots import SLOTS, Snapshot
 from aitbc_node.storage.store import Store
-from aitbc_node.types import Height
+from aitbc_node.types import BlockId, Height
 from aitbc_node.validators import ValidatorSet, validator_set
 from aitbc_sim.citizens import a_payment
 from aitbc_sim.pump import Pump
@@ -124,12 +127,11 @@ def test_a_torn_snapshot_falls_back_to_the_log(pump: Pump) -> None:
 def test_a_log_that_lost_its_end_begins_lower(pump: Pump) -> None:
     """A snapshot that is ahead of the log is not used; the log comes first."""
     height = keep(pump)
+    block, (*_, last) = newest(pump).block, newest(pump).offer.links
+    header = replace(block.header, height=Height(height + 100))
+    contents = dict(pump.machine(VICTIM).view.state.contents)
     ahead = SaveSnapshot(
-        0,
-        Height(height + 100),
-        newest(pump).block_id,
-        newest(pump).voters,
-        dict(pump.machine(VICTIM).view.state.contents),
+        0, replace(block, header=header), (replace(last, header=header),), contents
     )
     pump.snapshots_of(pump.nodes[VICTIM]).save(ahead)
 
@@ -157,19 +159,27 @@ def a_poorer(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, rows=snapshot.rows[:place] + snapshot.rows[place + 1 :])
 
 
+def with_link(snapshot: Snapshot, **fields: object) -> Snapshot:
+    """Change the link that proves the block itself."""
+    *links, last = snapshot.offer.links
+    changed = (*links, replace(last, **fields))
+    return replace(snapshot, offer=replace(snapshot.offer, links=changed))
+
+
 def other_voters(snapshot: Snapshot) -> Snapshot:
     """Say that fewer validators have voted."""
-    return replace(snapshot, voters=validator_set(snapshot.voters.members[:3]))
+    return with_link(snapshot, voters=validator_set(snapshot.voters.members[:3]))
 
 
 def nobody_voted(snapshot: Snapshot) -> Snapshot:
     """Say that nobody has."""
-    return replace(snapshot, voters=ValidatorSet(()))
+    return with_link(snapshot, voters=ValidatorSet(()))
 
 
 def another_block(snapshot: Snapshot) -> Snapshot:
     """Name a block that is not in the log."""
-    return replace(snapshot, block_id=b"?" * 32)
+    contents = replace(snapshot.offer.contents, block_id=BlockId(b"?" * 32))
+    return replace(snapshot, offer=replace(snapshot.offer, contents=contents))
 
 
 def unknown_kind(snapshot: Snapshot) -> Snapshot:
@@ -215,7 +225,7 @@ def test_a_false_snapshot_falls_back_to_the_log(pump: Pump) -> None:
     key = next(key for key in contents if key[0] == objects.ACCOUNT)
     contents[key] = objects.Account(99, None, ())
     node.data.truncate(SLOTS[0], 0)
-    false = SaveSnapshot(0, true.height, true.block_id, true.voters, contents)
+    false = SaveSnapshot(0, true.block, true.offer.links, contents)
     pump.snapshots_of(node).save(false)
     assert newest(pump).height == true.height, "it is whole"
 
@@ -255,3 +265,57 @@ def copy_log(pump: Pump, store: Store, height: int) -> None:
         assert final is not None
         store.run(AppendBlock(final.certificate.block_id, final.block))
         store.run(AppendCertificate(final.certificate))
+
+
+def test_a_log_that_begins_at_a_state_of_peers_needs_one() -> None:
+    """Nobody can tell what the blocks behind it lead to, without one: what helps is said."""
+    disk = begun_at_a_state()
+    store = Store(disk, None)
+    store.recover()
+
+    with pytest.raises(DiskError, match="begins at height 4") as caught:
+        newest_base(store, [])
+
+    assert "delete the data folder" in caught.value.hint
+
+
+def begun_at_a_state() -> MemoryDisk:
+    """Let a log begin at block 4, with two more behind it."""
+    pump = Pump().start()
+    pump.run_to(6)
+    source, disk = pump.nodes[0].store, MemoryDisk()
+    assert source is not None
+    store = Store(disk, None)
+    store.recover()
+    for height in range(1, 3):
+        append(store, source, height)
+    base = source.block(Height(4))
+    assert base is not None
+    store.run(AppendBase(base))
+    for height in (5, 6):
+        append(store, source, height)
+    return disk
+
+
+def append(store: Store, source: Store, height: int) -> None:
+    """Copy one final block."""
+    final = source.block(Height(height))
+    assert final is not None
+    store.run(AppendBlock(final.certificate.block_id, final.block))
+    store.run(AppendCertificate(final.certificate))
+
+
+def test_a_log_may_begin_above_the_genesis() -> None:
+    """What was in it is gone, and what is behind the state is found again."""
+    store = Store(begun_at_a_state(), None)
+    recovered = store.recover()
+
+    assert (store.first_height, store.last_height, recovered.last_height) == (4, 6, 6)
+    assert [final.certificate.height for final in recovered.finals] == [4, 5, 6]
+    assert [store.block(Height(height)) is not None for height in range(8)] == [
+        False, False, False, False, True, True, True, False,
+    ]  # fmt: skip
+    assert [final.certificate.height for final in store.finals_above(Height(5))] == [6]
+    assert store.read_blocks(Height(3), Height(6)) == ()
+    assert len(store.read_blocks(Height(4), Height(6))) == 3
+    assert len(store.read_blocks(Height(6), Height(9))) == 1

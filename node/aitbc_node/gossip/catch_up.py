@@ -56,6 +56,8 @@ class CatchUp:
         self._applied_ms: int | None = None
         self._highest = Height(0)
         """The greatest height that anybody has ever claimed."""
+        self.is_held = False
+        """Whether blocks are not asked for, since a kept state is on its way."""
 
     def claim(self, peer: PeerId, height: Height) -> None:
         """Take a peer's word for its newest final block."""
@@ -114,7 +116,7 @@ class CatchUp:
             self._behind_since_ms = now_ms
         record = self._records[peer]
         is_news = record.claim == tip + 1 and now_ms - self._behind_since_ms < PATIENCE_MS
-        if busy or self._request is not None or is_news:
+        if busy or self._request is not None or is_news or self.is_held:
             return
         last = Height(min(record.claim, tip + limits.CATCH_UP_BLOCKS_MAX))
         self._request = _Request(peer, Height(tip + 1), last, now_ms)

@@ -12,13 +12,14 @@ import msgspec
 from msgspec import Meta
 
 from aitbc_node import limits
-from aitbc_node.blocks import Block, Certificate, FinalBlock, Proposed
+from aitbc_node.blocks import Block, Certificate, FinalBlock, Header, Proposed
 from aitbc_node.canonical import Record, encode
 from aitbc_node.crypto import KEY_BYTES, SIGNATURE_BYTES
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Send
 from aitbc_node.gossip.records import PeerRecord
-from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Signature, TxId
+from aitbc_node.lineage import Offer, fault_of_form
+from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Signature, TxId
 
 ID_BYTES = 32
 PEER_ID_BYTES = 20
@@ -146,6 +147,35 @@ class Finals(Record, frozen=True, tag="finals"):
     blocks: Annotated[tuple[FinalBlock, ...], Meta(max_length=limits.CATCH_UP_BLOCKS_MAX)]
 
 
+class OfferWanted(Record, frozen=True, tag="snapshot?"):
+    """Ask for the newest kept state above a height; and for the header at `trusted`, 0 for none."""
+
+    above: At
+    trusted: At
+
+
+class OfferFound(Record, frozen=True, tag="snapshot"):
+    """Answer with what can be had, or nothing, and with that header where it is here."""
+
+    offer: Offer | None
+    trusted: Header | None
+
+
+class PieceWanted(Record, frozen=True, tag="piece?"):
+    """Ask for one piece of the state that was offered under a name."""
+
+    name: Annotated[Hash, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+    index: Annotated[int, Meta(ge=0, lt=limits.PIECES_MAX)]
+
+
+class Piece(Record, frozen=True, tag="piece"):
+    """Answer with its bytes; none when it is not here any more."""
+
+    name: Annotated[Hash, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+    index: Annotated[int, Meta(ge=0, lt=limits.PIECES_MAX)]
+    data: Annotated[bytes, Meta(max_length=limits.PIECE_BYTES)]
+
+
 Message = (
     Ping
     | Pong
@@ -165,6 +195,10 @@ Message = (
     | BlockFound
     | FinalsWanted
     | Finals
+    | OfferWanted
+    | OfferFound
+    | PieceWanted
+    | Piece
 )
 
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
@@ -248,10 +282,22 @@ def _check_size(message: Message) -> None:
             for final in blocks:
                 _check_block(final.block)
                 _check_certificate(final.certificate)
+        case OfferFound(offer=offer) if offer is not None:
+            _check_offer(offer)
         case FinalsWanted(first=first, last=last) if last < first:
             raise PeerFault("a request for no blocks")
         case _:
             pass
+
+
+def _check_offer(offer: Offer) -> None:
+    fault = fault_of_form(offer)
+    if fault:
+        raise PeerFault(f"a kept state: {fault}")
+    for link in offer.links:
+        _check_certificate(link.certificate)
+        if len(link.voters.members) > limits.VALIDATORS_MAX:
+            raise PeerFault(f"a kept state by {len(link.voters.members)} voters")
 
 
 def _check_block(block: Block) -> None:

@@ -94,13 +94,19 @@ class Log:
         self.end = offset + len(record)
         return offset
 
-    def rewrite(self, kind: int, payloads: Sequence[bytes]) -> None:
-        """Replace all records by these, durably and at once."""
+    def rewrite(self, records: Sequence[tuple[int, bytes]]) -> list[int]:
+        """Replace all records by these kinds and payloads, durably and at once.
+
+        Return the offsets that they have now.
+        """
         data = bytearray(self._disk.read(self._name, 0, _FILE_HEAD.size))
-        for payload in payloads:
+        offsets: list[int] = []
+        for kind, payload in records:
+            offsets.append(len(data))
             data += self._record(len(data), kind, payload, 0)
         self._disk.replace(self._name, bytes(data))
         self.end = self.synced = len(data)
+        return offsets
 
     def sync(self) -> None:
         """Make every record so far durable."""

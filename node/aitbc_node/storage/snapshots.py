@@ -1,33 +1,38 @@
-"""How is the ledger's state kept beside the log, so that a start need not execute every block?
+"""How is the ledger's state kept beside the log, for a start of its own and for others to fetch?
 
 Two files take turns, so that the older one is whole while the newer is written. A file that is
-torn, damaged or of a later format is as good as none: the log still has everything. Whether a
+torn, damaged or of another format is as good as none: the log still has everything. Whether a
 snapshot is *true* is not decided here: `resuming.py` compares its root with the block's header.
 
-Shape: `magic(8) version(u32) sha256(32)`, then rows of `length(u32)` and canonical bytes: first
-`[chain, height, block id, voters]`, then `[kind, name, object]` for each object of the state.
+Shape: `magic(8) version(u32) sha256(32)`, then rows of `length(u32)` and canonical bytes. The first
+row is the `Offer`, which the hash covers; it names the pieces of the body by their hashes. The body
+is the block, then `[kind, name, object]` for each object of the state, in one order for all nodes.
+What comes from peers is gathered, piece by piece, in a file that nothing else looks at.
 """
 
-import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
+from aitbc_node.blocks import Block
 from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
+from aitbc_node.crypto import sha256
 from aitbc_node.events import SaveSnapshot
-from aitbc_node.limits import KIB
-from aitbc_node.storage.disk import Disk
+from aitbc_node.limits import OFFER_BYTES_MAX, PIECE_BYTES
+from aitbc_node.lineage import Contents, Link, Offer
+from aitbc_node.storage.disk import Disk, DiskUnavailableError
 from aitbc_node.types import BlockId, Hash, Height
 from aitbc_node.validators import ValidatorSet
 
 SLOTS = ("snapshot.0", "snapshot.1")
+GATHERED = "snapshot.part"
 MAGIC = b"AITBCSNP"
-VERSION = 1
+VERSION = 2
 
 _HEAD = struct.Struct(">8sI32s")
 _LENGTH = struct.Struct(">I")
-_TITLE_BYTES_MAX = 64 * KIB
 
 
 class Row(Record, frozen=True):
@@ -38,23 +43,35 @@ class Row(Record, frozen=True):
     content: bytes
 
 
-class _Title(Record, frozen=True):
-    chain: Hash
-    height: Height
-    block_id: BlockId
-    voters: ValidatorSet
-
-
 class Snapshot(msgspec.Struct, frozen=True):
-    """Be a state as it was read from a file, not yet believed; `voters` made its block final.
+    """Be a state as it was read from a file, not yet believed.
 
     Shape: `rows` are read while iterated, once; NotCanonicalError says that one is none.
     """
 
-    height: Height
-    block_id: BlockId
-    voters: ValidatorSet
+    offer: Offer
+    block: Block
     rows: Iterable[Row]
+
+    @property
+    def height(self) -> Height:
+        """Return of which block this is the state."""
+        return self.offer.height
+
+    @property
+    def block_id(self) -> BlockId:
+        """Name the block."""
+        return self.offer.contents.block_id
+
+    @property
+    def voters(self) -> ValidatorSet:
+        """Return who made the block final."""
+        return self.offer.links[-1].voters
+
+    @property
+    def lineage(self) -> tuple[Link, ...]:
+        """Return the links at which the voters changed, up to this block."""
+        return tuple(link for link in self.offer.links if link.changes_voters)
 
 
 class Snapshots:
@@ -72,9 +89,11 @@ class Snapshots:
 
         Raises: DiskUnavailableError when there is no room; what is there stays.
         """
-        data = _encoded(self._chain, wanted)
-        self._disk.replace(min(SLOTS, key=self._height_in), data)
-        return len(data)
+        body = _body_of(wanted.block, wanted.contents)
+        last = wanted.links[-1]
+        pieces = tuple(sha256(piece) for piece in _pieces(body))
+        contents = Contents(self._chain, last.height, last.certificate.block_id, len(body), pieces)
+        return self._write(Offer(contents, wanted.links), body)
 
     def load(self, *, height_max: Height) -> Iterator[Snapshot]:
         """Yield every whole snapshot up to a height, the newest first; each is read when asked."""
@@ -84,28 +103,105 @@ class Snapshots:
                 if found is not None:
                     yield found
 
+    # For peers.
+
+    def offered(self, above: Height) -> Offer | None:
+        """Return what the newest file has to give, when it is of a block above a height."""
+        slot = max(SLOTS, key=self._height_in)
+        offer = self._offer_in(slot)
+        return offer if offer is not None and offer.height > above else None
+
+    def piece(self, name: Hash, index: int) -> bytes:
+        """Return a piece of what was offered by this name; nothing when it is gone, or damaged."""
+        for slot in SLOTS:
+            offer = self._offer_in(slot)
+            if offer is not None and offer.contents.name() == name:
+                hashes = offer.contents.pieces
+                start = self._body_at(slot) + index * PIECE_BYTES
+                length = min(PIECE_BYTES, offer.contents.size - index * PIECE_BYTES)
+                if index < len(hashes):
+                    data = self._read(slot, start, length)
+                    return data if sha256(data) == hashes[index] else b""
+        return b""
+
+    # From peers.
+
+    def gather(self, index: int, data: bytes) -> None:
+        """Keep a piece until all are here.
+
+        Raises: DiskUnavailableError when there is no room.
+        """
+        self._disk.write_at(GATHERED, index * PIECE_BYTES, data)
+
+    def forget_gathered(self) -> None:
+        """Drop what was gathered, of whichever snapshot it was."""
+        if self._disk.exists(GATHERED):
+            self._disk.truncate(GATHERED, 0)
+
+    def gathered(self, offer: Offer) -> Snapshot | None:
+        """Read what was gathered; None when what was offered is no snapshot.
+
+        Raises: DiskUnavailableError when the pieces that came are not all here.
+        """
+        data = self._read(GATHERED, 0, offer.contents.size)
+        if not _is_whole(offer, data):
+            raise DiskUnavailableError(f"{GATHERED}: a piece that came is not there")
+        return self._snapshot(offer, data)
+
+    def adopt(self, offer: Offer) -> None:
+        """Let what was gathered be the newest snapshot, durably.
+
+        Raises: DiskUnavailableError when there is no room.
+        """
+        self._write(offer, self._read(GATHERED, 0, offer.contents.size))
+        self.forget_gathered()
+
+    def _write(self, offer: Offer, body: bytes | bytearray) -> int:
+        title = encode(offer)
+        head = _HEAD.pack(MAGIC, VERSION, sha256(title)) + _LENGTH.pack(len(title)) + title
+        self._disk.replace(min(SLOTS, key=self._height_in), b"".join((head, body)))
+        return len(head) + len(body)
+
     def _height_in(self, slot: str) -> int:
         """Return the height that a file claims to be of; -1 for one of no use."""
-        start = self._read(slot, 0, _HEAD.size + _LENGTH.size)
-        if not _is_known(start) or len(start) < _HEAD.size + _LENGTH.size:
-            return -1
-        (length,) = _LENGTH.unpack_from(start, _HEAD.size)
-        title = _title(self._read(slot, len(start), min(length, _TITLE_BYTES_MAX)))
-        return title.height if title is not None and title.chain == self._chain else -1
+        offer = self._offer_in(slot)
+        return -1 if offer is None else offer.height
 
-    def _loaded(self, slot: str) -> Snapshot | None:
-        data = self._read(slot)
-        body = memoryview(data)[_HEAD.size :]
-        if not _is_known(data) or hashlib.sha256(body).digest() != _HEAD.unpack_from(data)[2]:
+    def _offer_in(self, slot: str) -> Offer | None:
+        start = self._read(slot, 0, _HEAD.size + _LENGTH.size)
+        if len(start) < _HEAD.size + _LENGTH.size:
             return None
-        pieces = _cut(body)
+        magic, version, checksum = _HEAD.unpack_from(start)
+        (length,) = _LENGTH.unpack_from(start, _HEAD.size)
+        if (magic, version) != (MAGIC, VERSION) or length > OFFER_BYTES_MAX:
+            return None
+        title = self._read(slot, len(start), length)
+        if sha256(title) != checksum:
+            return None
         try:
-            title = _title(next(pieces, b""))
+            offer = decode(title, Offer)
         except NotCanonicalError:
             return None
-        if title is None or title.chain != self._chain:
+        return offer if offer.contents.chain == self._chain and offer.links else None
+
+    def _body_at(self, slot: str) -> int:
+        start = self._read(slot, _HEAD.size, _LENGTH.size)
+        return _HEAD.size + _LENGTH.size + int.from_bytes(start, "big")
+
+    def _loaded(self, slot: str) -> Snapshot | None:
+        offer = self._offer_in(slot)
+        if offer is None:
             return None
-        return Snapshot(title.height, title.block_id, title.voters, self._rows(pieces))
+        data = self._read(slot, self._body_at(slot))
+        return self._snapshot(offer, data) if _is_whole(offer, data) else None
+
+    def _snapshot(self, offer: Offer, data: bytes) -> Snapshot | None:
+        rows = _cut(memoryview(data))
+        try:
+            block = decode(next(rows, b""), Block)
+        except NotCanonicalError:
+            return None
+        return Snapshot(offer, block, self._rows(rows))
 
     def _rows(self, pieces: Iterable[bytes]) -> Iterator[Row]:
         for piece in pieces:
@@ -116,14 +212,32 @@ class Snapshots:
         return self._disk.read(slot, offset, length) if self._disk.exists(slot) else b""
 
 
-def _encoded(chain: Hash, wanted: SaveSnapshot) -> bytes:
-    title = encode(_Title(chain, wanted.height, wanted.block_id, wanted.voters))
-    body = bytearray(_LENGTH.pack(len(title)) + title)
+def _is_whole(offer: Offer, body: bytes) -> bool:
+    return tuple(sha256(piece) for piece in _pieces(body)) == offer.contents.pieces
+
+
+def _body_of(block: Block, contents: Mapping[tuple[str, bytes], object]) -> bytearray:
+    first = encode(block)
+    body = bytearray(_LENGTH.pack(len(first)) + first)
     # Row by row, so that whoever shares the interpreter with this thread gets a turn in between.
-    for (kind, name), record in wanted.contents.items():
-        row = encode(Row(kind, name, encode(record)))
+    for kind, name in _in_order(contents):
+        row = encode(Row(kind, name, encode(contents[kind, name])))
         body += _LENGTH.pack(len(row)) + row
-    return _HEAD.pack(MAGIC, VERSION, hashlib.sha256(body).digest()) + body
+    return body
+
+
+def _in_order(keys: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, bytes]]:
+    """Sort keys a shelf at a time: to sort them all at once would hold the interpreter too long."""
+    shelves: dict[tuple[str, bytes], list[tuple[str, bytes]]] = defaultdict(list)
+    for key in keys:
+        shelves[key[0], key[1][:1]].append(key)
+    for shelf in sorted(shelves):
+        yield from sorted(shelves[shelf])
+
+
+def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
+    for start in range(0, len(body), PIECE_BYTES):
+        yield bytes(body[start : start + PIECE_BYTES])
 
 
 def _cut(body: memoryview) -> Iterator[bytes]:
@@ -134,17 +248,3 @@ def _cut(body: memoryview) -> Iterator[bytes]:
         length = int.from_bytes(body[at:end], "big")
         yield bytes(body[end : end + length])
         at = end + length
-
-
-def _is_known(data: bytes) -> bool:
-    if len(data) < _HEAD.size:
-        return False
-    magic, version, _ = _HEAD.unpack_from(data)
-    return bool(magic == MAGIC and version == VERSION)
-
-
-def _title(data: bytes) -> _Title | None:
-    try:
-        return decode(data, _Title)
-    except NotCanonicalError:
-        return None

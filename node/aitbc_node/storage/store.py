@@ -12,9 +12,9 @@ from typing import assert_never
 import msgspec
 
 from aitbc_node.blocks import Block, Certificate, FinalBlock
-from aitbc_node.canonical import NotCanonicalError, T, decode, encode
-from aitbc_node.errors import DiskError
+from aitbc_node.canonical import encode
 from aitbc_node.events import (
+    AppendBase,
     AppendBlock,
     AppendCertificate,
     AppendTransactions,
@@ -28,6 +28,16 @@ from aitbc_node.events import (
 )
 from aitbc_node.limits import FRAME_BYTES_MAX, MIB
 from aitbc_node.storage.disk import Disk
+from aitbc_node.storage.entries import (
+    BLOCK,
+    CERTIFICATE,
+    TRANSACTION,
+    block_in,
+    certificate_in,
+    parts_of,
+    place_of,
+    unreadable,
+)
 from aitbc_node.storage.keepsakes import ACQUAINTANCES, BANS, EVIDENCE, Keepsake
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, nothing_below
@@ -36,23 +46,16 @@ from aitbc_node.types import BlockId, Hash, Height
 
 LOG_NAME = "blocks.log"
 
-BLOCK = 1
-CERTIFICATE = 2
-TRANSACTION = 3
-KIND_NAMES = {BLOCK: "block", CERTIFICATE: "certificate", TRANSACTION: "transaction"}
-
 JOURNAL_BYTES_MIN = 4 * MIB
 READ_BYTES_MAX = FRAME_BYTES_MAX // 2
 
-_ID_BYTES = 32
-_HEAD_BYTES = _ID_BYTES + 8  # a block's record: id, height, the block itself
 _UNCHAINED = Hash(bytes(32))
 
 
 class Recovered(msgspec.Struct, frozen=True):
     """Be what was found on disk at the start.
 
-    Shape: `finals` in ascending order from height 1, read while iterated, once; `pending` are
+    Shape: `finals` in ascending order from `first_height`, read while iterated, once; `pending` are
     logged blocks above the last final one, oldest first; `sign_state` is None where no file is.
     """
 
@@ -100,14 +103,20 @@ class Store:
         self._journal_bytes_max = JOURNAL_BYTES_MIN
         self._sign_state = None if keys is None else SignStateFile(keys)
         # Places in the log: of final blocks with their certificates by height, and of blocks that
-        # are not final yet by id.
+        # are not final yet by id. So many heights from the genesis on are not in it.
         self._finals: list[tuple[int, int]] = []
+        self._below = Height(0)
         self._waiting: dict[BlockId, tuple[Height, int]] = {}
 
     @property
     def last_height(self) -> Height:
         """Return the height of the newest final block; 0 for none."""
-        return Height(len(self._finals))
+        return Height(self._below + len(self._finals))
+
+    @property
+    def first_height(self) -> Height:
+        """Return where the log begins: at 1, unless the state there came from peers."""
+        return Height(self._below + 1)
 
     def recover(self) -> Recovered:
         """Read everything, repair torn tails and return what there is.
@@ -115,9 +124,8 @@ class Store:
         Raises: DiskError for damage, ConfigError for data of another chain or an unknown version.
         """
         data_version = self.recover_blocks()
-        journal = tuple(
-            entry.payload for entry in self._journal.open(chain=self._chain, salt=self._salt)
-        )
+        entries = self._journal.open(chain=self._chain, salt=self._salt)
+        journal = tuple(entry.payload for entry in entries)
         self._journal_may_double()
         peers, bans = ACQUAINTANCES.read(self._data), BANS.read(self._data)
         return Recovered(
@@ -174,6 +182,8 @@ class Store:
                 self._sync_log()
             case AppendCertificate(certificate=certificate):
                 self._append_certificate(certificate)
+            case AppendBase(final=final):
+                self._begin_at(final)
             case AppendTransactions(raws=raws):
                 for raw in raws:
                     self._journal.append(TRANSACTION, raw)
@@ -186,23 +196,28 @@ class Store:
 
     def finals_above(self, height: Height) -> Iterator[FinalBlock]:
         """Read the final blocks above a height, in ascending order."""
-        for block_at, certificate_at in self._finals[height:]:
+        for block_at, certificate_at in self._finals[max(0, height - self._below) :]:
             self._on_progress()
             yield self._final_at(block_at, certificate_at)
 
     def block(self, height: Height) -> FinalBlock | None:
         """Return the final block of a height, or None where none is."""
-        if not 1 <= height <= self.last_height:
+        if not self._below < height <= self.last_height:
             return None
-        return self._final_at(*self._finals[height - 1])
+        return self._final_at(*self._finals[height - self._below - 1])
 
     def read_blocks(
         self, first: Height, last: Height, *, bytes_max: int = READ_BYTES_MAX
     ) -> tuple[FinalBlock, ...]:
-        """Return final blocks `first..last`, fewer where they end or would outgrow one frame."""
+        """Return final blocks `first..last`, fewer where they end or would outgrow one frame.
+
+        None at all where the first of them is not here: who asks goes on height by height.
+        """
         found: list[FinalBlock] = []
         size = 0
-        for block_at, certificate_at in self._finals[max(first, 1) - 1 : max(last, 0)]:
+        start = max(first, 1) - self._below - 1
+        wanted = self._finals[start : max(last - self._below, 0)] if start >= 0 else []
+        for block_at, certificate_at in wanted:
             size += self._log.size_of(block_at) + self._log.size_of(certificate_at)
             if found and size > bytes_max:
                 break
@@ -220,7 +235,7 @@ class Store:
         Raises: DiskUnavailableError when there is no room; the old journal stays, and stays usable.
         """
         try:
-            self._journal.rewrite(TRANSACTION, raws)
+            self._journal.rewrite([(TRANSACTION, raw) for raw in raws])
         finally:
             self._journal_may_double()
 
@@ -239,13 +254,21 @@ class Store:
         if id_ in self._waiting:
             return
         height = block.header.height
-        offset = self._log.append(BLOCK, id_, height.to_bytes(8, "big"), encode(block))
+        offset = self._log.append(BLOCK, *parts_of(id_, block))
         self._waiting[id_] = (height, offset)
 
     def _append_certificate(self, certificate: Certificate) -> None:
         assert certificate.height == self.last_height + 1, "certificates come height by height"
-        assert certificate.block_id in self._waiting, "the block is logged before it is final"
+        assert certificate.block_id in self._waiting, "the block comes before its certificate"
         self._make_final(certificate, self._log.append(CERTIFICATE, encode(certificate)))
+
+    def _begin_at(self, final: FinalBlock) -> None:
+        height = final.certificate.height
+        block = b"".join(parts_of(final.certificate.block_id, final.block))
+        rows = ((BLOCK, block), (CERTIFICATE, encode(final.certificate)))
+        block_at, certificate_at = self._log.rewrite(rows)
+        self._below, self._finals = Height(height - 1), [(block_at, certificate_at)]
+        self._waiting.clear()
 
     def _make_final(self, certificate: Certificate, certificate_at: int) -> None:
         _, block_at = self._waiting[certificate.block_id]
@@ -264,21 +287,20 @@ class Store:
 
     def _index(self, entry: Entry) -> None:
         match entry.kind:
-            case 1:  # BLOCK
-                id_, height = entry.payload[:_ID_BYTES], entry.payload[_ID_BYTES:_HEAD_BYTES]
-                self._waiting[BlockId(id_)] = (
-                    Height(int.from_bytes(height, "big")),
-                    entry.offset,
-                )
-            case 2:  # CERTIFICATE
-                certificate = self._certificate(entry)
+            case 1:  # entries.BLOCK
+                id_, height = place_of(entry)
+                self._waiting[id_] = (height, entry.offset)
+            case 2:  # entries.CERTIFICATE
+                certificate = certificate_in(entry)
+                if not self._finals:
+                    self._below = Height(certificate.height - 1)
                 if certificate.height != self.last_height + 1:
-                    raise _unreadable(entry, "its certificates skip a height")
+                    raise unreadable(entry, "its certificates skip a height")
                 if certificate.block_id not in self._waiting:
-                    raise _unreadable(entry, "a certificate without its block")
+                    raise unreadable(entry, "a certificate without its block")
                 self._make_final(certificate, entry.offset)
             case _:
-                raise _unreadable(entry, f"a record of unknown kind {entry.kind}")
+                raise unreadable(entry, f"a record of unknown kind {entry.kind}")
 
     def _read_waiting(self) -> Iterator[tuple[BlockId, Block]]:
         for id_, (_, offset) in self._waiting.items():
@@ -290,27 +312,7 @@ class Store:
         return self._sign_state.load()
 
     def _final_at(self, block_at: int, certificate_at: int) -> FinalBlock:
-        return FinalBlock(
-            self._block_at(block_at), self._certificate(self._log.read(certificate_at))
-        )
+        return FinalBlock(self._block_at(block_at), certificate_in(self._log.read(certificate_at)))
 
     def _block_at(self, offset: int) -> Block:
-        entry = self._log.read(offset)
-        return _decoded(entry, entry.payload[_HEAD_BYTES:], Block)
-
-    def _certificate(self, entry: Entry) -> Certificate:
-        return _decoded(entry, entry.payload, Certificate)
-
-
-def _decoded(entry: Entry, data: bytes, kind: type[T]) -> T:
-    try:
-        return decode(data, kind)
-    except NotCanonicalError as error:
-        raise _unreadable(entry, f"no {kind.__name__} that this build can read") from error
-
-
-def _unreadable(entry: Entry, what: str) -> DiskError:
-    return DiskError(
-        f"blocks.log: byte {entry.offset}: {what}",
-        hint="run the release that wrote it, or delete the data folder (not the key folder)",
-    )
+        return block_in(self._log.read(offset))

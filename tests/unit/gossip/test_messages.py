@@ -19,6 +19,10 @@ from aitbc_node.gossip.messages import (
     Hello,
     Message,
     Neighbours,
+    OfferFound,
+    OfferWanted,
+    Piece,
+    PieceWanted,
     Ping,
     Pong,
     ProposalSent,
@@ -32,7 +36,19 @@ from aitbc_node.gossip.messages import (
     hello_sign_bytes,
     send,
 )
-from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Signature, TxId
+from aitbc_node.lineage import Contents, Link, Offer
+from aitbc_node.types import (
+    Address,
+    BlockId,
+    Hash,
+    Height,
+    PeerId,
+    Power,
+    PublicKey,
+    Signature,
+    TxId,
+)
+from aitbc_node.validators import Validator, ValidatorSet
 from aitbc_sim.pump import Pump
 
 ID = BlockId(bytes(range(32)))
@@ -69,7 +85,37 @@ def messages(final: FinalBlock) -> list[Message]:
         BlockFound(final.block),
         FinalsWanted(Height(1), Height(9)),
         Finals((final, final)),
+        OfferWanted(Height(5), Height(0)),
+        OfferFound(an_offer(final), final.block.header),
+        PieceWanted(Hash(ID), 3),
+        Piece(Hash(ID), 3, b"bytes"),
     ]
+
+
+def an_offer(final: FinalBlock) -> Offer:
+    """Offer a state of a block."""
+    link = Link(final.block.header, final.certificate, ValidatorSet(()))
+    contents = Contents(Hash(ID), link.height, final.certificate.block_id, 5, (Hash(ID),))
+    return Offer(contents, (link,))
+
+
+def test_an_offer_is_bounded(final: FinalBlock) -> None:
+    """Its form, its certificates and its voters are looked at before anything is done with it."""
+    good = an_offer(final)
+    link = good.links[0]
+    voters = ValidatorSet(
+        tuple(Validator(Address(bytes(20)), PublicKey(bytes(32)), Power(1)) for _ in range(101))
+    )
+
+    votes = link.certificate.votes * 101
+    crowded = replace(link, certificate=replace(link.certificate, votes=votes))
+    assert "pieces" in refused(
+        OfferFound(replace(good, contents=replace(good.contents, size=0)), None)
+    )
+    assert "voters" in refused(
+        OfferFound(replace(good, links=(replace(link, voters=voters),)), None)
+    )
+    assert "votes" in refused(OfferFound(replace(good, links=(crowded,)), None))
 
 
 def refused(message: Message) -> str:
@@ -82,7 +128,7 @@ def refused(message: Message) -> str:
 def test_every_message_survives_the_way(messages: list[Message]) -> None:
     """Decoding gives back what was encoded, for each kind there is."""
     assert [decode_message(encode(message)) for message in messages] == messages
-    assert len({type(message) for message in messages}) == 15
+    assert len({type(message) for message in messages}) == 19
 
 
 def test_a_changed_byte_never_raises_anything_but_a_fault(messages: list[Message]) -> None:

@@ -3,26 +3,44 @@
 import hashlib
 
 import pytest
+from msgspec.structs import replace
 
+from aitbc_node import examples
+from aitbc_node.blocks import Block, Certificate, block_id
 from aitbc_node.canonical import NotCanonicalError, encode
-from aitbc_node.crypto import SigningKey
+from aitbc_node.crypto import SigningKey, sha256
 from aitbc_node.events import SaveSnapshot
 from aitbc_node.ledger import objects
+from aitbc_node.limits import PIECE_BYTES
+from aitbc_node.lineage import Contents, Link, Offer
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.snapshots import MAGIC, SLOTS, VERSION, Row, Snapshots
-from aitbc_node.types import Address, Amount, BlockId, Hash, Height, Power
+from aitbc_node.types import Address, Amount, BlockId, Hash, Height, Power, Round
 from aitbc_node.validators import Validator, validator_set
 
+EXAMPLE = dict(examples.values())["block"]
+assert isinstance(EXAMPLE, Block)
 CHAIN = Hash(b"c" * 32)
 VOTERS = validator_set([Validator(Address(b"o" * 20), SigningKey(b"k" * 32).public_key, Power(1))])
 ACCOUNT = objects.Account(3, None, (("AIT", Amount(7)),))
 
 
+def a_block(height: int) -> Block:
+    """Build a block of a height, as far as a file is concerned."""
+    assert isinstance(EXAMPLE, Block)
+    return replace(EXAMPLE, header=replace(EXAMPLE.header, height=Height(height)))
+
+
 def a_state(height: int) -> SaveSnapshot:
     """Build what the machine wants kept."""
     contents = {(objects.ACCOUNT, bytes([n]) * 20): ACCOUNT for n in range(5)}
-    return SaveSnapshot(0, Height(height), BlockId(bytes([height]) * 32), VOTERS, contents)
+    block = a_block(height)
+    certificate = Certificate(Height(height), Round(0), block_id(block.header), ())
+    return SaveSnapshot(0, block, (Link(block.header, certificate, VOTERS),), contents)
+
+
+LINKS = a_state(4).links
 
 
 def heights(disk: MemoryDisk, *, height_max: int = 99, chain: Hash = CHAIN) -> list[int]:
@@ -46,7 +64,8 @@ def test_what_is_kept_comes_back() -> None:
 
     (found,) = Snapshots(disk, chain=CHAIN).load(height_max=Height(4))
 
-    assert (found.height, found.block_id, found.voters) == (4, bytes([4]) * 32, VOTERS)
+    assert (found.height, found.block_id) == (4, block_id(a_block(4).header))
+    assert (found.block, found.voters, found.lineage) == (a_block(4), VOTERS, a_state(4).links)
     assert list(found.rows) == [
         Row(objects.ACCOUNT, bytes([n]) * 20, encode(ACCOUNT)) for n in range(5)
     ]
@@ -72,31 +91,118 @@ def test_reading_says_that_it_gets_on() -> None:
     assert len(beats) == len(rows) == 5
 
 
-def forged(body: bytes) -> MemoryDisk:
-    """Write a file whose checksum holds, whatever is in it."""
+def forged(title: bytes) -> MemoryDisk:
+    """Write a file whose checksum holds, whatever is in its title."""
     disk = MemoryDisk()
-    head = MAGIC + VERSION.to_bytes(4, "big") + hashlib.sha256(body).digest()
-    disk.replace(SLOTS[0], head + body)
+    head = MAGIC + VERSION.to_bytes(4, "big") + hashlib.sha256(title).digest()
+    disk.replace(SLOTS[0], head + len(title).to_bytes(4, "big") + title)
     return disk
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"\0", b"\0\0\0\5abc", b"\0\0\0\1\xc1", b"\xff\xff\xff\xff", bytes(8)]
-)
-def test_a_forged_file_is_passed_over(body: bytes) -> None:
+NOTHING = Offer(Contents(CHAIN, Height(4), BlockId(bytes(32)), 0, ()), ())
+
+
+@pytest.mark.parametrize("title", [b"", b"\0", b"\xc1", bytes(300), encode(NOTHING)])
+def test_a_forged_file_is_passed_over(title: bytes) -> None:
     """Who can write a checksum can still not end a node with it."""
-    assert heights(forged(body)) == []
+    assert heights(forged(title)) == []
+
+
+def offer_of(body: bytes, links: tuple[Link, ...]) -> Offer:
+    """Offer bytes as they are."""
+    pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
+    link = links[-1]
+    names = tuple(map(sha256, pieces))
+    contents = Contents(CHAIN, link.height, link.certificate.block_id, len(body), names)
+    return Offer(contents, links)
+
+
+def body_of(disk: MemoryDisk) -> bytes:
+    """Return everything behind the title."""
+    data = bytes(disk.files[SLOTS[0]])
+    return data[48 + int.from_bytes(data[44:48], "big") :]
 
 
 def test_a_forged_row_is_told() -> None:
     """The rows behind a good title are judged one by one."""
-    disk = kept(4)
-    whole = bytes(disk.files[SLOTS[0]])[44:]
+    whole = body_of(kept(4))
 
     for tail in (b"\0\0\0\1\xc1", b"\0\0\1\0", b"\0"):
-        (found,) = Snapshots(forged(whole + tail), chain=CHAIN).load(height_max=Height(4))
+        snapshots, offer = Snapshots(MemoryDisk(), chain=CHAIN), offer_of(whole + tail, LINKS)
+        snapshots.gather(0, whole + tail)
+        found = snapshots.gathered(offer)
+        assert found is not None
         with pytest.raises(NotCanonicalError):
             list(found.rows)
+
+
+def test_all_nodes_keep_the_same_bytes() -> None:
+    """Whatever the order in which objects came to be; what proves the block may differ."""
+    one, other = MemoryDisk(), MemoryDisk()
+    state = a_state(4)
+    contents = dict(reversed(list(state.contents.items())))
+    Snapshots(one, chain=CHAIN).save(state)
+    Snapshots(other, chain=CHAIN).save(replace(state, contents=contents, links=LINKS * 2))
+
+    assert body_of(one) == body_of(other)
+    offers = [Snapshots(disk, chain=CHAIN).offered(Height(0)) for disk in (one, other)]
+    names = {offer.contents.name() for offer in offers if offer is not None}
+    assert len(names) == 1
+
+
+def a_large_state() -> SaveSnapshot:
+    """Build a state of several pieces."""
+    record = objects.StoredRecord("n", b"k", b"x" * 40_000, Address(b"o" * 20), Height(9))
+    contents = {(objects.RECORD, bytes([n]) * 20): record for n in range(40)}
+    return replace(a_state(4), contents=contents)
+
+
+def test_what_is_offered_can_be_fetched_piece_by_piece() -> None:
+    """The pieces, gathered in any order, are the same snapshot in another folder."""
+    source, copy = (Snapshots(MemoryDisk(), chain=CHAIN) for _ in range(2))
+    source.save(a_large_state())
+    offer = source.offered(Height(3))
+    assert offer is not None
+    name, count = offer.contents.name(), len(offer.contents.pieces)
+    assert count > 2
+
+    for index in reversed(range(count)):
+        copy.gather(index, source.piece(name, index))
+    found = copy.gathered(offer)
+    copy.adopt(offer)
+
+    assert found is not None
+    (true,), (adopted,) = (each.load(height_max=Height(4)) for each in (source, copy))
+    assert list(found.rows) == list(true.rows) == list(adopted.rows)
+    assert source.offered(Height(4)) is None, "it is not above that"
+    assert source.piece(name, count) == b""
+    assert source.piece(Hash(bytes(32)), 0) == b"", "nobody offered that"
+
+
+def test_a_decayed_piece_is_not_given_away() -> None:
+    """Who sent it would be banned for a lie."""
+    disk = MemoryDisk()
+    snapshots = Snapshots(disk, chain=CHAIN)
+    snapshots.save(a_large_state())
+    offer = snapshots.offered(Height(0))
+    assert offer is not None
+    disk.files[SLOTS[0]][-1] ^= 1
+
+    last = len(offer.contents.pieces) - 1
+    assert snapshots.piece(offer.contents.name(), last) == b""
+    assert snapshots.piece(offer.contents.name(), 0) != b""
+
+
+def test_pieces_that_are_missing_are_the_own_disk_s_fault() -> None:
+    """What came was judged when it came, so nobody is called a liar for a hole."""
+    snapshots = Snapshots(MemoryDisk(), chain=CHAIN)
+    snapshots.gather(1, b"x")
+
+    with pytest.raises(DiskUnavailableError):
+        snapshots.gathered(offer_of(b"something else", LINKS))
+    snapshots.forget_gathered()
+    with pytest.raises(DiskUnavailableError):
+        snapshots.gathered(offer_of(b"something else", LINKS))
 
 
 def test_those_above_a_height_are_not_offered() -> None:
@@ -145,7 +251,7 @@ def test_a_flipped_bit_anywhere_is_noticed() -> None:
 def test_a_later_format_is_passed_over() -> None:
     """A release that was rolled back leaves files that the older one does not know."""
     disk = kept(4)
-    disk.files[SLOTS[0]][11] = 2
+    disk.files[SLOTS[0]][11] = VERSION + 1
 
     assert heights(disk) == []
 

@@ -5,6 +5,7 @@ a defect. Checksums are put right first, so that what stands behind them is reac
 formats of files.
 """
 
+import contextlib
 import hashlib
 import struct
 from collections.abc import Iterator
@@ -12,16 +13,19 @@ from collections.abc import Iterator
 import msgspec
 
 from aitbc_node import examples
-from aitbc_node.blocks import block_id
+from aitbc_node.blocks import NO_COMMIT, Block, block_id
 from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
 from aitbc_node.errors import ConfigError, DiskError
 from aitbc_node.events import SaveSnapshot, SignState
 from aitbc_node.ledger.rebuilding import rebuilt
+from aitbc_node.limits import PIECE_BYTES
+from aitbc_node.lineage import Link, Offer
 from aitbc_node.storage import keepsakes, sign_state, snapshots, versions
+from aitbc_node.storage.entries import BLOCK, CERTIFICATE
 from aitbc_node.storage.log import SALT_BYTES, Log
 from aitbc_node.storage.memory import MemoryDisk
-from aitbc_node.storage.store import BLOCK, CERTIFICATE, LOG_NAME, Store
-from aitbc_node.types import BlockId, Hash, Height
+from aitbc_node.storage.store import LOG_NAME, Store
+from aitbc_node.types import Hash, Height
 from aitbc_sim.town import Town, a_genesis, pay
 from aitbc_toolkit.suites.fuzz.decoder import Decoder
 
@@ -96,15 +100,22 @@ def _decoded(data: bytes) -> tuple[_Written, ...] | None:
 
 
 def snapshot(data: bytes) -> bool:
-    """Rebuild a state from rows of which nothing is proved yet."""
+    """Rebuild a state from rows of which nothing is proved yet, the first of them its offer."""
     try:
-        rows = decode(data, tuple[bytes, ...])
+        title, *rows = decode(data, tuple[bytes, ...]) or (b"",)
     except NotCanonicalError:
         return False
     body = b"".join(_LENGTH.pack(len(row)) + row for row in rows)
-    head = snapshots.MAGIC + _LENGTH.pack(snapshots.VERSION) + hashlib.sha256(body).digest()
+    with contextlib.suppress(NotCanonicalError):
+        offer = decode(title, Offer)
+        pieces = [body[at : at + PIECE_BYTES] for at in range(0, len(body), PIECE_BYTES)]
+        names = tuple(Hash(hashlib.sha256(piece).digest()) for piece in pieces)
+        contents = msgspec.structs.replace(offer.contents, size=len(body), pieces=names)
+        title = encode(msgspec.structs.replace(offer, contents=contents))
+    checksum = hashlib.sha256(title).digest()
+    head = snapshots.MAGIC + _LENGTH.pack(snapshots.VERSION) + checksum
     disk = MemoryDisk()
-    disk.replace(snapshots.SLOTS[0], head + body)
+    disk.replace(snapshots.SLOTS[0], head + _LENGTH.pack(len(title)) + title + body)
     kept = snapshots.Snapshots(disk, chain=_CHAIN)
     for found in kept.load(height_max=Height(1_000)):
         found.voters.digest()
@@ -186,7 +197,10 @@ def _snapshots() -> Iterator[bytes]:
     disk = MemoryDisk()
     voters = town.state.validators
     contents = town.state.contents
-    wanted = SaveSnapshot(0, Height(1), BlockId(bytes(32)), voters, contents)
+    block = dict(examples.values())["block"]
+    assert isinstance(block, Block)
+    link = Link(block.header, NO_COMMIT, voters)
+    wanted = SaveSnapshot(0, block, (link,), contents)
     snapshots.Snapshots(disk, chain=_CHAIN).save(wanted)
     body = disk.read(snapshots.SLOTS[0], _HEAD_BYTES)
     rows: list[bytes] = []

@@ -1,0 +1,310 @@
+"""A node far behind goes on from a state that peers have kept, past whoever lies."""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+
+import pytest
+from msgspec.structs import replace
+
+from aitbc_node.canonical import encode
+from aitbc_node.crypto import sha256
+from aitbc_node.gossip.messages import Message, OfferFound, Piece, Pong, decode_message
+from aitbc_node.ledger.audit import audit
+from aitbc_node.limits import PIECE_BYTES
+from aitbc_node.machine import MachineConfig
+from aitbc_node.trusting import Trusted
+from aitbc_node.types import BlockId, Hash, Height
+from aitbc_sim.citizens import a_payment
+from aitbc_sim.pump import Pump
+
+FRESH = 6
+"""Four validators and two followers have the chain; the last node has nothing."""
+OTHERS = range(FRESH)
+HEIGHT = 60
+CONFIG = MachineConfig(snapshot_blocks=20, snapshot_distance=30)
+
+Falsify = Callable[[Message], Message | None]
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut states so small that each has many pieces."""
+    for module in ("limits", "lineage", "gossip.pieces", "storage.snapshots"):
+        monkeypatch.setattr(f"aitbc_node.{module}.PIECE_BYTES", 500)
+    assert PIECE_BYTES > 500
+
+
+def a_mesh(config: MachineConfig = CONFIG) -> Pump:
+    """Run a mesh without the fresh node until its states have been kept, payments in them."""
+    pump = Pump(followers=3, config=config)
+    pump.start(*OTHERS)
+    pump.run_to(5)
+    for nonce in range(4):
+        assert pump.outcomes(1, a_payment("alice", "bob", 5, nonce=nonce)) == ["ok"]
+    pump.run_to(HEIGHT, limit_ms=200_000)
+    return pump
+
+
+def join(pump: Pump, *, limit_ms: int = 60_000) -> None:
+    """Start the fresh node, and wait until it is where the others are."""
+    top = max(pump.heights())
+    pump.start(FRESH)
+    fresh = pump.nodes[FRESH]
+
+    def is_there() -> bool:
+        return fresh.machine is not None and fresh.machine.view.height > top + 3
+
+    assert pump.run(is_there, limit_ms=limit_ms)
+    pump.settle()
+    assert len(pump.roots()) == 1
+    assert audit(pump.machine(FRESH).view.state) == []
+
+
+def begins_at(pump: Pump) -> int:
+    """Return the height of the first block that the fresh node has."""
+    store = pump.nodes[FRESH].store
+    assert store is not None
+    return store.first_height
+
+
+def lie(pump: Pump, falsify: Falsify, *, liars: Collection[int]) -> Counter[int]:
+    """Let some nodes say something else to the fresh one; count how often each did."""
+    told: Counter[int] = Counter()
+
+    def tamper(source: int, target: int, payload: bytes) -> bytes:
+        if target != FRESH or source not in liars:
+            return payload
+        false = falsify(decode_message(payload))
+        if false is None:
+            return payload
+        told[source] += 1
+        return encode(false)
+
+    pump.tamper = tamper
+    return told
+
+
+def is_banned(pump: Pump, index: int) -> bool:
+    """Tell whether the fresh node has no link with a node any more, though it knows it."""
+    linked = {peer.id for peer in pump.machine(FRESH).view.peers()}
+    return pump.nodes[index].id not in linked
+
+
+@pytest.mark.proves("E10")
+def test_a_fresh_node_goes_on_from_a_kept_state() -> None:
+    """It fetches the state of block 60 from several peers, and the few blocks behind it."""
+    pump = a_mesh()
+    served: Counter[int] = Counter()
+
+    def count(source: int, target: int, payload: bytes) -> bytes:
+        message = decode_message(payload)
+        served[source] += target == FRESH and isinstance(message, Piece)
+        return payload
+
+    pump.tamper = count
+    join(pump)
+
+    assert begins_at(pump) == HEIGHT
+    assert sum(bool(pieces) for pieces in served.values()) > 2
+    assert pump.nodes[FRESH].notes["snapshot.arrived"] == 1
+
+    pump.restart(FRESH)
+    assert pump.nodes[FRESH].resumed_at == HEIGHT, "what came from peers is there after a restart"
+    pump.run_to(max(pump.heights()) + 3)
+
+
+def test_a_node_that_is_not_far_behind_takes_the_blocks() -> None:
+    """Below the distance every block is executed."""
+    pump = a_mesh(replace(CONFIG, snapshot_distance=1_000))
+
+    join(pump)
+
+    assert begins_at(pump) == 1
+
+
+def test_where_nobody_has_kept_a_state_there_are_still_the_blocks() -> None:
+    """The question costs a moment."""
+    pump = a_mesh(replace(CONFIG, snapshot_blocks=0))
+
+    join(pump)
+
+    assert begins_at(pump) == 1
+
+
+def test_a_node_that_was_away_goes_on_from_a_kept_state() -> None:
+    """What it had is replaced, and it votes again once it has listened."""
+    pump = Pump(config=CONFIG).start()
+    pump.run_to(3)
+    pump.crash(0)
+    assert pump.run(lambda: pump.machine(1).view.height >= HEIGHT, limit_ms=400_000)
+
+    pump.restart(0)
+
+    assert pump.run(lambda: pump.machine(0).view.last_voted_height > HEIGHT, limit_ms=60_000)
+    store = pump.nodes[0].store
+    assert store is not None
+    assert store.first_height >= HEIGHT - 20
+    pump.settle()
+    assert len(pump.roots()) == 1
+
+
+def another_piece(message: Message) -> Message | None:
+    """Send other bytes than were promised."""
+    return replace(message, data=b"?" + message.data[1:]) if isinstance(message, Piece) else None
+
+
+def endless(message: Message) -> Message | None:
+    """Send the right bytes, and more of them."""
+    return replace(message, data=message.data + b"more") if isinstance(message, Piece) else None
+
+
+class FalseState:
+    """Promise other bytes from the beginning, and keep that promise."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def __call__(self, message: Message) -> Message | None:
+        """Falsify an offer and each piece."""
+        if isinstance(message, OfferFound) and message.offer is not None:
+            contents, whole = message.offer.contents, b"\0\0\1\0" * message.offer.contents.size
+            ends = [min(start + 500, contents.size) for start in range(0, contents.size, 500)]
+            self._pieces = [whole[index * 500 : end] for index, end in enumerate(ends)]
+            lie = replace(contents, pieces=tuple(map(sha256, self._pieces)))
+            return replace(message, offer=replace(message.offer, contents=lie))
+        if isinstance(message, Piece):
+            return replace(message, data=self._pieces[message.index])
+        return None
+
+
+def another_root(message: Message) -> Message | None:
+    """Change the header, so that the certificate is of another block."""
+    if not isinstance(message, OfferFound) or message.offer is None:
+        return None
+    *links, last = message.offer.links
+    header = replace(last.header, state_root=Hash(b"r" * 32))
+    return replace(
+        message, offer=replace(message.offer, links=(*links, replace(last, header=header)))
+    )
+
+
+def without_certificate(message: Message) -> Message | None:
+    """Let nobody have signed the block."""
+    if not isinstance(message, OfferFound) or message.offer is None:
+        return None
+    *links, last = message.offer.links
+    bare = replace(last, certificate=replace(last.certificate, votes=()))
+    return replace(message, offer=replace(message.offer, links=(*links, bare)))
+
+
+def joins_past(pump: Pump, falsify: Falsify, *, liars: Collection[int]) -> set[int]:
+    """Join although some lie; return of whom of them the fresh node wanted nothing any more."""
+    told = lie(pump, falsify, liars=liars)
+    gone: set[int] = set()
+    pump.start(FRESH)
+
+    def is_over() -> bool:
+        gone.update(index for index in told if is_banned(pump, index))
+        return pump.machine(FRESH).view.height > HEIGHT + 3
+
+    assert pump.run(is_over, limit_ms=60_000)
+    assert told, "somebody has lied"
+    pump.tamper = lambda _from, _to, payload: payload
+    pump.settle()
+    assert len(pump.roots()) == 1
+    return gone
+
+
+@pytest.mark.parametrize("liars", [{5}, {0, 1, 2, 3, 4}], ids=["one liar", "five liars"])
+@pytest.mark.parametrize("falsify", [another_piece, endless])
+def test_whoever_sends_another_piece_is_banned(falsify: Falsify, liars: set[int]) -> None:
+    """Each of them, and the pieces come from those who keep their word."""
+    pump = a_mesh()
+
+    assert joins_past(pump, falsify, liars=liars) == liars
+    assert begins_at(pump) == HEIGHT
+
+
+@pytest.mark.parametrize("falsify", [another_root, without_certificate])
+def test_a_header_that_nobody_signed_is_not_believed(falsify: Falsify) -> None:
+    """Of equal offers each is judged before anything is fetched, until one is proved."""
+    pump = a_mesh()
+    first = max(OTHERS, key=lambda index: pump.nodes[index].id)
+
+    assert joins_past(pump, falsify, liars={first}) == {first}
+    assert begins_at(pump) == HEIGHT
+
+
+def test_a_false_state_is_found_when_it_is_whole() -> None:
+    """Five promise the same false bytes and keep that promise: the root of the header tells."""
+    pump = a_mesh()
+
+    assert joins_past(pump, FalseState(), liars=set(range(5))) == set(range(5))
+    assert begins_at(pump) == HEIGHT
+    assert pump.nodes[FRESH].notes["snapshot.false"] == 1
+
+
+def silence(message: Message) -> Message | None:
+    """Promise, and send nothing."""
+    return Pong(0) if isinstance(message, Piece) else None
+
+
+def test_who_sends_nothing_is_asked_no_more() -> None:
+    """A promise that is not kept costs ten seconds, once."""
+    pump = a_mesh()
+
+    joins_past(pump, silence, liars=set(range(5)))
+
+    assert begins_at(pump) == HEIGHT
+
+
+def test_where_all_lie_there_are_still_the_blocks() -> None:
+    """After three tries nobody is asked for a state for a while, and blocks come from anybody."""
+    pump = a_mesh()
+
+    joins_past(pump, silence, liars=OTHERS)
+
+    assert begins_at(pump) == 1
+
+
+@pytest.mark.parametrize("effects", range(0, 60, 3))
+def test_a_node_that_dies_in_the_middle_joins_all_the_same(effects: int) -> None:
+    """Killed behind any of its effects, it starts from what is on its disk and gets there."""
+    pump = a_mesh()
+    pump.crash_at[FRESH] = 40 + effects
+
+    join(pump)
+
+    assert begins_at(pump) == HEIGHT
+
+
+def a_trusted(pump: Pump, height: int, *, block_id: bytes = b"") -> Trusted:
+    """Know a block from people."""
+    store = pump.nodes[0].store
+    assert store is not None
+    final = store.block(Height(height))
+    assert final is not None
+    return Trusted(Height(height), BlockId(block_id) or final.certificate.block_id)
+
+
+@pytest.mark.parametrize("height", [10, 59, HEIGHT])
+def test_a_block_that_the_operator_knows_is_where_belief_begins(height: int) -> None:
+    """Below the kept state its header is asked for; the one of the state itself proves all."""
+    pump = a_mesh()
+    pump.trust(FRESH, a_trusted(pump, height))
+
+    join(pump)
+
+    assert begins_at(pump) == HEIGHT
+
+
+def test_a_state_of_another_history_is_not_taken() -> None:
+    """The operator knows another block of that height than everybody shows."""
+    pump = a_mesh()
+    pump.trust(FRESH, a_trusted(pump, 10, block_id=b"?" * 32))
+    pump.start(FRESH)
+
+    pump.wait(20_000)
+
+    assert pump.machine(FRESH).view.height < HEIGHT
+    assert pump.nodes[FRESH].notes["snapshot.arrived"] == 0
