@@ -42,15 +42,17 @@ def keep_enough(mesh: MeshClient, address: str) -> None:
         )
 
 
-def keep_quorum(mesh: MeshClient, address: str, *, bond: int, key: str = "") -> None:
+def keep_quorum(
+    mesh: MeshClient, address: str, *, bond: int, key: str = "", rotates: bool = False
+) -> None:
     """Refuse that an operator's bond changes by so much where those who vote were too few then.
 
     Who loses power counts as having lost it at once, who gains as the next epoch lets in; `key` is
-    a newcomer's, which votes if a node at the tip has it already.
+    a newcomer's, or with `rotates` the operator's next, which votes if a node at the tip has it.
     Raises: AitbcError with the sum.
     """
     until = time.monotonic() + LOOK_S
-    while refusal := _refusal(mesh, address, bond, key):
+    while refusal := _refusal(mesh, address, bond, key, rotates=rotates):
         if time.monotonic() >= until:
             raise refusal
         time.sleep(_PAUSE_S)
@@ -61,12 +63,15 @@ def admits_anybody(mesh: MeshClient) -> bool:
     return bool(mesh.ask_any(lambda node: node.parameters()).params["validators_open"].value)
 
 
-def _refusal(mesh: MeshClient, address: str, bond: int, key: str) -> AitbcError | None:
+def _refusal(
+    mesh: MeshClient, address: str, bond: int, key: str, *, rotates: bool
+) -> AitbcError | None:
     told = mesh.ask_any(lambda node: node.members())
     powers = {row.address: row.next_power for row in told.validators}
     powers[address] = _next_power(told, address, bond)
     keys = {row.address: {row.key, row.next_key or row.key} for row in told.validators}
-    keys.setdefault(address, {key})
+    if rotates or address not in keys:
+        keys[address] = {key}
     voting = _voting_keys(mesh, told)
     total = sum(powers.values())
     live = sum(power for each, power in powers.items() if keys[each] & voting)

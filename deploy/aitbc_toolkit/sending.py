@@ -150,7 +150,8 @@ class Sender:
         """Sign what is due; its account's nonces follow each other."""
         assert self._chain is not None
         payer, nonce = self._wallets[number % len(self._wallets)], number // len(self._wallets)
-        valid_until = self._tip + -(-LIFETIME_S * 1000 // self._environment.chain.block_interval_ms)
+        ahead = -(-LIFETIME_S * 1000 // self._environment.chain.block_interval_ms)
+        valid_until = self._tip + min(self._chain.ttl_blocks, ahead)
         chain = ChainNow(
             self._chain.chain_id, self._chain.hrp, valid_until, self._chain.max_gas_price
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from aitbc_node import bech32
+from aitbc_node import bech32, limits
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.fees import gas_of
@@ -33,6 +33,8 @@ class ChainNow:
     hrp: str
     valid_until: int
     max_gas_price: int
+    ttl_blocks: int = limits.VALID_UNTIL_AHEAD_MAX
+    """How far ahead `valid_until` may be."""
 
 
 class Wallet:
@@ -83,8 +85,9 @@ def look(node: RpcClient, *, interval_ms: int) -> ChainNow:
     """Ask one node what a transaction has to say now."""
     status = node.status()
     fees = node.fees()
-    ahead = -(-LIFETIME_S * 1000 // interval_ms)
-    return ChainNow(status.chain_id, status.hrp, status.height + ahead, fees.fast)
+    ttl = int(node.parameters().params["tx_ttl_blocks"].value)
+    ahead = min(ttl, -(-LIFETIME_S * 1000 // interval_ms))
+    return ChainNow(status.chain_id, status.hrp, status.height + ahead, fees.fast, ttl)
 
 
 def look_any(mesh: MeshClient, *, interval_ms: int) -> ChainNow:

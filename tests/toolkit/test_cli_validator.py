@@ -212,6 +212,8 @@ def test_removal_below_four_is_refused(site: Site) -> None:
     [
         "validator leave --key {third}",
         "validator unstake 1 --key {third}",
+        "validator rotate --key {third} --consensus-key {votes}",
+        "economics unstake v3 1 --key {third}",
         "validator remove {newcomer} --key {first} --voter {second} --voter {third}",
         "validator add {newcomer} --key {first} --voter {second} --voter {third}",
         "validator register --stake 1 --key {newcomer_key} --consensus-key {votes}",
@@ -314,6 +316,18 @@ def test_minting_is_paused_and_resumed_by_name(site: Site) -> None:
     assert "passed " in site.do(f"proposal submit resume_minting {says}")
     assert "paused" not in site.do("asset show mUSDA")
     assert site.ask("asset show mUSDA")["minting_paused"] is False
+
+
+@pytest.mark.parametrize("blocks", [10, 300])
+def test_what_is_signed_expires_within_what_the_chain_allows(site: Site, blocks: int) -> None:
+    """Where `valid_until` may be ten blocks ahead it is no more than that."""
+    state = site.mesh.ledger.state
+    short = msgspec.structs.replace(state.params, tx_ttl_blocks=blocks)
+    state.adopt({(objects.PARAMS, b""): short}, state.tree)
+
+    site.do(f"economics stake v1 5 --key {site.newcomer}")
+
+    assert site.ask(f"economics stakes {site.address(site.newcomer)}")["bonded"] == "5000000"
 
 
 def test_coins_go_behind_a_validator_and_come_back(site: Site) -> None:

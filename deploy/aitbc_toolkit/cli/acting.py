@@ -44,6 +44,9 @@ _key_option = click.option(
 _account_option = click.option(
     "--account", default="", help="Whose account the keys sign for, when it asks for several."
 )
+force_option = click.option(
+    "--force", is_flag=True, help="Also when too little power would vote to make blocks."
+)
 _no_wait_option = click.option("--no-wait", is_flag=True, help="Do not wait until it is final.")
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 import click
 import msgspec
 
+from aitbc_node import bech32
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.rpc import schema
-from aitbc_toolkit import amounts, candidacy, payments
+from aitbc_toolkit import amounts, candidacy, electing, payments
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.cli import electorate, tables
-from aitbc_toolkit.cli.acting import Way, act, acting_options, node_option
+from aitbc_toolkit.cli.acting import Way, act, acting_options, force_option, node_option
 from aitbc_toolkit.cli.fates import line, native
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
 from aitbc_toolkit.cli.tables import Column
@@ -99,15 +100,21 @@ def stake(validator: str, amount: str, *, way: Way) -> Exit:
 @economics.command()
 @click.argument("validator")
 @click.argument("amount")
+@force_option
 @acting_options
-def unstake(validator: str, amount: str, *, way: Way) -> Exit:
+def unstake(validator: str, amount: str, *, force: bool, way: Way) -> Exit:
     """Take AMOUNT coins back from behind a VALIDATOR; they come when unbonding is over.
 
     Example: aitbc economics unstake v1 5 --key FILE
     """
 
     def write(found: Environment, mesh: MeshClient, _signer: Wallet) -> Sequence[Body]:
-        return [candidacy.unbonded(candidacy.operator_of(found, mesh, validator), amount)]
+        operator = candidacy.operator_of(found, mesh, validator)
+        taken = candidacy.unbonded(operator, amount)
+        if not force:
+            address = bech32.address_text(found.chain.hrp, operator)
+            electing.keep_quorum(mesh, address, bond=-taken.amount)
+        return [taken]
 
     return act(way, write)
 

@@ -15,7 +15,7 @@ from aitbc_node.types import Address
 from aitbc_toolkit import candidacy, electing
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.cli import electorate
-from aitbc_toolkit.cli.acting import Way, act, acting_options, node_option
+from aitbc_toolkit.cli.acting import Way, act, acting_options, force_option, node_option
 from aitbc_toolkit.cli.proposal import decide, voters_option
 from aitbc_toolkit.cli.reaching import environment_option, json_option, reach
 from aitbc_toolkit.errors import Exit, UsageError
@@ -36,9 +36,6 @@ _consensus_key = click.option(
     "--consensus-key",
     required=True,
     help="The key that votes: a file, made where it is missing, or its public part in hex.",
-)
-_force = click.option(
-    "--force", is_flag=True, help="Also when too little power would vote to make blocks."
 )
 _proof = click.option("--proof", default="", help="What the key's host tells beside a public part.")
 
@@ -90,7 +87,7 @@ def show(who: str, *, environment: str, as_json: bool) -> Exit:
 @_consensus_key
 @_proof
 @click.option("--stake", required=True, help="What is bonded at once, in whole coins.")
-@_force
+@force_option
 @_details[0]
 @_details[1]
 @_details[2]
@@ -126,18 +123,24 @@ def register(
 @validator.command()
 @_consensus_key
 @_proof
+@force_option
 @acting_options
-def rotate(*, consensus_key: str, proof: str, way: Way) -> Exit:
+def rotate(*, consensus_key: str, proof: str, force: bool, way: Way) -> Exit:
     """Change the consensus key of the account of --key; it votes from the next epoch on.
 
     The old key votes until then, and can be punished for it later: the node needs both in turn.
+    Refused where the others could not make blocks until a node has the new one.
 
     Example: aitbc validator rotate --key operator.key --consensus-key new.key
     """
     key = candidacy.ConsensusKey(consensus_key, proof)
 
-    def write(found: Environment, _mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
-        return [candidacy.with_key(found, signer, ValidatorPut(), key)]
+    def write(found: Environment, mesh: MeshClient, signer: Wallet) -> Sequence[Body]:
+        put = candidacy.with_key(found, signer, ValidatorPut(), key)
+        if not force and put.key is not None:
+            votes, address = put.key.hex(), _text(found, signer.account)
+            electing.keep_quorum(mesh, address, bond=0, key=votes, rotates=True)
+        return [put]
 
     return act(way, write, own=True)
 
@@ -163,7 +166,7 @@ def set_details(*, way: Way, **details: str | int | None) -> Exit:
 
 
 @validator.command()
-@_force
+@force_option
 @acting_options
 def leave(*, force: bool, way: Way) -> Exit:
     """Step back: the validator of --key has no vote from the next epoch on; its bond stays.
@@ -201,7 +204,7 @@ def unjail(*, way: Way) -> Exit:
 
 @validator.command()
 @click.argument("who")
-@_force
+@force_option
 @voters_option
 @acting_options
 def add(who: str, *, force: bool, voters: Sequence[Path], way: Way) -> Exit:
@@ -282,7 +285,7 @@ def stake(amount: str, *, way: Way) -> Exit:
 
 @validator.command()
 @click.argument("amount")
-@_force
+@force_option
 @acting_options
 def unstake(amount: str, *, force: bool, way: Way) -> Exit:
     """Take AMOUNT coins of the operator --key back from behind its own validator.
