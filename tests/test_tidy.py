@@ -33,6 +33,7 @@ LONG_MODULES: dict[str, str] = {
     "node/aitbc_node/gossip/messages.py": "one record for each message between peers",
     "node/aitbc_node/rpc/schema.py": "one record for each answer that a stranger may read",
     "node/aitbc_node/config.py": "one class a section of node.toml, and what documents them",
+    "node/aitbc_node/__main__.py": "one function and one parser for each command of the node",
     "node/aitbc_node/machine.py": "wires all parts together and holds what concerns several",
     "deploy/aitbc_toolkit/release/hosts.py": "one method for each step that hosts are told to make",
     "deploy/aitbc_toolkit/cli/validator.py": "one command for each act of an operator",

@@ -7,6 +7,7 @@ not print here.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from aitbc_node.codes import Code
 from aitbc_node.ledger.families import Body
@@ -20,7 +21,7 @@ from aitbc_toolkit.asking import MeshClient, Silence
 from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError
-from aitbc_toolkit.wallet import Wallet
+from aitbc_toolkit.wallet import ChainNow, Wallet
 
 NONCE_TRIES = 3
 
@@ -47,6 +48,16 @@ class Payment:
     memo: str = ""
 
 
+class Payer(Protocol):
+    """Be whoever signs for one account, wherever the key is."""
+
+    def address(self, hrp: str) -> str:
+        """Write the account's address."""
+
+    def act(self, chain: ChainNow, *, nonce: int, new: bool, bodies: Sequence[Body]) -> bytes:
+        """Sign one transaction."""
+
+
 def transfer(environment: Environment, mesh: MeshClient, wanted: Payment) -> Transfer:
     """Make a payment of what was asked.
 
@@ -58,7 +69,7 @@ def transfer(environment: Environment, mesh: MeshClient, wanted: Payment) -> Tra
 def hand_in(
     environment: Environment,
     mesh: MeshClient,
-    payer: Wallet,
+    payer: Payer,
     bodies: Sequence[Body],
     *,
     node: str = "",

@@ -116,6 +116,18 @@ def _begin_signing(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _sign_rotation(options: argparse.Namespace) -> int:
+    from aitbc_node import succession  # noqa: PLC0415 - see _run
+
+    try:
+        rotation = msgspec.json.decode(sys.stdin.buffer.read(), type=succession.Rotation)
+    except msgspec.DecodeError as wrong:
+        raise UsageError(f"standard input is no rotation: {wrong}", hint="see --help") from wrong
+    signed = succession.sign_rotation(options.key_dir, rotation)
+    _print({"transaction": signed.hex()}, as_json=True)
+    return Exit.OK
+
+
 def _inspect(options: argparse.Namespace) -> int:
     from aitbc_node import inspection  # noqa: PLC0415 - see _run
 
@@ -292,6 +304,12 @@ def _key_commands(commands: Any) -> tuple[argparse.ArgumentParser, argparse.Argu
         help="at least 3 above the tip of the chain; the old host is gone for good",
     )
     begin.set_defaults(command=_begin_signing)
+
+    rotation = commands.add_parser(
+        "sign-rotation", help="let the operator's key say that another consensus key votes"
+    )
+    rotation.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
+    rotation.set_defaults(command=_sign_rotation)
     return init, begin
 
 

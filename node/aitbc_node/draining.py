@@ -68,14 +68,12 @@ class Draining:
         mesh: Mesh,
         *,
         voting: Voting,
-        own_key: PublicKey | None,
         interval_ms: int,
     ) -> None:
         self._out = outbox
         self._chain = chain
         self._mesh = mesh
         self._voting = voting
-        self._own_key = own_key
         self._far = -(-RESTART_MS // interval_ms)
         self._seen: tuple[Height, Outlook | None] | None = None
         self._asked: DrainAsked | None = None
@@ -104,10 +102,11 @@ class Draining:
 
     def _outlook(self) -> Outlook | None:
         voting = self._voting
-        if self._own_key is None or voting.is_frozen or voting.consensus.refusal:
+        own_key = voting.own_key
+        if own_key is None or voting.is_frozen or voting.consensus.refusal:
             return None
         if self._seen is None or self._seen[0] != self._chain.height:
-            ahead = outlook(self._chain.state.validators, self._own_key)
+            ahead = outlook(self._chain.state.validators, own_key)
             self._seen = self._chain.height, ahead
         return self._seen[1]
 
@@ -123,7 +122,8 @@ class Draining:
         if not self._voting.is_at_work or state.step is Step.IDLE:
             return True
         # A round that is this node's own may be a later one of the height under way.
-        return self._chain.state.validators.proposer(state.round).key != self._own_key
+        proposer = self._chain.state.validators.proposer(state.round).key
+        return proposer != self._voting.own_key
 
     def _answer(self, ahead: Outlook | None, *, in_time: bool) -> None:
         assert self._asked is not None, "somebody waits for this answer"

@@ -12,6 +12,7 @@ import msgspec
 
 from aitbc_node.blocks import Block, Certificate, FinalBlock, Header
 from aitbc_node.codes import Refusal
+from aitbc_node.crypto import Signer
 from aitbc_node.lineage import Link, Offer
 from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Round, Signature, TxId
 
@@ -182,14 +183,29 @@ class Effect(msgspec.Struct, frozen=True, tag=True):
     """Be one thing the driver must do; effects are carried out in order."""
 
 
+class OwnKey(msgspec.Struct, frozen=True):
+    """Hold one consensus key and what it has signed; `number` is that of its files."""
+
+    number: int
+    signer: Signer
+    stored: SignState | None
+
+
+class KeyMade(OrderGiven, frozen=True, kw_only=True):
+    """A consensus key was made for this node, and its sign state."""
+
+    key: OwnKey
+
+
 class Persist(Effect, frozen=True):
     """Be on disk, fsynced, before any effect behind this one begins."""
 
 
 class SaveSignState(Persist, frozen=True):
-    """Store the sign state; it is never newer on disk than the log."""
+    """Store the sign state of one of the own keys; it is never newer on disk than the log."""
 
     state: SignState
+    number: int = 1
 
 
 class SaveDataVersion(Persist, frozen=True):
@@ -386,6 +402,12 @@ class PeersSought(msgspec.Struct, frozen=True):
     known: int
 
 
+class KeyTaken(msgspec.Struct, frozen=True):
+    """Tell that a key is among those of which the set of each height chooses the one that signs."""
+
+    key: PublicKey
+
+
 class SaveSnapshot(Effect, frozen=True):
     """Keep a state beside the log, whenever there is time; whoever waits is answered then.
 
@@ -416,7 +438,7 @@ class Answer(Effect, frozen=True):
     """Answer what the operator asked for."""
 
     request: int
-    answer: Drained | Finalized | Snapshotted | PeersSought | Refusal
+    answer: Drained | Finalized | KeyTaken | Snapshotted | PeersSought | Refusal
 
 
 class TxReceipt(msgspec.Struct, frozen=True):

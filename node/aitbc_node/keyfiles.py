@@ -6,6 +6,7 @@ overwritten. Do not sign here.
 
 import contextlib
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -22,15 +23,31 @@ from aitbc_node.crypto import SigningKey
 from aitbc_node.errors import AitbcError, ConfigError
 
 CONSENSUS_KEY = "consensus.key"
+"""The key of a validator's making; those that replaced it are `consensus.2.key` and so on."""
 NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 
 TOKEN_CHARS_MIN = 32
 
+NUMBER_MAX = 9_999
+"""So many keys one validator may have had: with one a day, for 27 years."""
+
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 
+_LATER_KEY = re.compile(r"consensus\.([2-9]|[1-9][0-9]{1,3})\.key")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+def consensus_key(number: int) -> str:
+    """Name the file of a validator's first, second, third key."""
+    return CONSENSUS_KEY if number == 1 else f"consensus.{number}.key"
+
+
+def later_keys(folder: Path) -> list[int]:
+    """List the numbers of the keys that were made to replace the first, in order."""
+    names = (_LATER_KEY.fullmatch(path.name) for path in folder.glob("consensus.*.key"))
+    return sorted(int(name[1]) for name in names if name)
 
 
 def load_signer(path: Path) -> SigningKey:

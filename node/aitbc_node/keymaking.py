@@ -8,14 +8,12 @@ which height it cannot have signed.
 from pathlib import Path
 from typing import Any
 
-from aitbc_node import bech32, crypto, keyfiles
-from aitbc_node.crypto import SigningKey
+from aitbc_node import bech32, crypto, keyfiles, succession
 from aitbc_node.errors import UsageError
-from aitbc_node.ledger.policy import Policy, address_of
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.sign_state import SignStateFile, nothing_below
-from aitbc_node.types import Address, Height
+from aitbc_node.types import Height
 
 
 def make(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
@@ -49,18 +47,27 @@ def begin_signing(folder: Path, not_before: Height) -> dict[str, Any]:
     Raises: ConfigError where there is no consensus key, AitbcError (busy) when a node runs with it.
     """
     keyfiles.load_signer(folder / keyfiles.CONSENSUS_KEY)
+    numbers = [1, *succession.load_later(folder)]
     disk = FileDisk(folder)
     try:
         disk.lock()
-        sign_state = SignStateFile(disk)
-        begun, wanted = not sign_state.exists(), nothing_below(not_before)
-        if begun:
-            sign_state.create(wanted)
-        elif not (found := sign_state.load()).sign_bytes and found.height < wanted.height:
-            sign_state.save(wanted)
-        return {"begun": begun, "signed_height": sign_state.load().height}
+        begun = [_begin(SignStateFile(disk, number), not_before) for number in numbers]
+        newest = SignStateFile(disk, numbers[-1]).load()
+        return {"begun": any(begun), "signed_height": newest.height}
     finally:
         disk.close()
+
+
+def _begin(sign_state: SignStateFile, not_before: Height) -> bool:
+    """Write one key's first sign state, or raise one that has signed nothing."""
+    wanted = nothing_below(not_before)
+    if not sign_state.exists():
+        sign_state.create(wanted)
+        return True
+    found = sign_state.load()
+    if not found.sign_bytes and found.height < wanted.height:
+        sign_state.save(wanted)
+    return False
 
 
 def _public(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, Any]:
@@ -73,19 +80,16 @@ def _public(folder: Path, *, role: str, hrp: str, chain_id: str) -> dict[str, An
         return shown
     consensus = keyfiles.load_signer(folder / keyfiles.CONSENSUS_KEY)
     operator = keyfiles.load_signer(folder / keyfiles.OPERATOR_KEY)
-    address = operator_address(operator)
+    address = succession.operator_address(operator)
     shown["consensus_key"] = consensus.public_key.hex()
+    if later := succession.load_later(folder):
+        shown["later_keys"] = [signer.public_key.hex() for signer in later.values()]
     shown["operator_key"] = operator.public_key.hex()
     if hrp:
         shown["operator_address"] = bech32.address_text(hrp, address)
     if chain_id:
         shown["proof"] = possession_proof(chain_id, address, consensus).hex()
     return shown
-
-
-def operator_address(operator: SigningKey) -> Address:
-    """Return the account of an operator who signs alone."""
-    return address_of(Policy(1, (operator.public_key,)))
 
 
 def _has(folder: Path, name: str) -> bool:

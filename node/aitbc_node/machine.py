@@ -37,7 +37,6 @@ from aitbc_node.events import (
     PieceRead,
     Send,
     SetTimer,
-    SignState,
     SnapshotJudged,
     Submitted,
     Timer,
@@ -110,7 +109,6 @@ class Machine:
         assert (config.role == "validator") == (signer is not None), "only a validator has a key"
         self._config = config
         self._signer = signer
-        self._own_key = None if signer is None else signer.public_key
         self._verify = verify
         self._out = Outbox()
         self._skew = Skew(self._out)
@@ -132,8 +130,8 @@ class Machine:
             distance=config.snapshot_distance,
             verify=verify,
         )
-        self._witness = Witness(self._out, self._chain, proposes=self._own_key is not None)
-        self._incidents = Incidents(self._out, own_key=self._own_key)
+        self._witness = Witness(self._out, self._chain, proposes=signer is not None)
+        self._incidents = Incidents(self._out, own_key=signer.public_key if signer else None)
         self._voting = self._new_voting()
         self._operating = self._new_operating()
         self._conversation = Conversation(
@@ -163,7 +161,7 @@ class Machine:
             mesh=self._mesh,
             voting=self._voting,
             following=self._following,
-            own_key=self._own_key,
+            own_key=self._voting.own_key,
             last_voted_height=self._last_voted,
             data_version=self._operating.data_version,
             now_ms=self._out.now_ms,
@@ -187,7 +185,7 @@ class Machine:
         self._witness.restore(recovered.evidence)
         self._mesh.restore(peers=recovered.peers, bans=recovered.bans)
         journal = {tx_id(raw): raw for raw in recovered.journal}
-        self._voting.consensus = self._new_consensus(recovered.sign_state)
+        self._voting.consensus = self._new_consensus(recovered)
         if base is not None:
             self._chain.resume(base.state, base.final, base.voters, base.lineage)
         for final in recovered.finals:
@@ -212,8 +210,7 @@ class Machine:
         self._mesh.start()
         self._intake.readmit(self._journal)
         self._journal = ()
-        interval_ms, timeouts = self._config.block_interval_ms, self._config.timeouts
-        self._voting.listen(self._own_key, interval_ms, timeouts)
+        self._voting.listen(self._config.block_interval_ms, self._config.timeouts)
         self._following.heed_rules()
         self._enter_if_due()
         self._settle()
@@ -327,11 +324,11 @@ class Machine:
             self._out.add(SetTimer(_RELAY, FLUSH_MS))
 
     def _build(self) -> Candidate:
-        assert self._own_key is not None, "a follower proposes nothing"
+        assert self._voting.own_key is not None, "a follower proposes nothing"
         ranked = self._pool.ranked(self._intake.nonce_of)
         return self._workshop.build(
             (entry.content for entry in ranked),
-            proposer=self._own_key,
+            proposer=self._voting.own_key,
             evidence=self._witness.offered(),
         )
 
@@ -431,7 +428,7 @@ class Machine:
         consensus, chain = self._voting.consensus, self._chain
         self._out.extend(consensus.note_certificate(last_commit, chain.tip_validators))
         self._out.extend(consensus.note_certificate(certificate, chain.state.validators))
-        own = None if self._own_key is None else chain.tip_validators.index_of(self._own_key)
+        own = consensus.guard.index_in(chain.tip_validators)
         if own is not None and any(vote.validator == own for vote in last_commit.votes):
             self._last_voted = last_commit.height
 
@@ -464,29 +461,32 @@ class Machine:
         )
 
     def _new_operating(self) -> Operating:
-        out, chain, key, config = self._out, self._chain, self._own_key, self._config
+        out, chain, config = self._out, self._chain, self._config
         ms = config.block_interval_ms
-        draining = Draining(
-            out, chain, self._mesh, voting=self._voting, own_key=key, interval_ms=ms
-        )
+        draining = Draining(out, chain, self._mesh, voting=self._voting, interval_ms=ms)
         every = config.snapshot_blocks
-        return Operating(out, chain, self._mesh, draining, snapshot_blocks=every)
+        return Operating(
+            out, chain, self._mesh, draining, voting=self._voting, snapshot_blocks=every
+        )
 
-    def _new_consensus(self, sign_state: SignState | None) -> Consensus:
-        return Consensus(
+    def _new_consensus(self, recovered: Recovered | None = None) -> Consensus:
+        consensus = Consensus(
             chain_id=self._chain.chain_id,
             signer=self._signer,
             verify=self._verify,
             timeouts=self._config.timeouts,
-            sign_state=sign_state,
+            sign_state=None if recovered is None else recovered.sign_state,
         )
+        for key in () if recovered is None else recovered.later_keys:
+            consensus.guard.add(key)
+        return consensus
 
     def _new_voting(self) -> Voting:
         return Voting(
             self._out,
             self._chain,
             self._mesh,
-            consensus=self._new_consensus(None),
+            consensus=self._new_consensus(),
             workshop=self._workshop,
             build=self._build,
             on_decided=self._on_decided,

@@ -103,6 +103,14 @@ class Mesh:
         self._out.send((peer,), Status(height))
         self._out.send((peer,), Neighbours(self.linked()))
 
+    def become(self, chain_id: str, signer: Signer | None) -> None:
+        """Be the validator of this key from now on, and tell the peers so."""
+        if signer is None or self.reach.own_key == signer.public_key:
+            return
+        hello = self._hello = hello_of(chain_id, self.peers.own_id, signer)
+        self.reach.own_key = signer.public_key
+        self.broadcast(hello)
+
     def introduce(self, peer: PeerId) -> None:
         """Tell a new peer where this node and others can be reached."""
         now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
@@ -267,12 +275,11 @@ def mesh_of(
     exchange = Exchange(
         peers.book, meeting.own_record, chain_id=chain_id, verify=verify, draw=peers.draw
     )
-    return Mesh(outbox, peers, reach, hello_of(chain_id, own_id, signer), exchange)
+    hello = None if signer is None else hello_of(chain_id, own_id, signer)
+    return Mesh(outbox, peers, reach, hello, exchange)
 
 
-def hello_of(chain_id: str, own_id: PeerId, signer: Signer | None) -> Hello | None:
+def hello_of(chain_id: str, own_id: PeerId, signer: Signer) -> Hello:
     """Make the greeting of a validator's node; a follower has none."""
-    if signer is None:
-        return None
     proof = signer.sign(hello_sign_bytes(chain_id, own_id))
     return Hello(signer.public_key, proof)

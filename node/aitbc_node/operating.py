@@ -1,7 +1,8 @@
 """What does the machine do for its operator?
 
-Drains, raises the data version, keeps the state, looks for peers: each is asked for by an event and
-owed an answer. When to stop is `draining.py`'s question. Do not add what clients may ask.
+Drains, raises the data version, keeps the state, looks for peers, takes keys: each is asked for by
+an event and owed an answer. When to stop is `draining.py`'s question. Do not add what clients may
+ask.
 """
 
 from aitbc_node.chain import Chain
@@ -13,6 +14,8 @@ from aitbc_node.events import (
     DrainAsked,
     FinalizeAsked,
     Finalized,
+    KeyMade,
+    KeyTaken,
     OrderGiven,
     PeersSought,
     RecoverAsked,
@@ -25,6 +28,7 @@ from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.storage.store import Recovered
 from aitbc_node.storage.versions import DATA_VERSIONS
+from aitbc_node.voting import Voting
 
 NOBODY = 0
 """The request of what nobody asked for; those of operators begin at 1."""
@@ -40,12 +44,14 @@ class Operating:
         mesh: Mesh,
         draining: Draining,
         *,
+        voting: Voting,
         snapshot_blocks: int,
     ) -> None:
         self._out = outbox
         self._chain = chain
         self._mesh = mesh
         self._draining = draining
+        self._voting = voting
         self._snapshot_blocks = snapshot_blocks
         self.data_version = self._data_version_max = DATA_VERSIONS.oldest
 
@@ -61,6 +67,9 @@ class Operating:
                 self._draining.ask(event)
             case FinalizeAsked():
                 self._finalize(event)
+            case KeyMade(request=request, key=key):
+                self._voting.consensus.guard.add(key)
+                self._out.add(Answer(request, KeyTaken(key.signer.public_key)))
             case SnapshotAsked(request=request):
                 self._keep_state(request)
             case DiscoverAsked(request=request):

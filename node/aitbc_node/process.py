@@ -23,6 +23,7 @@ from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.heartbeat import BEAT_S, Heart
+from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters
 from aitbc_node.restarts import YOUNG_S, FastExits
 from aitbc_node.rpc.server import Server, admin_server, public_server
@@ -39,6 +40,7 @@ from aitbc_node.startup import (
     restored_machine,
 )
 from aitbc_node.storage.index import TxIndex
+from aitbc_node.succession import Succession
 from aitbc_node.transport.addresses import parse_address
 from aitbc_node.transport.connection import Connection
 from aitbc_node.transport.handshake import Identity
@@ -125,7 +127,7 @@ async def _running(
         )
         port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
         port.collector = collector if config.metrics.enabled else None
-        for server in _servers(config, port, driver):
+        for server in _servers(config, port, driver, machine):
             await server.start()
             stack.push_async_callback(server.stop)
         gc.collect()
@@ -142,7 +144,7 @@ async def _running(
         yield driver
 
 
-def _servers(config: Config, port: NodePort, driver: Driver) -> Iterator[Server]:
+def _servers(config: Config, port: NodePort, driver: Driver, machine: Machine) -> Iterator[Server]:
     """Make the server of everybody and that of the operator, as far as they are wanted."""
     if config.rpc.listen:
         yield public_server(port, listen=config.rpc.listen, rate=config.rpc.rate)
@@ -151,7 +153,8 @@ def _servers(config: Config, port: NodePort, driver: Driver) -> Iterator[Server]
             raise ConfigError("rpc.admin_listen without rpc.admin_token_file: anybody could use it")
         token = keyfiles.load_token(config.folder / config.rpc.admin_token_file)
         name, listen = config.node.id, config.rpc.admin_listen
-        yield admin_server(OperatorPort(driver), name=name, listen=listen, token=token)
+        operator = OperatorPort(driver, machine, Succession(config.key_dir))
+        yield admin_server(operator, name=name, listen=listen, token=token)
 
 
 def _terms(config: Config, identities: Identities, *, is_banned: Callable[[PeerId], bool]) -> Terms:

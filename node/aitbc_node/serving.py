@@ -18,18 +18,22 @@ from aitbc_node.events import (
     Drained,
     FinalizeAsked,
     Finalized,
+    KeyMade,
     PeersSought,
     RecoverAsked,
     SnapshotAsked,
     Snapshotted,
 )
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters, NodeCollector
+from aitbc_node.rpc.admin import MadeKey
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.view import Facts
 from aitbc_node.startup import Files, Identities
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.index import Fate
+from aitbc_node.succession import Succession
 from aitbc_node.transport.links import Links
 from aitbc_node.types import Height, TxId
 from aitbc_node.version import VERSION
@@ -105,8 +109,10 @@ class NodePort:
 class OperatorPort:
     """Be what the operator's interface sees of the node."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, machine: Machine, succession: Succession) -> None:
         self._driver = driver
+        self._machine = machine
+        self._succession = succession
 
     async def drain(self, deadline_ms: int) -> Drained | Refusal:
         """Wait for a good moment to stop this node."""
@@ -125,6 +131,24 @@ class OperatorPort:
             )
         )
         return finalized
+
+    async def next_key(self) -> MadeKey | Refusal:
+        """Make the key that is to vote next, and hold it ready; the ledger says from when on."""
+        if refusal := self._refusal():
+            return refusal
+        view = self._machine.view
+        use = None if view.own_key is None else view.state.key_use(view.own_key)
+        if use is None:
+            return Refusal(Code.E_CONFLICT, "", "this node votes for nobody whom the ledger knows")
+        key, made = await self._succession.next_key(
+            lambda key: self._machine.view.state.key_use(key) is not None
+        )
+        # Also one that was made before: whoever asked for it may have gone meanwhile.
+        await self._driver.ask(
+            lambda request, wall_ms: KeyMade(wall_ms=wall_ms, request=request, key=key)
+        )
+        proof = possession_proof(view.chain.chain_id, use.operator, key.signer)
+        return MadeKey(key.signer.public_key, proof, use.operator, made)
 
     async def snapshot(self) -> Snapshotted | Refusal:
         """Keep the state of the newest block."""

@@ -7,17 +7,17 @@ an event loop.
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
 
-from aitbc_node import crypto, keyfiles
+from aitbc_node import crypto, keyfiles, succession
 from aitbc_node.config import Config
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.crypto import Signer
 from aitbc_node.errors import ConfigError, DiskError, UpgradeNeededError
-from aitbc_node.events import Committed
+from aitbc_node.events import Committed, OwnKey
 from aitbc_node.gossip.records import OwnRecord, is_reachable_form
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.ledger.document import from_json
@@ -58,6 +58,8 @@ class Identities(msgspec.Struct, frozen=True):
     genesis: Genesis
     node: Signer
     voter: Signer | None
+    later: Mapping[int, Signer] = {}
+    """The keys that were made to replace the first, by the numbers of their files."""
 
 
 def load_identities(config: Config) -> Identities:
@@ -72,6 +74,7 @@ def load_identities(config: Config) -> Identities:
         voter = keyfiles.load_signer(config.key_dir / keyfiles.CONSENSUS_KEY)
         if voter.public_key == node.public_key:
             raise ConfigError(f"{config.key_dir}: node key and consensus key are the same")
+        return Identities(genesis, node, voter, succession.load_later(config.key_dir))
     return Identities(genesis, node, voter)
 
 
@@ -126,8 +129,9 @@ def open_store(
         log.warning("peers.forgotten", extra={"consequence": "bootstrap peers tell of others"})
     if recovered.is_bans_file_damaged:
         log.warning("bans.forgotten", extra={"consequence": "culprits are found out again"})
-    if recovered.is_sign_state_torn:
+    if store.sign_states.is_torn:
         log.warning("sign_state.repaired", extra={"consequence": "the state before it counts"})
+    recovered = msgspec.structs.replace(recovered, later_keys=_later_keys(store, identities))
     if identities.voter is not None and recovered.sign_state is None:
         recovered = _begin_sign_state(store, recovered, not_before)
     elif not_before is not None:
@@ -149,6 +153,19 @@ def check_app_version(store: Store) -> None:
     version = APP_VERSION if newest is None else newest.block.header.app_version
     if version > APP_VERSION:
         raise UpgradeNeededError(version, known=APP_VERSION)
+
+
+def _later_keys(store: Store, identities: Identities) -> tuple[OwnKey, ...]:
+    """Bring each key that replaced another together with what it has signed."""
+    found = []
+    for number, signer in identities.later.items():
+        stored = store.sign_states.load(number)
+        if stored is None:
+            consequence = f"{keyfiles.consensus_key(number)} signs nothing"
+            log.error("sign_state.missing", extra={"consequence": consequence})
+        else:
+            found.append(OwnKey(number, signer, stored))
+    return tuple(found)
 
 
 def absence_of(machine: Machine, config: Config, *, wall_ms: int) -> str:
@@ -191,7 +208,8 @@ def restored_machine(
 ) -> Machine:
     """Build the machine and take it to where the disk says it was."""
     recovered = found.recovered
-    votes = identities.voter is not None and recovered.sign_state is not None
+    has_signed = recovered.sign_state is not None or recovered.later_keys
+    votes = identities.voter is not None and bool(has_signed)
     section = config.consensus
     machine = Machine(
         MachineConfig(

@@ -87,6 +87,11 @@ class Voting:
         return self._chain.height < self._listens_to and self._out.now_ms < self._listens_until_ms
 
     @property
+    def own_key(self) -> PublicKey | None:
+        """Return the key that signs; a rotation puts another one in its place."""
+        return self.consensus.guard.key
+
+    @property
     def is_at_work(self) -> bool:
         """Tell whether the consensus works on the height that comes next."""
         return self.consensus.state.height == self._chain.next_height
@@ -95,17 +100,18 @@ class Voting:
         """Name the blocks that consensus may come back to."""
         return self.consensus.state.locked_id, self.consensus.state.valid_id
 
-    def listen(self, own_key: PublicKey | None, interval_ms: int, timeouts: Timeouts) -> None:
+    def listen(self, interval_ms: int, timeouts: Timeouts) -> None:
         """Keep out of the next two heights after a start, if the key has signed before.
 
         Who runs a copy of the key elsewhere has votes in their blocks, and those stop this node
         before it signs. When nobody makes blocks there is nothing to hear, hence the limit: all
         may have been restarted at once. Source: rules 2.1.
         """
-        validators, signed = self._chain.state.validators, self.consensus.sign_state
+        self.heed_key()
+        validators, own_key = self._chain.state.validators, self.own_key
         if own_key is None or validators.is_quorum(validators.power_of(own_key)):
             return  # a sole validator has no others to listen to
-        if signed is not None and signed.sign_bytes:
+        if (signed := self.consensus.sign_state) is not None and signed.sign_bytes:
             # Two heights, one with a round that this very node should have led, and the way.
             self._listens_for_ms = 3 * interval_ms + timeouts.propose_ms + timeouts.vote_ms
             self.listen_on(history=0)
@@ -124,9 +130,15 @@ class Voting:
             now_ms=self._out.now_ms,
             wall_ms=self._out.wall_ms,
         )
+        self.heed_key()
         self._carry_out(effects)
         self._workshop.report_all()
         self.run()
+
+    def heed_key(self) -> None:
+        """Be the validator whose key those who vote on the next height have."""
+        self.consensus.guard.choose(self._chain.state.validators)
+        self._mesh.become(self._chain.chain_id, self.consensus.guard.signer)
 
     def feed(self, event: ConsensusEvent) -> None:
         """Queue an event; `run` takes it."""

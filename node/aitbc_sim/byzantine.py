@@ -65,7 +65,7 @@ class Unguarded(Consensus):
 
     def __init__(self, **rest: Any) -> None:
         super().__init__(**rest)
-        self._guard.is_foreign = lambda *_, **__: False  # type: ignore[method-assign]  # unguarded
+        self.guard.is_foreign = lambda *_, **__: False  # type: ignore[method-assign]  # unguarded
 
 
 class Amnesiac(SkipLock, Unguarded):

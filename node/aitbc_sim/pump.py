@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from aitbc_node.canonical import decode, encode
 from aitbc_node.consensus.messages import Vote
-from aitbc_node.crypto import sha256
+from aitbc_node.crypto import Signer, sha256
 from aitbc_node.events import (
     Answer,
     AppendBase,
@@ -33,7 +33,9 @@ from aitbc_node.events import (
     GatherPiece,
     Halt,
     JudgeSnapshot,
+    KeyMade,
     Note,
+    OwnKey,
     PeerDown,
     PeerUp,
     ReadBlocks,
@@ -59,6 +61,7 @@ from aitbc_node.gossip.messages import VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
 from aitbc_node.resuming import Lending, carried_out, newest_base
 from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile
 from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions
@@ -94,6 +97,7 @@ class Node:
     notes: Counter[str] = field(default_factory=Counter)
     persisted: list[Effect] = field(default_factory=list)
     halted: list[Halt] = field(default_factory=list)
+    later: list[Signer] = field(default_factory=list)
 
 
 class Pump:
@@ -213,6 +217,15 @@ class Pump:
         self._deliver(node, event)
         return self._request
 
+    def give_key(self, index: int, name: str) -> None:
+        """Let a node that votes have one more key, which signs when the ledger says so."""
+        node = self.nodes[index]
+        node.later.append(signer_of(name))
+        number = len(node.later) + 1
+        SignStateFile(node.keys, number).create()
+        key = OwnKey(number, node.later[-1], NOTHING_SIGNED)
+        assert self.answer(index, self.order(index, KeyMade, key=key)) is not None
+
     def answer(self, index: int, request: int, *, limit_ms: int = 60_000) -> object:
         """Wait for what a node answers to its operator."""
         answers = self.nodes[index].answers
@@ -276,6 +289,9 @@ class Pump:
         if node.votes and recovered.sign_state is None:
             node.store.create_sign_state()
             recovered = node.store.recover()
+        states, numbered = node.store.sign_states, enumerate(node.later, start=2)
+        later = tuple(OwnKey(number, key, states.load(number)) for number, key in numbered)
+        recovered = replace(recovered, later_keys=later)
         node.machine = Machine(
             config, self.genesis, own_id=node.id, signer=signer, verify=fake_verify
         )

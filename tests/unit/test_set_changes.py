@@ -9,6 +9,7 @@ from aitbc_node.ledger.audit import audit
 from aitbc_node.ledger.bonding import StakeBond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
+from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.types import Amount, BlockId, Height, Round, Signature
 from aitbc_sim.citizens import CHAIN_ID, address, an_act, signer_of
 from aitbc_sim.pump import Pump
@@ -97,6 +98,42 @@ def test_evidence_is_punished_once_and_everywhere_the_same(pump: Pump) -> None:
     assert [powers(pump, index)["v3"] for index in range(4)] == [0] * 4
     assert len(pump.roots()) == 1
     assert all(audit(pump.machine(index).view.state) == [] for index in range(4))
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["on", "restarted"])
+def test_a_new_key_takes_over_by_itself_and_no_vote_is_missed(
+    pump: Pump, *, restarts: bool
+) -> None:
+    """Of three voters all are needed, so each block has the vote of the old key or of the new one.
+
+    A restart in between finds both keys, each with what it has signed.
+    """
+    old, new = (signer_of(name).public_key for name in ("v1 votes", "v1 votes later"))
+    pump.run_to(2)
+    pump.crash(3)
+    pump.give_key(1, "v1 votes later")
+    put = ValidatorPut(
+        key=new, proof=possession_proof(CHAIN_ID, address("v1"), signer_of("v1 votes later"))
+    )
+    assert pump.outcomes(0, an_act("v1", put, nonce=0)) == ["ok"]
+    if restarts:
+        pump.run_to(EPOCH - 5, limit_ms=60_000)
+        pump.restart(1)
+    pump.run_to(EPOCH + 4, limit_ms=120_000)
+    if restarts:
+        pump.restart(1)
+        pump.run_to(EPOCH + 8, limit_ms=120_000)
+
+    store = pump.nodes[0].store
+    assert store is not None
+    newest = store.read_blocks(Height(4), store.last_height)
+    assert {len(final.block.last_commit.votes) for final in newest} == {3}
+    told = [pump.machine(index).view for index in (0, 1, 2)]
+    keys = {member.key for member in told[0].state.validators.members}
+    assert (old in keys, new in keys) == (False, True)
+    assert told[1].own_key == new
+    assert {view.reachable_power for view in told} == {6}
+    assert pump.notes("vote.twin") == pump.notes("vote.refused") == 0
 
 
 def test_restarts_and_latecomers_follow_through_every_change(pump: Pump) -> None:

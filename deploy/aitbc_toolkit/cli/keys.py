@@ -1,25 +1,28 @@
-"""`aitbc keys new|show|backup` and `aitbc genesis build|check`: before the first block."""
+"""`aitbc keys new|show|rotate|backup` and `aitbc genesis build|check`: what a chain rests on."""
 
 import json
 from pathlib import Path
 
 import click
 
-from aitbc_toolkit.cli.environment import environment_argument, load
+from aitbc_toolkit.cli.environment import break_lease_option, environment_argument, load
 from aitbc_toolkit.cli.narration import narrate
+from aitbc_toolkit.cli.reaching import environment_option
 from aitbc_toolkit.cli.tables import Column, draw
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import ceremony
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.request import Request
+from aitbc_toolkit.release.rotating import Way
+from aitbc_toolkit.release.rotating import rotate as rotate_keys
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
 def keys() -> None:
-    """Make keys on their hosts, show their public parts, back them up encrypted."""
+    """Make and change keys on their hosts, show their public parts, back them up encrypted."""
 
 
 @keys.command()
@@ -51,12 +54,38 @@ def show(environment: str, *, as_json: bool) -> None:
         click.echo(json.dumps({"keys": public}))
         return
     columns = [Column(title) for title in ("NODE", "PEER", "CONSENSUS KEY", "OPERATOR")]
-    names = ("peer_id", "consensus_key", "operator_address")
     rows = [
-        [node, *(str(parts.get(name, "-")) for name in names)] for node, parts in public.items()
+        [
+            node,
+            str(parts.get("peer_id", "-")),
+            str([parts.get("consensus_key", "-"), *parts.get("later_keys", ())][-1]),
+            str(parts.get("operator_address", "-")),
+        ]
+        for node, parts in public.items()
     ]
     for line in draw(columns, rows, width=200):
         click.echo(line)
+
+
+@keys.command()
+@click.argument("name", metavar="[NODE]", default="")
+@environment_option
+@click.option("--force", is_flag=True, help="Even where the mesh stops if the new key fails.")
+@click.option("--no-wait", is_flag=True, help="Do not wait until the new key has voted.")
+@break_lease_option
+@_json
+def rotate(
+    name: str, environment: str, *, force: bool, no_wait: bool, break_lease: str, as_json: bool
+) -> Exit:
+    """Give validators a new consensus key, made on the host; it votes from the next epoch on.
+
+    Of NODE, or of all validators, one in each epoch. Nothing is restarted, no vote is missed.
+
+    Example: aitbc keys rotate v1 -e lab
+    """
+    way = Way(force=force, wait=not no_wait, break_lease=break_lease)
+    found = load(environment)
+    return narrate("keys rotate", lambda tell: rotate_keys(found, name, tell, way), as_json=as_json)
 
 
 @keys.command()

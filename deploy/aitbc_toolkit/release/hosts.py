@@ -184,6 +184,20 @@ class Crew:
         rows = self._change("begin-signing", params, deadline_s=_RECORD_S)
         self.require(rows, verb="restore", changed=_NOTHING_RUNNING)
 
+    def next_key(self, name: str) -> Mapping[str, Any]:
+        """Let a running node make the key that is to vote next; only what is public comes back."""
+        rows = self._change("next-key", self._params(only={name}), deadline_s=_RECORD_S)
+        self.require(rows, verb=f"keys rotate {name} of", changed=_NOTHING)
+        return rows[self.environment.instance(name).host].answer
+
+    def sign_rotation(self, name: str, words: Mapping[str, Any]) -> str:
+        """Let the operator's key of a node sign, on its host, which key votes next."""
+        params = self._params(only={name}, rotation=dict(words))
+        rows = self._change("sign-rotation", params, deadline_s=_RECORD_S)
+        changed = "the host holds a key of which the ledger knows nothing"
+        self.require(rows, verb=f"keys rotate {name} of", changed=changed)
+        return str(rows[self.environment.instance(name).host].answer["transaction"])
+
     def compare(self, node: str, **trial: Any) -> Mapping[str, Any]:
         """Let two builds on the host of a node try each other; nothing that runs is touched."""
         rows = self._change("compare", self._params(only={node}, **trial), deadline_s=_COMPARE_S)

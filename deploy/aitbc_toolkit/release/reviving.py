@@ -114,13 +114,15 @@ def _refuse_twins(run: Run, revival: Revival) -> None:
     """
     environment = run.environment
     public = configuring.known_keys(environment) or {}
-    keys = {str(public.get(name, {}).get("consensus_key", "")): name for name in revival.names}
+    parts = {name: public.get(name, {}) for name in revival.names}
+    keys = {str(each.get("consensus_key", "")): name for name, each in parts.items()}
+    keys |= {key: name for name, each in parts.items() for key in each.get("later_keys", ())}
     first, rotation = revival.tip + ABOVE_TIP + 1, len(environment.validators)
     rotation_s = rotation * environment.chain.block_interval_ms / 1000
     deadline = time.monotonic() + _WATCH_S + 2 * rotation_s
     while (height := safe_tip(run, revival.names)) < first + rotation - 1:
         if time.monotonic() > deadline:
-            why = f"the mesh makes no blocks, so nobody can see whether {' '.join(keys.values())}"
+            why = f"the mesh makes no blocks, so nobody can see whether {' '.join(revival.names)}"
             raise _refused(environment, f"{why} run elsewhere", "aitbc network status -e")
         time.sleep(_POLL_S)
     for block in run.mesh.blocks(first, height):

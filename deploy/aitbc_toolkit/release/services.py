@@ -100,7 +100,7 @@ def logs(environment: Environment, name: str, *, lines: int) -> Sequence[str]:
     return found
 
 
-def spare(run: Run, name: str, what: str, *, again: str) -> None:
+def spare(run: Run, name: str, what: str, *, again: str, would: str = "it would stop") -> None:
     """Refuse when the mesh has a quorum now and might not without this node.
 
     Whoever answers counts as there, only who votes counts as staying: in doubt it is a refusal.
@@ -114,7 +114,7 @@ def spare(run: Run, name: str, what: str, *, again: str) -> None:
     if not quorum(power.sum(now), power.total) or budget.goes_on:
         return
     raise AitbcError(
-        f"{what} refused: it would stop the mesh of {environment.name}\n"
+        f"{what} refused: {would} the mesh of {environment.name}\n"
         f"  voting power     {power.written()}\n"
         f"  up now           {' '.join(now)} = {power.sum(now)}\n"
         f"  without {name:<9}{' '.join(rest) or 'nobody'} vote: {budget.sum}\n"

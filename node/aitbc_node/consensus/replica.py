@@ -58,9 +58,9 @@ class Consensus:
         sign_state: SignState | None,
     ) -> None:
         self._timeouts = timeouts
-        self._guard = SignGuard(chain_id=chain_id, signer=signer, stored=sign_state)
-        self._voice = Voice(self._guard)
-        self._reception = Reception(chain_id=chain_id, verify=verify, guard=self._guard)
+        self.guard = SignGuard(chain_id=chain_id, signer=signer, stored=sign_state)
+        self._voice = Voice(self.guard)
+        self._reception = Reception(chain_id=chain_id, verify=verify, guard=self.guard)
         self._retransmission = Retransmission()
         self._now_ms = self._changed_ms = self._wall_ms = 0
         self._out: list[ConsensusEffect] = []
@@ -76,12 +76,12 @@ class Consensus:
     @property
     def sign_state(self) -> SignState | None:
         """Return the newest thing signed; None when the key came without its sign state."""
-        return self._guard.stored
+        return self.guard.stored
 
     @property
     def refusal(self) -> str:
         """Say why this node does not vote until an operator acts; empty when it may."""
-        return self._guard.refusal
+        return self.guard.refusal
 
     @property
     def proposer_index(self) -> int:
@@ -94,7 +94,7 @@ class Consensus:
 
     def note_certificate(self, certificate: Certificate, validators: ValidatorSet) -> list[Note]:
         """Look for own votes that the sign state does not know; stop for good if there are any."""
-        note = self._guard.sees_twin_in(certificate, validators)
+        note = self.guard.sees_twin_in(certificate, validators)
         return [] if note is None else [note]
 
     def hold_proposals(self, *, held: bool) -> None:
@@ -125,7 +125,8 @@ class Consensus:
         self._retransmission.begin_height(now_ms)
         if self._final is not None and self._final.height != height - 1:
             self._final = None
-        self._guard.enter(height)
+        self.guard.choose(validators)
+        self.guard.enter(height)
         electorate = Electorate(validators)
         self._record = HeightRecord(
             State(height),
@@ -134,7 +135,7 @@ class Consensus:
             last_time_ms=last_time_ms,
             is_held=self._record.is_held,
         )
-        self._start(self._guard.stored)
+        self._start(self.guard.stored)
         for event in self._reception.take_early():
             self._dispatch(event)
         self._settle()
@@ -142,7 +143,7 @@ class Consensus:
 
     def _own_index(self, electorate: Electorate) -> int | None:
         """Find the own place; a node that may not vote looks on like one that has no key."""
-        key = self._guard.key
+        key = self.guard.key
         index = None if key is None else electorate.index_of(key)
         if index is None or not self.refusal:
             return index
@@ -270,7 +271,7 @@ class Consensus:
     def _start(self, stored: SignState | None) -> None:
         """Begin the height in round 0, or where this key's sign state says it was left."""
         record, own = self._record, self._record.own_index
-        message = None if own is None else self._guard.stored_message(own)
+        message = None if own is None else self.guard.stored_message(own)
         height = None if message is None else message.height
         if own is None or stored is None or message is None or height != record.state.height:
             self._apply(algorithm.RoundBegins(Round(0), record.proposes_in(Round(0))))

@@ -68,7 +68,7 @@ class Peers:
         votes: bool = False,
         subnets: Subnets | None = None,
     ) -> None:
-        self._own_id = own_id
+        self.own_id = own_id
         self._listed_only = listed_only
         self.book = Book(own_id, bootstrap, draw=self.draw, votes=votes, subnets=subnets)
         self._links: dict[PeerId, Link] = {}
@@ -261,7 +261,7 @@ class Peers:
         ]
 
     def _refusal(self, peer: PeerId, now_ms: int, *, outbound: bool) -> str:
-        if peer == self._own_id:
+        if peer == self.own_id:
             return "this node itself"
         if self.standing.is_banned(peer, now_ms):
             return "banned"
@@ -289,4 +289,4 @@ class Peers:
 
     def draw(self, peer: PeerId, attempt: int = 0) -> bytes:
         """Draw bytes that look random, yet are the same in every run."""
-        return hashlib.sha256(encode((self._own_id, peer, attempt))).digest()
+        return hashlib.sha256(encode((self.own_id, peer, attempt))).digest()

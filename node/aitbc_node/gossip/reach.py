@@ -19,10 +19,15 @@ class Reach:
     """Know which validators are within reach."""
 
     def __init__(
-        self, *, chain_id: str, own_key: PublicKey | None, verify: Verifier, interval_ms: int
+        self,
+        *,
+        chain_id: str,
+        verify: Verifier,
+        interval_ms: int,
+        own_key: PublicKey | None = None,
     ) -> None:
         self._chain_id = chain_id
-        self._own_key = own_key
+        self.own_key = own_key
         self._verify = verify
         # Votes come once per block at least, so two intervals without one are news.
         self._heard_for_ms = max(HEARD_MS_MIN, 2 * interval_ms + 1_000)
@@ -54,7 +59,7 @@ class Reach:
 
     def keys(self, now_ms: int) -> frozenset[PublicKey]:
         """Name all validators within reach, the own node's included."""
-        own = () if self._own_key is None else (self._own_key,)
+        own = () if self.own_key is None else (self.own_key,)
         heard = (
             key for key, at_ms in self._heard_ms.items() if now_ms - at_ms < self._heard_for_ms
         )

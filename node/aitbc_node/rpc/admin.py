@@ -18,6 +18,7 @@ from aitbc_node.events import Drained, Finalized, PeersSought, Snapshotted
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import decoded
 from aitbc_node.rpc.view import Request, RequestFault
+from aitbc_node.types import Address, PublicKey, Signature
 
 _SCHEME = b"Bearer "
 _STATUS = {Code.E_CONFLICT: 409, Code.E_UNAVAILABLE: 503}
@@ -47,12 +48,26 @@ class Recover(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Dial everybody that is missing now, without the delays of dials in vain."""
 
 
-Command: TypeAlias = Drain | Finalize | Snapshot | Discover | Recover
-Done: TypeAlias = Drained | Finalized | Snapshotted | PeersSought | Refusal
+class NextKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Make the key that is to vote next, unless there is one that the ledger was not told of."""
+
+
+class MadeKey(msgspec.Struct, frozen=True):
+    """Be what the operator hands in for a new key: its public part and whose it is."""
+
+    key: PublicKey
+    proof: Signature
+    operator: Address
+    made: bool
+
+
+Command: TypeAlias = Drain | Finalize | NextKey | Snapshot | Discover | Recover
+Done: TypeAlias = Drained | Finalized | MadeKey | Snapshotted | PeersSought | Refusal
 
 COMMANDS: dict[str, msgspec.json.Decoder[Command]] = {
     "/admin/drain": msgspec.json.Decoder(Drain),
     "/admin/finalize": msgspec.json.Decoder(Finalize),
+    "/admin/next-key": msgspec.json.Decoder(NextKey),
     "/admin/snapshot": msgspec.json.Decoder(Snapshot),
     "/admin/net/discover": msgspec.json.Decoder(Discover),
     "/admin/net/recover": msgspec.json.Decoder(Recover),
@@ -99,6 +114,10 @@ def answer(done: Done) -> schema.Answer:
             return schema.DrainAnswer(height=height, next_turn_in=turn_in, in_time=in_time)
         case Finalized(data_version=data_version):
             return schema.FinalizeAnswer(data_version=data_version)
+        case MadeKey(key=key, proof=proof, operator=operator, made=made):
+            return schema.NextKeyAnswer(
+                key=key.hex(), proof=proof.hex(), operator=operator.hex(), made=made
+            )
         case Snapshotted(height=height, bytes_written=size):
             return schema.SnapshotAnswer(height=height, bytes_written=size)
         case PeersSought(sought=sought, linked=linked, known=known):

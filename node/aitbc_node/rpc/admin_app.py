@@ -11,7 +11,7 @@ from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import Drained, Finalized, PeersSought, Snapshotted
 from aitbc_node.rpc import admin
-from aitbc_node.rpc.admin import Discover, Drain, Finalize, Recover, Snapshot
+from aitbc_node.rpc.admin import Discover, Drain, Finalize, MadeKey, NextKey, Recover, Snapshot
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
     Receive,
@@ -36,6 +36,9 @@ class AdminPort(Protocol):
 
     async def finalize(self, data_version: int) -> Finalized | Refusal:
         """Write a newer data version from now on."""
+
+    async def next_key(self) -> MadeKey | Refusal:
+        """Make the key that is to vote next."""
 
     async def snapshot(self) -> Snapshotted | Refusal:
         """Keep the state of the newest block."""
@@ -88,6 +91,8 @@ class AdminApp:
                         return await self._port.drain(deadline_ms)
                     case Finalize(data_version=data_version):
                         return await self._port.finalize(data_version)
+                    case NextKey():
+                        return await self._port.next_key()
                     case Snapshot():
                         return await self._port.snapshot()
                     case Discover():

@@ -40,7 +40,7 @@ def status(call: Call) -> schema.Status:
         block_age_ms=_tip_age_ms(view, call.request),
         state_root=view.state.root.hex(),
         state_root_height=view.height,
-        validator=facts.validator.hex() if facts.validator else None,
+        validator=own_key.hex() if (own_key := view.own_key or facts.validator) else None,
         power=view.own_power,
         total_power=view.validators.total_power,
         reachable_power=view.reachable_power,

@@ -447,6 +447,15 @@ class PeersSoughtAnswer(Answer, frozen=True, kw_only=True):
     known: int
 
 
+class NextKeyAnswer(Answer, frozen=True, kw_only=True):
+    """Tell the public part of the key that is to vote next, and that the node holds it."""
+
+    key: str
+    proof: str
+    operator: str
+    made: bool
+
+
 class SnapshotAnswer(Answer, frozen=True, kw_only=True):
     """Tell which state has been kept beside the log, and how large it is."""
 

@@ -22,7 +22,7 @@ TxFate = tuple[str, int | None, int | None, str, int | None, Sequence[Sequence[s
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """Hold what does not change while the node runs; `validator` is its consensus key, if any."""
+    """Hold what does not change while the node runs; `validator` is its first consensus key."""
 
     node: str
     role: str
@@ -107,6 +107,10 @@ class NodeView(Protocol):
     @property
     def mempool(self) -> MempoolView:
         """Return what waits for a block."""
+
+    @property
+    def own_key(self) -> PublicKey | None:
+        """Return the consensus key that signs now; None on a node that only follows."""
 
     @property
     def sign_state(self) -> SignState | None:

@@ -3,7 +3,8 @@
 A crash in the middle of a write can only hurt the slot being written, and that one had not been
 relied upon: nothing is sent before the write has returned. So the newest good slot is what counts.
 The file is born with the key (`aitbc-node init`) and never made again by itself: a key whose file
-is missing may have signed anything. Do not add rules about voting here.
+is missing may have signed anything. Each key has a file of its own, of the same number as the
+key's. Do not add rules about voting here.
 
 Shape: two slots of 8192 bytes, each `magic(4) sequence(u64) length(u32) payload checksum(32)`,
 then zeros. Sequence n lives in slot n % 2.
@@ -43,6 +44,11 @@ NOTHING_SIGNED = SignState(
 )
 
 
+def file_name(number: int) -> str:
+    """Name the file of a validator's first, second, third key."""
+    return FILE_NAME if number == 1 else f"{FILE_NAME}.{number}"
+
+
 def nothing_below(height: Height) -> SignState:
     """Build the state of a key that may sign from a height on, and may have signed anything below.
 
@@ -56,33 +62,34 @@ def nothing_below(height: Height) -> SignState:
 class SignStateFile:
     """Keep the newest sign state of one key."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, number: int = 1) -> None:
         self._disk = disk
+        self._name = file_name(number)
         self._sequence = 0
         self.is_torn = False
         """Whether one slot was found damaged: its write was cut short, or it decayed since."""
 
     def exists(self) -> bool:
         """Tell whether this key has a sign state at all."""
-        return self._disk.exists(FILE_NAME)
+        return self._disk.exists(self._name)
 
     def create(self, state: SignState = NOTHING_SIGNED) -> None:
         """Write a first file; only where none is."""
         assert not self.exists(), "a sign state is never made anew over an old one"
         self._sequence = 0
-        self._disk.replace(FILE_NAME, _slot(0, state).ljust(2 * SLOT_BYTES, b"\0"))
+        self._disk.replace(self._name, _slot(0, state).ljust(2 * SLOT_BYTES, b"\0"))
 
     def load(self) -> SignState:
         """Return the newest good state and go on from it.
 
         Raises: DiskError when neither slot is good.
         """
-        data = self._disk.read(FILE_NAME)
+        data = self._disk.read(self._name)
         slots = [data[index * SLOT_BYTES : (index + 1) * SLOT_BYTES] for index in (0, 1)]
         found = [slot for index in (0, 1) if (slot := _read_slot(slots[index], index))]
         if not found:
             raise DiskError(
-                f"{FILE_NAME}: both slots are damaged; what this key has signed is unknown",
+                f"{self._name}: both slots are damaged; what this key has signed is unknown",
                 hint="move the file away, make sure no other host runs this key, then start once "
                 "with --not-before-height H, at least 3 above the tip of the chain",
             )
@@ -93,10 +100,44 @@ class SignStateFile:
     def save(self, state: SignState) -> None:
         """Return once `state` is durable; the state before it stays in the other slot."""
         sequence = self._sequence + 1
-        self._disk.write_at(FILE_NAME, sequence % 2 * SLOT_BYTES, _slot(sequence, state))
-        self._disk.sync(FILE_NAME)
+        self._disk.write_at(self._name, sequence % 2 * SLOT_BYTES, _slot(sequence, state))
+        self._disk.sync(self._name)
         self._disk.sync_folder()
         self._sequence = sequence
+
+
+class SignStates:
+    """Keep the newest sign state of each key, by the number of its files; no `disk`, no keys."""
+
+    def __init__(self, disk: Disk | None) -> None:
+        self._disk = disk
+        self._files: dict[int, SignStateFile] = {}
+        self.is_torn = False
+        """Whether a slot of some file was found damaged."""
+
+    def load(self, number: int = 1) -> SignState | None:
+        """Return what a key has signed last; None where it has no file."""
+        if self._disk is None or not (file := self._file(self._disk, number)).exists():
+            return None
+        state = file.load()
+        self.is_torn |= file.is_torn
+        return state
+
+    def create(self, state: SignState, number: int = 1) -> SignState:
+        """Write a key's first file, and return what is in it."""
+        assert self._disk is not None, "a node without keys has no sign state"
+        self._file(self._disk, number).create(state)
+        return state
+
+    def save(self, state: SignState, number: int) -> None:
+        """Return once a key's state is durable."""
+        if number not in self._files:  # made while this node runs
+            found = self.load(number)
+            assert found is not None, "a key without its sign state signed something"
+        self._files[number].save(state)
+
+    def _file(self, disk: Disk, number: int) -> SignStateFile:
+        return self._files.setdefault(number, SignStateFile(disk, number))
 
 
 def _slot(sequence: int, state: SignState) -> bytes:

@@ -18,6 +18,7 @@ from aitbc_node.events import (
     AppendBlock,
     AppendCertificate,
     AppendTransactions,
+    OwnKey,
     SaveBans,
     SaveDataVersion,
     SaveEvidence,
@@ -40,7 +41,7 @@ from aitbc_node.storage.entries import (
 )
 from aitbc_node.storage.keepsakes import ACQUAINTANCES, BANS, EVIDENCE, Keepsake
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
-from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, nothing_below
+from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStates, nothing_below
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
 from aitbc_node.types import BlockId, Hash, Height
 
@@ -67,7 +68,7 @@ class Recovered(msgspec.Struct, frozen=True):
     bytes_cut: int = 0
     data_version: int = DATA_VERSIONS.oldest
     data_version_max: int = DATA_VERSIONS.newest
-    is_sign_state_torn: bool = False
+    later_keys: tuple[OwnKey, ...] = ()
     evidence: tuple[bytes, ...] = ()
     peers: tuple[bytes, ...] = ()
     is_peers_file_damaged: bool = False
@@ -101,7 +102,7 @@ class Store:
         self._log = Log(data, LOG_NAME)
         self._journal = Log(data, "journal.log")
         self._journal_bytes_max = JOURNAL_BYTES_MIN
-        self._sign_state = None if keys is None else SignStateFile(keys)
+        self.sign_states = SignStates(keys)
         # Places in the log: of final blocks with their certificates by height, and of blocks that
         # are not final yet by id. So many heights from the genesis on are not in it.
         self._finals: list[tuple[int, int]] = []
@@ -131,13 +132,12 @@ class Store:
         return Recovered(
             finals=self.finals_above(Height(0)),
             pending=tuple(self._read_waiting()),
-            sign_state=self._load_sign_state(),
+            sign_state=self.sign_states.load(),
             journal=journal,
             last_height=self.last_height,
             bytes_cut=self._log.bytes_cut,
             data_version=data_version,
             data_version_max=self._versions.newest,
-            is_sign_state_torn=self._sign_state is not None and self._sign_state.is_torn,
             evidence=EVIDENCE.read(self._data) or (),
             peers=peers or (),
             is_peers_file_damaged=peers is None,
@@ -164,10 +164,9 @@ class Store:
         Raises: DiskUnavailableError when nothing was done and the same call may be repeated.
         """
         match effect:
-            case SaveSignState(state=state):
-                assert self._sign_state is not None, "a node without keys signed something"
+            case SaveSignState(state=state, number=number):
                 self._sync_log()
-                self._sign_state.save(state)
+                self.sign_states.save(state, number)
             case SaveDataVersion(data_version=data_version):
                 self._sync_log()
                 write_version(self._data, data_version)
@@ -245,10 +244,8 @@ class Store:
 
     def create_sign_state(self, not_before: Height | None = None) -> SignState:
         """Begin a sign state: an empty one, or one that signs nothing below `not_before`."""
-        assert self._sign_state is not None, "a node without keys has no sign state"
         state = NOTHING_SIGNED if not_before is None else nothing_below(not_before)
-        self._sign_state.create(state)
-        return state
+        return self.sign_states.create(state)
 
     def _append_block(self, id_: BlockId, block: Block) -> None:
         if id_ in self._waiting:
@@ -305,11 +302,6 @@ class Store:
     def _read_waiting(self) -> Iterator[tuple[BlockId, Block]]:
         for id_, (_, offset) in self._waiting.items():
             yield id_, self._block_at(offset)
-
-    def _load_sign_state(self) -> SignState | None:
-        if self._sign_state is None or not self._sign_state.exists():
-            return None
-        return self._sign_state.load()
 
     def _final_at(self, block_at: int, certificate_at: int) -> FinalBlock:
         return FinalBlock(self._block_at(block_at), certificate_in(self._log.read(certificate_at)))

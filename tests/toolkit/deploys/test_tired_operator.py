@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 TAKES_NODES_AWAY = (
     "deploy dev",
     "deploy dev --only v1 --on-failure continue",
+    "keys rotate v1 -e dev",
     "node restart v1 -e dev",
     "node stop v1 -e dev",
     "restore v1 -e dev",

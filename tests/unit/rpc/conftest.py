@@ -130,6 +130,7 @@ class FakeNode:
     refusal: str = ""
     diverged: str = ""
     last_voted_height: int = 2
+    own_key: PublicKey | None = None
     data_version: int = 1
     own_power: int = 1
     reachable_power: int = 4

@@ -6,9 +6,9 @@ import pytest
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.events import Drained, Finalized, PeersSought
 from aitbc_node.rpc import admin, dispatch
-from aitbc_node.rpc.admin import Discover, Drain, Finalize, Recover, Snapshot
+from aitbc_node.rpc.admin import Discover, Drain, Finalize, MadeKey, NextKey, Recover, Snapshot
 from aitbc_node.rpc.view import Request, RequestFault
-from aitbc_node.types import Height
+from aitbc_node.types import Address, Height, PublicKey, Signature
 
 TOKEN = "0123456789abcdef" * 3
 
@@ -60,6 +60,7 @@ def test_commands_are_read_strictly() -> None:
     """A command is what its body says; the bounds are those of the documents."""
     assert admin.read(a_request("/admin/drain", {"deadline_ms": 20_000})) == Drain(20_000)
     assert admin.read(a_request("/admin/finalize", {"data_version": 2})) == Finalize(2)
+    assert admin.read(a_request("/admin/next-key", {})) == NextKey()
     assert admin.read(a_request("/admin/snapshot", {})) == Snapshot()
     assert admin.read(a_request("/admin/net/discover", {})) == Discover()
     assert admin.read(a_request("/admin/net/recover", {})) == Recover()
@@ -107,6 +108,15 @@ def test_answers() -> None:
     assert msgspec.json.encode(drained) == b'{"height":9,"next_turn_in":null,"in_time":true}'
     assert msgspec.json.encode(finalized) == b'{"data_version":2}'
     assert msgspec.json.encode(sought) == b'{"sought":3,"linked":4,"known":5}'
+
+
+def test_of_a_new_key_only_what_the_ledger_is_told_is_answered() -> None:
+    """The public part, the proof that it is held, and for whom; the private part stays."""
+    made = MadeKey(PublicKey(b"\1" * 32), Signature(b"\2" * 64), Address(b"\3" * 20), made=True)
+
+    told = msgspec.to_builtins(admin.answer(made))
+
+    assert told == {"key": "01" * 32, "proof": "02" * 64, "operator": "03" * 20, "made": True}
 
 
 @pytest.mark.parametrize(("code", "status"), [(Code.E_CONFLICT, 409), (Code.E_UNAVAILABLE, 503)])

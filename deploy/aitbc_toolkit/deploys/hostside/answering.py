@@ -12,6 +12,7 @@ _ANSWER_S = 2.0
 # On top of what a node was given to wait.
 _DRAIN_GRACE_S = 2.0
 _FINALIZE_S = 5.0
+_NEXT_KEY_S = 15.0
 _OK = 200
 
 
@@ -33,6 +34,11 @@ def drain(instance: dict[str, Any], *, deadline_ms: int) -> dict[str, Any] | Non
 def finalize(instance: dict[str, Any], *, data_version: int) -> dict[str, Any] | None:
     """Let a node write a data version from now on; None when it does not, or does not answer."""
     return _order(instance, "finalize", {"data_version": data_version}, timeout_s=_FINALIZE_S)
+
+
+def next_key(instance: dict[str, Any]) -> dict[str, Any] | None:
+    """Let a node make the consensus key that is to vote next; an older release cannot."""
+    return _order(instance, "next-key", {}, timeout_s=_NEXT_KEY_S)
 
 
 def _order(

@@ -43,6 +43,8 @@ STEPS = {
     "seal": "sealing.seal",
     "unseal": "unsealing.unseal",
     "begin-signing": "unsealing.begin_signing",
+    "next-key": "rotating.next_key",
+    "sign-rotation": "rotating.sign_rotation",
     "configured": "observing.configured",
     "drift": "drifting.drift",
     "guard": "guarding.guard",

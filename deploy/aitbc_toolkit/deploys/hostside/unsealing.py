@@ -5,13 +5,14 @@ the node itself begins a sign state that stands above all of that. Standard libr
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.deploys.hostside import files, leasing, staging
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
-_NAMES = frozenset({"node.key", "consensus.key", "operator.key"})
+_NAME = re.compile(r"(node|operator|consensus(\.[0-9]{1,4})?)\.key")
 
 
 def unseal(params: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +33,7 @@ def begin_signing(params: dict[str, Any]) -> dict[str, Any]:
 def _put(params: dict[str, Any], instance: dict[str, Any]) -> list[str]:
     keys: dict[str, str] = params["keys"][instance["name"]]
     folder = Path(instance["keys"])
-    strangers = sorted(set(keys) - _NAMES)
+    strangers = sorted(name for name in keys if not _NAME.fullmatch(name))
     if strangers:
         raise Trouble(f"the backup of {instance['name']} holds {strangers[0]}, which is no key")
     others = [name for name, text in keys.items() if _differs(folder / name, text)]

@@ -1,0 +1,96 @@
+"""A validator of a deployed mesh changes the key that votes, and nobody notices but the ledger."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from own_mesh import OwnMesh, bring_up
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.release import ceremony, services
+from aitbc_toolkit.release.deploy import deploy
+from aitbc_toolkit.release.occupation import looking
+from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release.rotating import Way, rotate
+
+pytestmark = pytest.mark.mesh
+
+
+@pytest.fixture(scope="module")
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnMesh]:
+    """Deploy the committed state of this checkout to four nodes on ports of their own."""
+    with bring_up(tmp_path_factory.mktemp("rotation")) as found:
+        yield found
+
+
+def process_of(mesh: OwnMesh, name: str) -> int:
+    """Return the process that is a node now."""
+    with looking(mesh.environment, mesh.tell) as run:
+        return int(run.crew.watch([name])[name]["pid"])
+
+
+def cut_at(step: str) -> Callable[[Mapping[str, Any]], None]:
+    """Make what a verb tells end it, as Ctrl-C does, when it begins a step."""
+
+    def tell(record: Mapping[str, Any]) -> None:
+        if record.get("step") == step:
+            raise KeyboardInterrupt
+
+    return tell
+
+
+@pytest.mark.proves("E8")
+def test_a_key_is_rotated_on_its_host_without_a_missed_vote(mesh: OwnMesh) -> None:
+    """To its epoch's end each block has a vote of the old key, from the next on of the new one.
+
+    With v4 down all others are needed for each block, and the process is the same to the end.
+    Refused with the sum first, for a new key that failed would stop this mesh; cut behind the
+    making of the key, and gone on with by the next run with the same key. Files stay 0600.
+    """
+    environment = mesh.environment
+    mesh.stop("v4")
+    before = process_of(mesh, "v1")
+    old = str(ceremony.known(environment)["v1"]["consensus_key"])
+
+    with pytest.raises(AitbcError) as refused:
+        rotate(environment, "v1", mesh.tell, Way())
+    with pytest.raises(KeyboardInterrupt):
+        rotate(environment, "v1", cut_at("ledger"), Way(force=True))
+    (made,) = ceremony.known(environment)["v1"]["later_keys"]
+    done = rotate(environment, "v1", mesh.tell, Way(force=True))
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert re.search(r"without v1 +v2 v3 vote: 3\*(\d+) = \d+ <= 2\*\d+", refused.value.message)
+    assert done.exit is Exit.OK, done.error
+    (rotation,) = done.facts["keys"]
+    assert (rotation["old"], rotation["new"]) == (old, made)
+    with Mesh(environment) as live:
+        blocks = live.blocks(3, rotation["since"] + 2)
+    for block in blocks:
+        height, signers = block.height - 1, block.last_commit.signers
+        assert (old in signers, made in signers) == (
+            height < rotation["since"],
+            height >= rotation["since"],
+        )
+    assert process_of(mesh, "v1") == before
+    folder = Path(environment.instance("v1").paths.keys)
+    assert {each.stat().st_mode & 0o777 for each in folder.glob("*.key")} == {0o600}
+    assert "PRIVATE" not in str(mesh.records)
+
+
+@pytest.mark.nightly
+def test_a_node_with_two_keys_starts_again_and_is_deployed_as_before(mesh: OwnMesh) -> None:
+    """A restart finds both keys and votes with the newer one; a deploy has nothing to do."""
+    environment = mesh.environment
+    services.control(environment, "start", "v4", mesh.tell)
+
+    services.control(environment, "restart", "v1", mesh.tell)
+
+    again = deploy(environment, mesh.request, mesh.tell)
+    assert (again.exit, list(again.changed)) == (Exit.OK, [])
+    with Mesh(environment) as live:
+        told = live.statuses(["v1"])["v1"]
+    assert told is not None
+    assert told.validator == ceremony.known(environment)["v1"]["later_keys"][-1]
