@@ -85,6 +85,9 @@ class Conversation:
 
     def on_frame(self, peer: PeerId, payload: bytes) -> None:
         """Take a frame; whatever is in it, at worst the link is closed."""
+        if self._mesh.peers.is_flooding(peer):
+            self._mesh.fault(peer, "more frames than any node sends")
+            return
         try:
             message = decode_message(payload)
             if isinstance(message, SPREADING):

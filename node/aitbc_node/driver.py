@@ -61,7 +61,7 @@ log = logging.getLogger(__name__)
 class Wire(Protocol):
     """Be the links, as far as the driver is concerned."""
 
-    def send(self, peers: Iterable[PeerId], payload: bytes) -> None:
+    def send(self, peers: Iterable[PeerId], payload: bytes, *, is_bulk: bool = False) -> None:
         """Queue one payload for each of these peers."""
 
     def dial(self, peer: PeerId, address: str) -> None:
@@ -207,8 +207,8 @@ class Driver:
     def carry_out(self, effect: Effect) -> None:
         """Carry out an effect that stores nothing."""
         match effect:
-            case Send(peers=peers, payload=payload):
-                self.wire.send(peers, payload)
+            case Send(peers=peers, payload=payload, is_bulk=is_bulk):
+                self.wire.send(peers, payload, is_bulk=is_bulk)
             case SetTimer():
                 self._set_timer(effect)
             case Verify():

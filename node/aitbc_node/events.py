@@ -275,10 +275,11 @@ Storable = (
 
 
 class Send(Effect, frozen=True):
-    """Put one frame into the queue of each of these peers."""
+    """Put one frame into the queue of each of these peers; bulk waits for all that is not."""
 
     peers: tuple[PeerId, ...]
     payload: bytes
+    is_bulk: bool = False
 
 
 class Dial(Effect, frozen=True):

@@ -62,6 +62,10 @@ PEERS_KEPT_MAX = 256
 """Peer records in the file that survives a restart."""
 PEER_RECORD_BYTES_MAX = 512
 PEER_QUEUE_BYTES_MAX = 32 * MIB
+ALL_QUEUES_BYTES_MAX = 4 * PEER_QUEUE_BYTES_MAX
+PEER_FRAMES_PER_S = 1_000
+PEER_FRAMES_BURST = 10_000
+"""Frames of one peer; after a pause of this process those of some seconds come at once."""
 PING_MS = 500
 DEAD_AFTER_MS = 2_000
 REDIAL_BASE_MS = 200

@@ -115,8 +115,8 @@ class Script:
     def pending_raws(self) -> Sequence[bytes]:
         return self.pending
 
-    def send(self, peers: Iterable[PeerId], payload: bytes) -> None:
-        assert list(peers) == [PEER]
+    def send(self, peers: Iterable[PeerId], payload: bytes, *, is_bulk: bool = False) -> None:
+        assert (list(peers), is_bulk) == ([PEER], False)
         self.done.append(payload)
 
     def dial(self, peer: PeerId, address: str) -> None:

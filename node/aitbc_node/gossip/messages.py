@@ -225,7 +225,7 @@ def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
     """Yield the effect that puts a message into some peers' queues, or nothing for nobody."""
     targets = tuple(peers)
     if targets:
-        yield Send(targets, encode(message))
+        yield Send(targets, encode(message), isinstance(message, Finals))
 
 
 def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:

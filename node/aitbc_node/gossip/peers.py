@@ -41,6 +41,7 @@ class Link(msgspec.Struct):
     ping_number: int = 0
     pong_due: bool = False
     rtt_ms: int | None = None
+    frames: int = 0
     requests: int = 0
     answered_bytes: int = 0
 
@@ -163,6 +164,7 @@ class Peers:
         if link is None:
             return False
         link.heard_ms = now_ms
+        link.frames += 1
         return True
 
     def on_pong(self, peer: PeerId, number: int, now_ms: int) -> None:
@@ -174,6 +176,11 @@ class Peers:
         sample = now_ms - link.pinged_ms
         link.rtt_ms = sample if link.rtt_ms is None else (7 * link.rtt_ms + sample) // 8
         self.book.met(peer, now_ms, link.rtt_ms)
+
+    def is_flooding(self, peer: PeerId) -> bool:
+        """Tell whether a peer sends more frames than any honest node does."""
+        link = self._links.get(peer)
+        return link is not None and link.frames > limits.PEER_FRAMES_BURST
 
     def may_ask(self, peer: PeerId) -> bool:
         """Count a request of a peer; False when it has asked too often since the last tick."""
@@ -209,13 +216,14 @@ class Peers:
         """Ping, drop the silent, dial the missing."""
         # After a pause of this process (a stopped process, a stalled disk) the peers' frames are
         # still in the queues: judging them silent would cut every link of a healthy mesh.
-        paused = (
-            self._ticked_ms is not None and now_ms - self._ticked_ms > limits.DEAD_AFTER_MS // 2
-        )
+        since_ms = 0 if self._ticked_ms is None else now_ms - self._ticked_ms
+        paused = since_ms > limits.DEAD_AFTER_MS // 2
+        allowed = since_ms * limits.PEER_FRAMES_PER_S // 1_000
         self._ticked_ms = now_ms
         effects: list[Effect] = []
         for link in tuple(self._links.values()):
             link.requests = link.answered_bytes = 0
+            link.frames = max(0, link.frames - allowed)
             if paused:
                 link.heard_ms = now_ms
             if now_ms - link.heard_ms >= limits.DEAD_AFTER_MS:

@@ -36,7 +36,12 @@ class Reach:
         self._lacking_since_ms: int | None = None
 
     def told(self, peer: PeerId, hello: Hello) -> None:
-        """Take a peer's word for which validator it is. Raises: PeerFault when it is not."""
+        """Take a peer's word for which validator it is. Raises: PeerFault when it is not.
+
+        To say the same again costs nothing, and so no signature is judged for it.
+        """
+        if self._linked.get(peer) == hello.validator:
+            return
         message = hello_sign_bytes(self._chain_id, peer)
         if not self._verify(hello.validator, message, hello.proof):
             raise PeerFault("a hello that its validator did not sign")

@@ -1,7 +1,8 @@
 """How one connection to a peer is proved, filled, bounded and closed.
 
-Handshake first, then frames. A slow peer pays for itself: when its queue is full its connection is
-dropped, nobody waits. Which connections a node keeps is `links.py`; do not interpret payloads here.
+Handshake first, then frames. A slow peer pays for itself: when its queue is full, or it has read
+nothing for long, its connection is dropped; nobody waits. Which connections a node keeps is
+`links.py`; do not interpret payloads here.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from aitbc_node.crypto import peer_id
 from aitbc_node.errors import PeerFault
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.limits import (
+    ALL_QUEUES_BYTES_MAX,
     DEAD_AFTER_MS,
     FRAME_BYTES_MAX,
     MIB,
@@ -29,10 +31,13 @@ from aitbc_node.transport import handshake
 from aitbc_node.transport.addresses import format_address
 from aitbc_node.transport.frames import FrameDecoder, framed
 from aitbc_node.transport.handshake import Identity, Peer
+from aitbc_node.transport.outgoing import Outgoing
 from aitbc_node.transport.tls import peer_key
 from aitbc_node.types import PeerId, PublicKey
 
 HANDSHAKE_S = 5.0
+STUCK_S = 20.0
+"""Who takes less than a buffer in this time is too slow for any block."""
 ALREADY_LINKED = "already linked"
 _WRITE_BUFFER_BYTES = MIB
 
@@ -54,6 +59,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     named: frozenset[PeerId] = frozenset()
     peers_max: int = PEERS_MAX
     queue_bytes_max: int = PEER_QUEUE_BYTES_MAX
+    all_queues_bytes_max: int = ALL_QUEUES_BYTES_MAX
     subnets: Subnets = Subnets()
     subnet_links: int = SUBNET_LINKS_MAX
 
@@ -64,6 +70,7 @@ class Keeper(Protocol):
     terms: Terms
     bytes_received: int
     bytes_sent: int
+    bytes_queued: int
 
     def greet(self, link: "Connection") -> None:
         """Keep a connection that has proved nothing yet."""
@@ -99,9 +106,8 @@ class Connection(asyncio.Protocol):
         self._peer: Peer | None = None
         self._is_up = False
         self._deadline: asyncio.TimerHandle | None = None
-        self._queue: list[bytes] = []
-        self._queue_bytes = 0
-        self._is_paused = False
+        self._queue = Outgoing()
+        self._stuck: asyncio.TimerHandle | None = None
         self._flush_is_due = False
         self._reason = ""
 
@@ -133,18 +139,21 @@ class Connection(asyncio.Protocol):
             self._refuse(fault.what)
 
     def pause_writing(self) -> None:
-        """Keep frames here while the peer does not take them."""
-        self._is_paused = True
+        """Keep frames here while the peer does not take them; not for ever."""
+        loop = asyncio.get_running_loop()
+        self._stuck = loop.call_later(STUCK_S, self.abort, "it has read nothing for long")
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._is_paused = False
+        self._forget_stuck()
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell what became of the link."""
         if self._deadline is not None:
             self._deadline.cancel()
+        self._forget_stuck()
+        self._forget_queue()
         # Why we closed it says more than what the closing ran into.
         self._reason = self._reason or (said(exc) if exc else "closed by the peer")
         if not self.settled.done():
@@ -154,13 +163,20 @@ class Connection(asyncio.Protocol):
 
     # The keeper calls these.
 
-    def send(self, frame: bytes) -> None:
-        """Queue a frame; frames of one turn of the loop leave in one write."""
-        self._queue.append(frame)
-        self._queue_bytes += len(frame)
-        if self._queue_bytes > self._links.terms.queue_bytes_max:
-            self._abort("its queue is full: it reads too slowly")
-        elif not self._flush_is_due and not self._is_paused:
+    @property
+    def bytes_queued(self) -> int:
+        """Return how much waits here for the peer to read."""
+        return self._queue.byte_count
+
+    def send(self, frame: bytes, *, is_bulk: bool = False) -> None:
+        """Queue a frame; frames of one turn of the loop leave in one write, bulk ones behind."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self._queue.put(frame, is_bulk=is_bulk)
+        self._links.bytes_queued += len(frame)
+        if self.bytes_queued > self._links.terms.queue_bytes_max:
+            self.abort("its queue is full: it reads too slowly")
+        elif not self._flush_is_due and self._stuck is None:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
 
@@ -170,6 +186,13 @@ class Connection(asyncio.Protocol):
             self._reason = reason
             self._flush()
             self._transport.close()
+
+    def abort(self, reason: str) -> None:
+        """Close at once; what is queued is lost."""
+        if self._transport is not None:
+            self._reason = reason
+            self._forget_queue()
+            self._transport.abort()
 
     # The handshake.
 
@@ -242,20 +265,22 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_is_due = False
-        if self._transport is None or self._is_paused or not self._queue:
-            return
-        self._links.bytes_sent += self._queue_bytes
-        data = self._queue[0] if len(self._queue) == 1 else b"".join(self._queue)
-        self._queue.clear()
-        self._queue_bytes = 0
-        self._transport.write(data)
+        while self._transport is not None and self._stuck is None:
+            data = self._queue.take()
+            if not data:
+                return
+            self._links.bytes_sent += len(data)
+            self._links.bytes_queued -= len(data)
+            self._transport.write(data)
 
-    def _abort(self, reason: str) -> None:
-        if self._transport is not None:
-            self._reason = reason
-            self._queue.clear()
-            self._queue_bytes = 0
-            self._transport.abort()
+    def _forget_queue(self) -> None:
+        self._links.bytes_queued -= self.bytes_queued
+        self._queue.clear()
+
+    def _forget_stuck(self) -> None:
+        if self._stuck is not None:
+            self._stuck.cancel()
+            self._stuck = None
 
 
 def said(error: Exception) -> str:

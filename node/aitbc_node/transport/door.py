@@ -1,7 +1,8 @@
 """How strangers are let in, and how many of them at a time.
 
 A TCP connection costs its opener nothing and us a TLS state, so those that have not proved
-themselves are few, and few per source: one host that opens thousands keeps only itself out. How
+themselves are few, and few per source, and come not too often from one: a host that opens
+thousands, or comes back with ever new keys, keeps only itself out. How
 they prove themselves is `handshake.py`.
 """
 
@@ -10,16 +11,21 @@ import contextlib
 import logging
 import socket
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from aitbc_node.buckets import Buckets
 from aitbc_node.errors import ConfigError
 from aitbc_node.transport.addresses import format_address
 from aitbc_node.transport.connection import HANDSHAKE_S, Connection
 
 STRANGERS_MAX = 256
 STRANGERS_PER_SOURCE_MAX = 16
+ATTEMPTS_PER_S = 10
+ATTEMPTS_BURST = 100
+"""Of one source: as many as a whole mesh on one machine makes when it starts."""
 PAUSE_S = 0.1
 BACKLOG = 128
 
@@ -36,6 +42,7 @@ class Door:
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._strangers: Counter[str] = Counter()
+        self._attempts = Buckets[str](rate=ATTEMPTS_PER_S, burst=ATTEMPTS_BURST)
 
     def open(self, host: str, port: int) -> int:
         """Accept from now on; return the port, which matters when 0 was asked.
@@ -72,10 +79,12 @@ class Door:
                 await asyncio.sleep(PAUSE_S)
                 continue
             source = address[0]
-            if self._is_full(source):
+            now_ms = time.monotonic_ns() // 1_000_000
+            if self._is_full(source) or self._attempts.wait_s(source, now_ms=now_ms):
                 self.turned_away += 1
                 sock.close()
             else:
+                self._attempts.pay(source, tokens=1, now_ms=now_ms)
                 self._strangers[source] += 1
                 self._start(self._greet(sock, source))
 

@@ -31,6 +31,7 @@ class Links:
         self.terms = terms
         self.bytes_received = 0
         self.bytes_sent = 0
+        self.bytes_queued = 0
         self._feed = feed
         self._wall_ms = wall_ms
         self._up: dict[PeerId, Connection] = {}
@@ -56,13 +57,19 @@ class Links:
             return
         self._dials[peer] = asyncio.get_running_loop().create_task(self._dial(peer, address))
 
-    def send(self, peers: Iterable[PeerId], payload: bytes) -> None:
-        """Queue one payload for each of these peers; who is not linked gets nothing."""
+    def send(self, peers: Iterable[PeerId], payload: bytes, *, is_bulk: bool = False) -> None:
+        """Queue one payload for each of these peers; who is not linked gets nothing.
+
+        When all queues together are too much to hold, the longest one goes, with its link.
+        """
         links = [link for peer in peers if (link := self._up.get(peer)) is not None]
         if links:
             frame = framed(payload)
             for link in links:
-                link.send(frame)
+                link.send(frame, is_bulk=is_bulk)
+            if self.bytes_queued > self.terms.all_queues_bytes_max:
+                slowest = max(self._up.values(), key=lambda link: link.bytes_queued)
+                slowest.abort("the queues of all peers are full, and it reads the slowest")
 
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """Close a link after what is queued on it was handed to the kernel."""

@@ -40,6 +40,25 @@ def dropped(effects: list[Effect]) -> list[PeerId]:
     return [effect.peer for effect in effects if isinstance(effect, Disconnect)]
 
 
+def test_a_flood_of_frames_is_seen_and_a_burst_after_a_pause_is_none() -> None:
+    """What one peer may send leaks away with time, so that only a lasting flood is too much."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    peers.tick(0)
+    for _ in range(limits.PEER_FRAMES_BURST):
+        peers.heard(HIGH, 0)
+    assert not peers.is_flooding(HIGH)
+    peers.heard(HIGH, 0)
+    assert peers.is_flooding(HIGH)
+
+    peers.tick(1_000)
+    for _ in range(limits.PEER_FRAMES_PER_S):
+        assert not peers.is_flooding(HIGH)
+        peers.heard(HIGH, 1_000)
+    peers.heard(HIGH, 1_000)
+    assert peers.is_flooding(HIGH)
+
+
 def test_of_two_that_know_each_other_the_smaller_id_dials_first() -> None:
     """Both would open a link at the same moment else."""
     peers = some_peers(LOW, HIGH)

@@ -16,7 +16,7 @@ from aitbc_node.errors import ConfigError
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.keyfiles import load_private_key, make_key
-from aitbc_node.transport import connection
+from aitbc_node.transport import connection, door
 from aitbc_node.transport.door import STRANGERS_PER_SOURCE_MAX
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
@@ -368,6 +368,133 @@ def test_a_peer_that_reads_too_slowly_loses_its_link(
             down = await a.first(PeerDown)
             assert isinstance(down, PeerDown)
             assert "too slowly" in down.reason
+
+    run(main())
+
+
+def stop_reading(node: Node, other: Node) -> None:
+    """Let a node read nothing more from another one."""
+    node.links._up[other.id]._transport.pause_reading()
+
+
+async def until_stuck(node: Node, other: Node) -> None:
+    """Send what the kernel holds, until nothing more leaves."""
+    for _ in range(100):
+        if node.links._up[other.id]._stuck is not None:
+            return
+        node.links.send([other.id], b"x" * 1_000_000)
+        await asyncio.sleep(0)
+    pytest.fail("a hundred megabytes left for somebody who reads nothing")
+
+
+def test_a_peer_that_reads_nothing_is_cut_off_after_a_time_and_nobody_waits(
+    run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However little waits for it: what is old is of no use; its bytes are forgotten."""
+    monkeypatch.setattr(connection, "STUCK_S", 0.5)
+    monkeypatch.setattr(connection, "DEAD_AFTER_MS", 600_000)  # the kernel would be the first
+
+    async def main() -> None:
+        async with nodes(tmp_path, 3) as (a, stuck, other):
+            for node in (stuck, other):
+                a.dial(node)
+                await a.until_linked(node)
+                await node.until_linked(a)
+            stop_reading(stuck, a)
+            await until_stuck(a, stuck)
+
+            a.links.send([stuck.id, other.id], b"to both")
+            await other.until(lambda: other.payloads()[-1:] == [b"to both"], "its frame")
+
+            def is_down() -> bool:
+                a.links.send([stuck.id], b"x" * 100_000)
+                return any(isinstance(event, PeerDown) for event in a.events)
+
+            await a.until(is_down, "the end of the link")
+            down = await a.first(PeerDown)
+            assert isinstance(down, PeerDown)
+            assert (down.peer, down.reason) == (stuck.id, "it has read nothing for long")
+            assert a.links.peers == (other.id,)
+            assert a.links.bytes_queued == 0
+
+    run(main())
+
+
+def test_votes_leave_before_old_blocks(run: Callable[..., None], tmp_path: Path) -> None:
+    """A peer that catches up over a slow link still hears what is going on now."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            a.dial(b)
+            await a.until_linked(b)
+            await b.until_linked(a)
+            stop_reading(b, a)
+            await until_stuck(a, b)
+            for name in (b"old 1", b"old 2"):
+                a.links.send([b.id], name, is_bulk=True)
+            for name in (b"vote 1", b"vote 2"):
+                a.links.send([b.id], name)
+
+            b.links._up[a.id]._transport.resume_reading()
+            await b.until(lambda: b"old 2" in b.payloads(), "all frames")
+
+            small = [name for name in b.payloads() if len(name) < 10]
+            assert small == [b"vote 1", b"vote 2", b"old 1", b"old 2"]
+            assert a.links.bytes_queued == 0
+
+    run(main())
+
+
+def test_all_queues_together_are_bounded(run: Callable[..., None], tmp_path: Path) -> None:
+    """Many slow peers cost no more than a few: the slowest one goes."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 3, all_queues_bytes_max=5_000_000) as (a, b, c):
+            for node in (b, c):
+                a.dial(node)
+                await a.until_linked(node)
+                await node.until_linked(a)
+                stop_reading(node, a)
+                await until_stuck(a, node)
+
+            for _ in range(2):
+                a.links.send([b.id, c.id], b"x" * 1_000_000)
+            a.links.send([c.id], b"x" * 1_000_000)
+            assert a.links.bytes_queued <= 6_000_000
+            a.links.send([b.id, c.id], b"x" * 1_000_000)
+
+            down = await a.first(PeerDown)
+            assert isinstance(down, PeerDown)
+            assert (down.peer, "slowest" in down.reason) == (c.id, True)
+            assert a.links.bytes_queued <= 5_000_000
+
+    run(main())
+
+
+def test_a_source_that_comes_again_and_again_waits(
+    run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fresh keys cost nothing; attempts of one source do, before any handshake costs us."""
+    monkeypatch.setattr(door, "ATTEMPTS_BURST", 3)
+    monkeypatch.setattr(door, "ATTEMPTS_PER_S", 1)
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            host, port = b.address.rsplit(":", 1)
+            knocks = 0
+            while not b.links.door.turned_away:
+                knocks += 1
+                _, writer = await asyncio.open_connection(
+                    host, int(port), local_addr=("127.0.0.9", 0)
+                )
+                writer.close()
+                await b.until(lambda: not b.links.door._strangers, "it to be gone")
+                assert knocks < 100
+
+            a.dial(b)
+            await a.until_linked(b)
+
+            assert knocks > 3
 
     run(main())
 
