@@ -56,11 +56,11 @@ class Ours:
 
     def rollback(self) -> shell.Result:
         """Return to the release before; nobody names it."""
-        return self._ground.python("aitbc_toolkit.benchmarks.ungated", "rollback")
+        return self._ground.python("aitbc_toolkit.benchmarks", "rollback")
 
     def _at(self, commit: str, verb: str) -> shell.Result:
         assert commit == self._ground.git("rev-parse", "HEAD")
-        return self._ground.python("aitbc_toolkit.benchmarks.ungated", verb)
+        return self._ground.python("aitbc_toolkit.benchmarks", verb)
 
 
 class Floor:

@@ -57,7 +57,3 @@ def _nothing(_environment: Environment) -> tuple[str, str]:
 
 def _tell(record: object) -> None:
     sys.stdout.write(json.dumps(record) + "\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 RULE = "forge"
 
-_PUSH_S = 60.0
+_ASK_S = 60.0
 
 
-def sign(environment: Environment, commit: str, *, root: Path) -> tuple[str, str]:
-    """Give the forge a signed release tag on the commit; return the tag's name and object."""
+def sign(environment: Environment, commit: str, *, root: Path) -> tuple[str, str, list[str]]:
+    """Sign a release tag on the commit; return the tag's name and object.
+
+    With them come the refspecs that the forge lacks: they go there together with the commit.
+    """
     found = labs.of(environment)
     principal = f"release@{environment.name}"
     key = environment.folder / "release.key"
@@ -66,14 +69,14 @@ def _trust_own_key(environment: Environment, found: "Lab", *, key: Path, princip
 
 def _tag(
     environment: Environment, found: "Lab", commit: str, *, root: Path, key: Path, principal: str
-) -> tuple[str, str]:
-    """Sign a tag object and give it to the forge; the checkout gets no ref of it."""
+) -> tuple[str, str, list[str]]:
+    """Make a signed tag object in the checkout, unless the forge has one already."""
     path = environment.folder / "tags.json"
     known: dict[str, str] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     # Signed anew when the key is another one: a tag of a key that is gone vouches for nothing.
     signed_by = f"{commit} {signatures.public_of(key).fingerprint}"
     if signed_by in known and (there := _at_forge(found, known[signed_by], root=root)):
-        return known[signed_by], there
+        return known[signed_by], there, []
     number = 1 + max((int(each.rsplit("/", 1)[1]) for each in known.values()), default=0)
     name = f"rel/{environment.name}/{number}"
     if not cutting.TAG.fullmatch(name):
@@ -84,19 +87,15 @@ def _tag(
     body = f"object {commit}\ntype commit\ntag {name}\n"
     body += f"tagger {principal} <{principal}> {moment}\n\nRelease {number} of a lab\n"
     signed = body + signatures.sign(body, key=key, namespace=signatures.GIT)
-    git = ["git", "-C", str(root)]
-    made = shell.run([*git, "hash-object", "-t", "tag", "-w", "--stdin"], stdin=signed)
+    argv = ["git", "-C", str(root), "hash-object", "-t", "tag", "-w", "--stdin"]
+    made = shell.run(argv, stdin=signed)
     tag = made.stdout.strip()
-    refspec = f"+{tag}:refs/tags/{name}"
-    argv = [*git, "push", "--quiet", found.git_url, refspec]
-    hint = f"aitbc lab up {environment.lab}"
-    shell.run(argv, env=found.git_environment, timeout_s=_PUSH_S, hint=hint)
     path.write_text(json.dumps({**known, signed_by: name}, indent=2) + "\n", encoding="utf-8")
-    return name, tag
+    return name, tag, [f"+{tag}:refs/tags/{name}"]
 
 
 def _at_forge(found: "Lab", name: str, *, root: Path) -> str:
     """Find the tag's object at the forge; a lab that was made anew has lost it."""
     argv = ["git", "-C", str(root), "ls-remote", "--refs", found.git_url, f"refs/tags/{name}"]
-    asked = shell.run(argv, env=found.git_environment, timeout_s=_PUSH_S)
+    asked = shell.run(argv, env=found.git_environment, timeout_s=_ASK_S)
     return next(iter(asked.stdout.split()), "")

@@ -89,9 +89,9 @@ def _publish(
     run: Run, request: Request, revision: Revision, admitted: Admission
 ) -> tuple[Source, Vouched | None]:
     with step(run.tell, "publish", f"putting {revision.short} where hosts fetch it") as now:
-        place = source.publish(run.environment, revision, root=request.checkout)
         _warm(run.environment, request, revision)
-        vouched = vouching.vouch(run.environment, admitted, root=request.checkout)
+        vouched, tags = vouching.vouch(run.environment, admitted, root=request.checkout)
+        place = source.publish(run.environment, revision, beside=tags, root=request.checkout)
         now.say(f"{revision.short} at {place.url}")
     return place, vouched
 

@@ -8,6 +8,7 @@ import getpass
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,16 +72,19 @@ def is_edited(folder: Path) -> bool:
     return bool(shell.run(argv, check=False).stdout.strip())
 
 
-def publish(environment: Environment, revision: Revision, *, root: Path) -> Source:
+def publish(
+    environment: Environment, revision: Revision, *, beside: Sequence[str] = (), root: Path
+) -> Source:
     """Put the commit where this environment's hosts can fetch it; return the place.
 
+    What a forge is given `beside` it are refspecs: one way there costs as much as all the work.
     Raises: AitbcError (refused) when it cannot get there.
     """
     match environment.rules.source:
         case "checkout":
             return Source(str(provenance.git_folder(root)), revision.commit)
         case "forge":
-            return _push(environment, revision, root=root)
+            return _push(environment, revision, beside=beside, root=root)
         case "origin":
             return _pushed(revision, root=root)
 
@@ -90,10 +94,13 @@ def lock(commit: str, *, root: Path) -> str:
     return shell.run(["git", "-C", str(root), "show", f"{commit}:locks/node.lock"]).stdout
 
 
-def _push(environment: Environment, revision: Revision, *, root: Path) -> Source:
+def _push(
+    environment: Environment, revision: Revision, *, beside: Sequence[str], root: Path
+) -> Source:
     found = labs.of(environment)
     ref = f"refs/heads/release/{revision.commit}"
-    argv = ["git", "-C", str(root), "push", "--quiet", found.git_url, f"{revision.commit}:{ref}"]
+    refspecs = [f"{revision.commit}:{ref}", *beside]
+    argv = ["git", "-C", str(root), "push", "--quiet", found.git_url, *refspecs]
     pushed = shell.run(argv, env=found.git_environment, timeout_s=_PUSH_S, check=False)
     if not pushed.ok:
         raise AitbcError(

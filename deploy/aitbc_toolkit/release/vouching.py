@@ -98,17 +98,24 @@ def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell
     return Admission(commit, permit.who, decision, request, tag, asked.allow_downgrade)
 
 
-def vouch(environment: Environment, admitted: Admission, *, root: Path) -> Vouched | None:
-    """Put together what the hosts are to verify; nothing where dev mode lets everything through."""
+def vouch(
+    environment: Environment, admitted: Admission, *, root: Path
+) -> tuple[Vouched | None, list[str]]:
+    """Put together what the hosts are to verify; nothing where dev mode lets everything through.
+
+    Return also the refspecs that have to get to the forge of a lab for that, with the commit.
+    """
     if admitted.decision is None:
-        tag, made = lab_signing.sign(environment, admitted.commit, root=root)
-        return _vouched(environment, admitted, rule=lab_signing.RULE, tag=tag, tag_object=made)
+        tag, made, refspecs = lab_signing.sign(environment, admitted.commit, root=root)
+        rule = lab_signing.RULE
+        vouched = _vouched(environment, admitted, rule=rule, tag=tag, tag_object=made)
+        return vouched, refspecs
     if admitted.decision.level is Level.DEV:
-        return None
+        return None, []
     tag = admitted.tag
     made = provenance.tag_object(tag, root=root) if tag else ""
     rule = admitted.decision.rule
-    return _vouched(environment, admitted, rule=rule, tag=tag, tag_object=made)
+    return _vouched(environment, admitted, rule=rule, tag=tag, tag_object=made), []
 
 
 def record(environment: Environment, vouched: Vouched | None, proofs: Mapping[str, str]) -> None:
