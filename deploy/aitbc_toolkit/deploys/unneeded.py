@@ -5,8 +5,11 @@ after all says so, instead of giving a wrong answer. Imported before pyinfra; st
 """
 
 import sys
+import typing
 from types import ModuleType
 from typing import NoReturn
+
+_PACKAGING = ("markers", "requirements", "specifiers", "version")
 
 
 class _Unneeded(ModuleType):
@@ -24,8 +27,26 @@ class _Unneeded(ModuleType):
         return refuse
 
 
+class _Typing(ModuleType):
+    """Stand for what brings names to older Pythons that ours has, but for `override`."""
+
+    def __getattr__(self, name: str) -> object:
+        """Give Python's own; a decorator that it lacks changes nothing when a program runs."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(typing, name, _as_is)
+
+
+def _as_is(thing: object) -> object:
+    return thing
+
+
 def leave_out() -> None:
     """Keep these libraries from being loaded by whatever is imported from here on."""
+    sys.modules["typing_extensions"] = _Typing("typing_extensions")
+    # pyinfra compares versions of itself and of others with it, where an inventory asks for some.
+    for name in ("packaging", *(f"packaging.{part}" for part in _PACKAGING)):
+        sys.modules[name] = _Unneeded(name)
     # Paramiko runs commands of an ssh configuration with it; ours is empty.
     sys.modules["invoke"] = None  # type: ignore[assignment]  # None is how an import is refused
     # pyinfra renders templates with it; ours are rendered before anything is sent.
