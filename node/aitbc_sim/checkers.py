@@ -5,7 +5,7 @@ afterwards. Who may vote at a height is read from the state before it, which all
 come to. A breach names its checker. Do not repair or influence anything here.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NoReturn
 
 from aitbc_node.blocks import PRECOMMIT, Certificate, Header
@@ -14,6 +14,8 @@ from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit
+from aitbc_node.ledger.motions import EndEpoch
+from aitbc_node.ledger.proposals import motion_of
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.types import Address, BlockId, Hash, Height, PublicKey, TxId
@@ -44,9 +46,14 @@ class Checkers:
         self._liars = liars
         self.offences: set[bytes] = set()
         """What was punished: operator and height of each."""
+        self.decided_ends: set[BlockId] = set()
+        """Final blocks that ended an epoch because the voters wanted it."""
         self._block_at: dict[Height, BlockId] = {}
         self._voters_after: dict[Hash, ValidatorSet] = {}
-        self._voters_behind: dict[BlockId, ValidatorSet] = {}
+        self._made: dict[BlockId, tuple[Header, bool]] = {}
+        """Every block that anybody has executed, and whether it ends an epoch by decision."""
+        self._endings: set[str] = set()
+        """Proposals to end an epoch at once."""
         self._voters_at = {Height(1): founders}
         self._proven: set[bytes] = set()
         self._signed: dict[tuple[PublicKey, int, int, int], BlockId] = {}
@@ -65,13 +72,14 @@ class Checkers:
         if root != header.state_root:
             what = f"height {header.height}: node {index} has another root"
             _breach("state_root_equal", what)
-        self._voters_behind[event.id] = state.validators
+        self._made[event.id] = (header, self._is_decided_end(event))
         if root not in self._voters_after:
             self._voters_after[root] = state.validators
             faults = [*audit(state), *state.tally.violations()]
             if faults:
                 _breach("supply_conserved", f"height {header.height}: {'; '.join(faults)}")
             self._check_offences(state)
+            self._endings.update(_endings(state))
 
     def _check_offences(self, state: State) -> None:
         """See that nobody is slashed who keeps the rules, whatever was said of him."""
@@ -110,15 +118,22 @@ class Checkers:
         self._check_once(event, height)
         if height not in self._voters_at:
             # Whoever had the block before on disk died before it could call it final.
-            self._voters_at[height] = self._voters_behind[event.final.block.header.parent_id]
+            self._succeed(*self._made[event.final.block.header.parent_id])
         self._check_proof(event.final.certificate, event.id, self._voters_at[height])
-        return height + 1 not in self._voters_at and self._succeed(event.final.block.header)
+        if self._made[event.id][1]:
+            self.decided_ends.add(event.id)
+        return height + 1 not in self._voters_at and self._succeed(*self._made[event.id])
 
-    def _succeed(self, header: Header) -> bool:
+    def _is_decided_end(self, event: Committed) -> bool:
+        """Tell whether the voters have decided in this block that the epoch ends with it."""
+        told = (row for receipt in event.receipts for row in receipt.events)
+        return any(row[0] == "proposal.passed" and row[1] in self._endings for row in told)
+
+    def _succeed(self, header: Header, is_decided_end: bool) -> bool:  # noqa: FBT001 - one row of `_made`
         """Judge who votes next: whom header and state name, and not too many of them new.
 
-        Less than a third of the power may move, at the end of an epoch only; of a total of three
-        or less, one vote may. Source: rules 2.11.
+        Less than a third of the power may move, at the end of an epoch only, which comes early
+        where that was decided; of a total of three or less, one vote may. Source: rules 2.11.
         """
         now, after = self._voters_at[header.height], self._voters_after[header.state_root]
         self._voters_at[Height(header.height + 1)] = after
@@ -126,7 +141,7 @@ class Checkers:
             _breach("validator_set", f"height {header.height}: its header names other validators")
         if now.digest() == after.digest():
             return False
-        if header.height % self._epoch_blocks:
+        if header.height % self._epoch_blocks and not is_decided_end:
             _breach("validator_set", f"height {header.height}: a change within an epoch")
         old, new = _powers(now), _powers(after)
         moved = sum(abs(new.get(who, 0) - old.get(who, 0)) for who in old.keys() | new.keys())
@@ -197,6 +212,16 @@ class Checkers:
         """Judge the state that a replay from genesis comes to. Source: feature M12."""
         if root != expected:
             _breach("replay", f"node {index}: another root at height {height} from its own log")
+
+
+def _endings(state: State) -> Iterator[str]:
+    """Name the open proposals to end an epoch at once."""
+    for kind, name in state.contents:
+        if kind == objects.PROPOSAL:
+            proposal = state.proposal(name)
+            assert proposal is not None, "named by the state"
+            if isinstance(motion_of(proposal), EndEpoch):
+                yield name.hex()
 
 
 def _powers(voters: ValidatorSet) -> dict[Address, int]:

@@ -11,7 +11,7 @@ from aitbc_node.ledger import objects
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator, ScheduleUpgrade
+from aitbc_node.ledger.motions import AdmitValidator, EndEpoch, RemoveValidator, ScheduleUpgrade
 from aitbc_node.ledger.objects import JAILED, LEAVING, REMOVED
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
@@ -25,7 +25,6 @@ from aitbc_sim.testing import CHAIN_ID, FakeSigner
 COINS_MAX = 3
 OFTEN = 0.6
 """How much of what operators do on a day with upgrades is about them."""
-
 Act = tuple[FakeSigner, tuple[Body, ...]]
 """Who hands it in, and what; several bodies are a bundle."""
 
@@ -70,6 +69,9 @@ class Operators:
             self._return,
             self._return,
             self._propose,
+            self._end_epoch,
+            self._end_epoch,
+            self._end_epoch,
             self._vote,
             self._vote,
             self._vote,
@@ -154,6 +156,13 @@ class Operators:
         self.moved.add(whom)
         motion = AdmitValidator(whom) if member.seat == REMOVED else RemoveValidator(whom)
         return self._dice.choice(found), (ProposalSubmit(motion),)
+
+    def _end_epoch(self, state: State) -> Act | None:
+        """Ask the others to let the epoch end at once."""
+        found = self._registered(state)
+        if not found or any(kind == objects.PROPOSAL for kind, _ in state.contents):
+            return None
+        return self._dice.choice(found), (ProposalSubmit(EndEpoch()),)
 
     def _plan_upgrade(self, state: State, height: Height) -> Act | None:
         """Ask the others to have the next rules from a height on that comes soon."""

@@ -157,6 +157,7 @@ class World:
             return
         if self._checkers.announced(source.index, committed, knows=source.knows):
             self.history.met("set changed")
+        self.history.counts["epoch ended by decision"] = len(self._checkers.decided_ends)
         self._workload.on_committed(committed)
         certificate = committed.final.certificate
         if certificate.round > 0:

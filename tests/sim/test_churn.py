@@ -2,7 +2,7 @@
 
 import pytest
 
-from aitbc_sim.run import Case, Summary, sweep
+from aitbc_sim.run import PASS, Case, Summary, run, sweep
 
 pytestmark = pytest.mark.sim
 
@@ -24,6 +24,14 @@ def test_a_set_that_changes_all_the_time_is_safe_and_goes_on(swept: Summary) -> 
     assert swept.counts["set changed"] >= 3 * swept.seeds
 
 
-def test_builds_that_lack_the_rules_end_before_them_and_are_replaced(swept: Summary) -> None:
+def test_builds_that_lack_the_rules_end_before_them_and_are_replaced() -> None:
     """Some have them in advance; the others halt at the height, and the chain is taken up again."""
-    assert swept.counts["halted before unknown rules"] > 0
+    outcome = run(Case(1, profile="churn", changes={"upgrades": True}))
+
+    assert (outcome.verdict, outcome.message) == (PASS, "")
+    assert outcome.counts["halted before unknown rules"] > 0
+
+
+def test_an_epoch_is_ended_at_once_where_that_is_decided(swept: Summary) -> None:
+    """The set changes between two regular ends, and the checker knows why."""
+    assert swept.counts["epoch ended by decision"] > 0

@@ -14,10 +14,14 @@ from aitbc_node.blocks import (
     block_id,
     vote_sign_bytes,
 )
+from aitbc_node.canonical import encode
 from aitbc_node.crypto import sha256
 from aitbc_node.events import Committed, TxReceipt
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.genesis import initial_state
+from aitbc_node.ledger.motions import EndEpoch
+from aitbc_node.ledger.objects import Proposal
+from aitbc_node.ledger.proposals import ProposalSubmit
 from aitbc_node.ledger.state import State
 from aitbc_node.types import Amount, BlockId, Hash, Height, Power, PublicKey, Round, TxId
 from aitbc_node.validators import ValidatorSet
@@ -190,6 +194,45 @@ def test_voters_change_by_less_than_a_third_and_at_the_end_of_an_epoch() -> None
 
         with pytest.raises(Violation, match=r"^validator_set"):
             checkers.announced(0, change)
+
+
+@pytest.mark.parametrize(("name", "is_right"), [(b"e" * 20, True), (b"o" * 20, False)])
+def test_an_epoch_ends_early_where_that_was_decided(name: bytes, is_right: bool) -> None:  # noqa: FBT001 - a row
+    """One of four may go within an epoch when a proposal to end it has passed, and no other one."""
+    state = a_state()
+    motion = encode(ProposalSubmit(EndEpoch()))
+    opened = Proposal(VOTERS.members[0].operator, motion, Amount(0), Height(9))
+    asked = State({**state.contents, (objects.PROPOSAL, b"e" * 20): opened})
+    fewer = with_votes(state, ValidatorSet(VOTERS.members[:3]))
+    checkers = some_checkers()
+    for commit in (a_commit(asked), a_commit(asked, height=2)):
+        checkers.executed(0, commit, asked)
+        checkers.announced(0, commit)
+    told = TxReceipt(TxId(b"x"), "ok", 0, 0, (("proposal.passed", name.hex()),))
+    change = replace(a_commit(fewer, height=3), receipts=(told,))
+    checkers.executed(0, change, fewer)
+
+    if is_right:
+        assert checkers.announced(0, change)
+        assert len(checkers.decided_ends) == 1
+    else:
+        with pytest.raises(Violation, match=r"^validator_set: height 3: a change within an epoch"):
+            checkers.announced(0, change)
+
+
+def test_a_block_that_nobody_lived_to_announce_is_judged_with_the_next() -> None:
+    """A change of the set in it is as wrong as in any other."""
+    checkers, state = some_checkers(), a_state()
+    fewer = with_votes(state, ValidatorSet(VOTERS.members[:3]))
+    first, lost = a_commit(state), a_commit(fewer, height=2)
+    third = a_commit(fewer, height=3, parent=lost.id)
+    for commit, after in ((first, state), (lost, fewer), (third, fewer)):
+        checkers.executed(0, commit, after)
+    checkers.announced(0, first)
+    checkers.restarted(0, Height(2), least=Height(1))
+
+    with pytest.raises(Violation, match=r"^validator_set: height 2: a change within an epoch"):
+        checkers.announced(0, third)
 
 
 def test_a_header_names_the_voters_of_the_state() -> None:
