@@ -18,7 +18,8 @@ from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
 from aitbc_node.ledger.objects import NATIVE, NATIVE_DECIMALS
 from aitbc_node.ledger.possession import possession_proof
-from aitbc_node.rpc import schema
+from aitbc_node.ledger.records import NODE_KEY, RecordPut
+from aitbc_node.rpc import schema, surroundings
 from aitbc_node.types import Address, Amount, PublicKey, Signature
 from aitbc_toolkit import amounts, keys, wallet
 from aitbc_toolkit.asking import MeshClient
@@ -26,6 +27,7 @@ from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.wallet import Wallet
 
+ANNOUNCED_BLOCKS = 1_000_000
 _KEY = re.compile(r"[0-9a-f]{64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{128}")
 
@@ -52,6 +54,22 @@ def operator_of(environment: Environment, mesh: MeshClient, written: str) -> Add
         if told.validator and told.validator in {row.key, row.next_key}:
             return bech32.parse_address(row.address, hrp=hrp)
     raise UsageError(f"{written} is no validator", hint="aitbc validator list")
+
+
+def announced(environment: Environment, mesh: MeshClient, node_name: str, blocks: int) -> RecordPut:
+    """Say on the ledger what a node has signed about where it is; for no blocks, no longer.
+
+    Raises: UsageError when the node tells nobody where it is.
+    """
+    environment.instance(node_name)
+    told = mesh.node(node_name).get("/net/topology", surroundings.Topology)
+    if not told.record:
+        raise UsageError(
+            f"{node_name} tells nobody where it is",
+            hint="p2p.exchange = true, and p2p.advertise a literal address",
+        )
+    record = bytes.fromhex(told.record) if blocks else b""
+    return RecordPut(ns="peer", key=NODE_KEY, value=record, ttl=blocks)
 
 
 def node_names(mesh: MeshClient) -> dict[str, str]:

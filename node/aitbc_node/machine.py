@@ -50,6 +50,7 @@ from aitbc_node.gossip.relay import FLUSH_MS
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.incidents import Incidents
 from aitbc_node.intake import Intake
+from aitbc_node.introductions import Introductions
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.ledger.upgrades import APP_VERSION
@@ -144,10 +145,10 @@ class Machine:
             following=self._following,
             arriving=self._arriving,
         )
-        self._journal: tuple[bytes, ...] = ()
+        self._journal, self._due_ms = tuple[bytes, ...](), 0
         self._decided: Decided | None = None
-        self._due_ms = 0
         self._relay_armed = self._disk_failed = False
+        self._introductions = Introductions(self._chain, self._mesh, verify)
         self._last_voted = Height(0)
 
     # The verbs.
@@ -207,6 +208,7 @@ class Machine:
         """Begin: dial, take the journal back, and take part in the height that comes next."""
         self._out.now_ms, self._out.wall_ms = now_ms, wall_ms
         self._out.add(SetTimer(_TICK, TICK_MS))
+        self._introductions.poll(now_ms)
         self._mesh.start()
         self._intake.readmit(self._journal)
         self._journal = ()
@@ -291,6 +293,7 @@ class Machine:
     def _on_timer(self, timer: Timer) -> None:
         if timer.name == _TICK.name:
             self._out.add(SetTimer(_TICK, TICK_MS))
+            self._introductions.poll(self._out.now_ms)
             self._mesh.tick()
             self._mesh.reach.watch(self._chain.state.validators, self._out.now_ms)
             self._voting.feed(Tick())

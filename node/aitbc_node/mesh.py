@@ -149,7 +149,8 @@ class Mesh:
             for link in self.peers.held(self._out.now_ms, self.topology.degree)
         )
         vouched = sum(entry.vouched for entry in book)
-        return Surroundings(links=links, known=len(book), vouched=vouched)
+        record = self.exchange.own_record(self._out.wall_ms)
+        return Surroundings(links=links, known=len(book), vouched=vouched, record=record)
 
     def discover(self) -> int:
         """Ask all peers now which others there are; return how many are asked."""

@@ -69,6 +69,7 @@ class NodeProcess:
         more: str = "",
         rpc: str = "",
         interval_ms: int = BLOCK_INTERVAL_MS,
+        patience_ms: int = 1_000,
     ) -> None:
         """Write `node.toml`; `more` is appended, `rpc` is added to that section."""
         bootstrap = ", ".join(
@@ -86,6 +87,9 @@ key_dir = "keys"
 genesis = "genesis.json"
 [consensus]
 block_interval_ms = {interval_ms}
+propose_timeout_ms = {patience_ms}
+vote_timeout_ms = {patience_ms}
+timeout_cap_ms = {max(4_000, 2 * patience_ms)}
 [rpc]
 listen = "{self.rpc}"
 admin_listen = "{self.admin}"

@@ -22,7 +22,7 @@ def told(name: str, *others: str) -> surroundings.Topology:
         for other in others
     ]
     counts = {"degree": len(links), "out_degree": len(links), "in_degree": 0}
-    return surroundings.Topology(id=IDS[name], known=9, ledger=0, links=links, **counts)
+    return surroundings.Topology(id=IDS[name], known=9, ledger=0, record="", links=links, **counts)
 
 
 def test_a_host_whose_loss_would_split_the_mesh_is_named() -> None:

@@ -11,6 +11,7 @@ from aitbc_node.ledger.enrolment import ValidatorPut
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.motions import AdmitValidator, RemoveValidator
 from aitbc_node.ledger.params import BPS
+from aitbc_node.ledger.records import TTL_BLOCKS_MAX
 from aitbc_node.types import Address
 from aitbc_toolkit import candidacy, electing
 from aitbc_toolkit.asking import MeshClient
@@ -200,6 +201,29 @@ def unjail(*, way: Way) -> Exit:
     Example: aitbc validator unjail --key FILE
     """
     return act(way, lambda _found, _mesh, _signer: [ValidatorPut(status="unjail")], own=True)
+
+
+@validator.command()
+@click.argument("node_name", metavar="NODE")
+@click.option(
+    "--blocks",
+    type=click.IntRange(0, TTL_BLOCKS_MAX),
+    default=candidacy.ANNOUNCED_BLOCKS,
+    show_default=True,
+    help="How long the ledger names it; 0 takes the name off.",
+)
+@acting_options
+def announce(node_name: str, blocks: int, *, way: Way) -> Exit:
+    """Put on the ledger where the node of the validator of --key can be reached.
+
+    Whoever has the chain finds the mesh then, though every bootstrap host be gone. After a move of
+    the node, or before the blocks are over, do it again.
+
+    Example: aitbc validator announce v1 --key operator.key
+    """
+    return act(
+        way, lambda found, mesh, _: [candidacy.announced(found, mesh, node_name, blocks)], own=True
+    )
 
 
 @validator.command()

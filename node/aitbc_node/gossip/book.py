@@ -127,15 +127,15 @@ class Book:
         if vouched:
             self._crowds.believe(entry)
             entry.vouched = True
-            self._find_near()
         return True
 
-    def no_longer_vouched(self, still: Iterable[PeerId]) -> None:
-        """Let who is not named on the ledger any more be one of many."""
-        kept = frozenset(still)
+    def vouch(self, records: Iterable[PeerRecord], now_ms: int) -> None:
+        """Take whom the ledger names now; who is not named any more is one of many again."""
+        named = {record.peer: record for record in records if record.peer != self._own_id}
         for entry in self._entries.values():
-            if entry.vouched and entry.peer not in kept:
-                entry.vouched = False
+            entry.vouched = entry.vouched and entry.peer in named
+        for record in named.values():
+            self.learn(record, teller=None, now_ms=now_ms, vouched=True)
         self._find_near()
 
     def far(self) -> Iterator[Entry]:

@@ -55,6 +55,11 @@ class Exchange:
             if self._book.is_news(record):
                 self._book.learn(record, teller=None, now_ms=now_ms)
 
+    def own_record(self, wall_ms: int) -> bytes:
+        """Return what this node says about itself; empty where it says nothing."""
+        own = None if self._own is None else self._own.at(wall_ms)
+        return b"" if own is None else encode(own)
+
     def up(self, peer: PeerId, *, now_ms: int, wall_ms: int) -> list[Effect]:
         """Begin with a new link: introduce this node, and some that it knows."""
         if self._own is None:

@@ -27,11 +27,15 @@ class LinkSight(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """Show the mesh around this node; `known` and `vouched` count nodes in the address book."""
+    """Show the mesh around this node; `known` and `vouched` count nodes in the address book.
+
+    Shape: `record` is what this node says about itself, empty where it says nothing.
+    """
 
     links: tuple[LinkSight, ...]
     known: int
     vouched: int
+    record: bytes
 
 
 class Topology:

@@ -22,6 +22,9 @@ KEY_BYTES_MAX = 64
 VALUE_BYTES_MAX = 4_096
 TTL_BLOCKS_MAX = 10_000_000
 
+NODE_KEY = b"node"
+"""The key in `peer` under which the operator of a validator names its node."""
+
 RECORD_GAS = 21_000
 BYTE_GAS = 64
 RENT_BYTES = 128

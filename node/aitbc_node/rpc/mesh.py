@@ -146,6 +146,7 @@ def topology(call: Call) -> surroundings.Topology:
         in_degree=len(links) - out_degree,
         known=seen.known,
         ledger=seen.vouched,
+        record=seen.record.hex(),
         links=links,
     )
 

@@ -23,7 +23,8 @@ class TopologyLink(Answer, frozen=True, kw_only=True):
 class Topology(Answer, frozen=True, kw_only=True):
     """Show the mesh as far as one node sees it: its links and those of its peers.
 
-    `known` are nodes in its address book, `ledger` those of them that the ledger names.
+    `known` are nodes in its address book, `ledger` those of them that the ledger names; `record` is
+    what the node has signed about itself, empty where it does not tell.
     """
 
     id: Hex
@@ -32,4 +33,5 @@ class Topology(Answer, frozen=True, kw_only=True):
     in_degree: int
     known: int
     ledger: int
+    record: Hex
     links: list[TopologyLink]

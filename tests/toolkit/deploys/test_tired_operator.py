@@ -85,6 +85,7 @@ KEEPS_NODES_RUNNING = {
     "validator slash",
     "validator stake",
     "validator unjail",
+    "validator announce",
 }
 READS = {
     "account show",

@@ -128,7 +128,7 @@ def test_who_is_never_reached_is_forgotten_in_the_end() -> None:
     book = a_book()
     lost, vouched, met = (a_record(number) for number in (1, 2, 3))
     learn(book, lost)
-    book.learn(vouched, teller=None, now_ms=0, vouched=True)
+    book.vouch([vouched], 0)
     learn(book, met)
     book.up(met.peer, 0)
 
@@ -219,14 +219,14 @@ def test_a_validator_wants_the_nodes_that_the_ledger_names() -> None:
     """Before all others, as it wants the operator's; a follower treats them as any good node."""
     for votes in (True, False):
         book = a_book(votes=votes)
-        book.learn(a_record(1), teller=None, now_ms=0, vouched=True)
+        book.vouch([a_record(1)], 0)
 
         near = {entry.peer for entry in book.near}
         far = {entry.peer for entry in book.far()}
 
         assert near == ({NAMED, a_record(1).peer} if votes else {NAMED})
         assert near | far == known(book)
-        book.no_longer_vouched(())
+        book.vouch((), 0)
         assert {entry.peer for entry in book.near} == {NAMED}
 
 

@@ -176,7 +176,7 @@ class FakeNode:
             )
             for link in self.links
         )
-        return Surroundings(links=links, known=9, vouched=2)
+        return Surroundings(links=links, known=9, vouched=2, record=b"r")
 
     def block(self, height: Height, /) -> FinalBlock | None:
         return self.finals[height - 1] if height <= len(self.finals) else None
