@@ -98,7 +98,9 @@ def test_a_record_that_is_no_head_is_a_finding_and_fails_no_run(
     body = anchoring._body
     with monkeypatch.context() as forging:
         forging.setattr(
-            anchoring, "_body", lambda *given: msgspec.structs.replace(body(*given), value=value)
+            anchoring,
+            "_body",
+            lambda *given, **more: msgspec.structs.replace(body(*given, **more), value=value),
         )
         anchoring.anchor(environment, wait_s=60)
 
@@ -111,16 +113,20 @@ def test_a_record_that_is_no_head_is_a_finding_and_fails_no_run(
 
 
 def test_a_run_anchors_once_an_hour(fake_mesh: Any) -> None:
-    """The first run does, the next ones do not, and the first one an hour later does again."""
-    environment = fake_mesh.environment
-    log(environment, 1, age_s=2 * anchoring.EVERY_S)
+    """The first one an hour after the ledger was told does, however old the records are.
+
+    A run of hours tells at its end, and the next one soon after it has nothing to tell.
+    """
+    environment, hours_s = fake_mesh.environment, 2 * anchoring.EVERY_S
+    log(environment, 1, age_s=hours_s)
+    anchoring.anchor(environment, wait_s=60, now_s=time.time() - hours_s)
     said = [after_run(environment)]
-    log(environment, 1)
+    log(environment, 1, age_s=hours_s)
     said.append(after_run(environment))
     log(environment, 1)
     said.append(after_run(environment))
 
-    assert said == [[1], [2], []]
+    assert said == [[], [2], []]
     assert remembered(environment).newest == 2
 
 

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -80,7 +81,13 @@ def compare(
     return Witness(NAME, len(numbers), newest, signed_by=account, findings=findings)
 
 
-def anchor(environment: Environment, *, key: Path | None = None, wait_s: float) -> Anchored:
+def anchor(
+    environment: Environment,
+    *,
+    key: Path | None = None,
+    wait_s: float,
+    now_s: float | None = None,
+) -> Anchored:
     """Tell the ledger the newest record of the log; with no time to wait, only hand it in.
 
     A log that differs from what the ledger was told is never put in the place of the other.
@@ -98,7 +105,8 @@ def anchor(environment: Environment, *, key: Path | None = None, wait_s: float) 
     if known.why or known.findings:
         raise _not_anchored(environment, known.why or known.findings[0].what)
     with open_mesh(environment) as client:
-        raw, tx_id = payments.hand_in(environment, client, payer, [_body(environment, records)])
+        body = _body(environment, records, now_s=time.time() if now_s is None else now_s)
+        raw, tx_id = payments.hand_in(environment, client, payer, [body])
         done = Anchored(records[-1].number, records[-1].hash, account, tx_id)
         if not wait_s:
             return done
@@ -128,7 +136,7 @@ def _is_due(environment: Environment, mesh: Mesh) -> bool:
     oldest = time.time() - EVERY_S
     return not any(
         each is not None
-        and each.at.timestamp() > oldest
+        and (each.number == records[-1].number or (each.told or each.at).timestamp() > oldest)
         and each.log == heads.log(records)
         and heads.difference(environment, records, each, told=_TOLD) is None
         for each in said
@@ -151,8 +159,9 @@ def _told(
     return [heads.read(bytes.fromhex(value)) for value in values]
 
 
-def _body(environment: Environment, records: Sequence[Record]) -> RecordPut:
-    said = json.dumps(heads.statement(environment, records), sort_keys=True)
+def _body(environment: Environment, records: Sequence[Record], *, now_s: float) -> RecordPut:
+    told = datetime.fromtimestamp(now_s, tz=UTC).isoformat(timespec="seconds")
+    said = json.dumps({**heads.statement(environment, records), "told": told}, sort_keys=True)
     blocks = KEPT_S * 1_000 // environment.chain.block_interval_ms
     ttl = min(blocks, TTL_BLOCKS_MAX)
     return RecordPut(ns=_NAMESPACE, key=_key(environment), value=said.encode(), ttl=ttl)

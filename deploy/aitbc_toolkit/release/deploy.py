@@ -86,7 +86,7 @@ def _change_hosts(
     with at as run:
         facts, plan = _look(run, request, revision)
         more = plan.pending or inquiry.open_run(environment, resuming.told(facts))
-        if more and occupation.stay(run):
+        if more and occupation.stay(run, break_lease=request.break_lease):
             facts, plan = _look(run, request, revision)
         if request.plan:
             preview.refuse_moved(environment, request.plan, plan)

@@ -32,6 +32,8 @@ class Head(msgspec.Struct, frozen=True):
     number: Annotated[int, Meta(ge=1)]
     head: _Hash
     at: Annotated[datetime, Meta(tz=True)]
+    told: Annotated[datetime, Meta(tz=True)] | None = None
+    """When it was told, where that is known: `at` is the newest record's time."""
 
 
 def statement(environment: Environment, records: Sequence[Record]) -> dict[str, Any]:

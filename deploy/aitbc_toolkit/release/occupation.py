@@ -87,10 +87,11 @@ def _run(crew: Crew, mesh: Mesh, tell: Tell, *, name: str) -> Run:
     return Run(environment, crew, mesh, tell, name, journal.of(environment, name))
 
 
-def stay(run: Run) -> bool:
+def stay(run: Run, *, break_lease: str = "") -> bool:
     """Keep the lease for a run that finds more to do than its hosts did.
 
-    Tell whether it had to be taken anew: then what hosts told before counts no more.
+    Another run may have come meanwhile: `break_lease` is about that one, too. Tell whether the
+    lease had to be taken anew: then what hosts told before counts no more.
     Raises: as `at_work`.
     """
     lease = run.crew.lease
@@ -98,7 +99,7 @@ def stay(run: Run) -> bool:
     if not lease.is_done:
         return False
     with step(run.tell, "lease", f"asking {_hosts(lease)} anew, to stay") as now:
-        run.crew.hold(lease, lease.acquire())
+        _acquire(run.crew, lease, run.tell, break_lease=break_lease, decides=True)
         now.say(f"token {lease.token}, {lease.claim.holder}")
     sighting.tell_lease(run.tell, lease)
     _take_over(run.crew, lease, run.tell)
@@ -114,24 +115,12 @@ def _take(
     decides: bool,
     wanted: Mapping[str, Place],
 ) -> None:
-    environment, taken = crew.environment, ""
+    environment = crew.environment
     with step(tell, "lease", f"asking {_hosts(lease)}") as now:
         errand = Errand(wanted, witnessing.last_words(environment, tell)) if wanted else None
-        try:
-            rows = lease.acquire(errand=errand)
-        except Held as held:
-            reason = break_lease or (_GONE if held.is_gone else "")
-            if not reason or not held.owner:
-                raise
-            if not decides:
-                # Before its lease is broken: a run in the middle of a wave has armed a host.
-                _refuse_armed(lease, arming.armed(crew.answers()))
-            _audit(environment, held, reason=reason)
-            if not break_lease:
-                note(tell, f"{held.holder} held the lease: {_GONE}")
-            rows = lease.acquire(breaks=held.owner)
-            taken = held.holder
-        crew.hold(lease, rows)
+        rows, taken = _acquire(
+            crew, lease, tell, break_lease=break_lease, decides=decides, errand=errand
+        )
         back = ", given back: nothing is to be done" if lease.is_done else ""
         now.say(f"token {lease.token}, {lease.claim.holder}{back}")
     if lease.is_done:
@@ -141,6 +130,34 @@ def _take(
     if not decides:
         _refuse_armed(lease, crew.armed, taken_from=taken)
     _take_over(crew, lease, tell)
+
+
+def _acquire(
+    crew: Crew,
+    lease: Lease,
+    tell: Tell,
+    *,
+    break_lease: str,
+    decides: bool,
+    errand: Errand | None = None,
+) -> tuple[Mapping[str, Row], str]:
+    """Ask for the lease, and break that of another run where it may be; say whose that was."""
+    taken = ""
+    try:
+        rows = lease.acquire(errand=errand)
+    except Held as held:
+        reason = break_lease or (_GONE if held.is_gone else "")
+        if not reason or not held.owner:
+            raise
+        if not decides:
+            # Before its lease is broken: a run in the middle of a wave has armed a host.
+            _refuse_armed(lease, arming.armed(crew.answers()))
+        _audit(crew.environment, held, reason=reason)
+        if not break_lease:
+            note(tell, f"{held.holder} held the lease: {_GONE}")
+        rows, taken = lease.acquire(breaks=held.owner), held.holder
+    crew.hold(lease, rows)
+    return rows, taken
 
 
 def _take_over(crew: Crew, lease: Lease, tell: Tell) -> None:

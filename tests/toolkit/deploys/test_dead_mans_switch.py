@@ -237,6 +237,27 @@ def test_a_run_that_stays_decides_about_what_was_armed_meanwhile(a_project: Buil
     assert any(each.endswith("on localhost is disarmed: v1 stays as it is") for each in notes)
 
 
+def test_a_run_that_stays_breaks_the_lease_of_who_came_meanwhile(a_project: Build) -> None:
+    """Its own was given back, for nothing was to be done: `--break-lease` is heard then, too."""
+    project, _old, _new = stage_two(a_project)
+    environment, tell = project.environment, project.records.append
+    with looking(environment, tell) as run:
+        wanted = places(observe(run, "deploy"))
+
+    with (
+        at_work(environment, tell, reason="a run", wanted=wanted) as run,
+        at_work(environment, tell, reason="another") as other,
+    ):
+        stayed = stay(run, break_lease="it hangs")
+        late = other.crew.service("stop", ["v1"])
+
+    records, _ = audit.check(audit.path_of(environment))
+    broken = [each.entry.reason for each in records if each.entry.action == "break-lease"]
+    assert stayed
+    assert late["localhost"].kind == "lease"
+    assert [each.partition(" (held by ")[0] for each in broken] == ["it hangs"]
+
+
 def test_who_decides_nothing_breaks_no_lease_of_a_run_that_has_armed_a_host(
     a_project: Build,
 ) -> None:
