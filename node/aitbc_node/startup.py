@@ -123,14 +123,15 @@ def open_store(
     recovered = store.recover()
     check_app_version(store)
     config.sync.trusted.check(store)
-    if recovered.bytes_cut:
-        log.warning("log.repaired", extra={"bytes_cut": recovered.bytes_cut})
-    if recovered.is_peers_file_damaged:
-        log.warning("peers.forgotten", extra={"consequence": "bootstrap peers tell of others"})
-    if recovered.is_bans_file_damaged:
-        log.warning("bans.forgotten", extra={"consequence": "culprits are found out again"})
-    if store.sign_states.is_torn:
-        log.warning("sign_state.repaired", extra={"consequence": "the state before it counts"})
+    for is_so, what, consequence in (
+        (recovered.bytes_cut, "log.repaired", f"{recovered.bytes_cut} bytes are cut off"),
+        (recovered.is_peers_file_damaged, "peers.forgotten", "bootstrap peers tell of others"),
+        (recovered.is_bans_file_damaged, "bans.forgotten", "culprits are found out again"),
+        (store.sign_states.is_torn, "sign_state.repaired", "the state before it counts"),
+        (store.sign_states.is_healed, "sign_state.decayed", "its copy counts; check the disk"),
+    ):
+        if is_so:
+            log.warning(what, extra={"consequence": consequence})
     recovered = msgspec.structs.replace(recovered, later_keys=_later_keys(store, identities))
     if identities.voter is not None and recovered.sign_state is None:
         recovered = _begin_sign_state(store, recovered, not_before)
@@ -139,7 +140,7 @@ def open_store(
             "--not-before-height is for a validator whose sign state is missing; here is none",
             hint="start without it",
         )
-    # Files of its own: a snapshot is written beside everything else, even while the node stops.
+    # Files of its own: a snapshot is written beside everything else, also while the node stops.
     kept = data if isinstance(data, MemoryDisk) else FileDisk(config.data_dir)
     return Found(store, recovered, Snapshots(kept, chain=chain, on_progress=on_progress))
 

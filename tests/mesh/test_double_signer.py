@@ -1,10 +1,12 @@
 """Two processes with one key sign twice, and the chain takes half of its bond for each offence."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import contrary_node
 import pytest
 import unguarded_node
 from local_mesh import Mesh, NodeProcess, local_mesh
@@ -17,12 +19,12 @@ COIN = 1_000_000
 
 
 def twins_of(mesh: Mesh) -> tuple[NodeProcess, NodeProcess]:
-    """Let two processes hold the key of the first validator, both without a guard."""
+    """Let two processes hold the key of the first validator, without a guard and of two minds."""
     first, twin = mesh.nodes[0], mesh.nodes[-1]
     for name in (CONSENSUS_KEY, "sign_state"):
         shutil.copy(first.folder / "keys" / name, twin.folder / "keys" / name)
-    for each in (first, twin):
-        each.program = [str(Path(unguarded_node.__file__))]
+    first.program = [str(Path(unguarded_node.__file__))]
+    twin.program = [str(Path(contrary_node.__file__))]
     return first, twin
 
 
@@ -32,9 +34,27 @@ def offences(mesh: Mesh, node: NodeProcess, top: int) -> list[dict[str, Any]]:
     return [shown for block in blocks for shown in block["evidence"]]
 
 
-@pytest.mark.nightly  # it waits until two honest processes of one key happen to differ
+def seconds_between(mesh: Mesh, node: NodeProcess, heights: Iterable[int]) -> list[float]:
+    """Return how long after each other these blocks were made, by their own times."""
+    times = [mesh.read(node, f"/blocks/{height}")["time_ms"] for height in heights]
+    return [(later - before) / 1_000 for before, later in pairwise(times)]
+
+
+def report(mesh: Mesh, node: NodeProcess, top: int) -> str:
+    """Say how soon the first offence was shown, and how far blocks were apart."""
+    blocks = [mesh.read(node, f"/blocks/{height}") for height in range(1, top + 1)]
+    shown = next(block for block in blocks if block["evidence"])
+    (detected_s,) = seconds_between(mesh, node, (shown["evidence"][0]["height"], shown["height"]))
+    gaps = seconds_between(mesh, node, range(1, top + 1))
+    return f"shown {detected_s:.1f} s after it, blocks at most {max(gaps):.1f} s apart"
+
+
+@pytest.mark.proves("C33")
+@pytest.mark.nightly  # minutes on a busy machine
 def test_a_double_signer_loses_half_for_each_offence_once_and_everywhere(
-    tmp_path: Path, eventually: Callable[..., None]
+    tmp_path: Path,
+    eventually: Callable[..., None],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """Nobody submits anything: nodes see both messages, and a block shows them by itself.
 
@@ -83,3 +103,6 @@ def test_a_double_signer_loses_half_for_each_offence_once_and_everywhere(
         mesh.common_root(honest)
         for node in honest:
             assert mesh.read(node, "/audit")["violations"] == []
+        told_times = report(mesh, honest[0], min(mesh.top([node]) for node in honest))
+        print(told_times)  # noqa: T201 - reported
+        record_property("times", told_times)

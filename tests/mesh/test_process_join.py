@@ -67,6 +67,31 @@ def test_a_stranger_joins_over_one_peer_when_the_first_host_is_gone(
         mesh.common_root([*rest, fresh])
 
 
+def test_a_fresh_node_goes_on_from_a_state_of_its_peers(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """It has no block below that state, the same root as the others, and is there after a kill."""
+    with local_mesh(tmp_path, eventually, full=1, start=False) as mesh:
+        fresh = mesh.nodes[-1]
+        for node in mesh.validators:
+            node.write_config(mesh.nodes, more="[storage]\nsnapshot_blocks = 10")
+            node.start()
+        mesh.until_heights(mesh.validators, 25)
+        fresh.write_config(mesh.validators, more="[sync]\nsnapshot_distance = 5")
+
+        fresh.start()
+        mesh.grow(mesh.nodes, 3)
+
+        assert b"snapshot.arrived" in fresh.log.read_bytes()
+        assert fresh.get("/blocks/1") is None
+        first = mesh.common_root(mesh.nodes)
+        fresh.kill()
+        fresh.start()
+        mesh.grow(mesh.nodes, 3)
+        assert mesh.common_root(mesh.nodes) != first
+        assert b"snapshot.used" in fresh.log.read_bytes(), "it began at what it had fetched"
+
+
 def cpu_s(node: NodeProcess) -> float:
     """Return the processor time that a running node has used so far."""
     assert node.process is not None

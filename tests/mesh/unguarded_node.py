@@ -13,6 +13,11 @@ def _nothing_is_foreign(*_args: object, **_options: object) -> bool:
     return False
 
 
-if __name__ == "__main__":
+def run() -> int:
+    """Run the node."""
     SignGuard.is_foreign = _nothing_is_foreign  # type: ignore[method-assign]
-    sys.exit(main())
+    return main()
+
+
+if __name__ == "__main__":
+    sys.exit(run())

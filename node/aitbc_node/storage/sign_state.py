@@ -2,16 +2,20 @@
 
 A crash in the middle of a write can only hurt the slot being written, and that one had not been
 relied upon: nothing is sent before the write has returned. So the newest good slot is what counts.
+A slot holds its state twice, so that a write that was cut short can be told from bytes that decayed
+later: the former leaves one copy whole, new or old; where neither is, what was signed is unknown.
 The file is born with the key (`aitbc-node init`) and never made again by itself: a key whose file
 is missing may have signed anything. Each key has a file of its own, of the same number as the
 key's. Do not add rules about voting here.
 
-Shape: two slots of 8192 bytes, each `magic(4) sequence(u64) length(u32) payload checksum(32)`,
-then zeros. Sequence n lives in slot n % 2.
+Shape: two slots of 8192 bytes. A state is `magic(4) sequence(u64) length(u32) payload checksum(32)`
+and zeros; it fills half of its slot and is there twice, unless it is too long for that (prevotes of
+more than some fifty validators). Sequence n lives in slot n % 2.
 """
 
 import hashlib
 import struct
+from typing import TypeAlias
 
 import msgspec
 
@@ -29,7 +33,11 @@ MAGIC = b"AISS"
 CHECKSUM_BYTES = 32
 
 _HEAD = struct.Struct(">4sQI")
+_HALF = SLOT_BYTES // 2
 _PAYLOAD_BYTES_MAX = SLOT_BYTES - _HEAD.size - CHECKSUM_BYTES
+
+Copy: TypeAlias = tuple[int, SignState]
+"""A sequence and the state that was written with it."""
 
 NOTHING_SIGNED = SignState(
     height=Height(0),
@@ -67,7 +75,9 @@ class SignStateFile:
         self._name = file_name(number)
         self._sequence = 0
         self.is_torn = False
-        """Whether one slot was found damaged: its write was cut short, or it decayed since."""
+        """Whether the newest write was found cut short."""
+        self.is_healed = False
+        """Whether one copy of the newest state has decayed, and the other one counts."""
 
     def exists(self) -> bool:
         """Tell whether this key has a sign state at all."""
@@ -82,19 +92,22 @@ class SignStateFile:
     def load(self) -> SignState:
         """Return the newest good state and go on from it.
 
-        Raises: DiskError when neither slot is good.
+        Raises: DiskError when neither slot is good, or when one has decayed that may be newer.
         """
         data = self._disk.read(self._name)
         slots = [data[index * SLOT_BYTES : (index + 1) * SLOT_BYTES] for index in (0, 1)]
-        found = [slot for index in (0, 1) if (slot := _read_slot(slots[index], index))]
+        copies = [_copies(slot, index) for index, slot in enumerate(slots)]
+        found = [copy for pair in copies for copy in pair if copy is not None]
         if not found:
-            raise DiskError(
-                f"{self._name}: both slots are damaged; what this key has signed is unknown",
-                hint="move the file away, make sure no other host runs this key, then start once "
-                "with --not-before-height H, at least 3 above the tip of the chain",
-            )
-        self._sequence, state = max(found, key=lambda slot: slot[0])
-        self.is_torn = len(found) < sum(map(any, slots))
+            raise _unknown(self._name, "both slots are damaged")
+        self._sequence, state = max(found, key=lambda copy: copy[0])
+        newest, other = self._sequence % 2, 1 - self._sequence % 2
+        first, second = copies[other]
+        if first is None and second is None and _has_second(slots[other]):
+            # A write that was cut short has one copy of what was there before, or none was there.
+            raise _unknown(self._name, "one slot is damaged, and may hold the newest state")
+        self.is_torn = first is None and any(slots[other])
+        self.is_healed = copies[newest][0] is None
         return state
 
     def save(self, state: SignState) -> None:
@@ -113,7 +126,9 @@ class SignStates:
         self._disk = disk
         self._files: dict[int, SignStateFile] = {}
         self.is_torn = False
-        """Whether a slot of some file was found damaged."""
+        """Whether the newest write of some file was found cut short."""
+        self.is_healed = False
+        """Whether the newest state of some file had a copy that has decayed."""
 
     def load(self, number: int = 1) -> SignState | None:
         """Return what a key has signed last; None where it has no file."""
@@ -121,6 +136,7 @@ class SignStates:
             return None
         state = file.load()
         self.is_torn |= file.is_torn
+        self.is_healed |= file.is_healed
         return state
 
     def create(self, state: SignState, number: int = 1) -> SignState:
@@ -140,15 +156,34 @@ class SignStates:
         return self._files.setdefault(number, SignStateFile(disk, number))
 
 
+def _unknown(name: str, what: str) -> DiskError:
+    return DiskError(
+        f"{name}: {what}; what this key has signed is unknown",
+        hint="move the file away, make sure no other host runs this key, then start once "
+        "with --not-before-height H, at least 3 above the tip of the chain",
+    )
+
+
 def _slot(sequence: int, state: SignState) -> bytes:
     payload = encode(state)
     assert len(payload) <= _PAYLOAD_BYTES_MAX, "a sign state that outgrew its slot"
     body = _HEAD.pack(MAGIC, sequence, len(payload)) + payload
-    return body + hashlib.sha256(body).digest()
+    record = body + hashlib.sha256(body).digest()
+    double = 2 * record.ljust(_HALF, b"\0")
+    return double if len(record) <= _HALF else record.ljust(SLOT_BYTES, b"\0")
 
 
-def _read_slot(data: bytes, index: int) -> tuple[int, SignState] | None:
-    if len(data) < SLOT_BYTES or data[:4] != MAGIC:
+def _copies(slot: bytes, index: int) -> tuple[Copy | None, Copy | None]:
+    return _read_copy(slot, index), _read_copy(slot[_HALF:], index)
+
+
+def _has_second(slot: bytes) -> bool:
+    """Tell whether a second copy was ever begun here, whatever has become of it."""
+    return slot[_HALF : _HALF + len(MAGIC)] == MAGIC
+
+
+def _read_copy(data: bytes, index: int) -> Copy | None:
+    if len(data) < _HALF or data[: len(MAGIC)] != MAGIC:
         return None
     _, sequence, length = _HEAD.unpack_from(data)
     end = _HEAD.size + length

@@ -80,12 +80,14 @@ def test_a_write_torn_at_any_byte_leaves_the_state_before() -> None:
 
 
 def test_writing_goes_on_after_a_torn_write() -> None:
-    """The damaged slot is the next to be written."""
-    disk, _ = a_file(1, 2)
-    disk.files[FILE_NAME][20] ^= 1  # sequence 2 lives in slot 0
+    """The slot whose write was cut short is the next to be written."""
+    disk, file = a_file(1, 2)
+    before = bytes(disk.files[FILE_NAME])
+    file.save(a_state(3))  # into slot 1
+    disk.files[FILE_NAME][SLOT_BYTES + 20 :] = before[SLOT_BYTES + 20 :]
 
     file = SignStateFile(disk)
-    assert file.load() == a_state(1)
+    assert file.load() == a_state(2)
     assert file.is_torn
     file.save(a_state(3))
 
@@ -100,18 +102,79 @@ def test_two_bad_slots_are_refused(damage: str) -> None:
     data = disk.files[FILE_NAME]
     match damage:
         case "flip":
-            data[30] ^= 1
-            data[SLOT_BYTES + 30] ^= 1
+            for at in range(30, len(data), SLOT_BYTES // 2):
+                data[at] ^= 1
         case "zeros":
             data[:] = bytes(len(data))
         case "short":
-            del data[SLOT_BYTES - 1 :]
-            data[30] ^= 1
+            del data[SLOT_BYTES // 2 - 1 :]
         case _:
             data.clear()
 
     with pytest.raises(DiskError, match="both slots"):
         SignStateFile(disk).load()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_a_state_that_decayed_in_one_place_is_there_all_the_same(count: int) -> None:
+    """Any bit of the newest slot may flip: its other copy has what was signed."""
+    disk, _ = a_file(*range(1, count + 1))
+    start = count % 2 * SLOT_BYTES
+    for at in range(start, start + SLOT_BYTES, 7):
+        disk.files[FILE_NAME][at] ^= 4
+        file = SignStateFile(disk)
+        assert file.load() == a_state(count), at
+        assert not file.is_torn
+        disk.files[FILE_NAME][at] ^= 4
+
+
+def test_the_operator_hears_of_a_disk_that_decays() -> None:
+    """Of the copy that is read first; a slot that is whole says nothing."""
+    disk, _ = a_file(1, 2)
+    file = SignStateFile(disk)
+    file.load()
+    assert not file.is_healed
+
+    disk.files[FILE_NAME][30] ^= 1
+    file = SignStateFile(disk)
+    assert file.load() == a_state(2)
+    assert file.is_healed
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_a_newest_slot_that_decayed_is_not_taken_for_a_torn_write(count: int) -> None:
+    """The state before it would let the key sign twice: it does not start, and says what helps."""
+    disk, _ = a_file(*range(1, count + 1))
+    start = count % 2 * SLOT_BYTES
+    for at in (start + 30, start + SLOT_BYTES // 2 + 30):
+        disk.files[FILE_NAME][at] ^= 1
+
+    with pytest.raises(DiskError, match="may hold the newest state") as caught:
+        SignStateFile(disk).load()
+    assert "--not-before-height" in caught.value.hint
+
+
+def a_long_state(height: int) -> SignState:
+    """Build a state with the prevotes of a hundred validators, too long to be there twice."""
+    prevotes = tuple((index, Signature(b"p" * 64)) for index in range(VALIDATORS_MAX))
+    return msgspec.structs.replace(a_state(height), prevotes=prevotes)
+
+
+@pytest.mark.parametrize("lengths", ["short long", "long short", "long long"])
+def test_a_torn_write_of_a_long_state_leaves_the_state_before(lengths: str) -> None:
+    """Whichever of the two was in that slot before, and wherever the write ended."""
+    kinds = {"short": a_state, "long": a_long_state}
+    first, second = (kinds[word] for word in lengths.split())
+    disk, file = a_file()
+    file.save(first(1))
+    file.save(first(2))
+    before = bytes(disk.files[FILE_NAME])
+    file.save(second(3))
+    after = bytes(disk.files[FILE_NAME])
+
+    for torn in range(SLOT_BYTES, 2 * SLOT_BYTES, 61):
+        disk.files[FILE_NAME] = bytearray(after[:torn] + before[torn:])
+        assert SignStateFile(disk).load() in (first(2), second(3)), torn
 
 
 def test_swapped_slots_are_not_taken() -> None:
