@@ -4,9 +4,8 @@ A node that is silent is a value with its reason, never a guess. Do not add what
 that is the caller's.
 """
 
-import itertools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +14,11 @@ from typing import Self, TypeVar
 
 import httpx
 
+from aitbc_node.blocks import tx_id
 from aitbc_node.rpc import schema
 from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.exchange import connection
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import (
     RETRIES,
@@ -27,8 +28,8 @@ from aitbc_toolkit.rpc_client import (
     SilentError,
     StrangerError,
     Target,
-    connection,
 )
+from aitbc_toolkit.turns import Turns
 
 FAN_OUT_MAX = 32
 POLL_S = 0.1
@@ -53,6 +54,18 @@ class Silence:
         return self.reason if self.stranger else f"unreachable ({self.reason})"
 
 
+class UnsettledError(AitbcError):
+    """Nobody can say yet what became of a transaction; signing another one might pay twice."""
+
+    exit_status = Exit.UNREACHABLE
+
+    def __init__(self, name: str, nodes: Sequence[str], why: AitbcError) -> None:
+        super().__init__(
+            f"transaction {name[:12]} may have been taken by {' '.join(nodes)}: {why}",
+            hint=f"aitbc tx wait {name}",
+        )
+
+
 class MeshClient:
     """Talk to all nodes of a mesh, in a `with` block; `hint` is what helps when all are silent."""
 
@@ -68,7 +81,7 @@ class MeshClient:
         self._http = http or connection()
         self.nodes = tuple(RpcClient(each, http=self._http, retries=retries) for each in targets)
         self._pool = ThreadPoolExecutor(max(1, min(FAN_OUT_MAX, len(self.nodes))))
-        self._turn = itertools.count()
+        self._turns = Turns([each.name for each in targets])
 
     def __enter__(self) -> Self:
         return self
@@ -105,24 +118,61 @@ class MeshClient:
     def ask_any(self, question: Callable[[RpcClient], T]) -> T:
         """Ask one node, the next one when it is silent; turns go round so that load is spread.
 
+        Who does not answer, cannot now, or is behind rests for a while; what one that is behind has
+        said is believed where no other answers.
+
         Raises: SilentError naming every node when all are silent; RefusedError from the first node
         that answers, since another would say the same, but not for what only this node cannot do.
         """
-        answers = {}
+        answers: dict[str, Silence] = {}
+        behind: list[T] = []
         for node in self._in_turn():
+            was_stale = node.stale
             try:
-                return question(node)
-            except SilentError as silent:
-                answers[node.name] = Silence(silent.reason, is_down=silent.is_down)
-            except RefusedError as refused:
-                if refused.status not in TRY_AGAIN:
-                    raise
-                answers[node.name] = Silence(refused.reason)
+                answer = question(node)
+            except (SilentError, RefusedError) as failure:
+                answers[node.name] = self._rested(node, failure)
+                continue
+            if node.stale == was_stale:
+                self._turns.answered(node.name)
+                return answer
+            self._turns.failed(node.name)
+            behind.append(answer)
+        if behind:
+            return behind[0]
         raise self.silent(answers)
 
+    def _rested(self, node: RpcClient, failure: SilentError | RefusedError) -> Silence:
+        """Let a node rest that gave no answer. Raises: what it said, if that is an answer."""
+        if isinstance(failure, SilentError):
+            self._turns.failed(node.name)
+            return Silence(failure.reason, is_down=failure.is_down)
+        if failure.status not in TRY_AGAIN:
+            raise failure
+        self._turns.failed(node.name, wait_s=failure.wait_s)
+        return Silence(failure.reason)
+
     def submit(self, raw: bytes) -> schema.Accepted:
-        """Hand in a transaction to any node that takes it; the same bytes go to the next one."""
-        return self.ask_any(lambda node: node.submit(raw))
+        """Hand in a transaction to any node that takes it; the same bytes go to the next one.
+
+        Raises: UnsettledError when one refused it after another may have taken it.
+        """
+        unsure: list[str] = []
+
+        def hand_in(node: RpcClient) -> schema.Accepted:
+            try:
+                return node.submit(raw)
+            except (SilentError, RefusedError) as failure:
+                if failure.may_be_taken:
+                    unsure.append(node.name)
+                raise
+
+        try:
+            return self.ask_any(hand_in)
+        except AitbcError as failure:
+            if unsure:
+                raise UnsettledError(tx_id(raw).hex(), unsure, failure) from failure
+            raise
 
     def wait(self, tx_id: str, *, deadline_s: float, raw: bytes | None = None) -> schema.TxView:
         """Wait for the end of a transaction; with `raw`, hand it in again where it is unknown.
@@ -181,9 +231,9 @@ class MeshClient:
             exit_status=Exit.UNREACHABLE,
         )
 
-    def _in_turn(self) -> Sequence[RpcClient]:
-        start = next(self._turn) % max(1, len(self.nodes))
-        return (*self.nodes[start:], *self.nodes[:start])
+    def _in_turn(self) -> Iterator[RpcClient]:
+        by_name = {node.name: node for node in self.nodes}
+        return map(by_name.__getitem__, self._turns.order())
 
 
 def open_mesh(environment: Environment, *, node: str = "", retries: int = RETRIES) -> MeshClient:

@@ -17,11 +17,13 @@ from aitbc_node.codes import Code
 from aitbc_node.rpc import electorate, schema
 from aitbc_toolkit import unanswered
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.exchange import Asked, Reply, exchange
 
 RETRIES = 2
-PAUSE_MAX_S = 1.0
 
 TRY_AGAIN = frozenset({429, 502, 503, 504})
+_NOT_TAKEN = frozenset({Code.E_RATE, Code.E_QUEUE_FULL, Code.E_POOL_FULL, Code.E_NO_QUORUM})
+"""With these a node says that it holds nothing; other ones may come from a machine before it."""
 
 Answer = TypeVar("Answer", bound=schema.Answer)
 
@@ -39,9 +41,13 @@ class Target(NamedTuple):
 
 
 class RefusedError(AitbcError):
-    """A node answered that it will not do this; `code` is stable, `field` is at fault."""
+    """A node answered that it will not do this; `code` is stable, `field` is at fault.
 
-    def __init__(self, node: str, status: int, fault: schema.Fault) -> None:
+    What was handed in `may_be_taken` all the same where the node could not say. `wait_s` is what
+    it asked for before it is asked again.
+    """
+
+    def __init__(self, node: str, status: int, fault: schema.Fault, *, wait_s: float = 0.0) -> None:
         where = f" ({fault.field})" if fault.field else ""
         # A client of the RPC is told a route; whoever has a command line has a command.
         ours = f"aitbc node status {node}"
@@ -53,21 +59,27 @@ class RefusedError(AitbcError):
         self.status = status
         self.code = fault.code
         self.field = fault.field
+        self.wait_s = wait_s
+        self.may_be_taken = status in TRY_AGAIN and fault.code not in _NOT_TAKEN
 
 
 class SilentError(AitbcError):
     """A node gave no answer that can be read; `reason` is short enough for a table.
 
-    `is_down` where its machine answers and nobody listens there.
+    `is_down` where its machine answers and nobody listens there. What was handed in
+    `may_be_taken`, unless it never left.
     """
 
     exit_status = Exit.UNREACHABLE
 
-    def __init__(self, node: str, url: str, reason: str, *, is_down: bool = False) -> None:
+    def __init__(
+        self, node: str, url: str, reason: str, *, is_down: bool = False, may_be_taken: bool = False
+    ) -> None:
         super().__init__(f"{node} at {url} is unreachable: {reason}", hint="aitbc network status")
         self.node = node
         self.reason = reason
         self.is_down = is_down
+        self.may_be_taken = may_be_taken
 
 
 class StrangerError(SilentError):
@@ -80,7 +92,7 @@ class StrangerError(SilentError):
 
 
 class RpcClient:
-    """Talk to one node; `retried` counts the repeated reads.
+    """Talk to one node; `retried` counts the repeated reads, `stale` the answers it marked so.
 
     Before anything else is asked or handed in, the node says whose it is.
     """
@@ -96,6 +108,7 @@ class RpcClient:
         self.name = target.name
         self.url = target.url.rstrip("/")
         self.retried = 0
+        self.stale = 0
         self._stranger = target.stranger
         self._is_ours = target.stranger is _anybody
         self._http = http
@@ -116,20 +129,20 @@ class RpcClient:
         self, route: str, shape: type[Answer], options: Mapping[str, str | int] | None = None
     ) -> Answer:
         for attempt in range(self._retries + 1):
-            response = self._exchange("GET", route, params=dict(options or {}))
-            if response.status_code not in TRY_AGAIN or attempt == self._retries:
+            response = self._exchange(route, Asked(params=dict(options or {})))
+            if response.status not in TRY_AGAIN or attempt == self._retries:
                 break
             self.retried += 1
-            self._pause(_pause_of(response))
+            self._pause(response.pause_s)
         return self._read(response, shape)
 
     def text(self, route: str) -> str:
         """Read a route that answers in plain text."""
         self._recognise()
-        response = self._exchange("GET", route)
-        if not response.is_success:
+        response = self._exchange(route, Asked())
+        if not response.is_good:
             self._read(response, schema.Answer)
-        return response.text
+        return response.body.decode(errors="replace")
 
     def status(self) -> schema.Status:
         """Read `/status`.
@@ -252,48 +265,33 @@ class RpcClient:
 
     def _post(self, body: bytes, content_type: str, shape: type[Answer]) -> Answer:
         self._recognise()
-        headers = {"content-type": content_type}
-        return self._read(self._exchange("POST", "/tx", content=body, headers=headers), shape)
+        asked = Asked("POST", content=body, headers={"content-type": content_type})
+        return self._read(self._exchange("/tx", asked), shape)
 
     def _recognise(self) -> None:
         if not self._is_ours:
             self.status()
 
-    def _exchange(
-        self,
-        method: str,
-        route: str,
-        *,
-        params: Mapping[str, str | int] | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    def _exchange(self, route: str, asked: Asked) -> Reply:
         try:
-            return self._http.request(
-                method, self.url + route, params=params, content=content, headers=headers
-            )
+            reply = exchange(self._http, self.url + route, asked)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            is_down = unanswered.is_refused(error)
-            reason = unanswered.reason(error)
-            raise SilentError(self.name, self.url, reason, is_down=is_down) from error
+            raise SilentError(
+                self.name,
+                self.url,
+                unanswered.reason(error),
+                is_down=unanswered.is_refused(error),
+                may_be_taken=unanswered.is_handed_over(error),
+            ) from error
+        self.stale += reply.is_stale
+        return reply
 
-    def _read(self, response: httpx.Response, shape: type[Answer]) -> Answer:
+    def _read(self, response: Reply, shape: type[Answer]) -> Answer:
         try:
-            if response.is_success:
-                return msgspec.json.decode(response.content, type=shape)
-            told = msgspec.json.decode(response.content, type=schema.ErrorAnswer)
+            if response.is_good:
+                return msgspec.json.decode(response.body, type=shape)
+            told = msgspec.json.decode(response.body, type=schema.ErrorAnswer)
         except msgspec.MsgspecError as error:
-            reason = f"status {response.status_code} and no answer of an AITBC node"
-            raise SilentError(self.name, self.url, reason) from error
-        raise RefusedError(self.name, response.status_code, told.error)
-
-
-def connection() -> httpx.Client:
-    """Open what all clients of one command share: a pool of connections with deadlines."""
-    timeout = httpx.Timeout(unanswered.ANSWER_TIMEOUT_S, connect=unanswered.CONNECT_TIMEOUT_S)
-    return httpx.Client(timeout=timeout, trust_env=False)
-
-
-def _pause_of(response: httpx.Response) -> float:
-    asked = response.headers.get("retry-after", "")
-    return min(float(asked) if asked.isdigit() else PAUSE_MAX_S / 4, PAUSE_MAX_S)
+            reason = f"status {response.status} and no answer of an AITBC node"
+            raise SilentError(self.name, self.url, reason, may_be_taken=True) from error
+        raise RefusedError(self.name, response.status, told.error, wait_s=response.wait_s)

@@ -9,6 +9,8 @@ import httpx
 
 CONNECT_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 5.0
+WHOLE_ANSWER_S = 30.0
+ANSWER_BYTES_MAX = 64 * 2**20
 
 
 def reason(error: Exception) -> str:
@@ -24,6 +26,12 @@ def reason(error: Exception) -> str:
             return "closed the connection in mid-answer"
         case _:
             return str(error) or type(error).__name__
+
+
+def is_handed_over(error: Exception) -> bool:
+    """Tell whether the node may have got what was sent, although no answer came."""
+    never = httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.InvalidURL
+    return not isinstance(error, never)
 
 
 def is_refused(error: Exception) -> bool:

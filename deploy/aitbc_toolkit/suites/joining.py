@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from aitbc_node.rpc import schema
-from aitbc_toolkit import paths, rpc_client, shell
+from aitbc_toolkit import exchange, paths, rpc_client, shell
 from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.rpc_client import RpcClient, Target
 from aitbc_toolkit.suites import smoke
@@ -91,7 +91,7 @@ def _newcomer(scene: Scene) -> Iterator[tuple[RpcClient, subprocess.Popen[bytes]
                 cwd=home,
             )
         end.callback(_end, process)
-        http = end.enter_context(rpc_client.connection())
+        http = end.enter_context(exchange.connection())
         yield RpcClient(Target(NAME, url), http=http, retries=0), process, log
 
 
