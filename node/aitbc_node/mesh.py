@@ -41,6 +41,8 @@ from aitbc_node.validators import ValidatorSet
 AboutPeers = Hello | Neighbours | PeersKnown | PeersWanted | RoomNeeded
 
 SHAPE_MS = 2_000
+SPREAD_MS = 10_000
+"""So often an own link with who has very many is given up for one with who has few."""
 REPLACE_MS = 300_000
 """So often an outbound link that is worth little is given up for another."""
 
@@ -64,17 +66,18 @@ class Mesh:
         reach: Reach,
         hello: Hello | None,
         exchange: Exchange,
+        topology: Topology,
     ) -> None:
         self._out = outbox
         self.exchange = exchange
         self._shape_at_ms = 0
-        self._replace_at_ms = REPLACE_MS
+        self._spread_at_ms, self._replace_at_ms = SPREAD_MS, REPLACE_MS
         self._hello = hello
         self._told: tuple[PeerId, ...] = ()
         self._bans: tuple[bytes, ...] = ()
         self.peers = peers
         self.reach = reach
-        self.topology = Topology()
+        self.topology = topology
         self.relay = TxRelay(self.topology)
         self.spread = Spread()
         self.fetches = Fetches()
@@ -222,9 +225,12 @@ class Mesh:
         self._shape_at_ms = now_ms + SHAPE_MS
         held = self.peers.held(now_ms, self.topology.degree)
         chosen = choice.to_let_go(held)
-        if chosen is None and now_ms >= self._replace_at_ms:
-            self._replace_at_ms = now_ms + REPLACE_MS
-            chosen = choice.to_replace(held, candidates=self.peers.candidates(now_ms))
+        if chosen is None and now_ms >= self._spread_at_ms:
+            self._spread_at_ms = now_ms + SPREAD_MS
+            candidates, least = self.peers.candidates(now_ms), choice.DEGREE_RICH
+            if now_ms >= self._replace_at_ms:
+                self._replace_at_ms, least = now_ms + REPLACE_MS, choice.DEGREE_ENOUGH
+            chosen = choice.to_replace(held, candidates=candidates, degree_min=least)
         if chosen is not None:
             self._out.extend(self.peers.let_go(chosen, now_ms))
 
@@ -265,19 +271,21 @@ def mesh_of(
 ) -> Mesh:
     """Put the parts together; `signer` has the consensus key of a node that votes."""
     own_key = None if signer is None else signer.public_key
+    topology = Topology()
     peers = Peers(
         own_id,
         meeting.bootstrap,
         listed_only=meeting.listed_only,
         votes=signer is not None,
         subnets=meeting.subnets,
+        fame=topology.fame,
     )
     reach = Reach(chain_id=chain_id, own_key=own_key, verify=verify, interval_ms=interval_ms)
     exchange = Exchange(
         peers.book, meeting.own_record, chain_id=chain_id, verify=verify, draw=peers.draw
     )
     hello = None if signer is None else hello_of(chain_id, own_id, signer)
-    return Mesh(outbox, peers, reach, hello, exchange)
+    return Mesh(outbox, peers, reach, hello, exchange, topology)
 
 
 def hello_of(chain_id: str, own_id: PeerId, signer: Signer) -> Hello:

@@ -1,9 +1,10 @@
 """Whom should this node dial next, and which of its links make room for others?
 
 The operator's peers come first, and for a validator those of the other validators. The rest is a
-mix: every other place goes to a peer drawn at random, which keeps the mesh in one piece, and the
-others to the nearest ones, which keeps paths short in time; a host that has no link yet is
-preferred to one that has. Pure functions over book and links. Do not add dialling itself.
+mix, in turn: one drawn at random, which keeps the mesh in one piece, the nearest one, which keeps
+ways short in time, and one that few peers are linked with, so that nobody hangs on few links. A
+host that has no link yet is preferred to one that has. Pure functions over book and links. Do not
+add dialling itself.
 """
 
 from collections import Counter
@@ -17,8 +18,11 @@ from aitbc_node.gossip.entries import Entry
 from aitbc_node.gossip.subnets import host_of
 from aitbc_node.types import PeerId
 
-INBOUND_COMFORT = limits.PEERS_MAX - limits.OUTBOUND_MAX - limits.ROOM_MIN
-"""With more links than this from others, those go that need them least: newcomers find room."""
+INBOUND_COMFORT = 16
+"""With more links than this from others, those go that need them least: newcomers find room, and
+who is let go links with another that has few."""
+DEGREE_RICH = 16
+"""A link with who has more than this adds little to the mesh."""
 DEGREE_ENOUGH = 2 * limits.DEGREE_MIN
 """A peer with so many links is not hurt by losing one."""
 AGE_MS_MIN = 30_000
@@ -45,9 +49,13 @@ def dials(
     outbound: Sequence[str],
     *,
     may_dial: Callable[[Entry], bool],
+    fame: Callable[[PeerId], int],
     draw: Draw,
 ) -> list[Entry]:
-    """Name who is to be dialled now; `outbound` are where the links lead that were dialled."""
+    """Name who is to be dialled now; `outbound` are where the links lead that were dialled.
+
+    `fame` tells how many of the peers say that they are linked with a node.
+    """
     room = limits.OUTBOUND_MAX - len(outbound) - len(book.dialling)
     if room <= 0:
         return []
@@ -65,23 +73,33 @@ def dials(
     count = min(room - len(chosen), limits.OUTBOUND_TARGET - len(outbound) - hopeful)
     if count > 0:
         far = [entry for entry in book.far() if may_dial(entry)]
-        chosen += _mixed(far, outbound, count=count, draw=draw)
+        chosen += _mixed(far, outbound, count=count, fame=fame, draw=draw)
     return chosen
 
 
 def _mixed(
-    candidates: list[Entry], outbound: Sequence[str], *, count: int, draw: Draw
+    candidates: list[Entry],
+    outbound: Sequence[str],
+    *,
+    count: int,
+    fame: Callable[[PeerId], int],
+    draw: Draw,
 ) -> Iterator[Entry]:
     hosts = Counter(map(host_of, outbound))
+
+    def fame_of(entry: Entry) -> int:
+        return fame(entry.peer)
+
     for place in range(len(outbound), len(outbound) + count):
         if not candidates:
             return
-        wants_near = place % 2 == 1
+        worth = (_any, _nearness, fame_of)[place % 3]
 
-        def rank(entry: Entry, *, wants_near: bool = wants_near) -> tuple[int, int, int, bytes]:
-            rtt_ms = entry.rtt_ms if wants_near and entry.rtt_ms is not None else limits.INT_MAX
+        def rank(
+            entry: Entry, *, worth: Callable[[Entry], int] = worth
+        ) -> tuple[int, int, int, bytes]:
             crowd = hosts[host_of(entry.address)]
-            return crowd, min(entry.attempts, 8), rtt_ms, draw(entry.peer, entry.attempts)
+            return crowd, min(entry.attempts, 8), worth(entry), draw(entry.peer, entry.attempts)
 
         best = min(candidates, key=rank)
         candidates.remove(best)
@@ -89,16 +107,26 @@ def _mixed(
         yield best
 
 
-def to_replace(links: Sequence[Held], *, candidates: int) -> PeerId | None:
+def _any(_entry: Entry) -> int:
+    return 0
+
+
+def _nearness(entry: Entry) -> int:
+    return limits.INT_MAX if entry.rtt_ms is None else entry.rtt_ms
+
+
+def to_replace(
+    links: Sequence[Held], *, candidates: int, degree_min: int = DEGREE_ENOUGH
+) -> PeerId | None:
     """Name the outbound link that is worth least, if another peer could take its place.
 
-    Slow ones go first. Nobody who would be left with few links is let go, and nobody at all while
+    Slow ones go first. Nobody is let go who has no more than so many links, and nobody at all while
     this node itself has few.
     """
     outbound = [link for link in links if link.outbound]
     if not candidates or len(outbound) < limits.OUTBOUND_TARGET:
         return None
-    spare = [link for link in outbound if _is_spare(link)]
+    spare = [link for link in outbound if _is_spare(link) and link.degree > degree_min]
     if not spare:
         return None
     hosts = Counter(host_of(link.address) for link in outbound)

@@ -68,9 +68,11 @@ class Peers:
         listed_only: bool,
         votes: bool = False,
         subnets: Subnets | None = None,
+        fame: Callable[[PeerId], int] = lambda _: 0,
     ) -> None:
         self.own_id = own_id
         self._listed_only = listed_only
+        self._fame = fame
         self.book = Book(own_id, bootstrap, draw=self.draw, votes=votes, subnets=subnets)
         self._links: dict[PeerId, Link] = {}
         self._closing: dict[PeerId, int] = {}
@@ -244,7 +246,7 @@ class Peers:
         may_dial = partial(self._may_dial, now_ms=now_ms)
         outbound = [link.address for link in self._links.values() if link.outbound]
         effects: list[Effect] = []
-        for entry in dials(self.book, outbound, may_dial=may_dial, draw=self.draw):
+        for entry in dials(self.book, outbound, may_dial=may_dial, fame=self._fame, draw=self.draw):
             self.book.dial(entry, now_ms)
             effects.append(Dial(entry.peer, entry.address))
         return effects

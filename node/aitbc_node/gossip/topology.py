@@ -59,6 +59,10 @@ class Topology:
         """Return how many links a peer says it has."""
         return len(self._neighbours.get(peer, ()))
 
+    def fame(self, node: PeerId) -> int:
+        """Count the peers that say they are linked with a node, which need not be linked here."""
+        return sum(node in others for others in self._neighbours.values())
+
     def forget(self, peer: PeerId) -> None:
         """Drop the list of a peer whose link is gone."""
         self._neighbours.pop(peer, None)

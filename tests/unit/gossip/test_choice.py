@@ -40,7 +40,9 @@ def a_book(told: Iterable[str], named: Iterable[str] = ()) -> Book:
 
 def chosen(book: Book, outbound: Iterable[str] = ()) -> list[str]:
     """Return the addresses that would be dialled now."""
-    entries = dials(book, tuple(outbound), may_dial=lambda _entry: True, draw=draw)
+    entries = dials(
+        book, tuple(outbound), may_dial=lambda _entry: True, fame=lambda _: 0, draw=draw
+    )
     return [entry.address for entry in entries]
 
 
@@ -78,11 +80,11 @@ def test_dials_under_way_count() -> None:
     def may_dial(entry: Entry) -> bool:
         return entry.dialled_ms is None
 
-    for entry in dials(book, (), may_dial=may_dial, draw=draw):
+    for entry in dials(book, (), may_dial=may_dial, fame=lambda _: 0, draw=draw):
         book.dial(entry, 0)
 
     assert len(book.dialling) == limits.OUTBOUND_TARGET
-    assert dials(book, (), may_dial=may_dial, draw=draw) == []
+    assert dials(book, (), may_dial=may_dial, fame=lambda _: 0, draw=draw) == []
 
 
 def test_a_named_peer_that_is_gone_takes_no_strangers_place() -> None:
@@ -94,7 +96,10 @@ def test_a_named_peer_that_is_gone_takes_no_strangers_place() -> None:
     def may_dial(entry: Entry) -> bool:
         return entry.dialled_ms is None
 
-    assert len(dials(book, (), may_dial=may_dial, draw=draw)) == limits.OUTBOUND_TARGET
+    assert (
+        len(dials(book, (), may_dial=may_dial, fame=lambda _: 0, draw=draw))
+        == limits.OUTBOUND_TARGET
+    )
 
 
 def test_another_host_comes_before_a_second_node_of_one() -> None:
@@ -107,8 +112,8 @@ def test_another_host_comes_before_a_second_node_of_one() -> None:
     assert set(first[:3]) >= {"10.0.0.2:1", "10.0.0.3:1"}
 
 
-def test_every_other_place_goes_to_the_nearest() -> None:
-    """And the others are drawn: only near ones would fall apart into islands."""
+def test_some_places_go_to_the_nearest() -> None:
+    """And others are drawn: only near ones would fall apart into islands."""
     book = a_book(f"10.0.1.{number}:1" for number in range(100))
     near = []
     for number, entry in enumerate(book):
@@ -117,7 +122,23 @@ def test_every_other_place_goes_to_the_nearest() -> None:
 
     picked = chosen(book)
 
-    assert 3 <= len(set(picked) & set(near)) < limits.OUTBOUND_TARGET
+    assert 2 <= len(set(picked) & set(near)) < limits.OUTBOUND_TARGET
+
+
+def test_some_places_go_to_those_that_few_are_linked_with() -> None:
+    """Or who came last would hang on its own links alone."""
+    book = a_book(f"10.0.1.{number}:1" for number in range(100))
+    poor = {entry.peer for number, entry in enumerate(book) if number in {40, 70}}
+
+    picked = dials(
+        book,
+        (),
+        may_dial=lambda _entry: True,
+        fame=lambda peer: 0 if peer in poor else 9,
+        draw=draw,
+    )
+
+    assert poor <= {entry.peer for entry in picked}
 
 
 def test_a_slow_link_is_replaced_and_a_needed_one_is_not() -> None:
