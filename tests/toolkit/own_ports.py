@@ -5,6 +5,7 @@ may be taken by another test before its node listens, so looking is not enough.
 """
 
 import fcntl
+import os
 import random
 import tempfile
 from contextlib import suppress
@@ -12,11 +13,10 @@ from functools import cache
 from itertools import cycle
 from pathlib import Path
 from socket import socket
-from typing import IO
 
 _AREA = 1_000
 _FIRSTS = range(20_000, 32_000, _AREA)
-_held: list[IO[str]] = []
+_held: list[int] = []
 
 
 def take(count: int, *, apart: int = 1) -> list[int]:
@@ -42,13 +42,22 @@ def _ports() -> "cycle[int]":
     what that one leaves behind for another moment.
     """
     for first in random.sample(_FIRSTS, len(_FIRSTS)):
-        path = Path(tempfile.gettempdir()) / f"aitbc-tests-ports-{first}"
-        lock = path.open("w", encoding="utf-8")
+        lock = _opened(Path(tempfile.gettempdir()) / f"aitbc-tests-ports-{first}")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.close()
+            os.close(lock)
             continue
         _held.append(lock)
         return cycle(range(first, first + _AREA))
     raise RuntimeError("every area of ports is held by another test process")
+
+
+def _opened(path: Path) -> int:
+    """Open a lock file to read, which is enough for a lock: it may be another user's.
+
+    In a folder of everybody the system lets nobody open another's file with the word to make it.
+    """
+    with suppress(FileExistsError):
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

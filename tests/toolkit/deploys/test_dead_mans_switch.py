@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from aitbc_toolkit.deploys.hostside import deadman, files, firing
+from aitbc_toolkit.deploys.hostside.moments import Moment
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
-from aitbc_toolkit.release import arming, audit, gates, roots, services, state, watching
+from aitbc_toolkit.release import arming, audit, gates, rolling, services, state
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.facts import observe, places
 from aitbc_toolkit.release.inquiry import inquire
@@ -299,23 +300,22 @@ def test_nothing_is_taken_back_over_a_change_of_data(a_project: Build, eventuall
 def test_a_canary_may_be_watched_for_longer_than_its_switch_waits(
     a_project: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The time to act is counted from the end of all proofs: a long bake ends well."""
+    """The time to act is counted from the end of all proofs: a bake of hours is on top of it."""
     project = a_project()
     assert project.deploy().exit is Exit.OK
     project.commit("ok", "a build to watch")
-    for module, name, seconds in (
-        (gates, "_GATE_S", 3.0),
-        (gates, "_GATE_INTERVALS", 0),
-        (watching, "_PATIENCE_S", 1.0),
-        (roots, "PATIENCE_S", 1.0),
-        (arming, "_MARGIN_S", 3.0),
-    ):
-        monkeypatch.setattr(module, name, seconds)
-    without_s = arming.after_s(3.0, proof_s=watching.Watchdog(100, 4, 100).patience_s)
+    left_s: list[float] = []
 
-    done = project.deploy(choice=Choice(canary=1, bake_s=without_s + 3))
+    def watch(_mesh: Any, _names: Any, *, bake_s: float, stall_s: float) -> dict[str, str]:
+        left_s.append(kept(project)["due_s"] - Moment.read().now_s - bake_s)
+        assert kept(project)["state"] == "armed", stall_s
+        return {}
+
+    monkeypatch.setattr(rolling, "bake", watch)
+    done = project.deploy(choice=Choice(canary=1, bake_s=10_000))
 
     assert done.exit is Exit.OK, done.error
+    assert [each > 0 for each in left_s] == [True]
     assert kept(project)["state"] == "disarmed"
 
 
