@@ -11,7 +11,7 @@ from aitbc_node.chain import Chain
 from aitbc_node.consensus.inputs import Step
 from aitbc_node.events import SignState
 from aitbc_node.following import Following
-from aitbc_node.gossip.peers import PeerView
+from aitbc_node.gossip.links import PeerView
 from aitbc_node.gossip.topology import Surroundings
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed

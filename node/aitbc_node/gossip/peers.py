@@ -9,14 +9,13 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from aitbc_node import limits
 from aitbc_node.canonical import encode
 from aitbc_node.events import Dial, Disconnect, Effect, Note, PeerDown, PeerUp
 from aitbc_node.gossip.book import DIAL_LOST_MS, Book
 from aitbc_node.gossip.choice import Held, dials
 from aitbc_node.gossip.entries import Entry
+from aitbc_node.gossip.links import Link, PeerView
 from aitbc_node.gossip.messages import Ping, RoomNeeded, send
 from aitbc_node.gossip.standing import Standing
 from aitbc_node.gossip.subnets import Subnets
@@ -26,35 +25,6 @@ REQUESTS_PER_TICK_MAX = 200
 """A node that catches up asks once per round trip: not more often than once in two milliseconds."""
 ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
 """Nobody needs more than one whole block at a time; who asks for more is answered later."""
-
-
-class Link(msgspec.Struct):
-    """Remember one standing link. Units: milliseconds of the machine's clock."""
-
-    peer: PeerId
-    address: str
-    outbound: bool
-    version: str
-    since_ms: int
-    heard_ms: int
-    pinged_ms: int
-    ping_number: int = 0
-    pong_due: bool = False
-    rtt_ms: int | None = None
-    frames: int = 0
-    requests: int = 0
-    answered_bytes: int = 0
-
-
-class PeerView(msgspec.Struct, frozen=True):
-    """Show one link to a reader."""
-
-    id: PeerId
-    address: str
-    direction: str
-    rtt_ms: int | None
-    score: int
-    version: str
 
 
 class Peers:
@@ -187,10 +157,9 @@ class Peers:
     def may_ask(self, peer: PeerId) -> bool:
         """Count a request of a peer; False when it has asked too often since the last tick."""
         link = self._links.get(peer)
-        if link is None:
-            return False
-        link.requests += 1
-        return link.requests <= REQUESTS_PER_TICK_MAX
+        if link is not None:
+            link.requests += 1
+        return link is not None and link.requests <= REQUESTS_PER_TICK_MAX
 
     def may_get(self, peer: PeerId, size: int) -> bool:
         """Count bytes of an answer; False when the peer had enough of them since the last tick."""
