@@ -17,6 +17,7 @@ from aitbc_node.gossip.messages import (
     BlockWanted,
     Bodies,
     BodiesWanted,
+    EvidenceSeen,
     Finals,
     FinalsWanted,
     Hello,
@@ -45,6 +46,7 @@ from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import Height, PeerId
 from aitbc_node.voting import Voting
+from aitbc_node.witness import Witness
 from aitbc_node.workshop import Workshop
 
 SPREADING = (VotesSent, ProposalSent, Transactions)
@@ -55,7 +57,7 @@ Request = BodiesWanted | BlockWanted | FinalsWanted | OfferWanted | PieceWanted
 class Conversation:
     """Take frames."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each part that takes messages
         self,
         outbox: Outbox,
         chain: Chain,
@@ -66,6 +68,7 @@ class Conversation:
         voting: Voting,
         following: Following,
         arriving: Arriving,
+        witness: Witness,
     ) -> None:
         self._out = outbox
         self._chain = chain
@@ -75,6 +78,7 @@ class Conversation:
         self._voting = voting
         self._following = following
         self._arriving = arriving
+        self._witness = witness
         self._reading: dict[PeerId, None] = {}
         self.lending = Lending(outbox, mesh, is_closed=lambda: arriving.is_at_it)
 
@@ -116,6 +120,8 @@ class Conversation:
                 self._voting.on_summary(peer, message)
             case Transactions(raws=raws):
                 self._intake.gossip(peer, raws)
+            case EvidenceSeen(raw=raw):
+                self._witness.hear(peer, raw)
             case Ping(number=number):
                 self._out.send((peer,), Pong(number))
             case Pong(number=number):

@@ -118,6 +118,7 @@ def _messages(
     yield messages.ProposalSent(encode(proposal), proposed)
     yield messages.VotesSent((encode(prevote), encode(precommit)))
     yield messages.SummarySent(encode(summary))
+    yield messages.EvidenceSeen(encode(_evidence()))
     yield messages.BodiesWanted(name, ids)
     yield messages.Bodies(name, block.txs)
     yield messages.BlockWanted(name)
@@ -158,12 +159,16 @@ def transactions() -> Iterator[tuple[str, bytes]]:
         yield f"transaction.proposal.submit.{tag}", _signed(ProposalSubmit(motion))
     yield "transaction.proposal.vote", _signed(ProposalVote(bytes(range(20)), yes=True))
     yield "transaction.reward.claim", _signed(RewardClaim(own))
+    yield "transaction.evidence.submit", _signed(_evidence())
+    yield "transaction.bundle", _signed(transfer, supply)
+
+
+def _evidence() -> EvidenceSubmit:
     first, second = (
         SignedMessage(2, Height(6), Round(0), Round(-1), BlockId(name), 5, Signature(bytes(64)))
         for name in sorted((_hash("one"), _hash("two")))
     )
-    yield "transaction.evidence.submit", _signed(EvidenceSubmit(KEY.public_key, first, second))
-    yield "transaction.bundle", _signed(transfer, supply)
+    return EvidenceSubmit(KEY.public_key, first, second)
 
 
 def _signed(*bodies: Body, policy: Policy | None = None) -> bytes:

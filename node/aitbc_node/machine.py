@@ -131,7 +131,7 @@ class Machine:
             distance=config.snapshot_distance,
             verify=verify,
         )
-        self._witness = Witness(self._out, self._chain, proposes=signer is not None)
+        self._witness = Witness(out, chain, mesh, verify, proposes=signer is not None)
         self._incidents = Incidents(self._out, own_key=signer.public_key if signer else None)
         self._voting = self._new_voting()
         self._operating = self._new_operating()
@@ -144,6 +144,7 @@ class Machine:
             voting=self._voting,
             following=self._following,
             arriving=self._arriving,
+            witness=self._witness,
         )
         self._journal, self._due_ms = tuple[bytes, ...](), 0
         self._decided: Decided | None = None
@@ -278,6 +279,7 @@ class Machine:
         """Tell a peer all that it may have missed, and ask it for what was missed here."""
         self._mesh.greet(peer, self._chain.height)
         self._out.extend(self._mesh.relay.greet(peer, self._intake.own_waiting()))
+        self._witness.greet(peer)
         self._voting.feed(PeerLinked(peer))
 
     def _on_submitted(self, event: Submitted) -> None:

@@ -14,12 +14,15 @@ from aitbc_node.consensus.inputs import Equivocation
 from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.crypto import sha256
 from aitbc_node.events import SaveEvidence
-from aitbc_node.gossip.messages import VotesSent, decode_message
+from aitbc_node.gossip.messages import EvidenceSeen, VotesSent, decode_message
+from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
+from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.ledger import evidence
 from aitbc_node.ledger.audit import audit
-from aitbc_node.ledger.evidence import EvidenceSubmit
+from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
+from aitbc_node.mesh import Meeting, Mesh, mesh_of
 from aitbc_node.outbox import Outbox
-from aitbc_node.types import BlockId, Height, PublicKey, Round, Signature
+from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature
 from aitbc_node.witness import PER_KEY_MAX, Witness
 from aitbc_sim.citizens import CHAIN_ID, a_genesis, address, signer_of
 from aitbc_sim.pump import Pump
@@ -88,14 +91,111 @@ def test_who_signs_twice_is_slashed_without_a_transaction(pump: Pump) -> None:
     assert [len(effect.raws) for effect in kept] == [1, 0]
 
 
-def test_who_only_follows_keeps_no_evidence() -> None:
-    """It proposes no block that could show it, so it is worth no write."""
+def test_what_only_a_follower_has_seen_is_punished_all_the_same() -> None:
+    """It proposes no block and writes nothing, but tells those who do."""
     pump = Pump((2, 2, 2, 2), followers=1).start()
     pump.tamper = signs_twice(pump, 4, before=4)
 
-    pump.run_to(6)
+    pump.run_to(12)
+    pump.settle()
 
+    assert bonds(pump) == [(COIN, "jailed")] * 4
     assert not any(isinstance(effect, SaveEvidence) for effect in pump.nodes[4].persisted)
+
+
+def a_proof(height: int = 3) -> EvidenceSubmit:
+    """Show two prevotes of v3."""
+
+    def prevote(block_id: BlockId) -> SignedMessage:
+        at, first, none = Height(height), Round(0), Round(-1)
+        message = SignedMessage(PREVOTE, at, first, none, block_id, 0, NOT_SIGNED)
+        return replace(message, signature=KEY.sign(message.sign_bytes(CHAIN_ID)))
+
+    return EvidenceSubmit(KEY.public_key, *map(prevote, sorted((ONE, TWO))))
+
+
+NOT_SIGNED = Signature(bytes(64))
+
+
+def shown(pump: Pump, body: EvidenceSubmit) -> None:
+    """Let v1 show v0 a proof, and let them make of it what they will."""
+    pump.inject(0, 1, encode(EvidenceSeen(encode(body))))
+    pump.wait(200)
+
+
+def test_a_peer_s_proof_counts_and_goes_round_once(pump: Pump) -> None:
+    """Everybody hears of it, nobody twice from one peer, and showing it again changes nothing."""
+    pump.run_to(5)
+
+    shown(pump, a_proof())
+    told = pump.frames["evidence"]
+    shown(pump, a_proof())
+    pump.run_to(10)
+    pump.settle()
+
+    assert bonds(pump) == [(COIN, "jailed")] * 4
+    assert 3 <= told <= 9
+    assert pump.frames["evidence"] == told
+    shown(pump, a_proof())
+    pump.run_to(14)
+    assert bonds(pump) == [(COIN, "jailed")] * 4, "once"
+
+
+def false_signature() -> EvidenceSubmit:
+    """Change what one of them signed."""
+    proof = a_proof()
+    return replace(proof, second=replace(proof.second, signature=NOT_SIGNED))
+
+
+def one_block() -> EvidenceSubmit:
+    """Show the same vote twice."""
+    proof = a_proof()
+    return replace(proof, second=proof.first)
+
+
+@pytest.mark.parametrize("forge", [false_signature, one_block])
+def test_a_proof_that_is_none_is_its_sender_s_fault(
+    pump: Pump, forge: Callable[[], EvidenceSubmit]
+) -> None:
+    """The link is closed; nobody else hears of it."""
+    pump.run_to(5)
+
+    shown(pump, forge())
+
+    assert pump.nodes[0].notes["peer.fault"] == 1
+    assert pump.frames["evidence"] == 0
+    pump.run_to(8)
+    assert bonds(pump) == [(2 * COIN, "active")] * 4
+
+
+def test_a_flood_of_proofs_is_a_fault(pump: Pump) -> None:
+    """True or not: no node has so many to tell."""
+    pump.run_to(5)
+    wanted = encode(EvidenceSeen(encode(a_proof(height=10**6))))
+
+    for _ in range(REQUESTS_PER_TICK_MAX + 1):
+        pump.inject(0, 1, wanted)
+    pump.wait(10)
+
+    assert pump.nodes[0].notes["peer.fault"] == 1
+
+
+def test_who_was_cut_off_hears_of_it_when_it_is_back() -> None:
+    """A new link is greeted with what nobody has punished yet."""
+    pump = Pump((2, 2, 2, 2), followers=1).start()
+    pump.run_to(3)
+    pump.tamper = signs_twice(pump, 4, before=4)
+    pump.drop = lambda sender, _to, payload: sender == 4 and b"evidence" in payload[:12]
+    pump.run_to(6)
+    assert bonds(pump) == [(2 * COIN, "active")] * 4
+    pump.drop = lambda _from, _to, _payload: False
+    for index in range(3):
+        pump.restart(index)
+
+    pump.run_to(12, limit_ms=60_000)
+    pump.settle()
+
+    assert bonds(pump) == [(COIN, "jailed")] * 4
 
 
 def test_a_restart_of_everybody_does_not_save_the_offender(pump: Pump) -> None:
@@ -140,10 +240,25 @@ def outbox() -> Outbox:
     return Outbox()
 
 
+def alone(outbox: Outbox) -> Mesh:
+    """Return the view of a node without links."""
+    meeting = Meeting(bootstrap=(), listed_only=False, subnets=Subnets(), own_record=None)
+    return mesh_of(
+        outbox,
+        own_id=PeerId(bytes(20)),
+        chain_id=CHAIN_ID,
+        meeting=meeting,
+        signer=None,
+        verify=fake_verify,
+        interval_ms=500,
+    )
+
+
 @pytest.fixture
 def witness(outbox: Outbox) -> Witness:
     """Have a witness of a chain before its first block."""
-    return Witness(outbox, Chain(a_genesis((1, 1, 1, 1), ()), fake_verify), proposes=True)
+    chain = Chain(a_genesis((1, 1, 1, 1), ()), fake_verify)
+    return Witness(outbox, chain, alone(outbox), fake_verify, proposes=True)
 
 
 def a_vote(block_id: BlockId, *, height: int = 1) -> Vote:

@@ -147,6 +147,12 @@ class Finals(Record, frozen=True, tag="finals"):
     blocks: Annotated[tuple[FinalBlock, ...], Meta(max_length=limits.CATCH_UP_BLOCKS_MAX)]
 
 
+class EvidenceSeen(Record, frozen=True, tag="evidence"):
+    """Show two messages of one key that contradict each other, as a block carries them."""
+
+    raw: Annotated[bytes, Meta(min_length=1, max_length=limits.EVIDENCE_BYTES_MAX)]
+
+
 class OfferWanted(Record, frozen=True, tag="snapshot?"):
     """Ask for the newest kept state above a height; and for the header at `trusted`, 0 for none."""
 
@@ -189,6 +195,7 @@ Message = (
     | ProposalSent
     | VotesSent
     | SummarySent
+    | EvidenceSeen
     | BodiesWanted
     | Bodies
     | BlockWanted

@@ -14,6 +14,7 @@ from aitbc_node.gossip.messages import (
     BlockWanted,
     Bodies,
     BodiesWanted,
+    EvidenceSeen,
     Finals,
     FinalsWanted,
     Hello,
@@ -79,6 +80,7 @@ def messages(final: FinalBlock) -> list[Message]:
         ProposalSent(b"proposal", as_proposed(final.block)),
         VotesSent((b"vote", b"vote")),
         SummarySent(b"summary"),
+        EvidenceSeen(b"evidence"),
         BodiesWanted(ID, (TxId(ID),)),
         Bodies(ID, (b"one",)),
         BlockWanted(ID),
@@ -128,7 +130,7 @@ def refused(message: Message) -> str:
 def test_every_message_survives_the_way(messages: list[Message]) -> None:
     """Decoding gives back what was encoded, for each kind there is."""
     assert [decode_message(encode(message)) for message in messages] == messages
-    assert len({type(message) for message in messages}) == 19
+    assert len({type(message) for message in messages}) == 20
 
 
 def test_a_changed_byte_never_raises_anything_but_a_fault(messages: list[Message]) -> None:
