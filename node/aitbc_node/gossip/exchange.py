@@ -22,7 +22,8 @@ ASK_SOON_MS = 2_000
 ANSWER_MS = 1_000
 """A peer that asks more often than this gets no answer."""
 SAVE_MS = 60_000
-FIRST_SAVE_MS = 5_000
+SAVE_SOON_MS = 5_000
+"""While there are few in the file: a restart must not find less than was known."""
 
 
 class Exchange:
@@ -41,7 +42,7 @@ class Exchange:
         self._answered_ms: dict[PeerId, int] = {}
         self._ask_at_ms = 0
         self._asked = 0
-        self._save_at_ms = FIRST_SAVE_MS
+        self._save_at_ms = SAVE_SOON_MS
         self._saved: tuple[bytes, ...] = ()
 
     def restore(self, raws: Iterable[bytes], now_ms: int) -> None:
@@ -107,8 +108,9 @@ class Exchange:
             number = int.from_bytes(self._draw(linked[0], self._asked)[:4], "big")
             effects += self._ask(linked[number % len(linked)])
         if now_ms >= self._save_at_ms:
-            self._save_at_ms = now_ms + SAVE_MS
             effects += self._save()
+            has_few = len(self._saved) < limits.OUTBOUND_MAX
+            self._save_at_ms = now_ms + (SAVE_SOON_MS if has_few else SAVE_MS)
         return effects
 
     def ask_all(self, linked: Iterable[PeerId]) -> list[Effect]:

@@ -78,6 +78,7 @@ def test_a_mesh_under_churn_stays_in_one_piece() -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.proves("E13")
 def test_ten_minutes_of_churn_leave_one_piece() -> None:
     """The same for ten minutes."""
     churn(10)
