@@ -160,7 +160,7 @@ class Intake:
         if txs is None:
             dead = self._pool.skip(next_height=next_height, nonce_of=nonce_of)
         else:
-            included = ((parsed.id, parsed.tx.sender) for parsed in txs)
+            included = [(parsed.id, parsed.tx.sender) for parsed in txs]
             dead = self._pool.advance(included=included, next_height=next_height, nonce_of=nonce_of)
         if dead:
             self._out.add(Expired(dead))

@@ -7,7 +7,7 @@ caller brings the account nonces. Do not add those checks here.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import msgspec
@@ -61,6 +61,8 @@ class Mempool(Generic[Content]):
         self._queues: dict[Address, dict[int, Entry[Content]]] = {}
         self._arrival: dict[TxId, int] = {}
         self._arrivals = 0
+        self.reordered = 0
+        """How often a block had something behind what came here later and pays no more."""
         self._parked: dict[TxId, Height] = {}
         self.bytes_total = 0
 
@@ -141,18 +143,25 @@ class Mempool(Generic[Content]):
     def advance(
         self,
         *,
-        included: Iterable[tuple[TxId, Address]],
+        included: Sequence[tuple[TxId, Address]],
         next_height: Height,
         nonce_of: NonceOf,
     ) -> tuple[TxId, ...]:
         """Follow the chain after a block; return those that can never be in a block any more.
 
-        Those are the expired ones, and those whose nonce another transaction has used.
+        Those are the expired ones, and those whose nonce another transaction has used. Shape:
+        `included` in the block's order.
         """
         senders: dict[Address, None] = {}
+        last: Entry[Content] | None = None
         for tx_id, sender in included:
-            self.remove(tx_id)
+            entry = self._entries.get(tx_id)
+            if entry is not None:
+                self.reordered += last is not None and self._is_overtaken(entry, by=last)
+                last = entry
             senders[sender] = None
+        for tx_id, _ in included:
+            self.remove(tx_id)
         dead = [entry.id for entry in self._stale(senders, nonce_of)]
         for tx_id in dead:
             self.remove(tx_id)
@@ -193,6 +202,11 @@ class Mempool(Generic[Content]):
         del queue[entry.nonce]
         if not queue:
             del self._queues[entry.sender]
+
+    def _is_overtaken(self, entry: Entry[Content], *, by: Entry[Content]) -> bool:
+        """Tell whether the order of arrival, and of prices, would have had them otherwise."""
+        is_later = self._arrival[by.id] > self._arrival[entry.id]
+        return is_later and by.price <= entry.price and by.sender != entry.sender
 
     def _room_for(self, entry: Entry[Content], next_nonce: int) -> int:
         """Bound the pool lower for a transaction behind a gap in its account's nonces.

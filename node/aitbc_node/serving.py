@@ -214,6 +214,10 @@ def collector_of(
         },
         totals={
             "events": ("Events the machine took", lambda: driver.events_taken),
+            "txs_reordered": (
+                "Transactions behind one that came later and pays no more",
+                lambda: machine.view.mempool.reordered,
+            ),
             "signatures_judged": ("Transaction signatures verified", lambda: driver.judge.judged),
             "log_syncs": ("Syncs of files of the data folder", lambda: files.data.sync_count),
             "log_sync_seconds": ("Time they took", lambda: seconds(files.data)),

@@ -154,3 +154,44 @@ def test_removing_the_unknown_changes_nothing() -> None:
 
     assert len(pool) == 1
     assert pool.get(an_entry(ALICE).id) == an_entry(ALICE)
+
+
+def after_block(*order: Entry[str]) -> int:
+    """Let these arrive as alice, bob, carol; return how many a block in this order overtook."""
+    pool = a_pool(*sorted(order, key=lambda entry: entry.sender))
+    included = [(entry.id, entry.sender) for entry in order]
+    pool.advance(included=included, next_height=Height(2), nonce_of=lambda _: 1)
+    assert len(pool) == 0
+    return pool.reordered
+
+
+def test_what_a_block_puts_behind_a_later_one_is_counted() -> None:
+    """Unless the later one pays more, or one account's own nonces ask for it."""
+    a, b, c = (an_entry(sender) for sender in (ALICE, BOB, CAROL))
+
+    assert after_block(a, b, c) == 0
+    assert after_block(a, c, b) == 1
+    assert after_block(c, b, a) == 2
+    assert after_block(an_entry(BOB, price=9), an_entry(ALICE, price=1)) == 0
+    assert after_block(an_entry(BOB, price=1), an_entry(ALICE, price=9)) == 1
+
+
+def test_an_accounts_own_order_overtakes_nobody() -> None:
+    """A first nonce that arrives behind the second goes in front of it by rule."""
+    second, first = an_entry(nonce=1), an_entry(nonce=0)
+    pool = a_pool(second, first)
+    included = [(entry.id, entry.sender) for entry in (first, second)]
+
+    pool.advance(included=included, next_height=Height(2), nonce_of=lambda _: 2)
+
+    assert pool.reordered == 0
+
+
+def test_what_never_waited_here_is_not_judged() -> None:
+    """Nobody here knows when it was handed in."""
+    pool = a_pool(an_entry(ALICE))
+    strangers = [(an_entry(sender).id, sender) for sender in (CAROL, BOB, ALICE)]
+
+    pool.advance(included=strangers, next_height=Height(2), nonce_of=lambda _: 1)
+
+    assert pool.reordered == 0

@@ -8,6 +8,8 @@ from msgspec.structs import replace
 from aitbc_node.codes import Code
 from aitbc_node.ledger import absence
 from aitbc_node.ledger.enrolment import ValidatorPut
+from aitbc_node.ledger.family import Act
+from aitbc_node.ledger.motions import ChangeParameter, EndEpoch, Motion
 from aitbc_node.ledger.objects import (
     ACTIVE,
     AWAY,
@@ -19,6 +21,7 @@ from aitbc_node.ledger.objects import (
     Membership,
 )
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote, proposal_id
 from aitbc_node.ledger.staking import membership_key
 from aitbc_node.types import Height
 from aitbc_sim.town import VALIDATOR_NAMES, Town, a_genesis, address, key_of
@@ -223,3 +226,37 @@ def test_whoever_is_away_two_thirds_of_the_votes_are_never_in_jail(
                 if hall.state.membership(voter.operator).status == JAILED
             )
             assert 3 * jailed < voters.total_power
+
+
+def decide(town: Town, motion: Motion) -> None:
+    """Let north propose in one block, and three of four say yes in the next."""
+    act = Act(address("north"), town.state.account(address("north")).nonce, 0, Height(1))
+    town.apply(town.tx("north", ProposalSubmit(motion)))
+    name = proposal_id(act)
+    town.apply(*(town.tx(who, ProposalVote(name, yes=True)) for who in VALIDATOR_NAMES[:3]))
+
+
+def test_an_epoch_that_ends_early_ends_no_window() -> None:
+    """Nine of ten are missed before and behind it, and count together."""
+    hall = away(a_hall(10, 10, 10, 10, epoch_blocks=40), "west")
+    run_to(hall, 3)
+
+    decide(hall, EndEpoch())
+
+    assert hall.state.absence.rows == ((address("west"), 4),)
+    assert run_to(hall, 10) == [("jailed", address("west").hex(), "9")]
+    assert (member(hall, "west").status, power(hall, "west")) == (JAILED, 10)
+
+
+@pytest.mark.parametrize(("window", "rows"), [(0, 0), (1_200, 1)])
+def test_a_window_that_is_decided_anew_jails_nobody_by_surprise(window: int, rows: int) -> None:
+    """Nobody is counted any more, or what was missed so far counts in the longer one."""
+    hall = away(a_hall(10, 10, 10, 10), "west")
+    run_to(hall, 2)
+
+    decide(hall, ChangeParameter("absence_window_blocks", window))
+
+    assert run_to(hall, 30) == []
+    assert hall.state.params.absence_window_blocks == window
+    assert len(hall.state.absence.rows) == rows
+    assert member(hall, "west").status == ACTIVE
