@@ -285,6 +285,12 @@ def test_an_unknown_lab_is_64(
         ("up staging", 20, "up and down are for dev and lab", "aitbc deploy staging"),
         ("down staging", 20, "up and down are for dev and lab", "aitbc node stop NAME -e staging"),
         ("rollback --to 5", 64, "unknown option '--to'", "aitbc rollback --help"),
+        (
+            "keys rotate v1 --break-lease",
+            64,
+            "option '--break-lease' requires an argument",
+            "aitbc keys rotate --help",
+        ),
         ("node logs v1 --line 5", 64, "unknown option '--line'", "aitbc node logs --help"),
     ],
 )

@@ -123,7 +123,7 @@ def _usage(failure: click.ClickException) -> tuple[str, str]:
         case click.UsageError(ctx=click.Context() as context):
             return _plain(failure.format_message()), f"{context.command_path} --help"
         case _:
-            return _plain(failure.format_message()), "aitbc --help"
+            return _plain(failure.format_message()), ""  # click does not say which command
 
 
 def _nearest(path: str, names: list[str] | None) -> str:

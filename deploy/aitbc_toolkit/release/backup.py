@@ -94,7 +94,7 @@ def restore(
     remote = str(host.layout.state / f"restore-{name}.tar.gz")
     with at_work(environment, tell, reason=f"restore {name}", decides=force) as run:
         if not force:
-            again = f"aitbc restore {name} -e {environment.name} --force"
+            again = f"aitbc restore {name} -e {environment.name} --force   # stops the mesh"
             services.spare(run, name, f"restore {name}", again=again)
         _require_release(run, name)
         up = [each for each, status in run.mesh.statuses().items() if status is not None]

@@ -116,7 +116,7 @@ def _begin(environment: Environment, name: str, tell: Tell, way: Way, permit: Pe
     at = at_work(environment, tell, reason=reason, break_lease=way.break_lease, decides=False)
     with at as run, open_mesh(environment) as mesh:
         if not way.force:
-            again = f"aitbc keys rotate {name} -e {environment.name} --force"
+            again = f"aitbc keys rotate {name} -e {environment.name} --force   # trusts the key"
             would = "a new key that does not vote would stop"
             services.spare(run, name, reason, again=again, would=would)
         row, since = _seen(mesh, name)

@@ -44,7 +44,7 @@ def control(
     with at as run:
         ran = bool(run.crew.watch([name]).get(name, {}).get("active"))
         if action != "start" and not force:
-            again = f"aitbc node {action} {name} -e {environment.name} --force"
+            again = f"aitbc node {action} {name} -e {environment.name} --force   # stops the mesh"
             spare(run, name, f"{action} {name}", again=again)
         with step(tell, action, f"{name} on {instance.host}") as now:
             rows = run.crew.service(action, [name])
@@ -119,7 +119,7 @@ def spare(run: Run, name: str, what: str, *, again: str, would: str = "it would 
         f"  up now           {' '.join(now)} = {power.sum(now)}\n"
         f"  without {name:<9}{' '.join(rest) or 'nobody'} vote: {budget.sum}\n"
         "  changed so far   nothing, on no host",
-        hint=f"aitbc network status -e {environment.name}\n{again}   # stops the mesh",
+        hint=f"aitbc network status -e {environment.name}\n{again}",
         exit_status=Exit.REFUSED,
     )
 
