@@ -193,12 +193,14 @@ THOUSAND = Options(
     followers_hear_votes=False,
     shares_execution=True,
     blocks=17,
-    interval_ms=400,
-    tx_every_ms=400,
+    interval_ms=100,
+    tx_every_ms=100,
 )
 """A sound day of 16 validators, all linked, and a tree of 984 full nodes that fetch blocks.
 
 It ends when every node has 20 blocks: three more than when the chain stops taking transactions.
+Blocks come as often as in `EIGHT`: with more time between them, most of the work of a thousand
+nodes is to tell each other that they are still there.
 """
 
 PROFILES: dict[str, Callable[[int], Options]] = {

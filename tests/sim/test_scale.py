@@ -9,6 +9,7 @@ pytestmark = pytest.mark.sim
 FULL_NODES = {"fast": 84, "ci": 84, "nightly": 984}
 EIGHT_PER_MINUTE_MIN = 100
 THOUSAND_PER_MINUTE_MIN = 4
+ATTEMPTS = 5
 
 
 def test_a_tree_of_full_nodes_follows_sixteen_validators(pytestconfig: pytest.Config) -> None:
@@ -37,8 +38,15 @@ def test_a_shared_execution_changes_nothing() -> None:
     [("eight", 20, EIGHT_PER_MINUTE_MIN), ("thousand", 2, THOUSAND_PER_MINUTE_MIN)],
 )
 def test_seeds_are_quick(profile: str, seeds: int, floor: int) -> None:
-    """Floors in CPU time; nightly, because other work on the machine shares its caches."""
-    summary: Summary = sweep([Case(seed, profile=profile) for seed in range(seeds)])
+    """Floors in CPU time, the best of a few sweeps; nightly, for it takes its time.
 
-    assert summary.violations == ()
-    assert summary.seeds_per_minute_per_core >= floor
+    What else runs on the machine takes caches and half of a core, so it only makes a sweep slower:
+    one that reaches the floor shows that the code does.
+    """
+    found: list[float] = []
+    while len(found) < ATTEMPTS and max(found, default=0.0) < floor:
+        summary: Summary = sweep([Case(seed, profile=profile) for seed in range(seeds)])
+        assert summary.violations == ()
+        found.append(summary.seeds_per_minute_per_core)
+
+    assert max(found) >= floor, found
