@@ -17,7 +17,7 @@ from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.mempool import Mempool
 from aitbc_node.mesh import Mesh
-from aitbc_node.types import BlockId, Height, Power, PublicKey, Round
+from aitbc_node.types import BlockId, Height, PeerId, Power, PublicKey, Round
 from aitbc_node.validators import ValidatorSet
 from aitbc_node.voting import Voting
 
@@ -127,6 +127,10 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def peers(self) -> tuple[PeerView, ...]:
         """Return the live links."""
         return self.mesh.peers.views(self.now_ms)
+
+    def banned(self) -> tuple[tuple[PeerId, int], ...]:
+        """Return who is banned, and for how many milliseconds more."""
+        return self.mesh.peers.standing.banned(self.now_ms)
 
     def surroundings(self) -> Surroundings:
         """Return the live links with what lies behind them."""

@@ -42,6 +42,7 @@ _PEER_COLUMNS = (
     Column("ADDRESS", spare=1),
     Column("DIRECTION", spare=2),
     Column("RTT MS", right=True),
+    Column("UP %", spare=3, right=True),
     Column("SCORE", spare=3, right=True),
     Column("VERSION", spare=4),
 )
@@ -244,12 +245,15 @@ def _peer_rows(
     name: str, told: schema.Peers | Silence, *, names: dict[str, str]
 ) -> Iterator[tuple[str, ...]]:
     if isinstance(told, Silence):
-        yield name, "-", told.state, "-", "-", "-", "-"
+        yield name, "-", told.state, "-", "-", "-", "-", "-"
         return
     for peer in told.peers:
-        rtt = _rtt(peer.rtt_ms)
         known = names.get(peer.id, peer.id[:12])
-        yield name, known, peer.address, peer.direction, rtt, str(peer.score), peer.version
+        measured = (_rtt(peer.rtt_ms), _number(peer.availability), str(peer.score))
+        yield name, known, peer.address, peer.direction, *measured, peer.version
+    for peer_id, left_ms in told.banned.items():
+        left = f"banned for {left_ms / 1000:.0f} s more"
+        yield name, names.get(peer_id, peer_id[:12]), left, "-", "-", "-", "0", "-"
 
 
 def _shape_cells(name: str, shape: Shape) -> tuple[str, ...]:

@@ -87,15 +87,7 @@ class Peers:
     def views(self, now_ms: int) -> tuple[PeerView, ...]:
         """Show all links."""
         return tuple(
-            PeerView(
-                link.peer,
-                link.address,
-                "out" if link.outbound else "in",
-                link.rtt_ms,
-                self.standing.score(link.peer, now_ms),
-                link.version,
-            )
-            for link in self._links.values()
+            link.view(score=self.standing.score(link.peer, now_ms)) for link in self._links.values()
         )
 
     def on_up(self, event: PeerUp, now_ms: int) -> list[Effect]:
@@ -140,14 +132,10 @@ class Peers:
         return True
 
     def on_pong(self, peer: PeerId, number: int, now_ms: int) -> None:
-        """Measure the way there and back, smoothed over about eight pings."""
+        """Take the answer to a ping."""
         link = self._links.get(peer)
-        if link is None or not link.pong_due or number != link.ping_number:
-            return
-        link.pong_due = False
-        sample = now_ms - link.pinged_ms
-        link.rtt_ms = sample if link.rtt_ms is None else (7 * link.rtt_ms + sample) // 8
-        self.book.met(peer, now_ms, link.rtt_ms)
+        if link is not None and link.pong(number, now_ms):
+            self.book.met(peer, now_ms, link.rtt_ms)
 
     def is_flooding(self, peer: PeerId) -> bool:
         """Tell whether a peer sends more frames than any honest node does."""
@@ -200,14 +188,8 @@ class Peers:
             if now_ms - link.heard_ms >= limits.DEAD_AFTER_MS:
                 effects += self._close(link.peer, "silent", now_ms)
             elif now_ms - link.pinged_ms >= limits.PING_MS:
-                effects += self._ping(link, now_ms)
+                effects += send((link.peer,), Ping(link.ping(now_ms)))
         return effects + self._dials(now_ms)
-
-    def _ping(self, link: Link, now_ms: int) -> list[Effect]:
-        link.ping_number += 1
-        link.pinged_ms = now_ms
-        link.pong_due = True
-        return list(send((link.peer,), Ping(link.ping_number)))
 
     def _dials(self, now_ms: int) -> list[Effect]:
         for peer in self.book.lost_dials(now_ms):

@@ -116,12 +116,14 @@ def peers(call: Call) -> schema.Peers:
             address=peer.address,
             direction="out" if peer.direction == "out" else "in",
             rtt_ms=peer.rtt_ms,
+            availability=peer.availability,
             score=peer.score,
             version=peer.version,
         )
         for peer in sorted(call.view.peers(), key=lambda peer: peer.id)
     ]
-    return schema.Peers(id=call.facts.peer_id.hex(), peers=rows)
+    banned = {peer.hex(): left_ms for peer, left_ms in sorted(call.view.banned())}
+    return schema.Peers(id=call.facts.peer_id.hex(), peers=rows, banned=banned)
 
 
 def topology(call: Call) -> surroundings.Topology:

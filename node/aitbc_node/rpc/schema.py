@@ -357,21 +357,23 @@ class Economics(Answer, frozen=True, kw_only=True):
 
 
 class PeerRow(Answer, frozen=True, kw_only=True):
-    """Show one live link."""
+    """Show one live link. Units: `availability` is the share of pings answered, of 100."""
 
     id: Hex
     address: str
     direction: Literal["in", "out"]
     rtt_ms: float | None
+    availability: int | None = None
     score: int
     version: str
 
 
 class Peers(Answer, frozen=True, kw_only=True):
-    """List the live links of this node."""
+    """List the live links of this node; `banned` tells who is, for how many milliseconds more."""
 
     id: Hex
     peers: list[PeerRow]
+    banned: dict[str, int] = {}
 
 
 class InvariantView(Answer, frozen=True, kw_only=True):

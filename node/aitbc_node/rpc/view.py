@@ -53,6 +53,10 @@ class PeerView(Protocol):
         """Return the last round trip, or None before the first."""
 
     @property
+    def availability(self) -> int | None:
+        """Return which share of pings it answered lately, of 100; None before the first."""
+
+    @property
     def score(self) -> int:
         """Return what is thought of the peer."""
 
@@ -153,6 +157,9 @@ class NodeView(Protocol):
 
     def peers(self) -> Sequence[PeerView]:
         """Return the live links."""
+
+    def banned(self) -> Sequence[tuple[PeerId, int]]:
+        """Return who is banned, and for how many milliseconds more."""
 
     def surroundings(self) -> Surroundings:
         """Return the live links with what lies behind them."""

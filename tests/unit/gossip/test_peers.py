@@ -3,6 +3,7 @@
 from aitbc_node import limits
 from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
 from aitbc_node.gossip.book import YIELD_MS
+from aitbc_node.gossip.links import PINGS_COUNTED, Link
 from aitbc_node.gossip.messages import Ping, decode_message
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, Peers
 from aitbc_node.gossip.standing import BAN_MS
@@ -38,6 +39,24 @@ def dialled(effects: list[Effect]) -> list[PeerId]:
 def dropped(effects: list[Effect]) -> list[PeerId]:
     """List whose links these effects close."""
     return [effect.peer for effect in effects if isinstance(effect, Disconnect)]
+
+
+def test_availability_is_the_share_of_pings_that_came_back() -> None:
+    """One on its way is not missed yet; what was long ago is forgotten."""
+    link = Link(HIGH, "there:1", outbound=True, version="1", since_ms=0, heard_ms=0, pinged_ms=0)
+    assert link.view(score=100).availability is None
+    for answered in (True, True, True, False):
+        number = link.ping(0)
+        assert link.view(score=100).availability in {None, 100}
+        assert not answered or link.pong(number, 30)
+    link.ping(0)
+    assert link.view(score=100).availability == 75
+    assert link.view(score=100).rtt_ms == 30
+
+    for _ in range(10 * PINGS_COUNTED):
+        assert link.pong(link.ping(0), 30)
+    assert link.view(score=100).availability == 99
+    assert not link.pong(link.ping(0) - 1, 30)
 
 
 def test_a_flood_of_frames_is_seen_and_a_burst_after_a_pause_is_none() -> None:

@@ -98,6 +98,7 @@ class FakePeer:
     address: str = "10.0.0.2:8600"
     direction: str = "out"
     rtt_ms: float | None = 1.5
+    availability: int | None = 99
     score: int = 100
     version: str = "0.1.0"
 
@@ -137,6 +138,7 @@ class FakeNode:
     lacking_ms: int | None = None
     missing: frozenset[PublicKey] = frozenset()
     links: list[FakePeer] = field(default_factory=list)
+    bans: list[tuple[PeerId, int]] = field(default_factory=list)
     fates: dict[TxId, tuple[object, ...]] = field(default_factory=dict)
     facts: Facts = FACTS
 
@@ -163,6 +165,9 @@ class FakeNode:
 
     def peers(self) -> Sequence[FakePeer]:
         return self.links
+
+    def banned(self) -> Sequence[tuple[PeerId, int]]:
+        return self.bans
 
     def surroundings(self) -> Surroundings:
         links = tuple(

@@ -433,10 +433,15 @@ def test_peers_and_partition(node: Any) -> None:
     members = node.validators.members
     node.missing, node.lacking_ms = frozenset({members[1].key}), 4_000
 
+    node.bans = [(PeerId(b"r" * 20), 59_000)]
+
     rows = node.read("/net/peers")["peers"]
+    banned = node.read("/net/peers")["banned"]
     told = node.read("/net/partition", wall_ms=10_000)
 
     assert [row["id"] for row in rows] == [(b"a" * 20).hex(), (b"z" * 20).hex()]
+    assert [row["availability"] for row in rows] == [99, 99]
+    assert banned == {(b"r" * 20).hex(): 59_000}
     assert (told["reachable_power"], told["partitioned"], told["quorum"]) == (3, True, True)
     assert (told["since"], told["lacking_ms"]) == ("1970-01-01T00:00:06.000Z", 4_000)
     assert [row["key"] for row in told["unreachable"]] == [members[1].key.hex()]
@@ -478,6 +483,7 @@ def node_peer(name: bytes) -> object:
             "address": "10.0.0.2:8600",
             "direction": "in",
             "rtt_ms": None,
+            "availability": 99,
             "score": 1,
             "version": "0.1.0",
         },
