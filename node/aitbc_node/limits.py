@@ -52,8 +52,6 @@ DEGREE_MIN = 3
 """Links that a node has at least, as soon as there are so many others."""
 SUBNET_LINKS_MAX = 16
 """Links of strangers from one network."""
-ROOM_MIN = 10
-"""Places that a node with many links keeps free for newcomers."""
 PEER_RECORDS_MAX = 16
 """Peer records in one message."""
 PEERS_OWED_MAX = 4
@@ -112,7 +110,7 @@ assert OFFER_BYTES_MAX + PIECE_BYTES <= FRAME_BYTES_MAX
 # A transaction of the greatest size must still fit into one batch.
 assert TX_BYTES_MAX <= TX_BATCH_BYTES_MAX
 # Who has all the links that it looks for is left with enough when some of them go.
-assert DEGREE_MIN < OUTBOUND_TARGET < OUTBOUND_MAX < PEERS_MAX - ROOM_MIN
+assert DEGREE_MIN < OUTBOUND_TARGET < OUTBOUND_MAX < PEERS_MAX
 # A peer that answers every other ping is alive.
 assert DEAD_AFTER_MS >= 2 * PING_MS
 # A client may hand in the largest body at once, or it never could.

@@ -176,6 +176,12 @@ class Book:
             self._dial_is_over(entry)
             entry.attempts = 0
 
+    def distrust(self, peer: PeerId) -> None:
+        """Pass nobody on who did wrong, as if it had never been met."""
+        entry = self._entries.get(peer)
+        if entry is not None:
+            entry.met_ms = None
+
     def plan_dial(self, peer: PeerId, now_ms: int) -> None:
         """Wait twice as long after each failure, up to the cap, plus up to half as jitter.
 

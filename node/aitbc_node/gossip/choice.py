@@ -23,6 +23,7 @@ INBOUND_COMFORT = 16
 who is let go links with another that has few."""
 DEGREE_RICH = 16
 """A link with who has more than this adds little to the mesh."""
+assert INBOUND_COMFORT + limits.OUTBOUND_MAX <= limits.PEERS_MAX // 2
 DEGREE_ENOUGH = 2 * limits.DEGREE_MIN
 """A peer with so many links is not hurt by losing one."""
 AGE_MS_MIN = 30_000

@@ -162,6 +162,7 @@ class Peers:
     ) -> list[Effect]:
         """Note a fault of a peer and drop its link; forgery or a row of faults means a ban."""
         penalty = self.standing.blame(peer, now_ms, is_forgery=is_forgery)
+        self.book.distrust(peer)
         note = Note("peer.fault", (("peer", peer.hex()), ("what", what), ("penalty", penalty)))
         return [note, *self._close(peer, f"fault: {what}", now_ms)]
 

@@ -215,6 +215,19 @@ def test_faults_cost_the_link_and_pile_up_to_a_ban() -> None:
     assert dropped(peers.on_up(up(HIGH), BAN_MS + 10_000)) == []
 
 
+def test_who_did_wrong_is_not_passed_on() -> None:
+    """Others would dial it on this node's word."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    entry = peers.book.get(HIGH)
+    assert entry is not None
+    assert entry.met_ms == 0
+
+    peers.fault(HIGH, "nonsense", 0)
+
+    assert entry.met_ms is None
+
+
 def test_a_single_fault_is_forgiven_with_time() -> None:
     """The score comes back, point by point."""
     peers = some_peers(HIGH)
