@@ -413,6 +413,85 @@ async def test_a_reader_that_does_not_read_holds_little(site: Site) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/events?topic=tx"])
+def test_who_does_not_read_its_answer_is_cut_off(
+    path: str, monkeypatch: pytest.MonkeyPatch, eventually_async: Callable[..., Awaitable[None]]
+) -> None:
+    """A client that asks and never reads loses the connection, and what waited for it is gone."""
+    monkeypatch.setattr(connections, "READ_DEADLINE_S", 0.2)
+
+    @live
+    async def scene(site: Site) -> None:
+        much = "x" * 2**24
+        monkeypatch.setattr(site.port.view, "metrics", much.encode)
+        stuck = socket.socket()
+        stuck.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        stuck.setblocking(False)  # noqa: FBT003 - the name of the setting
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(stuck, (site.host, site.number))
+        await loop.sock_sendall(stuck, a_get(path))
+        await eventually_async("the connection", site.wires)
+        (wire,) = site.wires()
+        if path != "/metrics":
+            await eventually_async("the stream", lambda: site.port.hub.listeners)
+            site.port.hub.publish("tx", {"much": much})
+
+        await eventually_async("its end", lambda: not site.wires())
+
+        assert wire.transport.get_write_buffer_size() == 0
+        assert site.server.crowd.count == site.port.hub.listeners == 0
+        stuck.close()
+
+    scene()
+
+
+@live
+async def test_an_idle_client_with_unread_answers_is_hung_up_on(site: Site) -> None:
+    """The rest of an answer that nobody reads keeps no connection open behind its deadline."""
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(a_get("/health"))
+    await read_response(reader)
+    (wire,) = site.wires()
+
+    before, connections.LINGER_S = connections.LINGER_S, 0.01
+    wire.timeout_keep_alive_handler()
+    assert await reader.read() == b""
+    connections.LINGER_S = before
+
+    assert site.server.crowd.count == len(site.wires()) == 0
+    writer.close()
+
+
+def test_a_request_under_way_is_answered_when_the_server_stops(
+    monkeypatch: pytest.MonkeyPatch, eventually_async: Callable[..., Awaitable[None]]
+) -> None:
+    """What was begun is finished; what would begin later finds nobody."""
+    monkeypatch.setattr(server, "STOP_DEADLINE_S", 50.0)
+
+    async def scene() -> None:
+        port, asked, go = FakePort(), asyncio.Event(), asyncio.Event()
+
+        async def submit(raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
+            asked.set()
+            await go.wait()
+            return [TxOutcome(TxId(raw.ljust(32, b".")), "ok") for raw in raws]
+
+        port.submit = submit  # type: ignore[method-assign]
+        async with serving(port) as site, asyncio.timeout(60):
+            reader, writer = await asyncio.open_connection(site.host, site.number)
+            writer.write(a_post(b'{"raw": "aGVsbG8="}'))
+            await asked.wait()
+            stopping = asyncio.ensure_future(site.server.stop())
+            await eventually_async("no listening", lambda: not site.server.is_listening)
+            go.set()
+            status, headers, _ = await read_response(reader)
+            await stopping
+            assert (status, headers["connection"]) == (202, "close")
+            writer.close()
+
+    asyncio.run(scene())
+
+
 @live
 async def test_too_many_headers_are_400(site: Site) -> None:
     """So many small headers that each costs more to keep than to send are refused."""

@@ -175,7 +175,7 @@ class App:
 
     def _look(self) -> None:
         """Look after the streams now and then, while there are any."""
-        self._fan.look(now_ms=_now_ms())
+        self._fan.show_life()
         self._looking = None
         if self._streams and not self._is_closing:
             loop = asyncio.get_running_loop()

@@ -1,8 +1,9 @@
 """What may one connection, one client, and all of them together cost?
 
-uvicorn's HTTP protocol with bounds: heads in size, count and time; connections of a client and of
-all, with places that only this machine gets. Bodies are bounded in `exchange.py`. A stream of
-events is written to from outside, by `fanout.py`. Do not add routes here.
+uvicorn's HTTP protocol with bounds: heads in size, count and time; answers in the time that they
+wait to be read; connections of a client and of all, with places that only this machine gets. Bodies
+are bounded in `exchange.py`. A stream of events is written to from outside, by `fanout.py`. Do not
+add routes here.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from aitbc_node.rpc.throttle import client_of
 HEAD_BYTES_MAX = 16 * limits.KIB
 HEADERS_MAX = 64
 HEAD_DEADLINE_S = 10.0
+READ_DEADLINE_S = 30.0
+LINGER_S = 5.0
 CONNECTIONS_MAX = limits.EVENT_STREAMS_MAX + 1_000
 CONNECTIONS_PER_CLIENT_MAX = 4_096
 OWN_PLACES = 64
@@ -80,6 +83,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._address: str | None = None
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._read_timer: asyncio.TimerHandle | None = None
         self.on_room: Callable[[], None] = _nothing
         self.on_lost: Callable[[], None] = _nothing
 
@@ -97,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the deadline, and tell whoever writes."""
         self._head_is_here()
+        self._is_read()
         if self._address is not None:
             self._crowd.leave(self._address)
         super().connection_lost(exc)
@@ -114,10 +119,22 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         super().data_received(data)
 
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that reads too slowly; what waits for it costs memory."""
+        super().pause_writing()
+        self._is_read()
+        self._read_timer = self.loop.call_later(READ_DEADLINE_S, self.transport.abort)
+
     def resume_writing(self) -> None:
         """Go on where the client has read enough."""
         super().resume_writing()
+        self._is_read()
         self.on_room()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close, and do not wait for ever until somebody has read the rest."""
+        super().timeout_keep_alive_handler()
+        self.loop.call_later(LINGER_S, self.transport.abort)
 
     def on_message_begin(self) -> None:
         """Begin to wait for the end of a head."""
@@ -159,9 +176,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """Write, without waiting."""
         self.transport.write(data)
 
-    def cut(self) -> None:
-        """End it at once."""
-        self.transport.abort()
+    def _is_read(self) -> None:
+        if self._read_timer is not None:
+            self._read_timer.cancel()
+            self._read_timer = None
 
     def _expect_head(self) -> None:
         self._head_bytes = 0

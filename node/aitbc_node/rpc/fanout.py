@@ -1,8 +1,8 @@
 """How does one event reach ten thousand listeners? It is written once, and each gets those bytes.
 
 A listener is a place in the ring and a connection: it has no task and no queue. One whose
-connection is full is passed over and goes on from its place when there is room; one that reads
-nothing for a while is cut off. Do not add sockets or waiting here.
+connection is full is passed over and goes on from its place when there is room; `connections.py`
+cuts off who makes none. Do not add sockets or waiting here.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,6 @@ from aitbc_node.rpc.streams import Hub
 
 SLICE = 250
 """Listeners served at once, so that whatever else the node does waits for milliseconds only."""
-READ_DEADLINE_MS = 30_000
 
 _ALIVE = b": still here\n\n"
 _LAST = b"event: closing\ndata: {}\n\n"
@@ -30,21 +29,17 @@ class Wire(Protocol):
     def push(self, data: bytes) -> None:
         """Write, without waiting."""
 
-    def cut(self) -> None:
-        """End it at once."""
-
 
 class Listener:
     """Be who hears some topics, from a place of the ring on."""
 
-    __slots__ = ("full_since_ms", "is_quiet", "place", "topics", "wire")
+    __slots__ = ("is_quiet", "place", "topics", "wire")
 
     def __init__(self, wire: Wire, *, place: int, topics: frozenset[str]) -> None:
         self.wire = wire
         self.place = place
         self.topics = topics
         self.is_quiet = False
-        self.full_since_ms: int | None = None
 
 
 class Fan:
@@ -57,7 +52,6 @@ class Fan:
         self._due: list[Listener] = []
         self._is_called = False
         self._is_behind = False
-        self.cut_off = 0
         hub.on_publish = self.announce
 
     def __len__(self) -> int:
@@ -85,20 +79,12 @@ class Fan:
         """Give one listener what it has room for."""
         self._serve(listener, {})
 
-    def look(self, *, now_ms: int) -> None:
-        """Show life where nothing was written since the last look; cut off who does not read."""
-        for listener in list(self._listeners):
-            wire = listener.wire
-            if not wire.is_full:
-                listener.full_since_ms = None
-                if listener.is_quiet:
-                    wire.push(framed(_ALIVE))
-                listener.is_quiet = True
-            elif listener.full_since_ms is None:
-                listener.full_since_ms = now_ms
-            elif now_ms - listener.full_since_ms >= READ_DEADLINE_MS:
-                self.cut_off += 1
-                wire.cut()
+    def show_life(self) -> None:
+        """Write something where nothing was since the last time."""
+        for listener in self._listeners:
+            if listener.is_quiet and not listener.wire.is_full:
+                listener.wire.push(framed(_ALIVE))
+            listener.is_quiet = True
 
     def close(self) -> None:
         """Give each what there is, and a last event that says that no more will come."""

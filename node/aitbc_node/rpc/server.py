@@ -47,6 +47,11 @@ class Server:
         host, port = self._server.sockets[0].getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    @property
+    def is_listening(self) -> bool:
+        """Tell whether a new client gets in."""
+        return self._server is not None and self._server.is_serving()
+
     async def start(self) -> None:
         """Begin to listen.
 

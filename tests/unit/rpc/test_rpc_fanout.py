@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from aitbc_node.rpc.fanout import READ_DEADLINE_MS, SLICE, Fan, Listener
+from aitbc_node.rpc.fanout import SLICE, Fan, Listener
 from aitbc_node.rpc.streams import Hub
 
 Work = Callable[[], None]
@@ -16,7 +16,6 @@ class FakeWire:
     def __init__(self, *, room: int = 1_000_000) -> None:
         self.pushed: list[bytes] = []
         self.room = room
-        self.is_cut = False
 
     @property
     def is_full(self) -> bool:
@@ -25,9 +24,6 @@ class FakeWire:
     def push(self, data: bytes) -> None:
         self.pushed.append(data)
         self.room -= 1
-
-    def cut(self) -> None:
-        self.is_cut = True
 
     @property
     def text(self) -> str:
@@ -138,22 +134,6 @@ def test_a_slow_listener_costs_its_place_only() -> None:
     assert 'event: gap\ndata: {"lost":11}' in slow.text
 
 
-def test_who_reads_nothing_is_cut_off() -> None:
-    """A listener without room for the whole deadline is cut off, one that made room is not."""
-    scene = Scene()
-    dead, slow = FakeWire(room=0), FakeWire(room=0)
-    scene.listener(dead)
-    scene.listener(slow)
-
-    scene.fan.look(now_ms=0)
-    slow.room = 1
-    scene.fan.look(now_ms=READ_DEADLINE_MS // 2)
-    slow.room = 0
-    scene.fan.look(now_ms=READ_DEADLINE_MS)
-
-    assert (dead.is_cut, slow.is_cut, scene.fan.cut_off) == (True, False, 1)
-
-
 def test_a_quiet_stream_shows_life_and_a_busy_one_need_not() -> None:
     """Only those that were told nothing since the last look are."""
     scene = Scene()
@@ -161,10 +141,10 @@ def test_a_quiet_stream_shows_life_and_a_busy_one_need_not() -> None:
     scene.listener(quiet, PEER)
     scene.listener(busy)
 
-    scene.fan.look(now_ms=0)
+    scene.fan.show_life()
     scene.publish()
     scene.settle()
-    scene.fan.look(now_ms=1)
+    scene.fan.show_life()
 
     assert quiet.text == ": still here\n\n"
     assert busy.heights == [1]
