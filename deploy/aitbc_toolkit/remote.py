@@ -59,7 +59,7 @@ class Hosts:
 
     def __init__(self, environment: Environment, *, log: Path | None = None) -> None:
         self._environment = environment
-        self._log = log or environment.folder / "deploys.log"
+        self._log = log or _log(environment)
         self._jobs = 0
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._child: subprocess.Popen[str] | None = None
@@ -147,13 +147,11 @@ class Hosts:
 
     def _start(self) -> subprocess.Popen[str]:
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        child = worker.take()
+        child = worker.take(_hello(self._environment, self._log))
         assert child.stdout is not None
         self._reader = threading.Thread(target=self._read, args=[child.stdout], daemon=True)
         self._reader.start()
         self._child = child
-        hosts = {host.name: connection(host) for host in self._environment.hosts}
-        self._send({"hosts": hosts, "log": str(self._log)})
         return child
 
     def _read(self, answers: IO[str]) -> None:
@@ -161,6 +159,24 @@ class Hosts:
             for line in answers:
                 self._answers.put(json.loads(line))
         self._answers.put(None)
+
+
+def reach_early(environment: Environment) -> None:
+    """Let the child that was started early connect, while other things are seen to first.
+
+    No host is asked anything; one that cannot be reached is told when it is.
+    """
+    if environment.folder.is_dir():  # a command that is refused leaves no folder behind
+        worker.greet(_hello(environment, _log(environment)))
+
+
+def _log(environment: Environment) -> Path:
+    return environment.folder / "deploys.log"
+
+
+def _hello(environment: Environment, log: Path) -> str:
+    hosts = {host.name: connection(host) for host in environment.hosts}
+    return json.dumps({"hosts": hosts, "log": str(log)})
 
 
 def _wall_ms() -> int:

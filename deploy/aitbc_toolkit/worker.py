@@ -5,10 +5,24 @@ side by side. What the child is asked stands in `remote`. Standard library only:
 imported before all others.
 """
 
+import json
 import subprocess
 import sys
+from contextlib import suppress
+from typing import NamedTuple
 
-_spare: list[subprocess.Popen[str]] = []
+CONNECT = json.dumps({"connect": "all"})
+"""What a child is told that is to reach its hosts before it is asked anything."""
+
+
+class _Spare(NamedTuple):
+    """Hold a child that nobody has taken, and with what it was greeted; nothing yet is empty."""
+
+    process: subprocess.Popen[str]
+    hello: str = ""
+
+
+_spare: list[_Spare] = []
 
 
 def start_early() -> None:
@@ -16,12 +30,34 @@ def start_early() -> None:
 
     One that nobody takes ends with its standard input, when this process does.
     """
-    _spare.append(_start())
+    _spare.append(_Spare(_start()))
 
 
-def take() -> subprocess.Popen[str]:
-    """Give a child that listens: the one that was started early, or a new one."""
-    return _spare.pop() if _spare else _start()
+def greet(hello: str) -> None:
+    """Tell the child that was started early which hosts there are; it connects meanwhile."""
+    if _spare and not _spare[-1].hello:
+        process = _spare.pop().process
+        _say(process, hello)
+        _say(process, CONNECT)
+        _spare.append(_Spare(process, hello))
+
+
+def take(hello: str) -> subprocess.Popen[str]:
+    """Give a child that was greeted so: the one that was started early, or a new one."""
+    if _spare and _spare[-1].hello in {"", hello}:
+        process, told = _spare.pop()
+    else:
+        process, told = _start(), ""
+    if not told:
+        _say(process, hello)
+    return process
+
+
+def _say(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    with suppress(BrokenPipeError):  # that it has ended is noticed when it is asked
+        process.stdin.write(line + "\n")
+        process.stdin.flush()
 
 
 def _start() -> subprocess.Popen[str]:

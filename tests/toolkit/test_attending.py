@@ -34,9 +34,7 @@ def host(tmp_path: Path) -> PretendHosts:
 @contextmanager
 def speaking(log: Path) -> Iterator["subprocess.Popen[str]"]:
     """Speak with the child that speaks pyinfra; the one host that it knows is this machine."""
-    child = worker.take()
-    assert child.stdin is not None
-    child.stdin.write(json.dumps({"hosts": {"a": {}}, "log": str(log)}) + "\n")
+    child = worker.take(json.dumps({"hosts": {"a": {}}, "log": str(log)}))
     try:
         yield child
     finally:

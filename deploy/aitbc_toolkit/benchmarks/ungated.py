@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from aitbc_toolkit import remote
 from aitbc_toolkit.benchmarks.ground import ENVIRONMENT
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
@@ -40,6 +41,7 @@ def main(verb: str) -> int:
 
 def _stage(environment: Environment) -> int:
     """Do what a deploy of HEAD does before it switches the first node."""
+    remote.reach_early(environment)
     request, revision = preview.settle(environment, Request())
     configuring.rehearse(environment, revision.commit)
     admitted = vouching.admit(environment, request, revision, _tell)

@@ -54,6 +54,9 @@ def main() -> None:
     try:
         for line in jobs:
             job = json.loads(line)
+            if "step" not in job:
+                session.begin()
+                continue
             rows = session.step(job["step"], job["params"], deadline_s=job["deadline_s"])
             tell({"job": job["job"], "rows": rows})
     finally:

@@ -69,6 +69,12 @@ class Session:
         self._data = {self._alias[name]: dict(data) for name, data in hosts.items()}
         self._kept: dict[str, BaseConnector] = {}
         self._attendants: dict[str, Attendant] = {}
+        # Connects while nobody asks for anything; it gives who was not reached, why, and when.
+        self._early: gevent.Greenlet[[], tuple[dict[str, str], float]] | None = None
+
+    def begin(self) -> None:
+        """Connect to every host, beside whatever else goes on."""
+        self._early = gevent.spawn(self._reach_all)
 
     def step(
         self, step: str, params_by_host: Mapping[str, Mapping[str, Any]], *, deadline_s: int
@@ -76,10 +82,15 @@ class Session:
         """Run one step on the named hosts in parallel; return a row for each of them."""
         began = time.monotonic()
         hooks = _Hooks()
+        hooks.refused |= self._just_refused()
         try:
-            params = {self._alias[name]: each for name, each in params_by_host.items()}
+            params = {
+                self._alias[name]: each
+                for name, each in params_by_host.items()
+                if self._alias[name] not in hooks.refused
+            }
             state = self._connected(list(params), hooks)
-            said: dict[str, list[str]] = {name: [] for name in params}
+            said: dict[str, list[str]] = {alias: [] for alias in self._data}
             metas = self._run(state, step, params, said, deadline_s=deadline_s)
         finally:
             ctx_state.reset()
@@ -96,8 +107,23 @@ class Session:
 
     def close(self) -> None:
         """Close every connection; pyinfra's own disconnect leaves the transports open."""
+        if self._early is not None:
+            self._early.kill()
         for name in list(self._kept):
             self._drop(name)
+
+    def _reach_all(self) -> tuple[dict[str, str], float]:
+        hooks = _Hooks()
+        self._connected(list(self._data), hooks)
+        return hooks.refused, time.monotonic()
+
+    def _just_refused(self) -> dict[str, str]:
+        """Tell who was not reached a moment ago: nobody waits for the same once more."""
+        early, self._early = self._early, None
+        if early is None:
+            return {}
+        refused, at_s = early.get()
+        return refused if time.monotonic() - at_s < _CONNECT_S else {}
 
     def _connected(self, names: list[str], hooks: _Hooks) -> State:
         """Make the State of one step, with the connections that live already."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aitbc_toolkit import neighbours
+from aitbc_toolkit import neighbours, remote
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import (
@@ -49,6 +49,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     began = time.monotonic()
     refuse_snapshot(environment, request)
     neighbours.refuse_clashes(environment)
+    remote.reach_early(environment)
     if request.lost:
         subject = f"keys of {request.lost.host} from their backup"
         permit = permission.require(environment, "operate", subject=subject, root=request.checkout)
