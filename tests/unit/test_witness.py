@@ -327,3 +327,34 @@ def test_what_no_block_may_show_is_forgotten(witness: Witness, outbox: Outbox) -
 
     assert witness.offered() == ()
     assert [len(effect.raws) for effect in outbox.take()] == [1, 0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.proves("T11")
+def test_a_proposer_that_dies_is_replaced_and_one_that_signs_twice_is_put_out(pump: Pump) -> None:
+    """The next in turn makes the block; the offender loses half, is jailed, then has no vote."""
+    pump.run_to(3)
+    view = pump.machine(0).view
+    leader = next(
+        index for index in range(4) if pump.machine(index).view.own_key == view.proposer()
+    )
+    height = view.height + 1
+    pump.crash(leader)
+    up = [index for index in range(4) if index != leader]
+
+    assert pump.run(lambda: all(pump.machine(index).view.height >= height for index in up))
+    store = pump.nodes[up[0]].store
+    assert store is not None
+    final = store.block(Height(height))
+    assert final is not None
+    assert 1 <= final.certificate.round <= 2
+
+    pump.start(leader)
+    now = pump.machine(up[0]).view.height
+    pump.tamper = signs_twice(pump, now + 2)
+    pump.run_to(21, limit_ms=120_000)
+    pump.settle()
+
+    assert bonds(pump) == [(COIN, "jailed")] * 4
+    powers = {pump.machine(index).view.validators.power_of(KEY.public_key) for index in range(4)}
+    assert powers == {0}
+    assert len(pump.roots()) == 1

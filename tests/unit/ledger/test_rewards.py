@@ -13,7 +13,7 @@ from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.rewards import RewardClaim, weight
 from aitbc_node.ledger.staking import earned_by, membership_key
 from aitbc_node.ledger.state import Draft
-from aitbc_node.types import Amount
+from aitbc_node.types import Amount, Round
 from aitbc_sim.town import CHAIN_ID, VALIDATOR_NAMES, Town, a_genesis, address, key_of
 
 COIN = 1_000_000
@@ -223,3 +223,34 @@ def test_a_bond_earns_from_the_epoch_behind_it_on() -> None:
     run(town, 8)
 
     assert earned_by(town.state.membership(north), town.state.stake(north, alice)) > 0
+
+
+@pytest.mark.proves("T3")
+def test_who_declares_and_who_delegates_are_paid_by_the_formula() -> None:
+    """From the registration to the claims; every block on the way is audited."""
+    town = a_mint()
+    alice, key = address("alice"), key_of("alice votes")
+    proof = possession_proof(CHAIN_ID, alice, key)
+    declared = ValidatorPut(key=key.public_key, proof=proof, commission_bps=500)
+    town.apply(town.tx("alice", declared, StakeBond(alice, Amount(COIN))))
+    town.apply(town.tx("east", StakeBond(alice, Amount(3 * COIN))))
+    while town.height % 8 or town.state.validators.power_of(key.public_key) < 4:
+        town.apply()
+    for name in ("alice", "east"):
+        town.apply(town.tx(name, RewardClaim(alice)))
+    run(town, 5)
+
+    proposers = [row.operator for row in town.state.epoch_log.rows for _ in range(row.proposed)]
+    proposers.append(town.state.validators.proposer(Round(0)).operator)
+    powers = {each.operator: each.power for each in town.state.validators.members}
+    run(town, 1)
+    whole, proposed = 8_000, proposers.count(alice)
+    due = whole // 5 * proposed // 8 + whole * 4 // 5 * powers[alice] // sum(powers.values())
+    commission = due * 500 // 10_000
+    paid = [
+        int(town.apply(town.tx(name, RewardClaim(alice))).receipts[0].events[0][-1])
+        for name in ("alice", "east")
+    ]
+
+    assert (len(proposers), powers[alice]) == (8, 4)
+    assert paid == [commission + (due - commission) // 4, (due - commission) * 3 // 4]
