@@ -41,7 +41,8 @@ class _Offered(msgspec.Struct, frozen=True):
 class Arriving:
     """Fetch one kept state when the mesh is more than `distance` blocks ahead; 0 for never.
 
-    While it is at it, blocks are not asked for, and nobody is given any.
+    A claim alone only keeps blocks from being asked for, for a second. Once it is proved that this
+    node is far behind, it takes no part and gives nobody anything until it is there.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class Arriving:
         self._intake = intake
         self._distance = distance
         self._verify = verify
-        self.is_at_it = False
+        self._is_asking = False
+        self._above = Height(0)
         self._until_ms = 0
         self._next_try_ms = 0
         self._tries = 0
@@ -78,17 +80,22 @@ class Arriving:
         if not self._distance:
             return
         now_ms, limit = self._out.now_ms, Height(self._chain.height + self._distance)
-        if not self.is_at_it:
+        if not self._is_asking and not self.is_proved:
             if now_ms >= self._next_try_ms and self._mesh.catch_up.is_far_behind(limit):
-                self.is_at_it = self._mesh.catch_up.is_held = True
-                self._until_ms = now_ms + OFFERS_MS
+                self._is_asking = self._mesh.catch_up.is_held = True
+                self._until_ms, self._above = now_ms + OFFERS_MS, self._lowest()
                 self._ask()
         elif self._pieces is not None:
             self._fetch(self._pieces)
-        elif self._chosen is None:
+        elif self._is_asking:
             self._ask()
             if now_ms >= self._until_ms:
                 self._choose()
+
+    @property
+    def is_proved(self) -> bool:
+        """Tell whether it is sure, by more than what peers claim, that this node is far behind."""
+        return self._chosen is not None
 
     @property
     def is_ready(self) -> bool:
@@ -122,7 +129,7 @@ class Arriving:
         if offer is None:
             return
         header = offer.links[-1].header
-        if offer.contents.chain != self._chain.genesis_hash or offer.height <= self._lowest():
+        if offer.contents.chain != self._chain.genesis_hash or offer.height <= self._above:
             raise PeerFault("a kept state that was not asked for")
         known = self._known(offer, message)
         if known is None or not self._chain.knows_rules(header.app_version):
@@ -153,7 +160,8 @@ class Arriving:
         if isinstance(event.base, Base):
             self._base = event.base
             return
-        self._out.note("snapshot.false", height=self._chosen.height, reason=event.fault)
+        what = "snapshot.false" if event.is_lie else "snapshot.failed"
+        self._out.note(what, height=self._chosen.height, reason=event.fault)
         liars = self._offering(name) if event.is_lie else ()
         self._give_up()
         for peer in liars:
@@ -170,7 +178,7 @@ class Arriving:
         trusted = self._chain.trusted
         wanted = trusted.height if trusted.is_above(self._chain.height) else Height(0)
         self._asked.update(dict.fromkeys(fresh, True))
-        self._out.send(fresh, OfferWanted(self._lowest(), wanted))
+        self._out.send(fresh, OfferWanted(self._above, wanted))
 
     def _known(self, offer: Offer, message: OfferFound) -> Known | None:
         """Return where belief begins: the own newest block, or the one that the operator knows.
@@ -219,6 +227,7 @@ class Arriving:
                 return
             del self._offered[best]
             self._mesh.fault(best, f"a kept state: {fault}", is_forgery=True)
+        self._tries = TRIES_MAX  # nobody else has anything to offer
         self._give_up()
 
     def _worth(self, peer: PeerId) -> tuple[bool, int, int, PeerId]:
@@ -229,6 +238,7 @@ class Arriving:
 
     def _begin(self, offer: Offer) -> None:
         sources = self._offering(offer.contents.name())
+        self._is_asking = False
         self._chosen, self._until_ms = offer, self._out.now_ms + FETCH_MS_MAX
         self._pieces = Pieces(offer.contents, sources)
         size, peers = offer.contents.size, len(sources)
@@ -256,7 +266,7 @@ class Arriving:
         self._end()
 
     def _end(self) -> None:
-        self.is_at_it = self._mesh.catch_up.is_held = False
+        self._is_asking = self._mesh.catch_up.is_held = False
         self._asked.clear()
         self._offered.clear()
         self._chosen = self._pieces = self._base = None

@@ -80,7 +80,7 @@ class Conversation:
         self._arriving = arriving
         self._witness = witness
         self._reading: dict[PeerId, None] = {}
-        self.lending = Lending(outbox, mesh, is_closed=lambda: arriving.is_at_it)
+        self.lending = Lending(outbox, mesh, is_closed=lambda: arriving.is_proved)
 
     @property
     def is_reading(self) -> bool:
@@ -176,7 +176,7 @@ class Conversation:
     def _read(self, peer: PeerId, first: Height, last: Height) -> None:
         """Have blocks read for a peer, one request at a time."""
         last = Height(min(last, self._chain.height, first + limits.CATCH_UP_BLOCKS_MAX - 1))
-        if first > last or self._arriving.is_at_it:
+        if first > last or self._arriving.is_proved:
             self._out.send((peer,), Finals(()))
         elif peer not in self._reading:
             self._reading[peer] = None

@@ -418,7 +418,7 @@ class Machine:
             or self._voting.is_at_work
             or self._out.now_ms < self._due_ms
             or self._following.is_busy
-            or self._arriving.is_at_it
+            or self._arriving.is_proved
         ):
             return
         if not self._mesh.catch_up.is_flowing(self._chain.height, self._out.now_ms):

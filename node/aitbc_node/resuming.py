@@ -6,7 +6,6 @@ the header names. What cannot be believed is passed over: it only takes longer. 
 peers are asked.
 """
 
-import contextlib
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
@@ -27,7 +26,6 @@ from aitbc_node.events import (
 from aitbc_node.ledger.rebuilding import rebuilt
 from aitbc_node.ledger.state import State
 from aitbc_node.lineage import Link, Offer
-from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.snapshots import Snapshot, Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height
@@ -97,27 +95,38 @@ def carried_out(
 
     What this disk refuses is no reason to stop: the peer asks another, and blocks come anyway.
     """
+    try:
+        return _answer(effect, snapshots, store, wall_ms)
+    except DiskError as error:
+        match effect:
+            case ReadOffer(peer=peer):
+                return OfferRead(wall_ms=wall_ms(), peer=peer, offer=None, trusted=None)
+            case ReadPiece(peer=peer, name=name, index=index):
+                return PieceRead(wall_ms=wall_ms(), peer=peer, name=name, index=index, data=b"")
+            case GatherPiece():
+                return None  # whoever puts the pieces together finds out
+            case JudgeSnapshot():
+                return SnapshotJudged(wall_ms=wall_ms(), fault=error.message)
+            case _:
+                assert_never(effect)
+
+
+def _answer(
+    effect: Lending, snapshots: Snapshots, store: Store, wall_ms: Callable[[], int]
+) -> Event | None:
     match effect:
         case ReadOffer(peer=peer, above=above, trusted=height):
-            known = store.block(height)
-            return OfferRead(
-                wall_ms=wall_ms(),
-                peer=peer,
-                offer=snapshots.offered(above),
-                trusted=None if known is None else known.block.header,
-            )
+            known, offer = store.block(height), snapshots.offered(above)
+            shown = None if known is None else known.block.header
+            return OfferRead(wall_ms=wall_ms(), peer=peer, offer=offer, trusted=shown)
         case ReadPiece(peer=peer, name=name, index=index):
             data = snapshots.piece(name, index)
             return PieceRead(wall_ms=wall_ms(), peer=peer, name=name, index=index, data=data)
         case GatherPiece(index=index, data=data):
-            with contextlib.suppress(DiskUnavailableError):
-                snapshots.gather(index, data)
+            snapshots.gather(index, data)
             return None
         case JudgeSnapshot(offer=offer):
-            try:
-                base = arrived(snapshots, offer)
-            except DiskUnavailableError as error:
-                return SnapshotJudged(wall_ms=wall_ms(), fault=error.message)
+            base = arrived(snapshots, offer)
             if isinstance(base, str):
                 return SnapshotJudged(wall_ms=wall_ms(), fault=base, is_lie=True)
             return SnapshotJudged(wall_ms=wall_ms(), base=base)

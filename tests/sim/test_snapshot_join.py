@@ -8,10 +8,13 @@ from msgspec.structs import replace
 
 from aitbc_node.canonical import encode
 from aitbc_node.crypto import sha256
-from aitbc_node.gossip.messages import Message, OfferFound, Piece, Pong, decode_message
+from aitbc_node.errors import DiskError
+from aitbc_node.gossip.messages import Message, OfferFound, Piece, Pong, Status, decode_message
 from aitbc_node.ledger.audit import audit
 from aitbc_node.limits import PIECE_BYTES
 from aitbc_node.machine import MachineConfig
+from aitbc_node.storage.memory import MemoryDisk
+from aitbc_node.storage.snapshots import GATHERED, SLOTS
 from aitbc_node.trusting import Trusted
 from aitbc_node.types import BlockId, Hash, Height
 from aitbc_sim.citizens import a_payment
@@ -265,6 +268,53 @@ def test_where_all_lie_there_are_still_the_blocks() -> None:
     joins_past(pump, silence, liars=OTHERS)
 
     assert begins_at(pump) == 1
+
+
+def test_who_boasts_of_a_height_keeps_nobody_from_voting() -> None:
+    """A claim that nothing proves: validators make blocks as fast as before, and serve others."""
+    pump = a_mesh()
+    began_ms, height = pump.now_ms, max(pump.heights())
+    pump.run_to(height + 20, limit_ms=60_000)
+    usual_ms = pump.now_ms - began_ms
+    everybody = [index for index in OTHERS if index != 5]
+
+    began_ms = pump.now_ms
+    while max(pump.heights()) < height + 40:
+        for index in everybody:
+            pump.inject(index, 5, encode(Status(Height(10**9))))
+        pump.wait(100)
+
+    assert pump.now_ms - began_ms <= usual_ms + 200
+    assert all(pump.nodes[index].notes["snapshot.fetched"] == 0 for index in everybody)
+
+
+class BrokenDisk(MemoryDisk):
+    """Be a disk on which states cannot be read or gathered."""
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Fail for states."""
+        if name in (*SLOTS, GATHERED):
+            raise DiskError(f"{name}: cannot read at {offset}")
+        return super().read(name, offset, length)
+
+
+def test_a_disk_that_does_not_give_states_back_ends_no_node() -> None:
+    """Peers are told that there is nothing; a node that cannot gather takes the blocks."""
+    pump = a_mesh()
+    for index in range(5):
+        pump.nodes[index].data.__class__ = BrokenDisk
+    join(pump)
+    assert begins_at(pump) == HEIGHT, "from the one whose disk is sound"
+
+    other = a_mesh()
+    other.nodes[FRESH].data.__class__ = BrokenDisk
+    other.start(FRESH)
+    assert other.run(lambda: other.nodes[FRESH].notes["snapshot.failed"] > 0, limit_ms=20_000)
+    other.nodes[FRESH].data.__class__ = MemoryDisk
+    assert other.run(lambda: other.machine(FRESH).view.height > HEIGHT, limit_ms=200_000)
+    assert {peer.id for peer in other.machine(FRESH).view.peers()} == {
+        other.nodes[index].id for index in OTHERS
+    }, "nobody was called a liar"
 
 
 @pytest.mark.parametrize("effects", range(0, 60, 3))
