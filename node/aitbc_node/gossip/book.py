@@ -22,8 +22,10 @@ UNREACHABLE_ATTEMPTS = 12
 """After so many dials in vain a peer that nobody vouches for is forgotten, if room is wanted."""
 FORGOTTEN_ATTEMPTS = 40
 """And after so many even if none is."""
-UNMET_CAP_MS = 30_000
-"""Who never was linked is dialled this seldom at last; others at least each `REDIAL_CAP_MS`."""
+HOPEFUL_ATTEMPTS = 20
+"""Who was linked is dialled about as often as a bootstrap peer for so many dials in vain."""
+SELDOM_CAP_MS = 30_000
+"""Who never was linked, or not for long, is dialled this seldom at last."""
 REST_MS = 60_000
 """Who was let go to make room is not dialled again so soon."""
 DIAL_LOST_MS = 10_000
@@ -192,7 +194,9 @@ class Book:
         if entry is None:
             return
         self._dial_is_over(entry)
-        cap_ms = limits.REDIAL_CAP_MS if entry.is_sure else UNMET_CAP_MS
+        is_hopeful = entry.met_ms is not None and entry.attempts < HOPEFUL_ATTEMPTS
+        is_wanted = bool(entry.named) or entry.vouched or is_hopeful
+        cap_ms = limits.REDIAL_CAP_MS if is_wanted else SELDOM_CAP_MS
         base = min(limits.REDIAL_BASE_MS << min(entry.attempts, 8), cap_ms)
         jitter = self._draw(peer, entry.attempts)[0] * base // 512
         entry.attempts += 1

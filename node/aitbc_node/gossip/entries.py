@@ -50,11 +50,6 @@ class Entry(msgspec.Struct):
         places = self.places
         return places[self.attempts % len(places)]
 
-    @property
-    def is_sure(self) -> bool:
-        """Tell whether more than a stranger's word speaks for this one."""
-        return bool(self.named) or self.vouched or self.met_ms is not None
-
 
 class Crowds:
     """Count for whom the entries of a book stand there."""
