@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import gc
+import resource
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -25,6 +27,7 @@ from aitbc_node.types import Hash, PeerId
 
 pytestmark = pytest.mark.integration
 WAIT_S = 10.0
+HALF_OPEN = 10_000
 
 
 class Node:
@@ -546,6 +549,41 @@ def test_one_host_that_opens_many_connections_keeps_only_itself_out(
             await b.until(lambda: not b.links.door._strangers, "all of them gone")
 
     run(main())
+
+
+@pytest.mark.nightly
+def test_ten_thousand_half_open_connections_keep_nobody_out(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """They say nothing and go on: a few are waited for, and a peer gets its link beside them."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            host, port = b.address.rsplit(":", 1)
+            with contextlib.ExitStack() as held:
+                for _ in range(HALF_OPEN):
+                    sock = held.enter_context(socket.socket())
+                    sock.setblocking(False)  # noqa: FBT003 - the standard library's way
+                    sock.bind(("127.0.0.9", 0))
+                    with contextlib.suppress(BlockingIOError):
+                        sock.connect((host, int(port)))
+                    await asyncio.sleep(0)
+                    assert b.links.door._strangers.total() <= STRANGERS_PER_SOURCE_MAX
+
+                a.dial(b)
+                await a.until_linked(b)
+                a.links.send([b.id], b"still here")
+                await b.until(lambda: b.payloads() == [b"still here"], "a frame")
+
+                assert b.links.door.turned_away > 0
+                assert b.links.peers == (a.id,)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        run(main())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_old_tls_is_refused(tmp_path: Path) -> None:
