@@ -17,7 +17,7 @@ import pytest
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import TxOutcome
-from aitbc_node.rpc import app, connections, server
+from aitbc_node.rpc import app, bodies, connections, server
 from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import TxId
@@ -490,6 +490,60 @@ def test_a_request_under_way_is_answered_when_the_server_stops(
             writer.close()
 
     asyncio.run(scene())
+
+
+@live
+async def test_a_trailer_without_end_is_cut_off(site: Site) -> None:
+    """What comes behind a body is counted, and refused when it is whole."""
+    good = b'{"raw": "aGVsbG8="}'
+    begin = b"POST /tx HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    begin += b"%x\r\n%b\r\n0\r\n" % (len(good), good)
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(begin + b"x: 1\r\n\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 400")
+    writer.close()
+
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(begin + b"x: ")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(2 * connections.SENT_BYTES_MAX // limits.MIB):
+            writer.write(b"x" * limits.MIB)
+            await writer.drain()
+    with contextlib.suppress(ConnectionError):
+        assert await reader.read() == b""
+    writer.close()
+
+
+def test_bodies_that_arrive_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that begins many large requests is refused one, and free again when they end."""
+    monkeypatch.setattr("aitbc_node.rpc.exchange.BODY_DEADLINE_S", 50.0)
+
+    @live
+    async def scene(site: Site) -> None:
+        held: list[asyncio.StreamWriter] = []
+        piece = bytes(limits.RPC_BODY_BYTES_MAX - 1)
+        head = f"POST /tx HTTP/1.1\r\nHost: x\r\nContent-Length: {len(piece) + 1}\r\n\r\n".encode()
+        replies = []
+        for _ in range(bodies.PER_CLIENT_MAX // len(piece) + 1):
+            reader, writer = await asyncio.open_connection(site.host, site.number)
+            held.append(writer)
+            replies.append(asyncio.ensure_future(read_response(reader)))
+            with contextlib.suppress(ConnectionError):
+                writer.write(head + piece)
+                await writer.drain()
+
+        done, _ = await asyncio.wait(replies, return_when=asyncio.FIRST_COMPLETED)
+
+        status, headers, body = done.pop().result()
+        assert (status, headers["connection"]) == (429, "close")
+        assert json.loads(body)["error"]["code"] == "rate-limited"
+        for reply in replies:
+            reply.cancel()
+        for writer in held:
+            writer.close()
+        await asyncio.gather(*replies, return_exceptions=True)
+
+    scene()
 
 
 @live

@@ -12,6 +12,7 @@ from typing import Protocol
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
+from aitbc_node.rpc.bodies import Bodies
 from aitbc_node.rpc.connections import WIRE, BoundedProtocol
 from aitbc_node.rpc.dispatch import answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
@@ -74,6 +75,7 @@ class App:
     def __init__(self, port: Port, *, name: str, throttle: Throttle) -> None:
         self._port = port
         self._throttle = throttle
+        self._bodies = Bodies()
         self._ids = RequestIds(name)
         self._is_closing = False
         self._fan = Fan(port.hub, soon=lambda work: asyncio.get_running_loop().call_soon(work))
@@ -89,8 +91,11 @@ class App:
         moved = Meter(send)
         try:
             self._admit(client)
-            request = await read_request(scope, headers, receive, request_id=request.request_id)
-            await self._answer(request, scope, headers, moved.send)
+            with self._bodies.of(client) as count:
+                request = await read_request(
+                    scope, headers, receive, request_id=request.request_id, count=count
+                )
+                await self._answer(request, scope, headers, moved.send)
         except RequestFault as fault:
             await send_whole(moved.send, refuse(fault, request))
         except (ClientGoneError, TimeoutError):

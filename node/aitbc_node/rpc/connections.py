@@ -19,6 +19,8 @@ from aitbc_node.rpc.throttle import client_of
 
 HEAD_BYTES_MAX = 16 * limits.KIB
 HEADERS_MAX = 64
+SENT_BYTES_MAX = 2 * limits.RPC_BODY_BYTES_MAX
+"""What one request is on the wire, with the sizes of its chunks; what has no meaning counts too."""
 HEAD_DEADLINE_S = 10.0
 READ_DEADLINE_S = 30.0
 LINGER_S = 5.0
@@ -82,6 +84,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._crowd = crowd
         self._address: str | None = None
         self._head_bytes = 0
+        self._sent_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
         self.on_room: Callable[[], None] = _nothing
@@ -117,6 +120,10 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_bytes - len(data) > HEAD_BYTES_MAX:
                 self.send_400_response("The head of the request is too long.")
                 return
+        self._sent_bytes += len(data)
+        if self._sent_bytes > SENT_BYTES_MAX:
+            self.transport.abort()
+            return
         super().data_received(data)
 
     def pause_writing(self) -> None:
@@ -139,14 +146,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to wait for the end of a head."""
         super().on_message_begin()
+        self._sent_bytes = 0
         self.scope["state"][WIRE] = self
         if self._head_timer is None:
             self._expect_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take one more header. Raises: ValueError, which the parser makes a 400 of."""
-        if len(self.headers) >= HEADERS_MAX:
-            raise ValueError("too many headers")
+        if len(self.headers) >= HEADERS_MAX or self._head_timer is None:
+            raise ValueError("too many headers, or one behind the body")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:

@@ -59,6 +59,10 @@ class RequestIds:
         return given.decode() if _ID.match(given) else f"{self._name}-{next(self._numbers)}"
 
 
+def _uncounted(_byte_count: int) -> None:
+    pass
+
+
 async def read_request(
     scope: Scope,
     headers: Mapping[bytes, bytes],
@@ -66,8 +70,9 @@ async def read_request(
     *,
     request_id: str,
     bytes_max: int = limits.RPC_BODY_BYTES_MAX,
+    count: Callable[[int], None] = _uncounted,
 ) -> Request:
-    """Read one request, body and all.
+    """Read one request, body and all; `count` hears of its bytes as they come.
 
     Raises: RequestFault for what is malformed, too large or too slow; ClientGoneError.
     """
@@ -82,7 +87,7 @@ async def read_request(
     )
     if method == "GET":
         return request
-    return msgspec.structs.replace(request, body=await _body(headers, receive, bytes_max))
+    return msgspec.structs.replace(request, body=await _body(headers, receive, bytes_max, count))
 
 
 def _query(text: bytes) -> dict[str, list[str]]:
@@ -102,7 +107,12 @@ def _content_type(headers: Mapping[bytes, bytes]) -> str:
     return given.partition(";")[0].strip().lower()
 
 
-async def _body(headers: Mapping[bytes, bytes], receive: Receive, bytes_max: int) -> bytes:
+async def _body(
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    bytes_max: int,
+    count: Callable[[int], None],
+) -> bytes:
     announced = headers.get(b"content-length", b"0")
     if announced.isdigit() and int(announced) > bytes_max:
         raise _too_large(bytes_max)
@@ -116,6 +126,7 @@ async def _body(headers: Mapping[bytes, bytes], receive: Receive, bytes_max: int
                     raise ClientGoneError
                 chunks.append(message.get("body", b""))
                 size += len(chunks[-1])
+                count(len(chunks[-1]))
                 if size > bytes_max:
                     raise _too_large(bytes_max)
                 if not message.get("more_body", False):
