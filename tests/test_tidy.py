@@ -37,6 +37,8 @@ LONG_MODULES: dict[str, str] = {
     "node/aitbc_node/machine.py": "wires all parts together and holds what concerns several",
     "deploy/aitbc_toolkit/release/hosts.py": "one method for each step that hosts are told to make",
     "deploy/aitbc_toolkit/cli/validator.py": "one command for each act of an operator",
+    "node/aitbc_sim/nodes.py": "carries out every effect of the machine, as a driver does",
+    "node/aitbc_sim/world.py": "answers every call of a node into the world around it",
     "node/aitbc_sim/pump.py": "one small world: every effect of the machine in one match",
 }
 # Files that read the environment or hand it to a child. Everybody else gets values.

@@ -70,6 +70,8 @@ def _config(options: Options, index: int, *, count: int, votes: bool) -> Machine
             delta_ms=options.timeout_ms // 2,
             cap_ms=4 * options.timeout_ms,
         ),
+        snapshot_blocks=options.state_every,
+        snapshot_distance=options.state_distance,
         bootstrap=tuple(
             (peer_of(other), f"node{other}:8600")
             for other in _known(options, index, count=count)

@@ -8,7 +8,7 @@ come to. A breach names its checker. Do not repair or influence anything here.
 from collections.abc import Collection, Iterator, Sequence
 from typing import NoReturn
 
-from aitbc_node.blocks import PRECOMMIT, Certificate, Header
+from aitbc_node.blocks import PRECOMMIT, Certificate, FinalBlock, Header
 from aitbc_node.canonical import encode
 from aitbc_node.consensus.messages import Proposal, Vote
 from aitbc_node.events import Committed
@@ -123,6 +123,13 @@ class Checkers:
         if self._made[event.id][1]:
             self.decided_ends.add(event.id)
         return height + 1 not in self._voters_at and self._succeed(*self._made[event.id])
+
+    def moved_on(self, index: int, final: FinalBlock) -> None:
+        """Judge where a node goes on that has fetched a state: behind a block of this chain."""
+        height, id_ = final.block.header.height, final.certificate.block_id
+        if self._block_at.setdefault(height, id_) != id_:
+            _breach("agreement", f"height {height}: node {index} goes on behind {id_.hex()[:12]}")
+        self._tip_of[index] = height
 
     def _is_decided_end(self, event: Committed) -> bool:
         """Tell whether the voters have decided in this block that the epoch ends with it."""

@@ -13,6 +13,7 @@ import msgspec
 from aitbc_node.consensus.inputs import Step
 from aitbc_node.consensus.messages import NO_ROUND
 from aitbc_node.events import Effect, Event, SignState
+from aitbc_node.ledger.state import State
 
 SOMETIMES = (
     "round above zero",
@@ -38,7 +39,14 @@ SOMETIMES = (
 UNHASHED_MAX = 1 << 16
 """So many bytes are hashed at a time: a call for each step would cost more than its bytes."""
 
-_encoder = msgspec.msgpack.Encoder()
+
+def _root_of(state: object) -> bytes:
+    """Write a state by its root, which stands for all of it."""
+    assert isinstance(state, State), f"nothing else is no record: {type(state)}"
+    return state.root
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_root_of)
 
 
 class History:

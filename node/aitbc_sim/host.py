@@ -6,6 +6,7 @@ The seam between `nodes.py` and `world.py`. Do not add behaviour.
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from aitbc_node.blocks import FinalBlock
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import PeerId
@@ -45,6 +46,9 @@ class Host(Protocol[Node_contra]):
 
     def returned(self, source: Node_contra, recovered: Recovered) -> None:
         """Hear what a node remembers, before it goes on from there."""
+
+    def moved_on(self, process: Node_contra, final: FinalBlock) -> None:
+        """Hear that a node goes on behind this block, whose state it has from its peers."""
 
     def answered(self, reply: Reply) -> None:
         """Hand an answer to the clients."""

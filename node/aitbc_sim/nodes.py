@@ -12,6 +12,7 @@ import msgspec
 
 from aitbc_node.crypto import Signer
 from aitbc_node.events import (
+    AppendBase,
     AppendCertificate,
     AppendTransactions,
     BlocksRead,
@@ -30,6 +31,7 @@ from aitbc_node.events import (
     ReadBlocks,
     Reply,
     SaveSignState,
+    SaveSnapshot,
     Send,
     SetTimer,
     SignState,
@@ -40,9 +42,11 @@ from aitbc_node.events import (
 )
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.resuming import Lending
 from aitbc_node.storage.disk import DiskUnavailableError
-from aitbc_node.storage.store import Store
+from aitbc_node.storage.store import Recovered, Store
 from aitbc_node.types import Height, PeerId
+from aitbc_sim import states
 from aitbc_sim.byzantine import Tongue, mind_of
 from aitbc_sim.clocks import WallClock
 from aitbc_sim.disk import PowerCutError, SimDisk
@@ -52,6 +56,9 @@ from aitbc_sim.names import index_of, peer_of
 from aitbc_sim.testing import fake_verify
 
 DISK_RETRY_MS = 200
+
+Asked = Verify | ReadBlocks | SaveSnapshot | Lending
+_ASKED = (Verify, ReadBlocks, *states.WANTED)
 
 
 class Process:
@@ -123,7 +130,7 @@ class Process:
         recovered = self._store.recover()
         self.machine = self.new_machine()
         with mind_of(self._liar):
-            self.machine.restore(recovered)
+            self.restore(self.machine, recovered, self._store)
         self._appended_height = self.durable_height = recovered.last_height
         self._host.returned(self, recovered)
         effects = self.machine.start(now_ms=self._host.now_ms, wall_ms=self.wall_ms)
@@ -145,6 +152,15 @@ class Process:
         keys = None if self.signer is None else self.keys
         salt = (self.index + 1).to_bytes(16, "big")
         return Store(self.data, keys, chain=self._genesis.hash(), salt=salt)
+
+    def restore(self, machine: Machine, recovered: Recovered, store: Store) -> None:
+        """Let a machine begin at the newest state on this node's disk, and go on from there."""
+        chain, height = self._genesis.hash(), store.last_height
+        base = states.base_of(self.data, store, chain=chain, height=height)
+        if base is not None:
+            finals = store.finals_above(base.height)
+            recovered = msgspec.structs.replace(recovered, finals=finals)
+        machine.restore(recovered, base=base)
 
     def crash(self, *, power: bool) -> None:
         """Die at once; with the power, unsynced writes go too."""
@@ -211,16 +227,17 @@ class Process:
                 if isinstance(effect, AppendCertificate):
                     self._appended_height = effect.certificate.height
                 self._stored()
-            case Verify(batch=batch, checks=checks):
-                good = tuple(fake_verify(c.key, c.message, c.signature) for c in checks)
-                answer = Verified(wall_ms=self.wall_ms, batch=batch, good=good)
-                self._host.later(1, self.feed, answer, self.life)
-            case ReadBlocks(peer=peer, first=first, last=last):
-                blocks = self._store.read_blocks(first, last)
-                answer_read = BlocksRead(wall_ms=self.wall_ms, peer=peer, blocks=blocks)
-                self._host.later(1, self.feed, answer_read, self.life)
             case Halt(app_version=app_version):
                 self._host.halted(self, app_version)
+            case AppendBase(final=final):
+                self._store.run(effect)
+                self._appended_height = self.durable_height = final.block.header.height
+                self.announced_height = self.durable_height
+                self._host.moved_on(self, final)
+            case _ if isinstance(effect, _ASKED):
+                told = self._answer_to(effect)
+                if told is not None:
+                    self._host.later(1, self.feed, told, self.life)
             case Dial(peer=peer):
                 self._host.dial(self, peer)
             case Disconnect(peer=peer):
@@ -232,6 +249,19 @@ class Process:
                 self._host.announced(self, effect)
             case _:
                 pass  # notes and expiries are seen by the history
+
+    def _answer_to(self, effect: Asked) -> Event | None:
+        """Do what a machine wants to hear of later."""
+        match effect:
+            case Verify(batch=batch, checks=checks):
+                good = tuple(fake_verify(c.key, c.message, c.signature) for c in checks)
+                return Verified(wall_ms=self.wall_ms, batch=batch, good=good)
+            case ReadBlocks(peer=peer, first=first, last=last):
+                blocks = self._store.read_blocks(first, last)
+                return BlocksRead(wall_ms=self.wall_ms, peer=peer, blocks=blocks)
+            case _:
+                chain, wall_ms = self._genesis.hash(), self.wall_ms
+                return states.done(effect, self.data, self._store, chain=chain, wall_ms=wall_ms)
 
     def _persist(self, effect: Persist) -> None:
         self._store.run(effect)  # type: ignore[arg-type]  # every Persist is storable

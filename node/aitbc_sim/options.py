@@ -58,6 +58,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Over how many blocks absence is counted; 0 is nobody is jailed for it."""
     upgrades: bool = False
     """Whether operators plan new rules, which a node knows when its build has been replaced."""
+    state_every: Count = 0
+    """After how many blocks a node keeps its state, to begin there and to lend it; 0 is never."""
+    state_distance: Count = 0
+    """How many blocks behind a node fetches a state in their place; 0 is never."""
     uplinks: Count = 0
     """How many nodes nearer to the validators each full node knows; 0 is everybody."""
     followers_hear_votes: bool = True

@@ -9,6 +9,7 @@ import heapq
 import random
 from collections.abc import Callable
 
+from aitbc_node.blocks import FinalBlock
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import BlockId, Hash, Height, PeerId
@@ -108,7 +109,8 @@ class World:
         """
         assert process.machine is not None, "only running nodes are compared"
         view = process.machine.view
-        recovered = process.new_store().recover()
+        store = process.new_store()
+        recovered = store.recover()
         if recovered.last_height != view.height:
             height, least = recovered.last_height, process.announced_height
             self._checkers.restarted(process.index, height, least=least)
@@ -117,7 +119,10 @@ class World:
         if tip not in self._replayed:
             with alone(self.options):
                 again = process.new_machine()
-                again.restore(recovered)
+                if store.first_height > 1:
+                    process.restore(again, recovered, store)
+                else:
+                    again.restore(recovered)
             self._replayed[again.view.chain.tip_id] = again.view.state.root
         root = self._replayed.get(tip)
         self._checkers.replayed(process.index, view.height, root, expected=view.state.root)
@@ -208,6 +213,12 @@ class World:
             self.history.met("restart with a lock")
         if source.is_honest:
             self._checkers.restarted(source.index, height, least=source.announced_height)
+
+    def moved_on(self, process: Process, final: FinalBlock) -> None:
+        """Judge the state that a node has from its peers, in place of blocks."""
+        self.history.met("state fetched")
+        if process.is_honest:
+            self._checkers.moved_on(process.index, final)
 
     def _heal(self) -> list[Process]:
         """Freeze all faults, and take a random quorum and the full nodes out of them."""
