@@ -1,6 +1,5 @@
 """A validator of a deployed mesh changes the key that votes, and nobody notices but the ledger."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,11 +7,11 @@ from typing import Any
 import pytest
 from own_mesh import OwnMesh, bring_up
 
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import ceremony, services
 from aitbc_toolkit.release.deploy import deploy
 from aitbc_toolkit.release.occupation import looking
-from aitbc_toolkit.release.reading import Mesh
+from aitbc_toolkit.release.reading import Mesh, tip
 from aitbc_toolkit.release.rotating import Way, rotate
 
 pytestmark = pytest.mark.mesh
@@ -41,39 +40,56 @@ def cut_at(step: str) -> Callable[[Mapping[str, Any]], None]:
     return tell
 
 
+def tip_of(mesh: OwnMesh) -> int:
+    """Return the greatest height that any node tells; 0 when none answers."""
+    with Mesh(mesh.environment) as live:
+        return tip(live.statuses())
+
+
+@pytest.mark.nightly
 @pytest.mark.proves("E8")
-def test_a_key_is_rotated_on_its_host_without_a_missed_vote(mesh: OwnMesh) -> None:
+def test_a_key_is_rotated_on_its_host_without_a_missed_vote(
+    mesh: OwnMesh, eventually: Callable[..., None]
+) -> None:
     """To its epoch's end each block has a vote of the old key, from the next on of the new one.
 
-    With v4 down all others are needed for each block, and the process is the same to the end.
-    Refused with the sum first, for a new key that failed would stop this mesh; cut behind the
-    making of the key, and gone on with by the next run with the same key. Files stay 0600.
+    With v4 down all others are needed for each block, and the process is the same to the end. Cut
+    behind the making of the key, and gone on with by the next run, with that key. Files stay 0600.
     """
-    environment = mesh.environment
+    environment, blocks = mesh.environment, list[Any]()
     mesh.stop("v4")
     before = process_of(mesh, "v1")
+    tips = [0]
+
+    def has_answered() -> bool:
+        tips.append(tip_of(mesh))
+        return tips[-1] > 0
+
+    eventually("a node to answer", has_answered, deadline_s=60)
+    # What was under way when v4 went may have had its vote in the place of v1's.
+    first = tips[-1] + 3
     old = str(ceremony.known(environment)["v1"]["consensus_key"])
 
-    with pytest.raises(AitbcError) as refused:
-        rotate(environment, "v1", mesh.tell, Way())
     with pytest.raises(KeyboardInterrupt):
         rotate(environment, "v1", cut_at("ledger"), Way(force=True))
     (made,) = ceremony.known(environment)["v1"]["later_keys"]
     done = rotate(environment, "v1", mesh.tell, Way(force=True))
 
-    assert refused.value.exit_status is Exit.REFUSED
-    assert re.search(r"without v1 +v2 v3 vote: 3\*(\d+) = \d+ <= 2\*\d+", refused.value.message)
     assert done.exit is Exit.OK, done.error
     (rotation,) = done.facts["keys"]
     assert (rotation["old"], rotation["new"]) == (old, made)
-    with Mesh(environment) as live:
-        blocks = live.blocks(3, rotation["since"] + 2)
+    since = int(rotation["since"])
+    last = max(first, since) + 2
+
+    def has_read() -> bool:
+        with Mesh(environment) as live:
+            blocks[:] = live.blocks(first + 1, last)
+        return len(blocks) == last - first
+
+    eventually("every block from v4's end to the change", has_read, deadline_s=60)
     for block in blocks:
         height, signers = block.height - 1, block.last_commit.signers
-        assert (old in signers, made in signers) == (
-            height < rotation["since"],
-            height >= rotation["since"],
-        )
+        assert (old in signers, made in signers) == (height < since, height >= since), height
     assert process_of(mesh, "v1") == before
     folder = Path(environment.instance("v1").paths.keys)
     assert {each.stat().st_mode & 0o777 for each in folder.glob("*.key")} == {0o600}
