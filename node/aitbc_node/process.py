@@ -120,7 +120,6 @@ async def _running(
         )
         links = Links(terms, feed=driver.feed, wall_ms=clock.wall_ms)
         driver.wire = links
-        links.listen(*parse_address(config.p2p.listen))
         stack.push_async_callback(links.close)
         collector = collector_of(
             counters, driver=driver, machine=machine, files=files, links=links, hub=hub
@@ -130,6 +129,8 @@ async def _running(
         for server in _servers(config, port, driver, machine):
             await server.start()
             stack.push_async_callback(server.stop)
+        # In one turn of the loop with the first event: who is banned is known before anybody comes.
+        links.listen(*parse_address(config.p2p.listen))
         gc.collect()
         gc.freeze()  # the chain's state lives long; looking at it again and again is in vain
         log.info(
