@@ -2,12 +2,14 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from own_mesh import bring_up
 
+from aitbc_node.rpc.splits import Partition
 from aitbc_toolkit import keys
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.books import Schedule
@@ -94,6 +96,41 @@ def test_a_killed_node_is_started_by_its_supervisor_and_votes_again(
     assert {name: after[name] for name in ("v1", "v3", "v4")} == {
         name: before[name] for name in ("v1", "v3", "v4")
     }
+
+
+@pytest.mark.proves("E12")
+@pytest.mark.parametrize("objective_s", [None, pytest.param(20.0, marks=pytest.mark.nightly)])
+def test_a_frozen_node_is_down_for_everybody_until_it_goes_on(
+    up: tuple[Environment, Request], eventually: Callable[..., None], objective_s: float | None
+) -> None:
+    """Its links say nothing more, its peers name it as out of reach, and the mesh is degraded."""
+    environment, _ = up
+    frozen = processes(environment)["v3"]
+    os.kill(frozen, signal.SIGSTOP)
+    began = time.monotonic()
+    try:
+        eventually("v3 to be down", lambda: is_down(environment, "v3"), deadline_s=60)
+        took_s = time.monotonic() - began
+    finally:
+        os.kill(frozen, signal.SIGCONT)
+
+    eventually("v3 to vote", lambda: state.look(environment).votes == 4, deadline_s=60)
+    print(f"seen as down after {took_s:.1f} s")  # noqa: T201 - measured
+    assert objective_s is None or took_s <= objective_s
+
+
+def is_down(environment: Environment, name: str) -> bool:
+    """Tell whether the mesh is said to be degraded by this node, and the others miss it."""
+    with open_mesh(environment) as mesh:
+        seen = look(environment, mesh)
+        told = mesh.ask_all(lambda node: node.get("/net/partition", Partition))
+    rows = {row.name: row for row in seen.nodes}
+    missed = [len(each.unreachable) for each in told.values() if isinstance(each, Partition)]
+    return (
+        seen.verdict is Verdict.DEGRADED
+        and rows[name].state.startswith("unreachable")
+        and missed == [1, 1, 1]
+    )
 
 
 def test_a_running_node_is_not_said_to_have_been_started(
