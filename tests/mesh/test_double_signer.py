@@ -44,8 +44,9 @@ def report(mesh: Mesh, node: NodeProcess, top: int) -> str:
     """Say how soon the first offence was shown, and how far blocks were apart."""
     blocks = [mesh.read(node, f"/blocks/{height}") for height in range(1, top + 1)]
     shown = next(block for block in blocks if block["evidence"])
-    (detected_s,) = seconds_between(mesh, node, (shown["evidence"][0]["height"], shown["height"]))
-    gaps = seconds_between(mesh, node, range(1, top + 1))
+    offence = max(2, shown["evidence"][0]["height"])  # the first block has the genesis' time
+    (detected_s,) = seconds_between(mesh, node, (offence, shown["height"]))
+    gaps = seconds_between(mesh, node, range(2, top + 1))
     return f"shown {detected_s:.1f} s after it, blocks at most {max(gaps):.1f} s apart"
 
 
