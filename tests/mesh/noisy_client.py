@@ -16,7 +16,7 @@ _REFUSED = "429"
 
 def _ask(node: tuple[str, int], own: str) -> tuple[str, bool]:
     """Ask once; return the status, and whether it was told when to come back."""
-    with socket.create_connection(node, timeout=30, source_address=(own, 0)) as connection:
+    with socket.create_connection(node, timeout=90, source_address=(own, 0)) as connection:
         connection.sendall(_ASKED)
         answer = bytearray()
         while part := connection.recv(65_536):
