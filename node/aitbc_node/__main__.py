@@ -69,6 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     heart.beat()  # what follows may take its time on a busy machine
     from aitbc_node import process, restarts  # noqa: PLC0415 - `init` must not wait for these
 
+    heart.beat()
     config = configuration.load(options.config)
     logs.set_up(node=config.node.id, level=config.node.log_level, style=config.node.log_format)
     exits = restarts.FastExits(config.run_dir)
