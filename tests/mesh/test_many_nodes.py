@@ -136,6 +136,7 @@ def hold_together(mesh: Mesh, record: Record, *, blocks: int, lost: int) -> dict
     return told
 
 
+@pytest.mark.nightly
 def test_ten_nodes_hold_together(
     tmp_path: Path, eventually: Eventually, record_property: Record
 ) -> None:
