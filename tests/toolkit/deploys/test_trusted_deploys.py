@@ -12,7 +12,7 @@ from signed_work import a_key, public
 from tomlkit import TOMLDocument
 
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.release import audit, cutting, reviews, safekeeping, standing, vouching
+from aitbc_toolkit.release import audit, cutting, reviews, safekeeping, source, standing, vouching
 
 pytestmark = pytest.mark.integration
 
@@ -235,13 +235,14 @@ def test_check_17_the_planned_commit_is_deployed_whatever_the_branch_is_now(
     """The branch is force-pushed between the decision and the fetch: still the planned commit."""
     root = trusting.project.git("rev-parse", "HEAD")
     planned = trusting.commit("planned", key="rita")
-    put_together = vouching.vouch
+    publish = source.publish
 
-    def meanwhile(*arguments: Any, **named: Any) -> Any:
+    def and_then(*arguments: Any, **named: Any) -> Any:
+        place = publish(*arguments, **named)
         trusting.project.git("push", "--quiet", "--force", "origin", f"{root}:main")
-        return put_together(*arguments, **named)
+        return place
 
-    monkeypatch.setattr(vouching, "vouch", meanwhile)
+    monkeypatch.setattr(source, "publish", and_then)
 
     done = trusting.project.deploy()
 
