@@ -69,7 +69,7 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=SECONDS, help="for all together")
     parser.add_argument("--inputs", type=int, default=0, help="for each, in place of a time")
     parser.add_argument("--jobs", type=int, default=JOBS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--replay", nargs=2, metavar=("DECODER", "FILE"))
     return parser.parse_args(arguments)

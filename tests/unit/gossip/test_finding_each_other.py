@@ -39,6 +39,7 @@ def test_one_address_is_enough_and_may_vanish(count: int) -> None:
     assert min(graph.degrees().values()) >= min(limits.DEGREE_MIN, count - 2)
 
 
+@pytest.mark.nightly
 def test_any_fifteen_of_fifty_may_go() -> None:
     """Those with the most links, and any others: what is left is one mesh at once."""
     world = SmallWorld(50)
