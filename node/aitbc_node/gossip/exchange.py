@@ -1,8 +1,9 @@
 """How do nodes tell each other of nodes?
 
 Each end of a new link gives its own record and a few of those it was linked with lately; later one
-asks the other now and then, soon while it has few links. What nobody asked for is a fault, and what
-a peer says of others counts only as far as those have signed it. Do not add who is dialled.
+asks the other now and then, soon while it has few links. What nobody asked for is not read, and too
+much of it a fault; what a peer says of others counts only as far as those have signed it. Do not
+add who is dialled.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,6 +40,8 @@ class Exchange:
         self._draw = draw
         self._owed: dict[PeerId, int] = {}
         """How many messages with records each linked peer may still send."""
+        self._unasked: dict[PeerId, int] = {}
+        """How many it sent beyond that: of two links that cross, both may be introduced on one."""
         self._answered_ms: dict[PeerId, int] = {}
         self._ask_at_ms = 0
         self._asked = 0
@@ -66,11 +69,13 @@ class Exchange:
         if self._own is None:
             return []
         self._owed[peer] = 1
+        self._unasked.pop(peer, None)
         return self._records_for(peer, now_ms, wall_ms)
 
     def forget(self, peer: PeerId) -> None:
         """Drop what was agreed with a peer whose link is gone."""
         self._owed.pop(peer, None)
+        self._unasked.pop(peer, None)
         self._answered_ms.pop(peer, None)
 
     def asked(self, peer: PeerId, *, now_ms: int, wall_ms: int) -> list[Effect]:
@@ -86,12 +91,15 @@ class Exchange:
     ) -> list[Effect]:
         """Take records that a peer passes on.
 
-        Raises: PeerFault when nobody asked for them, or one is such as no honest node passes on.
+        Raises: PeerFault when nobody asked for so many, or one is such as no honest node passes on.
         """
         if self._own is None:
             return []
         if not self._owed.get(peer):
-            raise PeerFault("peer records that nobody asked for")
+            self._unasked[peer] = self._unasked.get(peer, 0) + 1
+            if self._unasked[peer] > limits.PEERS_OWED_MAX:
+                raise PeerFault("peer records that nobody asked for, again and again")
+            return []
         self._owed[peer] -= 1
         learned = sum(self._learn(peer, record, now_ms, wall_ms) for record in records)
         return [Note("peers.learned", (("count", learned),))] if learned else []

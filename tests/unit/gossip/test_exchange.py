@@ -82,18 +82,34 @@ def test_no_message_is_longer_than_any_may_be() -> None:
     assert max(len(encode(record)) for record in RECORDS) < limits.PEER_RECORD_BYTES_MAX
 
 
-def test_what_nobody_asked_for_is_a_fault() -> None:
+def test_what_nobody_asked_for_is_not_read_and_too_much_of_it_a_fault() -> None:
     """One message on a new link, one for each question: a flood of records ends the link."""
-    exchange, _ = an_exchange()
-    with pytest.raises(PeerFault, match="nobody asked"):
-        told(exchange, RECORDS[1])
+    exchange, book = an_exchange()
     up(exchange)
     told(exchange, RECORDS[1])
 
+    for _ in range(limits.PEERS_OWED_MAX):
+        told(exchange, RECORDS[2])
+    assert book.get(RECORDS[2].peer) is None
     with pytest.raises(PeerFault, match="nobody asked"):
         told(exchange, RECORDS[2])
     exchange.ask_all((FRIEND,))
     told(exchange, RECORDS[2])
+    assert book.get(RECORDS[2].peer) is not None
+
+
+def test_a_peer_that_introduces_itself_twice_does_no_wrong() -> None:
+    """Of two links that cross one stays, and what both ends said on either may come over it."""
+    exchange, book = an_exchange()
+    other, _ = an_exchange()
+    twice = messages(up(other)) + messages(up(other))
+    up(exchange)
+
+    for greeting in twice:
+        assert isinstance(greeting, PeersKnown)
+        told(exchange, RECORDS[0], *greeting.records[1:])
+
+    assert book.get(FRIEND) is not None
 
 
 def test_a_false_record_is_a_fault_and_an_old_one_is_not() -> None:
