@@ -27,15 +27,18 @@ OFFERS_MS = 1_000
 """How long everybody has to be linked with and to say what there is."""
 FETCH_MS_MAX = 600_000
 TRIES_MAX = 3
+OFFERS_MAX = 8
+"""So many are held at a time; whom the operator has named comes first."""
 RETRY_MS = 60_000
 """After so many tries the blocks have so long to bring this node nearer."""
 
 
 class _Offered(msgspec.Struct, frozen=True):
-    """Be an offer that may be of use, and where belief in it begins."""
+    """Be an offer whose links are proved, where belief in it begins, and its contents' name."""
 
     offer: Offer
     known: Known
+    name: Hash
 
 
 class Arriving:
@@ -134,8 +137,8 @@ class Arriving:
         known = self._known(offer, message)
         if known is None or not self._chain.knows_rules(header.app_version):
             return
-        if joins(behind(offer.links, known), known):
-            self._offered[peer] = _Offered(offer, known)
+        if joins(behind(offer.links, known), known) and self._has_room(peer):
+            self._judge(peer, offer, known)
 
     def on_piece(self, peer: PeerId, message: Piece) -> None:
         """Take a piece; who sends another than it promised is banned."""
@@ -208,36 +211,48 @@ class Arriving:
         return Known(self._chain.height, self._chain.state.validators.digest())
 
     def _offering(self, name: Hash) -> tuple[PeerId, ...]:
-        return tuple(
-            peer for peer, row in self._offered.items() if row.offer.contents.name() == name
-        )
+        return tuple(peer for peer, row in self._offered.items() if row.name == name)
+
+    def _has_room(self, peer: PeerId) -> bool:
+        is_named = self._mesh.peers.is_named
+        if len(self._offered) < OFFERS_MAX:
+            return True
+        return is_named(peer) and not all(map(is_named, self._offered))
+
+    def _judge(self, peer: PeerId, offer: Offer, known: Known) -> None:
+        """Hold an offer whose links are proved, in place of another when there are many."""
+        links = behind(offer.links, known)
+        if not any(behind(row.offer.links, known) == links for row in self._offered.values()):
+            chain_id = self._chain.chain_id
+            fault = fault_of_links(links, known, chain_id=chain_id, verify=self._verify)
+            if fault:
+                self._mesh.fault(peer, f"a kept state: {fault}", is_forgery=True)
+                return
+        if len(self._offered) == OFFERS_MAX:
+            is_named = self._mesh.peers.is_named
+            del self._offered[next(held for held in self._offered if not is_named(held))]
+        self._offered[peer] = _Offered(offer, known, offer.contents.name())
 
     def _choose(self) -> None:
         """Take the newest state, and of equal ones what most offer; named peers come first."""
-        while self._offered:
-            best = max(self._offered, key=self._worth)
-            row = self._offered[best]
-            links = behind(row.offer.links, row.known)
-            chain_id = self._chain.chain_id
-            fault = fault_of_links(links, row.known, chain_id=chain_id, verify=self._verify)
-            if not fault:
-                if row.known == self._own():  # what is known here leads on from the genesis
-                    links = joined(self._chain.lineage, links)
-                self._begin(msgspec.structs.replace(row.offer, links=links))
-                return
-            del self._offered[best]
-            self._mesh.fault(best, f"a kept state: {fault}", is_forgery=True)
-        self._tries = TRIES_MAX  # nobody else has anything to offer
-        self._give_up()
+        if not self._offered:
+            self._tries = TRIES_MAX  # nobody else has anything to offer
+            self._give_up()
+            return
+        row = self._offered[max(self._offered, key=self._worth)]
+        links = behind(row.offer.links, row.known)
+        if row.known == self._own():  # what is known here leads on from the genesis
+            links = joined(self._chain.lineage, links)
+        self._begin(msgspec.structs.replace(row.offer, links=links), row.name)
 
     def _worth(self, peer: PeerId) -> tuple[bool, int, int, PeerId]:
-        contents = self._offered[peer].offer.contents
-        sources = self._offering(contents.name())
+        row = self._offered[peer]
+        sources = self._offering(row.name)
         is_named = any(map(self._mesh.peers.is_named, sources))
-        return is_named, contents.height, len(sources), peer
+        return is_named, row.offer.height, len(sources), peer
 
-    def _begin(self, offer: Offer) -> None:
-        sources = self._offering(offer.contents.name())
+    def _begin(self, offer: Offer, name: Hash) -> None:
+        sources = self._offering(name)
         self._is_asking = False
         self._chosen, self._until_ms = offer, self._out.now_ms + FETCH_MS_MAX
         self._pieces = Pieces(offer.contents, sources)

@@ -1,5 +1,6 @@
 """A node far behind goes on from a state that peers have kept, past whoever lies."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection
 
@@ -12,6 +13,7 @@ from aitbc_node.errors import DiskError
 from aitbc_node.gossip.messages import Message, OfferFound, Piece, Pong, Status, decode_message
 from aitbc_node.ledger.audit import audit
 from aitbc_node.limits import PIECE_BYTES
+from aitbc_node.lineage import Contents
 from aitbc_node.machine import MachineConfig
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.snapshots import GATHERED, SLOTS
@@ -245,6 +247,24 @@ def test_a_false_state_is_found_when_it_is_whole() -> None:
     assert joins_past(pump, FalseState(), liars=set(range(5))) == set(range(5))
     assert begins_at(pump) == HEIGHT
     assert pump.nodes[FRESH].notes["snapshot.false"] == 1
+
+
+def test_a_few_offers_are_enough_and_each_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many offer: what is held, and hashed, does not grow with their number."""
+    monkeypatch.setattr("aitbc_node.arriving.OFFERS_MAX", 2)
+    pump = a_mesh()
+    named: Counter[str] = Counter()
+    name = Contents.name
+
+    def count(contents: Contents) -> Hash:
+        named[sys._getframe(1).f_code.co_filename.rpartition("/")[2]] += 1
+        return name(contents)
+
+    monkeypatch.setattr(Contents, "name", count)
+    join(pump)
+
+    assert begins_at(pump) == HEIGHT
+    assert named["arriving.py"] <= 3, "two that are held, and the one that is judged"
 
 
 def silence(message: Message) -> Message | None:

@@ -1,13 +1,22 @@
 """What peers fetch of kept states is bounded for each of them, and never in the way of anything."""
 
+import msgspec
 import pytest
 
 from aitbc_node.canonical import encode
-from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece, PieceWanted, decode_message
+from aitbc_node.errors import PeerFault
+from aitbc_node.gossip.messages import (
+    OfferFound,
+    OfferWanted,
+    Piece,
+    PieceWanted,
+    decode_message,
+    send,
+)
 from aitbc_node.gossip.peers import ANSWER_BYTES_PER_TICK_MAX
-from aitbc_node.limits import PIECE_BYTES
+from aitbc_node.limits import OFFER_BYTES_MAX, PIECE_BYTES
 from aitbc_node.machine import TICK_MS, MachineConfig
-from aitbc_node.types import Hash, Height
+from aitbc_node.types import Hash, Height, PeerId
 from aitbc_sim.pump import Pump
 
 GIVER, TAKER = 0, 1
@@ -78,3 +87,25 @@ def test_two_requests_at_once_are_read_one_after_the_other(pump: Pump) -> None:
     pump.wait(2 * TICK_MS + 50)
 
     assert [message.index for message in told if isinstance(message, Piece)] == [0, 2]
+
+
+def test_an_offer_larger_than_any_is_not_even_read() -> None:
+    """Its length is enough: what is in it costs nothing here."""
+    frame = msgspec.msgpack.encode(("snapshot", None, bytes(OFFER_BYTES_MAX + PIECE_BYTES)))
+
+    with pytest.raises(PeerFault, match="bytes to offer"):
+        decode_message(frame)
+
+
+def test_votes_overtake_offers_and_pieces() -> None:
+    """Half a megabyte of the past is in nobody's way."""
+    peers = (PeerId(bytes(20)),)
+    piece = Piece(Hash(bytes(32)), 0, b"x")
+
+    for message, is_bulk in ((OfferFound(None, None), True), (piece, True), (a_request(), False)):
+        assert [effect.is_bulk for effect in send(peers, message)] == [is_bulk]
+
+
+def a_request() -> PieceWanted:
+    """Ask for something."""
+    return PieceWanted(Hash(bytes(32)), 0)

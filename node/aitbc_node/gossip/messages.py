@@ -208,6 +208,10 @@ Message = (
     | Piece
 )
 
+_OFFER_TAG = msgspec.msgpack.encode("snapshot")
+_OFFER_FRAME_BYTES_MAX = limits.OFFER_BYTES_MAX + limits.PIECE_BYTES
+"""The offer, and room for the header beside it."""
+
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
@@ -218,6 +222,8 @@ def decode_message(payload: bytes) -> Message:
     """
     if len(payload) > limits.FRAME_BYTES_MAX:
         raise PeerFault(f"a frame of {len(payload)} bytes")
+    if len(payload) > _OFFER_FRAME_BYTES_MAX and payload.startswith(_OFFER_TAG, 1):
+        raise PeerFault(f"a kept state that takes {len(payload)} bytes to offer")
     try:
         message = _decoder.decode(payload)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -229,10 +235,13 @@ def decode_message(payload: bytes) -> Message:
 
 
 def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
-    """Yield the effect that puts a message into some peers' queues, or nothing for nobody."""
+    """Yield the effect that puts a message into some peers' queues, or nothing for nobody.
+
+    What is large and belongs to the past leaves behind everything else.
+    """
     targets = tuple(peers)
     if targets:
-        yield Send(targets, encode(message), isinstance(message, Finals))
+        yield Send(targets, encode(message), isinstance(message, Finals | OfferFound | Piece))
 
 
 def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:
