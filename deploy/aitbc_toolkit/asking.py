@@ -152,10 +152,11 @@ class MeshClient:
         self._turns.failed(node.name, wait_s=failure.wait_s)
         return Silence(failure.reason)
 
-    def submit(self, raw: bytes) -> schema.Accepted:
+    def submit(self, raw: bytes, *, node: str = "") -> schema.Accepted:
         """Hand in a transaction to any node that takes it; the same bytes go to the next one.
 
-        Raises: UnsettledError when one refused it after another may have taken it.
+        Raises: UnsettledError when one refused it after another may have taken it, or the only one
+        that is asked, since it is named, may have.
         """
         unsure: list[str] = []
 
@@ -168,7 +169,7 @@ class MeshClient:
                 raise
 
         try:
-            return self.ask_any(hand_in)
+            return hand_in(self.node(node)) if node else self.ask_any(hand_in)
         except AitbcError as failure:
             if unsure:
                 raise UnsettledError(tx_id(raw).hex(), unsure, failure) from failure

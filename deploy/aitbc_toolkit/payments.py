@@ -89,7 +89,7 @@ def hand_in(
         nonce, new = next_nonce(mesh, account)
         raw = payer.act(chain, nonce=nonce, new=new, bodies=bodies)
         try:
-            accepted = mesh.node(node).submit(raw) if node else mesh.submit(raw)
+            accepted = mesh.submit(raw, node=node)
         except RefusedError as refused:
             if refused.code in _OF_ACCOUNTS:
                 refused.hint = f"aitbc account show {account}"

@@ -255,8 +255,7 @@ class RpcClient:
 
         Raises: RefusedError with the code of the refusal, SilentError when the outcome is unknown.
         """
-        body = msgspec.json.encode({"raw": raw})
-        return self._post(body, "application/json", schema.Accepted)
+        return self._post(msgspec.json.encode({"raw": raw}), "application/json", schema.Accepted)
 
     def submit_batch(self, raws: Sequence[bytes]) -> list[schema.TxResult]:
         """Hand in several transactions; each has its own result, in order."""
@@ -264,7 +263,11 @@ class RpcClient:
         return self._post(body, "application/msgpack", schema.BatchResult).results
 
     def _post(self, body: bytes, content_type: str, shape: type[Answer]) -> Answer:
-        self._recognise()
+        try:
+            self._recognise()
+        except (SilentError, RefusedError) as failure:
+            failure.may_be_taken = False  # these bytes have not left
+            raise
         asked = Asked("POST", content=body, headers={"content-type": content_type})
         return self._read(self._exchange("/tx", asked), shape)
 

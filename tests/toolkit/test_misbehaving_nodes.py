@@ -195,6 +195,33 @@ def test_a_refusal_by_all_is_a_refusal() -> None:
     assert caught.value.code == Code.E_NONCE
 
 
+def test_a_named_node_that_may_have_taken_it_settles_nothing_either() -> None:
+    """Whoever asked one node alone is told which transaction to wait for, not to try again."""
+    with (
+        mesh_of(takes, dies) as (mesh, servers),
+        pytest.raises(UnsettledError, match="may have been taken by n1") as caught,
+    ):
+        mesh.submit(RAW, node="n1")
+
+    assert caught.value.hint == f"aitbc tx wait {tx_id(RAW).hex()}"
+    assert not servers[0].asked
+
+
+def test_a_node_that_was_silent_before_it_got_the_bytes_has_not_taken_them() -> None:
+    """It dies when it is asked whose it is; another one's refusal is then the whole answer."""
+    with mesh_of(dies, refuses(422, Code.E_NONCE)) as (mesh, servers):
+        doubted = Target("n0", servers[0].url, lambda _status: "")
+        first, second = RpcClient(doubted, http=mesh.nodes[0]._http, retries=0), mesh.nodes[1]
+        mesh.nodes = (first, second)
+        with pytest.raises(RefusedError) as caught:
+            mesh.submit(RAW)
+
+        assert (caught.value.code, [method for method, _ in servers[0].asked]) == (
+            Code.E_NONCE,
+            ["GET"],
+        )
+
+
 def test_a_payment_is_never_signed_twice_where_the_first_may_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

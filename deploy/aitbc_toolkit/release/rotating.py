@@ -121,6 +121,8 @@ def _begin(environment: Environment, name: str, tell: Tell, way: Way, permit: Pe
             services.spare(run, name, reason, again=again, would=would)
         row, since = _seen(mesh, name)
         if row.next_key is not None:
+            change = _change(name, row.key, row.next_key)
+            _audit(environment, permit, change, "waited on", "the ledger has the new key already")
             return Rotation(name, row.key, row.next_key, since)
         return _replace(run, mesh, name, row, permit)
 
@@ -138,23 +140,29 @@ def _replace(run: Run, mesh: MeshClient, name: str, row: MemberView, permit: Per
         run.tell, "ledger", f"its operator puts it in the place of {row.key[:_SHOWN]}"
     ) as now:
         raw, tx_id = payments.hand_in(environment, mesh, signer, [])
+        # Before the wait, which may be cut: the ledger has it nevertheless.
+        change = _change(name, row.key, new)
+        _audit(environment, permit, change, "handed in", f"transaction {tx_id}")
         fate = mesh.wait(tx_id, deadline_s=_FINAL_S, raw=raw)
         after, since = _seen(mesh, name)
         # A run that was cut may have handed the same in: then this one has no effect, but that had.
         if fate.status != "committed" and new not in {after.key, after.next_key}:
             raise payments.without_effect(fate)
         now.say(f"final; it votes from height {since:,} on")
-    what = f"{name}: {row.key[:_SHOWN]} gives way to {new[:_SHOWN]}"
+    return Rotation(name, row.key, new, since)
+
+
+def _change(name: str, old: str, new: str) -> str:
+    return f"{name}: {old[:_SHOWN]} gives way to {new[:_SHOWN]}"
+
+
+def _audit(
+    environment: Environment, permit: Permit, change: str, outcome: str, reason: str
+) -> None:
     entry = audit.Entry(
-        "keys rotate",
-        what,
-        "handed in",
-        permit.who,
-        f"transaction {tx_id}",
-        bypassed=permit.bypassed,
+        "keys rotate", change, outcome, permit.who, reason, bypassed=permit.bypassed
     )
     audit.append(audit.path_of(environment), entry)
-    return Rotation(name, row.key, new, since)
 
 
 def _seen(mesh: MeshClient, name: str) -> tuple[MemberView, int]:
@@ -190,16 +198,16 @@ def _await(environment: Environment, rotation: Rotation, tell: Tell) -> str:
     """
     name, last = rotation.node, rotation.since + _AROUND
     with looking(environment, tell) as run, step(tell, "wait", _waited(rotation)) as now:
-        deadline = 0.0
+        deadline, is_measured = time.monotonic() + _GRACE_S, False
         while True:
             status = run.mesh.statuses([name])[name]
             if status is not None and _has_voted(status, rotation, last):
                 break
-            if status is not None and not deadline:
+            if status is not None and not is_measured:
                 blocks_s = environment.chain.block_interval_ms / 1000
                 left_s = max(0, last - status.height) * blocks_s
-                deadline = time.monotonic() + _SLOW * left_s + _GRACE_S
-            if deadline and time.monotonic() > deadline:
+                deadline, is_measured = time.monotonic() + _SLOW * left_s + _GRACE_S, True
+            if time.monotonic() > deadline:
                 raise _silent(environment, rotation)
             time.sleep(_POLL_S)
         blocks = run.mesh.blocks(max(2, rotation.since - _AROUND) + 1, last + 1)
