@@ -445,6 +445,32 @@ def test_who_does_not_read_its_answer_is_cut_off(
     scene()
 
 
+def test_the_unread_rest_of_a_last_answer_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch, eventually_async: Callable[..., Awaitable[None]]
+) -> None:
+    """Who asks for the last answer and leaves a little of it unread loses the connection, too."""
+    monkeypatch.setattr(connections, "READ_DEADLINE_S", 0.2)
+
+    @live
+    async def scene(site: Site) -> None:
+        monkeypatch.setattr(site.port.view, "metrics", lambda: b"x" * 2**24)
+        stuck = socket.socket()
+        stuck.setblocking(False)  # noqa: FBT003 - the name of the setting
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(stuck, (site.host, site.number))
+        await eventually_async("the connection", site.wires)
+        (wire,) = site.wires()
+        wire.transport.set_write_buffer_limits(high=2**25)  # so that it is never full
+        await loop.sock_sendall(stuck, a_get("/metrics", "Connection: close"))
+
+        await eventually_async("its end", lambda: not site.wires())
+
+        assert wire.transport.get_write_buffer_size() == site.server.crowd.count == 0
+        stuck.close()
+
+    scene()
+
+
 @live
 async def test_an_idle_client_with_unread_answers_is_hung_up_on(site: Site) -> None:
     """The rest of an answer that nobody reads keeps no connection open behind its deadline."""

@@ -129,14 +129,25 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Begin to wait for a client that reads too slowly; what waits for it costs memory."""
         super().pause_writing()
-        self._is_read()
-        self._read_timer = self.loop.call_later(READ_DEADLINE_S, self.transport.abort)
+        self._expect_read()
 
     def resume_writing(self) -> None:
-        """Go on where the client has read enough."""
+        """Go on where the client has read enough; of a last answer it has to read the rest, too."""
         super().resume_writing()
-        self._is_read()
+        if not self.transport.is_closing():
+            self._is_read()
         self.on_room()
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, or wait only so long until a last answer is read."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._expect_read()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse, and do not wait for ever until somebody has read the rest."""
+        super().send_400_response(msg)
+        self._expect_read()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close, and do not wait for ever until somebody has read the rest."""
@@ -183,6 +194,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def push(self, data: bytes) -> None:
         """Write, without waiting."""
         self.transport.write(data)
+
+    def _expect_read(self) -> None:
+        self._is_read()
+        self._read_timer = self.loop.call_later(READ_DEADLINE_S, self.transport.abort)
 
     def _is_read(self) -> None:
         if self._read_timer is not None:
