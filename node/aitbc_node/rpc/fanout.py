@@ -50,6 +50,7 @@ class Fan:
         self._soon = soon
         self._listeners: dict[Listener, None] = {}
         self._due: list[Listener] = []
+        self._to_look_at: list[Listener] = []
         self._is_called = False
         self._is_behind = False
         hub.on_publish = self.announce
@@ -80,18 +81,29 @@ class Fan:
         self._serve(listener, {})
 
     def show_life(self) -> None:
-        """Write something where nothing was since the last time."""
-        for listener in self._listeners:
-            if listener.is_quiet and not listener.wire.is_full:
-                listener.wire.push(framed(_ALIVE))
-            listener.is_quiet = True
+        """Write something where nothing was since the last time, to a slice at once as well."""
+        if not self._to_look_at:
+            self._to_look_at = list(self._listeners)
+            self._look()
 
     def close(self) -> None:
         """Give each what there is, and a last event that says that no more will come."""
+        self._to_look_at.clear()
         for listener in self._listeners:
             self.serve(listener)
             if not listener.wire.is_full:
                 listener.wire.push(framed(_LAST))
+
+    def _look(self) -> None:
+        for listener in self._to_look_at[-SLICE:]:
+            if listener not in self._listeners:
+                continue
+            if listener.is_quiet and not listener.wire.is_full:
+                listener.wire.push(framed(_ALIVE))
+            listener.is_quiet = True
+        del self._to_look_at[-SLICE:]
+        if self._to_look_at:
+            self._soon(self._look)
 
     def _deliver(self) -> None:
         """Serve a slice of the listeners, and the next one when it is due again."""

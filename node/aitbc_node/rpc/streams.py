@@ -5,7 +5,7 @@ behind the ring is told how many events were lost, and goes on. Do not add socke
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +16,9 @@ from aitbc_node.events import Committed, Expired, TxReceipt
 BATCH_MAX = 256
 PIECE_BYTES = 64 * limits.KIB
 """A listener is handed so many events at once, or so many bytes, so that its buffer stays small."""
+
+ROWS_MAX = 400
+"""Fates in one event, which is then less than one piece."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,7 +63,7 @@ class Hub:
         self.on_publish()
 
     def committed(self, committed: Committed) -> None:
-        """Publish a final block, and the fates of its transactions in one event."""
+        """Publish a final block, and the fates of its transactions in few events."""
         header = committed.final.block.header
         self.publish(
             "block",
@@ -74,15 +77,18 @@ class Hub:
                 "tx_count": header.tx_count,
             },
         )
-        if committed.receipts:
-            # One event per block: thousands of small ones would push blocks out of the ring.
-            rows = [_fate(index, receipt) for index, receipt in enumerate(committed.receipts)]
-            self.publish("tx", {"height": header.height, "txs": rows})
+        rows = [_fate(index, receipt) for index, receipt in enumerate(committed.receipts)]
+        self._fates(header.height, rows)
 
     def expired(self, expired: Expired) -> None:
         """Publish transactions that can never be in a block any more."""
         rows = [{"id": tx_id.hex(), "status": "expired"} for tx_id in expired.ids]
-        self.publish("tx", {"height": None, "txs": rows})
+        self._fates(None, rows)
+
+    def _fates(self, height: int | None, rows: Sequence[Mapping[str, object]]) -> None:
+        # Not an event each: thousands of small ones would push blocks out of the ring.
+        for first in range(0, len(rows), ROWS_MAX):
+            self.publish("tx", {"height": height, "txs": rows[first : first + ROWS_MAX]})
 
     def begin(self, last_id: str) -> tuple[int, bytes]:
         """Return where a listener goes on, and what to tell it first when events are lost to it."""

@@ -151,6 +151,22 @@ def test_a_quiet_stream_shows_life_and_a_busy_one_need_not() -> None:
     assert "still here" not in busy.text
 
 
+def test_one_look_shows_life_to_a_slice_and_no_more() -> None:
+    """However many are quiet, the node goes on with other work after so many of them."""
+    scene = Scene()
+    wires = [FakeWire() for _ in range(2 * SLICE + 1)]
+    for wire in wires:
+        scene.listener(wire, PEER)
+    scene.fan.show_life()
+    scene.settle()
+
+    scene.fan.show_life()
+    assert sum(bool(wire.pushed) for wire in wires) == SLICE
+    scene.settle()
+
+    assert all(wire.text == ": still here\n\n" for wire in wires)
+
+
 def test_a_stream_ends_with_a_last_event() -> None:
     """Who listens when the node stops gets what there is, and is told that it was the last."""
     scene = Scene()

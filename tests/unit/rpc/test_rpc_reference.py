@@ -57,7 +57,7 @@ def _events() -> str:
 with commas. Each event has an `id`; `Last-Event-ID` (or `last_id=`) goes on behind it. What is lost
 is told by an event `gap` with the number lost, or null where nobody knows. A comment comes every
 15 s where nothing else does; whoever reads nothing for 30 s is cut off; a node that stops ends its
-streams with an event `closing`.
+streams with an event `closing`. The fates of many transactions come in several `tx` events.
 """
 
 

@@ -1,6 +1,8 @@
 """How events wait for their listeners."""
 
-from aitbc_node.rpc.streams import BATCH_MAX, PIECE_BYTES, Hub
+from aitbc_node.events import Expired
+from aitbc_node.rpc.streams import BATCH_MAX, PIECE_BYTES, ROWS_MAX, Hub
+from aitbc_node.types import TxId
 
 BLOCK = frozenset({"block"})
 ALL = frozenset({"block", "tx", "peer"})
@@ -95,6 +97,21 @@ def test_a_piece_is_bounded() -> None:
 
     assert len(ids(text)) == BATCH_MAX
     assert hub.has_news(place)
+
+
+def test_many_fates_are_told_in_several_events() -> None:
+    """One event never tells so many fates that it is larger than a piece; none is left out."""
+    hub, count = Hub(boot="b"), 2 * ROWS_MAX + 1
+    hub.expired(Expired(tuple(TxId(bytes([n // 256, n % 256]) * 16) for n in range(count))))
+    place, told = hub.begin("b-0")
+
+    while hub.has_news(place):
+        place, text = hub.read(place, ALL)
+        told += text
+
+    assert ids(told) == ["b-1", "b-2", "b-3"]
+    assert told.count(b'"status":"expired"') == count
+    assert max(map(len, told.split(b"\n\n"))) < PIECE_BYTES
 
 
 def test_a_piece_is_bounded_in_bytes_too() -> None:
