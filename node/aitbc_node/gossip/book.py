@@ -1,15 +1,16 @@
 """Which nodes does this one know of, and when may each be dialled next?
 
 Bootstrap peers are named by the operator and never forgotten. Of all others only signed records are
-kept: so many in all, so many of one network, so many on the word of one peer, so that nobody can
-fill the book. Do not add who of them is chosen.
+kept: so many in all, so many of one network, so many on the word of one peer. Identities that cost
+nothing can fill the book, but not for long: whom this node never reached itself makes room for who
+is linked. Do not add who of them is chosen.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from aitbc_node import limits
-from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, Crowds, Entry
+from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, Crowds, Entry, to_forget
 from aitbc_node.gossip.records import PeerRecord, is_timely
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.types import PeerId
@@ -18,10 +19,8 @@ KNOWN_MAX = 1_000
 HOUR_MS = 3_600_000
 FRESH_MS = HOUR_MS
 """Who was linked so lately is passed on to others."""
-UNREACHABLE_ATTEMPTS = 12
-"""After so many dials in vain a peer that nobody vouches for is forgotten, if room is wanted."""
 FORGOTTEN_ATTEMPTS = 40
-"""And after so many even if none is."""
+"""After so many dials in vain a peer that nobody vouches for is forgotten in any case."""
 HOPEFUL_ATTEMPTS = 20
 """Who was linked is dialled about as often as a bootstrap peer for so many dials in vain."""
 SELDOM_CAP_MS = 30_000
@@ -55,6 +54,8 @@ class Book:
         self._votes = votes
         self._crowds = Crowds(subnets or Subnets())
         self._entries: dict[PeerId, Entry] = {}
+        self._linked: dict[PeerId, bool] = {}
+        """Who is linked now, and whether this node dialled."""
         for peer, address in sorted(bootstrap, key=lambda row: draw(row[0], 0)):
             if peer != own_id:
                 entry = Entry(peer, named=address, dial_at_ms=self._yield_ms(peer))
@@ -161,28 +162,36 @@ class Book:
         ]
 
     def met(self, peer: PeerId, now_ms: int, rtt_ms: int | None = None) -> None:
-        """Remember that a link to a peer stands."""
+        """Remember that a link to a peer stands; who only came is not where it says for that."""
         entry = self._entries.get(peer)
         if entry is None:
             return
-        self._crowds.believe(entry)
+        if self._linked.get(peer):
+            self._crowds.believe(entry)
+            entry.is_reached = True
         entry.met_ms = now_ms
         if rtt_ms is not None:
             entry.rtt_ms = rtt_ms
 
-    def up(self, peer: PeerId, now_ms: int) -> None:
+    def up(self, peer: PeerId, now_ms: int, *, outbound: bool = True) -> None:
         """Take a new link for the answer to a dial, whoever dialled."""
+        self._linked[peer] = outbound
         self.met(peer, now_ms)
         entry = self._entries.get(peer)
         if entry is not None:
             self._dial_is_over(entry)
             entry.attempts = 0
 
+    def down(self, peer: PeerId) -> None:
+        """Remember that no link to a peer stands."""
+        self._linked.pop(peer, None)
+
     def distrust(self, peer: PeerId) -> None:
         """Pass nobody on who did wrong, as if it had never been met."""
         entry = self._entries.get(peer)
         if entry is not None:
             entry.met_ms = None
+            entry.is_reached = False
 
     def plan_dial(self, peer: PeerId, now_ms: int) -> None:
         """Wait twice as long after each failure, up to the cap, plus up to half as jitter.
@@ -221,13 +230,14 @@ class Book:
     # What is passed on and kept.
 
     def sample(self, count: int, *, without: PeerId, now_ms: int, wall_ms: int) -> list[PeerRecord]:
-        """Draw records of nodes that were linked lately; what is only hearsay is not passed on."""
+        """Draw records of nodes that are linked or were reached lately; never of hearsay."""
         fresh = [
             entry.record
             for entry in self._entries.values()
             if entry.record is not None
             and entry.met_ms is not None
             and now_ms - entry.met_ms <= FRESH_MS
+            and (entry.is_reached or entry.peer in self._linked)
             and entry.peer != without
             and is_timely(entry.record, wall_ms)
         ]
@@ -248,23 +258,17 @@ class Book:
         entry = Entry(record.peer, record=record, teller=teller, vouched=vouched)
         if not self._crowds.have_room(entry):
             return None
-        if len(self._entries) >= KNOWN_MAX and not self._make_room():
+        if len(self._entries) >= KNOWN_MAX and not self._make_room(entry):
             return None
         self._entries[entry.peer] = entry
         self._crowds.add(entry)
         return entry
 
-    def _make_room(self) -> bool:
-        """Forget the one that was dialled in vain most often, if one is beyond hope."""
-        hopeless = [
-            entry
-            for entry in self._entries.values()
-            if entry.attempts >= UNREACHABLE_ATTEMPTS and not (entry.named or entry.vouched)
-        ]
-        if not hopeless:
-            return False
-        self._forget(max(hopeless, key=lambda entry: entry.attempts))
-        return True
+    def _make_room(self, newcomer: Entry) -> bool:
+        spare = to_forget(self, self._linked, newcomer)
+        if spare is not None:
+            self._forget(spare)
+        return spare is not None
 
     def _is_remembered(self, entry: Entry, now_ms: int) -> bool:
         is_fresh = entry.met_ms is not None and now_ms - entry.met_ms <= FRESH_MS

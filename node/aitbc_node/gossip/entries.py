@@ -5,6 +5,7 @@ one public network, so many nodes never met on the word of one peer. Do not add 
 """
 
 from collections import Counter
+from collections.abc import Container, Iterable
 
 import msgspec
 
@@ -12,6 +13,8 @@ from aitbc_node.gossip.records import PeerRecord
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.types import PeerId
 
+UNREACHABLE_ATTEMPTS = 12
+"""After so many dials in vain a peer that nobody vouches for is forgotten, if room is wanted."""
 PER_SUBNET_MAX = 32
 PER_TELLER_MAX = 128
 """Peers never met that are in the book on the word of one other."""
@@ -22,7 +25,8 @@ class Entry(msgspec.Struct):
 
     Shape: `named` is the operator's address for it, "" when he named none; `teller` is on whose
     word it is here, None for the operator, the ledger and the own file; `met_ms` is the last moment
-    of a link, None for never; `dialled_ms` is set while a dial is under way.
+    of a link, None for never; `is_reached` once this node has dialled it with success; `dialled_ms`
+    is set while a dial is under way.
     """
 
     peer: PeerId
@@ -31,12 +35,18 @@ class Entry(msgspec.Struct):
     vouched: bool = False
     teller: PeerId | None = None
     met_ms: int | None = None
+    is_reached: bool = False
     rtt_ms: int | None = None
     dial_at_ms: int = 0
     attempts: int = 0
     dialled_ms: int | None = None
     rests_until_ms: int = 0
     subnets: tuple[str, ...] = ()
+
+    @property
+    def is_self_told(self) -> bool:
+        """Tell whether nobody but the node itself has told of it."""
+        return self.teller == self.peer
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -100,3 +110,23 @@ class Crowds:
             return ()
         named = (self._subnets.of(address) for address in entry.record.addresses)
         return tuple(dict.fromkeys(subnet for subnet in named if subnet))
+
+
+def to_forget(entries: Iterable[Entry], linked: Container[PeerId], newcomer: Entry) -> Entry | None:
+    """Name who makes room: one beyond hope, else one that came once and was never reached.
+
+    For who is linked and tells of itself also one of whom others told; the oldest first.
+    """
+    with_hearsay = newcomer.peer in linked
+
+    def is_spare(entry: Entry) -> bool:
+        if entry.named or entry.vouched:
+            return False
+        is_cheap = entry.is_self_told or (with_hearsay and entry.teller is not None)
+        is_unproven = is_cheap and not entry.is_reached and entry.peer not in linked
+        return is_unproven or entry.attempts >= UNREACHABLE_ATTEMPTS
+
+    def worthlessness(entry: Entry) -> tuple[bool, bool, int]:
+        return entry.attempts >= UNREACHABLE_ATTEMPTS, entry.is_self_told, entry.attempts
+
+    return max(filter(is_spare, entries), key=worthlessness, default=None)

@@ -96,7 +96,7 @@ class Peers:
         refusal = self._refusal(peer, now_ms, outbound=event.outbound)
         if refusal:
             return self._close(peer, refusal, now_ms)
-        self.book.up(peer, now_ms)
+        self.book.up(peer, now_ms, outbound=event.outbound)
         self._closing.pop(peer, None)
         self._links.pop(peer, None)
         self._links[peer] = Link(
@@ -117,6 +117,7 @@ class Peers:
             return []
         self._closing.pop(event.peer, None)
         link = self._links.pop(event.peer, None)
+        self.book.down(event.peer)
         self.book.plan_dial(event.peer, now_ms)
         if link is None:
             return []
@@ -216,6 +217,7 @@ class Peers:
     def _close(self, peer: PeerId, reason: str, now_ms: int) -> list[Effect]:
         self._links.pop(peer, None)
         self._closing[peer] = now_ms
+        self.book.down(peer)
         self.book.plan_dial(peer, now_ms)
         return [
             Disconnect(peer, reason),

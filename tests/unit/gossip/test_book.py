@@ -11,10 +11,9 @@ from aitbc_node.gossip.book import (
     KNOWN_MAX,
     REST_MS,
     SELDOM_CAP_MS,
-    UNREACHABLE_ATTEMPTS,
     Book,
 )
-from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX
+from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, UNREACHABLE_ATTEMPTS
 from aitbc_node.gossip.records import LIFE_MS, PeerRecord
 from aitbc_node.types import PeerId, PublicKey, Signature
 
@@ -245,3 +244,40 @@ def test_what_a_stranger_tells_is_counted_to_nobody_once_it_is_forgotten() -> No
             for _ in range(FORGOTTEN_ATTEMPTS):
                 book.plan_dial(record.peer, FRESH_MS + 1)
     assert known(book) == {NAMED}
+
+
+def test_throw_away_identities_do_not_fill_the_book_for_good() -> None:
+    """Who came, told where it is and went makes room, the oldest first; nobody is told of it."""
+    book = a_book()
+    honest = a_record(KNOWN_MAX + 10)
+    learn(book, honest)
+    for number in range(1, KNOWN_MAX + 5):
+        record = a_record(number)
+        book.up(record.peer, 0, outbound=False)
+        assert learn(book, record, record.peer)
+        book.met(record.peer, 0)
+        book.down(record.peer)
+
+    assert len(book) == KNOWN_MAX
+    assert honest.peer in known(book), "hearsay stays before them"
+    assert a_record(1).peer not in known(book)
+    assert book.sample(9, without=OWN, now_ms=0, wall_ms=WALL_MS) == []
+
+
+def test_who_is_linked_finds_room_in_a_book_full_of_hearsay() -> None:
+    """One that this node has reached stays; who is only told of gets no place."""
+    book = a_book()
+    reached = a_record(1)
+    learn(book, reached)
+    book.up(reached.peer, 0)
+    book.down(reached.peer)
+    for number in range(2, KNOWN_MAX):
+        assert learn(book, a_record(number), PeerId(number.to_bytes(20, "big")))
+    newcomer = a_record(KNOWN_MAX + 1)
+
+    assert not learn(book, a_record(KNOWN_MAX + 2))
+    book.up(newcomer.peer, 0, outbound=False)
+    assert learn(book, newcomer, newcomer.peer)
+
+    assert {newcomer.peer, reached.peer, NAMED} <= known(book)
+    assert a_record(2).peer not in known(book)

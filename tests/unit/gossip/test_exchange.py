@@ -57,6 +57,7 @@ def messages(effects: list[Effect]) -> list[Message]:
 def test_a_new_link_brings_records_both_ways() -> None:
     """Each end says where it is, and of whom it knows: a newcomer needs one address only."""
     exchange, book = an_exchange()
+    book.up(FRIEND, 0, outbound=False)
     up(exchange)
     told(exchange, RECORDS[0], RECORDS[1])
 
