@@ -154,7 +154,8 @@ def test_a_rotated_key_takes_over_with_the_epoch(
 ) -> None:
     """Each block to the epoch's end has the old key's vote, and each behind it the new one's.
 
-    Of three voters all are needed, so a chain that goes on has missed no vote of either key.
+    Of three voters all are needed, so a chain that goes on has missed no vote of either key; that
+    is why it needs `--force`.
     """
     site = site_of()
     rotating, *others, down = site.mesh.nodes
@@ -162,7 +163,7 @@ def test_a_rotated_key_takes_over_with_the_epoch(
     made = keymaking.make(tmp_path / "new", role="validator", hrp=HRP, chain_id=CHAIN_ID)
     new = tmp_path / "new"
     told = site.do(
-        f"validator rotate --key {operator(rotating)} --consensus-key {new}/{CONSENSUS_KEY}"
+        f"validator rotate --key {operator(rotating)} --consensus-key {new}/{CONSENSUS_KEY} --force"
     )
     last = site.until_epoch([rotating, *others], told)
 

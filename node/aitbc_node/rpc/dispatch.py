@@ -23,6 +23,7 @@ from aitbc_node.rpc import (
     schema,
     splits,
     submission,
+    surroundings,
 )
 from aitbc_node.rpc.call import Call
 from aitbc_node.rpc.response import refuse, respond, whole
@@ -106,7 +107,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",
           (schema.AuditAnswer,)),
     Route("GET", "/net/peers", mesh.peers, "The live links of the node.", (schema.Peers,)),
-    Route("GET", "/net/topology", mesh.topology, "The links of this node and of its peers."),
+    Route("GET", "/net/topology", mesh.topology, "The links of this node and of its peers.",
+          (surroundings.Topology,)),
     Route("GET", "/net/partition", mesh.partition, "The reachable voting power.",
           (splits.Partition,)),
     Route("GET", "/metrics", _metrics, "Metrics in Prometheus' text format.", media="text/plain"),
