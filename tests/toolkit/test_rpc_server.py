@@ -64,6 +64,13 @@ class Site:
     number: int
     server: server.Server
 
+    @property
+    def app(self) -> app.App:
+        """Return what answers."""
+        served = self.server._app
+        assert isinstance(served, app.App)
+        return served
+
     def wires(self) -> Sequence[connections.BoundedProtocol]:
         """List the connections that stand."""
         return list(self.server._state.connections)
@@ -379,12 +386,34 @@ async def test_an_idle_stream_shows_life(site: Site) -> None:
 @live
 async def test_too_many_streams_are_refused(site: Site) -> None:
     """The number of streams is bounded, and the next client is told so."""
-    site.port.hub.listeners = limits.EVENT_STREAMS_MAX
+    places = site.app._places
+    while places.enter("127.0.0.9"):
+        pass
+    assert places.count == limits.EVENT_STREAMS_MAX
 
     status, _, body = await exchange(site, a_get("/events"))
-
     assert (status, json.loads(body)["error"]["code"]) == (503, "unavailable")
-    site.port.hub.listeners = 0
+
+    places.leave("127.0.0.9")
+    reader, writer = await asyncio.open_connection(site.host, site.number)
+    writer.write(a_get("/events"))
+    await reader.readuntil(b": hello\n\n")
+    writer.close()
+    while places.count == limits.EVENT_STREAMS_MAX:  # the test's own time limit ends this
+        await exchange(site, a_get("/health"))
+
+
+@live
+async def test_one_stranger_has_a_share_of_the_streams(site: Site) -> None:
+    """An address elsewhere gets a tenth; the next one gets in, and this machine gets them all."""
+    places = site.app._places
+
+    of_one = sum(places.enter("10.0.0.1") for _ in range(limits.EVENT_STREAMS_MAX))
+
+    assert of_one == limits.EVENT_STREAMS_MAX // app.STREAM_SHARES
+    assert places.enter("10.0.0.2")
+    rest = limits.EVENT_STREAMS_MAX - places.count
+    assert sum(places.enter("127.0.0.1") for _ in range(limits.EVENT_STREAMS_MAX)) == rest
 
 
 @live
@@ -642,6 +671,16 @@ def test_this_machine_has_places_of_its_own() -> None:
     crowd.leave("10.0.0.0")
     assert crowd.enter("::1")
     assert not crowd.enter("10.0.0.7")
+
+
+def test_no_stranger_has_more_than_a_share_of_the_connections() -> None:
+    """Where there are few places in all, one address elsewhere still leaves most of them."""
+    crowd = connections.Crowd(connections_max=512)
+
+    taken = sum(crowd.enter("10.0.0.1") for _ in range(512))
+
+    assert taken == 512 // 4
+    assert sum(crowd.enter("127.0.0.1") for _ in range(512)) == 512 - taken
 
 
 @pytest.mark.parametrize(

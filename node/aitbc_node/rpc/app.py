@@ -6,14 +6,15 @@ to `fanout.py` once its head is written. Do not add routes or answers here.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Protocol
 
 from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc.bodies import Bodies
-from aitbc_node.rpc.connections import WIRE, BoundedProtocol
+from aitbc_node.rpc.connections import WIRE, BoundedProtocol, Crowd
 from aitbc_node.rpc.dispatch import answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
@@ -38,6 +39,8 @@ from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, 
 
 SUBMIT_DEADLINE_S = 10.0
 KEEP_ALIVE_S = 15.0
+STREAM_SHARES = 10
+"""Ten clients from elsewhere could have all streams; one on this machine may have every one."""
 HTTP_OK = 200
 
 _SSE_HEADERS = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
@@ -76,6 +79,11 @@ class App:
         self._port = port
         self._throttle = throttle
         self._bodies = Bodies()
+        self._places = Crowd(
+            connections_max=limits.EVENT_STREAMS_MAX,
+            per_client_max=limits.EVENT_STREAMS_MAX,
+            shares=STREAM_SHARES,
+        )
         self._ids = RequestIds(name)
         self._is_closing = False
         self._fan = Fan(port.hub, soon=lambda work: asyncio.get_running_loop().call_soon(work))
@@ -87,7 +95,7 @@ class App:
         assert scope["type"] == "http", scope["type"]
         headers = dict(scope["headers"])
         request = Request(method="", path="", request_id=self._ids.of(headers))
-        client = str((scope.get("client") or ("",))[0])
+        client = _client(scope)
         moved = Meter(send)
         try:
             self._admit(client)
@@ -125,13 +133,15 @@ class App:
                 await send_whole(send, await self._submit(asked, request))
             case Subscription(topics=topics, last_id=last_id):
                 resumed = headers.get(b"last-event-id", last_id.encode()).decode("latin-1")
-                place, first = self._place(resumed)
                 head = (*_SSE_HEADERS, *identity(request))
-                await send_head(send, Response(200, b"", "text/event-stream", head), length=None)
-                if scope["method"] != "HEAD":
-                    await send_part(send, first or b": hello\n\n")
-                    await self._listen(scope["state"][WIRE], place, topics)
-                await send_end(send)
+                with self._place_of(_client(scope)):
+                    place, first = port.hub.begin(resumed)
+                    opened = Response(200, b"", "text/event-stream", head)
+                    await send_head(send, opened, length=None)
+                    if scope["method"] != "HEAD":
+                        await send_part(send, first or b": hello\n\n")
+                        await self._listen(scope["state"][WIRE], place, topics)
+                    await send_end(send)
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port
@@ -145,13 +155,19 @@ class App:
             return refuse(fault, request)
         return answer_submission(asked, outcomes, request, view=port.view, reader=port.reader)
 
-    def _place(self, last_id: str) -> tuple[int, bytes]:
-        """Return where a listener goes on, and what it is told first; there is room for so many."""
-        hub = self._port.hub
-        if hub.listeners >= limits.EVENT_STREAMS_MAX:
-            message = f"{hub.listeners} streams are open already"
+    @contextmanager
+    def _place_of(self, client: str) -> Iterator[None]:
+        """Keep the place of one stream while it is open; there are so many, for each and for all.
+
+        Raises: RequestFault where none is left.
+        """
+        if not self._places.enter(client):
+            message = f"no stream is left for this address; {self._places.count} are open"
             raise RequestFault(503, Code.E_UNAVAILABLE, message)
-        return hub.begin(last_id)
+        try:
+            yield
+        finally:
+            self._places.leave(client)
 
     async def _listen(self, wire: BoundedProtocol, place: int, topics: frozenset[str]) -> None:
         """Leave the connection to the fan until the client is gone or the node stops."""
@@ -185,6 +201,10 @@ class App:
         if self._streams and not self._is_closing:
             loop = asyncio.get_running_loop()
             self._looking = loop.call_later(KEEP_ALIVE_S, self._look)
+
+
+def _client(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 def _now_ms() -> int:

@@ -40,17 +40,24 @@ _FULL = (
 )
 
 
+def is_local(address: str) -> bool:
+    """Tell whether a client is on this machine."""
+    return address.startswith(_LOOPBACK)
+
+
 class Crowd:
-    """Count connections, of each client and in all."""
+    """Count connections, of each client and in all; one from elsewhere gets one of `shares`."""
 
     def __init__(
         self,
         *,
         connections_max: int = CONNECTIONS_MAX,
         per_client_max: int = CONNECTIONS_PER_CLIENT_MAX,
+        shares: int = 4,
     ) -> None:
         self._connections_max = connections_max
         self._per_client_max = per_client_max
+        self._per_stranger_max = max(1, min(per_client_max, connections_max // shares))
         self._of: Counter[str] = Counter()
         self.count = 0
         self.turned_away = 0
@@ -58,9 +65,10 @@ class Crowd:
     def enter(self, address: str) -> bool:
         """Take a place, if there is one for this address."""
         client = client_of(address)
-        is_local = address.startswith(_LOOPBACK)
-        places = self._connections_max - (0 if is_local else OWN_PLACES)
-        if self.count >= places or self._of[client] >= self._per_client_max:
+        is_own = is_local(address)
+        places = self._connections_max - (0 if is_own else OWN_PLACES)
+        of_one = self._per_client_max if is_own else self._per_stranger_max
+        if self.count >= places or self._of[client] >= of_one:
             self.turned_away += 1
             return False
         self.count += 1
