@@ -87,10 +87,7 @@ async def _live(
 
 @contextlib.asynccontextmanager
 async def _running(
-    config: Config,
-    identities: Identities,
-    files: Files,
-    found: Found,
+    config: Config, identities: Identities, files: Files, found: Found
 ) -> AsyncIterator[Driver]:
     """Start everything, and stop it in the reverse order however this ends."""
     clock, counters = Clock(), Counters()
@@ -114,11 +111,18 @@ async def _running(
         )
         stack.push_async_callback(driver.stop)
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
-        standing = machine.view.mesh.peers.standing
+        peers = machine.view.mesh.peers
         terms = _terms(
-            config, identities, is_banned=lambda peer: standing.is_banned(peer, clock.now_ms())
+            config,
+            identities,
+            is_banned=lambda peer: peers.standing.is_banned(peer, clock.now_ms()),
         )
-        links = Links(terms, feed=driver.feed, wall_ms=clock.wall_ms)
+        links = Links(
+            terms,
+            feed=driver.feed,
+            wall_ms=clock.wall_ms,
+            kept=lambda: [entry.peer for entry in peers.book.near],
+        )
         driver.wire = links
         stack.push_async_callback(links.close)
         collector = collector_of(

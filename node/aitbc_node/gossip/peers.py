@@ -181,6 +181,8 @@ class Peers:
         paused = since_ms > limits.DEAD_AFTER_MS // 2
         allowed = since_ms * limits.PEER_FRAMES_PER_S // 1_000
         self._ticked_ms = now_ms
+        for peer in [peer for peer in self._closing if not self._is_closing(peer, now_ms)]:
+            del self._closing[peer]
         effects: list[Effect] = []
         for link in tuple(self._links.values()):
             link.requests = link.answered_bytes = 0
@@ -238,13 +240,15 @@ class Peers:
         return ""
 
     def _room_for(self, peer: PeerId) -> int:
-        """Bound the links lower for strangers: the named ones must find room when they come back.
+        """Bound the links lower for strangers: those that are kept must find room.
+
+        That is who the operator names, and for a validator who the ledger names for another one.
 
         Identities cost nothing, so without this a crowd of them could keep validators apart.
         """
-        if self.book.is_named(peer):
+        if self.book.is_kept(peer):
             return limits.PEERS_MAX
-        absent = sum(entry.peer not in self._links for entry in self.book.named)
+        absent = sum(entry.peer not in self._links for entry in self.book.near)
         return limits.PEERS_MAX - min(absent, limits.PEERS_MAX // 2)
 
     def _is_closing(self, peer: PeerId, now_ms: int) -> bool:

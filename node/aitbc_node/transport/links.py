@@ -26,9 +26,15 @@ class Links:
     """Hold the links of one node, at most one per peer; all calls come from the event loop."""
 
     def __init__(
-        self, terms: Terms, *, feed: Callable[[Event], None], wall_ms: Callable[[], int]
+        self,
+        terms: Terms,
+        *,
+        feed: Callable[[Event], None],
+        wall_ms: Callable[[], int],
+        kept: Callable[[], Iterable[PeerId]] = tuple,
     ) -> None:
         self.terms = terms
+        self._also_kept = kept
         self.bytes_received = 0
         self.bytes_sent = 0
         self.bytes_queued = 0
@@ -137,12 +143,17 @@ class Links:
             raise PeerFault("no room for another peer of its network")
 
     def _room_for(self, peer: PeerId) -> int:
-        """Bound strangers lower, so that who is named finds room when it comes back."""
+        """Bound strangers lower, so that who is kept finds room when it comes back."""
         terms = self.terms
-        if peer in terms.named:
+        kept = self._kept()
+        if peer in kept:
             return terms.peers_max
-        absent = sum(named not in self._up for named in terms.named)
+        absent = sum(other not in self._up for other in kept)
         return terms.peers_max - min(absent, terms.peers_max // 2)
+
+    def _kept(self) -> frozenset[PeerId]:
+        """Name those for whom room is kept: whom the operator names, and whom the ledger does."""
+        return self.terms.named.union(self._also_kept())
 
     def _is_crowd(self, peer: PeerId, address: str) -> bool:
         """Tell whether strangers of one network have all the links that they may have.
@@ -151,12 +162,11 @@ class Links:
         """
         terms = self.terms
         subnet = terms.subnets.of(address)
-        if not subnet or peer in terms.named:
+        kept = self._kept()
+        if not subnet or peer in kept:
             return False
         same = (
-            other not in terms.named
-            and not link.is_outbound
-            and terms.subnets.of(link.address) == subnet
+            other not in kept and not link.is_outbound and terms.subnets.of(link.address) == subnet
             for other, link in self._up.items()
         )
         return sum(same) >= terms.subnet_links

@@ -2,12 +2,13 @@
 
 from aitbc_node import limits
 from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
-from aitbc_node.gossip.book import YIELD_MS
+from aitbc_node.gossip.book import DIAL_LOST_MS, YIELD_MS
 from aitbc_node.gossip.links import PINGS_COUNTED, Link
 from aitbc_node.gossip.messages import Ping, decode_message
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, Peers
+from aitbc_node.gossip.records import PeerRecord
 from aitbc_node.gossip.standing import BAN_MS
-from aitbc_node.types import PeerId
+from aitbc_node.types import PeerId, PublicKey, Signature
 
 OWN = PeerId(b"m" * 20)
 LOW = PeerId(b"a" * 20)
@@ -282,6 +283,30 @@ def test_a_crowd_of_strangers_leaves_room_for_those_the_operator_named() -> None
     for named in (LOW, HIGH):
         assert dropped(peers.on_up(up(named, outbound=False), 0)) == []
     assert len(peers.linked()) == limits.PEERS_MAX
+
+
+def test_a_crowd_of_strangers_leaves_room_for_validators_that_only_the_ledger_names() -> None:
+    """For a validator those count as named, though its operator wrote down none of them."""
+    peers = Peers(OWN, (), listed_only=False, votes=True)
+    validator = PeerRecord(PublicKey(b"v" * 32), ("10.0.0.1:1",), 0, Signature(b""))
+    peers.book.vouch([validator], 0)
+    crowd = [PeerId(bytes([number]) * 20) for number in range(limits.PEERS_MAX)]
+
+    refused = [peer for peer in crowd if dropped(peers.on_up(up(peer, outbound=False), 0))]
+
+    assert len(refused) == 1
+    assert dropped(peers.on_up(up(validator.peer, outbound=False), 0)) == []
+
+
+def test_links_that_were_closed_are_not_remembered_for_ever() -> None:
+    """A fault may come to light after its peer hung up, and then no end of a link follows."""
+    peers = some_peers()
+    for number in range(100):
+        peers.fault(PeerId(bytes([number]) * 20), "forged", 0, is_forgery=True)
+
+    peers.tick(DIAL_LOST_MS)
+
+    assert not peers._closing
 
 
 def test_a_failed_dial_does_not_take_an_existing_link_away() -> None:

@@ -39,6 +39,7 @@ class Node:
         key = load_private_key(folder / "node.key")
         (folder / "node.crt").write_bytes(certificate(key))
         genesis = terms.pop("genesis", b"g" * 32)
+        kept = terms.pop("kept", tuple)
         self.identity = Identity(
             "aitbc-test-1", Hash(genesis), SigningKey(key.private_bytes_raw()), "0.1.0"
         )
@@ -53,6 +54,7 @@ class Node:
             ),
             feed=self._take,
             wall_ms=lambda: 0,
+            kept=kept,
         )
         self.address = ""
 
@@ -204,12 +206,20 @@ def test_a_node_that_is_not_admitted_is_refused_and_told_why(
     run(main())
 
 
-def test_a_full_node_keeps_room_for_who_is_named(run: Callable[..., None], tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["operator", "ledger"])
+def test_a_full_node_keeps_room_for_who_is_named(
+    run: Callable[..., None], tmp_path: Path, by: str
+) -> None:
     """A stranger finds no room where a named peer, not linked yet, still does."""
 
     async def main() -> None:
         async with nodes(tmp_path, 2) as (first, named):
-            host = Node(tmp_path / "b", peers_max=2, named=frozenset({named.id}))
+            host = Node(
+                tmp_path / "b",
+                peers_max=2,
+                named=frozenset({named.id} if by == "operator" else ()),
+                kept=lambda: (named.id,) if by == "ledger" else (),
+            )
             await host.listen()
             first.dial(host)
             await first.until_linked(host)
