@@ -14,7 +14,7 @@ from aitbc_node import limits
 from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc.bodies import Bodies
-from aitbc_node.rpc.connections import WIRE, BoundedProtocol, Crowd
+from aitbc_node.rpc.connections import WIRE, BoundedProtocol, Crowd, is_local
 from aitbc_node.rpc.dispatch import answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
     ClientGoneError,
@@ -29,7 +29,7 @@ from aitbc_node.rpc.exchange import (
     send_part,
     send_whole,
 )
-from aitbc_node.rpc.fanout import Fan, Listener
+from aitbc_node.rpc.fanout import Fan, Listener, PaidWire
 from aitbc_node.rpc.response import identity, refuse
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.streams import Hub
@@ -134,13 +134,14 @@ class App:
             case Subscription(topics=topics, last_id=last_id):
                 resumed = headers.get(b"last-event-id", last_id.encode()).decode("latin-1")
                 head = (*_SSE_HEADERS, *identity(request))
-                with self._place_of(_client(scope)):
+                client = _client(scope)
+                with self._place_of(client):
                     place, first = port.hub.begin(resumed)
                     opened = Response(200, b"", "text/event-stream", head)
                     await send_head(send, opened, length=None)
                     if scope["method"] != "HEAD":
                         await send_part(send, first or b": hello\n\n")
-                        await self._listen(scope["state"][WIRE], place, topics)
+                        await self._listen(scope["state"][WIRE], client, place, topics)
                     await send_end(send)
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
@@ -169,9 +170,14 @@ class App:
         finally:
             self._places.leave(client)
 
-    async def _listen(self, wire: BoundedProtocol, place: int, topics: frozenset[str]) -> None:
+    async def _listen(
+        self, wire: BoundedProtocol, client: str, place: int, topics: frozenset[str]
+    ) -> None:
         """Leave the connection to the fan until the client is gone or the node stops."""
-        listener = Listener(wire, place=place, topics=topics)
+        # What is heard on this machine is free: whoever looks after a node hears all of it.
+        paid = PaidWire(wire, client=client, throttle=self._throttle, now_ms=_now_ms)
+        heard = wire if is_local(client) else paid
+        listener = Listener(heard, place=place, topics=topics)
         over = self._streams[listener] = asyncio.get_running_loop().create_future()
         wire.begin_stream(on_room=lambda: self._fan.serve(listener), on_lost=lambda: _settle(over))
         self._fan.join(listener)
@@ -182,6 +188,7 @@ class App:
                 await over
         finally:
             self._fan.leave(listener)
+            paid.pay()
             wire.end_stream()
             del self._streams[listener]
 

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from aitbc_node.rpc.streams import Hub
+from aitbc_node.rpc.throttle import BYTES_PER_TOKEN, Throttle
 
 SLICE = 250
 """Listeners served at once, so that whatever else the node does waits for milliseconds only."""
+
+PAID_BYTES = 16 * BYTES_PER_TOKEN
 
 _ALIVE = b": still here\n\n"
 _LAST = b"event: closing\ndata: {}\n\n"
@@ -28,6 +31,38 @@ class Wire(Protocol):
 
     def push(self, data: bytes) -> None:
         """Write, without waiting."""
+
+
+class PaidWire:
+    """Be a connection whose client pays for what it is written; who is in debt has no room."""
+
+    def __init__(
+        self, wire: Wire, *, client: str, throttle: Throttle, now_ms: Callable[[], int]
+    ) -> None:
+        self._wire = wire
+        self._client = client
+        self._throttle = throttle
+        self._now_ms = now_ms
+        self._unpaid = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether the client reads, or earns, more slowly than it is written to."""
+        is_in_debt = self._throttle.wait_s(self._client, now_ms=self._now_ms()) > 0
+        return is_in_debt or self._wire.is_full
+
+    def push(self, data: bytes) -> None:
+        """Write, without waiting, and pay now and then: most events are less than a token."""
+        self._wire.push(data)
+        self._unpaid += len(data)
+        if self._unpaid >= PAID_BYTES:
+            self.pay()
+
+    def pay(self) -> None:
+        """Pay for what was written since the last time."""
+        if self._unpaid:
+            self._throttle.pay(self._client, byte_count=self._unpaid, now_ms=self._now_ms())
+            self._unpaid = 0
 
 
 class Listener:
@@ -98,6 +133,7 @@ class Fan:
         for listener in self._to_look_at[-SLICE:]:
             if listener not in self._listeners:
                 continue
+            self.serve(listener)  # one that was in debt has nobody else to tell it to go on
             if listener.is_quiet and not listener.wire.is_full:
                 listener.wire.push(framed(_ALIVE))
             listener.is_quiet = True

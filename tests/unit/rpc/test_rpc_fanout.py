@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from aitbc_node.rpc.fanout import SLICE, Fan, Listener
+from aitbc_node.rpc.fanout import PAID_BYTES, SLICE, Fan, Listener, PaidWire
 from aitbc_node.rpc.streams import Hub
+from aitbc_node.rpc.throttle import BYTES_PER_TOKEN, Throttle
 
 Work = Callable[[], None]
 
@@ -165,6 +166,27 @@ def test_one_look_shows_life_to_a_slice_and_no_more() -> None:
     scene.settle()
 
     assert all(wire.text == ": still here\n\n" for wire in wires)
+
+
+def test_a_listener_pays_for_what_it_is_told() -> None:
+    """Who is in debt is passed over, as one that does not read; later it hears the rest."""
+    scene, now = Scene(), [0]
+    throttle = Throttle(rate=1, burst=PAID_BYTES // BYTES_PER_TOKEN)
+    free, under = FakeWire(), FakeWire()
+    paid = PaidWire(under, client="10.0.0.1", throttle=throttle, now_ms=lambda: now[0])
+    scene.listener(free)
+    scene.fan.join(Listener(paid, place=scene.hub.begin("")[0], topics=BLOCK))
+
+    for _ in range(3):
+        scene.hub.publish("block", {"much": "x" * PAID_BYTES})
+        scene.settle()
+    assert (len(free.pushed), len(under.pushed)) == (3, 1)
+    assert throttle.wait_s("10.0.0.1", now_ms=now[0]) > 0
+
+    now[0] += 60_000
+    scene.fan.show_life()
+
+    assert free.text.count("much") == under.text.count("much") == 3
 
 
 def test_a_stream_ends_with_a_last_event() -> None:
