@@ -96,6 +96,37 @@ def test_a_program_that_is_gone_is_started_anew(host: PretendHosts, tmp_path: Pa
     assert found["ok"]
 
 
+def test_a_python_that_is_not_there_is_named(host: PretendHosts, tmp_path: Path) -> None:
+    """The row says why nothing was made, where no shell says it."""
+    missing = str(tmp_path / "missing")
+
+    with speaking(tmp_path / "log") as child:
+        lost = row(child, "watch", {**host.params("a"), "lines": 1, "python": missing})
+
+    assert lost["error"] == f"[Errno 2] No such file or directory: '{missing}'"
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_ends_without_an_end_of_line_hides_no_answer(tmp_path: Path, *, dies: bool) -> None:
+    """Answer and end of a step stand at the start of a line, whatever was written before."""
+    text = "import os\ndef watch(_):\n    os.write(1, b'partial')\n"
+    text += "    os.kill(os.getpid(), 9)\n" if dies else "    return {}\n"
+    job = json.loads(bundle.job("watch", {}, deadline_s=60))
+    (module,) = (name for name in job["modules"] if name.endswith(".switching"))
+    job["modules"] = {module: ["", bundle._pack(text.encode())]}
+
+    done = subprocess.run(
+        bundle.attendant(sys.executable),
+        input=bundle.opening() + json.dumps(job).encode() + b"\n",
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    answer = [f"{END}-9"] if dies else [f'{MARK}{{"ok": true}}', f"{END}0"]
+    assert [line for line in done.stdout.decode().splitlines() if line] == ["partial", *answer]
+
+
 def test_a_step_leaves_nothing_to_the_next(host: PretendHosts) -> None:
     """Each is a process of its own: what one has read, set or opened is gone with it."""
     params = {**host.params("a"), "lines": 1}
@@ -103,7 +134,7 @@ def test_a_step_leaves_nothing_to_the_next(host: PretendHosts) -> None:
     said = attended(("watch", params), ("watch", params))
 
     answer = f'{MARK}{{"ok": true, "services": {{}}}}'
-    assert said.splitlines() == [answer, f"{END}0", answer, f"{END}0"]
+    assert [line for line in said.splitlines() if line] == [answer, f"{END}0", answer, f"{END}0"]
 
 
 def test_what_a_step_starts_does_not_read_the_steps_after_it(tmp_path: Path) -> None:
@@ -123,7 +154,7 @@ def test_what_a_step_starts_does_not_read_the_steps_after_it(tmp_path: Path) -> 
     )
 
     answer = f'{MARK}{{"ok": true, "read": ""}}'
-    assert done.stdout.decode().splitlines() == [answer, f"{END}0"] * 2
+    assert [line for line in done.stdout.decode().splitlines() if line] == [answer, f"{END}0"] * 2
 
 
 def test_a_program_that_nobody_gives_a_step_ends() -> None:

@@ -117,6 +117,5 @@ def test_a_host_with_another_python_reads_the_source(tmp_path: Path) -> None:
     )
 
     ours = attended(("watch", {**host.params("a"), "lines": 1}))
-    assert (
-        done.stdout.decode() == ours == f'{program.MARK}{{"ok": true, "services": {{}}}}\n{END}0\n'
-    )
+    answer = f'\n{program.MARK}{{"ok": true, "services": {{}}}}\n\n{END}0\n'
+    assert done.stdout.decode() == ours == answer

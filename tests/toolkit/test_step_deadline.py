@@ -151,6 +151,29 @@ def test_check_24_a_step_that_cannot_stop_is_killed(tmp_path: Path, eventually: 
     eventually("the end of all processes", lambda: not alive(tmp_path / "pids"))
 
 
+def test_check_24_a_step_whose_attendant_is_killed_keeps_its_deadline(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    """Nobody is there to end it; it ends itself, with what it has started."""
+    stubborn = STUBBORN_STEP.format(pids=tmp_path / "pids").encode()
+    deaf = json.loads(bundle.job("watch", {}, deadline_s=DEADLINE_S))
+    (module,) = (name for name in deaf["modules"] if name.endswith(".switching"))
+    deaf["modules"] = {module: ["", bundle._pack(stubborn)]}
+    attendant = subprocess.Popen(
+        bundle.attendant(sys.executable), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+    )
+    assert attendant.stdin is not None
+    attendant.stdin.write(bundle.opening() + json.dumps(deaf).encode() + b"\n")
+    attendant.stdin.flush()
+    pids = tmp_path / "pids"
+    eventually("the step", lambda: pids.exists() and len(pids.read_text().split()) == 2)
+
+    attendant.kill()
+    attendant.communicate()
+
+    eventually("the end of all processes", lambda: not alive(tmp_path / "pids"))
+
+
 def test_check_24_packages_that_take_too_long_are_stopped(
     host: PretendHosts, tmp_path: Path, eventually: Eventually
 ) -> None:

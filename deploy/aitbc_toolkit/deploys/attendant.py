@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import IO, Any, NamedTuple
 
+from paramiko import SSHException
 from pyinfra.connectors.base import BaseConnector
 
 from aitbc_toolkit.deploys import bundle
@@ -46,13 +47,17 @@ class Attendant:
         self, step: str, params: Mapping[str, Any], said: list[str], *, deadline_s: int
     ) -> bool:
         """Let the host make a step; add what it says to `said`, and tell whether it says an end."""
-        link = self._opened()
+        try:
+            link = self._opened()
+        except (OSError, SSHException, EOFError) as why:  # pyinfra would keep it to itself
+            said.append(str(why) or type(why).__name__)
+            return False
         has_ended = False
         try:
             self._tell(link, step, params, deadline_s=deadline_s)
             while not has_ended and (line := _line(link.said)):
                 has_ended = line.startswith(END)
-                said.append(line.rstrip("\n"))
+                said += [line.rstrip("\n")] if line.strip() else []
         finally:
             self._used_s = time.monotonic()
             if not has_ended:

@@ -33,7 +33,9 @@ def attend(modules: dict[str, tuple[str, str]]) -> None:
             modules |= {name: tuple(each) for name, each in job["modules"].items()}
             with suppress(Exception):  # it fails in the step as well, which tells it
                 program.function(job["step"])
-            sys.stdout.write(f"{END}{_make(job)}\n")
+            status = _make(job)
+            # What a step or a child of it wrote last may have no end of line.
+            sys.stdout.write(f"\n{END}{status}\n")
             sys.stdout.flush()
 
 
@@ -73,11 +75,18 @@ def _be(job: dict[str, Any]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         # What a step starts must not read the steps that come after it.
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # Should the attendant be killed, nobody else keeps the deadline.
+        signal.signal(signal.SIGALRM, _end_group)
+        signal.setitimer(signal.ITIMER_REAL, job["deadline_s"] + job["kill_after_s"])
         program.run(job["step"], job["params"])
     except SystemExit as end:
         status = int(end.code or 0)
     finally:
         os._exit(status)
+
+
+def _end_group(_number: int, _frame: object) -> None:
+    os.killpg(0, signal.SIGKILL)
 
 
 def _has_ended(process: int, patience_s: float) -> bool:

@@ -99,7 +99,8 @@ def run(step: str, params: dict[str, Any]) -> None:
         answer = _failure(traceback.format_exc(limit=-4), kind="bug")
     try:
         # ASCII on one line: the reader of the other side dies of one byte that is not UTF-8.
-        sys.stdout.write(MARK + json.dumps(answer) + "\n")
+        # What was written before, by whomever, may have no end of line.
+        sys.stdout.write("\n" + MARK + json.dumps(answer) + "\n")
         sys.stdout.flush()
     finally:
         if late:  # also when nobody reads any more
