@@ -12,7 +12,7 @@ import msgspec
 from aitbc_node.chain import Chain
 from aitbc_node.crypto import Verifier
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import AppendBase, GatherPiece, JudgeSnapshot, SnapshotJudged
+from aitbc_node.events import AppendBase, ForgetGathered, GatherPiece, JudgeSnapshot, SnapshotJudged
 from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece, Status
 from aitbc_node.gossip.pieces import Pieces
 from aitbc_node.intake import Intake
@@ -88,6 +88,8 @@ class Arriving:
                 self._is_asking = self._mesh.catch_up.is_held = True
                 self._until_ms, self._above = now_ms + OFFERS_MS, self._lowest()
                 self._ask()
+        elif self._base is not None:
+            self._drop_if_passed()
         elif self._pieces is not None:
             self._fetch(self._pieces)
         elif self._is_asking:
@@ -102,8 +104,8 @@ class Arriving:
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether a state is here and proved."""
-        return self._base is not None
+        """Tell whether a state is here and proved, and above what is here already."""
+        return self._base is not None and self._base.height > self._chain.height
 
     def arrive(self) -> Base:
         """Go on from the state that was fetched; nobody may be reading the log."""
@@ -162,6 +164,7 @@ class Arriving:
         name = self._chosen.contents.name()
         if isinstance(event.base, Base):
             self._base = event.base
+            self._drop_if_passed()
             return
         what = "snapshot.false" if event.is_lie else "snapshot.failed"
         self._out.note(what, height=self._chosen.height, reason=event.fault)
@@ -169,6 +172,12 @@ class Arriving:
         self._give_up()
         for peer in liars:
             self._mesh.fault(peer, f"a kept state: {event.fault}", is_forgery=True)
+
+    def _drop_if_passed(self) -> None:
+        """Let go of a state that blocks on their way have brought this node past meanwhile."""
+        if self._base is not None and self._base.height <= self._chain.height:
+            self._out.note("snapshot.passed", height=self._base.height)
+            self._end()
 
     def _lowest(self) -> Height:
         """Return the height that a state must be above to be worth the way."""
@@ -275,6 +284,8 @@ class Arriving:
             self._give_up()
 
     def _give_up(self) -> None:
+        if self._chosen is not None:
+            self._out.add(ForgetGathered())
         self._tries += 1
         if self._tries >= TRIES_MAX:
             self._tries, self._next_try_ms = 0, self._out.now_ms + RETRY_MS

@@ -348,6 +348,10 @@ class GatherPiece(Effect, frozen=True):
     data: bytes
 
 
+class ForgetGathered(Effect, frozen=True):
+    """Drop the pieces that were kept: nothing will come of them."""
+
+
 class JudgeSnapshot(Effect, frozen=True):
     """Build the state of what was gathered and compare it; the answer is `SnapshotJudged`."""
 

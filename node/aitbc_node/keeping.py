@@ -14,6 +14,7 @@ from aitbc_node.errors import DiskError
 from aitbc_node.events import (
     Effect,
     Event,
+    ForgetGathered,
     GatherPiece,
     JudgeSnapshot,
     ReadOffer,
@@ -57,7 +58,7 @@ class Keeper:
         match effect:
             case SaveSnapshot():
                 self._keep(effect)
-            case ReadOffer() | ReadPiece() | GatherPiece() | JudgeSnapshot():
+            case ReadOffer() | ReadPiece() | GatherPiece() | ForgetGathered() | JudgeSnapshot():
                 self._lend(effect)
             case _:
                 return False

@@ -15,6 +15,7 @@ from aitbc_node.blocks import FinalBlock, as_proposed, check_form
 from aitbc_node.errors import DiskError, PeerFault
 from aitbc_node.events import (
     Event,
+    ForgetGathered,
     GatherPiece,
     JudgeSnapshot,
     OfferRead,
@@ -31,7 +32,7 @@ from aitbc_node.storage.store import Store
 from aitbc_node.types import Height
 from aitbc_node.validators import ValidatorSet
 
-Lending = ReadOffer | ReadPiece | GatherPiece | JudgeSnapshot
+Lending = ReadOffer | ReadPiece | GatherPiece | ForgetGathered | JudgeSnapshot
 """What the machine wants of the files that hold kept states, but for writing one."""
 
 
@@ -103,7 +104,7 @@ def carried_out(
                 return OfferRead(wall_ms=wall_ms(), peer=peer, offer=None, trusted=None)
             case ReadPiece(peer=peer, name=name, index=index):
                 return PieceRead(wall_ms=wall_ms(), peer=peer, name=name, index=index, data=b"")
-            case GatherPiece():
+            case GatherPiece() | ForgetGathered():
                 return None  # whoever puts the pieces together finds out
             case JudgeSnapshot():
                 return SnapshotJudged(wall_ms=wall_ms(), fault=error.message)
@@ -124,6 +125,9 @@ def _answer(
             return PieceRead(wall_ms=wall_ms(), peer=peer, name=name, index=index, data=data)
         case GatherPiece(index=index, data=data):
             snapshots.gather(index, data)
+            return None
+        case ForgetGathered():
+            snapshots.forget_gathered()
             return None
         case JudgeSnapshot(offer=offer):
             base = arrived(snapshots, offer)

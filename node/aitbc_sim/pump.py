@@ -29,6 +29,7 @@ from aitbc_node.events import (
     Effect,
     Event,
     Expired,
+    ForgetGathered,
     FrameReceived,
     GatherPiece,
     Halt,
@@ -409,7 +410,14 @@ class Pump:
             case Reply(request=request, outcomes=outcomes):
                 assert request not in node.replies, "a request is answered once"
                 node.replies[request] = outcomes
-            case SaveSnapshot() | ReadOffer() | ReadPiece() | GatherPiece() | JudgeSnapshot():
+            case (
+                SaveSnapshot()
+                | ReadOffer()
+                | ReadPiece()
+                | GatherPiece()
+                | ForgetGathered()
+                | JudgeSnapshot()
+            ):
                 self._keep(node, effect)
             case Answer(request=request, answer=answer):
                 assert request not in node.answers, "the operator is answered once"

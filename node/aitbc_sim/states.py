@@ -5,6 +5,7 @@ The files and rules are the node's; only the disk is not real. Do not judge stat
 
 from aitbc_node.events import (
     Event,
+    ForgetGathered,
     GatherPiece,
     JudgeSnapshot,
     ReadOffer,
@@ -17,7 +18,7 @@ from aitbc_node.storage.store import Store
 from aitbc_node.types import Hash, Height
 from aitbc_sim.disk import SimDisk
 
-WANTED = (SaveSnapshot, ReadOffer, ReadPiece, GatherPiece, JudgeSnapshot)
+WANTED = (SaveSnapshot, ReadOffer, ReadPiece, GatherPiece, ForgetGathered, JudgeSnapshot)
 """What a machine wants of the files that hold states."""
 
 

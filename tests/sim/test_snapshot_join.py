@@ -249,6 +249,35 @@ def test_a_false_state_is_found_when_it_is_whole() -> None:
     assert pump.nodes[FRESH].notes["snapshot.false"] == 1
 
 
+@pytest.mark.parametrize("effects", ["lie", "silence"])
+def test_what_was_gathered_in_vain_takes_no_room(effects: str) -> None:
+    """Nobody's junk stays on the disk, whether it was false or never became whole."""
+    pump = a_mesh()
+    told = lie(pump, FalseState() if effects == "lie" else a_few_only(), liars=OTHERS)
+    pump.start(FRESH)
+    fresh = pump.nodes[FRESH]
+    note = "snapshot.false" if effects == "lie" else "snapshot.given_up"
+
+    assert pump.run(lambda: fresh.notes[note] > 0, limit_ms=60_000)
+    pump.wait(1)
+
+    assert told
+    assert not fresh.data.exists(GATHERED) or not fresh.data.read(GATHERED)
+
+
+def a_few_only() -> Falsify:
+    """Give the first pieces, then nothing."""
+    given: list[int] = []
+
+    def falsify(message: Message) -> Message | None:
+        if not isinstance(message, Piece):
+            return None
+        given.append(message.index)
+        return None if len(given) <= 2 else Pong(0)
+
+    return falsify
+
+
 def test_a_few_offers_are_enough_and_each_is_named_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many offer: what is held, and hashed, does not grow with their number."""
     monkeypatch.setattr("aitbc_node.arriving.OFFERS_MAX", 2)
