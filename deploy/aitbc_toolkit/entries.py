@@ -4,6 +4,7 @@ What is right is read without pydantic, which costs more to import than most com
 comes when something is wrong, to find every mistake at once (`explaining`).
 """
 
+import datetime as dt
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
@@ -32,7 +33,7 @@ def read(kind: type[_Read], document: Any) -> _Read:
     Raises: MistakenError.
     """
     try:
-        return msgspec.convert(document, kind)
+        return msgspec.convert(document, kind, builtin_types=(dt.date, dt.datetime, dt.time))
     except msgspec.ValidationError as first:
         from aitbc_toolkit import explaining  # noqa: PLC0415 - a fifth of a second, for the rare case
 

@@ -85,7 +85,13 @@ def test_sign_offs_are_read_with_their_dates(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['[nonsense]\ndate = 2026-11-20\nby = "A"\n', '[second-factor]\nby = "A"\n', "x ="]
+    "text",
+    [
+        '[nonsense]\ndate = 2026-11-20\nby = "A"\n',
+        '[second-factor]\nby = "A"\n',
+        '[second-factor]\ndate = "2026-11-20"\nby = "A"\n',
+        "x =",
+    ],
 )
 def test_a_sign_off_file_that_says_something_else_is_refused(tmp_path: Path, text: str) -> None:
     """An item nobody knows, or one without a date, must not look signed."""
