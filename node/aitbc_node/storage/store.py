@@ -289,6 +289,8 @@ class Store:
                 self._waiting[id_] = (height, entry.offset)
             case 2:  # entries.CERTIFICATE
                 certificate = certificate_in(entry)
+                if certificate.height < 1:
+                    raise unreadable(entry, "a certificate of the genesis")
                 if not self._finals:
                     self._below = Height(certificate.height - 1)
                 if certificate.height != self.last_height + 1:

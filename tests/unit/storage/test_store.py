@@ -269,6 +269,7 @@ def test_a_torn_certificate_takes_the_chain_back_to_a_pending_block() -> None:
 
 BLOCK, CERTIFICATE = store_module.BLOCK, store_module.CERTIFICATE
 FAR, NEXT = a_final(a_block(5)).certificate, a_final(a_block(2)).certificate
+NONE = msgspec.structs.replace(NEXT, height=0)
 
 
 @pytest.mark.parametrize(
@@ -276,10 +277,11 @@ FAR, NEXT = a_final(a_block(5)).certificate, a_final(a_block(2)).certificate
     [
         (CERTIFICATE, msgspec.msgpack.encode(FAR), "its certificates skip a height"),
         (CERTIFICATE, msgspec.msgpack.encode(NEXT), "a certificate without its block"),
+        (CERTIFICATE, msgspec.msgpack.encode(NONE), "a certificate of the genesis"),
         (CERTIFICATE, b"\xc0", "no Certificate that this build can read"),
         (9, b"", "a record of unknown kind 9"),
     ],
-    ids=["a gap", "no block", "no certificate", "another kind"],
+    ids=["a gap", "no block", "no height", "no certificate", "another kind"],
 )
 def test_a_record_that_makes_no_sense_is_refused(kind: int, payload: bytes, why: str) -> None:
     """A whole log whose records contradict each other is not guessed at: the place is named."""
