@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
-from aitbc_node.canonical import decode, encode
+from aitbc_node.canonical import decode
 from aitbc_node.consensus.messages import Vote
 from aitbc_node.crypto import Signer, sha256
 from aitbc_node.events import (
@@ -69,6 +69,7 @@ from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions
 from aitbc_node.trusting import Trusted
 from aitbc_node.types import BlockId, PeerId, TxId
 from aitbc_sim.citizens import GENESIS_MS, a_genesis, signer_of
+from aitbc_sim.frames import tag_of
 from aitbc_sim.testing import fake_verify
 
 START_WALL_MS = GENESIS_MS + 1_000
@@ -444,7 +445,7 @@ class Pump:
             return
         if self.drop(source.index, target.index, payload):
             return
-        self.frames[_kind_of(payload)] += 1
+        self.frames[tag_of(payload).decode()] += 1
         self._watch(payload)
         payload = self.tamper(source.index, target.index, payload)
         wall_ms = self._wall(target) + LATENCY_MS
@@ -494,12 +495,3 @@ class Pump:
             wall_ms = self._wall(node)
             event = PeerDown(wall_ms=wall_ms, peer=other.id, reason=reason, was_up=was_up)
             self._later(node, delay_ms, event)
-
-
-def _kind_of(payload: bytes) -> str:
-    """Read a message's tag: a short string behind the array's first byte."""
-    length = payload[1] & 0x1F
-    return payload[2 : 2 + length].decode()
-
-
-assert _kind_of(encode(("ping", 1))) == "ping"
