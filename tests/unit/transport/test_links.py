@@ -206,6 +206,25 @@ def test_a_node_that_is_not_admitted_is_refused_and_told_why(
     run(main())
 
 
+async def one_stranger_is_turned_away(
+    host: Node, first: Node, named: Node, stranger: Node, *, why: str
+) -> None:
+    """The first one finds a place, the stranger hears why there is none, the named one comes in."""
+    await host.listen()
+    first.dial(host)
+    await first.until_linked(host)
+    stranger.dial(host)
+    down = await stranger.first(PeerDown)
+
+    named.dial(host)
+    await named.until_linked(host)
+
+    assert isinstance(down, PeerDown)
+    assert why in down.reason
+    assert set(host.links.peers) == {first.id, named.id}
+    await host.links.close()
+
+
 @pytest.mark.parametrize("by", ["operator", "ledger"])
 def test_a_full_node_keeps_room_for_who_is_named(
     run: Callable[..., None], tmp_path: Path, by: str
@@ -220,20 +239,9 @@ def test_a_full_node_keeps_room_for_who_is_named(
                 named=frozenset({named.id} if by == "operator" else ()),
                 kept=lambda: (named.id,) if by == "ledger" else (),
             )
-            await host.listen()
-            first.dial(host)
-            await first.until_linked(host)
             stranger = Node(tmp_path / "c")
-            stranger.dial(host)
-            down = await stranger.first(PeerDown)
-
-            named.dial(host)
-            await named.until_linked(host)
-
-            assert isinstance(down, PeerDown)
-            assert "no room" in down.reason
-            assert set(host.links.peers) == {first.id, named.id}
-            await host.links.close()
+            why = "no room"
+            await one_stranger_is_turned_away(host, first, named, stranger, why=why)
 
     run(main())
 
@@ -251,20 +259,9 @@ def test_strangers_of_one_network_find_so_many_places(
                 subnets=Subnets(()),
                 subnet_links=1,
             )
-            await host.listen()
-            first.dial(host)
-            await first.until_linked(host)
             stranger = Node(tmp_path / "c")
-            stranger.dial(host)
-            down = await stranger.first(PeerDown)
-
-            named.dial(host)
-            await named.until_linked(host)
-
-            assert isinstance(down, PeerDown)
-            assert "no room for another peer of its network" in down.reason
-            assert set(host.links.peers) == {first.id, named.id}
-            await host.links.close()
+            why = "no room for another peer of its network"
+            await one_stranger_is_turned_away(host, first, named, stranger, why=why)
 
     run(main())
 
