@@ -7,11 +7,9 @@ run as root it belongs to an ordinary user, because no part of this needs root.
 import json
 import os
 import pwd
-import random
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import own_ports
 import pytest
 
 from aitbc_toolkit import paths
@@ -71,22 +70,6 @@ class Clone:
         self.run(shlex.join([*words, "-q", "-a", "--allow-empty", "-m", subject]), timeout_s=30)
 
 
-def a_free_offset() -> int:
-    """Find a number that makes free ports of all the ports of the dev inventory."""
-    wanted = [8600 + n for n in range(4)] + [8710 + n for n in range(4)]
-    wanted += [8760 + n for n in range(4)]
-    for offset in random.sample(range(10_000, 20_000, 200), 50):
-        if all(is_free(port + offset) for port in wanted):
-            return offset
-    pytest.fail("no block of free ports was found")
-
-
-def is_free(port: int) -> bool:
-    """Tell whether nobody listens on a port of this machine."""
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
-
-
 @pytest.fixture(scope="module")
 def clone() -> Iterator[Clone]:
     """Clone what is committed, for an ordinary user; take down whatever was brought up."""
@@ -94,10 +77,10 @@ def clone() -> Iterator[Clone]:
     folder, home = top / "aitbc", top / "home"
     argv = ["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder)]
     subprocess.run(argv, check=True)
-    offset = a_free_offset()
     inventory = folder / "inventories" / "dev" / "inventory.toml"
-    moved = PORT.sub(lambda port: str(int(port[0]) + offset), inventory.read_text())
-    inventory.write_text(moved)
+    text = inventory.read_text()
+    ports = iter(own_ports.take(len(PORT.findall(text))))
+    inventory.write_text(PORT.sub(lambda _: str(next(ports)), text))
     home.mkdir()
     user = os.geteuid()
     environment = {**os.environ, "NO_COLOR": "1", "HOME": str(home)}
