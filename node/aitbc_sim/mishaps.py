@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from aitbc_sim.disk import SimDisk
+from aitbc_sim.edges import isolate
 from aitbc_sim.history import History
-from aitbc_sim.network import Network, draw_partition, isolate
+from aitbc_sim.network import Network, draw_partition
 from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
 

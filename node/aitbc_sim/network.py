@@ -6,8 +6,9 @@ Do not add reactions of nodes.
 """
 
 import random
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 
+from aitbc_sim.edges import deafen, isolate, mute, ring, split
 from aitbc_sim.options import Options
 
 Edge = tuple[int, int]
@@ -101,43 +102,6 @@ class Network:
             for edge, at_ms in self._free_at_ms.items()
             if not self._sound.issuperset(edge)
         }
-
-
-def split(groups: Iterable[Iterable[int]]) -> frozenset[Edge]:
-    """Cut every edge between different groups, both ways."""
-    sides = [tuple(group) for group in groups]
-    return frozenset(
-        (a, b)
-        for place, side in enumerate(sides)
-        for other, others in enumerate(sides)
-        if place != other
-        for a in side
-        for b in others
-    )
-
-
-def isolate(victim: int, nodes: Iterable[int]) -> frozenset[Edge]:
-    """Cut one node off from all others, both ways."""
-    return split([[victim], [node for node in nodes if node != victim]])
-
-
-def deafen(victim: int, nodes: Iterable[int]) -> frozenset[Edge]:
-    """Let one node speak but not hear."""
-    return frozenset((node, victim) for node in nodes if node != victim)
-
-
-def mute(victim: int, nodes: Iterable[int]) -> frozenset[Edge]:
-    """Let one node hear but not speak."""
-    return frozenset((victim, node) for node in nodes if node != victim)
-
-
-def ring(nodes: Iterable[int]) -> frozenset[Edge]:
-    """Let each node reach only its two neighbours in a ring."""
-    order = list(nodes)
-    near = {(order[i], order[(i + 1) % len(order)]) for i in range(len(order))}
-    return frozenset(
-        (a, b) for a in order for b in order if a != b and (a, b) not in near and (b, a) not in near
-    )
 
 
 def draw_partition(dice: random.Random, count: int) -> frozenset[Edge]:

@@ -11,9 +11,10 @@ from aitbc_node.gossip.messages import Ping
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_sim.checkers import Checkers, Violation
 from aitbc_sim.disk import PowerCutError, SimDisk
+from aitbc_sim.edges import deafen, isolate, mute, ring, split
 from aitbc_sim.frames import tag_of
 from aitbc_sim.history import History, first_difference
-from aitbc_sim.network import Network, deafen, isolate, mute, ring, split
+from aitbc_sim.network import Network
 from aitbc_sim.options import Options
 from aitbc_sim.run import PASS, Case, Outcome, Summary
 from aitbc_sim.testing import FakeSigner, a_key, a_proposal, a_set, a_value, a_vote, fake_verify
