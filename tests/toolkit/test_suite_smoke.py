@@ -57,6 +57,21 @@ def test_a_sound_mesh_passes(growing: Any, tmp_path: Path, name: str) -> None:
     assert set(evidence["blocks"]) == {"v1", "v2", "v3", "v4"}
 
 
+def test_what_happened_is_told_as_it_happens(growing: Any, tmp_path: Path) -> None:
+    """Heights, steps and checks have their times, and the record has the line that repeats it."""
+    run_on(growing, "smoke/boot", tmp_path)
+
+    told = verdict_of(tmp_path)
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    heights = [json.loads(line) for line in (tmp_path / "heights.jsonl").read_text().splitlines()]
+    assert [each["kind"] for each in events] == ["step", *["check"] * 7, "step"]
+    assert {each["node"] for each in heights} == {"v1", "v2", "v3", "v4"}
+    assert told["repro"] == f"./aitbc test smoke/boot -e {growing.environment.name} --seed 7"
+    assert {each["outcome"] for each in told["checks"]} == {"held"}
+    assert (told["scenario"], len(told["commit"])) == ("smoke/boot", 40)
+    assert told["started"] <= told["ended"]
+
+
 def test_transfers_go_through_every_node(growing: Any, tmp_path: Path) -> None:
     """As many transfers are handed to each node, and one of each once more elsewhere."""
     run_on(growing, "smoke/tx-lifecycle", tmp_path)

@@ -1,14 +1,16 @@
 """What does a run of a suite leave behind? Verdicts for people and programs, and what was seen.
 
-Written before anything is torn down. Do not judge here.
+Written before anything is torn down; what happened when is in the files of `timeline`. Do not judge
+here.
 """
 
 import json
-import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
-from aitbc_toolkit import junit
+from aitbc_toolkit import junit, measured, paths
 from aitbc_toolkit.junit import Case, Outcome
 from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
@@ -29,6 +31,7 @@ class Record:
     suite: str
     environment: str
     seed: int
+    started: float
     took_s: float
     verdict: Verdict
     results: tuple[Result, ...]
@@ -38,13 +41,17 @@ class Record:
         return {
             "schema": SCHEMA,
             "suite": self.suite,
+            "scenario": self.results[0].name if len(self.results) == 1 else self.suite,
             "environment": self.environment,
             "seed": self.seed,
             "verdict": self.verdict,
             "exit": int(exit_of(self.verdict)),
+            "repro": self.repro,
+            "started": _moment(self.started),
             "took_s": self.took_s,
-            "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "ended": _moment(self.started + self.took_s),
             "record": str(folder),
+            **measured.circumstances(paths.project_root()),
             "scenarios": [
                 {
                     "name": each.name,
@@ -55,7 +62,22 @@ class Record:
                 }
                 for each in self.results
             ],
+            "checks": [row for each in self.results for row in _checks(each)],
+            "objectives": [
+                {"scenario": each.name, **row} for each in self.results for row in each.objectives
+            ],
+            "faults": [
+                {"scenario": each.name, **row} for each in self.results for row in each.faults
+            ],
         }
+
+    @property
+    def repro(self) -> str:
+        """Return the one line that runs the worst of it again."""
+        name = next((r.name for r in self.results if r.verdict == self.verdict), self.suite)
+        if self.verdict is Verdict.PASS:
+            name = self.suite
+        return f"./aitbc test {name} -e {self.environment} --seed {self.seed}"
 
 
 def write(folder: Path, record: Record) -> None:
@@ -66,6 +88,19 @@ def write(folder: Path, record: Record) -> None:
     for each in record.results:
         path = folder / f"{each.name.replace('/', '-')}.json"
         path.write_text(json.dumps(each.evidence) + "\n", encoding="utf-8")
+
+
+def _checks(result: Result) -> Iterator[dict[str, object]]:
+    """List each judgement of a scenario: the invariants, and what else it required."""
+    for name, word in result.invariants.items():
+        outcome, _, detail = word.partition(": ")
+        yield {"scenario": result.name, "name": name, "outcome": outcome, "detail": detail}
+    for row in result.checks:
+        yield {"scenario": result.name, **row}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _case(result: Result) -> Case:

@@ -3,7 +3,7 @@
 Do not judge here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -15,13 +15,21 @@ from aitbc_toolkit.suites.checkers import BlockFact, History
 _PAGE = 20
 _OFFENCES = 'aitbc_notes_total{name="consensus.equivocation"}'
 
+OnHeight = Callable[[str, int, int], None]
+"""Hears of each node's height and round whenever a node was asked."""
+
+
+def untold(_node: str, _height: int, _round: int) -> None:
+    """Tell nobody."""
+
 
 class Recorder:
     """Collect a history from a mesh; nodes that do not answer are simply not in it."""
 
-    def __init__(self, mesh: MeshClient) -> None:
+    def __init__(self, mesh: MeshClient, *, on_height: OnHeight = untold) -> None:
         self.history = History()
         self._mesh = mesh
+        self._on_height = on_height
         self._first: dict[str, schema.Status] = {}
         self._offences = mesh.ask_all(_offences)
 
@@ -32,6 +40,7 @@ class Recorder:
         for name, status in up.items():
             self._first.setdefault(name, status)
             self.history.heights.setdefault(name, []).append(status.height)
+            self._on_height(name, status.height, status.round)
         return up
 
     def fates(self, tx_ids: Iterable[str]) -> dict[str, dict[str, schema.TxView]]:

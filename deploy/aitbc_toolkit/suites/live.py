@@ -22,6 +22,7 @@ from aitbc_toolkit.suites import evidence, joining, runs
 from aitbc_toolkit.suites import smoke as smoking
 from aitbc_toolkit.suites.scene import Result, Scenario, play
 from aitbc_toolkit.suites.stages import NIGHTLY
+from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of, worst
 
 SUITES: Mapping[str, Mapping[str, Scenario]] = {
@@ -50,7 +51,11 @@ class Smoke(NamedTuple):
 def smoke(environment: Environment, *, quick: bool = True) -> Smoke:
     """Run the smoke suite on a live mesh; the quick form takes a few seconds."""
     scenarios = {"quick": smoking.quick} if quick else SUITES["smoke"]
-    results = _play_all(environment, "smoke", scenarios, seed=_a_seed(), say=lambda _line: None)
+    with open_mesh(environment) as mesh:
+        results = [
+            play(f"smoke/{name}", scenario, environment=environment, mesh=mesh, seed=_a_seed())
+            for name, scenario in scenarios.items()
+        ]
     failed = [each for each in results if each.verdict is not Verdict.PASS]
     checks = sum(1 + len(each.invariants) for each in results)
     if failed:
@@ -84,13 +89,15 @@ def run_on(
     """Run a suite or one scenario on a mesh, and keep the record in a folder."""
     name, scenarios = _chosen(suite, None)
     _narrate(f"{suite} on {environment.name}: {_count(scenarios, 'scenario')}, seed {seed}")
-    began = time.monotonic()
+    started, began = time.time(), time.monotonic()
     say = _narrate if as_json else click.echo
-    results = _play_all(environment, name, scenarios, seed=seed, say=say)
+    with Timeline(folder) as timeline:
+        results = _play_all(environment, name, scenarios, seed=seed, say=say, timeline=timeline)
     record = evidence.Record(
         suite=suite,
         environment=environment.name,
         seed=seed,
+        started=started,
         took_s=round(time.monotonic() - began, 1),
         verdict=worst(each.verdict for each in results),
         results=tuple(results),
@@ -113,13 +120,27 @@ def _play_all(
     *,
     seed: int,
     say: Say,
+    timeline: Timeline,
 ) -> list[Result]:
     results = []
     with open_mesh(environment) as mesh:
         for name, scenario in scenarios.items():
             full = f"{suite}/{name}"
-            result = play(full, scenario, environment=environment, mesh=mesh, seed=seed)
+            timeline.event("step", scenario=full, name="begin", seed=seed)
+            result = play(
+                full,
+                scenario,
+                environment=environment,
+                mesh=mesh,
+                seed=seed,
+                on_height=timeline.height,
+            )
             results.append(result)
+            for check, word in result.invariants.items():
+                timeline.event("check", scenario=full, name=check, outcome=word)
+            timeline.event(
+                "step", scenario=full, name="end", verdict=result.verdict, line=result.line
+            )
             say(f"  {result.verdict:<{_VERDICT_WIDTH}}{full:<{_NAME_WIDTH}} {result.line}")
     return results
 
@@ -153,9 +174,7 @@ def _summary(record: evidence.Record, folder: str) -> list[str]:
         lines.append(f"{passed} of {total} passed.  took {record.took_s:.1f} s")
     else:
         lines.append(f"{total - passed} of {total} did not pass. Worst: {record.verdict}")
-        name = next(each.name for each in record.results if each.verdict == record.verdict)
-        again = f"aitbc test {name} -e {record.environment}"
-        lines.append(f"  repeat    {again}  (seed {record.seed})")
+        lines.append(f"  repeat    {record.repro}")
     lines.append(f"  record    {folder}")
     return lines
 

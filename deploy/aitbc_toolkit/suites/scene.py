@@ -14,7 +14,7 @@ from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites.checkers import CHECKERS, Checker, has_changed
-from aitbc_toolkit.suites.history import Recorder
+from aitbc_toolkit.suites.history import OnHeight, Recorder, untold
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 LIVENESS_S = 60.0
@@ -53,7 +53,11 @@ Scenario = Callable[[Scene], str]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Hold how one scenario ended, and each invariant: `held`, `broken` or `unknown`."""
+    """Hold how one scenario ended, and each invariant: `held`, `broken` or `unknown`.
+
+    Shape: `checks` are rows {name, outcome, detail} beside the invariants, `objectives` {name,
+    measured, allowed, met}, `faults` {fault, targets, began, bitten_at, ended, evidence}.
+    """
 
     name: str
     verdict: Verdict
@@ -61,6 +65,9 @@ class Result:
     took_s: float
     invariants: Mapping[str, str] = field(default_factory=dict)
     evidence: Mapping[str, object] = field(default_factory=dict)
+    checks: tuple[Mapping[str, object], ...] = ()
+    objectives: tuple[Mapping[str, object], ...] = ()
+    faults: tuple[Mapping[str, object], ...] = ()
 
 
 def play(
@@ -71,10 +78,11 @@ def play(
     mesh: MeshClient,
     seed: int,
     checkers: Mapping[str, Checker] = CHECKERS,
+    on_height: OnHeight = untold,
 ) -> Result:
     """Run one scenario and judge the invariants over everything that was seen meanwhile."""
     began = time.monotonic()
-    recorder = Recorder(mesh)
+    recorder = Recorder(mesh, on_height=on_height)
     verdict, line = Verdict.PASS, ""
     first = 1
     try:
