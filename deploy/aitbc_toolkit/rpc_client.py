@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from aitbc_node.codes import Code
-from aitbc_node.rpc import electorate, schema
+from aitbc_node.rpc import electorate, estimates, schema
 from aitbc_toolkit import unanswered
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.exchange import Asked, Reply, exchange
@@ -228,10 +228,10 @@ class RpcClient:
         """Read the chain's parameters."""
         return self.get("/params", schema.Parameters)
 
-    def fees(self, gas: int | None = None) -> schema.FeeEstimate:
+    def fees(self, gas: int | None = None) -> estimates.FeeEstimate:
         """Read what gas costs now, this much or a transfer's, and which limits outlive a rise."""
         asked = {} if gas is None else {"gas": gas}
-        return self.get("/fees/estimate", schema.FeeEstimate, asked)
+        return self.get("/fees/estimate", estimates.FeeEstimate, asked)
 
     def economics(self) -> schema.Economics:
         """Read supplies, pools and the newest fees."""

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aitbc_node.blocks import tx_id
 from aitbc_node.crypto import SigningKey
@@ -88,7 +88,8 @@ class Sender:
         interval_ms = self._environment.chain.block_interval_ms
         self._chain = wallet.look_any(self._mesh, interval_ms=interval_ms)
         share = -(-self._schedule.count // len(self._wallets))
-        cost = _UNITS + fee_of(TRANSFER_GAS, self._chain.max_gas_price)
+        per_gas = self._chain.max_gas_price + self._chain.tip_price
+        cost = _UNITS + fee_of(TRANSFER_GAS, per_gas) + 1  # fee and tip are rounded up each
         outs = [Output(each.account, NATIVE, Amount(share * cost)) for each in self._wallets]
         body = Transfer(tuple(outs))
         raw, funding = payments.hand_in(self._environment, self._mesh, payer, [body])
@@ -152,9 +153,7 @@ class Sender:
         payer, nonce = self._wallets[number % len(self._wallets)], number // len(self._wallets)
         ahead = -(-LIFETIME_S * 1000 // self._environment.chain.block_interval_ms)
         valid_until = self._tip + min(self._chain.ttl_blocks, ahead)
-        chain = ChainNow(
-            self._chain.chain_id, self._chain.hrp, valid_until, self._chain.max_gas_price
-        )
+        chain = replace(self._chain, valid_until=valid_until)
         outs = [Output(self._payee.account, NATIVE, Amount(_UNITS))]
         raw = payer.transfer(chain, nonce=nonce, new=True, outs=outs)
         name = tx_id(raw).hex()

@@ -12,7 +12,7 @@ import msgspec
 from aitbc_node import bech32, limits
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.fees import gas_of
+from aitbc_node.ledger.fees import fee_of, gas_of
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
@@ -35,6 +35,8 @@ class ChainNow:
     max_gas_price: int
     ttl_blocks: int = limits.VALID_UNTIL_AHEAD_MAX
     """How far ahead `valid_until` may be."""
+    tip_price: int = 0
+    """What is tipped per gas, as prices are written; 0 while blocks have room."""
 
 
 class Wallet:
@@ -75,10 +77,9 @@ class Wallet:
             bundle=len(bodies) > 1,
             bodies=tuple(bodies),
         )
-        exact = msgspec.structs.replace(
-            unsigned, gas_limit=gas_of(unsigned, signatures=len(self._keys))
-        )
-        return sign(exact, self._keys)
+        gas = gas_of(unsigned, signatures=len(self._keys))
+        tip = fee_of(gas, chain.tip_price)
+        return sign(msgspec.structs.replace(unsigned, gas_limit=gas, tip=tip), self._keys)
 
 
 def look(node: RpcClient, *, interval_ms: int) -> ChainNow:
@@ -87,7 +88,10 @@ def look(node: RpcClient, *, interval_ms: int) -> ChainNow:
     fees = node.fees()
     ttl = int(node.parameters().params["tx_ttl_blocks"].value)
     ahead = min(ttl, -(-LIFETIME_S * 1000 // interval_ms))
-    return ChainNow(status.chain_id, status.hrp, status.height + ahead, fees.fast, ttl)
+    until = status.height + ahead
+    # Whoever proposes may fill its own blocks with its own tips: nobody follows without end.
+    tip_price = min(fees.tip_prices.get("fast", 0), fees.fast)
+    return ChainNow(status.chain_id, status.hrp, until, fees.fast, ttl, tip_price)
 
 
 def look_any(mesh: MeshClient, *, interval_ms: int) -> ChainNow:

@@ -20,10 +20,10 @@ from aitbc_node.errors import PeerFault
 from aitbc_node.events import Expired, Reply, TxOutcome, Verified
 from aitbc_node.gossip.relay import TxRelay
 from aitbc_node.ledger.admission import check_admission, spending
-from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.transactions import Parsed, parse
 from aitbc_node.mempool import Entry, Mempool, PoolLimits
 from aitbc_node.outbox import Outbox
+from aitbc_node.tipping import Tips, price_of
 from aitbc_node.types import Address, Height, PeerId, TxId
 from aitbc_node.verifying import Item, Verifying
 
@@ -61,6 +61,7 @@ class Intake:
         self._chain = chain
         self._pool = pool
         self._relay = relay
+        self.tips = Tips(chain, pool, self.nonce_of)
         self._verifying = Verifying()
         self._own: dict[TxId, None] = {}
         self._swept_height = Height(-1)
@@ -151,7 +152,7 @@ class Intake:
             self._out.add(Expired(tuple(dead)))
         self._out.extend(self._verifying.depart(items))
 
-    def advance(self, txs: Iterable[Parsed] | None) -> None:
+    def advance(self, txs: Sequence[Parsed] | None) -> None:
         """Drop what a final block holds, and tell what none can hold any more.
 
         None stands for blocks that nobody saw here: then every account may have used its nonces.
@@ -160,6 +161,7 @@ class Intake:
         if txs is None:
             dead = self._pool.skip(next_height=next_height, nonce_of=nonce_of)
         else:
+            self.tips.block_is_final(txs)
             included = [(parsed.id, parsed.tx.sender) for parsed in txs]
             dead = self._pool.advance(included=included, next_height=next_height, nonce_of=nonce_of)
         if dead:
@@ -275,7 +277,7 @@ class Intake:
             sender=tx.sender,
             nonce=tx.nonce,
             valid_until=tx.valid_until,
-            price=tx.tip * 1_000_000 // gas_of(tx, signatures=len(parsed.sigs)),
+            price=price_of(parsed),
             size=len(parsed.raw),
             spending=spending(self._chain.state, parsed),
             content=parsed,

@@ -117,19 +117,14 @@ class Machine:
         self._chain = Chain(genesis, verify, config.trusted, app_version_max=config.app_version_max)
         self._mesh = mesh = self._new_mesh(own_id)
         out, chain = self._out, self._chain
-        self._intake = Intake(out, chain, self._pool, mesh.relay, bounds=config.mempool)
+        self._intake = intake = Intake(out, chain, self._pool, mesh.relay, bounds=config.mempool)
         self._workshop = workshop = self._new_workshop()
         self._following = Following(
             out, chain, mesh, workshop=workshop, on_final=self._catch_up_with
         )
+        distance = config.snapshot_distance
         self._arriving = Arriving(
-            self._out,
-            self._chain,
-            self._mesh,
-            workshop=self._workshop,
-            intake=self._intake,
-            distance=config.snapshot_distance,
-            verify=verify,
+            out, chain, mesh, workshop=workshop, intake=intake, distance=distance, verify=verify
         )
         self._witness = Witness(out, chain, mesh, verify, proposes=signer is not None)
         self._incidents = Incidents(self._out, own_key=signer.public_key if signer else None)
@@ -160,6 +155,7 @@ class Machine:
         return View(
             chain=self._chain,
             mempool=self._pool,
+            tips=self._intake.tips,
             mesh=self._mesh,
             voting=self._voting,
             following=self._following,

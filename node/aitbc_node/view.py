@@ -17,6 +17,7 @@ from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.mempool import Mempool
 from aitbc_node.mesh import Mesh
+from aitbc_node.tipping import TipPrices, Tips
 from aitbc_node.types import BlockId, Height, PeerId, Power, PublicKey, Round
 from aitbc_node.validators import ValidatorSet
 from aitbc_node.voting import Voting
@@ -27,6 +28,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     chain: Chain
     mempool: Mempool[Parsed]
+    tips: Tips
     mesh: Mesh
     voting: Voting
     following: Following
@@ -123,6 +125,10 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     def proposer(self) -> PublicKey:
         """Return whose turn it is now."""
         return self.validators.proposer(self.round).key
+
+    def tip_prices(self) -> TipPrices:
+        """Return which tip gets a transaction into the next blocks."""
+        return self.tips.prices(self.now_ms)
 
     def peers(self) -> tuple[PeerView, ...]:
         """Return the live links."""

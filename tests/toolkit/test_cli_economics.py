@@ -7,7 +7,7 @@ import pytest
 
 from aitbc_node import limits
 from aitbc_node.ledger import objects
-from aitbc_node.rpc import schema
+from aitbc_node.rpc.estimates import FeeEstimate
 from aitbc_node.types import Amount
 from aitbc_toolkit.cli import economics
 from aitbc_toolkit.cli.main import run
@@ -39,6 +39,25 @@ def test_the_price_of_gas_is_told_in_both_forms(
     fee = f"0.{int(told['fees']['fast']):06}"
     assert shown[3] == f"fast        {told['fast']:,}, 21,000 gas cost {fee} AIT"
     assert shown[5] == "blocks      0.0 % full, the last ten"
+    assert shown[6] == "tips        none needed, 0 of 3 blocks had no room"
+
+
+def test_tips_are_told_where_blocks_are_full() -> None:
+    """What goes on top of the fee, and how many blocks it was needed for."""
+    full = FeeEstimate(
+        height=9,
+        price=10,
+        slow=11,
+        standard=20,
+        fast=100,
+        transfer_fee="1",
+        tips={"slow": "0", "standard": "1", "fast": "2100"},
+        full_blocks=12,
+        blocks_seen=20,
+    )
+
+    told = "slow 0.000000 AIT, standard 0.000001 AIT, fast 0.002100 AIT on top of the fee; "
+    assert f"tips        {told}12 of 20 blocks had no room" in economics._price_lines(full)
 
 
 def test_any_amount_of_gas_is_priced(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,6 +144,6 @@ def an_asset() -> objects.Asset:
 
 def test_an_older_nodes_prices_are_told_without_fees() -> None:
     """What was not answered is left out, never told as zero."""
-    old = schema.FeeEstimate(height=1, price=10, slow=10, standard=20, fast=100, transfer_fee="1")
+    old = FeeEstimate(height=1, price=10, slow=10, standard=20, fast=100, transfer_fee="1")
 
     assert next(iter(economics._price_lines(old))) == "now         10"

@@ -9,6 +9,7 @@ from aitbc_node import bech32
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.rpc import schema
+from aitbc_node.rpc.estimates import FeeEstimate
 from aitbc_toolkit import amounts, candidacy, electing, payments
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.cli import electorate, tables
@@ -176,7 +177,7 @@ def rewards(address: str, *, node: str, environment: str, as_json: bool) -> Exit
     return Exit.OK
 
 
-def _price_lines(told: schema.FeeEstimate) -> Iterator[str]:
+def _price_lines(told: FeeEstimate) -> Iterator[str]:
     for label, price in (
         ("now", told.price),
         ("slow", told.slow),
@@ -190,7 +191,17 @@ def _price_lines(told: schema.FeeEstimate) -> Iterator[str]:
         "bounds", f"{told.min_price:,} to {told.max_price:,}, at genesis {told.base_price:,}"
     )
     yield _line("blocks", f"{told.full_bps / 100:.1f} % full, the last ten")
+    if told.tips:
+        yield _line("tips", _tips(told))
     yield "Prices are in thousandths of a base unit per 1000 gas; nobody pays more than the price."
+
+
+def _tips(told: FeeEstimate) -> str:
+    seen = f"{told.full_blocks} of {told.blocks_seen} blocks had no room"
+    if not any(map(int, told.tips.values())):
+        return f"none needed, {seen}"
+    each = [f"{name} {native(int(tip))}" for name, tip in told.tips.items()]
+    return f"{', '.join(each)} on top of the fee; {seen}"
 
 
 def _money_lines(told: schema.Economics) -> Iterator[str]:

@@ -26,6 +26,7 @@ from aitbc_node.rpc import (
     surroundings,
 )
 from aitbc_node.rpc.call import Call
+from aitbc_node.rpc.estimates import FeeEstimate
 from aitbc_node.rpc.response import refuse, respond, whole
 from aitbc_node.rpc.route import Route, Subscription, Table, Text
 from aitbc_node.rpc.submission import Submission
@@ -101,7 +102,7 @@ ROUTES: tuple[Route, ...] = (
           (schema.StateRoot,), ("height",)),
     Route("GET", "/params", holdings.parameters, "The chain's parameters.", (schema.Parameters,)),
     Route("GET", "/fees/estimate", holdings.fee_estimate, "The price of gas.",
-          (schema.FeeEstimate,), ("gas",)),
+          (FeeEstimate,), ("gas",)),
     Route("GET", "/economics", holdings.economics, "Supplies, pools, fees, and if they add up.",
           (schema.Economics,)),
     Route("GET", "/audit", holdings.audit, "The ledger's invariants, judged.",

@@ -13,6 +13,7 @@ from aitbc_node.ledger.policy import Policy
 from aitbc_node.ledger.state import State
 from aitbc_node.rpc import schema
 from aitbc_node.rpc.call import Call, read_address, read_flag, read_number
+from aitbc_node.rpc.estimates import FeeEstimate
 from aitbc_node.rpc.view import RequestFault
 
 FULL_BLOCKS = (1, 10, 30)
@@ -81,15 +82,20 @@ def parameters(call: Call) -> schema.Parameters:
     return schema.Parameters(height=call.view.height, params=rows)
 
 
-def fee_estimate(call: Call) -> schema.FeeEstimate:
-    """Answer `GET /fees/estimate`; only full blocks raise the price, each by one step."""
+def fee_estimate(call: Call) -> FeeEstimate:
+    """Answer `GET /fees/estimate`; only full blocks raise the price, each by one step.
+
+    In a full block a tip decides who is in it.
+    """
     in_force, known = call.view.state.params, call.view.state.fees
     outliving = [fees.price_after(known.price, in_force, full_blocks=n) for n in FULL_BLOCKS]
     room = in_force.max_block_gas * max(1, len(known.recent_gas))
     asked = call.option("gas") or str(transfers.TRANSFER_GAS)
     gas = read_number(asked, field="gas", low=1, high=in_force.max_block_gas)
     named = zip(("now", "slow", "standard", "fast"), (known.price, *outliving), strict=True)
-    return schema.FeeEstimate(
+    seen = call.view.tip_prices()
+    tips = {"slow": seen.slow, "standard": seen.standard, "fast": seen.fast}
+    return FeeEstimate(
         height=call.view.height,
         price=known.price,
         slow=outliving[0],
@@ -102,6 +108,10 @@ def fee_estimate(call: Call) -> schema.FeeEstimate:
         full_bps=sum(known.recent_gas) * params.BPS // room,
         gas=gas,
         fees={name: str(fees.fee_of(gas, price)) for name, price in named},
+        tips={name: str(fees.fee_of(gas, price)) for name, price in tips.items()},
+        tip_prices=tips,
+        full_blocks=seen.full,
+        blocks_seen=seen.blocks,
     )
 
 

@@ -290,30 +290,6 @@ class Parameters(Answer, frozen=True, kw_only=True):
     params: dict[str, ParamView]
 
 
-class FeeEstimate(Answer, frozen=True, kw_only=True):
-    """Tell what gas costs now, and which `max_gas_price` outlives how much of a rise.
-
-    Units: prices in thousandths of a base unit per 1000 gas; what is paid is the price of the
-    block, never more than the transaction's `max_gas_price`. `slow` outlives one full block,
-    `standard` ten in a row, `fast` thirty. `full_bps` is how full the last blocks were, up to ten.
-    `fees` are what `gas` costs, now and at most under each limit: that of the query, else a
-    transfer's.
-    """
-
-    height: int
-    price: int
-    slow: int
-    standard: int
-    fast: int
-    transfer_fee: Digits
-    base_price: int = 0
-    min_price: int = 0
-    max_price: int = 0
-    full_bps: int = 0
-    gas: int = 0
-    fees: dict[str, Digits] = {}
-
-
 class SupplyView(Answer, frozen=True, kw_only=True):
     """Show how much of an asset there is: supply = minted - burned = held, or it is a bug."""
 

@@ -14,6 +14,7 @@ from aitbc_node.blocks import FinalBlock, Header
 from aitbc_node.events import SignState
 from aitbc_node.gossip.topology import Surroundings
 from aitbc_node.ledger.state import State
+from aitbc_node.tipping import TipPrices
 from aitbc_node.types import Address, BlockId, Hash, Height, PeerId, Power, PublicKey, Round, TxId
 from aitbc_node.validators import ValidatorSet
 
@@ -154,6 +155,9 @@ class NodeView(Protocol):
 
     def proposer(self) -> PublicKey:
         """Return whose turn it is now."""
+
+    def tip_prices(self) -> TipPrices:
+        """Return which tip gets a transaction into the next blocks."""
 
     def peers(self) -> Sequence[PeerView]:
         """Return the live links."""

@@ -29,6 +29,7 @@ from aitbc_node.rpc.dispatch import dispatch
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Facts, Request, Response
+from aitbc_node.tipping import TipPrices
 from aitbc_node.types import (
     Address,
     Amount,
@@ -56,6 +57,7 @@ FACTS = Facts(
     peer_id=PeerId(b"p" * 20),
     validator=KEYS[0].public_key,
 )
+NO_TIPS = TipPrices(slow=0, standard=0, fast=0, full=0, blocks=3)
 
 
 def address_of_key(key: SigningKey) -> Address:
@@ -141,6 +143,7 @@ class FakeNode:
     bans: list[tuple[PeerId, int]] = field(default_factory=list)
     fates: dict[TxId, tuple[object, ...]] = field(default_factory=dict)
     facts: Facts = FACTS
+    tips: TipPrices = NO_TIPS
 
     @property
     def height(self) -> Height:
@@ -162,6 +165,9 @@ class FakeNode:
 
     def proposer(self) -> PublicKey:
         return self.validators.proposer(Round(self.round)).key
+
+    def tip_prices(self) -> TipPrices:
+        return self.tips
 
     def peers(self) -> Sequence[FakePeer]:
         return self.links

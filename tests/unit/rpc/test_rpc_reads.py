@@ -11,6 +11,7 @@ from aitbc_node import bech32, limits
 from aitbc_node.events import SignState
 from aitbc_node.ledger import objects, trie
 from aitbc_node.rpc import schema
+from aitbc_node.tipping import TipPrices
 from aitbc_node.types import Amount, BlockId, Height, PeerId, Power, Round, Signature, TxId
 
 
@@ -325,6 +326,19 @@ def test_an_estimate_prices_any_gas_that_a_block_has(node: Any) -> None:
     told = node.read("/fees/estimate?gas=400001")
 
     assert (told["gas"], told["fees"]["now"], told["transfer_fee"]) == (400_001, "4001", "210")
+
+
+def test_an_estimate_names_tips_where_blocks_are_full(node: Any) -> None:
+    """Each is that of the gas in question, rounded up, and the same per gas; 0 where is room."""
+    roomy = node.read("/fees/estimate")
+    node.tips = TipPrices(slow=1, standard=20_000, fast=30_000, full=12, blocks=20)
+
+    told = node.read("/fees/estimate?gas=100001")
+
+    assert roomy["tips"] == {"slow": "0", "standard": "0", "fast": "0"}
+    assert told["tips"] == {"slow": "1", "standard": "2001", "fast": "3001"}
+    assert told["tip_prices"] == {"slow": 1, "standard": 20_000, "fast": 30_000}
+    assert (told["full_blocks"], told["blocks_seen"]) == (12, 20)
 
 
 def test_an_estimate_says_how_full_the_last_blocks_were(node: Any) -> None:
