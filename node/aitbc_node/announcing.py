@@ -27,6 +27,7 @@ _SERIOUS = frozenset(
         "chain.diverged",
         "consensus.equivocation",
         "disk.failed",
+        "node.revoked",
         "peer.fault",
         "proposal.invalid_now",
         "validator.jailed",

@@ -42,7 +42,7 @@ from aitbc_node.ledger.motions import (
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
-from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.records import RecordPut, revoked_by
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
@@ -142,6 +142,7 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.transfer", _signed(transfer, policy=single_key(KEY.public_key))
     yield "transaction.asset.supply", _signed(supply)
     yield "transaction.record.put", _signed(RecordPut("name", b"shop", bytes(range(9)), 1_000))
+    yield "transaction.record.put.revoked", _signed(revoked_by(CHAIN_ID, KEY))
     keys = tuple(sorted(SigningKey(bytes([seed]) * 32).public_key for seed in (1, 2, 3)))
     yield "transaction.account.policy", _signed(AccountPolicy(2, keys))
     coin = AssetDefine("COIN2", "Zweite Münze", 18, own, Amount(7), Amount(2**63 - 1))

@@ -1,9 +1,10 @@
-"""Which nodes do the operators of validators name on the ledger?
+"""Which nodes do the operators of validators name on the ledger, and whose keys have ended there?
 
 Each may keep one record `peer`/`node` of its own account, with what its node has signed about
 itself. Who operates a validator is entitled, nobody else: others' records cost their writer a fee
 and this node nothing. So whoever has the chain knows ways in, though every bootstrap host be gone.
-Do not add what is done with addresses.
+A key that has ended is refused from the very block on that says so. Do not add what is done with
+addresses.
 """
 
 from aitbc_node.canonical import NotCanonicalError, decode
@@ -30,7 +31,8 @@ class Introductions:
         self._judged: dict[bytes, PeerRecord | None] = {}
 
     def poll(self, now_ms: int) -> None:
-        """Look at the ledger, now and then."""
+        """Look at the ledger: for ended keys always, for names now and then."""
+        self._mesh.part_with(self._chain.state.listing.revoked)
         height = self._chain.height
         if self._looked is not None and height - self._looked < EVERY_BLOCKS:
             return

@@ -364,6 +364,7 @@ class Machine:
         final = FinalBlock(candidate.block, certificate)
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._incidents.block_is_final(self._chain.state, candidate.txs, candidate.execution)
+        self._introductions.poll(self._out.now_ms)
         self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height(self._config.block_interval_ms)
         self._witness.block_is_final()

@@ -5,6 +5,7 @@ peers learn of it. Do not add what is done with blocks, votes or transactions.
 """
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import assert_never
 
 import msgspec
@@ -177,6 +178,11 @@ class Mesh:
         """Punish a peer for what no honest node does."""
         now_ms = self._out.now_ms
         self._out.extend(self.peers.fault(peer, what, now_ms, is_forgery=is_forgery))
+        self._tell_neighbours()
+
+    def part_with(self, revoked: AbstractSet[PeerId]) -> None:
+        """Have nothing more to do with nodes whose keys have ended."""
+        self._out.extend(self.peers.part_with(revoked, self._out.now_ms))
         self._tell_neighbours()
 
     def refusal(self, voters: ValidatorSet) -> Refusal | None:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import uvloop
+from msgspec import structs
 
 from aitbc_node import crypto, keyfiles
 from aitbc_node.announcing import Announcer
@@ -112,10 +113,10 @@ async def _running(
         stack.push_async_callback(driver.stop)
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
         peers = machine.view.mesh.peers
-        terms = _terms(
-            config,
-            identities,
+        terms = structs.replace(
+            _terms(config, identities),
             is_banned=lambda peer: peers.standing.is_banned(peer, clock.now_ms()),
+            is_revoked=peers.is_revoked,
         )
         links = Links(
             terms,
@@ -162,7 +163,7 @@ def _servers(config: Config, port: NodePort, driver: Driver, machine: Machine) -
         yield admin_server(operator, name=name, listen=listen, token=token)
 
 
-def _terms(config: Config, identities: Identities, *, is_banned: Callable[[PeerId], bool]) -> Terms:
+def _terms(config: Config, identities: Identities) -> Terms:
     key_file = config.key_dir / keyfiles.NODE_KEY
     shown = config.run_dir / "node.crt"
     try:
@@ -185,7 +186,6 @@ def _terms(config: Config, identities: Identities, *, is_banned: Callable[[PeerI
         acceptor_context=acceptor_context(key_file, shown),
         dialer_context=dialer_context(),
         admits=lambda peer: is_open or peer in known,
-        is_banned=is_banned,
         named=known - {crypto.peer_id(identities.node.public_key)},
         peers_max=config.p2p.max_peers,
         subnets=Subnets(config.p2p.free_networks),

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from aitbc_node.canonical import decode
 from aitbc_node.consensus.messages import Vote
-from aitbc_node.crypto import Signer, sha256
+from aitbc_node.crypto import Signer, peer_id
 from aitbc_node.events import (
     Answer,
     AppendBase,
@@ -141,7 +141,7 @@ class Pump:
         self._order = 0
         self._request = 0
         self.nodes = [
-            Node(index, PeerId(sha256(f"node {index}".encode())[:20]), index < len(powers))
+            Node(index, peer_id(signer_of(f"node {index}").public_key), index < len(powers))
             for index in range(len(powers) + followers)
         ]
         self._by_id = {node.id: node for node in self.nodes}

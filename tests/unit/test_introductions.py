@@ -28,12 +28,14 @@ class Ledger:
         self.height = Height(1)
         self.records: dict[bytes, StoredRecord] = {}
         self.operators = [OPERATOR]
+        self.revoked: set[PeerId] = set()
 
     @property
     def state(self) -> Any:
         members = [SimpleNamespace(operator=operator) for operator in self.operators]
         validators = SimpleNamespace(members=members)
-        return SimpleNamespace(validators=validators, record=self.records.get)
+        listing = SimpleNamespace(revoked=self.revoked)
+        return SimpleNamespace(validators=validators, record=self.records.get, listing=listing)
 
     def put(self, owner: Address, value: bytes, *, expires: int = 1_000) -> None:
         """Let an account write its record."""
@@ -49,7 +51,8 @@ def book() -> Book:
 
 def looking(ledger: Ledger, book: Book) -> Introductions:
     """Make what looks at the ledger for this book."""
-    mesh = SimpleNamespace(peers=SimpleNamespace(book=book))
+    peers = SimpleNamespace(book=book)
+    mesh = SimpleNamespace(peers=peers, part_with=lambda ended: list(map(book.strike, ended)))
     return Introductions(cast("Any", ledger), cast("Any", mesh), verify)
 
 
@@ -117,3 +120,18 @@ def test_a_change_is_seen_some_blocks_later(book: Book) -> None:
 
     assert vouched(book) == []
     assert book.get(RECORD.peer) is not None
+
+
+def test_a_key_that_has_ended_is_seen_with_its_block(book: Book) -> None:
+    """Names may wait for some blocks; what has ended is refused from that block on."""
+    ledger = Ledger()
+    ledger.put(OPERATOR, encode(RECORD))
+    introductions = looking(ledger, book)
+    introductions.poll(0)
+    assert vouched(book) == [RECORD.peer]
+
+    ledger.height = Height(2)
+    ledger.revoked.add(RECORD.peer)
+    introductions.poll(1)
+
+    assert book.get(RECORD.peer) is None

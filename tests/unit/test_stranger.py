@@ -159,6 +159,21 @@ def test_transactions(vector: dict[str, Any]) -> None:
     assert sha256(raw).hex() == vector["id"]
 
 
+def test_the_end_of_a_node_key_is_signed_by_that_key() -> None:
+    """From the record's key to the bytes that its value signs."""
+    (vector,) = [
+        each
+        for each in vectors("transactions.json")["transactions"]
+        if each["title"] == "the key of a node ends"
+    ]
+    fields = plain(vector["fields"])
+    (_, namespace, key, value, _), chain_id = fields[-1][0], fields[0]
+
+    assert (namespace, key[:7], len(key)) == ("peer", b"revoked", 39)
+    claim = b"aitbc/node-revoked\0" + pack([chain_id, key[7:]])
+    Ed25519PublicKey.from_public_bytes(key[7:]).verify(value, claim)
+
+
 def test_genesis_hash() -> None:
     """From the file to the chain's identity, and the proof of possession that is signed."""
     vector = vectors("genesis.json")

@@ -1,16 +1,17 @@
-"""`aitbc keys new|show|rotate|backup` and `aitbc genesis build|check`: what a chain rests on."""
+"""`aitbc keys new|show|rotate|revoke|backup`, `genesis build|check`: what a chain rests on."""
 
 import json
 from pathlib import Path
 
 import click
 
+from aitbc_toolkit.cli import acting
 from aitbc_toolkit.cli.environment import break_lease_option, environment_argument, load
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.reaching import environment_option
 from aitbc_toolkit.cli.tables import Column, draw
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.release import ceremony
+from aitbc_toolkit.release import ceremony, revoking
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.request import Request
@@ -86,6 +87,20 @@ def rotate(
     way = Way(force=force, wait=not no_wait, break_lease=break_lease)
     found = load(environment)
     return narrate("keys rotate", lambda tell: rotate_keys(found, name, tell, way), as_json=as_json)
+
+
+@keys.command()
+@click.argument("file", type=Path)
+@click.option("--force", is_flag=True, help="Also the key of a node of this environment.")
+@acting.acting_options
+def revoke(file: Path, *, force: bool, way: acting.Way) -> Exit:
+    """End the key of a node, its node.key, for good: every node refuses it from that block on.
+
+    FILE comes from a backup or from the host. Anybody may pay for it.
+
+    Example: aitbc keys revoke stolen/node.key -e lab
+    """
+    return acting.act(way, lambda found, *_: [revoking.ended(found, file, force=force)])
 
 
 @keys.command()

@@ -16,9 +16,6 @@ from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.types import PeerId
 
 KNOWN_MAX = 1_000
-HOUR_MS = 3_600_000
-FRESH_MS = HOUR_MS
-"""Who was linked so lately is passed on to others."""
 FORGOTTEN_ATTEMPTS = 40
 """After so many dials in vain a peer that nobody vouches for is forgotten in any case."""
 HOPEFUL_ATTEMPTS = 20
@@ -65,6 +62,8 @@ class Book:
         """Whom this node wants a link with before all others, in the order of the first dials: the
         operator's peers and, where this node votes, those of other validators."""
         self.dialling: dict[PeerId, Entry] = {}
+        self.struck: set[PeerId] = set()
+        """Whose keys have ended; nobody can bring them back."""
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -100,7 +99,7 @@ class Book:
     def is_news(self, record: PeerRecord) -> bool:
         """Tell whether a record says more than what is here; its signature is worth a look then."""
         peer = record.peer
-        if peer == self._own_id:
+        if not self._may_stand(peer):
             return False
         entry = self._entries.get(peer)
         known = None if entry is None else entry.record
@@ -134,12 +133,21 @@ class Book:
 
     def vouch(self, records: Iterable[PeerRecord], now_ms: int) -> None:
         """Take whom the ledger names now; who is not named any more is one of many again."""
-        named = {record.peer: record for record in records if record.peer != self._own_id}
+        named = {record.peer: record for record in records if self._may_stand(record.peer)}
         for entry in self._entries.values():
             entry.vouched = entry.vouched and entry.peer in named
         for record in named.values():
             self.learn(record, teller=None, now_ms=now_ms, vouched=True)
         self._find_near()
+
+    def strike(self, peer: PeerId) -> None:
+        """Forget for good a node whose key has ended, even one that the operator named."""
+        self.struck.add(peer)
+        entry = self._entries.get(peer)
+        if entry is not None:
+            self._forget(entry)
+            self.named = tuple(each for each in self.named if each is not entry)
+            self.near = tuple(each for each in self.near if each is not entry)
 
     def far(self) -> Iterator[Entry]:
         """Go through those that are not near."""
@@ -211,7 +219,7 @@ class Book:
         entry.attempts += 1
         entry.dial_at_ms = now_ms + base + jitter + self._yield_ms(peer)
         entry.dial_at_ms = max(entry.dial_at_ms, entry.rests_until_ms)
-        if entry.attempts >= FORGOTTEN_ATTEMPTS and not self._is_remembered(entry, now_ms):
+        if entry.attempts >= FORGOTTEN_ATTEMPTS and not entry.is_remembered(now_ms):
             self._forget(entry)
 
     def rest(self, peer: PeerId, now_ms: int) -> None:
@@ -235,8 +243,7 @@ class Book:
             entry.record
             for entry in self._entries.values()
             if entry.record is not None
-            and entry.met_ms is not None
-            and now_ms - entry.met_ms <= FRESH_MS
+            and entry.is_fresh(now_ms)
             and (entry.is_reached or entry.peer in self._linked)
             and entry.peer != without
             and is_timely(entry.record, wall_ms)
@@ -270,10 +277,6 @@ class Book:
             self._forget(spare)
         return spare is not None
 
-    def _is_remembered(self, entry: Entry, now_ms: int) -> bool:
-        is_fresh = entry.met_ms is not None and now_ms - entry.met_ms <= FRESH_MS
-        return bool(entry.named) or entry.vouched or is_fresh
-
     def _forget(self, entry: Entry) -> None:
         self._crowds.remove(entry)
         self._dial_is_over(entry)
@@ -282,6 +285,9 @@ class Book:
     def _dial_is_over(self, entry: Entry) -> None:
         entry.dialled_ms = None
         self.dialling.pop(entry.peer, None)
+
+    def _may_stand(self, peer: PeerId) -> bool:
+        return peer != self._own_id and peer not in self.struck
 
     def _is_near(self, entry: Entry) -> bool:
         return bool(entry.named) or (entry.vouched and self._votes)

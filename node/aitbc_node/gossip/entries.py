@@ -15,6 +15,8 @@ from aitbc_node.types import PeerId
 
 UNREACHABLE_ATTEMPTS = 12
 """After so many dials in vain a peer that nobody vouches for is forgotten, if room is wanted."""
+FRESH_MS = 3_600_000
+"""Who was linked so lately is passed on to others."""
 PER_SUBNET_MAX = 32
 PER_TELLER_MAX = 128
 """Peers never met that are in the book on the word of one other."""
@@ -47,6 +49,14 @@ class Entry(msgspec.Struct):
     def is_self_told(self) -> bool:
         """Tell whether nobody but the node itself has told of it."""
         return self.teller == self.peer
+
+    def is_fresh(self, now_ms: int) -> bool:
+        """Tell whether it was linked lately."""
+        return self.met_ms is not None and now_ms - self.met_ms <= FRESH_MS
+
+    def is_remembered(self, now_ms: int) -> bool:
+        """Tell whether it stays, however often it was dialled in vain."""
+        return bool(self.named) or self.vouched or self.is_fresh(now_ms)
 
     @property
     def places(self) -> tuple[str, ...]:

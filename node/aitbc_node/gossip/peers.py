@@ -7,6 +7,7 @@ far a peer is trusted in `standing.py`. Do not add what peers talk about.
 
 import hashlib
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from functools import partial
 
 from aitbc_node import limits
@@ -25,6 +26,8 @@ REQUESTS_PER_TICK_MAX = 200
 """A node that catches up asks once per round trip: not more often than once in two milliseconds."""
 ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
 """Nobody needs more than one whole block at a time; who asks for more is answered later."""
+REVOKED = "revoked"
+"""Why a link is closed or refused when the ledger says that the peer's key has ended."""
 
 
 class Peers:
@@ -167,6 +170,26 @@ class Peers:
         note = Note("peer.fault", (("peer", peer.hex()), ("what", what), ("penalty", penalty)))
         return [note, *self._close(peer, f"fault: {what}", now_ms)]
 
+    def part_with(self, revoked: AbstractSet[PeerId], now_ms: int) -> list[Effect]:
+        """Close the links of nodes whose keys have ended, and forget who they were.
+
+        Keys never come back, so as many as before are the same as before.
+        """
+        if len(revoked) == len(self.book.struck):
+            return []
+        effects: list[Effect] = []
+        for peer in sorted(revoked - self.book.struck):
+            self.book.strike(peer)
+            if peer in self._links:
+                effects += self._close(peer, REVOKED, now_ms)
+            elif peer == self.own_id:
+                effects.append(Note("node.revoked", (("peer", peer.hex()),)))
+        return effects
+
+    def is_revoked(self, peer: PeerId) -> bool:
+        """Tell whether the key of a peer has ended."""
+        return peer in self.book.struck
+
     def let_go(self, peer: PeerId, now_ms: int) -> list[Effect]:
         """Close a good link, so that another can take its place."""
         goodbye = send((peer,), RoomNeeded())
@@ -229,6 +252,8 @@ class Peers:
     def _refusal(self, peer: PeerId, now_ms: int, *, outbound: bool) -> str:
         if peer == self.own_id:
             return "this node itself"
+        if self.is_revoked(peer):
+            return REVOKED
         if self.standing.is_banned(peer, now_ms):
             return "banned"
         if self._listed_only and not self.book.is_named(peer):

@@ -1,4 +1,4 @@
-"""Which proposals are open, behind whom has an account put coins, and who voted in past epochs?
+"""Which proposals are open, whose coins are where, who voted in past epochs, which nodes are ended?
 
 An index beside the state, so that a reader need not walk over all objects; it is no part of the
 state and no rule may ask it. Do not add what can be looked up by its name.
@@ -8,12 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 from aitbc_node.canonical import Record
+from aitbc_node.crypto import peer_id
 from aitbc_node.ledger import objects
-from aitbc_node.ledger.objects import Leaving, ObjectKey, Unbonding
-from aitbc_node.types import Address, Hash, Height
+from aitbc_node.ledger.objects import Leaving, ObjectKey, StoredRecord, Unbonding
+from aitbc_node.ledger.revoking import revoked_key
+from aitbc_node.types import Address, Hash, Height, PeerId
 from aitbc_node.validators import ValidatorSet
 
-_NAMES = (objects.PROPOSAL, objects.STAKE, objects.UNBONDING, objects.VALIDATORS)
+_NAMES = (
+    objects.PROPOSAL,
+    objects.RECORD,
+    objects.STAKE,
+    objects.UNBONDING,
+    objects.VALIDATORS,
+)
 
 SETS_KEPT = 256
 
@@ -25,6 +33,8 @@ class Listing:
 
     def __init__(self) -> None:
         self.proposals: set[bytes] = set()
+        self.revoked: set[PeerId] = set()
+        """Nodes whose keys have ended; it only grows."""
         self.voters: dict[Hash, ValidatorSet] = {}
         """The newest sets of validators since this node began to look, by what headers name."""
         self.foretold: dict[Height, ValidatorSet] = {}
@@ -42,6 +52,10 @@ class Listing:
                 self.proposals.discard(name)
             case objects.PROPOSAL:
                 self.proposals.add(name)
+            case objects.RECORD if isinstance(after, StoredRecord):
+                ended = revoked_key(after.ns, after.key)
+                if ended is not None:
+                    self.revoked.add(peer_id(ended))
             case objects.STAKE:
                 size = len(name) // 2
                 operator, delegator = Address(name[:size]), Address(name[size:])

@@ -2,7 +2,8 @@
 
 A record belongs to who wrote it until it expires; its room in the state is paid for in advance, by
 gas. In `name` a key belongs to whoever took it first; in every other namespace each account has
-keys of its own, so nobody can occupy another's. Do not add meanings of values.
+keys of its own, so nobody can occupy another's. The one exception says that a node key has ended:
+there is one place for each key, and it stays. Do not add meanings of other values.
 """
 
 import hashlib
@@ -12,11 +13,13 @@ from msgspec import Meta
 
 from aitbc_node.canonical import Record, encode
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import due
+from aitbc_node.crypto import SIGNATURE_BYTES, Signer, peer_id
+from aitbc_node.ledger import due, revoking
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.objects import RECORD, ObjectKey, StoredRecord
 from aitbc_node.ledger.state import Draft
-from aitbc_node.types import Address, Height
+from aitbc_node.limits import INT_MAX
+from aitbc_node.types import Address, Height, PublicKey, Signature
 
 KEY_BYTES_MAX = 64
 VALUE_BYTES_MAX = 4_096
@@ -35,6 +38,10 @@ RENT_DIVISOR = 1_000
 
 SHARED = "name"
 
+FOREVER = Height(INT_MAX)
+REVOKED_TTL_BLOCKS = 1_000_000
+"""The room of a revocation is paid for as if it were for so long; it is never freed."""
+
 Namespace: TypeAlias = Literal["name", "addr", "peer", "audit", "blob"]
 
 
@@ -47,15 +54,23 @@ class RecordPut(Record, frozen=True, tag="record.put"):
     ttl: Annotated[int, Meta(ge=0, le=TTL_BLOCKS_MAX)]
 
 
+def is_shared(ns: str, key: bytes) -> bool:
+    """Tell whether there is one place for a key, whoever writes there."""
+    return ns == SHARED or revoking.revoked_key(ns, key) is not None
+
+
 def record_key(ns: str, key: bytes, owner: Address) -> ObjectKey:
     """Return where a record is in the state."""
-    owned = b"" if ns == SHARED else owner
+    owned = b"" if is_shared(ns, key) else owner
     return RECORD, hashlib.sha256(encode((ns, key, owned))).digest()
 
 
 def apply(draft: Draft, act: Act, body: RecordPut) -> Outcome:
     """Write, renew or remove a record, or say why not."""
     place = record_key(body.ns, body.key, act.sender)
+    revoked = revoking.revoked_key(body.ns, body.key)
+    if revoked is not None:
+        return _revoke(draft, act, body, place, revoked)
     found = living(draft.record(place[1]), act.height)
     if found is not None and found.owner != act.sender:
         return Refusal(Code.E_UNAUTHORISED, "key", f"taken until height {found.expires}")
@@ -71,6 +86,13 @@ def apply(draft: Draft, act: Act, body: RecordPut) -> Outcome:
     return [(*event, str(expires))]
 
 
+def revoked_by(chain_id: str, signer: Signer) -> RecordPut:
+    """Make the record with which a node key ends itself, whoever hands it in."""
+    value = revoking.revocation(chain_id, signer)
+    key = revoking.record_key_of(signer.public_key)
+    return RecordPut(revoking.NAMESPACE, key, value, REVOKED_TTL_BLOCKS)
+
+
 def living(record: StoredRecord | None, height: Height) -> StoredRecord | None:
     """Return a record unless its time is over; its room may be freed a little later."""
     return record if record is not None and height < record.expires else None
@@ -83,6 +105,20 @@ def expire(draft: Draft, key: ObjectKey, height: Height) -> None:
         draft.remove(key)
 
 
+def _revoke(
+    draft: Draft, act: Act, body: RecordPut, place: ObjectKey, revoked: PublicKey
+) -> Outcome:
+    """Let a node key end; nothing brings it back."""
+    if draft.record(place[1]) is not None:
+        return Refusal(Code.E_STATE, "key", "it is revoked already")
+    message = revoking.revocation_message(draft.chain.chain_id, revoked)
+    if not act.verify(revoked, message, Signature(body.value)):
+        return Refusal(Code.E_SIGNATURE, "value", "not signed by the key that it revokes")
+    draft.put(place, StoredRecord(body.ns, body.key, body.value, act.sender, FOREVER))
+    put = ("record.put", body.ns, body.key.hex(), act.sender.hex(), str(FOREVER))
+    return [put, ("node.revoked", peer_id(revoked).hex())]
+
+
 def _gas(body: RecordPut) -> int:
     size = len(body.key) + len(body.value)
     rent = -(-(size + RENT_BYTES) * body.ttl // RENT_DIVISOR)
@@ -90,8 +126,18 @@ def _gas(body: RecordPut) -> int:
 
 
 def _fault(body: RecordPut) -> Refusal | None:
+    if revoking.revoked_key(body.ns, body.key) is not None:
+        return _fault_of_revocation(body)
     if body.ttl == 0 and body.value:
         return Refusal(Code.E_MALFORMED, "value", "a record that is removed has no value")
+    return None
+
+
+def _fault_of_revocation(body: RecordPut) -> Refusal | None:
+    if len(body.value) != SIGNATURE_BYTES:
+        return Refusal(Code.E_MALFORMED, "value", "a revocation is a signature by the node key")
+    if body.ttl != REVOKED_TTL_BLOCKS:
+        return Refusal(Code.E_MALFORMED, "ttl", f"a revocation has a ttl of {REVOKED_TTL_BLOCKS}")
     return None
 
 

@@ -26,7 +26,7 @@ def record(call: Call) -> schema.RecordView:
         hint = f"there are {', '.join(NAMESPACES)}"
         raise RequestFault(400, Code.E_BAD_REQUEST, message, field="namespace", hint=hint)
     key = read_bytes(call.params["key"], field="key", most=records.KEY_BYTES_MAX)
-    place = records.record_key(namespace, key, _owner(call, namespace))
+    place = records.record_key(namespace, key, _owner(call, namespace, key))
     found = records.living(call.view.state.record(place[1]), call.view.height)
     if found is None:
         message = "there is no such record, or its time is over"
@@ -42,11 +42,11 @@ def record(call: Call) -> schema.RecordView:
     )
 
 
-def _owner(call: Call, namespace: str) -> Address:
-    """Read whose keys are meant; in the namespace that all share, nobody's."""
-    if namespace != records.SHARED:
+def _owner(call: Call, namespace: str, key: bytes) -> Address:
+    """Read whose key is meant; of one that all share, nobody's."""
+    if not records.is_shared(namespace, key):
         return read_address(call, option="owner")
     if call.option("owner") is not None:
-        message = f"a key in {records.SHARED!r} has one owner, whom the answer tells"
+        message = "that key has one owner, whom the answer tells"
         raise RequestFault(400, Code.E_BAD_REQUEST, message, field="owner")
     return Address(b"")

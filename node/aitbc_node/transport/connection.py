@@ -47,8 +47,9 @@ log = logging.getLogger(__name__)
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """Be what a node offers and accepts on its links; `admits` judges a proved peer.
 
-    Who `is_banned` is refused as well, for a while. `named` are the peers for which room is kept;
-    of others at most `subnet_links` come from one of the networks that `subnets` tells apart.
+    Who `is_banned` is refused as well, for a while, who `is_revoked` for ever. `named` are the
+    peers for which room is kept; of others at most `subnet_links` come from one of the networks
+    that `subnets` tells apart.
     """
 
     identity: Identity
@@ -56,6 +57,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     dialer_context: ssl.SSLContext
     admits: Callable[[PeerId], bool] = lambda _: True
     is_banned: Callable[[PeerId], bool] = lambda _: False
+    is_revoked: Callable[[PeerId], bool] = lambda _: False
     named: frozenset[PeerId] = frozenset()
     peers_max: int = PEERS_MAX
     queue_bytes_max: int = PEER_QUEUE_BYTES_MAX

@@ -131,6 +131,8 @@ class Links:
         old = self._up.get(peer.id)
         if peer.id == own:
             raise PeerFault("this is your own id")
+        if self.terms.is_revoked(peer.id):
+            raise PeerFault(f"revoked: the ledger says that the key of {peer.id.hex()} has ended")
         if not self.terms.admits(peer.id):
             raise PeerFault(f"{peer.id.hex()} is not admitted here")
         if self.terms.is_banned(peer.id):

@@ -66,6 +66,7 @@ KEEPS_NODES_RUNNING = {
     "grant revoke",
     "keys backup",
     "keys new",
+    "keys revoke",
     "lab up",
     "locks update",
     "node start",

@@ -6,14 +6,18 @@ from aitbc_node import limits
 from aitbc_node.canonical import encode
 from aitbc_node.gossip.book import (
     FORGOTTEN_ATTEMPTS,
-    FRESH_MS,
     HOPEFUL_ATTEMPTS,
     KNOWN_MAX,
     REST_MS,
     SELDOM_CAP_MS,
     Book,
 )
-from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, UNREACHABLE_ATTEMPTS
+from aitbc_node.gossip.entries import (
+    FRESH_MS,
+    PER_SUBNET_MAX,
+    PER_TELLER_MAX,
+    UNREACHABLE_ATTEMPTS,
+)
 from aitbc_node.gossip.records import LIFE_MS, PeerRecord
 from aitbc_node.types import PeerId, PublicKey, Signature
 

@@ -8,8 +8,9 @@ from aitbc_node import bech32
 from aitbc_node.canonical import encode
 from aitbc_node.ledger import records
 from aitbc_node.ledger.objects import StoredRecord
+from aitbc_node.ledger.revoking import record_key_of
 from aitbc_node.ledger.state import Draft, verify_proof
-from aitbc_node.types import Address, Hash, Height
+from aitbc_node.types import Address, Hash, Height, PublicKey
 
 ALICE, BOB = Address(b"a" * 20), Address(b"b" * 20)
 
@@ -67,6 +68,18 @@ def test_a_record_is_proved_against_the_state_root(node: Any) -> None:
     proved = verify_proof(Hash(bytes.fromhex(proof["state_root"])), place, nodes)
     assert proof["state_root"] == node.state.root.hex()
     assert proved == encode(StoredRecord("audit", b"head", bytes(ALICE), ALICE, Height(9)))
+
+
+def test_the_end_of_a_node_key_is_found_by_the_key_alone(node: Any) -> None:
+    """Whoever wants to know need not know who handed it in."""
+    key = record_key_of(PublicKey(b"k" * 32))
+    keep(node, "peer", key)
+
+    told = node.read(f"/state/records/peer/{key.hex()}")
+
+    assert (told["owner"], told["key"]) == (text(ALICE), key.hex())
+    target = f"/state/records/peer/{key.hex()}?owner={text(ALICE)}"
+    assert node.fault(target, status=400)["field"] == "owner"
 
 
 @pytest.mark.parametrize("until", [2, 3])

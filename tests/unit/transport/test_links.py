@@ -206,6 +206,29 @@ def test_a_node_that_is_not_admitted_is_refused_and_told_why(
     run(main())
 
 
+@pytest.mark.parametrize("dials", [True, False], ids=["it dials", "it is dialled"])
+def test_a_key_that_has_ended_is_refused_on_both_ends_and_told_why(
+    run: Callable[..., None], tmp_path: Path, *, dials: bool
+) -> None:
+    """Proving a key is not enough once the ledger says that it has ended."""
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (ended,):
+            wary = Node(tmp_path / "b", is_revoked=lambda peer: peer == ended.id)
+            await wary.listen()
+            dialler, other = (ended, wary) if dials else (wary, ended)
+            dialler.dial(other)
+
+            down = await dialler.first(PeerDown)
+
+            assert isinstance(down, PeerDown)
+            assert (down.was_up, "revoked: the ledger says" in down.reason) == (False, True)
+            assert wary.links.peers == ()
+            await wary.links.close()
+
+    run(main())
+
+
 async def one_stranger_is_turned_away(
     host: Node, first: Node, named: Node, stranger: Node, *, why: str
 ) -> None:

@@ -36,7 +36,7 @@ from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
-from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.records import RecordPut, revoked_by
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.state import State
@@ -200,6 +200,11 @@ def transactions() -> Vectors:
             "a name on record for a thousand blocks",
             ["ann"],
             a_transaction(own("ann"), RecordPut("name", b"shop", bytes(range(40)), 1_000)),
+        ),
+        (
+            "the key of a node ends",
+            ["ann"],
+            a_transaction(own("ann"), revoked_by(CHAIN_ID, key("node")), gas_limit=Gas(300_000)),
         ),
         (
             "two of three keys from now on",

@@ -1,0 +1,98 @@
+"""Node keys that end: by their own word only, once, and for ever."""
+
+import msgspec
+import pytest
+
+from aitbc_node.codes import Code
+from aitbc_node.crypto import SigningKey, peer_id
+from aitbc_node.ledger import rebuilding, records, revoking
+from aitbc_node.ledger.records import REVOKED_TTL_BLOCKS, RecordPut, revoked_by
+from aitbc_node.ledger.state import State
+from aitbc_node.ledger.transactions import parse, sign
+from aitbc_node.types import Address
+from aitbc_sim.town import CHAIN_ID, Town, address, key_of
+
+NODE, OTHER = SigningKey(b"\x05" * 32), SigningKey(b"\x06" * 32)
+END = revoked_by(CHAIN_ID, NODE)
+
+
+def test_a_key_ends_by_its_own_word_whoever_hands_it_in(town: Town) -> None:
+    """Everybody finds it under the key alone, and the index beside the state names the node."""
+    receipt = town.apply(town.tx("alice", END)).receipts[0]
+
+    ended = peer_id(NODE.public_key)
+    put = ("record.put", "peer", END.key.hex(), address("alice").hex(), str(records.FOREVER))
+    assert (receipt.code, receipt.events) == (Code.OK, (put, ("node.revoked", ended.hex())))
+    place = records.record_key("peer", END.key, Address(b""))
+    assert place == records.record_key("peer", END.key, address("bob"))
+    assert town.state.record(place[1]) is not None
+    assert town.state.listing.revoked == {ended}
+    assert State(town.state.contents).listing.revoked == {ended}
+    assert rebuilding.KINDS[place[0]] is type(town.state.record(place[1]))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        revoking.revocation(CHAIN_ID, OTHER),
+        revoking.revocation("aitbc-other-1", NODE),
+        NODE.sign(b""),
+    ],
+    ids=["another key's", "another chain's", "about something else"],
+)
+def test_nobody_else_ends_a_key(town: Town, value: bytes) -> None:
+    """Only what the key itself has signed, about itself and this chain, ends it."""
+    forged = msgspec.structs.replace(END, value=value)
+
+    receipt = town.apply(town.tx("alice", forged)).receipts[0]
+
+    assert (receipt.code, receipt.events) == (Code.E_SIGNATURE, (("failed", "0", "value"),))
+    assert town.state.listing.revoked == set()
+
+
+def test_an_ended_key_never_comes_back(town: Town) -> None:
+    """Neither who wrote it nor anybody else renews or removes it, and no block frees its room."""
+    town.apply(town.tx("alice", END))
+
+    again = [town.apply(town.tx(who, END)).receipts[0] for who in ("alice", "bob")]
+    for _ in range(3):
+        town.apply()
+
+    assert [receipt.code for receipt in again] == [Code.E_STATE, Code.E_STATE]
+    assert town.state.listing.revoked == {peer_id(NODE.public_key)}
+    assert "agenda" not in [kind for (kind, _), _ in town.state.items()]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"value": END.value[1:]}, "value"),
+        ({"value": b"", "ttl": 0}, "value"),
+        ({"ttl": REVOKED_TTL_BLOCKS - 1}, "ttl"),
+        ({"ttl": 0}, "ttl"),
+    ],
+    ids=["a short signature", "a removal", "for a time", "for no time"],
+)
+def test_what_is_no_revocation_is_refused_by_its_form(
+    town: Town, change: dict[str, object], field: str
+) -> None:
+    """Such a transaction gets into no block, so it cannot even cost its sender."""
+    draft = town.draft("alice", msgspec.structs.replace(END, **change))
+
+    refused = parse(sign(draft, [key_of("alice")]))
+
+    assert (refused.code, refused.field) == (Code.E_MALFORMED, f"bodies[0].{field}")
+
+
+def test_a_key_that_only_begins_like_one_is_a_record_like_any_other(town: Town) -> None:
+    """Each account keeps its own there, and removes it."""
+    near = RecordPut("peer", END.key + b"x", b"mine", 5)
+
+    town.apply(town.tx("alice", near), town.tx("bob", near))
+    gone = msgspec.structs.replace(near, value=b"", ttl=0)
+    receipt = town.apply(town.tx("alice", gone)).receipts[0]
+
+    assert receipt.code == Code.OK
+    assert town.state.listing.revoked == set()
+    kept = records.record_key("peer", near.key, address("bob"))
+    assert town.state.record(kept[1]) is not None
