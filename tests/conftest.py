@@ -17,10 +17,11 @@ import pytest
 
 from aitbc_toolkit import features, paths
 from aitbc_toolkit.suites import selftest
-from aitbc_toolkit.suites.stages import TIERS
+from aitbc_toolkit.suites.stages import STAGES, TIERS
 
 _KINDS = ("unit", "integration", "sim", "mesh", "lab")
 _KIND_OF_FOLDER = {"unit": "unit", "sim": "sim", "mesh": "mesh", "lab": "lab"}
+_ELSEWHERE = {kind: stage.elsewhere for stage in STAGES for kind in stage.kinds}
 _TESTS = Path(__file__).parent
 _DEPLOYS = _TESTS / "toolkit" / "deploys"
 _NO_DISK = (_TESTS / "unit" / "ledger", _TESTS / "unit" / "consensus", _TESTS / "unit" / "gossip")
@@ -48,6 +49,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     known = features.load(paths.project_root() / "docs" / "features.toml").features
     for item in items:
         kind = _kind(item)
+        if any(item.path.is_relative_to(_TESTS / folder) for folder in _ELSEWHERE[kind]):
+            raise pytest.UsageError(f"{item.nodeid} is of kind {kind}: not looked for there")
         for marker in item.iter_markers("proves"):
             unknown = [name for name in marker.args if name not in known]
             if unknown:

@@ -44,8 +44,16 @@ class Checkout:
 
 
 def copy_checkout(folder: Path) -> Checkout:
-    """Copy what the command line needs; compiled modules stay behind."""
+    """Copy what the command line needs."""
     for part in _PARTS:
-        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
-        shutil.copytree(paths.project_root() / part, folder / part, ignore=ignore)
+        copy_code(paths.project_root() / part, folder / part)
     return Checkout(folder)
+
+
+def copy_code(source: Path, target: Path) -> None:
+    """Copy a folder of code with its compiled modules: to make them anew takes a core seconds.
+
+    One that another process is writing just now has a name of its own, and may be gone already.
+    """
+    ignored = shutil.ignore_patterns("*.pyc.*", "*.bak", "*.egg-info")
+    shutil.copytree(source, target, ignore=ignored)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout_copy import copy_code
 from signed_work import Repository, a_key, public
 from tomlkit import TOMLDocument
 
@@ -19,7 +20,6 @@ from aitbc_toolkit.release import safekeeping
 
 PENDING = re.compile(r"pending approval ([0-9a-f]{12})")
 PARTS = ("deploy", "node", "inventories", "templates", "locks")
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.bak", "*.egg-info")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     folder = tmp_path_factory.mktemp("trusting")
     root = folder / "work"
     for part in PARTS:
-        shutil.copytree(paths.project_root() / part, root / part, ignore=LEFT_OUT)
+        copy_code(paths.project_root() / part, root / part)
     shutil.copy(paths.project_root() / "pyproject.toml", root)
     work = Repository(root)
     hosts = root / "inventories" / "staging" / "inventory.toml"

@@ -56,6 +56,14 @@ def test_two_kinds_are_refused(tmp_path: Path) -> None:
     assert "more than one kind" in output
 
 
+def test_a_kind_is_refused_where_its_stage_does_not_look(tmp_path: Path) -> None:
+    """No stage collects everything; a test that none of them finds would prove nothing."""
+    status, output = run_tests(tmp_path, "@pytest.mark.lab\ndef test_it(): pass\n")
+
+    assert status == pytest.ExitCode.USAGE_ERROR
+    assert "is of kind lab: not looked for there" in output
+
+
 def test_a_whole_form_runs_in_the_nightly_tier_only(tmp_path: Path) -> None:
     """A test marked nightly is skipped by the other tiers, with that as the reason."""
     source = "@pytest.mark.nightly\ndef test_it(): pass\n"

@@ -6,6 +6,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 from pretend_nodes import a_block, a_status
+from virtual_time import VirtualTime
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Inventory
@@ -32,6 +33,12 @@ HEALTHY = {
     "restarts": 0,
     "status": 0,
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let gates wait for deadlines in virtual time."""
+    monkeypatch.setattr(gates, "time", VirtualTime())
 
 
 class FakeMesh:

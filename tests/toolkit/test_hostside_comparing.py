@@ -1,11 +1,11 @@
 """A host tries two builds on each other: real builds, real blocks, no node that runs."""
 
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from checkout_copy import copy_code
 from pretend_hosts import PretendHosts
 
 from aitbc_node.events import AppendBlock, AppendCertificate
@@ -42,7 +42,7 @@ class Host:
         self.config.mkdir()
         for name in ("old", "new"):
             source = paths.project_root() / "node" / "aitbc_node"
-            shutil.copytree(source, self.releases / name / "node" / "aitbc_node")
+            copy_code(source, self.releases / name / "node" / "aitbc_node")
             python = self.releases / name / "venv" / "bin" / "python"
             python.parent.mkdir(parents=True)
             # Not a link: where it lies says which packages an interpreter has.

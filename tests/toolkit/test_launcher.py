@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from checkout_copy import copy_code
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.errors import Exit
@@ -23,8 +24,7 @@ def a_copy(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in CARRIED:
         if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+            copy_code(ROOT / name, folder / name)
         else:
             shutil.copy(ROOT / name, folder / name)
     return folder

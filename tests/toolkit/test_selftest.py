@@ -89,6 +89,16 @@ def test_a_check_that_does_not_end_fails_at_its_deadline(tmp_path: Path) -> None
     assert time.monotonic() - began < 30
 
 
+def test_a_stage_keeps_what_it_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Container images tell Python not to: each of a thousand processes would compile anew."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    keeps = "import sys; raise SystemExit(sys.dont_write_bytecode)"
+
+    (result,) = a_runner(tmp_path, []).run([a_stage(Check("keeps", (sys.executable, "-c", keeps)))])
+
+    assert result.count(Outcome.PASSED) == 1
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows another's environment")
 def test_what_a_stage_leaves_running_is_ended_and_is_a_failure(tmp_path: Path) -> None:
     """A process that detached itself is found, named, ended, and makes the stage fail."""
@@ -289,8 +299,14 @@ def test_the_test_command_is_exact() -> None:
     lab = by_name["lab"].test_argv(junit=Path("x.xml"), tier="ci")[2:]
     unit = by_name["unit"].test_argv(junit=Path("x.xml"), tier="fast")[2:]
 
-    assert " ".join(lab) == "pytest -q -m lab --lab --tier ci --junitxml=x.xml"
-    assert " ".join(unit) == "pytest -q -m unit -n 2 --dist load --tier fast --junitxml=x.xml"
+    assert " ".join(lab) == (
+        "pytest -q -m lab --lab --ignore=tests/unit --ignore=tests/sim --ignore=tests/toolkit "
+        "--ignore=tests/mesh --tier ci --junitxml=x.xml"
+    )
+    assert " ".join(unit) == (
+        "pytest -q -m unit --ignore=tests/sim --ignore=tests/mesh --ignore=tests/lab "
+        "--ignore=tests/toolkit/deploys -n 2 --dist load --tier fast --junitxml=x.xml"
+    )
 
 
 def test_the_command_sums_up_and_records(

@@ -32,6 +32,7 @@ _INTERRUPT_S = 20.0
 _LEFTOVER_GRACE_S = 5.0
 _TAIL_LINES = 60
 NOT_IN_TIER = "not part of tier"  # begins the reason of every skip that a tier explains
+_COMPILES_IN_VAIN = "PYTHONDONTWRITEBYTECODE"  # set in many container images
 _NO_TESTS = 5  # pytest's exit status when nothing was selected
 
 
@@ -195,7 +196,9 @@ class Runner:
         return str(self.folder / stage.name)
 
     def _environment(self, stage: Stage) -> Mapping[str, str]:
-        return {**os.environ, leftovers.VARIABLE: self._mark(stage), "NO_COLOR": "1"}
+        """Let a stage keep what it compiles, or each of its many processes does that anew."""
+        ours = {name: value for name, value in os.environ.items() if name != _COMPILES_IN_VAIN}
+        return {**ours, leftovers.VARIABLE: self._mark(stage), "NO_COLOR": "1"}
 
     def _show_end(self, stage: Stage, log: Path) -> None:
         if log.exists():

@@ -44,6 +44,8 @@ class Stage(NamedTuple):
     """One step of `./aitbc test`: either checks or a selection of tests.
 
     Neighbours that may run together do: their tests mostly wait, for blocks and for hosts.
+    `elsewhere` are folders of `tests` that hold none of its tests: to collect them costs each
+    worker seconds.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Stage(NamedTuple):
     timeout_s: int
     checks: tuple[Check, ...] = ()
     kinds: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()
     workers: int = 0
     spread: str = "load"
     needs_root: bool = False
@@ -68,6 +71,7 @@ class Stage(NamedTuple):
         assert self.kinds, f"stage {self.name} selects no tests"
         argv = [sys.executable, "-m", "pytest", "-q", "-m", " or ".join(self.kinds)]
         argv += [f"--{kind}" for kind in self.kinds if kind in {"mesh", "lab"}]
+        argv += [f"--ignore=tests/{folder}" for folder in self.elsewhere]
         if self.workers:
             argv += ["-n", str(self.workers), "--dist", self.spread]
         return [*argv, "--tier", tier, f"--junitxml={junit}"]
@@ -104,6 +108,7 @@ STAGES: Sequence[Stage] = (
         "pure parts, without a network",
         900,
         kinds=("unit",),
+        elsewhere=("sim", "mesh", "lab", "toolkit/deploys"),
         workers=2,
         offline=True,
         promise=Promise("all of them pass offline within 60 s", 60, ("E59",)),
@@ -132,7 +137,15 @@ STAGES: Sequence[Stage] = (
         tiers=(NIGHTLY,),
     ),
     # By file: the tests of the sweep share one sweep.
-    Stage("sim", "simulator seeds", 900, kinds=("sim",), workers=2, spread="loadfile"),
+    Stage(
+        "sim",
+        "simulator seeds",
+        900,
+        kinds=("sim",),
+        elsewhere=("unit", "toolkit", "mesh", "lab"),
+        workers=2,
+        spread="loadfile",
+    ),
     Stage(
         "fuzz",
         "bytes that nobody sent yet, for every reader of foreign bytes",
@@ -153,6 +166,7 @@ STAGES: Sequence[Stage] = (
         "programs and files of this machine",
         1500,
         kinds=("integration",),
+        elsewhere=("sim", "mesh", "lab"),
         workers=4,
         spread="worksteal",
         together=True,
@@ -163,6 +177,7 @@ STAGES: Sequence[Stage] = (
         "meshes of real processes on this machine",
         1500,
         kinds=("mesh",),
+        elsewhere=("unit", "sim", "toolkit", "lab"),
         workers=2,
         spread="loadfile",
         tiers=("ci", NIGHTLY),
@@ -173,6 +188,7 @@ STAGES: Sequence[Stage] = (
         "lab hosts",
         1800,
         kinds=("lab",),
+        elsewhere=("unit", "sim", "toolkit", "mesh"),
         needs_root=True,
         tiers=("ci", NIGHTLY),
         together=True,
