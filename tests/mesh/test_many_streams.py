@@ -27,7 +27,7 @@ DEADLINE_S = 120.0
     ("of_each", "hold_s"),
     [
         (250, 5),
-        pytest.param(MANY, 30, marks=[pytest.mark.nightly, pytest.mark.proves("M15")]),
+        pytest.param(MANY, 30, marks=pytest.mark.nightly),
         pytest.param(MANY, 300, marks=[pytest.mark.nightly, pytest.mark.proves("M15")]),
     ],
 )

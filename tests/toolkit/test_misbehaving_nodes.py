@@ -115,6 +115,7 @@ def root(node: RpcClient) -> str:
     return node.state_root(7).state_root
 
 
+@pytest.mark.proves("E18")
 @pytest.mark.parametrize(
     "bad",
     [

@@ -380,6 +380,7 @@ def test_two_that_dial_each_other_keep_the_same_one_link(
     run(main())
 
 
+@pytest.mark.proves("E18")
 def test_a_peer_that_reads_too_slowly_loses_its_link(
     run: Callable[..., None], tmp_path: Path
 ) -> None:
@@ -420,6 +421,7 @@ async def until_stuck(node: Node, other: Node) -> None:
     pytest.fail("a hundred megabytes left for somebody who reads nothing")
 
 
+@pytest.mark.proves("E18")
 def test_a_peer_that_reads_nothing_is_cut_off_after_a_time_and_nobody_waits(
     run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
