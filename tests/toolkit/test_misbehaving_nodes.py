@@ -115,7 +115,7 @@ def root(node: RpcClient) -> str:
     return node.state_root(7).state_root
 
 
-@pytest.mark.proves("E18")
+@pytest.mark.proves("E18", "C7")
 @pytest.mark.parametrize(
     "bad",
     [
