@@ -7,7 +7,7 @@ comes when something is wrong, to find every mistake at once (`explaining`).
 import datetime as dt
 import types
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -59,8 +59,17 @@ def hints(kind: type[Entry]) -> Mapping[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
 
+def is_choice(kind: Any) -> bool:
+    """Tell whether a type is one of several."""
+    return get_origin(kind) in {types.UnionType, Union}
+
+
 def _plain(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+    """Take away bounds, and that a table may be left out."""
+    if get_origin(kind) is Annotated:
+        return _plain(get_args(kind)[0])
+    tables = [each for each in get_args(kind) if is_entry(each)] if is_choice(kind) else []
+    return tables[0] if tables else kind
 
 
 def _below(kind: Any, part: str) -> Any:

@@ -6,7 +6,7 @@ that what a file may hold is said once. Imported only where something is wrong.
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, create_model
@@ -60,6 +60,8 @@ def _translated(kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         inner, *marks = get_args(kind)
         return Annotated[(_translated(inner), *map(_bounds, marks))]
+    if entries.is_choice(kind):
+        return Union[tuple(map(_translated, get_args(kind)))]  # noqa: UP007 - made, not written
     if get_origin(kind) in {dict, list}:
         return get_origin(kind)[tuple(map(_translated, get_args(kind)))]
     return kind

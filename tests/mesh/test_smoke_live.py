@@ -25,7 +25,7 @@ from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RefusedError, RpcClient
-from aitbc_toolkit.suites import live
+from aitbc_toolkit.suites import live, playing
 
 FAUCET_SEED = b"\x07" * 32
 FAUCET = SigningKey(FAUCET_SEED)
@@ -53,7 +53,7 @@ def test_the_smoke_suite_passes_on_real_processes(
     folder = tmp_path / "run"
     folder.mkdir()
 
-    status = live.run_on(found, "smoke", folder=folder, seed=1)
+    status = playing.run_on(found, "smoke", folder=folder, seed=1)
 
     told = json.loads((folder / "verdict.json").read_text())
     assert status == Exit.OK, told

@@ -15,7 +15,7 @@ from aitbc_toolkit import junit
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.junit import Outcome
-from aitbc_toolkit.suites import live, smoke, transfers, waiting
+from aitbc_toolkit.suites import live, playing, smoke, transfers, waiting
 from aitbc_toolkit.suites.history import Recorder
 from aitbc_toolkit.suites.scene import Scene, play
 from aitbc_toolkit.suites.verdicts import Verdict
@@ -34,7 +34,7 @@ def growing(fake_mesh: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def run_on(mesh: Any, suite: str, folder: Path) -> Exit:
     """Run a suite on a mesh with a fixed seed."""
-    return live.run_on(mesh.environment, suite, folder=folder, seed=7)
+    return playing.run_on(mesh.environment, suite, folder=folder, seed=7)
 
 
 def verdict_of(folder: Path) -> Any:
@@ -242,7 +242,7 @@ def test_a_checker_that_throws_is_no_pass(growing: Any) -> None:
 def test_an_unknown_suite_is_named_with_the_nearest(name: str, message: str) -> None:
     """A suite that does not exist is a usage error before anything is asked."""
     with pytest.raises(UsageError, match=message):
-        live.run(name, "dev")
+        playing.run(name, "dev")
 
 
 def test_a_payment_that_waits_ahead_does_not_stop_smoke(fake_mesh: Any) -> None:

@@ -20,12 +20,11 @@ from aitbc_toolkit.suites.stages import NIGHTLY, STAGES, TIERS
     "-e",
     "--env",
     "environment",
-    help="The environment whose live mesh a SUITE judges.",
+    help="The environment whose live mesh a SUITE judges; `sim` is the simulator.",
 )
+@click.option("--scenario", help="Play only this one of a SUITE: minority, quorum-loss[30s].")
 @click.option("--seed", type=int, help="Repeat a SUITE with the seed that it printed.")
-@click.option(
-    "--tier", type=click.Choice(TIERS), help="How much of the project's own tests to run."
-)
+@click.option("--tier", type=click.Choice(TIERS), help="How much to run; nightly takes hours.")
 @click.option(
     "--stage",
     "chosen",
@@ -38,6 +37,7 @@ def test(
     *,
     suite: str | None,
     environment: str | None,
+    scenario: str | None,
     seed: int | None,
     tier: str | None,
     chosen: tuple[str, ...],
@@ -45,26 +45,30 @@ def test(
 ) -> Exit:
     """Prove the project: lint, types, imports, tests, simulator, mesh and lab.
 
-    With SUITE (for example: smoke, or smoke/boot) judge the live mesh of an environment instead;
-    `nightly` is the whole form of the project's own tests and takes hours.
+    With SUITE (smoke, partition, chaos, security, soak, all, or one scenario such as smoke/boot)
+    judge the live mesh of an environment instead, or the simulator with `-e sim`; `nightly` is the
+    whole form of the project's own tests and takes hours.
 
     Example: aitbc test smoke -e lab
     """
     if suite == NIGHTLY and tier is None:
         suite, tier = None, NIGHTLY
     if suite is None:
-        if environment is not None or seed is not None:
-            raise UsageError("--env and --seed need a suite", hint="aitbc test smoke -e dev")
+        if environment is not None or seed is not None or scenario is not None:
+            what = "--env, --scenario and --seed need a suite"
+            raise UsageError(what, hint="aitbc test smoke -e dev")
         return _prove_project(tier=tier or "ci", chosen=chosen, as_json=as_json)
-    if tier or chosen:
-        raise UsageError(
-            "--tier and --stage choose among the project's own tests, not suites",
-            hint=f"aitbc test {suite}",
-        )
-    from aitbc_toolkit.suites import live  # noqa: PLC0415 - the project's own tests need no mesh
+    if chosen:
+        what = "--stage chooses among the project's own tests, not suites"
+        raise UsageError(what, hint=f"aitbc test {suite}")
+    from aitbc_toolkit.suites import playing  # noqa: PLC0415 - the project's own tests need no mesh
 
-    named = environments.chosen(environment or "")
-    return live.run(suite, named, seed=seed, as_json=as_json)
+    named = (
+        environment if environment == playing.SIMULATED else environments.chosen(environment or "")
+    )
+    return playing.run(
+        suite, named, scenario=scenario, seed=seed, tier=tier or "ci", as_json=as_json
+    )
 
 
 def _prove_project(*, tier: str, chosen: tuple[str, ...], as_json: bool) -> Exit:

@@ -5,8 +5,8 @@ here.
 """
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,8 +16,7 @@ from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
 SCHEMA = 1
-# Which features a scenario shows whole when it passes.
-PROVES = {
+_PROVES = {
     "smoke/boot": ("M12",),
     "smoke/tx-lifecycle": ("A9", "M12"),
     "smoke/cold-join": ("M12",),
@@ -35,6 +34,10 @@ class Record:
     took_s: float
     verdict: Verdict
     results: tuple[Result, ...]
+    left_out: tuple[Mapping[str, object], ...] = ()
+    """What was asked for and cannot be played there: rows {name, why}."""
+    proves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Which features a scenario shows whole when it passes."""
 
     def to_document(self, folder: Path) -> dict[str, object]:
         """Return what a program reads: verdicts, but not what was seen."""
@@ -66,6 +69,7 @@ class Record:
             "objectives": [
                 {"scenario": each.name, **row} for each in self.results for row in each.objectives
             ],
+            "left_out": list(self.left_out),
             "faults": [
                 {"scenario": each.name, **row} for each in self.results for row in each.faults
             ],
@@ -84,7 +88,9 @@ def write(folder: Path, record: Record) -> None:
     """Write verdict.json, junit.xml and one file of evidence for each scenario."""
     document = json.dumps(record.to_document(folder), indent=2)
     (folder / "verdict.json").write_text(document + "\n", encoding="utf-8")
-    junit.write(folder / "junit.xml", record.suite, [_case(each) for each in record.results])
+    junit.write(
+        folder / "junit.xml", record.suite, [_case(record, each) for each in record.results]
+    )
     for each in record.results:
         path = folder / f"{each.name.replace('/', '-')}.json"
         path.write_text(json.dumps(each.evidence) + "\n", encoding="utf-8")
@@ -103,8 +109,9 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
-def _case(result: Result) -> Case:
+def _case(record: Record, result: Result) -> Case:
     name = result.name.partition("/")[2]
+    proves = {**_PROVES, **record.proves}.get(result.name, ())
     if result.verdict is Verdict.PASS:
-        return Case(name, Outcome.PASSED, "", PROVES.get(result.name, ()))
+        return Case(name, Outcome.PASSED, "", proves)
     return Case(name, Outcome.FAILED, f"{result.verdict}: {result.line}")

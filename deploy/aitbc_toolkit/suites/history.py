@@ -79,6 +79,10 @@ class Recorder:
         self._count_offences()
         self._look_for_accepted()
 
+    def has_heard(self, names: set[str]) -> bool:
+        """Tell whether all of these told their blocks and their books."""
+        return names <= self.history.blocks.keys() and names <= self.history.audits.keys()
+
     def to_json(self) -> dict[str, object]:
         """Return everything that was seen, as evidence."""
         seen: dict[str, object] = msgspec.to_builtins(self.history, str_keys=True)

@@ -13,7 +13,7 @@ from aitbc_node.rpc import schema
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites.checkers import CHECKERS, Checker, has_changed
+from aitbc_toolkit.suites.checkers import CHECKERS, Checker, History, has_changed
 from aitbc_toolkit.suites.history import OnHeight, Recorder, untold
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
@@ -68,6 +68,7 @@ class Result:
     checks: tuple[Mapping[str, object], ...] = ()
     objectives: tuple[Mapping[str, object], ...] = ()
     faults: tuple[Mapping[str, object], ...] = ()
+    records: Mapping[str, float] = field(default_factory=dict)
 
 
 def play(
@@ -94,21 +95,31 @@ def play(
     except AitbcError as failure:
         verdict, line = Verdict.INFRA, failure.message
     recorder.finish(first=first)
-    invariants, broken = judge(recorder, environment, checkers)
-    verdict, line = _with_invariants(verdict, line, invariants, broken)
+    verdict, line, words = judged(
+        verdict,
+        line,
+        recorder.history,
+        checkers,
+        complete=recorder.has_heard({each.name for each in environment.instances}),
+    )
     took_s = time.monotonic() - began
-    return Result(name, verdict, line, took_s, invariants, recorder.to_json())
+    return Result(name, verdict, line, took_s, words, recorder.to_json())
 
 
-def judge(
-    recorder: Recorder, environment: Environment, checkers: Mapping[str, Checker]
-) -> tuple[dict[str, str], list[str]]:
-    """Judge every invariant; return a word for each, and the violations."""
-    history = recorder.history
+def judged(
+    verdict: Verdict,
+    line: str,
+    history: History,
+    checkers: Mapping[str, Checker],
+    *,
+    complete: bool,
+) -> tuple[Verdict, str, dict[str, str]]:
+    """Judge every invariant; what is broken outranks any verdict, what is unknown only a pass.
+
+    `complete` is whether every node was heard; without that nothing is known to hold.
+    """
     words: dict[str, str] = {}
     broken: list[str] = []
-    seen_all = all(each.name in history.blocks for each in environment.instances)
-    complete = seen_all and all(each.name in history.audits for each in environment.instances)
     for name, checker in checkers.items():
         try:
             violations = checker(history)
@@ -119,7 +130,7 @@ def judge(
         broken += [f"{name}: {violation}" for violation in violations]
     if words.get("state_root_equal") == "held" and not has_changed(history):
         words["state_root_equal"] = "unknown: the state never changed meanwhile"
-    return words, broken
+    return *_with_invariants(verdict, line, words, broken), words
 
 
 def _with_invariants(

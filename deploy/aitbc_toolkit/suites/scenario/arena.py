@@ -1,0 +1,81 @@
+"""What does a scenario need of a mesh, whether that lives or is simulated?
+
+Time is the mesh's own: a simulated second costs what it costs. Do not add what a scenario means:
+`engine.py`.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from aitbc_sim.edges import Edges
+from aitbc_toolkit.suites.scenario.schema import Value
+
+
+class Town(NamedTuple):
+    """Say who lives in a mesh; full nodes have no power."""
+
+    powers: Mapping[str, int]
+    interval_s: float
+    round_timeout_s: float
+
+    @property
+    def validators(self) -> tuple[str, ...]:
+        """List those who vote."""
+        return tuple(name for name, power in self.powers.items() if power)
+
+
+class Sight(NamedTuple):
+    """Hold what all nodes have told: who is silent has no height."""
+
+    heights: Mapping[str, int]
+    leader: str = ""
+    """Whose turn it is to propose; empty while nobody tells."""
+
+    @property
+    def tip(self) -> int:
+        """Return the highest of all heights."""
+        return max(self.heights.values(), default=0)
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """Be a fault with everything decided: whom it hits, which ways it cuts, for how long."""
+
+    id: str
+    fault: str
+    targets: tuple[str, ...]
+    edges: Edges[str] = frozenset()
+    lease_s: float
+    parameters: dict[str, Value] = {}
+
+
+class Bite(NamedTuple):
+    """Say since when a fault is known to bite, by the mesh's clock, and how one knows."""
+
+    at: float
+    evidence: object = None
+
+
+class Arena(Protocol):
+    """Be a mesh that a scenario can watch, break and wait for."""
+
+    @property
+    def town(self) -> Town:
+        """Tell who lives there."""
+
+    def now(self) -> float:
+        """Return the seconds of the mesh's clock."""
+
+    def pause(self, seconds: float) -> None:
+        """Let time pass. Raises: ScenarioError as soon as anything unsafe was seen."""
+
+    def sight(self, *, after: float = 0.0) -> Sight:
+        """Tell what every node said last, and not before a moment if that is given."""
+
+    def injected(self, planned: Planned) -> AbstractContextManager[Bite]:
+        """Break something until the block ends, or until the lease does."""
+
+    def note(self, kind: str, **fields: object) -> None:
+        """Write down that something happened."""

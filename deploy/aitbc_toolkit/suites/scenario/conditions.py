@@ -1,0 +1,57 @@
+"""What must come to be, and how far is it? One look at a mesh for each kind of condition.
+
+Do not wait here: `engine.py` does.
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from aitbc_toolkit.suites.scenario.arena import Arena
+from aitbc_toolkit.suites.scenario.quantities import seconds
+from aitbc_toolkit.suites.scenario.schema import AllAtTip, HeightsAdvance
+from aitbc_toolkit.suites.waiting import Look
+
+_SHOWN = 7
+
+
+class Awaited(NamedTuple):
+    """Hold what is waited for in words, how to look for it, and the deadline."""
+
+    what: str
+    look: Callable[[], Look[None]]
+    within_s: float
+
+
+def advance(wanted: HeightsAdvance, arena: Arena, *, names: Sequence[str], tip: int) -> Awaited:
+    """Wait for nodes to come so far above a tip."""
+    aim = tip + wanted.by
+
+    def look() -> Look[None]:
+        heights = arena.sight().heights
+        low = [f"{name} {heights.get(name, '-')}" for name in names if heights.get(name, -1) < aim]
+        return Look(not low, None, "heights " + ", ".join(low))
+
+    return Awaited(f"height {aim} on {shown(names)}", look, seconds(wanted.within))
+
+
+def at_tip(wanted: AllAtTip, arena: Arena) -> Awaited:
+    """Wait for every node to be near the highest of all."""
+    names = tuple(arena.town.powers)
+
+    def look() -> Look[None]:
+        sight = arena.sight()
+        heights, least = sight.heights, sight.tip - wanted.lag
+        far = [
+            f"{name} {heights.get(name, '-')}" for name in names if heights.get(name, -1) < least
+        ]
+        # Without the tip: others' progress must not stretch the wait for those who make none.
+        return Look(not far, None, "behind: " + ", ".join(far))
+
+    return Awaited(f"all within {wanted.lag} of the tip", look, seconds(wanted.within))
+
+
+def shown(names: Collection[str]) -> str:
+    """Write a group of nodes, the first few of them by name."""
+    first = sorted(names)[:_SHOWN]
+    more = len(names) - len(first)
+    return f"[{' '.join(first)}{f' and {more} more' if more else ''}]"

@@ -1,0 +1,292 @@
+"""How does a scenario run, on whatever mesh? Step by step, each wait with a deadline.
+
+A deadline is stretched by progress, never by hope. What a fault must lead to follows from voting
+power (`expecting`); a figure that somebody wrote down is an objective, and missing it is not the
+same as standing still. Do not add how anything is broken: that is the arena's.
+"""
+
+import random
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import msgspec
+
+from aitbc_toolkit.suites.scenario import conditions, expecting, figures, targets
+from aitbc_toolkit.suites.scenario.arena import Arena, Bite, Planned, Sight
+from aitbc_toolkit.suites.scenario.findings import Findings
+from aitbc_toolkit.suites.scenario.quantities import seconds, share
+from aitbc_toolkit.suites.scenario.schema import (
+    Case,
+    Condition,
+    EventuallyStep,
+    ExpectStep,
+    FaultStep,
+    Step,
+    WaitEndStep,
+)
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+from aitbc_toolkit.suites.waiting import POLL_S, wait_until
+
+STRETCH = 5
+"""How many times its deadline a wait may last while every look shows progress."""
+IN_FLIGHT = 1
+"""How many blocks were decided when a cut came, and are told to a group behind it."""
+MARGIN = 0.1
+"""Which part of a lease, at its end, is not watched: a heal may come a moment early."""
+
+_DOWN = frozenset({"proc.stop", "proc.freeze"})
+_AWAY = frozenset({"proc.kill", "proc.restart", "proc.oom", "host.reboot"})
+
+
+@dataclass(slots=True)
+class _Running:
+    planned: Planned
+    bite: Bite
+    tip: int
+    row: dict[str, object]
+    stack: ExitStack
+
+    @property
+    def ends_at(self) -> float:
+        return self.bite.at + self.planned.lease_s
+
+
+class Engine:
+    """Play one case; `findings` has what was found, also when it ended early."""
+
+    def __init__(self, case: Case, arena: Arena, *, seed: int) -> None:
+        self.findings = Findings()
+        self._case = case
+        self._arena = arena
+        self._dice = random.Random(f"{seed} steps {case.written.scenario}")  # noqa: S311 - repeatable on purpose
+        self._running: dict[str, _Running] = {}
+        self._until = arena.now() + seconds(case.written.budget.wall)
+        self._since = arena.now()
+        self._tip = 0
+        self._told: list[str] = []
+
+    def play(self) -> str:
+        """Run all steps and judge the objectives; return one line for people.
+
+        Raises: ScenarioError with the verdict.
+        """
+        self._require_steady()
+        try:
+            for step in self._case.steps:
+                self._take(step)
+        finally:
+            for name in [*self._running]:
+                self._heal(name)
+        self._judge_objectives()
+        return ", ".join(self._told) or "every step done"
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case FaultStep():
+                self._begin(step)
+            case ExpectStep(during=name):
+                self._expect(self._running[name])
+            case WaitEndStep(wait_end=name):
+                self._wait_end(name)
+            case EventuallyStep(eventually=awaited):
+                for condition in awaited:
+                    self._await(condition)
+
+    def _require_steady(self) -> None:
+        """See that the mesh is well before anything is broken; else nothing would be shown."""
+        self._mark()
+        try:
+            for condition in self._case.written.steady:
+                self._await(condition)
+        except ScenarioError as ended:
+            if ended.verdict is not Verdict.LIVENESS:
+                raise
+            why = f"not steady before any fault: {ended.why}"
+            raise ScenarioError(Verdict.INFRA, why) from ended
+
+    # Faults.
+
+    def _begin(self, step: FaultStep) -> None:
+        planned = self._plan(step)
+        self._require_budget(planned)
+        row: dict[str, object] = {
+            "fault": step.fault,
+            "targets": list(planned.targets),
+            "lease_s": planned.lease_s,
+        }
+        self._arena.note("fault.begin", id=step.id, **row)
+        row["began"] = self._arena.now()
+        self.findings.faults.append(row)
+        stack = ExitStack()
+        bite = stack.enter_context(self._arena.injected(planned))
+        row["bitten_at"], row["evidence"] = bite.at, bite.evidence
+        self._arena.note("fault.bitten", id=step.id, fault=step.fault)
+        self._mark(after=bite.at)
+        self._running[step.id] = _Running(planned, bite, self._tip, row, stack)
+
+    def _plan(self, step: FaultStep) -> Planned:
+        sight, town = self._arena.sight(), self._arena.town
+        edges = targets.cut(step, town, sight, self._dice) if step.fault == "net.cut" else None
+        hit = targets.chosen(step.on, town, sight, self._dice, hit=self._hit()) if step.on else ()
+        if edges is not None:
+            hit = _smaller_side(edges, town.powers)
+        return Planned(
+            id=step.id,
+            fault=step.fault,
+            targets=hit,
+            edges=edges or frozenset(),
+            lease_s=seconds(step.lease),
+            parameters={**step.parameters, "direction": step.direction}
+            if step.direction == "initiate_only"
+            else step.parameters,
+        )
+
+    def _require_budget(self, planned: Planned) -> None:
+        """Refuse to break more than the scenario says it will."""
+        blast, town = self._case.written.budget.blast, self._arena.town
+        hit = {*planned.targets, *self._hit()}
+        power = sum(town.powers[name] for name in hit)
+        allowed = share(blast.power) * sum(town.powers.values())
+        if power > allowed:
+            why = f"{planned.fault} would hit power {power}, the budget allows {allowed:g}"
+            raise ScenarioError(Verdict.INFRA, why)
+        if blast.nodes is not None and len(hit) > blast.nodes:
+            why = f"{planned.fault} would hit {len(hit)} nodes, the budget allows {blast.nodes}"
+            raise ScenarioError(Verdict.INFRA, why)
+
+    def _wait_end(self, name: str) -> None:
+        running = self._running[name]
+        while (left := running.ends_at - self._arena.now()) > 0:
+            self._pause(min(left, POLL_S))
+        self._heal(name)
+        self._mark()
+
+    def _heal(self, name: str) -> None:
+        """End a fault; what is left of it is added to the verdict, and changes it no other way."""
+        running = self._running.pop(name)
+        try:
+            running.stack.close()
+        except ScenarioError as left:
+            if left.verdict is not Verdict.UNHEALED:
+                raise
+            self.findings.residues.append(left.why)
+        finally:
+            running.row["ended"] = self._arena.now()
+            self._arena.note("fault.end", id=name, fault=running.planned.fault)
+
+    def _hit(self) -> list[str]:
+        return [name for each in self._running.values() for name in each.planned.targets]
+
+    # What must hold.
+
+    def _expect(self, running: _Running) -> None:
+        """Watch until the fault is nearly over; require what follows from voting power."""
+        powers = self._arena.town.powers
+        cut = frozenset[expecting.Edge]().union(*(r.planned.edges for r in self._running.values()))
+        down = self._under(_DOWN)
+        must = expecting.expect(powers, cut=cut, down={*down, *self._under(_AWAY)})
+        must_not = expecting.expect(powers, cut=cut, down=down)
+        began, first = self._arena.now(), self._arena.sight()
+        end = running.ends_at - MARGIN * running.planned.lease_s
+        while self._arena.now() < end:
+            self._pause(POLL_S)
+        last = self._arena.sight()
+        watched_s = self._arena.now() - began
+        for group in must.progress:
+            self._require_progress(group, first, last, watched_s=watched_s)
+        for group in must_not.still:
+            self._require_stillness(group, last, tip=running.tip)
+
+    def _under(self, kinds: frozenset[str]) -> set[str]:
+        return {
+            name
+            for each in self._running.values()
+            if each.planned.fault in kinds
+            for name in each.planned.targets
+        }
+
+    def _require_progress(
+        self, group: frozenset[str], first: Sight, last: Sight, *, watched_s: float
+    ) -> None:
+        """Require a block in so many intervals and time-outs as there are proposers away."""
+        town = self._arena.town
+        away = sum(name not in group for name in town.validators)
+        each_s = 3 * town.interval_s + (1 + away) * town.round_timeout_s
+        least = int(watched_s / each_s)
+        made = _top(last, group) - _top(first, group)
+        told = f"{conditions.shown(group)} {made} blocks in {watched_s:.0f} s"
+        self._check("progress", told, met=made >= least)
+        if made < least:
+            raise ScenarioError(Verdict.LIVENESS, f"{told}, at least {least} expected")
+
+    def _require_stillness(self, group: frozenset[str], last: Sight, *, tip: int) -> None:
+        """Require no block of a group without a quorum but what was decided before it was one."""
+        made = max(0, _top(last, group) - tip)
+        told = f"{conditions.shown(group)} {made} blocks"
+        self._check("stillness", told, met=made <= IN_FLIGHT)
+        if made > IN_FLIGHT:
+            raise ScenarioError(Verdict.SAFETY, f"{told} without a quorum")
+
+    def _check(self, name: str, told: str, *, met: bool) -> None:
+        outcome = "held" if met else "broken"
+        self._told.append(told)
+        self.findings.checks.append({"name": name, "outcome": outcome, "detail": told})
+        self._arena.note("check", name=name, outcome=outcome, detail=told)
+
+    # Waits.
+
+    def _await(self, condition: Condition) -> None:
+        awaited = self._awaited(condition)
+        wait_until(
+            awaited.what,
+            awaited.look,
+            deadline_s=awaited.within_s,
+            stretch_s=STRETCH * awaited.within_s,
+            clock=self._arena.now,
+            pause=self._pause,
+        )
+        took_s = self._arena.now() - self._since
+        self._arena.note("step", name=awaited.what, took_s=round(took_s, 3))
+        if condition.record:
+            self.findings.records[condition.record] = took_s
+            self._told.append(f"{condition.record} {took_s:.1f} s")
+
+    def _awaited(self, condition: Condition) -> conditions.Awaited:
+        if condition.all_at_tip is not None:
+            return conditions.at_tip(condition.all_at_tip, self._arena)
+        wanted = condition.heights_advance
+        assert wanted is not None, "the loading has seen to it"
+        town, sight = self._arena.town, self._arena.sight()
+        names = targets.chosen(wanted.on, town, sight, self._dice, hit=self._hit())
+        return conditions.advance(wanted, self._arena, names=names, tip=self._tip)
+
+    def _mark(self, *, after: float = 0.0) -> None:
+        """Begin to count anew: blocks from the tip as it is, seconds from now or that moment."""
+        self._since = after or self._arena.now()
+        self._tip = self._arena.sight(after=self._since).tip
+
+    def _pause(self, wait_s: float) -> None:
+        self._arena.pause(wait_s)
+        if self._arena.now() > self._until:
+            wall = self._case.written.budget.wall
+            raise ScenarioError(Verdict.INCONCLUSIVE, f"not done within its budget of {wall}")
+
+    def _judge_objectives(self) -> None:
+        """Compare what was recorded with what was wished for."""
+        judged = list(figures.judge(self._case, self.findings.records))
+        self.findings.objectives += [msgspec.structs.asdict(figure) for figure in judged]
+        missed = [figure.told for figure in judged if not figure.met]
+        if missed:
+            raise ScenarioError(Verdict.OBJECTIVE, "; ".join(missed))
+
+
+def _smaller_side(edges: frozenset[tuple[str, str]], powers: Mapping[str, int]) -> tuple[str, ...]:
+    """Name whom a cut takes away: all but the strongest group that is left."""
+    groups = expecting.components(powers, cut=edges)
+    strongest = max(groups, key=lambda group: (sum(powers[name] for name in group), len(group)))
+    return tuple(name for name in powers if name not in strongest)
+
+
+def _top(sight: Sight, group: frozenset[str]) -> int:
+    return max((sight.heights[name] for name in group if name in sight.heights), default=0)

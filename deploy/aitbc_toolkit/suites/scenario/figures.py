@@ -1,0 +1,61 @@
+"""Do the figures of a scenario keep to what was wished for? In one run, and from run to run.
+
+Pure. A figure that is missed is no failure of the mesh: the verdict says OBJECTIVE.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+
+from aitbc_toolkit.suites.scenario.quantities import number
+from aitbc_toolkit.suites.scenario.schema import Case, Objective, Value
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """Compare one figure with its bounds."""
+
+    name: str
+    measured: float
+    allowed: str
+    met: bool
+
+    @property
+    def told(self) -> str:
+        """Write both numbers."""
+        return f"{self.name} {self.measured:.1f}, allowed {self.allowed}"
+
+
+def judge(case: Case, records: Mapping[str, float]) -> Iterator[Figure]:
+    """Judge what one run recorded; growth needs several."""
+    for name, objective in case.written.objectives.items():
+        if not objective.of and name in records:
+            yield _figure(name, records[name], objective)
+
+
+def growth(cases: Sequence[tuple[Case, Mapping[str, float]]]) -> Iterator[Figure]:
+    """Judge how a figure grows from the least to the greatest value of a dimension."""
+    if not cases:
+        return
+    for name, objective in cases[0][0].written.objectives.items():
+        rows = sorted(
+            (_size(case.choice[objective.over]), records[objective.of])
+            for case, records in cases
+            if objective.over in case.choice and objective.of in records
+        )
+        if len(rows) > 1 and rows[0][1] > 0:
+            yield _figure(name, rows[-1][1] / rows[0][1], objective)
+
+
+def _size(value: Value) -> float:
+    return number(value)
+
+
+def _figure(name: str, measured: float, objective: Objective) -> Figure:
+    low = -float("inf") if objective.min is None else number(objective.min)
+    high = float("inf") if objective.max is None else number(objective.max)
+    bounds = [
+        f"{word} {bound}"
+        for word, bound in (("at least", objective.min), ("at most", objective.max))
+        if bound is not None
+    ]
+    return Figure(name, round(measured, 3), " and ".join(bounds), low <= measured <= high)

@@ -1,0 +1,240 @@
+"""What may a scenario file say? Every key with its type, its bounds and its default.
+
+Whether the keys of one file agree with each other, and on which line each stands, is judged in
+`loading`; what a target or a length of time means is in `targets` and `quantities`.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from aitbc_toolkit.entries import Entry
+
+BACKENDS = ("sim", "dev", "lab", "hosts")
+"""The simulator, processes on this machine, hosts of a lab, other hosts."""
+
+FAULTS = (
+    "net.cut",
+    "net.loss",
+    "net.rate",
+    "net.delay",
+    "net.dup",
+    "net.reset",
+    "proc.kill",
+    "proc.stop",
+    "proc.freeze",
+    "proc.restart",
+    "proc.oom",
+    "host.reboot",
+    "cpu.quota",
+    "mem.limit",
+    "disk.full",
+    "disk.slow",
+    "disk.readonly",
+    "wal.truncate",
+    "wal.lose_unsynced",
+    "clock.jump",
+    "clock.drift",
+    "clock.strobe",
+)
+
+Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)\Z")]
+Percent = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?%\Z")]
+Rate = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?/s\Z")]
+Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z")]
+Value = str | int | float
+Targets = str | list[str]
+
+
+class Requires(Entry, frozen=True, kw_only=True):
+    """Say what a mesh must offer, or the scenario does not start on it."""
+
+    validators_min: Annotated[int, Meta(ge=1)] = 1
+    full_min: Annotated[int, Meta(ge=0)] = 0
+
+
+class Blast(Entry, frozen=True, kw_only=True):
+    """Say how much of a mesh one scenario may break at a time."""
+
+    power: Percent = "100%"
+    nodes: Annotated[int, Meta(ge=0)] | None = None
+
+
+class Budget(Entry, frozen=True, kw_only=True):
+    """Say how long a scenario may take, and how much it may break for how long."""
+
+    wall: Duration = "5m"
+    lease_max: Duration = "10m"
+    blast: Blast = Blast()
+
+
+class Validators(Entry, frozen=True, kw_only=True):
+    """Say who votes in a simulated mesh; without powers, all alike."""
+
+    count: Annotated[int, Meta(ge=1, le=64)] = 4
+    power: list[Annotated[int, Meta(ge=1)]] = field(default_factory=list)
+
+
+class Parameters(Entry, frozen=True, kw_only=True):
+    """Say how quick a simulated mesh is."""
+
+    block_interval: Duration = "500ms"
+    round_timeout: Duration = "1s"
+
+
+class Network(Entry, frozen=True, kw_only=True):
+    """Describe the mesh that the simulator makes; a live one is as it is."""
+
+    validators: Validators = Validators()
+    full: Annotated[int, Meta(ge=0, le=1000)] = 0
+    params: Parameters = Parameters()
+
+
+class Load(Entry, frozen=True, kw_only=True):
+    """Say who hands in what while the scenario lasts; the shares of a mix are relative."""
+
+    role: Literal["user"]
+    arrivals: Rate
+    mix: dict[Literal["transfer"], Annotated[int, Meta(ge=1)]]
+
+
+class HeightsAdvance(Entry, frozen=True, kw_only=True):
+    """Require so many new blocks on every node that is named."""
+
+    by: Annotated[int, Meta(ge=1)]
+    within: Duration = "60s"
+    on: Targets = "all"
+
+
+class AllAtTip(Entry, frozen=True, kw_only=True):
+    """Require that every node is at most so many blocks behind the highest."""
+
+    lag: Annotated[int, Meta(ge=0)] = 1
+    within: Duration = "60s"
+
+
+class Condition(Entry, frozen=True, kw_only=True):
+    """Say what must come to be; `record` keeps the seconds that it took since the last fault."""
+
+    heights_advance: HeightsAdvance | None = None
+    all_at_tip: AllAtTip | None = None
+    record: Name = ""
+
+
+class TxFinal(Entry, frozen=True, kw_only=True):
+    """Bound how long an accepted transaction may take."""
+
+    within: Duration = "60s"
+
+
+class Groups(Entry, frozen=True, kw_only=True):
+    """Cut the nodes into groups, by shares of the voting power or of their number."""
+
+    by: Literal["power", "count"]
+    parts: Annotated[list[Percent], Meta(min_length=2)]
+    pick: Literal["seeded", "in_order"] = "seeded"
+
+
+class Between(Entry, frozen=True, kw_only=True):
+    """Say whom a cut divides: one of these."""
+
+    groups: Groups | None = None
+    isolate: Targets | None = None
+    """These, together, from all the others."""
+    shape: Literal["majorities_ring", "leader_isolated", "bridge"] | None = None
+
+
+class Prove(Entry, frozen=True, kw_only=True):
+    """Say how a fault shows that it bites, before the clock of the scenario starts."""
+
+    counter_gt: Annotated[int, Meta(ge=0)] = 0
+    probe: Literal["cross_peers_fail"] = "cross_peers_fail"
+    within: Duration = "5s"
+
+
+class FaultStep(Entry, frozen=True, kw_only=True):
+    """Begin a fault, whose end the target enforces."""
+
+    id: Name = ""
+    fault: str
+    on: Targets | None = None
+    between: Between | None = None
+    direction: Literal["both", "a_to_b", "b_to_a", "initiate_only"] = "both"
+    lease: Duration
+    prove: Prove = Prove()
+    parameters: dict[str, Value] = field(default_factory=dict)
+
+
+class ExpectStep(Entry, frozen=True, kw_only=True):
+    """Require, while a fault lasts, what follows from who can vote together."""
+
+    expect: Literal["auto"]
+    during: Name
+
+
+class WaitEndStep(Entry, frozen=True, kw_only=True):
+    """Wait until a fault has ended, and see that nothing of it is left."""
+
+    wait_end: Name
+
+
+class EventuallyStep(Entry, frozen=True, kw_only=True):
+    """Require that each of these comes to be, in this order."""
+
+    eventually: Annotated[list[Condition], Meta(min_length=1)]
+
+
+Step = FaultStep | ExpectStep | WaitEndStep | EventuallyStep
+STEPS: dict[str, type[Step]] = {
+    "fault": FaultStep,
+    "expect": ExpectStep,
+    "wait_end": WaitEndStep,
+    "eventually": EventuallyStep,
+}
+"""Which key makes a step which kind."""
+
+
+class Objective(Entry, frozen=True, kw_only=True):
+    """Bound what was recorded: a value itself, or how it grows over a dimension of the matrix."""
+
+    max: Duration | int | float | None = None
+    min: Duration | int | float | None = None
+    of: Name = ""
+    over: Name = ""
+
+
+class Written(Entry, frozen=True, kw_only=True):
+    """Hold a scenario as its file says it, for one choice of the matrix; steps apart."""
+
+    scenario: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*/[a-z0-9][a-z0-9-]*\Z")]
+    about: Annotated[str, Meta(min_length=10, max_length=200)]
+    proves: list[str] = field(default_factory=list)
+    backends: Annotated[list[Literal["sim", "dev", "lab", "hosts"]], Meta(min_length=1)]
+    requires: Requires = Requires()
+    budget: Budget = Budget()
+    network: Network = Network()
+    seed: Literal["auto"] | int = "auto"
+    matrix: dict[Name, list[Value]] = field(default_factory=dict)
+    nightly: dict[Name, list[Value]] = field(default_factory=dict)
+    """More values of the matrix, for the tier that may take hours."""
+    load: list[Load] = field(default_factory=list)
+    steady: list[Condition] = field(default_factory=list)
+    always: list[Name | dict[Name, TxFinal]] = field(default_factory=list)
+    at_end: list[Literal["host_state_clean"]] = field(default_factory=list)
+    objectives: dict[Name, Objective] = field(default_factory=dict)
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """Hold one run of a scenario: its file with one choice of the matrix put in."""
+
+    written: Written
+    steps: tuple[Step, ...]
+    choice: dict[str, Value]
+    is_nightly: bool
+
+    @property
+    def name(self) -> str:
+        """Name the run: `partition/quorum-loss[30s]`."""
+        chosen = ",".join(str(value) for value in self.choice.values())
+        return f"{self.written.scenario}[{chosen}]" if chosen else self.written.scenario

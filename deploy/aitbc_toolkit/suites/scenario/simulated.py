@@ -1,0 +1,183 @@
+"""How is a scenario played in the simulator? With the same engine, on virtual time.
+
+What the simulator's nodes said becomes a history like that of a live mesh, and the same checkers
+judge it. Do not add steps here: `engine.py`.
+"""
+
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from aitbc_sim.checkers import Violation
+from aitbc_sim.history import History as Trace
+from aitbc_sim.options import Options
+from aitbc_sim.staged import Staged
+from aitbc_toolkit.suites.checkers import CHECKERS, BlockFact, Checker, History
+from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
+from aitbc_toolkit.suites.scenario.engine import Engine
+from aitbc_toolkit.suites.scenario.quantities import rate, seconds
+from aitbc_toolkit.suites.scenario.schema import Case, FaultStep
+from aitbc_toolkit.suites.scene import Result, judged
+from aitbc_toolkit.suites.timeline import Timeline
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+
+FAULTS = frozenset({"net.cut", "proc.kill", "host.reboot"})
+"""What this backend can do; the simulator's own sweeps break much more."""
+WAKE_MS = 60_000
+RESTART_S = 1.0
+"""How soon a killed process is started again, as its supervisor would."""
+
+_MS = 1000
+
+
+class SimArena:
+    """Be a simulated mesh of the size that a case asks for."""
+
+    def __init__(self, case: Case, *, seed: int, timeline: Timeline | None = None) -> None:
+        options = _options(case)
+        voters = [f"v{place + 1}" for place in range(len(options.powers))]
+        self._names = [*voters, *(f"f{place + 1}" for place in range(options.full_nodes))]
+        powers = {**dict.fromkeys(self._names, 0), **dict(zip(voters, options.powers, strict=True))}
+        self.town = Town(powers, options.interval_ms / _MS, options.timeout_ms / _MS)
+        self.world = Staged(seed, options, Trace())
+        self._timeline = timeline
+        self._heights: dict[str, list[int]] = {}
+        self.world.begin()
+
+    def now(self) -> float:
+        """Return virtual seconds."""
+        return self.world.now_ms / _MS
+
+    def pause(self, seconds: float) -> None:
+        """Let virtual time pass. Raises: ScenarioError at a breach, or where a node crashes."""
+        try:
+            self.world.advance(max(1, round(seconds * _MS)))
+        except Violation as violation:
+            kind = Verdict.LIVENESS if violation.checker == "liveness" else Verdict.SAFETY
+            raise ScenarioError(kind, str(violation)) from violation
+        except AssertionError as bug:
+            last = traceback.format_exc().strip().splitlines()[-1]
+            raise ScenarioError(Verdict.SAFETY, f"a node's own code failed: {last}") from bug
+
+    def sight(self, *, after: float = 0.0) -> Sight:
+        """Tell what every node knows at this moment."""
+        del after  # what is simulated is never late
+        told = {name: self.world.height(index) for index, name in enumerate(self._names)}
+        heights = {name: int(height) for name, height in told.items() if height is not None}
+        for name, height in heights.items():
+            self._heights.setdefault(name, []).append(height)
+            if self._timeline is not None:
+                self._timeline.height(name, height, 0)
+        leader = self.world.leader()
+        return Sight(heights, "" if leader is None else self._names[leader])
+
+    @contextmanager
+    def injected(self, planned: Planned) -> Iterator[Bite]:
+        """Cut ways, or keep nodes down, until the block ends; processes come back by themselves."""
+        place = {name: index for index, name in enumerate(self._names)}
+        if planned.fault == "net.cut":
+            self.world.block(frozenset((place[a], place[b]) for a, b in planned.edges))
+        for name in planned.targets if planned.fault != "net.cut" else ():
+            self.world.kill(place[name], power=planned.fault == "host.reboot")
+            back_s = RESTART_S if planned.fault == "proc.kill" else planned.lease_s
+            self.world.later(round(back_s * _MS), self.world.revive, place[name])
+        try:
+            yield Bite(self.now(), {"edges": len(planned.edges)})
+        finally:
+            if planned.fault == "net.cut":
+                self.world.block(frozenset())
+
+    def note(self, kind: str, **fields: object) -> None:
+        """Write down that something happened."""
+        if self._timeline is not None:
+            self._timeline.event(kind, **{**fields, "virtual_s": self.now()})
+
+    def settle(self) -> None:
+        """Let all that was accepted come to an end. Raises: ScenarioError."""
+        left = self.world.settle()
+        if left:
+            why = f"{left} accepted transactions are neither final nor expired"
+            raise ScenarioError(Verdict.LIVENESS, why)
+
+    def history(self) -> History:
+        """Return what all nodes said, as one reads it of a live mesh."""
+        named = dict(enumerate(self._names))
+        return History(
+            blocks={
+                named[index]: {
+                    height: BlockFact(
+                        committed.id.hex(),
+                        committed.final.block.header.state_root.hex(),
+                        tuple(receipt.id.hex() for receipt in committed.receipts),
+                    )
+                    for height, committed in told.items()
+                }
+                for index, told in self.world.told.items()
+            },
+            audits={named[index]: audit for index, audit in self.world.audits().items()},
+            heights=self._heights,
+            offences=dict.fromkeys(self._names, (0, 0)),
+        )
+
+    def complete(self, history: History) -> bool:
+        """Tell whether every node said something."""
+        return set(self._names) == set(history.blocks) == set(history.audits)
+
+
+def play(
+    case: Case,
+    *,
+    seed: int,
+    timeline: Timeline | None = None,
+    checkers: Mapping[str, Checker] = CHECKERS,
+) -> Result:
+    """Play a case from its first block on, and judge everything that was said."""
+    began = time.monotonic()
+    arena = SimArena(case, seed=seed, timeline=timeline)
+    engine = Engine(case, arena, seed=seed)
+    verdict, line = Verdict.PASS, ""
+    try:
+        _wake(arena)
+        line = engine.play()
+        arena.settle()
+    except ScenarioError as ended:
+        verdict, line = ended.verdict, ended.why
+    except Violation as violation:
+        verdict, line = Verdict.SAFETY, str(violation)
+    history = arena.history()
+    verdict, line, words = judged(
+        verdict, line, history, checkers, complete=arena.complete(history)
+    )
+    result = Result(case.name, verdict, line, time.monotonic() - began, words)
+    return engine.findings.outcome(result)
+
+
+def unfit(case: Case) -> str:
+    """Say why a case cannot be played here; empty when it can."""
+    if "sim" not in case.written.backends:
+        return "it is not for the simulator"
+    wanted = {step.fault for step in case.steps if isinstance(step, FaultStep)}
+    lacking = sorted(wanted - FAULTS)
+    return f"the simulator has no {', '.join(lacking)} of scenarios" if lacking else ""
+
+
+def _wake(arena: SimArena) -> None:
+    """Let the mesh make its first blocks."""
+    until = arena.now() + WAKE_MS / _MS
+    while arena.sight().tip < 2 and arena.now() < until:  # noqa: PLR2004 - a block on a block
+        arena.pause(0.1)
+
+
+def _options(case: Case) -> Options:
+    """Describe the day: nothing goes wrong but what the case says."""
+    network = case.written.network
+    powers = network.validators.power or [1] * network.validators.count
+    arrivals = sum(rate(load.arrivals) for load in case.written.load) or 5.0
+    return Options(
+        powers=tuple(powers),
+        full_nodes=network.full,
+        interval_ms=round(seconds(network.params.block_interval) * _MS),
+        timeout_ms=round(seconds(network.params.round_timeout) * _MS),
+        tx_every_ms=max(1, round(_MS / arrivals)),
+    )

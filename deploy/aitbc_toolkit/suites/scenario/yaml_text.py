@@ -1,0 +1,79 @@
+"""What does the text of a YAML file hold, and on which line does each part of it stand?
+
+The only module that knows the YAML library. Only plain data: no tags, no aliases, no key twice.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import yaml
+
+Path = tuple[str | int, ...]
+
+
+class Text(NamedTuple):
+    """Hold plain data, and the line of each part by the keys that lead to it."""
+
+    data: Any
+    lines: Mapping[Path, int]
+
+    def line(self, path: Path) -> int:
+        """Return the line of a part, or that of the nearest part around it."""
+        while path not in self.lines and path:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+class YamlError(Exception):
+    """Say what is no YAML of ours, and where."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+        self.what = what
+
+
+def read(text: str) -> Text:
+    """Take a text apart. Raises: YamlError."""
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise YamlError(1, "aliases are not used in scenarios")
+        top = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as wrong:
+        mark = wrong.problem_mark
+        raise YamlError(mark.line + 1 if mark else 1, f"not YAML: {wrong.problem}") from wrong
+    if top is None:
+        raise YamlError(1, "the file is empty")
+    lines: dict[Path, int] = {}
+    return Text(_plain(top, (), lines), lines)
+
+
+def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
+    lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in found:
+                raise YamlError(line, f"{name} stands here twice")
+            lines[*path, name] = line
+            found[name] = _plain(value, (*path, name), lines)
+        return found
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(each, (*path, place), lines) for place, each in enumerate(node.value)]
+    return _scalar(node)
+
+
+def _scalar(node: yaml.Node) -> Any:
+    """Read text, numbers and truth; a date or a time of day stays the text that it was."""
+    match node.tag.rpartition(":")[2]:
+        case "int" if node.value.lstrip("-").isdigit():
+            return int(node.value)
+        case "float":
+            return float(node.value)
+        case "bool":
+            return node.value in {"true", "True"}
+        case "null":
+            return None
+        case _:
+            return node.value

@@ -1,0 +1,282 @@
+"""The engine on a mesh of a few lines: what it requires, and which verdict follows from what."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.suites import evidence, playing
+from aitbc_toolkit.suites.catalogue import Part
+from aitbc_toolkit.suites.scenario import figures, loading
+from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
+from aitbc_toolkit.suites.scenario.engine import Engine
+from aitbc_toolkit.suites.scenario.schema import Case
+from aitbc_toolkit.suites.scene import Result, judged
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+
+NAMES = ("v1", "v2", "v3", "v4")
+TOWN = Town(dict.fromkeys(NAMES, 1), 1.0, 1.0)
+MINORITY = """
+scenario: partition/made
+about: one of four is cut off, and the others go on
+backends: [sim]
+budget: {wall: 5m, blast: {power: 25%}}
+steady:
+  - heights_advance: {by: 2}
+steps:
+  - {id: loner, fault: net.cut, between: {isolate: v4}, lease: 20s}
+  - {expect: auto, during: loner}
+  - {wait_end: loner}
+  - eventually:
+      - {all_at_tip: {lag: 1}, record: t_tip}
+objectives:
+  t_tip: {max: 5s}
+"""
+
+
+def a_case(folder: Path, text: str = MINORITY) -> Case:
+    """Read a scenario that a test has written."""
+    path = folder / "partition" / "made.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return loading.load(path)[0]
+
+
+@dataclass
+class Mesh:
+    """Be a mesh that makes a block a second, but for what a test says goes wrong."""
+
+    town: Town = TOWN
+    clock: float = 0.0
+    stalls: bool = False
+    """Nobody makes blocks while a fault lasts."""
+    forks: bool = False
+    """Who is cut off goes on as well."""
+    slow_s: float = 0.0
+    """How long who was cut off stays behind."""
+    refuses: Verdict | None = None
+    leaves: bool = False
+    """Something of a fault is left when it is over."""
+    breach: str = ""
+    heights: dict[str, float] = field(default_factory=lambda: dict.fromkeys(NAMES, 10.0))
+    cut_off: tuple[str, ...] = ()
+    free_at: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def now(self) -> float:
+        return self.clock
+
+    def pause(self, seconds: float) -> None:
+        if self.breach and self.cut_off:
+            raise ScenarioError(Verdict.SAFETY, self.breach)
+        self.clock += seconds
+        for name in NAMES:
+            away = name in self.cut_off
+            if self.stalls and self.cut_off:
+                continue
+            if not away and self.clock >= self.free_at:
+                self.heights[name] = max([*self.heights.values()])
+            if not away or self.forks:
+                self.heights[name] += seconds if name == "v1" or away else 0
+
+    def sight(self, *, after: float = 0.0) -> Sight:
+        del after
+        return Sight({name: int(height) for name, height in self.heights.items()}, "v2")
+
+    @contextmanager
+    def injected(self, planned: Planned) -> Iterator[Bite]:
+        if self.refuses:
+            raise ScenarioError(self.refuses, "the cut does not bite")
+        self.cut_off = planned.targets
+        yield Bite(self.clock, "counters rise")
+        self.cut_off = ()
+        self.free_at = self.clock + self.slow_s
+        if self.leaves:
+            raise ScenarioError(Verdict.UNHEALED, "lab1: a rule is left")
+
+    def note(self, kind: str, **fields: object) -> None:
+        del fields
+        self.notes.append(kind)
+
+
+class Late(Mesh):
+    """Leave who was cut off behind for a while."""
+
+    def pause(self, seconds: float) -> None:
+        held = self.heights["v4"]
+        super().pause(seconds)
+        if self.clock < self.free_at and not self.cut_off:
+            self.heights["v4"] = held
+
+
+def played(case: Case, mesh: Mesh) -> Result:
+    """Play a case to its verdict, as every backend does."""
+    engine = Engine(case, mesh, seed=1)
+    try:
+        verdict, line = Verdict.PASS, engine.play()
+    except ScenarioError as ended:
+        verdict, line = ended.verdict, ended.why
+    return engine.findings.outcome(Result(case.name, verdict, line, mesh.clock))
+
+
+def test_a_sound_mesh_passes(tmp_path: Path) -> None:
+    """Three of four go on, the fourth stands still and catches up: a pass, in one line."""
+    mesh = Mesh()
+
+    told = played(a_case(tmp_path), mesh)
+
+    assert told.verdict is Verdict.PASS, told.line
+    assert told.line == "[v1 v2 v3] 18 blocks in 18 s, [v4] 0 blocks, t_tip 0.1 s"
+    assert mesh.notes.count("fault.begin") == mesh.notes.count("fault.end") == 1
+    assert [each["outcome"] for each in told.checks] == ["held", "held"]
+    assert told.faults[0]["targets"] == ["v4"]
+
+
+ENDS: tuple[tuple[Callable[[], Mesh], Verdict, str], ...] = (
+    (lambda: Mesh(stalls=True), Verdict.LIVENESS, "[v1 v2 v3] 0 blocks"),
+    (lambda: Mesh(forks=True), Verdict.SAFETY, "[v4] 18 blocks without a quorum"),
+    (lambda: Mesh(breach="agreement: two blocks"), Verdict.SAFETY, "agreement: two blocks"),
+    (lambda: Late(slow_s=9.0), Verdict.OBJECTIVE, "t_tip 9."),
+    (lambda: Late(slow_s=900.0), Verdict.LIVENESS, "last seen: behind: "),
+    (lambda: Mesh(refuses=Verdict.INFRA), Verdict.INFRA, "the cut does not bite"),
+    (lambda: Mesh(leaves=True), Verdict.UNHEALED, "lab1: a rule is left"),
+)
+
+
+@pytest.mark.parametrize(("made", "verdict", "said"), ENDS, ids=[said for *_, said in ENDS])
+def test_each_way_to_fail_has_its_verdict(
+    tmp_path: Path, made: Callable[[], Mesh], verdict: Verdict, said: str
+) -> None:
+    """What goes wrong is told by the one word that says who has to look."""
+    told = played(a_case(tmp_path), made())
+
+    assert (told.verdict, said in told.line) == (verdict, True), told.line
+
+
+def test_what_takes_longer_than_its_budget_is_inconclusive(tmp_path: Path) -> None:
+    """Who runs out of time has shown neither that the mesh is well nor that it is not."""
+    told = played(a_case(tmp_path, MINORITY.replace("wall: 5m", "wall: 10s")), Mesh())
+
+    assert (told.verdict, told.line) == (
+        Verdict.INCONCLUSIVE,
+        "not done within its budget of 10s",
+    )
+
+
+def test_what_is_left_of_a_fault_outranks_a_missed_figure_but_not_a_fork(tmp_path: Path) -> None:
+    """Teardown changes no verdict; it can only add that something is left."""
+    late, forked = Late(slow_s=9.0, leaves=True), Mesh(forks=True, leaves=True)
+
+    assert played(a_case(tmp_path), late).verdict is Verdict.UNHEALED
+    assert played(a_case(tmp_path), forked).verdict is Verdict.SAFETY
+
+
+def test_a_mesh_that_is_not_well_before_is_no_finding(tmp_path: Path) -> None:
+    """Nothing is broken on a mesh that stands still already."""
+    mesh = Mesh(stalls=True, cut_off=("v1",))
+
+    told = played(a_case(tmp_path), mesh)
+
+    assert told.verdict is Verdict.INFRA
+    assert told.line.startswith("not steady before any fault")
+    assert mesh.notes == []
+
+
+def test_more_than_the_budget_is_never_broken(tmp_path: Path) -> None:
+    """A fault that would hit more power than the file allows is not begun."""
+    text = MINORITY.replace("isolate: v4", "isolate: [v3, v4]")
+    mesh = Mesh()
+
+    told = played(a_case(tmp_path, text), mesh)
+
+    assert (told.verdict, "the budget allows 1" in told.line) == (Verdict.INFRA, True)
+    assert "fault.begin" not in mesh.notes
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status"),
+    [
+        (Verdict.SAFETY, Exit.UNSAFE),
+        (Verdict.LIVENESS, Exit.STUCK),
+        (Verdict.OBJECTIVE, Exit.OBJECTIVE),
+        (Verdict.INCONCLUSIVE, Exit.INCONCLUSIVE),
+        (Verdict.INFRA, Exit.INFRASTRUCTURE),
+        (Verdict.UNHEALED, Exit.UNHEALED),
+        (Verdict.INVALID, Exit.INVALID),
+    ],
+)
+def test_no_other_end_is_ever_shown_as_a_pass(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    verdict: Verdict,
+    status: Exit,
+) -> None:
+    """On the screen, in the record, in JUnit and by the exit status: one of two did not pass."""
+    case = a_case(tmp_path)
+    ends = iter([Verdict.PASS, verdict])
+
+    def simulated(_part: object, _timeline: object, _seed: int) -> Result:
+        return Result(case.name, next(ends), "as planted", 0.1)
+
+    monkeypatch.setattr(playing, "_simulate", simulated)
+    parts = [Part(case.name, case=case)] * 2
+
+    assert playing.play_parts(None, parts, "partition", folder=tmp_path, seed=3) == status
+
+    shown = capsys.readouterr()
+    told: Any = json.loads((tmp_path / "verdict.json").read_text())
+    assert (told["verdict"], told["exit"]) == (verdict, status)
+    assert f"1 of 2 did not pass. Worst: {verdict}" in shown.out
+    assert f"error: partition on sim: {verdict}, as planted" in shown.err
+    assert told["repro"] == "./aitbc test partition/made -e sim --seed 3"
+    assert (tmp_path / "junit.xml").read_text().count("<failure") == 1
+
+
+def test_a_run_that_judges_nothing_is_invalid(tmp_path: Path) -> None:
+    """Nothing played is nothing shown."""
+    record = evidence.Record(
+        suite="partition",
+        environment="sim",
+        seed=1,
+        started=0.0,
+        took_s=0.0,
+        verdict=playing.worst([]),
+        results=(),
+    )
+
+    assert record.to_document(tmp_path)["exit"] == Exit.INVALID
+
+
+def test_a_checker_that_throws_is_unknown_and_no_pass() -> None:
+    """Who cannot judge has not acquitted."""
+
+    def planted(_history: object) -> list[str]:
+        raise RuntimeError("planted")
+
+    verdict, line, words = judged(
+        Verdict.PASS, "fine", playing.simulated.History(), {"agreement": planted}, complete=True
+    )
+
+    assert (verdict, words) == (Verdict.INCONCLUSIVE, {"agreement": "unknown: planted"})
+    assert line == "agreement unknown: planted"
+
+
+def test_growth_is_judged_between_the_least_and_the_greatest(tmp_path: Path) -> None:
+    """Recovery that takes four times as long behind a longer cut misses an objective of two."""
+    text = MINORITY.replace("lease: 20s", 'lease: "{outage}"').replace(
+        "objectives:",
+        "matrix: {outage: [5s, 1m]}\nobjectives:\n  growth: {of: t_tip, over: outage, max: 2}",
+    )
+    path = tmp_path / "partition" / "made.yaml"
+    a_case(tmp_path, text)
+    short, long = loading.load(path)
+
+    (told,) = figures.growth([(short, {"t_tip": 1.0}), (long, {"t_tip": 4.0})])
+
+    assert (told.measured, told.met) == (4.0, False)

@@ -1,0 +1,149 @@
+"""Scenario files: what they say is read whole, and what is wrong is told with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit.errors import ConfigError, UsageError
+from aitbc_toolkit.suites import catalogue
+from aitbc_toolkit.suites.scenario import loading
+
+BUILT_IN = sorted(catalogue.folder().glob("*/*.yaml"))
+SPLIT = (catalogue.folder() / "partition" / "quorum-loss.yaml").read_text()
+
+
+def a_file(folder: Path, text: str) -> Path:
+    """Write a scenario where its name says that it belongs."""
+    path = folder / "partition" / "quorum-loss.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    return path
+
+
+def refusal(folder: Path, text: str) -> str:
+    """Return what is said of a file that is refused."""
+    with pytest.raises(ConfigError) as refused:
+        loading.load(a_file(folder, text))
+    return str(refused.value)
+
+
+def line_of(text: str, part: str) -> int:
+    """Return the line on which something stands."""
+    return text[: text.index(part)].count("\n") + 1
+
+
+@pytest.mark.parametrize("path", BUILT_IN, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_built_in_scenario_can_be_read(path: Path) -> None:
+    """Each file of the project is one that its own schema lets through."""
+    cases = loading.load(path)
+
+    assert cases
+    assert all(case.steps for case in cases)
+
+
+def test_a_matrix_makes_one_case_of_each_choice(tmp_path: Path) -> None:
+    """The chosen value stands where its name stood in braces; nightly ones are marked."""
+    cases = loading.load(a_file(tmp_path, SPLIT))
+
+    told = [(case.name, case.steps[0].lease, case.is_nightly) for case in cases]  # type: ignore[union-attr]  # a fault
+    assert told == [
+        ("partition/quorum-loss[5s]", "5s", False),
+        ("partition/quorum-loss[30s]", "30s", False),
+        ("partition/quorum-loss[120s]", "120s", True),
+        ("partition/quorum-loss[600s]", "600s", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("budget:", "bugdet:", "unknown key bugdet, the nearest is budget"),
+        (
+            "lease_max: 10m",
+            "lease_mx: 10m",
+            "unknown key budget.lease_mx, the nearest is lease_max",
+        ),
+        ("fault: net.cut", "fault: net.cot", "unknown fault 'net.cot', the nearest is net.cut"),
+        ("{expect: auto, during: split}", "{expect: auto, during: spilt}", "nearest is split"),
+        ("role: user", "role: usr", "load.0.role"),
+        ("[agreement,", "[agrement,", "unknown invariant 'agrement', the nearest is agreement"),
+        ("{wait_end: split}", "{wait_ends: split}", "the nearest is wait_end"),
+        ("growth: {of: t_first_block", "growth: {of: t_frist_block", "is t_first_block"),
+        ('lease: "{outage}"', 'lease: "{outrage}"', "lease: "),
+        ('lease: "{outage}"', "lease: 20m", "a lease of 20m, the budget allows 10m"),
+        ("by: power, parts", "by: powers, parts", "between.groups.by"),
+        ("heights_advance: {by: 2}", "heights_advance: {by: two}", "steady.0.heights_advance.by"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_nearest_name(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    """Nothing is started for a file with a mistake, and one knows where to look."""
+    assert old in SPLIT
+
+    told = refusal(tmp_path, SPLIT.replace(old, new, 1))
+
+    places = [line for line in told.splitlines() if said in line]
+    assert places, told
+    line = int(places[0].split("quorum-loss.yaml:")[1].split(":")[0])
+    wrong = SPLIT.splitlines()[line - 1 :]
+    assert old.split("\n", maxsplit=1)[0].strip() in "\n".join(wrong[:4]), (line, told)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    """Whoever mends a file mends it once; a mistake of every case is told once."""
+    text = SPLIT.replace("fault: net.cut", "fault: net.cot").replace("during: split", "during: x")
+
+    told = refusal(tmp_path, text)
+
+    assert "2 mistakes" in told
+    assert told.count("net.cot") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "quorum-loss.yaml:1: the file is empty"),
+        ("a: [1", "quorum-loss.yaml:1: not YAML"),
+        ("a: 1\na: 2\n", "quorum-loss.yaml:2: a stands here twice"),
+        ("- 1\n", "a scenario is a table of keys"),
+        ("a: &x 1\nb: *x\n", "aliases are not used"),
+        (SPLIT.replace("scenario: partition/", "scenario: crash/"), "belongs in crash/"),
+        (SPLIT.partition("steps:")[0], "steps is missing"),
+    ],
+)
+def test_what_is_no_scenario_at_all(tmp_path: Path, text: str, said: str) -> None:
+    """A text that holds none is refused with the line that says so."""
+    assert said in refusal(tmp_path, text)
+
+
+def test_a_suite_plays_the_cases_of_its_tier() -> None:
+    """Long cases are played at night, or when they are named with their choice."""
+
+    def names(*wanted: str, tier: str = "ci") -> list[str]:
+        return [part.name for part in catalogue.parts(*wanted, tier=tier)]
+
+    assert "partition/quorum-loss[600s]" not in names("partition")
+    assert "partition/quorum-loss[600s]" in names("partition", tier="nightly")
+    assert names("partition/quorum-loss[600s]") == ["partition/quorum-loss[600s]"]
+    assert names("partition", "minority") == ["partition/minority"]
+    assert {name.partition("/")[0] for name in names("all")} >= {"smoke", "partition", "crash"}
+
+
+def test_a_scenario_that_does_not_exist_is_named_with_the_nearest() -> None:
+    """Nothing is started for a misspelt name."""
+    with pytest.raises(UsageError, match="the nearest is partition/minority"):
+        catalogue.parts("partition", "minorty")
+
+
+def test_a_suite_without_scenarios_says_so() -> None:
+    """What has nothing to play shows nothing, and is no pass."""
+    with pytest.raises(UsageError, match="suite security has no scenario yet"):
+        catalogue.parts("security")
+
+
+def test_a_case_knows_its_file(tmp_path: Path) -> None:
+    """What a pass shows, and where it may run, comes along with each case."""
+    case = loading.load(a_file(tmp_path, SPLIT))[0]
+
+    assert (case.written.proves, "sim" in case.written.backends) == (["E16"], True)

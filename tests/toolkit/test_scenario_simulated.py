@@ -1,0 +1,85 @@
+"""The built-in scenarios in the simulator: green on the node as it is, red on planted bugs."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from aitbc_sim.bugs import planted
+from aitbc_toolkit.cli.main import run
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.suites import catalogue
+from aitbc_toolkit.suites.scenario import simulated
+from aitbc_toolkit.suites.scene import Result
+from aitbc_toolkit.suites.verdicts import Verdict
+
+SEED = 11
+
+
+def played(name: str, *, bug: str | None = None) -> Result:
+    """Play one case in the simulator, perhaps on nodes that have a bug."""
+    (part,) = catalogue.parts(name)
+    assert part.case is not None
+    with planted(bug):
+        return simulated.play(part.case, seed=SEED)
+
+
+@pytest.mark.parametrize("name", ["crash/leader-kill[1]", "crash/all-at-once"])
+def test_a_built_in_scenario_passes_in_the_simulator(name: str) -> None:
+    """The same file, engine and checkers as on a live mesh; each invariant was judged and held."""
+    told = played(name)
+
+    assert told.verdict is Verdict.PASS, told.line
+    assert set(told.invariants.values()) == {"held"}
+    assert len(told.faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("bug", "name", "verdict", "said"),
+    [
+        ("accept-2f-votes", "partition/quorum-loss[30s]", Verdict.SAFETY, "certificate"),
+        ("never-redial", "partition/minority", Verdict.LIVENESS, "all within 1 of the tip"),
+        ("mint-one", "partition/minority", Verdict.SAFETY, "supply_conserved"),
+        ("finalise-twice", "crash/leader-kill[1]", Verdict.SAFETY, "height_monotone"),
+    ],
+)
+def test_a_planted_bug_turns_its_scenario_red(
+    bug: str, name: str, verdict: Verdict, said: str
+) -> None:
+    """The scenario that is meant to find it does, with the right verdict, and names why."""
+    told = played(name, bug=bug)
+
+    assert (told.verdict, said in told.line) == (verdict, True), told.line
+
+
+def test_the_command_line_plays_a_suite_in_the_simulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`aitbc test partition -e sim` plays each case of the tier, and keeps a record."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path)
+
+    assert run(["test", "partition", "-e", "sim", "--seed", str(SEED)]) == Exit.OK
+
+    shown = capsys.readouterr().out
+    assert "PASS         partition/quorum-loss[30s]" in shown
+    told = json.loads((tmp_path / "runs" / "0001" / "verdict.json").read_text())
+    assert [each["name"] for each in told["scenarios"]] == [
+        "partition/minority",
+        "partition/quorum-loss[5s]",
+        "partition/quorum-loss[30s]",
+        "partition/quorum-loss growth",
+    ]
+    assert {each["met"] for each in told["objectives"]} == {True}
+    assert {each["outcome"] for each in told["checks"]} == {"held"}
+    kinds = [
+        json.loads(line)["kind"]
+        for line in (tmp_path / "runs" / "0001" / "events.jsonl").read_text().splitlines()
+    ]
+    assert kinds.count("fault.begin") == kinds.count("fault.end") == 3
+
+
+def test_what_needs_a_live_mesh_is_not_played(capsys: pytest.CaptureFixture[str]) -> None:
+    """A scenario that the simulator cannot play is refused by name, and not shown as a pass."""
+    assert run(["test", "smoke", "-e", "sim"]) == Exit.USAGE
+
+    assert "smoke/boot cannot be played here: it needs a live mesh" in capsys.readouterr().err
