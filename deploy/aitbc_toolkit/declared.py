@@ -72,6 +72,7 @@ class HostEntry(Entry, frozen=True, kw_only=True):
 
     connector: Literal["local", "ssh", "lab"]
     address: str = ""
+    address6: str = ""
     ssh_port: Annotated[int, Meta(ge=1, le=65535)] = 22
     ssh_user: Literal["root"] = "root"  # another would need sudo on every step; not built yet
     ssh_key: str = ""

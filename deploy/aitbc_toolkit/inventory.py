@@ -28,6 +28,8 @@ from aitbc_toolkit.mistakes import parse
 
 ALIASES = {"development": "dev", "local": "dev", "stage": "staging", "prod": "production"}
 
+LOOPBACK = "127.0.0.1"
+LOOPBACKS = (LOOPBACK, "::1")
 _TOOLKIT = "@toolkit"
 
 
@@ -38,6 +40,7 @@ class Host:
     name: str
     connector: Literal["local", "ssh"]
     address: str
+    address6: str
     ssh_port: int
     ssh_user: str
     ssh_key: str
@@ -62,11 +65,27 @@ class Instance:
     role: Literal["validator", "full"]
     power: int
     address: str
+    address6: str
     p2p_port: int
     rpc_port: int
     admin_port: int
     rpc_url: str
     paths: InstancePaths
+
+    @property
+    def listens_on(self) -> str:
+        """Give the address to listen on; with both families of IP that is every one of the host."""
+        return "::" if self.address6 else self.address
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """List where it is reached: one address, or one of each family."""
+        return tuple(filter(None, (self.address, self.address6)))
+
+    def way_to(self, other: "Instance") -> str:
+        """Give the first address of another node in a family that this one has, "" for none."""
+        own = {":" in address for address in self.addresses}
+        return next((each for each in other.addresses if (":" in each) in own), "")
 
 
 _Named = TypeVar("_Named", Host, Instance)
@@ -218,7 +237,7 @@ def _host(
 ) -> Host:
     record = found.get(name, {})
     program = Path(sys.executable)
-    own = "127.0.0.1" if entry.connector == "local" else ""
+    own = LOOPBACK if entry.connector == "local" else ""
     root = Path(entry.root).expanduser()
     if not root.is_absolute():
         # `.aitbc` moves with the operator's state folder; other relative roots with the checkout.
@@ -227,7 +246,8 @@ def _host(
     return Host(
         name=name,
         connector="local" if entry.connector == "local" else "ssh",
-        address=record.get("ipv4") or entry.address or own,
+        address=record.get("ipv4") or record.get("ipv6") or entry.address or own,
+        address6=record["ipv6"] if record.get("dual") else entry.address6,
         ssh_port=record.get("port") or entry.ssh_port,
         ssh_user=entry.ssh_user,
         ssh_key=record.get("key") or _file(entry.ssh_key),
@@ -249,7 +269,8 @@ def _file(written: str) -> str:
 
 
 def _instance(name: str, entry: InstanceEntry, *, host: Host, profile: Profile) -> Instance:
-    reached = "127.0.0.1" if profile.rpc_bind == "loopback" else host.address
+    is_loopback = profile.rpc_bind == "loopback"
+    reached = LOOPBACK if is_loopback and host.address not in LOOPBACKS else host.address
     shown = f"[{reached}]" if ":" in reached else reached
     return Instance(
         name=name,
@@ -257,6 +278,7 @@ def _instance(name: str, entry: InstanceEntry, *, host: Host, profile: Profile) 
         role=entry.role,
         power=entry.power if entry.role == "validator" else 0,
         address=reached,
+        address6="" if is_loopback else host.address6,
         p2p_port=entry.ports.p2p,
         rpc_port=entry.ports.rpc,
         admin_port=entry.ports.admin,

@@ -62,7 +62,7 @@ def _read(lab: str, *, state: Path) -> dict[str, Any]:
         return {
             host["name"]: {**host, "known_hosts": known_hosts}
             for host in written["hosts"]
-            if ipaddress.ip_address(host["ipv4"])
+            if ipaddress.ip_address(host["ipv4"] or host["ipv6"])
         }
     except (ValueError, KeyError, TypeError) as damaged:
         raise ConfigError(

@@ -4,6 +4,7 @@ The nearest name is told where a name is unknown. Do not look at anything but th
 keys there are stands in `declared`.
 """
 
+import ipaddress
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -121,10 +122,19 @@ def _wrong_names(hosts: Collection[str], named: Mapping[str, str]) -> Iterator[s
             yield f"instances.{name}.host: unknown host {host!r}{said}"
 
 
+def _is_ipv6(text: str) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == 6  # noqa: PLR2004 - the newer IP
+    except ValueError:
+        return False
+
+
 def _host_contradictions(hosts: Mapping[str, HostEntry]) -> Iterator[str]:
     for name, host in hosts.items():
         if host.connector == "ssh" and not host.address:
             yield f"hosts.{name}.address is missing"
+        if host.address6 and not (host.address and _is_ipv6(host.address6)):
+            yield f"hosts.{name}.address6 has to be an IPv6 address beside an `address`"
         if host.connector == "ssh" and not host.known_hosts:
             yield f"hosts.{name}.known_hosts is missing: unknown host keys are never accepted"
     if sum(host.connector == "local" for host in hosts.values()) > 1:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aitbc_toolkit import inventory
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import Environment, Host, Inventory
+from aitbc_toolkit.inventory import LOOPBACK, LOOPBACKS, Environment, Host, Inventory
 
 _THIS_MACHINE = "this machine"
 
@@ -81,7 +81,7 @@ def _machines(host: Host) -> set[str]:
     reached = f"{host.address}:{host.ssh_port}"
     if host.connector == "ssh":
         return {reached}
-    return {_THIS_MACHINE} if host.address == "127.0.0.1" else {_THIS_MACHINE, reached}
+    return {_THIS_MACHINE} if host.address in LOOPBACKS else {_THIS_MACHINE, reached}
 
 
 def _on_one_machine(
@@ -100,9 +100,8 @@ def _taken(environment: Environment, host: Host) -> dict[tuple[str, str], str]:
         taken["supervisor", str(host.layout.supervisor)] = environment.name
     for each in environment.on(host.name):
         for address, port in (
-            (each.address, each.p2p_port),
-            (each.address, each.rpc_port),
-            ("127.0.0.1", each.admin_port),
+            *((own, port) for own in each.addresses for port in (each.p2p_port, each.rpc_port)),
+            (LOOPBACK, each.admin_port),
         ):
             taken["port", f"{address}:{port}"] = each.name
         places = each.paths

@@ -173,10 +173,11 @@ def _configuration(
     source: jinja2.Environment,
 ) -> Configuration:
     host = environment.host(instance.host)
+    others = [each for each in environment.instances if each.name != instance.name]
     peers = [
-        {"peer_id": peer_ids[each.name], "address": endpoint(each.address, each.p2p_port)}
-        for each in environment.instances
-        if each.name != instance.name
+        {"peer_id": peer_ids[each.name], "address": endpoint(address, each.p2p_port)}
+        for each in others
+        if (address := instance.way_to(each))
     ]
     values = {
         "environment": environment,
@@ -184,10 +185,12 @@ def _configuration(
         "instance": instance,
         "commit": commit,
         "peers": peers,
+        "welcome": [peer_ids[each.name] for each in others if not instance.way_to(each)],
         "restart": RestartPolicy(),
         "start_command": start_command(instance, ends_with_parent=host.manager == "supervisord"),
-        "p2p_listen": endpoint(instance.address, instance.p2p_port),
-        "rpc_listen": endpoint(instance.address, instance.rpc_port),
+        "p2p_listen": endpoint(instance.listens_on, instance.p2p_port),
+        "advertised": [endpoint(each, instance.p2p_port) for each in instance.addresses],
+        "rpc_listen": endpoint(instance.listens_on, instance.rpc_port),
         "admin_listen": endpoint("127.0.0.1", instance.admin_port),
     }
     service = {

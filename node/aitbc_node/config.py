@@ -106,6 +106,10 @@ class P2pSection(_Section, frozen=True, kw_only=True):
     advertise: Annotated[
         str, Meta(description="host:port that peers should dial; empty: what they see")
     ] = ""
+    also_advertise: Annotated[
+        tuple[str, ...],
+        Meta(max_length=3, description="further addresses, as of the other family of IP"),
+    ] = ()
     bootstrap: Annotated[
         tuple[BootstrapPeer, ...], Meta(description="{id = 40 hex digits, address = host:port}")
     ] = ()
@@ -136,8 +140,8 @@ class P2pSection(_Section, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         Subnets(self.free_networks)  # raises ValueError for what is no network
         parse_address(self.listen)
-        if self.advertise:
-            parse_address(self.advertise)
+        for address in filter(None, (self.advertise, *self.also_advertise)):
+            parse_address(address)
 
 
 class RpcSection(_Section, frozen=True, kw_only=True):

@@ -256,8 +256,8 @@ def own_record(config: Config, identities: Identities) -> OwnRecord | None:
     """Return what tells others where this node is; None where it is to be left out of it."""
     if config.p2p.admission != "open" or not config.p2p.exchange:
         return None
-    address = config.p2p.advertise or config.p2p.listen
-    addresses = (address,) if is_reachable_form(address) else ()
+    told = (config.p2p.advertise or config.p2p.listen, *config.p2p.also_advertise)
+    addresses = tuple(filter(is_reachable_form, told))
     return OwnRecord(identities.genesis.chain_id, identities.node, addresses)
 
 

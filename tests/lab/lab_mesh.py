@@ -78,12 +78,17 @@ def clone(folder: Path) -> Path:
 
 @contextmanager
 def deployed(
-    folders: pytest.TempPathFactory, letter: str, kind: type[LabMesh] = LabMesh
+    folders: pytest.TempPathFactory,
+    letter: str,
+    kind: type[LabMesh] = LabMesh,
+    *,
+    family: str = "",
 ) -> Iterator[Any]:
     """Bring up four hosts and the forge, and deploy; `letter` begins the name of the lab."""
     places = Places(state=folders.mktemp("state"))
     checkout = clone(folders.mktemp("clone"))
-    spec = LabSpec(f"{letter}{secrets.token_hex(3)}", 4, Limits(memory_mib=1024, disk_mib=640))
+    limits = Limits(memory_mib=1024, disk_mib=640)
+    spec = LabSpec(f"{letter}{secrets.token_hex(3)}", 4, limits, family=family)
     labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
     made = kind(spec.name, checkout, places)
     try:

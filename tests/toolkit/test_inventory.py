@@ -56,6 +56,55 @@ def test_profiles_are_those_of_the_table(
     assert (found.profile.network_size, found.profile.log_level) == (size, log_level)
 
 
+def test_nodes_of_this_machine_live_on_the_loopback_address_that_is_named(tmp_path: Path) -> None:
+    """A machine with ::1 only has a mesh of its own, too; URLs have their brackets."""
+    text = dev_text().replace('connector = "local"', 'connector = "local"\naddress = "::1"')
+
+    found = Inventory.load("dev", folder=a_folder(tmp_path, text))
+
+    assert {each.address for each in found.instances} == {"::1"}
+    assert found.instance("v1").rpc_url.startswith("http://[::1]:")
+
+
+def a_mixed_lab(state: Path) -> None:
+    """Write the record of a mixed lab named demo."""
+    a_lab(state, hosts=4)
+    path = state / "labs" / "demo" / "lab.json"
+    written = json.loads(path.read_text())
+    for number, host in enumerate(written["hosts"], start=1):
+        host["ipv4"] = "" if number == 4 else host["ipv4"]
+        host["ipv6"] = "" if number == 3 else f"fd5a::{number}"
+        host["dual"] = number < 3
+    path.write_text(json.dumps(written))
+
+
+def test_a_mixed_lab_gives_nodes_the_addresses_that_their_hosts_have(tmp_path: Path) -> None:
+    """Who has both listens on all and is reached in either; two of one family each are not."""
+    a_mixed_lab(tmp_path)
+    found = Inventory.load("lab-demo", state=tmp_path)
+    both, also, old, new = (found.instance(name) for name in ("v1", "v2", "v3", "v4"))
+
+    assert both.addresses == ("10.213.0.11", "fd5a::1")
+    assert (both.listens_on, old.listens_on, new.listens_on) == ("::", "10.213.0.13", "fd5a::4")
+    assert new.rpc_url == "http://[fd5a::4]:8710"
+    assert (both.way_to(also), old.way_to(both), new.way_to(both)) == (
+        "10.213.0.12",
+        "10.213.0.11",
+        "fd5a::1",
+    )
+    assert (old.way_to(new), new.way_to(old)) == ("", "")
+
+
+@pytest.mark.parametrize("written", ["10.0.0.1", "node.example", "[::1]"])
+def test_a_second_address_is_of_the_newer_family(tmp_path: Path, written: str) -> None:
+    """It stands beside the first one, which everybody can use."""
+    line = f'connector = "local"\naddress = "10.0.0.9"\naddress6 = "{written}"'
+    text = dev_text().replace('connector = "local"', line)
+
+    with pytest.raises(ConfigError, match="address6 has to be an IPv6 address"):
+        Inventory.load("dev", folder=a_folder(tmp_path, text))
+
+
 @pytest.mark.proves("E53")
 def test_development_is_dev() -> None:
     """An alias means the same environment, under its one name."""

@@ -41,6 +41,20 @@ def test_hosts_come_first_and_the_forge_last() -> None:
     assert addresses.host_names(2) == ("lab1", "lab2", "forge")
 
 
+def test_a_family_decides_which_addresses_hosts_have() -> None:
+    """Without one every host has both; mixed has every kind among the first four hosts."""
+    hosts = addresses.host_names(5)
+
+    def kinds(family: str) -> list[tuple[bool, bool]]:
+        return [addresses.families_of(host, family) for host in hosts]
+
+    both, only_v4, only_v6 = (True, True), (True, False), (False, True)
+    assert set(kinds("")) == {both}
+    assert set(kinds("ipv4")) == {only_v4}
+    assert set(kinds("ipv6")) == {only_v6}
+    assert kinds("mixed") == [both, both, only_v4, only_v6, both, both]
+
+
 def test_every_address_of_every_slot_is_its_own() -> None:
     """All slots with all hosts and the controller never give one address twice."""
     given = []

@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import paramiko
@@ -68,6 +69,24 @@ def test_every_host_is_known_by_name_in_both_families() -> None:
         "10.213.3.1 controller",
         "fd5a:17bc:6c61:3::1 controller",
     ]
+
+
+@pytest.mark.unit
+def test_a_host_of_one_family_has_no_trace_of_the_other() -> None:
+    """Its network file gives it one address, and its neighbours know it by that one."""
+    lab = a_lab(Path("/s"))
+    only_v4, only_v6 = (
+        replace(lab.hosts[0], **{missing: ""}, dual=False) for missing in ("ipv6", "ipv4")
+    )
+
+    assert "Address=10.213.3.11/24\nLinkLocalAddressing=no\n" in seed.network_file(lab, only_v4)
+    assert "fd5a" not in seed.network_file(lab, only_v4)
+    assert "Address=fd5a:17bc:6c61:3::11/64\n" in seed.network_file(lab, only_v6)
+    assert "10.213" not in seed.network_file(lab, only_v6)
+    shown = seed.hosts_file(replace(lab, hosts=(only_v6,))).splitlines()
+    assert [line for line in shown if line.endswith(" lab1")] == ["fd5a:17bc:6c61:3::11 lab1"]
+    config = seed.ssh_config(replace(lab, hosts=(only_v6,)))
+    assert "  HostName fd5a:17bc:6c61:3::11\n" in config
 
 
 @pytest.mark.unit

@@ -60,6 +60,33 @@ def test_a_trusted_block_of_the_inventory_reaches_every_node() -> None:
     assert read.sync.trusted == Trusted(Height(9), BlockId(b"\xab" * 32))
 
 
+def test_a_host_with_both_families_listens_on_all_and_tells_both() -> None:
+    """Others are given the way that they have; who has none still knows the id, and waits."""
+    found = Inventory.load("staging")
+    changes = {
+        found.instances[0].name: {"address": "10.0.0.1", "address6": "fd00::1"},
+        found.instances[1].name: {"address": "fd00::2"},
+        found.instances[2].name: {"address": "10.0.0.3"},
+    }
+    instances = tuple(replace(each, **changes.get(each.name, {})) for each in found.instances)
+    files = rendered(replace(found, instances=instances))
+
+    both, new, old = (
+        config.parse(files[each.name].files["node.toml"], Path("node.toml"))
+        for each in instances[:3]
+    )
+
+    p2p, rpc = instances[0].p2p_port, instances[0].rpc_port
+    assert (both.p2p.listen, both.rpc.listen) == (f"[::]:{p2p}", f"[::]:{rpc}")
+    assert both.p2p.advertise == f"10.0.0.1:{p2p}"
+    assert both.p2p.also_advertise == (f"[fd00::1]:{p2p}",)
+    assert (new.p2p.listen, new.p2p.also_advertise) == (f"[fd00::2]:{instances[1].p2p_port}", ())
+    assert [peer.address for peer in new.p2p.bootstrap] == [f"[fd00::1]:{p2p}"]
+    assert len(new.p2p.allowed) == 2
+    assert f"10.0.0.1:{p2p}" in [peer.address for peer in old.p2p.bootstrap]
+    assert len(old.p2p.allowed) == 1
+
+
 def test_every_node_is_given_the_ids_of_all_others() -> None:
     """Peer lists come from the ids that rendering was told; nobody is told to dial itself."""
     environment = Inventory.load("dev")

@@ -8,6 +8,7 @@ import click
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.lab import access, lifecycle
+from aitbc_toolkit.lab.addresses import FAMILIES
 from aitbc_toolkit.lab.model import LabSpec, Limits
 from aitbc_toolkit.lab.places import Places
 
@@ -36,14 +37,28 @@ def lab() -> None:
     default=0,
     help="Of one core, per host; 0 is no limit.",
 )
+@click.option(
+    "--family",
+    type=click.Choice(FAMILIES),
+    help="Which addresses hosts have; mixed: some both, some one of the two.",
+)
 @click.option("--bare", is_flag=True, help="Hosts of a plain Debian, for `aitbc bootstrap`.")
 @click.option("--owner-pid", type=int, help="End the lab when this process ends.")
-def up(name: str, *, hosts: int, cpu_percent: int, bare: bool, owner_pid: int | None) -> None:
+def up(
+    name: str,
+    *,
+    hosts: int,
+    cpu_percent: int,
+    family: str | None,
+    bare: bool,
+    owner_pid: int | None,
+) -> None:
     """Bring up a lab of systemd hosts and a forge.
 
     Example: aitbc lab up lab
     """
-    spec = LabSpec(name, hosts, Limits(cpu_percent=cpu_percent), bare=bare)
+    limits = Limits(cpu_percent=cpu_percent)
+    spec = LabSpec(name, hosts, limits, bare=bare, family=family or "")
     kind = "bare hosts" if bare else "hosts"
     click.echo(f"aitbc lab up: {hosts} {kind} and a forge, lab {name}", err=True)
     made = lifecycle.bring_up(spec, progress=_tell, places=_places(), owner_pid=owner_pid)

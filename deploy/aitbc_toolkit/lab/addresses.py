@@ -11,6 +11,7 @@ from pathlib import Path
 SLOT_COUNT = 250
 HOST_COUNT_MAX = 64
 FORGE = "forge"
+FAMILIES = ("ipv4", "ipv6", "mixed")
 
 _V4_BLOCK = ipaddress.IPv4Network("10.213.0.0/16")
 # A ULA prefix with 40 fixed random bits (RFC 4193, 3.2.2), so that no other network has it.
@@ -65,6 +66,17 @@ def host_addresses(host: str, *, slot: int) -> tuple[str, str]:
     if host == FORGE:
         return _addresses(slot, number=_FORGE_NUMBER)
     return _addresses(slot, number=_FIRST_HOST_NUMBER - 1 + int(host.removeprefix("lab")))
+
+
+def families_of(host: str, wanted: str) -> tuple[bool, bool]:
+    """Tell whether a host has an IPv4 and an IPv6 address; both where no family is asked for.
+
+    In a mixed lab two hosts of four have both, one each has one only: not all reach all others.
+    """
+    if wanted == "mixed" and host != FORGE:
+        place = (int(host.removeprefix("lab")) - 1) % 4
+        return place != 3, place != 2  # noqa: PLR2004 - the last two of four
+    return wanted != "ipv6", wanted != "ipv4"
 
 
 def _addresses(slot: int, *, number: int) -> tuple[str, str]:

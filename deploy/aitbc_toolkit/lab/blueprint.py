@@ -55,7 +55,7 @@ def write_lab(places: Places, spec: LabSpec, claim: claims.Claim) -> Lab:
         log.unlink()
     names = addresses.host_names(spec.hosts)
     _make_keys(folder, lab=spec.name, hosts=names)
-    *hosts, forge = (_host(name, claim) for name in names)
+    *hosts, forge = (_host(name, claim, spec.family) for name in names)
     lab = Lab(
         name=spec.name,
         tag=claim.tag,
@@ -85,14 +85,16 @@ def _make_keys(folder: Path, *, lab: str, hosts: tuple[str, ...]) -> None:
             shell.run(commands.make_key(path, comment=comment))
 
 
-def _host(name: str, claim: claims.Claim) -> LabHost:
+def _host(name: str, claim: claims.Claim, family: str) -> LabHost:
     ipv4, ipv6 = addresses.host_addresses(name, slot=claim.slot)
+    has_v4, has_v6 = addresses.families_of(name, family)
     return LabHost(
         name=name,
         machine=addresses.machine_name(name, tag=claim.tag),
-        ipv4=ipv4,
-        ipv6=ipv6,
+        ipv4=ipv4 if has_v4 else "",
+        ipv6=ipv6 if has_v6 else "",
         port=SSH_PORT,
         key=claim.folder / "root_ed25519",
         host_key=seed.public_key(seed.host_key(claim.folder, name)),
+        dual=bool(family) and has_v4 and has_v6,
     )

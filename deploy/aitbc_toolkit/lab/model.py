@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, UsageError
-from aitbc_toolkit.lab.addresses import FORGE, HOST_COUNT_MAX
+from aitbc_toolkit.lab.addresses import FAMILIES, FORGE, HOST_COUNT_MAX
 from aitbc_toolkit.shell import quoted
 
 FORMAT = 1
@@ -45,15 +45,18 @@ class LabSpec:
     """Say which lab is wanted: its name, and how many hosts beside the forge.
 
     The hosts of a `bare` lab have nothing but systemd, sshd and root's key; its forge is ready.
+    With a `family` hosts have no other addresses; without one they have both, and nodes use IPv4.
     """
 
     name: str
     hosts: int = 4
     limits: Limits = field(default_factory=Limits)
     bare: bool = False
+    family: str = ""
 
     def __post_init__(self) -> None:
         check_name(self.name)
+        assert self.family in {"", *FAMILIES}, self.family
         if not 1 <= self.hosts <= HOST_COUNT_MAX:
             raise UsageError(
                 f"lab {self.name}: {self.hosts} hosts asked, 1 to {HOST_COUNT_MAX} possible",
@@ -88,7 +91,7 @@ class Stock:
 
 @dataclass(frozen=True, slots=True)
 class LabHost:
-    """Say how one host of a lab is reached."""
+    """Say how one host of a lab is reached; nodes use both addresses of one that is `dual`."""
 
     name: str
     machine: str
@@ -97,6 +100,17 @@ class LabHost:
     port: int
     key: Path
     host_key: str
+    dual: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """List the addresses that it has."""
+        return tuple(filter(None, (self.ipv4, self.ipv6)))
+
+    @property
+    def address(self) -> str:
+        """Give the address at which it is reached."""
+        return self.addresses[0]
 
 
 @dataclass(frozen=True, slots=True)

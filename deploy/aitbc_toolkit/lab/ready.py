@@ -99,7 +99,7 @@ def _await_banner(lab: Lab, host: LabHost, *, deadline: float, alive: Callable[[
         alive()
         if time.monotonic() > deadline:
             raise AitbcError(
-                f"lab {lab.name}: {host.name} ({host.ipv4}) does not answer on ssh",
+                f"lab {lab.name}: {host.name} ({host.address}) does not answer on ssh",
                 hint=f"tail {lab.folder}/console-{host.name}.log",
             )
         time.sleep(_POLL_S)
@@ -107,7 +107,7 @@ def _await_banner(lab: Lab, host: LabHost, *, deadline: float, alive: Callable[[
 
 def _answers(host: LabHost) -> bool:
     with contextlib.suppress(OSError):
-        address = (host.ipv4, host.port)
+        address = (host.address, host.port)
         with socket.create_connection(address, timeout=_CONNECT_TIMEOUT_S) as link:
             return link.recv(4) == b"SSH-"
     return False

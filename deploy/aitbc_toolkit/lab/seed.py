@@ -51,7 +51,7 @@ def hosts_file(lab: Lab) -> str:
     """Name every host of the lab, so that nothing ever asks a name server."""
     lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
     for host in lab.machines:
-        lines += [f"{host.ipv4} {host.name}", f"{host.ipv6} {host.name}"]
+        lines += [f"{address} {host.name}" for address in host.addresses]
     v4, v6 = addresses.controller_addresses(lab.slot)
     return "\n".join([*lines, f"{v4} controller", f"{v6} controller", ""])
 
@@ -62,13 +62,17 @@ def network_file(lab: Lab, host: LabHost) -> str:
     Nobody else can have them, and duplicate address detection would cost IPv6 two seconds.
     """
     v4, v6 = addresses.networks(lab.slot)
+    given = ((host.ipv4, v4.prefixlen), (host.ipv6, v6.prefixlen))
+    lines = [f"Address={own}/{bits}" for own, bits in given if own]
+    if not host.ipv6:
+        lines.append("LinkLocalAddressing=no")
+    fixed = "\n".join(lines)
     return f"""\
 [Match]
 Name=host0
 
 [Network]
-Address={host.ipv4}/{v4.prefixlen}
-Address={host.ipv6}/{v6.prefixlen}
+{fixed}
 IPv6DuplicateAddressDetection=0
 IPv6AcceptRA=no
 DHCP=no
@@ -79,7 +83,7 @@ LLDP=no
 def known_hosts(lab: Lab) -> str:
     """List the key of every host under its name and both addresses."""
     return "".join(
-        f"{host.name},{host.ipv4},{host.ipv6} {host.host_key}\n" for host in lab.machines
+        f"{','.join((host.name, *host.addresses))} {host.host_key}\n" for host in lab.machines
     )
 
 
@@ -93,7 +97,7 @@ def ssh_config(lab: Lab) -> str:
     for host in lab.machines:
         lines += [
             f"Host {host.name}",
-            f"  HostName {host.ipv4}",
+            f"  HostName {host.address}",
             f"  HostKeyAlias {host.name}",
             f"  Port {host.port}",
         ]

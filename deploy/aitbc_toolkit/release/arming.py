@@ -78,7 +78,9 @@ def fill(
         document["arm"] = {}
         if guard.before:
             keeper = render.keeper(environment.host(name))
-            nodes = [[each.address, each.rpc_port] for each in environment.instances]
+            own = environment.on(name)[0]
+            ways = ((own.way_to(each), each.rpc_port) for each in environment.instances)
+            nodes = [[address, port] for address, port in ways if address]
             known = {"after_s": guard.after_s, "app_version": guard.app_version}
             document["arm"] = {**known, "nodes": nodes, **keeper}
 

@@ -24,8 +24,8 @@ def node(instance: Instance) -> dict[str, Any]:
         **instance.paths.to_wire(),
         "role": instance.role,
         "listen": {
-            "p2p": [instance.address, instance.p2p_port],
-            "rpc": [instance.address, instance.rpc_port],
+            "p2p": [instance.listens_on, instance.p2p_port],
+            "rpc": [instance.listens_on, instance.rpc_port],
             "admin": ["127.0.0.1", instance.admin_port],
         },
     }

@@ -129,6 +129,8 @@ def _bound(listen: str, key: str) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)  # `[::]` means everybody
         sock.bind((host, int(port)))
     except (OSError, OverflowError) as error:
         sock.close()
