@@ -104,7 +104,8 @@ class P2pSection(_Section, frozen=True, kw_only=True):
 
     listen: Annotated[str, Meta(description="host:port for links; IPv6 as [host]:port")]
     advertise: Annotated[
-        str, Meta(description="host:port that peers should dial; empty: what they see")
+        str,
+        Meta(description="host:port that peers should dial; empty: `listen`, if it names a place"),
     ] = ""
     also_advertise: Annotated[
         tuple[str, ...],
@@ -133,9 +134,9 @@ class P2pSection(_Section, frozen=True, kw_only=True):
         tuple[str, ...],
         Meta(description="networks like `10.0.0.0/8` of which any number may be linked"),
     ] = FREE
-    max_peers: Annotated[int, Meta(ge=1, le=1_000, description="links; more are refused")] = (
-        limits.PEERS_MAX
-    )
+    max_peers: Annotated[
+        int, Meta(ge=1, le=limits.PEERS_MAX, description="links; more are refused")
+    ] = limits.PEERS_MAX
 
     def __post_init__(self) -> None:
         Subnets(self.free_networks)  # raises ValueError for what is no network

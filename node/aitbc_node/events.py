@@ -24,12 +24,17 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
 
 
 class PeerUp(Event, frozen=True, kw_only=True):
-    """A link to a peer stands and is authenticated."""
+    """A link to a peer stands and is authenticated.
+
+    `source` is where it really leads or comes from; empty where that is `address`, which is what
+    the peer says of itself if it says anything.
+    """
 
     peer: PeerId
     outbound: bool
     address: str
     version: str
+    source: str = ""
 
 
 class PeerDown(Event, frozen=True, kw_only=True):

@@ -85,6 +85,7 @@ class MachineConfig(msgspec.Struct, frozen=True, kw_only=True):
     bootstrap: tuple[tuple[PeerId, str], ...] = ()
     own_record: OwnRecord | None = None
     subnets: Subnets = Subnets()
+    peers_max: int = limits.PEERS_MAX
     admission: str = "open"
     mempool: PoolLimits = PoolLimits()
     snapshot_blocks: int = 0
@@ -444,6 +445,7 @@ class Machine:
                 bootstrap=config.bootstrap,
                 listed_only=config.admission == "listed",
                 subnets=config.subnets,
+                peers_max=config.peers_max,
                 own_record=config.own_record,
             ),
             signer=self._signer,

@@ -14,7 +14,6 @@ from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.events import Dial, PeerDown, PeerUp, SaveBans
-from aitbc_node.gossip import choice
 from aitbc_node.gossip.catch_up import CatchUp
 from aitbc_node.gossip.exchange import Exchange
 from aitbc_node.gossip.fetch import Fetches
@@ -26,12 +25,12 @@ from aitbc_node.gossip.messages import (
     PeersWanted,
     RoomNeeded,
     Status,
-    hello_sign_bytes,
 )
 from aitbc_node.gossip.peers import Peers
-from aitbc_node.gossip.reach import Reach
+from aitbc_node.gossip.reach import Reach, hello_of
 from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.relay import TxRelay
+from aitbc_node.gossip.shaping import Shaping
 from aitbc_node.gossip.spread import Spread
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.gossip.topology import LinkSight, Surroundings, Topology
@@ -41,12 +40,6 @@ from aitbc_node.validators import ValidatorSet
 
 AboutPeers = Hello | Neighbours | PeersKnown | PeersWanted | RoomNeeded
 
-SHAPE_MS = 2_000
-SPREAD_MS = 10_000
-"""So often an own link with who has very many is given up for one with who has few."""
-REPLACE_MS = 300_000
-"""So often an outbound link that is worth little is given up for another."""
-
 
 class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     """Hold how this node gets to know others; without `own_record` it tells nobody of anybody."""
@@ -55,6 +48,7 @@ class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     listed_only: bool
     subnets: Subnets
     own_record: OwnRecord | None
+    peers_max: int = limits.PEERS_MAX
 
 
 class Mesh:
@@ -71,8 +65,7 @@ class Mesh:
     ) -> None:
         self._out = outbox
         self.exchange = exchange
-        self._shape_at_ms = 0
-        self._spread_at_ms, self._replace_at_ms = SPREAD_MS, REPLACE_MS
+        self._shaping = Shaping()
         self._hello = hello
         self._told: tuple[PeerId, ...] = ()
         self._bans: tuple[bytes, ...] = ()
@@ -224,19 +217,9 @@ class Mesh:
         self._out.extend(self.relay.flush(self.linked()))
 
     def _make_room(self) -> None:
-        """Let single links go: for newcomers soon, for better ones seldom."""
+        """Let a single link go, if there is reason to."""
         now_ms = self._out.now_ms
-        if now_ms < self._shape_at_ms:
-            return
-        self._shape_at_ms = now_ms + SHAPE_MS
-        held = self.peers.held(now_ms, self.topology.degree)
-        chosen = choice.to_let_go(held)
-        if chosen is None and now_ms >= self._spread_at_ms:
-            self._spread_at_ms = now_ms + SPREAD_MS
-            candidates, least = self.peers.candidates(now_ms), choice.DEGREE_RICH
-            if now_ms >= self._replace_at_ms:
-                self._replace_at_ms, least = now_ms + REPLACE_MS, choice.DEGREE_ENOUGH
-            chosen = choice.to_replace(held, candidates=candidates, degree_min=least)
+        chosen = self._shaping.spare(self.peers, self.topology.degree, self.reach.voters, now_ms)
         if chosen is not None:
             self._out.extend(self.peers.let_go(chosen, now_ms))
 
@@ -283,6 +266,7 @@ def mesh_of(
         meeting.bootstrap,
         listed_only=meeting.listed_only,
         votes=signer is not None,
+        peers_max=meeting.peers_max,
         subnets=meeting.subnets,
         fame=topology.fame,
     )
@@ -292,9 +276,3 @@ def mesh_of(
     )
     hello = None if signer is None else hello_of(chain_id, own_id, signer)
     return Mesh(outbox, peers, reach, hello, exchange, topology)
-
-
-def hello_of(chain_id: str, own_id: PeerId, signer: Signer) -> Hello:
-    """Make the greeting of a validator's node; a follower has none."""
-    proof = signer.sign(hello_sign_bytes(chain_id, own_id))
-    return Hello(signer.public_key, proof)

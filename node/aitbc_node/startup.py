@@ -209,8 +209,7 @@ def restored_machine(
 ) -> Machine:
     """Build the machine and take it to where the disk says it was."""
     recovered = found.recovered
-    has_signed = recovered.sign_state is not None or recovered.later_keys
-    votes = identities.voter is not None and bool(has_signed)
+    votes = identities.voter is not None and bool(recovered.sign_state or recovered.later_keys)
     section = config.consensus
     machine = Machine(
         MachineConfig(
@@ -225,6 +224,7 @@ def restored_machine(
             bootstrap=tuple((peer.peer_id, peer.address) for peer in config.p2p.bootstrap),
             own_record=own_record(config, identities),
             subnets=Subnets(config.p2p.free_networks),
+            peers_max=config.p2p.max_peers,
             admission="open",  # links judge who is listed, before the machine hears of anybody
             snapshot_blocks=config.storage.snapshot_blocks,
             snapshot_distance=config.sync.snapshot_distance,

@@ -28,16 +28,23 @@ DEGREE_ENOUGH = 2 * limits.DEGREE_MIN
 """A peer with so many links is not hurt by losing one."""
 AGE_MS_MIN = 30_000
 """A link that is younger has not shown what it is worth."""
+POOR_MAX = 8
+"""So many are spared because they say that they have few links: to say so costs a liar nothing."""
+ANCHORS = 2
+"""So many of the own links, the oldest, are never given up for others: liars come later."""
+assert POOR_MAX < INBOUND_COMFORT
 
 
 class Held(msgspec.Struct, frozen=True):
     """Show one link to who chooses; `degree` is how many links the peer says it has.
 
-    Who `is_kept` does not make room: the operator named it, or it is of a validator.
+    Who `is_kept` does not make room: the operator named it, or it is of a validator. `crowd` is the
+    network that the link really comes from, which is not for the peer to say.
     """
 
     peer: PeerId
     address: str
+    crowd: str
     outbound: bool
     rtt_ms: int | None
     age_ms: int
@@ -122,12 +129,12 @@ def to_replace(
     """Name the outbound link that is worth least, if another peer could take its place.
 
     Slow ones go first. Nobody is let go who has no more than so many links, and nobody at all while
-    this node itself has few.
+    this node itself has few; the oldest links stay.
     """
-    outbound = [link for link in links if link.outbound]
+    outbound = sorted((link for link in links if link.outbound), key=_youth)
     if not candidates or len(outbound) < limits.OUTBOUND_TARGET:
         return None
-    spare = [link for link in outbound if _is_spare(link) and link.degree > degree_min]
+    spare = [link for link in outbound[ANCHORS:] if _is_spare(link) and link.degree > degree_min]
     if not spare:
         return None
     hosts = Counter(host_of(link.address) for link in outbound)
@@ -135,13 +142,50 @@ def to_replace(
 
 
 def to_let_go(links: Iterable[Held]) -> PeerId | None:
-    """Name the inbound link that makes room for a newcomer; None while there is enough."""
-    inbound = [link for link in links if not link.outbound and not link.is_kept]
+    """Name the inbound link that makes room for a newcomer; None while there is enough.
+
+    The youngest of the largest crowd goes; a few of those that say they have few links are spared
+    as long as there are others of a crowd as large.
+    """
+    inbound = _strangers(links)
     if len(inbound) <= INBOUND_COMFORT:
         return None
-    spare = [link for link in inbound if _is_spare(link)]
-    return max(spare, key=lambda link: link.degree).peer if spare else None
+    poor = frozenset(link.peer for link in [link for link in inbound if _is_poor(link)][:POOR_MAX])
+    old = [link for link in inbound if link.age_ms >= AGE_MS_MIN]
+    if all(link.peer in poor for link in old):
+        return None
+    return _most_crowded(old, inbound, poor)
+
+
+def to_evict(links: Iterable[Held]) -> PeerId | None:
+    """Name the inbound link that goes at once, because those who are kept lack a place."""
+    inbound = _strangers(links)
+    return _most_crowded(inbound, inbound, frozenset())
+
+
+def _strangers(links: Iterable[Held]) -> list[Held]:
+    """Return the inbound links that may be let go at all, the oldest first."""
+    return sorted((link for link in links if not link.outbound and not link.is_kept), key=_youth)
+
+
+def _most_crowded(
+    candidates: Sequence[Held], inbound: Sequence[Held], spared: frozenset[PeerId]
+) -> PeerId | None:
+    crowds = Counter(link.crowd for link in inbound)
+
+    def rank(link: Held) -> tuple[int, bool, int]:
+        return crowds[link.crowd], link.peer not in spared, _youth(link)
+
+    return max(candidates, key=rank).peer if candidates else None
+
+
+def _youth(link: Held) -> int:
+    return -link.age_ms
+
+
+def _is_poor(link: Held) -> bool:
+    return link.degree <= DEGREE_ENOUGH
 
 
 def _is_spare(link: Held) -> bool:
-    return not link.is_kept and link.degree > DEGREE_ENOUGH and link.age_ms >= AGE_MS_MIN
+    return not link.is_kept and not _is_poor(link) and link.age_ms >= AGE_MS_MIN

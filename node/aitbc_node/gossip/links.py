@@ -24,12 +24,16 @@ class PeerView(msgspec.Struct, frozen=True):
 
 
 class Link(msgspec.Struct):
-    """Remember one standing link. Units: milliseconds of the machine's clock."""
+    """Remember one standing link. Units: milliseconds of the machine's clock.
+
+    `source` is where it really leads or comes from, whatever the peer says of itself.
+    """
 
     peer: PeerId
     address: str
     outbound: bool
     version: str
+    source: str
     since_ms: int
     heard_ms: int
     pinged_ms: int

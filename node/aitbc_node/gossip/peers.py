@@ -19,7 +19,7 @@ from aitbc_node.gossip.entries import Entry
 from aitbc_node.gossip.links import Link, PeerView
 from aitbc_node.gossip.messages import Ping, RoomNeeded, send
 from aitbc_node.gossip.standing import Standing
-from aitbc_node.gossip.subnets import Subnets
+from aitbc_node.gossip.subnets import Subnets, host_of
 from aitbc_node.types import PeerId
 
 REQUESTS_PER_TICK_MAX = 200
@@ -40,11 +40,14 @@ class Peers:
         *,
         listed_only: bool,
         votes: bool = False,
+        peers_max: int = limits.PEERS_MAX,
         subnets: Subnets | None = None,
         fame: Callable[[PeerId], int] = lambda _: 0,
     ) -> None:
         self.own_id = own_id
         self._listed_only = listed_only
+        self._peers_max = peers_max
+        self._subnets = subnets or Subnets()
         self._fame = fame
         self.book = Book(own_id, bootstrap, draw=self.draw, votes=votes, subnets=subnets)
         self._links: dict[PeerId, Link] = {}
@@ -72,17 +75,29 @@ class Peers:
         """Count those that could be linked with instead of one that is."""
         return sum(self._may_dial(entry, now_ms) for entry in self.book)
 
-    def held(self, now_ms: int, degree_of: Callable[[PeerId], int]) -> list[Held]:
-        """Show all links to who chooses among them."""
+    @property
+    def is_too_full(self) -> bool:
+        """Tell whether strangers have places that are kept for others, who were named later."""
+        return len(self._links) > self._stranger_room()
+
+    def held(
+        self,
+        now_ms: int,
+        degree_of: Callable[[PeerId], int],
+        *,
+        voters: frozenset[PeerId] = frozenset(),
+    ) -> list[Held]:
+        """Show all links to who chooses among them; those of `voters` are kept."""
         return [
             Held(
                 peer=link.peer,
                 address=link.address,
+                crowd=self._subnets.of(link.source) or host_of(link.source),
                 outbound=link.outbound,
                 rtt_ms=link.rtt_ms,
                 age_ms=now_ms - link.since_ms,
                 degree=degree_of(link.peer),
-                is_kept=self.book.is_kept(link.peer),
+                is_kept=link.peer in voters or self.book.is_kept(link.peer),
             )
             for link in self._links.values()
         ]
@@ -107,6 +122,7 @@ class Peers:
             event.address,
             event.outbound,
             event.version,
+            event.source or event.address,
             since_ms=now_ms,
             heard_ms=now_ms,
             pinged_ms=now_ms,
@@ -265,16 +281,15 @@ class Peers:
         return ""
 
     def _room_for(self, peer: PeerId) -> int:
-        """Bound the links lower for strangers: those that are kept must find room.
+        """Bound the links of strangers lower, who cost nothing: those that are kept find room.
 
         That is who the operator names, and for a validator who the ledger names for another one.
-
-        Identities cost nothing, so without this a crowd of them could keep validators apart.
         """
-        if self.book.is_kept(peer):
-            return limits.PEERS_MAX
+        return self._peers_max if self.book.is_kept(peer) else self._stranger_room()
+
+    def _stranger_room(self) -> int:
         absent = sum(entry.peer not in self._links for entry in self.book.near)
-        return limits.PEERS_MAX - min(absent, limits.PEERS_MAX // 2)
+        return self._peers_max - min(absent, self._peers_max // 2)
 
     def _is_closing(self, peer: PeerId, now_ms: int) -> bool:
         since_ms = self._closing.get(peer)

@@ -4,7 +4,7 @@ A validator counts while its node is linked directly, or while a vote of it came
 others: in a partial mesh not everybody is linked with everybody. Do not add votes here.
 """
 
-from aitbc_node.crypto import Verifier
+from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.errors import PeerFault
 from aitbc_node.gossip.messages import Hello, hello_sign_bytes
 from aitbc_node.types import PeerId, Power, PublicKey
@@ -34,6 +34,7 @@ class Reach:
         self._linked: dict[PeerId, PublicKey] = {}
         self._heard_ms: dict[PublicKey, int] = {}
         self._lacking_since_ms: int | None = None
+        self._present: ValidatorSet | None = None
 
     def told(self, peer: PeerId, hello: Hello) -> None:
         """Take a peer's word for which validator it is. Raises: PeerFault when it is not.
@@ -53,6 +54,14 @@ class Reach:
         if key is not None:
             self._heard_ms.pop(key, None)
 
+    def voters(self) -> frozenset[PeerId]:
+        """Name the linked peers that have proved to be of a present validator, one for each."""
+        of_key: dict[PublicKey, PeerId] = {}
+        for peer, key in self._linked.items():
+            if self._present is not None and self._present.index_of(key) is not None:
+                of_key.setdefault(key, peer)
+        return frozenset(of_key.values())
+
     def heard(self, key: PublicKey, now_ms: int) -> None:
         """Remember that a validator's vote arrived; the caller has verified it."""
         self._heard_ms[key] = now_ms
@@ -71,7 +80,8 @@ class Reach:
         return frozenset((*own, *self._linked.values(), *heard))
 
     def watch(self, validators: ValidatorSet, now_ms: int) -> None:
-        """Remember since when power has been missing."""
+        """Remember who votes now, and since when power has been missing."""
+        self._present = validators
         if self.power(validators, now_ms) >= validators.total_power:
             self._lacking_since_ms = None
         elif self._lacking_since_ms is None:
@@ -83,3 +93,9 @@ class Reach:
             return None
         lasted_ms = now_ms - self._lacking_since_ms
         return lasted_ms if lasted_ms >= LASTING_MS else None
+
+
+def hello_of(chain_id: str, own_id: PeerId, signer: Signer) -> Hello:
+    """Make the greeting of a validator's node; a follower has none."""
+    proof = signer.sign(hello_sign_bytes(chain_id, own_id))
+    return Hello(signer.public_key, proof)

@@ -22,7 +22,6 @@ from aitbc_node.limits import (
     ALL_QUEUES_BYTES_MAX,
     DEAD_AFTER_MS,
     FRAME_BYTES_MAX,
-    MIB,
     PEER_QUEUE_BYTES_MAX,
     PEERS_MAX,
     SUBNET_LINKS_MAX,
@@ -31,7 +30,7 @@ from aitbc_node.transport import handshake
 from aitbc_node.transport.addresses import format_address
 from aitbc_node.transport.frames import FrameDecoder, framed
 from aitbc_node.transport.handshake import Identity, Peer
-from aitbc_node.transport.outgoing import Outgoing
+from aitbc_node.transport.outgoing import SLICE_BYTES, Outgoing
 from aitbc_node.transport.tls import peer_key
 from aitbc_node.types import PeerId, PublicKey
 
@@ -39,7 +38,6 @@ HANDSHAKE_S = 5.0
 STUCK_S = 20.0
 """Who takes less than a buffer in this time is too slow for any block."""
 ALREADY_LINKED = "already linked"
-_WRITE_BUFFER_BYTES = MIB
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +116,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the handshake; TLS is done."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self._transport.set_write_buffer_limits(high=SLICE_BYTES)
         self.address = _tune(self._transport)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HANDSHAKE_S, self.close, "no handshake in time")
@@ -186,7 +184,8 @@ class Connection(asyncio.Protocol):
         """Close after what is queued has left."""
         if self._transport is not None and not self._transport.is_closing():
             self._reason = reason
-            self._flush()
+            if self._stuck is None:
+                self._flush(whole=True)
             self._transport.close()
 
     def abort(self, reason: str) -> None:
@@ -265,9 +264,10 @@ class Connection(asyncio.Protocol):
             self._links.bytes_sent += len(frame)
             self._transport.write(frame)
 
-    def _flush(self) -> None:
+    def _flush(self, *, whole: bool = False) -> None:
+        """Write what waits until the peer takes no more; or, at the end, the `whole` of it."""
         self._flush_is_due = False
-        while self._transport is not None and self._stuck is None:
+        while self._transport is not None and (whole or self._stuck is None):
             data = self._queue.take()
             if not data:
                 return

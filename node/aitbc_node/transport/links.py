@@ -188,6 +188,7 @@ class Links:
                 outbound=link.is_outbound,
                 address=peer.advertise or link.address,
                 version=peer.release,
+                source=link.address,
             )
         )
 

@@ -8,10 +8,12 @@ from aitbc_node.canonical import encode
 from aitbc_node.gossip.book import Book
 from aitbc_node.gossip.choice import (
     AGE_MS_MIN,
+    ANCHORS,
     DEGREE_ENOUGH,
     INBOUND_COMFORT,
     Held,
     dials,
+    to_evict,
     to_let_go,
     to_replace,
 )
@@ -51,6 +53,7 @@ def held(number: int, **facts: object) -> Held:
     defaults: dict[str, object] = {
         "peer": PeerId(number.to_bytes(20, "big")),
         "address": f"10.0.0.{number}:1",
+        "crowd": f"10.0.0.{number}",
         "outbound": True,
         "rtt_ms": 10,
         "age_ms": AGE_MS_MIN,
@@ -154,14 +157,51 @@ def test_a_slow_link_is_replaced_and_a_needed_one_is_not() -> None:
         assert to_replace(bound, candidates=1) is None
 
 
-def test_a_node_with_many_links_lets_the_best_connected_go() -> None:
-    """So that newcomers find room at a bootstrap host, and nobody is cut off by it."""
-    crowd = [held(number, outbound=False) for number in range(INBOUND_COMFORT)]
-    rich = held(99, outbound=False, degree=30)
-    poor = held(98, outbound=False, degree=limits.DEGREE_MIN)
+def test_the_oldest_own_links_are_never_given_up() -> None:
+    """Who lies about its links is never worth giving up; all others would go to make it room."""
+    links = [held(number, age_ms=AGE_MS_MIN + 100 - number) for number in range(6)]
+    links[0] = held(0, age_ms=AGE_MS_MIN + 100, rtt_ms=900)
+    links[1] = held(1, age_ms=AGE_MS_MIN + 99, rtt_ms=901)
+
+    assert to_replace(links, candidates=1) in {link.peer for link in links[ANCHORS:]}
+
+
+def test_a_node_with_many_links_lets_the_youngest_of_the_largest_crowd_go() -> None:
+    """So that newcomers find room at a bootstrap host; who has few links needs this one."""
+    crowd = [held(number, outbound=False, age_ms=90_000) for number in range(INBOUND_COMFORT)]
+    young = held(99, outbound=False, age_ms=AGE_MS_MIN)
+    newest = held(98, outbound=False, age_ms=AGE_MS_MIN - 1)
+    poor = held(97, outbound=False, degree=limits.DEGREE_MIN)
 
     assert to_let_go(crowd) is None
-    assert to_let_go([*crowd, rich]) == rich.peer
+    assert to_let_go([*crowd, young]) == young.peer
+    assert to_let_go([*crowd, newest]) in {link.peer for link in crowd}
     assert to_let_go([*crowd, poor]) in {link.peer for link in crowd}
+    neighbour = held(96, outbound=False, age_ms=80_000, crowd=crowd[3].crowd)
+    assert to_let_go([*crowd, young, neighbour]) == neighbour.peer
     kept = [held(number, outbound=False, is_kept=True) for number in range(INBOUND_COMFORT + 9)]
     assert to_let_go(kept) is None
+
+
+def test_to_lie_about_links_keeps_no_place() -> None:
+    """A crowd that says it has one link each makes room down to the bound, and the honest stay."""
+    honest = [held(number, outbound=False, age_ms=90_000, degree=30) for number in range(10)]
+    liars = [
+        held(100 + number, outbound=False, degree=1, crowd="203.0.113.0/24") for number in range(40)
+    ]
+    links = [*honest, *liars]
+
+    while (gone := to_let_go(links)) is not None:
+        links = [link for link in links if link.peer != gone]
+
+    assert len(links) == INBOUND_COMFORT
+    assert set(honest) < set(links)
+
+
+def test_who_lacks_a_place_that_was_kept_for_it_gets_one_at_once() -> None:
+    """However young and poor they are, strangers go; nobody who is kept does, nor an own link."""
+    stranger = held(1, outbound=False, age_ms=0, degree=0)
+    others = [held(2, outbound=False, is_kept=True), held(3)]
+
+    assert to_evict([stranger, *others]) == stranger.peer
+    assert to_evict(others) is None

@@ -4,11 +4,13 @@ from aitbc_node import limits
 from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
 from aitbc_node.gossip.book import DIAL_LOST_MS, YIELD_MS
 from aitbc_node.gossip.links import PINGS_COUNTED, Link
-from aitbc_node.gossip.messages import Ping, decode_message
+from aitbc_node.gossip.messages import Hello, Ping, decode_message
 from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, Peers
+from aitbc_node.gossip.reach import Reach
 from aitbc_node.gossip.records import PeerRecord
 from aitbc_node.gossip.standing import BAN_MS
-from aitbc_node.types import PeerId, PublicKey, Signature
+from aitbc_node.types import Address, PeerId, Power, PublicKey, Signature
+from aitbc_node.validators import Validator, ValidatorSet
 
 OWN = PeerId(b"m" * 20)
 LOW = PeerId(b"a" * 20)
@@ -44,7 +46,8 @@ def dropped(effects: list[Effect]) -> list[PeerId]:
 
 def test_availability_is_the_share_of_pings_that_came_back() -> None:
     """One on its way is not missed yet; what was long ago is forgotten."""
-    link = Link(HIGH, "there:1", outbound=True, version="1", since_ms=0, heard_ms=0, pinged_ms=0)
+    since = {"since_ms": 0, "heard_ms": 0, "pinged_ms": 0}
+    link = Link(HIGH, "there:1", outbound=True, version="1", source="there:1", **since)
     assert link.view(score=100).availability is None
     for answered in (True, True, True, False):
         number = link.ping(0)
@@ -296,6 +299,40 @@ def test_a_crowd_of_strangers_leaves_room_for_validators_that_only_the_ledger_na
 
     assert len(refused) == 1
     assert dropped(peers.on_up(up(validator.peer, outbound=False), 0)) == []
+
+
+def test_who_has_proved_a_present_validators_key_is_kept() -> None:
+    """One link for each key: whoever has it could vouch for as many nodes as it likes."""
+    reach = Reach(chain_id="test-1", verify=lambda *_: True, interval_ms=500)
+    voter, other = PublicKey(b"v" * 32), PublicKey(b"o" * 32)
+    for peer, key in ((LOW, voter), (HIGH, voter), (STRANGER, other)):
+        reach.told(peer, Hello(key, Signature(b"")))
+    assert reach.voters() == frozenset()
+
+    reach.watch(ValidatorSet((Validator(Address(bytes(20)), voter, Power(1)),)), 0)
+    peers = some_peers()
+    for peer in (LOW, HIGH, STRANGER):
+        peers.on_up(up(peer, outbound=False), 0)
+
+    kept = [link.peer for link in peers.held(0, lambda _: 0, voters=reach.voters()) if link.is_kept]
+    assert kept == [LOW]
+
+
+def test_a_crowd_is_where_links_come_from_and_not_what_peers_say() -> None:
+    """What a peer advertises costs it nothing."""
+    peers = some_peers()
+    for number, peer in enumerate((LOW, HIGH)):
+        told = PeerUp(
+            wall_ms=0,
+            peer=peer,
+            outbound=False,
+            address=f"198.51.{number}.1:1",
+            version="1",
+            source=f"203.0.113.{number}:{40_000 + number}",
+        )
+        peers.on_up(told, 0)
+
+    assert [link.crowd for link in peers.held(0, lambda _: 0)] == ["203.0.113.0/24"] * 2
 
 
 def test_links_that_were_closed_are_not_remembered_for_ever() -> None:

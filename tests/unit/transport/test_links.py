@@ -141,6 +141,7 @@ def test_frames_travel_both_ways_in_order(run: Callable[..., None], tmp_path: Pa
             assert a.payloads() == b.payloads() == sent
             up = next(event for event in a.events if isinstance(event, PeerUp))
             assert (up.peer, up.outbound, up.address) == (b.id, True, b.address)
+            assert up.source == b.address
             assert a.links.bytes_sent > 3_000_000
 
     run(main())
@@ -480,11 +481,34 @@ def test_votes_leave_before_old_blocks(run: Callable[..., None], tmp_path: Path)
     run(main())
 
 
+def test_what_a_peer_has_not_read_is_counted_and_not_hidden_below(
+    run: Callable[..., None], tmp_path: Path
+) -> None:
+    """However much is queued in one turn: the bounds of the queues are those of the memory."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            a.dial(b)
+            await a.until_linked(b)
+            await b.until_linked(a)
+            stop_reading(b, a)
+            link = a.links._up[b.id]
+            for _ in range(24):
+                a.links.send([b.id], b"x" * 1_000_000)
+
+            await a.until(lambda: link._stuck is not None, "a full buffer")
+
+            assert a.links.bytes_queued > 8_000_000, "the kernel has less room on both sides"
+            assert link._transport.get_write_buffer_size() < 1_000_000
+
+    run(main())
+
+
 def test_all_queues_together_are_bounded(run: Callable[..., None], tmp_path: Path) -> None:
     """Many slow peers cost no more than a few: the slowest one goes."""
 
     async def main() -> None:
-        async with nodes(tmp_path, 3, all_queues_bytes_max=5_000_000) as (a, b, c):
+        async with nodes(tmp_path, 3, all_queues_bytes_max=8_000_000) as (a, b, c):
             for node in (b, c):
                 a.dial(node)
                 await a.until_linked(node)
@@ -492,10 +516,12 @@ def test_all_queues_together_are_bounded(run: Callable[..., None], tmp_path: Pat
                 stop_reading(node, a)
                 await until_stuck(a, node)
 
+            # Either may hold the rest of one frame that has begun to leave.
             for _ in range(2):
                 a.links.send([b.id, c.id], b"x" * 1_000_000)
-            a.links.send([c.id], b"x" * 1_000_000)
-            assert a.links.bytes_queued <= 6_000_000
+            for _ in range(2):
+                a.links.send([c.id], b"x" * 1_000_000)
+            assert 6_000_000 < a.links.bytes_queued <= 8_000_000
             a.links.send([b.id, c.id], b"x" * 1_000_000)
 
             down = await a.first(PeerDown)
