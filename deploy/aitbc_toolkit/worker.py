@@ -25,6 +25,14 @@ class _Spare(NamedTuple):
 _spare: list[_Spare] = []
 
 
+def keep_compiled() -> None:
+    """Let Python keep what it compiles from here on, also where the shell's variable forbids it.
+
+    To compile some four hundred modules in every run takes longer than most runs take without.
+    """
+    sys.dont_write_bytecode = False
+
+
 def start_early() -> None:
     """Start the child that the first caller of `take` gets.
 

@@ -137,6 +137,26 @@ def test_a_step_leaves_nothing_to_the_next(host: PretendHosts) -> None:
     assert [line for line in said.splitlines() if line] == [answer, f"{END}0", answer, f"{END}0"]
 
 
+def test_only_a_step_looks_for_garbage_and_nothing_is_taken_apart(tmp_path: Path) -> None:
+    """What is imported is never garbage, and ends with the process: a host has better to do."""
+    text = "import atexit, gc\natexit.register(print, 'apart')\nbefore = gc.isenabled()\n"
+    text += "def watch(_):\n    return {'before': before, 'now': gc.isenabled()}\n"
+    job = json.loads(bundle.job("watch", {}, deadline_s=60))
+    (module,) = (name for name in job["modules"] if name.endswith(".switching"))
+    job["modules"] = {module: ["", bundle._pack(text.encode())]}
+
+    done = subprocess.run(
+        bundle.attendant(sys.executable),
+        input=bundle.opening() + json.dumps(job).encode() + b"\n",
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
+
+    answer = f'{MARK}{{"ok": true, "before": false, "now": true}}'
+    assert [line for line in done.stdout.decode().splitlines() if line] == [answer, f"{END}0"]
+
+
 def test_what_a_step_starts_does_not_read_the_steps_after_it(tmp_path: Path) -> None:
     """A program that reads its input to the end finds nothing there."""
     reads = "import subprocess\ndef watch(_):\n    return {'read': subprocess.getoutput('cat')}\n"

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 from pretend_hosts import PretendHosts, attended
@@ -53,6 +54,38 @@ def test_a_step_travels_with_everything_that_it_imports(step: str) -> None:
     found = imported_by(step)
 
     assert f"{HOSTSIDE}.{program.STEPS[step].partition('.')[0]}" in found
+
+
+def test_imports_are_found_as_python_finds_them() -> None:
+    """To parse what travels would take longer than to send it, so its text is searched."""
+    steps = {name for step in program.STEPS for name in bundle.modules(step)}
+    for name in steps | {f"{HOSTSIDE}.attending", f"{HOSTSIDE}.firing"}:
+        own = [each for each in ast.walk(ast.parse(bundle._source(name))) if ours(each)]
+        assert set(bundle._imports(name)) == {found for each in own for found in named(each)}
+
+
+def test_what_travels_is_neither_parsed_nor_compiled_for_it() -> None:
+    """Python has compiled each module once and keeps it, and nothing else asks for more."""
+    text = "import builtins\nfrom aitbc_toolkit.deploys import bundle\n{before}\n"
+    text += "bundle.opening()\nbundle.job('lease', {{}}, deadline_s=1)"
+    for before in ("", "builtins.compile = None"):
+        argv = [sys.executable, "-P", "-c", text.format(before=before)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
+
+def ours(statement: ast.AST) -> TypeGuard[ast.ImportFrom]:
+    """Tell whether a statement imports something of the toolkit."""
+    imports = isinstance(statement, ast.ImportFrom)
+    return imports and str(statement.module).startswith("aitbc_toolkit")
+
+
+def named(statement: ast.ImportFrom) -> list[str]:
+    """List the modules that a statement imports, or imports names from."""
+    package = str(statement.module)
+    if package in {"aitbc_toolkit", HOSTSIDE}:
+        return [f"{package}.{each.name}" for each in statement.names]
+    return [package]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from aitbc_toolkit import worker
 
 if __name__ == "__main__":
     gc.disable()
+    worker.keep_compiled()
     worker.start_early()
     from aitbc_toolkit.benchmarks import ungated
 

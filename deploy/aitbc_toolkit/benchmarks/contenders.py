@@ -181,6 +181,8 @@ class Ansible:
 
     def _env(self) -> dict[str, str]:
         return {
+            # It keeps what it has compiled, as we do, whatever the shell says.
+            "PYTHONDONTWRITEBYTECODE": "",
             "ANSIBLE_PIPELINING": "1",
             "ANSIBLE_FORKS": str(len(self._ground.hosts)),
             "ANSIBLE_GATHERING": "explicit",

@@ -15,11 +15,30 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-import click
-
 from aitbc_toolkit import worker
-from aitbc_toolkit.cli import failures, hints, streams
-from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.cli import streams
+
+# These surely ask hosts, so the child that does it starts while all else is imported.
+ASK_HOSTS = frozenset({"up", "down", "status", "deploy", "plan", "rollback"})
+
+
+def _begin() -> None:
+    """Do what has to come before the imports that take long, for them to be fast."""
+    # Nothing that is imported is ever garbage; looking for it until then is a tenth of the time.
+    gc.disable()
+    worker.keep_compiled()
+    streams.begin()
+    if sys.argv[1:2] and sys.argv[1] in ASK_HOSTS and not {"-h", "--help"}.intersection(sys.argv):
+        worker.start_early()
+
+
+if __name__ == "__main__":
+    _begin()
+
+import click  # noqa: E402 - see above
+
+from aitbc_toolkit.cli import failures, hints  # noqa: E402 - see above
+from aitbc_toolkit.errors import Exit, UsageError  # noqa: E402 - see above
 
 
 class Entry(NamedTuple):
@@ -71,8 +90,6 @@ COMMANDS = {
     "trace": Entry("trace", "Show which tests prove which feature."),
     "locks": Entry("locks", "Check or renew the pinned dependencies."),
 }
-# These surely ask hosts, so the child that does it starts while they are imported.
-ASK_HOSTS = frozenset({"up", "down", "status", "deploy", "plan", "rollback"})
 
 
 class LazyGroup(click.Group):
@@ -175,14 +192,11 @@ def _refuse_empty(words: Sequence[str]) -> None:
 
 def main() -> NoReturn:
     """Run the command line of this process and leave with its exit status."""
-    # Nothing that is imported is ever garbage; looking for it until then is a tenth of the time.
-    gc.disable()
-    streams.begin()
+    if __name__ != "__main__":
+        _begin()
     signal.signal(signal.SIGTERM, _on_terminate)
     # There are none; looking for them among all that is installed takes 50 ms.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    if sys.argv[1:2] and sys.argv[1] in ASK_HOSTS and not {"-h", "--help"}.intersection(sys.argv):
-        worker.start_early()
     # Taken away, so that no program that this one starts takes it for its own.
     status = run(sys.argv[1:], program=shlex.quote(os.environ.pop("AITBC_PROGRAM", "aitbc")))
     streams.end()

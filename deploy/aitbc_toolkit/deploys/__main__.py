@@ -8,7 +8,13 @@ import gc
 # Nothing of what is imported is ever garbage: to look for it takes a tenth of the time.
 gc.disable()
 
-from gevent import monkey  # noqa: E402 - garbage is not looked for meanwhile
+from aitbc_toolkit import worker  # noqa: E402 - garbage is not looked for meanwhile
+from aitbc_toolkit.deploys import unneeded  # noqa: E402 - as above
+
+worker.keep_compiled()
+unneeded.leave_out()
+
+from gevent import monkey  # noqa: E402 - as above
 
 monkey.patch_all(ssl=False)  # nothing here speaks TLS
 
@@ -19,10 +25,6 @@ import sys  # noqa: E402 - as above
 from typing import Any  # noqa: E402 - as above
 
 from gevent.fileobject import FileObjectPosix  # noqa: E402 - as above
-
-from aitbc_toolkit.deploys import unneeded  # noqa: E402 - as above
-
-unneeded.leave_out()
 
 from aitbc_toolkit.deploys.session import Session  # noqa: E402 - as above
 

@@ -6,11 +6,11 @@ they travel compiled too: where the host's Python is of our kind it takes that, 
 pyinfra here.
 """
 
-import ast
 import base64
 import importlib.util
 import json
 import marshal
+import re
 import shlex
 import zlib
 from collections.abc import Collection, Mapping
@@ -31,9 +31,16 @@ _PYTHON_OPTIONS = ("-I", "-S")
 # A step that is asked to end gets this long before its whole process group is killed.
 KILL_AFTER_S = 5
 # Reads a program with its length before it, so that the steps can follow on the same input.
-_READER = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+# Nothing that is imported is ever garbage; looking for it takes a tenth of the time.
+_READER = (
+    "import gc, sys; gc.disable(); exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
+)
 # Steps for hosts that may have no Python: a shell script with its parameters in front.
 SCRIPTS = {"provision": "provision.sh"}
+# What a module of ours imports of ours, on one line or in brackets, wherever it does: to parse all
+# that a step consists of would take longer than to send it.
+_IMPORT = re.compile(rf"^[ \t]*from ({_ROOT}[.\w]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
+_COMMENT = re.compile(r"#.*")
 
 _LOADER = """\
 import binascii, importlib.util, json, marshal, sys, zlib
@@ -146,13 +153,11 @@ def _with_imports(name: str) -> tuple[str, ...]:
 def _imports(name: str) -> list[str]:
     """Read which modules of ours a module imports; `from a.package import module` is our style."""
     found = []
-    for statement in ast.walk(ast.parse(_source(name))):
-        if not isinstance(statement, ast.ImportFrom):
-            continue
-        package = statement.module or ""
+    for package, inside, here in _IMPORT.findall(_source(name).decode("utf-8")):
         if package in {_ROOT, _PACKAGE}:
-            found += [f"{package}.{alias.name}" for alias in statement.names]
-        elif package.startswith(f"{_ROOT}."):
+            names = _COMMENT.sub("", inside or here).replace(",", " ").split()
+            found += [f"{package}.{each}" for each in names]
+        else:
             found.append(package)
     return found
 

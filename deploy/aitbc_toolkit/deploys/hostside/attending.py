@@ -5,6 +5,7 @@ run pays for that once. The attendant keeps the deadline of each step and touche
 holds no lock, and ends with its standard input. Standard library only.
 """
 
+import gc
 import json
 import os
 import signal
@@ -21,10 +22,11 @@ IDLE_S = 600
 """Whoever gives no step for so long is gone, even where nobody has told this host."""
 
 
-def attend(modules: dict[str, tuple[str, str]]) -> None:
+def attend(modules: dict[str, tuple[str, str]]) -> NoReturn:
     """Make one step after the other, each a line of JSON, until nobody is there to give any.
 
-    A step brings along those of its `modules` that no step before it has brought.
+    A step brings along those of its `modules` that no step before it has brought. Whoever starts
+    this looks for no garbage; a step does, which may go on for minutes.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # whoever started this may have ignored it
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -37,6 +39,7 @@ def attend(modules: dict[str, tuple[str, str]]) -> None:
             # What a step or a child of it wrote last may have no end of line.
             sys.stdout.write(f"\n{END}{status}\n")
             sys.stdout.flush()
+    os._exit(0)  # taking everything apart that was imported helps nobody
 
 
 def _next() -> dict[str, Any]:
@@ -72,6 +75,8 @@ def _be(job: dict[str, Any]) -> NoReturn:
     status = 1
     try:
         os.setpgid(0, 0)
+        gc.freeze()
+        gc.enable()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         # What a step starts must not read the steps that come after it.
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
