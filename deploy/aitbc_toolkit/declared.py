@@ -21,11 +21,12 @@ Port = Annotated[int, Meta(ge=1024, le=65535)]
 
 
 class EnvironmentRules(Entry, frozen=True, kw_only=True):
-    """Say what is allowed in an environment."""
+    """Say what is allowed in an environment; with `chaos_allowed`, to break its hosts."""
 
     source: Literal["checkout", "forge", "origin"]
     dirty: bool = False
     regenesis: bool = False
+    chaos_allowed: bool = False
 
 
 class AssetEntry(Entry, frozen=True, kw_only=True):

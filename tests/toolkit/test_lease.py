@@ -29,6 +29,7 @@ TRIALS = {"fast": 10, "ci": 50, "nightly": 1000}
 APART_S = 0.010
 
 Eventually = Callable[..., None]
+CHANGING = set(program.STEPS) - program.READING - program.BREAKING - program.LEASING
 
 
 class Deployer:
@@ -218,7 +219,7 @@ def test_a_step_is_covered_to_its_deadline_and_not_longer(hosts: PretendHosts) -
     assert before_s <= hosts.told("a")["ends_s"] < before_s + 600
 
 
-@pytest.mark.parametrize("step", sorted(set(program.STEPS) - program.READING - program.LEASING))
+@pytest.mark.parametrize("step", sorted(CHANGING))
 def test_every_step_that_changes_a_host_asks_for_the_lease(hosts: PretendHosts, step: str) -> None:
     """Without one, or with the token of another run, the host does nothing and says why."""
     hosts.lease("the holder").acquire()
@@ -231,9 +232,7 @@ def test_every_step_that_changes_a_host_asks_for_the_lease(hosts: PretendHosts, 
     assert (row.ok, row.kind) == (False, "lease"), row.error
 
 
-@pytest.mark.parametrize(
-    "step", sorted(set(program.STEPS) - program.READING - program.LEASING - {"turn-back"})
-)
+@pytest.mark.parametrize("step", sorted(CHANGING - {"turn-back"}))
 def test_every_step_that_changes_a_host_disarms_it_first(hosts: PretendHosts, step: str) -> None:
     """What an earlier run has armed never acts behind a later one, whatever that one does.
 

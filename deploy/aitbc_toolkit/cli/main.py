@@ -85,6 +85,7 @@ COMMANDS = {
     "config": Entry("config", "Read and change the settings of an environment."),
     "env": Entry("env", "List the environments, show one, choose one."),
     "test": Entry("test", "Prove the project; with a suite, prove a live mesh."),
+    "chaos": Entry("chaos", "Break a live mesh on purpose; each fault ends by itself."),
     "benchmark": Entry("benchmark", "Measure deploys beside plain ssh and Ansible."),
     "sim": Entry("sim", "Run seeds of the deterministic simulator."),
     "trace": Entry("trace", "Show which tests prove which feature."),

@@ -7,10 +7,10 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
-from aitbc_toolkit import render
+from aitbc_toolkit import render, telling
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import access, arming, clocks, telling
+from aitbc_toolkit.release import access, arming, clocks
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.lease import STEP_S, Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source

@@ -16,7 +16,7 @@ from aitbc_toolkit.deploys.hostside.trouble import TooLateError, Trouble
 
 MARK = "aitbc-result "
 
-# What every step may do that is not named here, it may do under a lease only.
+# What a step may do that is not named here, or below, it may do under a lease only.
 READING = frozenset(
     {
         "observe",
@@ -29,8 +29,13 @@ READING = frozenset(
         "versions",
         "watch",
         "witnessed",
+        "fault-look",
+        "fault-prove",
     }
 )
+# What breaks a host on purpose takes nothing from a run that works there: deploys are to be tried
+# under faults. Whether a host may be broken at all is the inventory's word.
+BREAKING = frozenset({"fault-inject", "fault-end"})
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
 # In which module of this folder each step is, and under which name.
@@ -69,6 +74,10 @@ STEPS = {
     "shut-down": "switching.shut_down",
     "bootstrap": "bootstrapping.bootstrap",
     "confirm": "bootstrapping.confirm",
+    "fault-look": "offering.look",
+    "fault-inject": "afflicting.inject",
+    "fault-prove": "biting.prove",
+    "fault-end": "afflicting.end",
 }
 
 

@@ -1,0 +1,141 @@
+"""How does a host break itself on order, and how does it make sure that this ends?
+
+An order is shell text: what to do, and what undoes it. The end is set before the beginning, and
+this host keeps it: no connection and no second word is needed. Whoever asks again can only bring
+the end forward. What an order means is not known here. Standard library only.
+"""
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import files, residue
+from aitbc_toolkit.deploys.hostside.moments import Moment
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
+
+_POLL_S = 0.2
+_DO_S = 30.0
+
+
+def inject(params: dict[str, Any]) -> dict[str, Any]:
+    """Take a host that is as it should be, set the end, and do what the order says.
+
+    Raises: Trouble (residue) where an earlier fault has left something behind; Trouble (chaos) when
+    the order cannot be carried out, which is undone then.
+    """
+    order, folder = params["order"], Path(params["chaos"])
+    with files.locked(folder / "lock"):
+        _refuse_residue(folder, params)
+        residue.remember(folder, params)
+        undo = _whole(order, folder)
+        moment = Moment.read()
+        record = {
+            **{key: order[key] for key in ("id", "kind", "about", "lease_s")},
+            "undo": undo,
+            "boot": moment.boot,
+            "began": time.time(),
+            "ends_s": moment.now_s + order["lease_s"],
+        }
+        files.write(_path(folder, order["id"]), json.dumps(record))
+        _set_end(order, undo, params)
+        try:
+            for text in order["do"]:
+                _shell(text)
+        except Trouble as failure:
+            _end_now(record, folder, params)
+            raise Trouble(failure.message, kind="chaos") from failure
+    return {"began": record["began"], "boot": moment.boot}
+
+
+def end(params: dict[str, Any]) -> dict[str, Any]:
+    """Bring the end of some faults forward, or of all; then tell what is left of any.
+
+    While others go on, nobody can tell what is left behind: that is asked after the last of them.
+    """
+    folder = Path(params["chaos"])
+    with files.locked(folder / "lock"):
+        known = residue.active(folder)
+        wanted = [each for each in known if params["ids"] is None or each["id"] in params["ids"]]
+        for record in wanted:
+            _end_now(record, folder, params)
+    deadline = time.monotonic() + params["settle_s"]
+    while True:
+        left = residue.active(folder)
+        found = [] if left else residue.left(folder, params)
+        if left or not found or time.monotonic() > deadline:
+            break
+        time.sleep(_POLL_S)
+    if not left and not found:
+        residue.forget(folder)
+    return {
+        "healed": [each["id"] for each in wanted],
+        "active": [residue.shown(each) for each in left],
+        "residue": found,
+    }
+
+
+def _refuse_residue(folder: Path, params: dict[str, Any]) -> None:
+    if residue.active(folder):
+        return
+    found = residue.left(folder, params)
+    if found:
+        raise Trouble(
+            f"an earlier fault has left something behind: {'; '.join(found)}", kind="residue"
+        )
+    residue.forget(folder)
+
+
+def _set_end(order: dict[str, Any], undo: str, params: dict[str, Any]) -> None:
+    """Let this host undo the order at its end, whoever is there then."""
+    if params["manager"]["kind"] == "systemd":
+        after = [f"--on-active={order['lease_s']}s", "--timer-property=AccuracySec=20ms"]
+        about = [f"--unit={_unit(order, params)}", f"--description={order['about']}"]
+        # systemd would take a dollar for one of its own variables.
+        words = ["sh", "-c", undo.replace("$", "$$")]
+        files.call(["systemd-run", "--quiet", "--collect", *about, *after, *words])
+        return
+    record = _path(Path(params["chaos"]), order["id"])
+    text = f"sleep {order['lease_s']}\n[ ! -e {record} ] || {{\n{undo}\n}}"
+    subprocess.Popen(  # noqa: S603 - it outlives this step on purpose, and ends by itself
+        ["sh", "-c", text],  # noqa: S607 - every host has a shell
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+def _end_now(record: dict[str, Any], folder: Path, params: dict[str, Any]) -> None:
+    """Undo now; the end that was set finds nothing to do."""
+    if params["manager"]["kind"] == "systemd":
+        timer = f"{_unit(record, params)}.timer"
+        subprocess.run(["systemctl", "stop", timer], check=False, capture_output=True)  # noqa: S603, S607 - fixed words
+    subprocess.run(["sh", "-c", record["undo"]], check=False, capture_output=True)  # noqa: S603, S607 - what the order said
+    _path(folder, record["id"]).unlink(missing_ok=True)
+
+
+def _whole(order: dict[str, Any], folder: Path) -> str:
+    """Write what undoes an order: each line is tried, and the last one says that it was."""
+    return f"{order['undo']}\nrm -f {_path(folder, order['id'])}"
+
+
+def _shell(text: str) -> None:
+    """Carry out a part of the order, up to the first command of it that fails."""
+    argv = ["sh", "-ec", text]
+    try:
+        done = subprocess.run(argv, check=False, capture_output=True, timeout=_DO_S)  # noqa: S603 - what the order said
+    except subprocess.TimeoutExpired as late:
+        raise Trouble(f"{text[:80]!r} did not end within {_DO_S:.0f} s") from late
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
+        raise Trouble(f"{text[:80]!r} ended with {done.returncode}: {said[-300:]}")
+
+
+def _unit(record: dict[str, Any], params: dict[str, Any]) -> str:
+    return f"{params['mesh']}-chaos-{record['id']}"
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.fault"

@@ -1,0 +1,200 @@
+"""Does a fault bite? Each proof measures the effect on this host, and never asks the order.
+
+Reads only, but for connections that are opened and closed again. Standard library only.
+"""
+
+import errno
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.deploys.hostside import residue, services
+
+Proof = dict[str, Any]
+Found = tuple[bool, Any]
+
+_POLL_S = 0.1
+_CONNECT_S = 1.0
+_SAMPLES = 50
+_SAMPLE_S = 0.02
+_STOPPED_SHARE_MIN = 0.1
+
+
+def prove(params: dict[str, Any]) -> dict[str, Any]:
+    """Measure until every proof holds or the time is over; tell all that was seen."""
+    deadline = time.monotonic() + params["within_s"]
+    while True:
+        found = [_TABLE[proof["what"]](proof, params) for proof in params["proofs"]]
+        evidence = {
+            " ".join([proof["node"], proof["what"]] if "node" in proof else [proof["what"]]): seen
+            for proof, (_holds, seen) in zip(params["proofs"], found, strict=True)
+        }
+        bites = all(holds for holds, _seen in found)
+        if bites or time.monotonic() > deadline:
+            return {"bites": bites, "evidence": evidence, "at": time.time()}
+        time.sleep(_POLL_S)
+
+
+def reachable(peers: list[list[Any]]) -> dict[str, str]:
+    """Try to connect to each peer, all at once; tell for each why not, or nothing."""
+    if not peers:
+        return {}
+    with ThreadPoolExecutor(max_workers=len(peers)) as pool:
+        told = pool.map(_connect, peers)
+    return {str(peer[2]): why for peer, why in zip(peers, told, strict=True)}
+
+
+def _connect(peer: list[Any]) -> str:
+    try:
+        socket.create_connection((peer[0], peer[1]), timeout=_CONNECT_S).close()
+    except TimeoutError:
+        return "no answer"
+    except OSError as failure:
+        return errno.errorcode.get(failure.errno or 0, str(failure))
+    return ""
+
+
+def _unreachable(proof: Proof, _params: dict[str, Any]) -> Found:
+    """Nobody whom the fault parts from this host can be connected to."""
+    told = reachable(proof["peers"])
+    return all(told.values()), told
+
+
+def _counted(proof: Proof, _params: dict[str, Any]) -> Found:
+    """The rules of the fault have met packets; connections are tried so that there are some."""
+    reachable(proof["peers"])
+    total = 0
+    for chain in proof["chains"]:
+        said = _said("nft", "--json", "list", "chain", "inet", proof["table"], chain)
+        for item in json.loads(said)["nftables"] if said else ():
+            for part in item.get("rule", {}).get("expr", ()):
+                total += part["counter"]["packets"] if "counter" in part else 0
+    return total > 0, total
+
+
+def _queued(proof: Proof, _params: dict[str, Any]) -> Found:
+    """The narrow class has carried bytes."""
+    reachable(proof["peers"])
+    said = _said("tc", "--json", "--statistics", "class", "show", "dev", proof["device"])
+    bytes_sent = sum(
+        each.get("stats", each).get("bytes", 0)
+        for each in (json.loads(said) if said else ())
+        if each.get("handle") == proof["class"]
+    )
+    return bytes_sent > 0, bytes_sent
+
+
+def _stopped(proof: Proof, params: dict[str, Any]) -> Found:
+    """The node's process is there and stands still."""
+    pid = _state(proof, params)["pid"]
+    letter = _letter(pid)
+    return letter in {"T", "t"}, f"process {pid} is in state {letter or 'none'}"
+
+
+def _frozen(proof: Proof, params: dict[str, Any]) -> Found:
+    """The manager holds all processes of the node."""
+    unit = _instance(proof, params)["unit"]
+    said = _said("systemctl", "show", unit, "-p", "FreezerState", "--value").strip()
+    return said == "frozen", said
+
+
+def _down(proof: Proof, params: dict[str, Any]) -> Found:
+    """The node runs no more."""
+    state = _state(proof, params)
+    return not state["active"] and not state["pid"], state["word"]
+
+
+def _restarted(proof: Proof, params: dict[str, Any]) -> Found:
+    """The process of before is gone, and the manager has seen to another one."""
+    pid = _state(proof, params)["pid"]
+    return pid not in {0, proof["pid"]}, f"process {pid}, was {proof['pid']}"
+
+
+def _throttled(proof: Proof, params: dict[str, Any]) -> Found:
+    """The process stands still for a part of the time, and runs for the rest."""
+    pid = _state(proof, params)["pid"]
+    seen = []
+    for _ in range(_SAMPLES):
+        seen.append(_letter(pid) in {"T", "t"})
+        time.sleep(_SAMPLE_S)
+    share = sum(seen) / _SAMPLES
+    return _STOPPED_SHARE_MIN <= share < 1, f"{share:.0%} of the time stopped"
+
+
+def _limited(proof: Proof, params: dict[str, Any]) -> Found:
+    """The kernel holds the process to the limit."""
+    text = residue.address_space(_state(proof, params)["pid"])
+    return text.isdigit(), f"address space {text}"
+
+
+def _full(proof: Proof, _params: dict[str, Any]) -> Found:
+    """No node of this host can write a page more."""
+    found = os.statvfs(proof["path"])
+    free = found.f_bavail * found.f_frsize
+    return free <= proof["bytes_max"], f"{free} bytes free"
+
+
+def _read_only(proof: Proof, params: dict[str, Any]) -> Found:
+    """The unit's next process gets no place to write to; whether it lives is its own question."""
+    said = _said("systemctl", "show", _instance(proof, params)["unit"], "-p", "ReadOnlyPaths")
+    down = not _state(proof, params)["active"]
+    return proof["path"] in said and down, f"{said.strip()}, {'down' if down else 'up'}"
+
+
+def _clock(proof: Proof, params: dict[str, Any]) -> Found:
+    """The process was started with a clock of its own, and the library that gives it is loaded."""
+    pid = _state(proof, params)["pid"]
+    try:
+        variables = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
+        loaded = "libfaketime" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except OSError as gone:
+        return False, str(gone)
+    own = [each for each in variables if each.startswith("FAKETIME")]
+    return loaded and bool(own), " ".join(own) or "the clock of the host"
+
+
+def _instance(proof: Proof, params: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(
+        each for each in params["instances"] if each["name"] == proof["node"]
+    )
+    return found
+
+
+def _state(proof: Proof, params: dict[str, Any]) -> dict[str, Any]:
+    return services.manager(params).state(_instance(proof, params))
+
+
+def _letter(pid: int) -> str:
+    """Read the state of a process. Source: proc_pid_stat(5)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    return text.rpartition(")")[2].split()[0]
+
+
+def _said(*argv: str) -> str:
+    done = subprocess.run(argv, check=False, capture_output=True, text=True, timeout=10)  # noqa: S603 - fixed words
+    return done.stdout
+
+
+_TABLE: dict[str, Callable[[Proof, dict[str, Any]], Found]] = {
+    "unreachable": _unreachable,
+    "packets": _counted,
+    "bytes": _queued,
+    "stopped": _stopped,
+    "frozen": _frozen,
+    "down": _down,
+    "restarted": _restarted,
+    "throttled": _throttled,
+    "limited": _limited,
+    "full": _full,
+    "read-only": _read_only,
+    "clock": _clock,
+}

@@ -1,0 +1,25 @@
+"""Breaking a live mesh on purpose: every fault has an end that its host keeps, and is proved."""
+
+from aitbc_toolkit.faults.injecting import NotBitten, Residue, Told, heal, injected, status
+from aitbc_toolkit.faults.kinds import KINDS, REFUSED, Fault
+from aitbc_toolkit.faults.links import Cap
+from aitbc_toolkit.faults.planning import Plan, plan
+from aitbc_toolkit.faults.targets import Seen, look, resolve
+
+__all__ = [
+    "KINDS",
+    "REFUSED",
+    "Cap",
+    "Fault",
+    "NotBitten",
+    "Plan",
+    "Residue",
+    "Seen",
+    "Told",
+    "heal",
+    "injected",
+    "look",
+    "plan",
+    "resolve",
+    "status",
+]

@@ -1,0 +1,222 @@
+"""How does a fault begin, prove itself, and end? Snapshot, inject, prove, heal, compare.
+
+The hosts keep the end. All that is lost with this process is who hears that it came.
+"""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.faults import planning
+from aitbc_toolkit.faults.kinds import Fault
+from aitbc_toolkit.faults.links import Cap
+from aitbc_toolkit.faults.planning import Plan
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.remote import Hosts, Row
+
+PROVE_S = 5.0
+SETTLE_S = 15.0
+_STEP_S = 40
+_POLL_S = 0.1
+
+Tell = Callable[[Mapping[str, object]], None]
+"""Hears of `fault.begin`, `fault.proved` and `fault.end`, each with what is known of the fault."""
+
+
+class NotBitten(AitbcError):  # noqa: N818 - a verdict is told by this name
+    """The fault was injected, and nothing shows it: what a test sees now says nothing."""
+
+    exit_status = Exit.INFRASTRUCTURE
+
+
+class Residue(AitbcError):  # noqa: N818 - a verdict is told by this name
+    """A host is not as it was before the fault."""
+
+    exit_status = Exit.UNHEALED
+
+
+@dataclass(slots=True)
+class Told:
+    """Hold what a fault has shown so far; times are those of this machine's wall clock."""
+
+    id: str
+    fault: Fault
+    began_at: float = 0.0
+    bitten_at: float = 0.0
+    ends_at: float = 0.0
+    healed_at: float = 0.0
+    evidence: dict[str, Any] = field(default_factory=dict)
+    residue: dict[str, list[str]] = field(default_factory=dict)
+    _ends_s: float = 0.0
+
+    def to_document(self) -> dict[str, Any]:
+        """Write it for a record."""
+        return {
+            "id": self.id,
+            "fault": self.fault.kind,
+            "about": self.fault.about,
+            "began_at": self.began_at,
+            "bitten_at": self.bitten_at,
+            "ends_at": self.ends_at,
+            "healed_at": self.healed_at,
+            "evidence": self.evidence,
+            "residue": self.residue,
+        }
+
+    def wait_end(self) -> None:
+        """Let the lease run out."""
+        while (left_s := self._ends_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _POLL_S))
+
+    def begin(self) -> None:
+        """Count the lease from now on; the hosts have counted theirs a moment longer."""
+        self.began_at = time.time()
+        self.ends_at = self.began_at + self.fault.lease_s
+        self._ends_s = time.monotonic() + self.fault.lease_s
+
+
+@contextmanager
+def injected(
+    environment: Environment,
+    fault: Fault,
+    *,
+    tell: Tell | None = None,
+    cap: Cap | None = None,
+    remote: Hosts | None = None,
+) -> Iterator[Told]:
+    """Break hosts until the block ends, or the lease, whichever is first.
+
+    The block begins when every host has shown that the fault bites. Give `remote` to share
+    connections between faults that overlap.
+    Raises: NotBitten, Residue; AitbcError (refused, denied, unreachable) before anything is done.
+    """
+    hear = tell or (lambda _record: None)
+    with nullcontext(remote) if remote else Hosts(environment) as hosts:
+        plan = planning.plan(environment, fault, hosts, cap=cap)
+        _refuse(plan)
+        told = Told(plan.id, fault)
+        try:
+            _begin(plan, hosts, told)
+            hear({"kind": "fault.begin", **told.to_document()})
+            _prove(plan, hosts, told)
+            hear({"kind": "fault.proved", **told.to_document()})
+            yield told
+        except BaseException as failure:
+            _end(plan, hosts, told)
+            hear({"kind": "fault.end", **told.to_document()})
+            if told.residue:
+                failure.add_note(_left(told.residue))
+            raise
+        _end(plan, hosts, told)
+        hear({"kind": "fault.end", **told.to_document()})
+        _require_clean(environment, told.residue)
+
+
+def heal(
+    environment: Environment, remote: Hosts, *, ids: Collection[str] | None = None
+) -> dict[str, Mapping[str, Any]]:
+    """Bring the end of some faults forward, or of all; tell what each host has left.
+
+    Raises: Residue when a host is not as it was; AitbcError (unreachable) when one does not answer.
+    """
+    rows = _ask_end(environment, [each.name for each in environment.hosts], remote, ids)
+    planning.require(environment, rows, status=Exit.UNREACHABLE)
+    _require_clean(environment, {name: row.answer["residue"] for name, row in rows.items()})
+    return {name: row.answer for name, row in rows.items()}
+
+
+def status(environment: Environment, remote: Hosts) -> dict[str, Mapping[str, Any]]:
+    """Let every host tell which faults it has, and what is left of earlier ones."""
+    hosts: dict[str, tuple[str, ...]] = {each.name: () for each in environment.hosts}
+    return planning.look(environment, remote, hosts, probe=False)
+
+
+def _refuse(plan: Plan) -> None:
+    if not plan.refusals:
+        return
+    lines = [f"  {host:<14} {why}" for host, why in plan.refusals.items()]
+    raise AitbcError(
+        "\n".join([f"{plan.fault.kind} refused", *lines, "  changed so far nothing, on no host"]),
+        hint="aitbc chaos kinds",
+        exit_status=Exit.REFUSED,
+    )
+
+
+def _begin(plan: Plan, remote: Hosts, told: Told) -> None:
+    """Inject on all hosts side by side.
+
+    Raises: Residue, AitbcError (infrastructure); what was done by then is the caller's to end.
+    """
+    fault = plan.fault
+    params = planning.documents(plan.environment, [each.host for each in plan.orders])
+    for each in plan.orders:
+        params[each.host]["order"] = {
+            "id": plan.id,
+            "kind": fault.kind,
+            "about": fault.about,
+            "lease_s": fault.lease_s,
+            "do": list(each.do),
+            "undo": each.undo,
+        }
+    rows = remote.step("fault-inject", params, deadline_s=_STEP_S)
+    told.begin()
+    unclean = {name: [row.error] for name, row in rows.items() if row.kind == "residue"}
+    if unclean:
+        raise Residue(_left(unclean), hint=f"aitbc chaos heal -e {plan.environment.name}")
+    planning.require(plan.environment, rows, status=Exit.INFRASTRUCTURE)
+
+
+def _prove(plan: Plan, remote: Hosts, told: Told) -> None:
+    """Let every host measure that the fault bites.
+
+    Raises: NotBitten.
+    """
+    params = planning.documents(plan.environment, [each.host for each in plan.orders])
+    for each in plan.orders:
+        params[each.host] |= {"proofs": list(each.proofs), "within_s": PROVE_S}
+    rows = remote.step("fault-prove", params, deadline_s=_STEP_S)
+    told.evidence = {
+        name: row.answer["evidence"] if row.ok else row.error for name, row in rows.items()
+    }
+    told.bitten_at = time.time()
+    dull = [name for name, row in rows.items() if not (row.ok and row.answer["bites"])]
+    if dull:
+        told.bitten_at = 0.0
+        lines = [f"  {name:<14} {told.evidence[name]}" for name in dull]
+        head = f"{plan.fault.about} does not bite within {PROVE_S:g} s"
+        raise NotBitten(
+            "\n".join([head, *lines]), hint=f"aitbc chaos status -e {plan.environment.name}"
+        )
+
+
+def _end(plan: Plan, remote: Hosts, told: Told) -> None:
+    """Heal what the lease has not healed yet, and compare every host with what it was."""
+    rows = _ask_end(plan.environment, [each.host for each in plan.orders], remote, [plan.id])
+    told.healed_at = min(time.time(), told.ends_at) if told.ends_at else time.time()
+    told.residue = {
+        name: found
+        for name, row in rows.items()
+        if (found := list(row.answer["residue"]) if row.ok else [f"unknown: {row.error}"])
+    }
+
+
+def _ask_end(
+    environment: Environment, hosts: Collection[str], remote: Hosts, ids: Collection[str] | None
+) -> dict[str, Row]:
+    chosen = None if ids is None else list(ids)
+    params = planning.documents(environment, hosts, ids=chosen, settle_s=SETTLE_S)
+    return remote.step("fault-end", params, deadline_s=_STEP_S)
+
+
+def _require_clean(environment: Environment, residue: Mapping[str, Collection[str]]) -> None:
+    left = {name: found for name, found in residue.items() if found}
+    if left:
+        raise Residue(_left(left), hint=f"aitbc chaos heal -e {environment.name}")
+
+
+def _left(residue: Mapping[str, Collection[str]]) -> str:
+    lines = [f"  {name:<14} {each}" for name, found in residue.items() for each in found]
+    return "\n".join(["a fault has left something behind", *lines])

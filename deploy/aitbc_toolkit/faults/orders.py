@@ -1,0 +1,298 @@
+"""What is each host told for a fault: what to do, what undoes it, and what proves that it bites?
+
+One function for each kind, from values to shell text; what is shown by a plan is what is sent. No
+host is asked here.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any
+
+from aitbc_toolkit import render
+from aitbc_toolkit.faults import packets, units
+from aitbc_toolkit.faults.kinds import Fault
+from aitbc_toolkit.inventory import Environment, Host, Instance
+
+Proof = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Hold what one host is told; `do` is carried out in order, `undo` line by line."""
+
+    host: str
+    do: tuple[str, ...]
+    undo: str
+    proofs: tuple[Proof, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Hold what is known of one host when its order is written.
+
+    `heard` and `told` are the hosts from which, and to which, an edge of the fault leads; `told_of`
+    is what the host itself answered to a look, `addresses` those of every host.
+    """
+
+    environment: Environment
+    host: Host
+    fault: Fault
+    id: str
+    look: Mapping[str, Any]
+    addresses: Mapping[str, Sequence[str]]
+    heard: Sequence[str] = ()
+    told: Sequence[str] = ()
+    targets: Sequence[Instance] = field(default_factory=tuple)
+
+    @property
+    def manager(self) -> units.Units:
+        """Give the words of this host's service manager."""
+        return units.Units(self.host, render.manager(self.host))
+
+    @property
+    def unit(self) -> str:
+        """Name the unit of a program that runs for this fault."""
+        return f"{self.environment.name}-chaos-{self.id}-work"
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """Find where the host keeps what belongs to faults."""
+        return folder(self.environment, self.host)
+
+    def peers(self, hosts: Iterable[str]) -> list[list[Any]]:
+        """List the doors of the nodes on some hosts, to be tried."""
+        return [
+            [each.address, each.p2p_port, each.name]
+            for host in hosts
+            for each in self.environment.on(host)
+        ]
+
+    def rules(self, chains: tuple[packets.Chain, ...]) -> packets.Rules:
+        """Make the rules of this fault."""
+        table = table_of(self.environment)
+        return packets.Rules(table, self.id, self.host.ssh_port, self.fault.lease_s, chains)
+
+    def those(self, hosts: Iterable[str]) -> list[str]:
+        """List the addresses of some hosts, without those that this host has itself."""
+        own = set(self.addresses[self.host.name])
+        found = [address for host in hosts for address in self.addresses[host]]
+        return [each for each in dict.fromkeys(found) if each not in own]
+
+
+def table_of(environment: Environment) -> str:
+    """Name the one table that faults of an environment have on a host."""
+    return f"{environment.name.replace('-', '_')}_chaos"
+
+
+def folder(environment: Environment, host: Host) -> PurePosixPath:
+    """Find where a host keeps what belongs to faults; a reboot clears it on hosts of their own."""
+    if host.manager == "systemd":
+        return PurePosixPath("/run") / f"{environment.name}-chaos"
+    return host.layout.state / "chaos"
+
+
+def write(site: Site) -> Order:
+    """Write the order of one host."""
+    do, undo, proofs = _TABLE[site.fault.kind](site)
+    return Order(site.host.name, tuple(do), "\n".join(undo), tuple(proofs))
+
+
+_Parts = tuple[list[str], list[str], list[Proof]]
+
+
+def _with_rules(site: Site, chains: tuple[packets.Chain, ...], proofs: Sequence[Proof]) -> _Parts:
+    rules = site.rules(chains)
+    return [rules.load()], [rules.unload()], list(proofs)
+
+
+def _packets(site: Site, way: str, hosts: Iterable[str]) -> Proof:
+    return {
+        "what": "packets",
+        "table": table_of(site.environment),
+        "chains": [f"{way}_{site.id}"],
+        "peers": site.peers(hosts),
+    }
+
+
+def _cut(site: Site) -> _Parts:
+    starts = site.fault.parameter("direction") == "initiate_only"
+    chains = packets.cut(site.those(site.heard), site.those(site.told), starts=starts)
+    # The way out is cut where it begins, so nothing is left to be counted where it would arrive.
+    reached = site.told if starts else dict.fromkeys([*site.heard, *site.told])
+    proofs = [_packets(site, "out", site.told)] if site.told else []
+    if reached:
+        proofs.append({"what": "unreachable", "peers": site.peers(reached)})
+    return _with_rules(site, chains, proofs)
+
+
+def _lose(site: Site) -> _Parts:
+    chains = packets.lose(site.those(site.heard), percent=float(site.fault.parameter("percent")))
+    return _with_rules(site, chains, [_packets(site, "in", site.heard)])
+
+
+def _reset(site: Site) -> _Parts:
+    chains = packets.reset(site.those(site.heard), site.those(site.told))
+    proofs = [_packets(site, "out", site.told)] if site.told else []
+    peers = site.peers(dict.fromkeys([*site.heard, *site.told]))
+    return _with_rules(site, chains, [*proofs, {"what": "unreachable", "peers": peers}])
+
+
+def _queue(site: Site, make: str) -> _Parts:
+    device = site.look["device"]
+    rules = site.rules(packets.marked(site.those(site.told)))
+    proof = {
+        "what": "bytes",
+        "device": device,
+        "class": packets.QUEUE,
+        "peers": site.peers(site.told),
+    }
+    # The queue first: what is marked for one that is not there passes as before.
+    return [make, rules.load()], [packets.widen(device), rules.unload()], [proof]
+
+
+def _narrow(site: Site) -> _Parts:
+    return _queue(site, packets.narrow(site.look["device"], int(site.fault.parameter("kbit"))))
+
+
+def _delay(site: Site) -> _Parts:
+    return _queue(site, packets.late(site.look["device"], int(site.fault.parameter("ms"))))
+
+
+def _kill(site: Site) -> _Parts:
+    manager = site.manager
+    do = [f"{manager.signal(each, 'KILL')}\n{manager.stop(each)}" for each in site.targets]
+    undo = [manager.start(each) for each in site.targets]
+    return do, undo, [{"what": "down", "node": each.name} for each in site.targets]
+
+
+def _restart(site: Site) -> _Parts:
+    do = [site.manager.signal(each, "KILL") for each in site.targets]
+    before = site.look["processes"]
+    proofs = [
+        {"what": "restarted", "node": each.name, "pid": before[each.name]} for each in site.targets
+    ]
+    return do, [":"], list(proofs)
+
+
+def _stop(site: Site) -> _Parts:
+    manager, marker = site.manager, f"{site.folder}/{site.id}.held"
+    do = [manager.patient(marker), *(manager.signal(each, "STOP") for each in site.targets)]
+    undo = [*(manager.signal(each, "CONT") for each in site.targets), manager.impatient(marker)]
+    return do, undo, [{"what": "stopped", "node": each.name} for each in site.targets]
+
+
+def _freeze(site: Site) -> _Parts:
+    marker = f"{site.folder}/{site.id}.held"
+    do = [site.manager.patient(marker)]
+    do += [f"systemctl freeze {each.paths.unit}" for each in site.targets]
+    undo = [f"systemctl thaw {each.paths.unit}" for each in site.targets]
+    proofs = [{"what": "frozen", "node": each.name} for each in site.targets]
+    return do, [*undo, site.manager.impatient(marker)], list(proofs)
+
+
+def _throttle(site: Site) -> _Parts:
+    share = float(site.fault.parameter("percent")) / 100
+    do, undo = [], []
+    for each in site.targets:
+        unit, name = f"{site.unit}-{each.name}", each.paths.unit
+        after = f"/usr/bin/systemctl kill -s CONT {name}"
+        words = (name, f"{share:g}")
+        do.append(units.working(unit, site.fault.lease_s, "throttling", *words, after=after))
+        undo += [f"systemctl stop {unit}", site.manager.signal(each, "CONT")]
+    return do, undo, [{"what": "throttled", "node": each.name} for each in site.targets]
+
+
+def _limit(site: Site) -> _Parts:
+    more = int(site.fault.parameter("mib")) * 2**20
+    do, undo = [], []
+    for each in site.targets:
+        pid = f"{site.look['processes'][each.name]}"
+        size = f"$(($(cut -d' ' -f1 /proc/{pid}/statm) * $(getconf PAGESIZE) + {more}))"
+        do.append(f"prlimit --pid {pid} --as={size}:")
+        undo.append(f"prlimit --pid {pid} --as=unlimited: 2>/dev/null")
+    return do, undo, [{"what": "limited", "node": each.name} for each in site.targets]
+
+
+def _fill(site: Site) -> _Parts:
+    path = str(site.targets[0].paths.data)
+    do = [units.working(site.unit, site.fault.lease_s, "filling", path)]
+    # A page or two come and go with every log line; a node's least write takes more.
+    return (
+        do,
+        [f"systemctl stop {site.unit}"],
+        [{"what": "full", "path": path, "bytes_max": 2 * 4096}],
+    )
+
+
+def _read_only(site: Site) -> _Parts:
+    do, undo = [], []
+    proofs: list[Proof] = []
+    for each in site.targets:
+        path = str(each.paths.data)
+        lines = ["ReadWritePaths=", f"ReadWritePaths={each.paths.keys}", f"ReadOnlyPaths={path}"]
+        do.append(units.changed(each, f"chaos-{site.id}", lines))
+        undo.append(units.unchanged(each, f"chaos-{site.id}"))
+        proofs.append({"what": "read-only", "node": each.name, "path": path})
+    return do, undo, proofs
+
+
+def _clock(site: Site, *variables: str, before: Sequence[str] = ()) -> _Parts:
+    library = site.look["library"]
+    own = [f"LD_PRELOAD={library}", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", *variables]
+    lines = [f'Environment="{each}"' for each in own]
+    do = [*before, *(units.changed(each, f"chaos-{site.id}", lines) for each in site.targets)]
+    undo = [units.unchanged(each, f"chaos-{site.id}") for each in site.targets]
+    return do, undo, [{"what": "clock", "node": each.name} for each in site.targets]
+
+
+def _jump(site: Site) -> _Parts:
+    return _clock(site, f"FAKETIME={float(site.fault.parameter('seconds')):+g}s")
+
+
+def _drift(site: Site) -> _Parts:
+    rate = 1 + float(site.fault.parameter("percent")) / 100
+    return _clock(site, f"FAKETIME=+0 x{rate:g}")
+
+
+def _strobe(site: Site) -> _Parts:
+    file = f"{site.folder}/{site.id}.clock"
+    words = (file, f"{site.fault.parameter('seconds')}", f"{site.fault.parameter('period')}")
+    jumping = units.working(site.unit, site.fault.lease_s, "strobing", *words)
+    variables = (f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1")
+    first = f"echo +0 > {file}\nchmod 755 {site.folder}\nchmod 644 {file}"
+    do, undo, proofs = _clock(site, *variables, before=[first])
+    return [*do, jumping], [f"systemctl stop {site.unit}", *undo, f"rm -f {file}"], proofs
+
+
+def _truncate(site: Site) -> _Parts:
+    do, undo, proofs = _kill(site)
+    count = int(site.fault.parameter("bytes"))
+    # Never a hole in the place of what is missing, nor a file that is longer than before.
+    do += [
+        f"f={each.paths.data}/journal.log\n"
+        f"test $(stat -c %s $f) -gt {count}\ntruncate -s -{count} $f"
+        for each in site.targets
+    ]
+    return do, undo, proofs
+
+
+_TABLE: Mapping[str, Callable[[Site], _Parts]] = {
+    "net.cut": _cut,
+    "net.loss": _lose,
+    "net.rate": _narrow,
+    "net.reset": _reset,
+    "net.delay": _delay,
+    "proc.kill": _kill,
+    "proc.restart": _restart,
+    "proc.stop": _stop,
+    "proc.freeze": _freeze,
+    "cpu.quota": _throttle,
+    "mem.limit": _limit,
+    "disk.full": _fill,
+    "disk.readonly": _read_only,
+    "clock.jump": _jump,
+    "clock.drift": _drift,
+    "clock.strobe": _strobe,
+    "wal.truncate": _truncate,
+}

@@ -1,0 +1,130 @@
+"""Which rules and queues do a fault to the packets of one host? Texts for `nft` and `tc`, no I/O.
+
+All rules are in a table of our own, before the host's own priorities. SSH is accepted first, and
+peers are elements with a time-out of the kernel's. Source: nft(8), tc-htb(8), tc-netem(8).
+"""
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# Before conntrack (-200) and before whatever a host filters itself.
+_PRIORITY = -400
+_HOOKS = {"in": "prerouting", "out": "output", "refuse": "input"}
+_WAYS = {"in": "saddr", "out": "daddr", "refuse": "saddr"}
+_FAMILIES = {4: ("ip", "ipv4_addr"), 6: ("ip6", "ipv6_addr")}
+QUEUE = "1:2"
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Say what becomes of packets from, or to, some peers; `way` is a place in the kernel."""
+
+    way: str
+    peers: Sequence[str]
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Name the rules of one fault on one host."""
+
+    table: str
+    id: str
+    ssh_port: int
+    lease_s: float
+    chains: tuple[Chain, ...]
+
+    def names(self) -> list[str]:
+        """List the chains by name, as a proof counts them."""
+        return [f"{chain.way}_{self.id}" for chain in self.chains]
+
+    def load(self) -> str:
+        """Write the shell text that puts the rules in force, all at once."""
+        lines = [f"table inet {self.table} {{"]
+        for chain, name in zip(self.chains, self.names(), strict=True):
+            lines += [f"  {self._set(chain, name, family)}" for family in _FAMILIES]
+            hook = f"type filter hook {_HOOKS[chain.way]} priority {_PRIORITY}; policy accept;"
+            lines += [f"  chain {name} {{", f"    {hook}"]
+            lines += [f"    tcp {end} {self.ssh_port} accept" for end in ("dport", "sport")]
+            for family, (protocol, _) in _FAMILIES.items():
+                whom = f"{protocol} {_WAYS[chain.way]} @{name}_{family}"
+                lines.append(f"    {whom} {chain.verdict}")
+            lines.append("  }")
+        return self._transaction([*lines, "}"])
+
+    def unload(self) -> str:
+        """Write the shell text that takes them away, and the table with the last of them.
+
+        The elements have ended by themselves; an empty rule is all that there is to remove.
+        """
+        lines = []
+        for name in self.names():
+            lines += [f"{verb} chain inet {self.table} {name}" for verb in ("flush", "delete")]
+            lines += [f"delete set inet {self.table} {name}_{family}" for family in _FAMILIES]
+        table = f"inet {self.table}"
+        return (
+            f"{self._transaction(lines)}\n"
+            f"{self._locked()} sh -c 'nft list table {table} | grep -q chain || "
+            f"nft delete table {table}'"
+        )
+
+    def _set(self, chain: Chain, name: str, family: int) -> str:
+        own = [each for each in chain.peers if ipaddress.ip_address(each).version == family]
+        elements = ", ".join(f"{each} timeout {self.lease_s:g}s" for each in own)
+        shown = f" elements = {{ {elements} }};" if elements else ""
+        return f"set {name}_{family} {{ type {_FAMILIES[family][1]}; flags timeout;{shown} }}"
+
+    def _transaction(self, lines: Iterable[str]) -> str:
+        return "\n".join([f"{self._locked()} nft -f - <<'END'", *lines, "END"])
+
+    def _locked(self) -> str:
+        # Faults that overlap share the table, and nobody may remove it while another fills it.
+        return f"flock /run/lock/{self.table}"
+
+
+def cut(peers_in: Sequence[str], peers_out: Sequence[str], *, starts: bool) -> tuple[Chain, ...]:
+    """Drop what comes from some peers and what goes to some; with `starts`, only first packets."""
+    which = "tcp flags & (syn | ack) == syn " if starts else ""
+    chains = (
+        Chain("in", peers_in, f"{which}counter drop"),
+        Chain("out", peers_out, f"{which}counter drop"),
+    )
+    return tuple(each for each in chains if each.peers)
+
+
+def lose(peers_in: Sequence[str], *, percent: float) -> tuple[Chain, ...]:
+    """Drop a share of what comes from some peers."""
+    share = round(percent * 100)
+    return (Chain("in", peers_in, f"numgen random mod 10000 < {share} counter drop"),)
+
+
+def reset(peers_in: Sequence[str], peers_out: Sequence[str]) -> tuple[Chain, ...]:
+    """Answer what comes from some peers, and what goes to some, with a reset."""
+    verdict = "meta l4proto tcp counter reject with tcp reset"
+    chains = (Chain("refuse", peers_in, verdict), Chain("out", peers_out, verdict))
+    return tuple(each for each in chains if each.peers)
+
+
+def marked(peers_out: Sequence[str]) -> tuple[Chain, ...]:
+    """Send what goes to some peers through the fault's own queue."""
+    return (Chain("out", peers_out, f"meta priority set {QUEUE} counter"),)
+
+
+def narrow(device: str, kbit: int) -> str:
+    """Write the shell text that makes a queue of so little; what is not marked passes beside it."""
+    return (
+        f"tc qdisc add dev {device} root handle 1: htb\n"
+        f"tc class add dev {device} parent 1: classid {QUEUE} htb rate {kbit}kbit"
+    )
+
+
+def late(device: str, delay_ms: int) -> str:
+    """Write the shell text that makes a queue in which packets wait."""
+    wide = narrow(device, 10_000_000)
+    return f"{wide}\ntc qdisc add dev {device} parent {QUEUE} handle 20: netem delay {delay_ms}ms"
+
+
+def widen(device: str) -> str:
+    """Write the shell text that removes the queue; the kernel puts its own in its place."""
+    return f"tc qdisc del dev {device} root"

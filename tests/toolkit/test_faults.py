@@ -1,0 +1,337 @@
+"""What a fault may be, whom it hits, and what its hosts are told: all of it without a host."""
+
+import dataclasses
+import itertools
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitbc_sim import edges as algebra
+from aitbc_toolkit import faults
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.faults import Cap, Fault, Seen, aiming, kinds, links, orders, targets
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.remote import Row
+
+pytestmark = pytest.mark.unit
+
+SEEN = Seen({"v1": 1, "v2": 1, "v3": 1, "v4": 1, "f1": 0}, order=["v2", "v3", "v4", "v1"])
+OFFERS = dict.fromkeys({need for kind in kinds.KINDS.values() for need in kind.needs}, "")
+
+
+def breakable(name: str = "production") -> Environment:
+    """Load an environment and allow to break it."""
+    found = Inventory.load(name)
+    rules = msgspec.structs.replace(found.rules, chaos_allowed=True)
+    return dataclasses.replace(found, rules=rules)
+
+
+class PretendRemote:
+    """Answer a look as hosts do that offer everything but what is `lacking`."""
+
+    def __init__(self, environment: Environment, lacking: Mapping[str, str] | None = None) -> None:
+        self.environment = environment
+        self.lacking = lacking or {}
+        self.steps: list[str] = []
+
+    def step(
+        self, step: str, params: Mapping[str, Mapping[str, Any]], *, deadline_s: int
+    ) -> dict[str, Row]:
+        assert deadline_s > 0
+        self.steps.append(step)
+        return {name: Row(name, ok=True, answer=self.look(name), took_ms=1) for name in params}
+
+    def look(self, host: str) -> dict[str, Any]:
+        return {
+            "offers": OFFERS | self.lacking,
+            "addresses": [self.environment.host(host).address, "172.17.0.1"],
+            "device": "eth0",
+            "library": "/lib/libfaketime.so.1",
+            "processes": {each.name: 4711 for each in self.environment.on(host)},
+            "active": [],
+            "residue": [],
+        }
+
+
+def planned(fault: Fault, *, lacking: Mapping[str, str] | None = None) -> faults.Plan:
+    """Plan a fault on ten hosts with a node each."""
+    environment = breakable()
+    return faults.plan(environment, fault, PretendRemote(environment, lacking))  # type: ignore[arg-type] - as much of it as a plan needs
+
+
+def of(kind: str, **parameters: Any) -> Fault:
+    """Make a fault that hits v1, or everything between v1 and the others."""
+    if kinds.KINDS[kind].hits == "nodes":
+        return Fault(kind=kind, lease_s=20, targets=("v1",), parameters=parameters)
+    cut = algebra.isolate("v1", [f"v{n}" for n in range(1, 11)])
+    return Fault(kind=kind, lease_s=20, edges=cut, parameters=parameters)
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault(kind="net.cutt", lease_s=5), "unknown fault 'net.cutt', the nearest is net.cut"),
+        (Fault(kind="byz.twin", lease_s=5), "byz.twin cannot be injected: needs a build"),
+        (Fault(kind="net.cut", lease_s=5), "net.cut hits edges between nodes, and none was named"),
+        (Fault(kind="proc.stop", lease_s=5), "proc.stop hits nodes, and none was named"),
+        (Fault(kind="proc.stop", lease_s=0.5, targets=("v1",)), "a lease of 0.5 s"),
+        (of("cpu.quota", percnt=5), "knows no 'percnt', the nearest is percent"),
+        (of("cpu.quota", percent=95), "cpu.quota percent=95: from 1 to 90 %"),
+        (of("net.cut", direction="up"), "net.cut direction=up: it is one of both, a_to_b"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_nearest_name(fault: Fault, said: str) -> None:
+    """Nothing is asked of any host for it."""
+    with pytest.raises(UsageError) as refused:
+        kinds.judge(fault)
+
+    assert said in str(refused.value)
+
+
+def test_every_kind_of_the_vocabulary_is_injected_or_refused_with_a_reason() -> None:
+    """No word of it is simply unknown."""
+    vocabulary = (
+        "net.cut net.loss net.rate net.delay net.dup net.reset proc.kill proc.stop proc.freeze "
+        "proc.restart proc.oom host.reboot cpu.quota mem.limit disk.full disk.slow disk.readonly "
+        "wal.truncate wal.lose_unsynced clock.jump clock.drift clock.strobe byz.twin chain.join "
+        "deploy.upgrade agent.dies econ.spam swarm"
+    )
+    for kind in vocabulary.split():
+        known = kind in kinds.KINDS
+        why = kinds.REFUSED.get(kind) or kinds.REFUSED.get(kind.partition(".")[0])
+        assert known != bool(why), kind
+
+
+def test_an_inventory_has_to_allow_chaos() -> None:
+    """Production and staging do not; dev and lab do."""
+    environment = Inventory.load("production")
+
+    with pytest.raises(AitbcError) as refused:
+        links.judge(environment, of("proc.kill"), Cap())
+
+    assert refused.value.exit_status is Exit.DENIED
+    assert not Inventory.read("staging").environment.chaos_allowed
+    assert Inventory.read("dev").environment.chaos_allowed
+    assert Inventory.read("lab").environment.chaos_allowed
+
+
+@pytest.mark.parametrize(
+    ("cap", "said"),
+    [
+        (Cap(nodes=1), "2 nodes hit, allowed 1"),
+        (Cap(power_percent=19), "20 % of the power hit, allowed 19"),
+        (Cap(minutes=0.25), "0.33 minutes of lease, allowed 0.25"),
+    ],
+)
+def test_nothing_above_the_cap_is_planned(cap: Cap, said: str) -> None:
+    """Both numbers are told; a cap that is just met lets the fault pass."""
+    fault = Fault(kind="proc.kill", lease_s=20, targets=("v1", "v2"))
+
+    with pytest.raises(AitbcError) as refused:
+        links.judge(breakable(), fault, cap)
+
+    assert said in str(refused.value)
+    assert refused.value.exit_status is Exit.REFUSED
+    assert links.judge(breakable(), fault, Cap(2, 20, 0.34)).power == 2
+
+
+@pytest.mark.parametrize(
+    ("edges", "hit"),
+    [
+        (algebra.isolate("v1", [f"v{n}" for n in range(1, 11)]), 1),
+        (algebra.deafen("v3", [f"v{n}" for n in range(1, 11)]), 1),
+        (algebra.split([[f"v{n}" for n in range(1, 6)], [f"v{n}" for n in range(6, 11)]]), 5),
+        (algebra.apart([f"v{n}" for n in range(1, 11)]), 9),
+        (frozenset({("v1", "v2")}), 1),
+    ],
+)
+def test_a_cut_hits_whoever_the_strongest_part_loses(edges: links.Edges, hit: int) -> None:
+    """The power of a cut is what is left outside."""
+    fault = Fault(kind="net.cut", lease_s=20, edges=edges)
+
+    assert len(links.radius(breakable(), fault).nodes) == hit
+
+
+def test_two_nodes_of_a_host_are_cut_together_or_not_at_all() -> None:
+    """Packets of one host look the same, and those inside it are seen by nobody."""
+    staging = Inventory.load("staging")
+    names = [each.name for each in staging.instances]
+
+    whole = links.between_hosts(staging, algebra.split([names[:2], names[2:]]))
+
+    assert whole == {("localhost", "aitbc1"), ("aitbc1", "localhost")}
+    with pytest.raises(AitbcError, match="have several nodes, and v4-v2 would be cut too"):
+        links.between_hosts(
+            staging, frozenset(algebra.split([names[:2], names[2:]]) - {("v4", "v2")})
+        )
+    with pytest.raises(AitbcError, match="v1 v2 share host localhost"):
+        links.between_hosts(staging, algebra.isolate("v1", names))
+    with pytest.raises(UsageError, match="has no node 'v9'"):
+        links.between_hosts(staging, frozenset({("v1", "v9")}))
+
+
+@pytest.mark.parametrize(
+    ("word", "count"),
+    [
+        ("v3", 1),
+        ("leader", 1),
+        ("next_leader", 1),
+        ("role:validator", 4),
+        ("role:full", 1),
+        ("any(2)", 2),
+        ("power(<1/3)", 1),
+        ("power(=f)", 1),
+        ("power(=1/2)", 2),
+        ("component(a)", 2),
+    ],
+)
+def test_words_mean_nodes(word: str, count: int) -> None:
+    """The same seed draws the same ones."""
+    seen = dataclasses.replace(SEEN, groups={"a": ("v1", "v4")})
+
+    found = targets.resolve([word], seen, random.Random(7))  # noqa: S311 - repeatable on purpose
+
+    assert len(found) == count
+    assert found == targets.resolve([word], seen, random.Random(7))  # noqa: S311 - the same draw
+
+
+def test_leaders_are_those_of_now() -> None:
+    """The next leader is the one after."""
+    dice = random.Random(0)  # noqa: S311 - repeatable on purpose
+
+    assert targets.resolve(["leader", "next_leader"], SEEN, dice) == ("v2", "v3")
+    with pytest.raises(AitbcError, match="leader means no node now"):
+        targets.resolve(["leader"], Seen({"v1": 1}), dice)
+    for word, said in (
+        ("v44", "the nearest is v4"),
+        ("any(9)", "from 1 to 5"),
+        ("role:king", "no node has role"),
+        ("power(>1)", "it is power"),
+        ("component(z)", "no split has a part"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            targets.resolve([word], SEEN, dice)
+    with pytest.raises(AitbcError, match="the nearest group has 1 of 4"):
+        targets.resolve(["power(=1/3)"], SEEN, dice)
+
+
+def test_a_command_line_says_who_is_parted_from_whom() -> None:
+    """Bars part groups, a shape needs none, and a direction makes a cut one-sided."""
+    voters = ["v1", "v2", "v3", "v4"]
+
+    def edges(*words: str, **more: Any) -> algebra.Edges[str]:
+        return aiming.aim("net.cut", words, SEEN, lease_s=20, **more).edges
+
+    assert edges("v1 | v2 v3") == algebra.split([["v1"], ["v2", "v3"]])
+    assert edges("v1", "|", "v2") == algebra.split([["v1"], ["v2"]])
+    assert edges("v1") == algebra.isolate("v1", SEEN.powers)
+    assert edges("v1", settings=["direction=a_to_b"]) == algebra.mute("v1", SEEN.powers)
+    assert edges("v1", settings=["direction=b_to_a"]) == algebra.deafen("v1", SEEN.powers)
+    assert edges(*voters, shape="apart") == algebra.apart(voters)
+    assert len(edges(*voters, shape="majorities-ring")) == 4
+    with pytest.raises(UsageError, match="v1 cannot be on two sides"):
+        edges("v1 | v1 v2")
+    with pytest.raises(UsageError, match="who is parted from whom"):
+        edges()
+    with pytest.raises(UsageError, match="no group holds more than half"):
+        edges(shape="majority")
+    with pytest.raises(UsageError, match="hits nodes: no groups"):
+        aiming.aim("proc.kill", ["v1 | v2"], SEEN, lease_s=20)
+    with pytest.raises(UsageError, match="that is no number"):
+        aiming.aim("cpu.quota", ["v1"], SEEN, lease_s=20, settings=["percent=ten"])
+    drawn = {
+        aiming.aim("proc.kill", ["any(1)"], SEEN, lease_s=20, seed=n).targets for n in range(40)
+    }
+    assert len(drawn) == len(SEEN.powers)
+
+
+def test_a_plan_shows_the_edges_and_the_exact_words_of_each_host() -> None:
+    """A cut is made at both ends, SSH first, by elements that the kernel drops at the end."""
+    found = planned(of("net.cut"))
+    words = {each.host: each for each in found.orders}
+
+    assert set(words) == {f"node{n}" for n in range(1, 11)}
+    text = words["node2"].do[0]
+    elements = " elements = { 192.0.2.11 timeout 20s };"
+    assert text.splitlines() == [
+        "flock /run/lock/production_chaos nft -f - <<'END'",
+        "table inet production_chaos {",
+        f"  set in_{found.id}_4 {{ type ipv4_addr; flags timeout;{elements} }}",
+        f"  set in_{found.id}_6 {{ type ipv6_addr; flags timeout; }}",
+        f"  chain in_{found.id} {{",
+        "    type filter hook prerouting priority -400; policy accept;",
+        "    tcp dport 22 accept",
+        "    tcp sport 22 accept",
+        f"    ip saddr @in_{found.id}_4 counter drop",
+        f"    ip6 saddr @in_{found.id}_6 counter drop",
+        "  }",
+        f"  set out_{found.id}_4 {{ type ipv4_addr; flags timeout;{elements} }}",
+        f"  set out_{found.id}_6 {{ type ipv6_addr; flags timeout; }}",
+        f"  chain out_{found.id} {{",
+        "    type filter hook output priority -400; policy accept;",
+        "    tcp dport 22 accept",
+        "    tcp sport 22 accept",
+        f"    ip daddr @out_{found.id}_4 counter drop",
+        f"    ip6 daddr @out_{found.id}_6 counter drop",
+        "  }",
+        "}",
+        "END",
+    ]
+    assert "172.17.0.1" not in text
+    lines = found.to_lines()
+    assert "  v1 -> v10 v2 v3 v4 v5 v6 v7 v8 v9" in lines
+    assert "1 node with 1 of 10 power (10 %)" in lines[0]
+    assert found.to_document()["edges"] == sorted(map(list, found.fault.edges))
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+def test_every_kind_has_an_end_and_a_proof_on_every_host(kind: str) -> None:
+    """No order goes out that nothing undoes, or of which nobody would see whether it bites."""
+    for each in planned(of(kind)).orders:
+        assert each.do
+        assert all(text.strip() for text in each.do)
+        assert each.undo.strip()
+        assert "$" not in each.undo
+        assert each.proofs, each.host
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+def test_a_host_that_lacks_a_mechanism_says_so(kind: str) -> None:
+    """The plan shows which, and why; nothing is sent there."""
+    for need in kinds.KINDS[kind].needs:
+        found = planned(of(kind), lacking={need: "not in this kernel"})
+
+        assert found.orders == ()
+        assert found.refusals["node1"] == f"{need}: not in this kernel"
+        assert "node1: refused: " in "\n".join(found.to_lines())
+
+
+def test_a_plan_only_looks() -> None:
+    """The one step that it makes is a reading one."""
+    environment = breakable()
+    remote = PretendRemote(environment)
+
+    faults.plan(environment, of("proc.kill"), remote)  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert remote.steps == ["fault-look"]
+
+
+def test_one_way_is_proved_where_it_leaves() -> None:
+    """Where nothing arrives there is nothing to count; there the connection that fails counts."""
+    cut = algebra.mute("v1", ["v1", "v2", "v3"])
+    found = planned(Fault(kind="net.cut", lease_s=20, edges=cut))
+    proofs = {each.host: [proof["what"] for proof in each.proofs] for each in found.orders}
+
+    assert proofs["node1"] == ["packets", "unreachable"]
+    assert proofs["node2"] == proofs["node3"] == ["unreachable"]
+
+
+def test_names_of_faults_do_not_repeat() -> None:
+    """Two that overlap on a host are told apart."""
+    names = [planned(of("proc.kill")).id for _ in range(50)]
+
+    assert all(a != b for a, b in itertools.pairwise(sorted(names)))
+    assert orders.table_of(breakable()) == "production_chaos"

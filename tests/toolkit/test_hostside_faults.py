@@ -1,0 +1,354 @@
+"""A host keeps the end of a fault by itself, measures what it does, and tells what it left."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pretend_hosts import PretendHosts
+
+from aitbc_toolkit.deploys.hostside import biting, residue
+from aitbc_toolkit.faults import packets
+from aitbc_toolkit.remote import Row
+
+pytestmark = pytest.mark.integration
+
+Eventually = Callable[..., None]
+
+AS_ROOT = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("nft") or not shutil.which("tc"),
+    reason="a network of its own needs root, nft and tc",
+)
+PICTURE: dict[str, Any] = {
+    "boot": "b",
+    "texts": {"nftables": "table inet own {\n}\n", "queues": "qdisc noqueue", "watchdogs": "yes"},
+    "lists": {"failed unit": ["old.service"], "unit of a fault": [], "stopped process": []},
+    "nodes": {"v1": {"active": True, "drop-ins": [], "address space": "unlimited"}},
+    "clock_s": 1_000_000.0,
+    "disks": {"/data": [500.0, 1000.0]},
+}
+
+
+class Host:
+    """One host that is a folder here, with faults that are files."""
+
+    def __init__(self, root: Path) -> None:
+        self.hosts = PretendHosts(root, ("a",))
+        self.folder = root / "chaos"
+        self.mark = root / "broken"
+
+    def ask(self, step: str, **more: Any) -> Row:
+        words = {"chaos": str(self.folder), "mesh": "pretend", "table": "t", "peers": []}
+        return self.hosts.run(step, "a", {}, **words, probe=False, settle_s=0.2, **more)
+
+    def inject(self, name: str, *, lease_s: float, **more: Any) -> Row:
+        order = {
+            "id": name,
+            "kind": "proc.stop",
+            "about": "a try",
+            "lease_s": lease_s,
+            "do": [f"touch {self.mark}"],
+            "undo": f"rm -f {self.mark}",
+        }
+        return self.ask("fault-inject", order=order | more)
+
+    def end(self, ids: list[str] | None = None) -> Row:
+        return self.ask("fault-end", ids=ids)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """Give a host without faults."""
+    return Host(tmp_path)
+
+
+def test_a_host_ends_a_fault_though_everybody_is_gone(host: Host, eventually: Eventually) -> None:
+    """Nobody asks it a second time: the step's whole process has ended before the lease does."""
+    row = host.inject("f1", lease_s=1)
+    assert row.ok, row.error
+    assert [each["id"] for each in host.ask("fault-look").answer["active"]] in (["f1"], [])
+
+    eventually("the end of the fault", lambda: not host.mark.exists())
+
+    eventually("its record to go", lambda: not host.ask("fault-look").answer["active"])
+    assert host.end().answer == {
+        "ok": True,
+        "healed": [],
+        "active": [],
+        "residue": [],
+    }
+
+
+def test_a_heal_only_brings_the_end_forward(host: Host) -> None:
+    """One of two that overlap is ended, the other goes on, and is told with what is left of it."""
+    host.inject("f1", lease_s=600)
+    host.inject("f2", lease_s=600, do=["true"], undo="true")
+
+    first = host.end(["f1"]).answer
+    second = host.end().answer
+
+    assert (first["healed"], [each["id"] for each in first["active"]]) == (["f1"], ["f2"])
+    assert 0 < first["active"][0]["left_s"] <= 600
+    assert not host.mark.exists()
+    assert (second["healed"], second["active"], second["residue"]) == (["f2"], [], [])
+
+
+def test_an_order_that_fails_is_undone_at_once(host: Host) -> None:
+    """What it had done by then is taken back, and the host says why."""
+    row = host.inject("f1", lease_s=600, do=[f"touch {host.mark}", "no-such-program"])
+
+    assert (row.ok, row.kind) == (False, "chaos")
+    assert "no-such-program" in row.error
+    assert not host.mark.exists()
+    assert host.ask("fault-look").answer["active"] == []
+
+
+def test_what_a_fault_leaves_behind_keeps_the_next_one_away(host: Host) -> None:
+    """The planted fault never wakes what it stopped: told by its end, by a look, and by refusal.
+
+    Once somebody has mended it, the host is as before, and takes faults again.
+    """
+    sleeper = subprocess.Popen(["sleep", "600"])
+    try:
+        stop = f"kill -STOP {sleeper.pid}"
+        host.inject("f1", lease_s=600, do=[stop], undo="true")
+
+        left = host.end().answer["residue"]
+        refused = host.inject("f2", lease_s=600)
+
+        assert left == ["stopped process: sleep"]
+        assert host.ask("fault-look").answer["residue"] == left
+        assert (refused.ok, refused.kind) == (False, "residue")
+        assert "stopped process: sleep" in refused.error
+        assert not host.mark.exists()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert host.inject("f3", lease_s=600).ok
+    assert host.end().answer["residue"] == []
+
+
+def test_a_fault_of_before_a_reboot_is_over(host: Host) -> None:
+    """A reboot heals: neither its record nor its picture counts any more."""
+    host.inject("f1", lease_s=600)
+    for path in (host.folder / "f1.fault", host.folder / "before.json"):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "boot": "another"}))
+    host.mark.unlink()
+
+    answer = host.ask("fault-look").answer
+
+    assert (answer["active"], answer["residue"]) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("texts", "nftables"), "table inet own {\n}\ntable inet left {\n}\n", "+ table inet left"),
+        (("texts", "nftables"), "", "- table inet own {"),
+        (("texts", "queues"), "qdisc noqueue\nqdisc tbf 1:", "queues: + qdisc tbf 1:"),
+        (("texts", "watchdogs"), "no", "watchdogs: + no"),
+        (("lists", "failed unit"), ["old.service", "new.service"], "failed unit: new.service"),
+        (("lists", "unit of a fault"), ["m-chaos-1.timer"], "unit of a fault: m-chaos-1.timer"),
+        (("nodes", "v1"), {"active": False, "drop-ins": []}, "v1 active: False, was True"),
+        (("nodes", "v1"), {"active": True, "drop-ins": ["x.conf"]}, "v1 drop-ins: ['x.conf']"),
+        (("clock_s",), 1_000_030.0, "clock: +30.0 s"),
+        (("disks", "/data"), [400.0, 1000.0], "disk of /data: 100 MiB less are free"),
+    ],
+)
+def test_each_trace_of_a_fault_is_a_difference(
+    path: tuple[str, ...], value: Any, said: str
+) -> None:
+    """Each one alone is named; a picture that is the same, or better, names nothing."""
+    after = copy.deepcopy(PICTURE)
+    place = after
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+
+    found = list(residue.differences(PICTURE, after))
+
+    assert any(said in each for each in found), found
+    assert list(residue.differences(PICTURE, copy.deepcopy(PICTURE))) == []
+
+
+def test_what_heals_is_no_residue() -> None:
+    """A node that is up again, a failed unit that is gone and a disk that was emptied are fine."""
+    after = copy.deepcopy(PICTURE)
+    after["lists"]["failed unit"] = []
+    after["disks"]["/data"] = [900.0, 1000.0]
+    before = copy.deepcopy(PICTURE)
+    before["nodes"]["v1"]["active"] = False
+
+    assert list(residue.differences(before, after)) == []
+
+
+def in_a_network(*lines: str) -> str:
+    """Run a script in a network of its own, where loopback is all that there is."""
+    text = "\n".join(["ip link set lo up", *lines])
+    argv = ["unshare", "--net", "sh", "-ec", text]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+OWN = "nft add table inet own\n" + "\n".join(
+    f"nft 'add chain inet own c{n}; add rule inet own c{n} tcp dport {n} accept'"
+    for n in range(1, 51)
+)
+CHAINS = {
+    "cut": packets.cut(["127.0.0.2", "fd00::2"], ["127.0.0.2"], starts=False),
+    "starts": packets.cut(["127.0.0.2"], ["127.0.0.2"], starts=True),
+    "loss": packets.lose(["127.0.0.2"], percent=12.5),
+    "reset": packets.reset(["127.0.0.2"], ["127.0.0.2"]),
+    "marked": packets.marked(["127.0.0.2"]),
+}
+
+
+def some_rules(name: str, *, id_: str = "a1", lease_s: float = 600) -> packets.Rules:
+    """Make the rules of one fault."""
+    return packets.Rules("mesh_chaos", id_, 22, lease_s, CHAINS[name])
+
+
+@AS_ROOT
+@pytest.mark.parametrize("name", sorted(CHAINS))
+def test_rules_come_and_go_beside_fifty_of_the_host(name: str) -> None:
+    """The host's own ruleset is byte for byte the same after, and so is what nft says of it."""
+    rules = some_rules(name)
+    shown = "nft --stateless list ruleset"
+
+    said = in_a_network(
+        OWN, shown, "echo =", rules.load(), shown, "echo =", rules.unload(), shown
+    ).split("=\n")
+
+    assert said[0] == said[2]
+    assert said[0].count("accept") == 50
+    assert "table inet mesh_chaos {" in said[1]
+    assert said[1].count("priority -400") == len(CHAINS[name])
+    assert said[1].index("tcp dport 22 accept") < said[1].index("127.0.0.2")
+
+
+@AS_ROOT
+def test_faults_that_overlap_share_the_table() -> None:
+    """The first to end leaves the other's rules in force; the last takes the table along."""
+    one, two = some_rules("cut"), some_rules("loss", id_="b2")
+
+    said = in_a_network(
+        one.load(), two.load(), one.unload(), "nft list ruleset", "echo =", two.unload(),
+        "nft list ruleset",
+    ).split("=\n")  # fmt: skip
+
+    assert "in_b2" in said[0]
+    assert "a1" not in said[0]
+    assert said[1] == ""
+
+
+@AS_ROOT
+def test_the_kernel_ends_a_cut_though_nobody_takes_it_away() -> None:
+    """A connection fails while the element lives, and succeeds after it, the rules still there."""
+    script = """
+import socket, sys, time
+door = socket.create_server(("127.0.0.2", 8600))
+def reaches():
+    try:
+        socket.create_connection(("127.0.0.2", 8600), timeout=0.3).close()
+    except TimeoutError:
+        return False
+    return True
+began = time.monotonic()
+print(reaches())
+while not reaches() and time.monotonic() - began < 60:
+    pass
+print(time.monotonic() - began >= 1.5)
+"""
+    rules = some_rules("cut", lease_s=2)
+
+    said = in_a_network(
+        rules.load(), f"{sys.executable} -c '{script}'", "nft list ruleset | grep -c counter"
+    )
+
+    assert said.split() == ["False", "True", "4"]
+
+
+@AS_ROOT
+@pytest.mark.parametrize("loaded", [True, False])
+def test_a_cut_is_proved_by_counters_and_by_connections(loaded: bool) -> None:  # noqa: FBT001 - pytest gives it
+    """With the rules both hold; the planted fault, whose rules never came, shows neither."""
+    rules = some_rules("cut")
+    proofs = [
+        {"what": "packets", "table": "mesh_chaos", "chains": rules.names(),
+         "peers": [["127.0.0.2", 8600, "v2"]]},
+        {"what": "unreachable", "peers": [["127.0.0.2", 8600, "v2"]]},
+    ]  # fmt: skip
+    words = json.dumps(json.dumps({"proofs": proofs, "within_s": 0.5}))
+    script = (
+        "import json, socket; from aitbc_toolkit.deploys.hostside import biting; "
+        'door = socket.create_server(("127.0.0.2", 8600)); '
+        f"print(json.dumps(biting.prove(json.loads({words}))))"
+    )
+
+    said = in_a_network(*([rules.load()] if loaded else []), f"{sys.executable} -c '{script}'")
+
+    told = json.loads(said)
+    assert told["bites"] is loaded
+    assert (told["evidence"]["packets"] > 0) is loaded
+    assert (told["evidence"]["unreachable"]["v2"] == "no answer") is loaded
+
+
+def test_a_disk_is_full_until_the_filler_ends(tmp_path: Path) -> None:
+    """Nothing is left of it, though it is killed: its file has no name."""
+    if os.geteuid() != 0:
+        pytest.skip("a disk of its own needs root")
+    program = Path(packets.__file__).with_name("filling.py")
+    script = (
+        f"mount -t tmpfs -o size=8m none {tmp_path}\n"
+        f"timeout -s KILL 2 {sys.executable} {program} 600 {tmp_path} &\n"
+        f"until ! head -c 8192 /dev/zero >> {tmp_path}/more 2>/dev/null; do sleep 0.1; done\n"
+        "wait\n"
+        f"rm {tmp_path}/more; ls -A {tmp_path}; df --output=avail -B1 {tmp_path} | tail -1\n"
+    )
+    argv = ["unshare", "--mount", "sh", "-c", script]
+
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+
+    assert done.stdout.split() == [str(8 * 2**20)], done.stderr
+
+
+def test_a_throttled_process_stands_still_for_most_of_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the proof measures is the process, whoever holds it."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    monkeypatch.setattr(biting.services, "manager", lambda _: _OneProcess(process.pid))
+    params = {"instances": [{"name": "v1", "unit": "u"}], "within_s": 0}
+    proofs = [{"what": "throttled", "node": "v1"}, {"what": "stopped", "node": "v1"}]
+    try:
+        free = biting.prove({**params, "proofs": proofs[:1]})
+        os.kill(process.pid, 19)
+        deadline = time.monotonic() + 60
+        while not biting.prove({**params, "proofs": proofs[1:]})["bites"]:
+            assert time.monotonic() < deadline
+        held = biting.prove({**params, "proofs": proofs[:1]})
+    finally:
+        process.kill()
+        process.wait()
+
+    assert not free["bites"]
+    assert free["evidence"] == {"v1 throttled": "0% of the time stopped"}
+    assert not held["bites"], "one that never runs is stopped, not throttled"
+
+
+class _OneProcess:
+    """Be the manager of one process."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def state(self, _instance: dict[str, Any]) -> dict[str, Any]:
+        return {"pid": self.pid, "active": True, "word": "running"}
