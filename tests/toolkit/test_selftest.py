@@ -24,6 +24,12 @@ TRUE = Check("true", (sys.executable, "-c", ""), ("D23",))
 FALSE = Check("false", (sys.executable, "-c", "print('the cause'); raise SystemExit(3)"))
 
 
+@pytest.fixture(autouse=True)
+def _no_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare planted projects the plugins of libraries, which take longer than they do."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
 def a_runner(folder: Path, said: list[str], *, tier: str = "ci") -> selftest.Runner:
     """Make a runner that works in a folder and keeps what it says."""
     return selftest.Runner(folder, runs.begin(folder), tier, said.append)

@@ -96,12 +96,18 @@ STAGES: Sequence[Stage] = (
         "mypy: every package, strict",
         600,
         checks=(Check("mypy", (str(_BIN / "mypy"),), ("B18",)),),
+        together=True,
     ),
+    # Beside mypy, which uses one core: what is compiled here, no stage compiles again.
     Stage(
         "imports",
-        "import-linter: who may import what",
-        120,
-        checks=(Check("lint-imports", (str(_BIN / "lint-imports"),)),),
+        "import-linter: who may import what; and every test can be imported",
+        300,
+        checks=(
+            Check("lint-imports", (str(_BIN / "lint-imports"),)),
+            Check("tests", (sys.executable, "-m", "pytest", "--collect-only", "-qq")),
+        ),
+        together=True,
     ),
     Stage(
         "unit",
