@@ -71,6 +71,9 @@ class Mesh:
     def now(self) -> float:
         return self.clock
 
+    def moment(self) -> float:
+        return self.clock
+
     def pause(self, seconds: float) -> None:
         if self.breach and self.cut_off:
             raise ScenarioError(Verdict.SAFETY, self.breach)

@@ -337,7 +337,7 @@ def test_the_command_sums_up_and_records(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["-e", "dev"], ["--seed", "1"], ["smoke", "--tier", "ci"], ["smoke", "--stage", "lint"]],
+    [["-e", "dev"], ["--seed", "1"], ["--scenario", "boot"], ["smoke", "--stage", "lint"]],
 )
 def test_a_suite_and_the_own_tests_are_not_mixed(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

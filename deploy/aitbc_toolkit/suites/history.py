@@ -67,10 +67,10 @@ class Recorder:
         """Read the blocks from `first` on, and the audit, from every node side by side."""
         heights = [status.height for status in self.statuses().values()]
         last = min(heights, default=0)
-        blocks = self._mesh.ask_all(lambda node: _blocks(node, first=max(1, first), last=last))
-        self.history.blocks = {
-            name: each for name, each in blocks.items() if isinstance(each, dict)
-        }
+        blocks = self._mesh.ask_all(lambda node: read_blocks(node, first=max(1, first), last=last))
+        for name, each in blocks.items():
+            if isinstance(each, dict):
+                self._keep(name, each)
         audits = self._mesh.ask_all(lambda node: node.audit())
         self.history.audits = {
             name: each for name, each in audits.items() if isinstance(each, schema.AuditAnswer)
@@ -87,6 +87,13 @@ class Recorder:
         """Return everything that was seen, as evidence."""
         seen: dict[str, object] = msgspec.to_builtins(self.history, str_keys=True)
         return {"nodes": msgspec.to_builtins(self._first), **seen}
+
+    def _keep(self, name: str, told: dict[int, BlockFact]) -> None:
+        """Keep blocks beside those that the node told before; what it took back stands, too."""
+        known = self.history.blocks.setdefault(name, {})
+        for height, fact in told.items():
+            if known.setdefault(height, fact) != fact:
+                self.history.blocks.setdefault(f"{name} later", {})[height] = fact
 
     def _count_offences(self) -> None:
         for name, after in self._mesh.ask_all(_offences).items():
@@ -112,7 +119,8 @@ def _offences(node: RpcClient) -> int:
     return sum(int(float(line.split()[-1])) for line in lines if line.startswith(_OFFENCES))
 
 
-def _blocks(node: RpcClient, *, first: int, last: int) -> dict[int, BlockFact]:
+def read_blocks(node: RpcClient, *, first: int, last: int) -> dict[int, BlockFact]:
+    """Read what a node says of its blocks between two heights, page by page."""
     found: dict[int, BlockFact] = {}
     for start in range(first, last + 1, _PAGE):
         for block in node.blocks(start, min(_PAGE, last - start + 1)):

@@ -18,10 +18,12 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, evidence, runs
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.live import a_seed
-from aitbc_toolkit.suites.scenario import figures, simulated
+from aitbc_toolkit.suites.scenario import breaking, figures, on_mesh, simulated
+from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scene import Result, play
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of, worst
@@ -81,8 +83,12 @@ def play_parts(
     folder: Path,
     seed: int,
     as_json: bool = False,
+    inject: Injector | None = None,
 ) -> Exit:
-    """Play what fits a mesh, or the simulator where there is none; keep and tell the outcome."""
+    """Play what fits a mesh, or the simulator where there is none; keep and tell the outcome.
+
+    Faults go to the hosts of the mesh unless another way is given to `inject` them.
+    """
     where = environment.name if environment else SIMULATED
     fit, left_out = _sorted_out(environment, parts)
     _narrate(f"{suite} on {where}: {_count(fit, 'run')}, seed {seed}")
@@ -92,7 +98,10 @@ def play_parts(
     say = _narrate if as_json else click.echo
     with ExitStack() as stack:
         timeline = stack.enter_context(Timeline(folder))
-        results = list(_results(_player(stack, environment, seed), fit, timeline, say))
+        if environment and inject is None and any(part.case for part in fit):
+            inject = breaking.over(stack.enter_context(Hosts(environment)))
+        player = _player(stack, environment, seed, inject)
+        results = list(_results(player, fit, timeline, say))
     record = evidence.Record(
         suite=suite,
         environment=where,
@@ -127,16 +136,30 @@ def _sorted_out(
 def _unfit(environment: Environment | None, part: Part) -> str:
     if environment is None:
         return simulated.unfit(part.case) if part.case else "it needs a live mesh"
-    return "its faults come to live meshes later" if part.case else ""
+    if part.case is None:
+        return ""
+    return on_mesh.unfit(part.case, environment)
 
 
-def _player(stack: ExitStack, environment: Environment | None, seed: int) -> Player:
+def _player(
+    stack: ExitStack, environment: Environment | None, seed: int, inject: Injector | None
+) -> Player:
     if environment is None:
         return lambda part, timeline: _simulate(part, timeline, seed)
     mesh = stack.enter_context(open_mesh(environment))
 
-    def on_mesh(part: Part, timeline: Timeline) -> Result:
-        assert part.scenario is not None, "sorted out before"
+    def live(part: Part, timeline: Timeline) -> Result:
+        if part.case is not None:
+            assert inject is not None, "made where a part needs it"
+            return on_mesh.play(
+                part.case,
+                environment=environment,
+                mesh=mesh,
+                seed=seed,
+                timeline=timeline,
+                inject=inject,
+            )
+        assert part.scenario is not None, "a part is one or the other"
         return play(
             part.name,
             part.scenario,
@@ -146,7 +169,7 @@ def _player(stack: ExitStack, environment: Environment | None, seed: int) -> Pla
             on_height=timeline.height,
         )
 
-    return on_mesh
+    return live
 
 
 def _simulate(part: Part, timeline: Timeline, seed: int) -> Result:

@@ -68,6 +68,9 @@ class Arena(Protocol):
     def now(self) -> float:
         """Return the seconds of the mesh's clock."""
 
+    def moment(self) -> float:
+        """Return the seconds that are written down for people and reports."""
+
     def pause(self, seconds: float) -> None:
         """Let time pass. Raises: ScenarioError as soon as anything unsafe was seen."""
 

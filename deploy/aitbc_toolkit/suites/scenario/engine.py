@@ -6,16 +6,15 @@ same as standing still. Do not add how anything is broken: that is the arena's.
 """
 
 import random
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import msgspec
 
-from aitbc_toolkit.suites.scenario import conditions, expecting, figures, targets
+from aitbc_toolkit.suites.scenario import conditions, deciding, expecting, figures, targets
 from aitbc_toolkit.suites.scenario.arena import Arena, Bite, Planned, Sight
 from aitbc_toolkit.suites.scenario.findings import Findings
-from aitbc_toolkit.suites.scenario.quantities import seconds, share
+from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import (
     Case,
     Condition,
@@ -35,8 +34,10 @@ IN_FLIGHT = 1
 MARGIN = 0.1
 """Which part of a lease, at its end, is not watched: a heal may come a moment early."""
 
-_DOWN = frozenset({"proc.stop", "proc.freeze"})
-_AWAY = frozenset({"proc.kill", "proc.restart", "proc.oom", "host.reboot"})
+_DOWN = frozenset({"proc.kill"})
+"""Who is hit is down until the fault ends."""
+_AWAY = frozenset({"proc.restart", "proc.stop", "proc.freeze", "proc.oom", "host.reboot"})
+"""Who is hit may be there or not: it comes back, or a watchdog sees to it."""
 
 
 @dataclass(slots=True)
@@ -50,6 +51,12 @@ class _Running:
     @property
     def ends_at(self) -> float:
         return self.bite.at + self.planned.lease_s
+
+    @property
+    def cut(self) -> frozenset[expecting.Edge]:
+        """Return the ways that carry nothing at all; what is only slow is not among them."""
+        whole = self.planned.fault == "net.cut" and not self.planned.parameters
+        return self.planned.edges if whole else frozenset()
 
 
 class Engine:
@@ -76,29 +83,28 @@ class Engine:
             for step in self._case.steps:
                 self._take(step)
         finally:
-            for name in [*self._running]:
-                self._heal(name)
+            self.heal_all()
         self._judge_objectives()
         return ", ".join(self._told) or "every step done"
 
     def _take(self, step: Step) -> None:
         match step:
             case FaultStep():
-                self._begin(step)
+                self.begin(step)
             case ExpectStep(during=name):
-                self._expect(self._running[name])
+                self.expect(name)
             case WaitEndStep(wait_end=name):
-                self._wait_end(name)
+                self.wait_end(name)
             case EventuallyStep(eventually=awaited):
                 for condition in awaited:
-                    self._await(condition)
+                    self.wait_for(condition)
 
     def _require_steady(self) -> None:
         """See that the mesh is well before anything is broken; else nothing would be shown."""
-        self._mark()
+        self.mark()
         try:
             for condition in self._case.written.steady:
-                self._await(condition)
+                self.wait_for(condition)
         except ScenarioError as ended:
             if ended.verdict is not Verdict.LIVENESS:
                 raise
@@ -107,62 +113,38 @@ class Engine:
 
     # Faults.
 
-    def _begin(self, step: FaultStep) -> None:
-        planned = self._plan(step)
-        self._require_budget(planned)
+    def begin(self, step: FaultStep) -> None:
+        """Break what a step says, and see that it bites."""
+        town, hit = self._arena.town, self._hit()
+        planned = deciding.planned(step, town, self._arena.sight(), self._dice, hit=hit)
+        deciding.require_budget(planned, self._case.written.budget.blast, town, hit=hit)
         row: dict[str, object] = {
             "fault": step.fault,
             "targets": list(planned.targets),
             "lease_s": planned.lease_s,
         }
         self._arena.note("fault.begin", id=step.id, **row)
-        row["began"] = self._arena.now()
+        row["began"] = self._arena.moment()
         self.findings.faults.append(row)
         stack = ExitStack()
         bite = stack.enter_context(self._arena.injected(planned))
-        row["bitten_at"], row["evidence"] = bite.at, bite.evidence
+        running = self._running[step.id] = _Running(planned, bite, 0, row, stack)
+        # From here on it is healed, whatever happens.
+        row["bitten_at"] = self._arena.moment() - (self._arena.now() - bite.at)
+        row["evidence"] = bite.evidence
         self._arena.note("fault.bitten", id=step.id, fault=step.fault)
-        self._mark(after=bite.at)
-        self._running[step.id] = _Running(planned, bite, self._tip, row, stack)
+        self.mark(after=bite.at)
+        running.tip = self._tip
 
-    def _plan(self, step: FaultStep) -> Planned:
-        sight, town = self._arena.sight(), self._arena.town
-        edges = targets.cut(step, town, sight, self._dice) if step.fault == "net.cut" else None
-        hit = targets.chosen(step.on, town, sight, self._dice, hit=self._hit()) if step.on else ()
-        if edges is not None:
-            hit = _smaller_side(edges, town.powers)
-        return Planned(
-            id=step.id,
-            fault=step.fault,
-            targets=hit,
-            edges=edges or frozenset(),
-            lease_s=seconds(step.lease),
-            parameters={**step.parameters, "direction": step.direction}
-            if step.direction == "initiate_only"
-            else step.parameters,
-        )
-
-    def _require_budget(self, planned: Planned) -> None:
-        """Refuse to break more than the scenario says it will."""
-        blast, town = self._case.written.budget.blast, self._arena.town
-        hit = {*planned.targets, *self._hit()}
-        power = sum(town.powers[name] for name in hit)
-        allowed = share(blast.power) * sum(town.powers.values())
-        if power > allowed:
-            why = f"{planned.fault} would hit power {power}, the budget allows {allowed:g}"
-            raise ScenarioError(Verdict.INFRA, why)
-        if blast.nodes is not None and len(hit) > blast.nodes:
-            why = f"{planned.fault} would hit {len(hit)} nodes, the budget allows {blast.nodes}"
-            raise ScenarioError(Verdict.INFRA, why)
-
-    def _wait_end(self, name: str) -> None:
+    def wait_end(self, name: str) -> None:
+        """Let a lease run out, and see that nothing is left."""
         running = self._running[name]
         while (left := running.ends_at - self._arena.now()) > 0:
             self._pause(min(left, POLL_S))
-        self._heal(name)
-        self._mark()
+        self.heal(name)
+        self.mark()
 
-    def _heal(self, name: str) -> None:
+    def heal(self, name: str) -> None:
         """End a fault; what is left of it is added to the verdict, and changes it no other way."""
         running = self._running.pop(name)
         try:
@@ -172,18 +154,25 @@ class Engine:
                 raise
             self.findings.residues.append(left.why)
         finally:
-            running.row["ended"] = self._arena.now()
+            running.row["ended"] = self._arena.moment()
             self._arena.note("fault.end", id=name, fault=running.planned.fault)
+
+    def heal_all(self) -> None:
+        """End every fault, whatever becomes of the others."""
+        with ExitStack() as rest:
+            for name in self._running:
+                rest.callback(self.heal, name)
 
     def _hit(self) -> list[str]:
         return [name for each in self._running.values() for name in each.planned.targets]
 
     # What must hold.
 
-    def _expect(self, running: _Running) -> None:
-        """Watch until the fault is nearly over; require what follows from voting power."""
+    def expect(self, name: str) -> None:
+        """Watch until a fault is nearly over; require what follows from voting power."""
+        running = self._running[name]
         powers = self._arena.town.powers
-        cut = frozenset[expecting.Edge]().union(*(r.planned.edges for r in self._running.values()))
+        cut = frozenset[expecting.Edge]().union(*(r.cut for r in self._running.values()))
         down = self._under(_DOWN)
         must = expecting.expect(powers, cut=cut, down={*down, *self._under(_AWAY)})
         must_not = expecting.expect(powers, cut=cut, down=down)
@@ -236,7 +225,8 @@ class Engine:
 
     # Waits.
 
-    def _await(self, condition: Condition) -> None:
+    def wait_for(self, condition: Condition) -> None:
+        """Wait until something has come to be; keep what it took, where that is asked for."""
         awaited = self._awaited(condition)
         wait_until(
             awaited.what,
@@ -261,7 +251,7 @@ class Engine:
         names = targets.chosen(wanted.on, town, sight, self._dice, hit=self._hit())
         return conditions.advance(wanted, self._arena, names=names, tip=self._tip)
 
-    def _mark(self, *, after: float = 0.0) -> None:
+    def mark(self, *, after: float = 0.0) -> None:
         """Begin to count anew: blocks from the tip as it is, seconds from now or that moment."""
         self._since = after or self._arena.now()
         self._tip = self._arena.sight(after=self._since).tip
@@ -279,13 +269,6 @@ class Engine:
         missed = [figure.told for figure in judged if not figure.met]
         if missed:
             raise ScenarioError(Verdict.OBJECTIVE, "; ".join(missed))
-
-
-def _smaller_side(edges: frozenset[tuple[str, str]], powers: Mapping[str, int]) -> tuple[str, ...]:
-    """Name whom a cut takes away: all but the strongest group that is left."""
-    groups = expecting.components(powers, cut=edges)
-    strongest = max(groups, key=lambda group: (sum(powers[name] for name in group), len(group)))
-    return tuple(name for name in powers if name not in strongest)
 
 
 def _top(sight: Sight, group: frozenset[str]) -> int:

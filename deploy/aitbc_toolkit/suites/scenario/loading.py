@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from aitbc_toolkit import entries, mistakes
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.entries import MistakenError
@@ -202,14 +204,17 @@ def _fault_faults(
         return
     if step.id in begun:
         yield f"two faults are called {step.id or 'nothing: give each an id'}"
-    if step.fault == "net.cut" and step.between is None:
-        yield "net.cut needs `between`: whom it divides"
-    if step.fault != "net.cut" and step.on is None:
+    is_link = step.fault.startswith("net.")
+    if is_link and step.between is None:
+        yield f"{step.fault} needs `between`: whom it divides"
+    if not is_link and step.on is None:
         yield f"{step.fault} needs `on`: whom it hits"
+    if (step.on if is_link else step.between) is not None:
+        yield f"{step.fault} has no `{'on' if is_link else 'between'}`"
     if step.between is not None:
-        ways = (step.between.groups, step.between.isolate, step.between.shape)
+        ways = msgspec.structs.astuple(step.between)
         if sum(way is not None for way in ways) != 1:
-            yield "`between` is one of groups, isolate, shape"
+            yield f"`between` is one of {', '.join(step.between.__struct_fields__)}"
     if seconds(step.lease) > seconds(written.budget.lease_max):
         yield f"a lease of {step.lease}, the budget allows {written.budget.lease_max}"
 

@@ -142,6 +142,8 @@ class Between(Entry, frozen=True, kw_only=True):
     groups: Groups | None = None
     isolate: Targets | None = None
     """These, together, from all the others."""
+    sides: Annotated[list[Targets], Meta(min_length=2)] | None = None
+    """Every node of one of these from every node of the others; who is in none keeps all ways."""
     shape: Literal["majorities_ring", "leader_isolated", "bridge"] | None = None
 
 

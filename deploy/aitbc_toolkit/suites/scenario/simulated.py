@@ -22,11 +22,11 @@ from aitbc_toolkit.suites.scene import Result, judged
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
-FAULTS = frozenset({"net.cut", "proc.kill", "host.reboot"})
+FAULTS = frozenset({"net.cut", "proc.kill", "proc.restart", "host.reboot"})
 """What this backend can do; the simulator's own sweeps break much more."""
 WAKE_MS = 60_000
 RESTART_S = 1.0
-"""How soon a killed process is started again, as its supervisor would."""
+"""How soon a process is started again by its supervisor, where nobody keeps it down."""
 
 _MS = 1000
 
@@ -43,11 +43,16 @@ class SimArena:
         self.world = Staged(seed, options, Trace())
         self._timeline = timeline
         self._heights: dict[str, list[int]] = {}
+        self._cuts: dict[str, frozenset[tuple[int, int]]] = {}
         self.world.begin()
 
     def now(self) -> float:
         """Return virtual seconds."""
         return self.world.now_ms / _MS
+
+    def moment(self) -> float:
+        """Return virtual seconds, too: another time would say nothing."""
+        return self.now()
 
     def pause(self, seconds: float) -> None:
         """Let virtual time pass. Raises: ScenarioError at a breach, or where a node crashes."""
@@ -76,17 +81,21 @@ class SimArena:
     def injected(self, planned: Planned) -> Iterator[Bite]:
         """Cut ways, or keep nodes down, until the block ends; processes come back by themselves."""
         place = {name: index for index, name in enumerate(self._names)}
-        if planned.fault == "net.cut":
-            self.world.block(frozenset((place[a], place[b]) for a, b in planned.edges))
-        for name in planned.targets if planned.fault != "net.cut" else ():
+        if planned.edges:
+            self._cuts[planned.id] = frozenset((place[a], place[b]) for a, b in planned.edges)
+            self._block()
+        for name in () if planned.edges else planned.targets:
             self.world.kill(place[name], power=planned.fault == "host.reboot")
-            back_s = RESTART_S if planned.fault == "proc.kill" else planned.lease_s
+            back_s = RESTART_S if planned.fault == "proc.restart" else planned.lease_s
             self.world.later(round(back_s * _MS), self.world.revive, place[name])
         try:
             yield Bite(self.now(), {"edges": len(planned.edges)})
         finally:
-            if planned.fault == "net.cut":
-                self.world.block(frozenset())
+            if self._cuts.pop(planned.id, None) is not None:
+                self._block()
+
+    def _block(self) -> None:
+        self.world.block(frozenset[tuple[int, int]]().union(*self._cuts.values()))
 
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""

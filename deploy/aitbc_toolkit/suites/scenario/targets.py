@@ -82,6 +82,9 @@ def _divided(
         alone = chosen(between.isolate, town, sight, dice)
         sides = (alone, tuple(name for name in names if name not in alone))
         return sides, algebra.split(sides)
+    if between.sides is not None:
+        listed = [chosen(side, town, sight, dice) for side in between.sides]
+        return listed, algebra.split(listed)
     match between.shape:
         case "majorities_ring":
             quorum = 2 * len(town.validators) // 3 + 1

@@ -1,0 +1,57 @@
+"""What exactly does a fault of a file break, on this mesh, now? And is that within the budget?
+
+Do not break anything here.
+"""
+
+import random
+from collections.abc import Mapping, Sequence
+
+from aitbc_toolkit.suites.scenario import expecting, targets
+from aitbc_toolkit.suites.scenario.arena import Planned, Sight, Town
+from aitbc_toolkit.suites.scenario.quantities import seconds, share
+from aitbc_toolkit.suites.scenario.schema import Blast, FaultStep
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+
+
+def planned(
+    step: FaultStep, town: Town, sight: Sight, dice: random.Random, *, hit: Sequence[str]
+) -> Planned:
+    """Decide everything that a step leaves open; `hit` is whom other faults hit already."""
+    parameters = dict(step.parameters)
+    if step.direction == "initiate_only":  # the others are other edges
+        parameters["direction"] = step.direction
+    edges = frozenset[expecting.Edge]()
+    if step.between is not None:
+        edges = targets.cut(step, town, sight, dice)
+        whom = _smaller_side(edges, town.powers)
+    else:
+        assert step.on is not None, "the loading has seen to it"
+        whom = targets.chosen(step.on, town, sight, dice, hit=hit)
+    return Planned(
+        id=step.id,
+        fault=step.fault,
+        targets=whom,
+        edges=edges,
+        lease_s=seconds(step.lease),
+        parameters=parameters,
+    )
+
+
+def require_budget(wanted: Planned, blast: Blast, town: Town, *, hit: Sequence[str]) -> None:
+    """Refuse to break more than the scenario says it will. Raises: ScenarioError."""
+    whom = {*wanted.targets, *hit}
+    power = sum(town.powers[name] for name in whom)
+    allowed = share(blast.power) * sum(town.powers.values())
+    if power > allowed:
+        why = f"{wanted.fault} would hit power {power}, the budget allows {allowed:g}"
+        raise ScenarioError(Verdict.INFRA, why)
+    if blast.nodes is not None and len(whom) > blast.nodes:
+        why = f"{wanted.fault} would hit {len(whom)} nodes, the budget allows {blast.nodes}"
+        raise ScenarioError(Verdict.INFRA, why)
+
+
+def _smaller_side(edges: frozenset[expecting.Edge], powers: Mapping[str, int]) -> tuple[str, ...]:
+    """Name whom a cut takes away: all but the strongest group that is left."""
+    groups = expecting.components(powers, cut=edges)
+    strongest = max(groups, key=lambda group: (sum(powers[name] for name in group), len(group)))
+    return tuple(name for name in powers if name not in strongest)

@@ -1,0 +1,161 @@
+"""How is a scenario played on a live mesh? With the same engine as in the simulator.
+
+Nodes are watched by the witness and broken by the faults package, whose hosts keep the end of each
+fault. Do not add steps here: `engine.py`.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from aitbc_toolkit.asking import MeshClient
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.suites.paying import Payers
+from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
+from aitbc_toolkit.suites.scenario.breaking import Injector
+from aitbc_toolkit.suites.scenario.engine import Engine
+from aitbc_toolkit.suites.scenario.quantities import rate
+from aitbc_toolkit.suites.scenario.schema import Case
+from aitbc_toolkit.suites.scene import ROUND_TIMEOUT_S, Result, Scene
+from aitbc_toolkit.suites.scene import play as play_scene
+from aitbc_toolkit.suites.timeline import Timeline
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+from aitbc_toolkit.suites.witness import Witness
+
+FRESH_S = 8.0
+"""How long an answer that is new enough is waited for; who is silent longer counts as silent."""
+_POLL_S = 0.05
+
+
+class LiveArena:
+    """Be a live mesh under a witness."""
+
+    def __init__(
+        self, environment: Environment, witness: Witness, timeline: Timeline, inject: Injector
+    ) -> None:
+        self.town = Town(
+            {each.name: each.power for each in environment.instances},
+            environment.chain.block_interval_ms / 1000,
+            ROUND_TIMEOUT_S,
+        )
+        self._environment = environment
+        self._witness = witness
+        self._timeline = timeline
+        self._inject = inject
+        self._keys: dict[str, str] = {}
+
+    def now(self) -> float:
+        """Return this machine's steady clock."""
+        return time.monotonic()
+
+    def moment(self) -> float:
+        """Return seconds since 1970, as this machine's wall clock has them."""
+        return time.time()
+
+    def pause(self, seconds: float) -> None:
+        """Wait a moment. Raises: ScenarioError as soon as the witness has seen a breach."""
+        time.sleep(seconds)
+        if self._witness.breaches:
+            raise ScenarioError(Verdict.SAFETY, self._witness.breaches[0])
+
+    def sight(self, *, after: float = 0.0) -> Sight:
+        """Tell what every node said last; wait for answers that are newer than a moment."""
+        names, until = self.town.powers.keys(), time.monotonic() + FRESH_S
+        while True:
+            told = self._witness.told()
+            late = [name for name in names if name not in told or told[name].at < after]
+            if not late or time.monotonic() > until:
+                break
+            self.pause(_POLL_S)
+        up = {name: row.status for name, row in told.items() if row.status is not None}
+        self._keys |= {each.validator: name for name, each in up.items() if each.validator}
+        first = max(up.values(), key=lambda each: (each.height, each.round), default=None)
+        leader = self._keys.get(first.proposer, "") if first else ""
+        return Sight({name: each.height for name, each in up.items()}, leader)
+
+    @contextmanager
+    def injected(self, planned: Planned) -> Iterator[Bite]:
+        """Break something; what is left of it afterwards is the one thing that the end adds.
+
+        Raises: ScenarioError (unhealed).
+        """
+        try:
+            with self._inject(self._environment, planned) as told:
+                late_s = max(0.0, time.time() - told.bitten_at)
+                yield Bite(time.monotonic() - late_s, told.evidence)
+        except AitbcError as failure:
+            if failure.exit_status != Exit.UNHEALED:
+                raise
+            raise ScenarioError(Verdict.UNHEALED, failure.message) from failure
+
+    def note(self, kind: str, **fields: object) -> None:
+        """Write down that something happened."""
+        self._timeline.event(kind, **fields)
+
+
+def play(
+    case: Case,
+    *,
+    environment: Environment,
+    mesh: MeshClient,
+    seed: int,
+    timeline: Timeline,
+    inject: Injector,
+) -> Result:
+    """Play a case on a live mesh and judge everything that was seen meanwhile."""
+    engines: list[Engine] = []
+
+    def scenario(scene: Scene) -> str:
+        with ExitStack() as stack:
+            payers = _payers(case, scene, timeline)
+            witness = stack.enter_context(
+                Witness(
+                    environment,
+                    scene.recorder.history,
+                    first=scene.first_height,
+                    on_height=timeline.height,
+                    on_block=payers.on_block if payers else _unheard,
+                )
+            )
+            if payers:
+                stack.enter_context(payers)
+            engine = Engine(case, LiveArena(environment, witness, timeline, inject), seed=seed)
+            engines.append(engine)
+            told = [engine.play()]
+            if payers:
+                told.append(payers.settle(witness.final_everywhere))
+            if witness.unknown:
+                raise ScenarioError(Verdict.INCONCLUSIVE, f"unknown: {dict(witness.unknown)}")
+            return ", ".join(told)
+
+    result = play_scene(case.name, scenario, environment=environment, mesh=mesh, seed=seed)
+    return engines[0].findings.outcome(result) if engines else result
+
+
+def unfit(case: Case, environment: Environment) -> str:
+    """Say why a case cannot be played on a mesh; empty when it can."""
+    backend = backend_of(environment)
+    if backend not in case.written.backends:
+        return f"it is for {', '.join(case.written.backends)}, not for {backend}"
+    wanted, there = case.written.requires.validators_min, len(environment.validators)
+    if there < wanted:
+        return f"it needs {wanted} validators, {environment.name} has {there}"
+    wanted, there = case.written.requires.full_min, len(environment.instances) - there
+    return f"it needs {wanted} full nodes, {environment.name} has {there}" if there < wanted else ""
+
+
+def backend_of(environment: Environment) -> str:
+    """Tell what kind of mesh it is, as scenario files name it."""
+    if environment.lab:
+        return "lab"
+    return "dev" if all(each.connector == "local" for each in environment.hosts) else "hosts"
+
+
+def _payers(case: Case, scene: Scene, timeline: Timeline) -> Payers | None:
+    arrivals = sum(rate(load.arrivals) for load in case.written.load)
+    return Payers(scene, rate=arrivals, timeline=timeline) if arrivals else None
+
+
+def _unheard(_node: str, _fact: object) -> None:
+    """Tell nobody."""

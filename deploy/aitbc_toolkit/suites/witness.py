@@ -1,0 +1,152 @@
+"""What does every node say while a scenario runs, and is any of it a breach already?
+
+Each node is followed by a thread of its own, so that a silent one holds up nobody; its blocks are
+judged when they are first seen, by the checkers that judge whole histories. What a node once said
+stays said, though it die or be wiped. Do not add what a scenario waits for: `scenario.engine`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from aitbc_node.rpc import schema
+from aitbc_toolkit.asking import open_mesh
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.rpc_client import RpcClient
+from aitbc_toolkit.suites.checkers import (
+    BlockFact,
+    Checker,
+    History,
+    agreement,
+    height_monotone,
+    state_root_equal,
+)
+from aitbc_toolkit.suites.history import OnHeight, read_blocks
+
+POLL_S = 0.2
+JOIN_S = 10.0
+AT_ONCE: Mapping[str, Checker] = {"agreement": agreement, "state_root_equal": state_root_equal}
+"""What is judged block by block; the rest needs the whole history."""
+
+OnBlock = Callable[[str, BlockFact], None]
+
+
+class Told(NamedTuple):
+    """Hold what a node said last, and when it was asked; no status where it is silent."""
+
+    at: float
+    status: schema.Status | None
+
+
+class Witness:
+    """Follow all nodes in a `with` block; `history` grows meanwhile."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        history: History,
+        *,
+        first: int,
+        on_height: OnHeight,
+        on_block: OnBlock,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.breaches: list[str] = []
+        self.unknown: dict[str, str] = {}
+        """Checkers that threw: nobody knows what they would have found."""
+        self._history = history
+        self._first = first
+        self._on_height = on_height
+        self._on_block = on_block
+        self._clock = clock
+        self._told: dict[str, Told] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._mesh = open_mesh(environment, retries=0)
+        self._threads = [
+            threading.Thread(target=self._follow, args=(node,), daemon=True)
+            for node in self._mesh.nodes
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join(JOIN_S)
+        self._mesh.__exit__(kind, value, trace)
+
+    def told(self) -> dict[str, Told]:
+        """Return what every node said last."""
+        with self._lock:
+            return dict(self._told)
+
+    def final_everywhere(self) -> set[str]:
+        """Name the transactions that are in a block of every node that was ever heard."""
+        with self._lock:
+            known = [
+                {tx for fact in blocks.values() for tx in fact.tx_ids}
+                for blocks in self._history.blocks.values()
+            ]
+        return set.intersection(*known) if known else set()
+
+    def _follow(self, node: RpcClient) -> None:
+        while not self._over.is_set():
+            self._look(node)
+            self._over.wait(POLL_S)
+
+    def _look(self, node: RpcClient) -> None:
+        at = self._clock()
+        try:
+            status = node.status()
+            self._heard(node.name, Told(at, status))
+            with self._lock:
+                seen = self._history.blocks.get(node.name, {})
+                start = max(seen, default=self._first - 1) + 1
+            if status.height >= start:
+                self._take(node.name, read_blocks(node, first=start, last=status.height))
+        except AitbcError:
+            with self._lock:
+                self._told[node.name] = Told(at, None)
+
+    def _heard(self, name: str, told: Told) -> None:
+        assert told.status is not None, "it was heard"
+        height = told.status.height
+        with self._lock:
+            self._told[name] = told
+            seen = self._history.heights.setdefault(name, [])
+            seen.append(height)
+            pair = History(heights={name: seen[-2:]})
+        self._judge({"height_monotone": height_monotone}, pair)
+        self._on_height(name, height, told.status.round)
+
+    def _take(self, name: str, fresh: Mapping[int, BlockFact]) -> None:
+        with self._lock:
+            self._history.blocks.setdefault(name, {}).update(fresh)
+            part = History(
+                blocks={
+                    other: {height: blocks[height] for height in fresh if height in blocks}
+                    for other, blocks in self._history.blocks.items()
+                }
+            )
+        self._judge(AT_ONCE, part)
+        for fact in fresh.values():
+            self._on_block(name, fact)
+
+    def _judge(self, checkers: Mapping[str, Checker], history: History) -> None:
+        for name, checker in checkers.items():
+            try:
+                self.breaches += [f"{name}: {violation}" for violation in checker(history)]
+            except Exception as bug:  # noqa: BLE001 - a checker that throws is unknown, never a pass
+                self.unknown[name] = str(bug)

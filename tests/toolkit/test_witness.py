@@ -1,0 +1,255 @@
+"""The witness, the payers and the engine against four real RPC servers over one ledger."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.suites import playing, waiting, witness
+from aitbc_toolkit.suites.catalogue import Part
+from aitbc_toolkit.suites.checkers import BlockFact, History, agreement
+from aitbc_toolkit.suites.history import Recorder
+from aitbc_toolkit.suites.scenario import loading
+from aitbc_toolkit.suites.scenario.arena import Planned
+from aitbc_toolkit.suites.witness import Witness
+
+MADE = """
+scenario: crash/made
+about: a process is killed, and the others go on without it
+backends: [dev]
+budget: {wall: 5m}
+load:
+  - {role: user, arrivals: 40/s, mix: {transfer: 1}}
+steady:
+  - heights_advance: {by: 2}
+steps:
+  - {id: kill, fault: proc.restart, on: v4, lease: 2s}
+  - {expect: auto, during: kill}
+  - {wait_end: kill}
+  - eventually:
+      - {all_at_tip: {lag: 1}, record: t_tip}
+objectives:
+  t_tip: {max: 1h}
+"""
+
+
+@pytest.fixture
+def growing(fake_mesh: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A mesh that makes a block every few milliseconds."""
+    monkeypatch.setattr(waiting, "POLL_S", 0.01)
+    monkeypatch.setattr(witness, "POLL_S", 0.02)
+    fake_mesh.grow_every(0.2)
+    return fake_mesh
+
+
+def watching(environment: Environment, history: History) -> Witness:
+    """Make a witness that tells nobody."""
+    return Witness(
+        environment,
+        history,
+        first=1,
+        on_height=lambda *_: None,
+        on_block=lambda *_: None,
+    )
+
+
+def strayed(mesh: Any, name: str) -> None:
+    """Let one node hold other blocks final from now on."""
+    mesh.ports[name].view.finals = [
+        msgspec.structs.replace(
+            final, certificate=msgspec.structs.replace(final.certificate, block_id=b"x" * 32)
+        )
+        for final in mesh.ledger.finals
+    ]
+
+
+def test_every_block_of_every_node_is_kept(growing: Any, eventually: Callable[..., None]) -> None:
+    """A node that dies has still said what it said, and is told as silent from then on."""
+    history = History()
+    with watching(growing.environment, history) as eye:
+        eventually("blocks of all", lambda: len(history.blocks) == 4)
+        growing.kill("v4")
+        eventually("silence of v4", lambda: eye.told()["v4"].status is None)
+        top = max(history.blocks["v4"])
+        eventually("more of the others", lambda: max(history.blocks["v1"]) > top)
+
+    assert min(history.blocks["v4"]) == 1
+    assert (eye.breaches, eye.unknown) == ([], {})
+
+
+def test_a_fork_is_told_while_the_scenario_runs(
+    growing: Any, eventually: Callable[..., None]
+) -> None:
+    """Who waits hears of it before the end, with the height and the nodes."""
+    strayed(growing, "v3")
+
+    with watching(growing.environment, History()) as eye:
+        eventually("the breach", lambda: eye.breaches)
+
+    assert eye.breaches[0].startswith("agreement: block of height")
+
+
+def test_who_goes_back_is_told(growing: Any, eventually: Callable[..., None]) -> None:
+    """A final height is not final when it can be taken back."""
+    with watching(growing.environment, History()) as eye:
+        eventually("some blocks", lambda: len(eye.told()) == 4)
+        growing.ports["v2"].view.finals = growing.ledger.finals[:2]
+
+        eventually("the breach", lambda: eye.breaches)
+
+    assert any("height_monotone: v2 went back" in each for each in eye.breaches)
+
+
+def test_a_checker_that_throws_is_told_as_unknown(
+    growing: Any, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows what it would have found."""
+
+    def broken(_history: History) -> list[str]:
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(witness, "AT_ONCE", {"agreement": broken})
+
+    with watching(growing.environment, History()) as eye:
+        eventually("the failure", lambda: eye.unknown)
+
+    assert eye.unknown == {"agreement": "planted"}
+
+
+@dataclass
+class Told:
+    """Tell since when a fault bites."""
+
+    bitten_at: float
+    evidence: object = "planted"
+
+
+class Hand:
+    """Stand in for faults: do something when one begins, or fail when it ends."""
+
+    def __init__(
+        self,
+        begin: Callable[[], object] = lambda: None,
+        *,
+        refused: AitbcError | None = None,
+        left: AitbcError | None = None,
+    ) -> None:
+        self.planned: list[Planned] = []
+        self._begin = begin
+        self._refused = refused
+        self._left = left
+
+    @contextmanager
+    def __call__(self, _environment: Environment, planned: Planned) -> Iterator[Told]:
+        self.planned.append(planned)
+        if self._refused:
+            raise self._refused
+        self._begin()
+        yield Told(time.time())
+        if self._left:
+            raise self._left
+
+
+def played(mesh: Any, folder: Path, hand: Hand, text: str = MADE) -> Any:
+    """Play a case on the fake mesh; return the exit status and the record."""
+    path = folder / "crash" / "made.yaml"
+    path.parent.mkdir()
+    path.write_text(text)
+    (case,) = loading.load(path)
+    run = folder / "run"
+    run.mkdir()
+    part = Part(case.name, case=case)
+
+    status = playing.play_parts(
+        mesh.environment, [part], case.name, folder=run, seed=3, inject=hand
+    )
+
+    told = json.loads((run / "verdict.json").read_text())
+    assert told["exit"] == status
+    return status, told
+
+
+def rows(folder: Path, name: str) -> list[Any]:
+    """Read a file of the run."""
+    return [json.loads(line) for line in (folder / "run" / name).read_text().splitlines()]
+
+
+def test_a_sound_mesh_passes_under_load(growing: Any, tmp_path: Path) -> None:
+    """Each step and each transfer of the load ends well; the record has fault, load and heights."""
+    hand = Hand()
+
+    status, told = played(growing, tmp_path, hand)
+
+    assert status == Exit.OK, told["scenarios"]
+    assert "transfers final" in told["scenarios"][0]["line"]
+    assert [each.targets for each in hand.planned] == [("v4",)]
+    assert told["faults"][0]["evidence"] == "planted"
+    assert told["faults"][0]["bitten_at"] <= told["faults"][0]["ended"]
+    kinds = [row["kind"] for row in rows(tmp_path, "events.jsonl")]
+    assert kinds.count("fault.begin") == kinds.count("fault.end") == 1
+    assert sum(row["accepted"] for row in rows(tmp_path, "load.jsonl")) > 0
+    assert {row["node"] for row in rows(tmp_path, "heights.jsonl")} == {"v1", "v2", "v3", "v4"}
+
+
+def test_a_fork_ends_a_run_at_once(growing: Any, tmp_path: Path) -> None:
+    """A breach is not waited out: the run ends in the middle of the fault, which is healed."""
+    text = MADE.replace("lease: 2s", "lease: 10m").replace("5m", "1h")
+
+    status, told = played(growing, tmp_path, Hand(lambda: strayed(growing, "v2")), text)
+
+    assert status == Exit.UNSAFE
+    assert "agreement" in told["scenarios"][0]["line"]
+    assert [row["kind"] for row in rows(tmp_path, "events.jsonl")].count("fault.end") == 1
+
+
+@pytest.mark.parametrize(
+    ("hand", "status", "said"),
+    [
+        (
+            Hand(refused=AitbcError("nothing shows it", exit_status=Exit.INFRASTRUCTURE)),
+            Exit.INFRASTRUCTURE,
+            "nothing shows it",
+        ),
+        (
+            Hand(left=AitbcError("lab1: a rule is left", exit_status=Exit.UNHEALED)),
+            Exit.UNHEALED,
+            "lab1: a rule is left",
+        ),
+    ],
+    ids=["not bitten", "not healed"],
+)
+def test_a_fault_that_fails_itself_is_no_pass(
+    growing: Any, tmp_path: Path, hand: Hand, status: Exit, said: str
+) -> None:
+    """A fault that does not bite, or leaves something, says so by its own verdict."""
+    ended, told = played(growing, tmp_path, hand)
+
+    assert (ended, said in told["scenarios"][0]["line"]) == (status, True), told["scenarios"]
+
+
+def test_a_mesh_that_it_is_not_for_is_refused(
+    growing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scenario for a lab is not played on processes of this machine, and says why."""
+    with pytest.raises(UsageError, match="it is for lab, not for dev"):
+        played(growing, tmp_path, Hand(), MADE.replace("[dev]", "[lab]"))
+
+    assert "PASS" not in capsys.readouterr().out
+
+
+def test_who_was_heard_twice_with_other_blocks_has_a_fork_with_itself() -> None:
+    """What a node takes back at the end of a run stands beside what it said before."""
+    recorder = Recorder.__new__(Recorder)
+    recorder.history = History(blocks={"v1": {1: BlockFact("b1", "r1", ())}})
+
+    recorder._keep("v1", {1: BlockFact("x1", "r1", ())})
+
+    assert agreement(recorder.history)
