@@ -40,8 +40,8 @@ def test_a_fresh_node_joins_a_long_chain(
 
         print(f"{count} blocks in {time.monotonic() - began:.1f} s")  # noqa: T201 - measured
         assert fresh.state_root(count) == honest.state_root(count)
-        known = {peer["id"] for peer in fresh.get("/net/peers")["peers"]}
-        assert known == {honest.public["peer_id"]}
+        # The liar may be back by now: one fault keeps a peer away for a while, not for good.
+        assert honest.public["peer_id"] in {each["id"] for each in fresh.get("/net/peers")["peers"]}
 
 
 def test_a_stranger_joins_over_one_peer_when_the_first_host_is_gone(
