@@ -30,6 +30,7 @@ LONG_MODULES: dict[str, str] = {
     "node/aitbc_node/storage/store.py": "one case for each effect that writes, and its way back",
     "node/aitbc_node/chain.py": "makes, judges and applies the one block that comes next",
     "node/aitbc_node/intake.py": "the way of one transaction in, whoever brought it, and out",
+    "node/aitbc_node/gossip/book.py": "the one place where an entry is learned, dialled, forgotten",
     "node/aitbc_node/gossip/messages.py": "one record for each message between peers",
     "node/aitbc_node/rpc/schema.py": "one record for each answer that a stranger may read",
     "node/aitbc_node/config.py": "one class a section of node.toml, and what documents them",

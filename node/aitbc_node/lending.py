@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 from aitbc_node import limits
 from aitbc_node.events import OfferRead, PieceRead, ReadOffer, ReadPiece
-from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece, PieceWanted
+from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece, PieceWanted, send
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
 from aitbc_node.types import PeerId
+
+OFFER_BYTES = limits.PIECE_BYTES
+"""What an offer is taken for until it is read."""
 
 
 class Lending:
@@ -33,7 +36,7 @@ class Lending:
         """Have a look at what there is."""
         if self._is_closed():
             self._out.send((peer,), OfferFound(None, None))
-        elif self._takes(peer, limits.PIECE_BYTES):
+        elif self._takes(peer, OFFER_BYTES):
             self._out.add(ReadOffer(peer, message.above, message.trusted))
 
     def on_piece_wanted(self, peer: PeerId, message: PieceWanted) -> None:
@@ -59,7 +62,10 @@ class Lending:
             return
         match event:
             case OfferRead(offer=offer, trusted=trusted):
-                self._out.send((event.peer,), OfferFound(offer, trusted))
+                (answer,) = send((event.peer,), OfferFound(offer, trusted))
+                # Paid for now, when its size is known: what is over is missing from the next ones.
+                self._mesh.peers.may_get(event.peer, max(0, len(answer.payload) - OFFER_BYTES))
+                self._out.add(answer)
             case PieceRead(name=name, index=index, data=data):
                 self._out.send((event.peer,), Piece(name, index, data))
 

@@ -40,6 +40,9 @@ from aitbc_node.validators import ValidatorSet
 
 AboutPeers = Hello | Neighbours | PeersKnown | PeersWanted | RoomNeeded
 
+BANS_MS = 5_000
+"""Bans are written at most so often: each time the disk is waited for."""
+
 
 class Meeting(msgspec.Struct, frozen=True, kw_only=True):
     """Hold how this node gets to know others; without `own_record` it tells nobody of anybody."""
@@ -69,6 +72,7 @@ class Mesh:
         self._hello = hello
         self._told: tuple[PeerId, ...] = ()
         self._bans: tuple[bytes, ...] = ()
+        self._bans_at_ms = 0
         self.peers = peers
         self.reach = reach
         self.topology = topology
@@ -204,7 +208,10 @@ class Mesh:
         self._make_room()
         self._tell_neighbours()
         self._keep_bans()
-        is_short = self.peers.dialled_count() < limits.OUTBOUND_TARGET
+        # In a small mesh there is nobody else, and asking again and again finds nobody.
+        count, known = len(self.linked()), len(self.peers.book)
+        has_few = self.peers.dialled_count() < limits.OUTBOUND_TARGET
+        is_short = has_few and (count < limits.DEGREE_MIN or known > count)
         self._out.extend(self.exchange.tick(self.linked(), is_short=is_short, now_ms=now_ms))
         self._out.extend(self.fetches.tick(self.linked(), self._out.now_ms))
 
@@ -235,9 +242,12 @@ class Mesh:
         self._out.send(linked, Neighbours(linked))
 
     def _keep_bans(self) -> None:
-        """Store new bans; all of one tick at once, so that a crowd of culprits costs little."""
+        """Store new bans; all of some seconds at once, so that a crowd of culprits costs little."""
+        if self._out.now_ms < self._bans_at_ms:
+            return
         bans = self.peers.standing.news(now_ms=self._out.now_ms, wall_ms=self._out.wall_ms)
         if bans is not None:
+            self._bans_at_ms = self._out.now_ms + BANS_MS
             self._out.add(SaveBans(bans))
 
     def _forget(self, peer: PeerId) -> None:

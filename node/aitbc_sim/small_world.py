@@ -12,7 +12,7 @@ from functools import partial
 from aitbc_node.crypto import SigningKey, peer_id
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Dial, Disconnect, PeerDown, PeerUp, Send
-from aitbc_node.gossip.messages import Ping, Pong, decode_message
+from aitbc_node.gossip.messages import PeersWanted, Ping, Pong, decode_message
 from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.mesh import Meeting, Mesh, mesh_of
@@ -45,6 +45,8 @@ class SmallWorld:
 
     def __init__(self, count: int) -> None:
         self.now_ms = 0
+        self.questions = 0
+        """How often a node asked a peer for others."""
         self.nodes = [
             Node(number, SigningKey(hashlib.sha256(b"%d" % number).digest()))
             for number in range(count)
@@ -143,6 +145,9 @@ class SmallWorld:
                     node.out.send((peer,), Pong(number))
                 case Pong(number=number):
                     mesh.peers.on_pong(peer, number, self.now_ms)
+                case PeersWanted():
+                    self.questions += 1
+                    mesh.heard(peer, message)
                 case _ if hasattr(message, "height"):
                     pass
                 case _:

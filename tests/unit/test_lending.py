@@ -3,9 +3,13 @@
 import msgspec
 import pytest
 
+from aitbc_node import examples
 from aitbc_node.canonical import encode
 from aitbc_node.errors import PeerFault
+from aitbc_node.events import OfferRead, PeerUp, ReadPiece
+from aitbc_node.gossip.links import ANSWER_BYTES_PER_TICK_MAX
 from aitbc_node.gossip.messages import (
+    BlockFound,
     OfferFound,
     OfferWanted,
     Piece,
@@ -13,10 +17,14 @@ from aitbc_node.gossip.messages import (
     decode_message,
     send,
 )
-from aitbc_node.gossip.peers import ANSWER_BYTES_PER_TICK_MAX
+from aitbc_node.gossip.subnets import Subnets
+from aitbc_node.lending import Lending
 from aitbc_node.limits import OFFER_BYTES_MAX, PIECE_BYTES
+from aitbc_node.lineage import Contents, Offer
 from aitbc_node.machine import TICK_MS, MachineConfig
-from aitbc_node.types import Hash, Height, PeerId
+from aitbc_node.mesh import Meeting, mesh_of
+from aitbc_node.outbox import Outbox
+from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.pump import Pump
 
 GIVER, TAKER = 0, 1
@@ -79,6 +87,35 @@ def test_a_greedy_peer_gets_so_much_in_a_tick_and_the_mesh_goes_on(pump: Pump) -
     assert all(isinstance(message, Piece) and not message.data for message in told)
 
 
+def test_a_large_offer_is_paid_for_when_its_size_is_known() -> None:
+    """Nobody gets eight megabytes of links, and as much again of pieces, within one tick."""
+    out = Outbox()
+    meeting = Meeting(bootstrap=(), listed_only=False, subnets=Subnets(), own_record=None)
+    mesh = mesh_of(
+        out,
+        own_id=PeerId(b"m" * 20),
+        chain_id="test-1",
+        meeting=meeting,
+        signer=None,
+        verify=lambda *_: True,
+        interval_ms=500,
+    )
+    lending, peer = Lending(out, mesh, is_closed=lambda: False), PeerId(b"p" * 20)
+    mesh.up(PeerUp(wall_ms=0, peer=peer, outbound=False, address="there:1", version="1"))
+    hashes = (Hash(bytes(32)),) * (ANSWER_BYTES_PER_TICK_MAX // 32)
+    offer = Offer(Contents(Hash(bytes(32)), Height(1), BlockId(bytes(32)), 1, hashes), ())
+
+    lending.on_offer_wanted(peer, OfferWanted(Height(0), Height(0)))
+    lending.on_read(OfferRead(wall_ms=0, peer=peer, offer=offer, trusted=None))
+    out.take()
+    lending.on_piece_wanted(peer, a_request())
+
+    assert out.take() == []
+    mesh.tick()
+    lending.tick()
+    assert any(isinstance(effect, ReadPiece) for effect in out.take())
+
+
 def test_two_requests_at_once_are_read_one_after_the_other(pump: Pump) -> None:
     """The second waits for a tick; a third in the meantime takes its place."""
     told = heard(pump)
@@ -102,8 +139,11 @@ def test_votes_overtake_offers_and_pieces() -> None:
     peers = (PeerId(bytes(20)),)
     piece = Piece(Hash(bytes(32)), 0, b"x")
 
-    for message, is_bulk in ((OfferFound(None, None), True), (piece, True), (a_request(), False)):
-        assert [effect.is_bulk for effect in send(peers, message)] == [is_bulk]
+    block = next(each for _, each in examples.values() if isinstance(each, BlockFound))
+
+    for message in (OfferFound(None, None), piece, block):
+        assert [effect.is_bulk for effect in send(peers, message)] == [True]
+    assert [effect.is_bulk for effect in send(peers, a_request())] == [False]
 
 
 def a_request() -> PieceWanted:

@@ -22,6 +22,7 @@ from aitbc_node.events import (
     Submitted,
     Verify,
 )
+from aitbc_node.gossip.links import REQUESTS_PER_TICK_MAX
 from aitbc_node.gossip.messages import (
     BlockWanted,
     Bodies,
@@ -37,7 +38,6 @@ from aitbc_node.gossip.messages import (
     VotesSent,
     decode_message,
 )
-from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX
 from aitbc_node.gossip.standing import BAN_MS, Standing
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.transactions import Envelope, Parsed, Transaction, parse, sign

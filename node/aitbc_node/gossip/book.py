@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal
 
 from aitbc_node import limits
-from aitbc_node.gossip.entries import PER_SUBNET_MAX, PER_TELLER_MAX, Crowds, Entry, to_forget
+from aitbc_node.gossip.entries import (
+    PER_SUBNET_MAX,
+    PER_TELLER_MAX,
+    Crowds,
+    Entry,
+    is_home,
+    to_disbelieve,
+    to_forget,
+)
 from aitbc_node.gossip.records import PeerRecord, is_timely
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.types import PeerId
@@ -49,10 +57,13 @@ class Book:
         self._own_id = own_id
         self._draw = draw
         self._votes = votes
-        self._crowds = Crowds(subnets or Subnets())
+        self._subnets = subnets or Subnets()
+        self._crowds = Crowds(self._subnets)
         self._entries: dict[PeerId, Entry] = {}
         self._linked: dict[PeerId, bool] = {}
         """Who is linked now, and whether this node dialled."""
+        self._sources: dict[PeerId, str] = {}
+        """Where the links of those come from who came themselves."""
         for peer, address in sorted(bootstrap, key=lambda row: draw(row[0], 0)):
             if peer != own_id:
                 entry = Entry(peer, named=address, dial_at_ms=self._yield_ms(peer))
@@ -122,7 +133,10 @@ class Book:
             entry.dial_at_ms = now_ms + self._yield_ms(peer)
         elif entry.record is None or record.made_ms > entry.record.made_ms:
             moved = entry.record is None or entry.record.addresses != record.addresses
-            entry.record = record
+            before, entry.record = entry.record, record
+            if moved and not vouched and not self._finds_room(entry, teller):
+                entry.record = before
+                return False
             if moved:
                 self._crowds.recount(entry)
                 entry.attempts, entry.dial_at_ms = 0, min(entry.dial_at_ms, now_ms)
@@ -181,9 +195,10 @@ class Book:
         if rtt_ms is not None:
             entry.rtt_ms = rtt_ms
 
-    def up(self, peer: PeerId, now_ms: int, *, outbound: bool = True) -> None:
+    def up(self, peer: PeerId, now_ms: int, *, outbound: bool = True, source: str = "") -> None:
         """Take a new link for the answer to a dial, whoever dialled."""
         self._linked[peer] = outbound
+        self._sources[peer] = "" if outbound else source
         self.met(peer, now_ms)
         entry = self._entries.get(peer)
         if entry is not None:
@@ -193,6 +208,7 @@ class Book:
     def down(self, peer: PeerId) -> None:
         """Remember that no link to a peer stands."""
         self._linked.pop(peer, None)
+        self._sources.pop(peer, None)
 
     def distrust(self, peer: PeerId) -> None:
         """Pass nobody on who did wrong, as if it had never been met."""
@@ -262,14 +278,27 @@ class Book:
     # Room.
 
     def _admit(self, record: PeerRecord, *, teller: PeerId | None, vouched: bool) -> Entry | None:
-        entry = Entry(record.peer, record=record, teller=teller, vouched=vouched)
-        if not self._crowds.have_room(entry):
+        source = self._sources.get(teller, "") if teller else ""
+        voice = self._crowds.voice_of(teller, source) if teller else ""
+        entry = Entry(record.peer, record=record, teller=teller, voice=voice, vouched=vouched)
+        if not self._crowds.is_heard(entry) or not self._finds_room(entry, teller):
             return None
         if len(self._entries) >= KNOWN_MAX and not self._make_room(entry):
             return None
         self._entries[entry.peer] = entry
         self._crowds.add(entry)
         return entry
+
+    def _finds_room(self, entry: Entry, teller: PeerId | None) -> bool:
+        """Let others keep nobody out of where it really comes from, by mere words."""
+        source = self._sources.get(entry.peer, "") if entry.peer == teller else ""
+        for crowd in self._crowds.full(entry):
+            is_there = bool(source) and is_home(crowd, source, self._subnets)
+            lie = to_disbelieve(self, self._linked, crowd) if is_there else None
+            if lie is None:
+                return False
+            self._forget(lie)
+        return True
 
     def _make_room(self, newcomer: Entry) -> bool:
         spare = to_forget(self, self._linked, newcomer)

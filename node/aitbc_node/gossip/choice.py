@@ -30,6 +30,8 @@ AGE_MS_MIN = 30_000
 """A link that is younger has not shown what it is worth."""
 POOR_MAX = 8
 """So many are spared because they say that they have few links: to say so costs a liar nothing."""
+STRANGE_DIAL_MS = 250
+"""Who was never met is dialled so often in the long run, and a few at once after a pause."""
 ANCHORS = 2
 """So many of the own links, the oldest, are never given up for others: liars come later."""
 assert POOR_MAX < INBOUND_COMFORT
@@ -50,6 +52,22 @@ class Held(msgspec.Struct, frozen=True):
     age_ms: int
     degree: int
     is_kept: bool
+
+
+class StrangeDials:
+    """Bound how often nodes are dialled that were never met: anybody can tell of anything."""
+
+    def __init__(self) -> None:
+        self._next_ms = 0
+
+    def may(self, entry: Entry, now_ms: int) -> bool:
+        """Count a dial; False when it is one too many just now. Others are free."""
+        if entry.named or entry.vouched or entry.met_ms is not None:
+            return True
+        if self._next_ms > now_ms + (limits.OUTBOUND_TARGET - 1) * STRANGE_DIAL_MS:
+            return False
+        self._next_ms = max(self._next_ms, now_ms) + STRANGE_DIAL_MS
+        return True
 
 
 def dials(

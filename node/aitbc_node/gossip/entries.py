@@ -1,7 +1,8 @@
 """What is remembered of one node, and how many entries may anybody be the cause of?
 
 Identities cost nothing and addresses of one network little, so both are counted: so many entries of
-one public network, so many nodes never met on the word of one peer. Do not add who is dialled.
+one public network, so few at one place, so many nodes never met on the word of one peer, or of all
+that come from one network. Do not add who is dialled.
 """
 
 from collections import Counter
@@ -10,7 +11,7 @@ from collections.abc import Container, Iterable
 import msgspec
 
 from aitbc_node.gossip.records import PeerRecord
-from aitbc_node.gossip.subnets import Subnets
+from aitbc_node.gossip.subnets import Subnets, place_of
 from aitbc_node.types import PeerId
 
 UNREACHABLE_ATTEMPTS = 12
@@ -18,6 +19,9 @@ UNREACHABLE_ATTEMPTS = 12
 FRESH_MS = 3_600_000
 """Who was linked so lately is passed on to others."""
 PER_SUBNET_MAX = 32
+PER_PLACE_MAX = 2
+"""Entries at one address and port: who is there, and who was before with another key. Without this
+a thousand identities could have everybody dial one victim."""
 PER_TELLER_MAX = 128
 """Peers never met that are in the book on the word of one other."""
 
@@ -26,9 +30,10 @@ class Entry(msgspec.Struct):
     """Remember one node. Units: milliseconds of the machine's clock.
 
     Shape: `named` is the operator's address for it, "" when he named none; `teller` is on whose
-    word it is here, None for the operator, the ledger and the own file; `met_ms` is the last moment
-    of a link, None for never; `is_reached` once this node has dialled it with success; `dialled_ms`
-    is set while a dial is under way.
+    word it is here, None for the operator, the ledger and the own file, and `voice` names those who
+    are counted as one with that; `crowds` are the networks and places that count it; `met_ms` is
+    the last moment of a link, None for never; `is_reached` once this node has dialled it with
+    success; `dialled_ms` is set while a dial is under way.
     """
 
     peer: PeerId
@@ -36,6 +41,7 @@ class Entry(msgspec.Struct):
     record: PeerRecord | None = None
     vouched: bool = False
     teller: PeerId | None = None
+    voice: str = ""
     met_ms: int | None = None
     is_reached: bool = False
     rtt_ms: int | None = None
@@ -43,7 +49,7 @@ class Entry(msgspec.Struct):
     attempts: int = 0
     dialled_ms: int | None = None
     rests_until_ms: int = 0
-    subnets: tuple[str, ...] = ()
+    crowds: tuple[str, ...] = ()
 
     @property
     def is_self_told(self) -> bool:
@@ -76,50 +82,85 @@ class Crowds:
 
     def __init__(self, subnets: Subnets) -> None:
         self._subnets = subnets
-        self._per_subnet: Counter[str] = Counter()
-        self._per_teller: Counter[PeerId] = Counter()
+        self._sizes: Counter[str] = Counter()
+        self._per_voice: Counter[str] = Counter()
 
-    def have_room(self, entry: Entry) -> bool:
-        """Tell whether neither teller nor networks have all the entries that they may have."""
-        if entry.teller is not None and self._per_teller[entry.teller] >= PER_TELLER_MAX:
-            return False
-        crowds = (self._per_subnet[subnet] for subnet in self._subnets_of(entry))
-        return entry.vouched or max(crowds, default=0) < PER_SUBNET_MAX
+    def voice_of(self, teller: PeerId, source: str) -> str:
+        """Name who counts as one with a teller: who else comes from its network, if it came."""
+        return self._subnets.of(source) or teller.hex()
+
+    def is_heard(self, entry: Entry) -> bool:
+        """Tell whether those who told of an entry have not told too much already."""
+        return self._per_voice[entry.voice] < PER_TELLER_MAX if entry.voice else True
+
+    def full(self, entry: Entry) -> tuple[str, ...]:
+        """Name the networks and places that have no room for what an entry says now."""
+        if entry.vouched:
+            return ()
+        names = (name for name in self._crowds_of(entry) if name not in entry.crowds)
+        return tuple(name for name in names if self._sizes[name] >= _most(name))
 
     def add(self, entry: Entry) -> None:
         """Count a new entry."""
         self.recount(entry)
-        if entry.teller is not None:
-            self._per_teller[entry.teller] += 1
+        if entry.voice:
+            self._per_voice[entry.voice] += 1
 
     def recount(self, entry: Entry) -> None:
         """Count an entry whose addresses are others now."""
-        self._per_subnet.subtract(entry.subnets)
-        entry.subnets = self._subnets_of(entry)
-        self._per_subnet.update(entry.subnets)
+        self._leave(entry)
+        entry.crowds = self._crowds_of(entry)
+        self._sizes.update(entry.crowds)
 
     def believe(self, entry: Entry) -> None:
         """Count an entry no longer for the one who told of it."""
-        if entry.teller is not None:
-            self._per_teller[entry.teller] -= 1
-            if not self._per_teller[entry.teller]:
-                del self._per_teller[entry.teller]
-            entry.teller = None
+        if entry.voice:
+            self._per_voice[entry.voice] -= 1
+            if not self._per_voice[entry.voice]:
+                del self._per_voice[entry.voice]
+        entry.teller, entry.voice = None, ""
 
     def remove(self, entry: Entry) -> None:
         """Count an entry no longer."""
         self.believe(entry)
-        self._per_subnet.subtract(entry.subnets)
-        for subnet in entry.subnets:
-            if not self._per_subnet[subnet]:
-                del self._per_subnet[subnet]
+        self._leave(entry)
 
-    def _subnets_of(self, entry: Entry) -> tuple[str, ...]:
-        """Name the networks that count an entry; what the operator named counts for none."""
+    def _leave(self, entry: Entry) -> None:
+        self._sizes.subtract(entry.crowds)
+        for name in entry.crowds:
+            if not self._sizes[name]:
+                del self._sizes[name]
+
+    def _crowds_of(self, entry: Entry) -> tuple[str, ...]:
+        """Name what counts an entry; what the operator named counts nowhere."""
         if entry.named or entry.record is None:
             return ()
-        named = (self._subnets.of(address) for address in entry.record.addresses)
-        return tuple(dict.fromkeys(subnet for subnet in named if subnet))
+        told = entry.record.addresses
+        names = (*map(self._subnets.of, told), *map(place_of, told))
+        return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _most(crowd: str) -> int:
+    return PER_SUBNET_MAX if "/" in crowd else PER_PLACE_MAX
+
+
+def is_home(crowd: str, source: str, subnets: Subnets) -> bool:
+    """Tell whether a link that really comes from `source` is of a network, or a place's host."""
+    return crowd == subnets.of(source) if "/" in crowd else _host(crowd) == _host(place_of(source))
+
+
+def _host(place: str) -> str:
+    return place.partition(" ")[0]
+
+
+def to_disbelieve(entries: Iterable[Entry], linked: Container[PeerId], crowd: str) -> Entry | None:
+    """Name an entry that nothing speaks for, in a crowd that keeps out who is really there."""
+
+    def is_cheap(entry: Entry) -> bool:
+        is_known = entry.named or entry.vouched or entry.is_reached or entry.peer in linked
+        return crowd in entry.crowds and not is_known
+
+    return max(filter(is_cheap, entries), key=lambda entry: entry.attempts, default=None)
 
 
 def to_forget(entries: Iterable[Entry], linked: Container[PeerId], newcomer: Entry) -> Entry | None:

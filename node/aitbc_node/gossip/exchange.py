@@ -16,6 +16,7 @@ from aitbc_node.events import Effect, Note, SavePeers
 from aitbc_node.gossip.book import Book, Draw
 from aitbc_node.gossip.messages import PeersKnown, PeersWanted, send
 from aitbc_node.gossip.records import OwnRecord, PeerRecord, check, is_timely
+from aitbc_node.gossip.subnets import kind_of
 from aitbc_node.types import PeerId
 
 ASK_MS = 30_000
@@ -35,6 +36,9 @@ class Exchange:
     ) -> None:
         self._book = book
         self._own = own
+        self._kinds = {"", *map(kind_of, own.addresses)} if own else {""}
+        """Of which kinds addresses may be: loopback ones mean this host itself, except in a mesh
+        of one host."""
         self._chain_id = chain_id
         self._verify = verify
         self._draw = draw
@@ -56,7 +60,7 @@ class Exchange:
                 check(record, self._chain_id, self._verify)
             except (NotCanonicalError, PeerFault):
                 continue
-            if self._book.is_news(record):
+            if self._book.is_news(record) and self._leads_somewhere(record):
                 self._book.learn(record, teller=None, now_ms=now_ms)
 
     def own_record(self, wall_ms: int) -> bytes:
@@ -142,12 +146,15 @@ class Exchange:
         if not self._book.is_news(record):
             return False
         check(record, self._chain_id, self._verify)
-        if not is_timely(record, wall_ms):
+        if not is_timely(record, wall_ms) or not self._leads_somewhere(record):
             return False
         learned = self._book.learn(record, teller=teller, now_ms=now_ms)
         if learned and record.peer == teller:
             self._book.met(teller, now_ms)
         return learned
+
+    def _leads_somewhere(self, record: PeerRecord) -> bool:
+        return all(kind_of(address) in self._kinds for address in record.addresses)
 
     def _save(self) -> list[Effect]:
         records = self._book.worth_keeping(limits.PEERS_KEPT_MAX)

@@ -5,8 +5,13 @@ Do not decide here whether a link is kept.
 
 import msgspec
 
+from aitbc_node import limits
 from aitbc_node.types import PeerId
 
+REQUESTS_PER_TICK_MAX = 200
+"""A node that catches up asks once per round trip: not more often than once in two milliseconds."""
+ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
+"""Nobody needs more than one whole block at a time; who asks for more is answered later."""
 PINGS_COUNTED = 240
 """Pings behind `availability`; when so many are counted, half of them are forgotten."""
 
@@ -45,6 +50,7 @@ class Link(msgspec.Struct):
     frames: int = 0
     requests: int = 0
     answered_bytes: int = 0
+    shown: int = 0
 
     def ping(self, now_ms: int) -> int:
         """Count a ping that leaves now; return its number."""
@@ -65,6 +71,28 @@ class Link(msgspec.Struct):
         self.pongs += 1
         sample = now_ms - self.pinged_ms
         self.rtt_ms = sample if self.rtt_ms is None else (7 * self.rtt_ms + sample) // 8
+        return True
+
+    def begin_tick(self, frames: int) -> None:
+        """Let so many frames be forgotten, and count all else anew."""
+        self.requests = self.answered_bytes = self.shown = 0
+        self.frames = max(0, self.frames - frames)
+
+    def may_ask(self) -> bool:
+        """Count a request; False when there were too many since the last tick."""
+        self.requests += 1
+        return self.requests <= REQUESTS_PER_TICK_MAX
+
+    def may_show(self) -> bool:
+        """Count evidence; False when more was shown since the last tick than anybody keeps."""
+        self.shown += 1
+        return self.shown <= limits.EVIDENCE_KEPT_MAX
+
+    def may_get(self, size: int) -> bool:
+        """Count bytes of an answer; False when there were enough of them since the last tick."""
+        if self.answered_bytes >= ANSWER_BYTES_PER_TICK_MAX:
+            return False
+        self.answered_bytes += size
         return True
 
     def view(self, *, score: int) -> PeerView:

@@ -234,6 +234,9 @@ def decode_message(payload: bytes) -> Message:
     return message
 
 
+_BULK = BlockFound | Finals | OfferFound | Piece
+
+
 def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
     """Yield the effect that puts a message into some peers' queues, or nothing for nobody.
 
@@ -241,7 +244,7 @@ def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
     """
     targets = tuple(peers)
     if targets:
-        yield Send(targets, encode(message), isinstance(message, Finals | OfferFound | Piece))
+        yield Send(targets, encode(message), isinstance(message, _BULK))
 
 
 def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:

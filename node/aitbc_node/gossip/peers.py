@@ -14,7 +14,7 @@ from aitbc_node import limits
 from aitbc_node.canonical import encode
 from aitbc_node.events import Dial, Disconnect, Effect, Note, PeerDown, PeerUp
 from aitbc_node.gossip.book import DIAL_LOST_MS, Book
-from aitbc_node.gossip.choice import Held, dials
+from aitbc_node.gossip.choice import Held, StrangeDials, dials
 from aitbc_node.gossip.entries import Entry
 from aitbc_node.gossip.links import Link, PeerView
 from aitbc_node.gossip.messages import Ping, RoomNeeded, send
@@ -22,10 +22,6 @@ from aitbc_node.gossip.standing import Standing
 from aitbc_node.gossip.subnets import Subnets, host_of
 from aitbc_node.types import PeerId
 
-REQUESTS_PER_TICK_MAX = 200
-"""A node that catches up asks once per round trip: not more often than once in two milliseconds."""
-ANSWER_BYTES_PER_TICK_MAX = limits.BLOCK_BYTES_MAX
-"""Nobody needs more than one whole block at a time; who asks for more is answered later."""
 REVOKED = "revoked"
 """Why a link is closed or refused when the ledger says that the peer's key has ended."""
 
@@ -53,6 +49,7 @@ class Peers:
         self._links: dict[PeerId, Link] = {}
         self._closing: dict[PeerId, int] = {}
         self.standing = Standing()
+        self._strange_dials = StrangeDials()
         self._ticked_ms: int | None = None
 
     def linked(self) -> tuple[PeerId, ...]:
@@ -114,7 +111,7 @@ class Peers:
         refusal = self._refusal(peer, now_ms, outbound=event.outbound)
         if refusal:
             return self._close(peer, refusal, now_ms)
-        self.book.up(peer, now_ms, outbound=event.outbound)
+        self.book.up(peer, now_ms, outbound=event.outbound, source=event.source)
         self._closing.pop(peer, None)
         self._links.pop(peer, None)
         self._links[peer] = Link(
@@ -165,17 +162,17 @@ class Peers:
     def may_ask(self, peer: PeerId) -> bool:
         """Count a request of a peer; False when it has asked too often since the last tick."""
         link = self._links.get(peer)
-        if link is not None:
-            link.requests += 1
-        return link is not None and link.requests <= REQUESTS_PER_TICK_MAX
+        return link is not None and link.may_ask()
+
+    def may_show(self, peer: PeerId) -> bool:
+        """Count evidence that a peer shows; False when it was too much since the last tick."""
+        link = self._links.get(peer)
+        return link is not None and link.may_show()
 
     def may_get(self, peer: PeerId, size: int) -> bool:
         """Count bytes of an answer; False when the peer had enough of them since the last tick."""
         link = self._links.get(peer)
-        if link is None or link.answered_bytes >= ANSWER_BYTES_PER_TICK_MAX:
-            return False
-        link.answered_bytes += size
-        return True
+        return link is not None and link.may_get(size)
 
     def fault(
         self, peer: PeerId, what: str, now_ms: int, *, is_forgery: bool = False
@@ -224,8 +221,7 @@ class Peers:
             del self._closing[peer]
         effects: list[Effect] = []
         for link in tuple(self._links.values()):
-            link.requests = link.answered_bytes = 0
-            link.frames = max(0, link.frames - allowed)
+            link.begin_tick(allowed)
             if paused:
                 link.heard_ms = now_ms
             if now_ms - link.heard_ms >= limits.DEAD_AFTER_MS:
@@ -241,8 +237,9 @@ class Peers:
         outbound = [link.address for link in self._links.values() if link.outbound]
         effects: list[Effect] = []
         for entry in dials(self.book, outbound, may_dial=may_dial, fame=self._fame, draw=self.draw):
-            self.book.dial(entry, now_ms)
-            effects.append(Dial(entry.peer, entry.address))
+            if self._strange_dials.may(entry, now_ms):
+                self.book.dial(entry, now_ms)
+                effects.append(Dial(entry.peer, entry.address))
         return effects
 
     def _may_dial(self, entry: Entry, now_ms: int) -> bool:

@@ -55,15 +55,15 @@ class OwnRecord:
     def __init__(self, chain_id: str, signer: Signer, addresses: tuple[str, ...]) -> None:
         self._chain_id = chain_id
         self._signer = signer
-        self._addresses = addresses
+        self.addresses = addresses
         self._newest: PeerRecord | None = None
 
     def at(self, wall_ms: int) -> PeerRecord | None:
         """Return the record to be given away now."""
         newest = self._newest
-        if not self._addresses or (newest and abs(wall_ms - newest.made_ms) < RENEW_MS):
+        if not self.addresses or (newest and abs(wall_ms - newest.made_ms) < RENEW_MS):
             return newest
-        self._newest = signed(self._chain_id, self._signer, self._addresses, made_ms=wall_ms)
+        self._newest = signed(self._chain_id, self._signer, self.addresses, made_ms=wall_ms)
         return self._newest
 
 

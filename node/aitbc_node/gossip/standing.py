@@ -92,9 +92,14 @@ class Standing:
             culprit.bans += 1
             self._has_news = True
         if len(self._culprits) >= CULPRITS_MAX:
-            del self._culprits[next(iter(self._culprits))]
+            del self._culprits[self._forgiven(now_ms)]
         self._culprits[peer] = culprit
         return penalty
+
+    def _forgiven(self, now_ms: int) -> PeerId:
+        """Name who is forgotten first: the oldest that is not banned, else the oldest."""
+        free = (peer for peer, row in self._culprits.items() if now_ms >= row.banned_until_ms)
+        return next(free, next(iter(self._culprits)))
 
     def _penalty(self, peer: PeerId, now_ms: int) -> int:
         culprit = self._culprits.get(peer)

@@ -14,6 +14,8 @@ FREE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "::1/128
 """Loopback and private networks: whoever is there was let in by the operator."""
 
 _BITS = {4: 24, 6: 48}
+_NOWHERE = ipaddress.ip_network("0.0.0.0/8")
+_Place = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Subnets:
@@ -27,15 +29,31 @@ class Subnets:
 
         Names of hosts count for none, too: only operators write them.
         """
-        try:
-            place = ipaddress.ip_address(host_of(address))
-        except ValueError:
+        place = _place(address)
+        if place is None:
             return ""
-        if isinstance(place, ipaddress.IPv6Address) and place.ipv4_mapped is not None:
-            place = place.ipv4_mapped
         if any(place.version == free.version and place in free for free in self._free):
             return ""
         return str(ipaddress.ip_network((place, _BITS[place.version]), strict=False))
+
+
+def place_of(address: str) -> str:
+    """Name an address and port in one way, however it is written."""
+    place = _place(address)
+    return address if place is None else f"{place} {parse_address(address)[1]}"
+
+
+def kind_of(address: str) -> str:
+    """Say why an address means another place, or none, to each who reads it; "" if it does not."""
+    place = _place(address)
+    if place is None:
+        return ""
+    if place.is_loopback:
+        return "loopback"
+    if place.is_link_local:
+        return "link-local"
+    is_nowhere = place.version == 4 and place in _NOWHERE  # noqa: PLR2004 - the other IP is 6
+    return "reserved" if place.is_reserved or is_nowhere else ""
 
 
 def host_of(address: str) -> str:
@@ -44,3 +62,13 @@ def host_of(address: str) -> str:
         return parse_address(address)[0]
     except ValueError:
         return address
+
+
+def _place(address: str) -> _Place | None:
+    try:
+        place = ipaddress.ip_address(host_of(address))
+    except ValueError:
+        return None
+    if isinstance(place, ipaddress.IPv6Address) and place.ipv4_mapped is not None:
+        return place.ipv4_mapped
+    return place

@@ -109,6 +109,55 @@ def test_no_network_can_fill_the_book() -> None:
     assert learn(book, a_record(5_001, "198.51.100.1:1"))
 
 
+def test_what_one_network_tells_of_itself_counts_as_one_voice() -> None:
+    """Whatever addresses its identities invent: where their links come from is no invention."""
+    book = a_book()
+    taken = 0
+    for number in range(1, PER_TELLER_MAX + 30):
+        record = a_record(number)
+        book.up(
+            record.peer, 0, outbound=False, source=f"203.0.113.{number % 250}:{40_000 + number}"
+        )
+        taken += learn(book, record, record.peer)
+        book.down(record.peer)
+    elsewhere = a_record(9_000)
+    book.up(elsewhere.peer, 0, outbound=False, source="198.51.100.1:40000")
+
+    assert taken == PER_TELLER_MAX
+    assert learn(book, elsewhere, elsewhere.peer)
+
+
+def test_few_entries_lead_to_one_place() -> None:
+    """However its address is written, and also for those that say they have moved there."""
+    book = a_book()
+    ways = ("198.51.100.7:443", "[::ffff:198.51.100.7]:443", "[::ffff:c633:6407]:443")
+
+    taken = [learn(book, a_record(number, way)) for number, way in enumerate(ways, 1)]
+    assert learn(book, a_record(9, "198.51.100.7:444"))
+    moved = learn(book, a_record(9, ways[0], made_ms=WALL_MS + 1))
+
+    assert taken == [True, True, False]
+    assert not moved
+    entry = book.get(a_record(9).peer)
+    assert entry is not None
+    assert entry.address == "198.51.100.7:444"
+
+
+def test_lies_about_a_place_keep_nobody_out_who_is_there() -> None:
+    """Nor about a network; who only says that it is there gets no room."""
+    book = a_book()
+    for number in range(1, PER_SUBNET_MAX + 1):
+        learn(book, a_record(number, f"203.0.113.9:{1 + number // 2}"))
+    honest, liar = (a_record(number, "203.0.113.9:1") for number in (900, 901))
+    book.up(honest.peer, 0, outbound=False, source="203.0.113.9:40000")
+    book.up(liar.peer, 0, outbound=False, source="198.51.100.1:40000")
+
+    assert not learn(book, liar, liar.peer)
+    assert not learn(book, honest)
+    assert learn(book, honest, honest.peer)
+    assert honest.peer in known(book)
+
+
 def test_the_book_is_bounded_and_the_unreachable_make_room() -> None:
     """A full book of good nodes takes nobody; the operator's peer is never forgotten."""
     book = a_book()

@@ -11,7 +11,9 @@ from aitbc_node.gossip.choice import (
     ANCHORS,
     DEGREE_ENOUGH,
     INBOUND_COMFORT,
+    STRANGE_DIAL_MS,
     Held,
+    StrangeDials,
     dials,
     to_evict,
     to_let_go,
@@ -142,6 +144,25 @@ def test_some_places_go_to_those_that_few_are_linked_with() -> None:
     )
 
     assert poor <= {entry.peer for entry in picked}
+
+
+def test_who_was_never_met_is_dialled_at_a_bounded_rate() -> None:
+    """A few at once, then four a second; who was met, or named, is free."""
+    told = a_book([f"10.0.1.{number}:1" for number in range(100)], ["10.0.0.1:1"])
+    strangers = list(told.far())
+    strangers[0].met_ms = 0
+    budget = StrangeDials()
+
+    burst = sum(budget.may(entry, 1_000) for entry in strangers[1:])
+    later = sum(
+        budget.may(entry, now) for now in range(1_050, 11_001, 50) for entry in strangers[1:3]
+    )
+
+    assert burst == limits.OUTBOUND_TARGET
+    assert later == 10_000 // STRANGE_DIAL_MS
+    assert all(
+        budget.may(entry, 11_000) for entry in (strangers[0], told.named[0]) for _ in range(9)
+    )
 
 
 def test_a_slow_link_is_replaced_and_a_needed_one_is_not() -> None:

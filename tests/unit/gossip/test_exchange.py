@@ -186,6 +186,27 @@ def test_what_is_known_survives_a_restart() -> None:
     assert {entry.peer for entry in other_book} == {entry.peer for entry in book}
 
 
+def test_no_stranger_has_a_node_dial_itself_or_its_hosts_services() -> None:
+    """Where all nodes are of one host, and only there, its loopback addresses are theirs."""
+    places = ("127.0.0.1:9000", "169.254.169.254:80", "240.0.0.1:1")
+    records = [
+        signed(CHAIN, key, ("10.0.0.7:1", place), made_ms=WALL_MS)
+        for key, place in zip(KEYS, places, strict=False)
+    ]
+    exchange, book = an_exchange()
+    up(exchange)
+    told(exchange, *records)
+    assert len(book) == 0
+
+    own = OwnRecord(CHAIN, OWN, ("127.0.0.1:8600",))
+    at_home = Book(OWN_ID, (), draw=draw)
+    exchange = Exchange(at_home, own, chain_id=CHAIN, verify=verify, draw=draw)
+    up(exchange)
+    told(exchange, *records)
+    exchange.restore([encode(record) for record in records], 0)
+    assert {entry.peer for entry in at_home} == {records[0].peer}
+
+
 def test_who_takes_no_part_says_and_learns_nothing() -> None:
     """A listed-only mesh has no strangers to tell of."""
     exchange, book = an_exchange(takes_part=False)

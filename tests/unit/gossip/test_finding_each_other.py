@@ -5,6 +5,7 @@ import random
 import pytest
 
 from aitbc_node import limits
+from aitbc_node.gossip.exchange import ASK_MS
 from aitbc_sim.small_world import SmallWorld
 from aitbc_toolkit.graph import Graph
 
@@ -37,6 +38,17 @@ def test_one_address_is_enough_and_may_vanish(count: int) -> None:
     graph = judge(world)
     assert len(graph.components()) == 1
     assert min(graph.degrees().values()) >= min(limits.DEGREE_MIN, count - 2)
+
+
+def test_a_mesh_of_four_does_not_go_on_asking_for_others() -> None:
+    """Where everybody is linked with everybody, asking again and again finds nobody."""
+    world = SmallWorld(4)
+    world.run(MINUTE_MS)
+    before = world.questions
+
+    world.run(2 * MINUTE_MS)
+
+    assert 0 < world.questions - before <= 4 * 2 * MINUTE_MS // ASK_MS
 
 
 @pytest.mark.nightly

@@ -3,9 +3,9 @@
 from aitbc_node import limits
 from aitbc_node.events import Dial, Disconnect, Effect, PeerDown, PeerUp, Send
 from aitbc_node.gossip.book import DIAL_LOST_MS, YIELD_MS
-from aitbc_node.gossip.links import PINGS_COUNTED, Link
+from aitbc_node.gossip.links import PINGS_COUNTED, REQUESTS_PER_TICK_MAX, Link
 from aitbc_node.gossip.messages import Hello, Ping, decode_message
-from aitbc_node.gossip.peers import REQUESTS_PER_TICK_MAX, Peers
+from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach
 from aitbc_node.gossip.records import PeerRecord
 from aitbc_node.gossip.standing import BAN_MS

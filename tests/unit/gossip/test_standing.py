@@ -113,3 +113,15 @@ def test_a_few_faults_are_no_ban(faults: int) -> None:
 
     assert not standing.is_banned(ROGUE, 0)
     assert standing.score(ROGUE, faults * FAULT_PENALTY * 1_000) == PENALTY_MAX
+
+
+def test_a_crowd_of_culprits_is_no_amnesty_for_the_banned() -> None:
+    """Who only did wrong once is forgotten first."""
+    standing = Standing()
+    forge(standing, ROGUE, 0)
+
+    for number in range(CULPRITS_MAX + 10):
+        standing.blame(PeerId(number.to_bytes(20, "big")), 0, is_forgery=False)
+
+    assert standing.is_banned(ROGUE, 1)
+    assert standing.score(PeerId(bytes(20)), 0) == PENALTY_MAX

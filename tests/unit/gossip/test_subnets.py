@@ -2,7 +2,7 @@
 
 import pytest
 
-from aitbc_node.gossip.subnets import Subnets, host_of
+from aitbc_node.gossip.subnets import Subnets, host_of, kind_of
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,25 @@ def test_hosts_are_told_apart_without_their_ports() -> None:
     """Two nodes of one host go down together."""
     assert host_of("10.0.0.1:1") == host_of("10.0.0.1:2") == host_of("10.0.0.1")
     assert host_of("[::1]:1") == "::1"
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("127.0.0.1:8600", "loopback"),
+        ("[::1]:8600", "loopback"),
+        ("[::ffff:127.0.0.1]:8600", "loopback"),
+        ("169.254.169.254:80", "link-local"),
+        ("[fe80::1]:80", "link-local"),
+        ("0.1.2.3:80", "reserved"),
+        ("255.255.255.255:80", "reserved"),
+        ("[64:ff9b::7f00:1]:80", "reserved"),
+        ("203.0.113.7:8600", ""),
+        ("10.1.2.3:8600", ""),
+        ("[fd00::1]:8600", ""),
+        ("node.example:8600", ""),
+    ],
+)
+def test_some_addresses_mean_another_place_to_each_reader(address: str, kind: str) -> None:
+    """What a stranger tells may lead to none of those."""
+    assert kind_of(address) == kind
