@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -128,6 +129,34 @@ def test_a_run_anchors_once_an_hour(fake_mesh: Any) -> None:
 
     assert said == [[], [2], []]
     assert remembered(environment).newest == 2
+
+
+def test_nodes_that_tell_alike_are_asked_once(
+    fake_mesh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose word counts is asked only where they differ: every run ends with this question."""
+    environment = fake_mesh.environment
+    log(environment, 2)
+    records, _ = audit.check(audit.path_of(environment))
+    told = anchoring._body(environment, records, now_s=time.time()).value.hex()
+    answers = {each.name: SimpleNamespace(value=told) for each in environment.validators}
+    asked: list[str] = []
+
+    def whose_word(_mesh: Any, _names: Any) -> None:
+        asked.append("")
+        raise AitbcError("asked")
+
+    monkeypatch.setattr(anchoring, "_answers", lambda *_words, **_more: answers)
+    monkeypatch.setattr(Mesh, "statuses", whose_word)
+    alike = after_run(environment), list(asked)
+    answers[environment.validators[0].name].value = b"{}".hex()
+    differing = after_run(environment), list(asked)
+    answers[environment.validators[0].name] = None  # type: ignore[assignment]  # it is silent
+    after_run(environment)
+
+    assert alike == ([], [])
+    assert differing == (["the audit log's head is not anchored on the ledger: asked"], [""])
+    assert asked == ["", ""]
 
 
 def without_a_key(mesh: Any) -> None:

@@ -98,7 +98,7 @@ def _change_hosts(
         plan = _prepared(run, request, plan, facts, admitted)
         hooks.after("stage", plan=plan.to_document())
         if not plan.pending:
-            return nothing_to_do(run, revision.commit, began=began)
+            return nothing_to_do(run, plan, began=began)
         compatibility.require(run, request, plan, facts)
         hooks.before("waves", plan=plan.to_document())
         if revival:
@@ -136,7 +136,7 @@ def _nothing_left(
         resuming.refuse_other_wishes(run.environment, request, record)
         note(run.tell, "an earlier run that never ended switched these nodes: it goes on")
         return resuming.finish(run, request, facts, record, hooks, began=began)
-    return nothing_to_do(run, plan.revision.commit, began=began)
+    return nothing_to_do(run, plan, began=began)
 
 
 def _audit_gone(environment: Environment, lost: Lost, permit: Permit) -> None:

@@ -16,7 +16,7 @@ from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.outcome import counted, fact, seconds
 from aitbc_toolkit.release.request import Choice
 from aitbc_toolkit.release.source import SHORT, Revision
-from aitbc_toolkit.release.waves import Budget, Order, Wave
+from aitbc_toolkit.release.waves import Budget, Order, Seen, Wave
 
 FORMAT = 1
 
@@ -77,7 +77,8 @@ class Floor:
 class Plan:
     """Hold everything that a deploy is going to do, and the facts that it follows from.
 
-    `open_run` names a run before it that has not ended; it is no part of the plan and its hash.
+    `open_run` names a run before it that has not ended, `seen` is the mesh as it was found; they
+    are no part of the plan and its hash.
     """
 
     environment: str
@@ -90,6 +91,7 @@ class Plan:
     choice: Choice
     floor: Floor
     facts: Mapping[str, Any]
+    seen: Seen
     open_run: str = ""
 
     @property

@@ -161,6 +161,7 @@ def make(
             "voting": sorted(view.voting),
             "running": _running(facts, targets),
         },
+        seen=view,
         open_run=inquiry.open_words(
             environment, [record for host in facts.values() for record in host["records"]]
         ),

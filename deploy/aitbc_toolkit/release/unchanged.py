@@ -9,6 +9,7 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import powers
 from aitbc_toolkit.release.gates import quorum, voting
 from aitbc_toolkit.release.outcome import Outcome
+from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.progress import duration
 from aitbc_toolkit.release.reading import tip
 from aitbc_toolkit.release.rolling import Run
@@ -19,18 +20,16 @@ _PATIENCE_S = 5.0
 _POLL_S = 0.2
 
 
-def nothing_to_do(run: Run, commit: str, *, began: float) -> Outcome:
-    """Say that nothing changed, and how the mesh does."""
-    environment = run.environment
+def nothing_to_do(run: Run, plan: Plan, *, began: float) -> Outcome:
+    """Say that nothing changed, and how the mesh does; asked anew unless it was found well."""
+    environment, commit = run.environment, plan.revision.commit
     deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        statuses = run.mesh.statuses()
-        votes, height = voting(environment, statuses), tip(statuses)
-        power = powers.told(run.mesh, statuses)
-        live = quorum(power.sum(votes), power.total)
-        if live or time.monotonic() > deadline:
-            break
+    votes, height, power = plan.seen.voting, plan.seen.height, plan.seen.powers
+    while not (live := quorum(power.sum(votes), power.total)) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
+        statuses = run.mesh.statuses()
+        votes, height = frozenset(voting(environment, statuses)), tip(statuses)
+        power = powers.told(run.mesh, statuses)
     took_s = time.monotonic() - began
     name, count = environment.name, len(environment.validators)
     facts = {"environment": name, "commit": commit, "height": height, "votes": len(votes)}
