@@ -66,7 +66,7 @@ def _run(options: argparse.Namespace) -> int:
     from aitbc_node.heartbeat import Heart, notify_address  # noqa: PLC0415 - as below
 
     heart = Heart(notify_address())
-    heart.beat()  # what follows may take its time on a busy machine
+    heart.wake()
     from aitbc_node import process, restarts  # noqa: PLC0415 - `init` must not wait for these
 
     heart.beat()

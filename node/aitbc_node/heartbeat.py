@@ -30,6 +30,14 @@ class Heart:
         self._beat_s = alarm_s * BEAT_S / ALARM_S
         self._last_s = 0.0
 
+    def wake(self) -> None:
+        """Say that this process has begun to load its code; no alarm waits for that.
+
+        On a busy machine it takes longer than an alarm would wait, and who ends for it only begins
+        with it anew, so that the machine gets busier still. Loading ends by itself.
+        """
+        self._tell("WATCHDOG=1")
+
     def beat(self) -> None:
         """Say that this process gets on with its work."""
         now_s = time.monotonic()

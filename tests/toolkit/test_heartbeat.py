@@ -41,6 +41,24 @@ def where_it_wakes():
 where_it_wakes()
 """
 
+LOADS = """
+import faulthandler
+import sys
+
+alarms = []
+faulthandler.dump_traceback_later = lambda *_limit, **_end: alarms.append("set")
+
+class Loader:
+    def find_spec(self, name, path=None, target=None):
+        if name == "aitbc_node.process":
+            print("alarms:", len(alarms))
+            raise SystemExit(3)
+
+sys.meta_path.insert(0, Loader())
+from aitbc_node.__main__ import main
+main(["run", "--config", "node.toml"])
+"""
+
 
 @pytest.fixture
 def listening(tmp_path: Path) -> Iterator[socket.socket]:
@@ -106,6 +124,18 @@ def test_nobody_listens(tmp_path: Path) -> None:
         heart.ready()
         heart.beat()
         heart.rest()
+
+
+def test_no_alarm_waits_for_code_that_is_being_loaded(listening: socket.socket) -> None:
+    """Loading takes longer than an alarm on a busy machine, and who ends for it begins anew."""
+    environment = {**os.environ, "NOTIFY_SOCKET": listening.getsockname()}
+
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS], env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (3, "alarms: 0\n", "")
+    assert heard(listening) == ["WATCHDOG=1"]
 
 
 @pytest.mark.parametrize(
