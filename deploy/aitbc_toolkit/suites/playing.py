@@ -223,7 +223,8 @@ def _note(timeline: Timeline, result: Result) -> None:
 
 
 def _row(result: Result) -> str:
-    return f"  {result.verdict:<{_VERDICT_WIDTH}}{result.name:<{_NAME_WIDTH}} {result.line}"
+    line = result.line.partition("\n")[0]  # an error of many hosts goes on below
+    return f"  {result.verdict:<{_VERDICT_WIDTH}}{result.name:<{_NAME_WIDTH}} {line}"
 
 
 def _tell(record: evidence.Record, folder: Path, *, as_json: bool) -> None:

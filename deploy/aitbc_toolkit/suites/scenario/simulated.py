@@ -102,6 +102,12 @@ class SimArena:
         if self._timeline is not None:
             self._timeline.event(kind, **{**fields, "virtual_s": self.now()})
 
+    def wake(self) -> None:
+        """Let the mesh make its first blocks."""
+        until = self.now() + WAKE_MS / _MS
+        while self.sight().tip < 2 and self.now() < until:  # noqa: PLR2004 - a block on a block
+            self.pause(0.1)
+
     def settle(self) -> None:
         """Let all that was accepted come to an end. Raises: ScenarioError."""
         left = self.world.settle()
@@ -147,7 +153,7 @@ def play(
     engine = Engine(case, arena, seed=seed)
     verdict, line = Verdict.PASS, ""
     try:
-        _wake(arena)
+        arena.wake()
         line = engine.play()
         arena.settle()
     except ScenarioError as ended:
@@ -169,13 +175,6 @@ def unfit(case: Case) -> str:
     wanted = {step.fault for step in case.steps if isinstance(step, FaultStep)}
     lacking = sorted(wanted - FAULTS)
     return f"the simulator has no {', '.join(lacking)} of scenarios" if lacking else ""
-
-
-def _wake(arena: SimArena) -> None:
-    """Let the mesh make its first blocks."""
-    until = arena.now() + WAKE_MS / _MS
-    while arena.sight().tip < 2 and arena.now() < until:  # noqa: PLR2004 - a block on a block
-        arena.pause(0.1)
 
 
 def _options(case: Case) -> Options:

@@ -1,0 +1,159 @@
+"""How does a Python test break a mesh? With the fixtures `net`, `chaos` and `load` of this plugin.
+
+`pytest -p aitbc_toolkit.suites.scenario.fixtures` also plays scenario files. Engine, checkers and
+verdicts are those of `aitbc test`; without `--env` the mesh is simulated.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit import paths
+from aitbc_toolkit.asking import open_mesh
+from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.remote import Hosts
+from aitbc_toolkit.suites import catalogue, runs
+from aitbc_toolkit.suites.history import Recorder
+from aitbc_toolkit.suites.playing import SIMULATED
+from aitbc_toolkit.suites.scenario import breaking, loading, on_mesh, simulated
+from aitbc_toolkit.suites.scenario.schema import Case
+from aitbc_toolkit.suites.scenario.trial import Chaos, Load, Net, Trial, in_simulator, on_scene
+from aitbc_toolkit.suites.scene import Result, Scene
+from aitbc_toolkit.suites.timeline import Timeline
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
+
+_VERDICT = "verdict"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run say which mesh it is about."""
+    group = parser.getgroup("aitbc scenarios")
+    group.addoption("--env", default=SIMULATED, help="environment; without it the simulator")
+    group.addoption("--seed", type=int, default=1, help="what chance is drawn from")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Take scenario files for tests."""
+    if file_path.suffix == ".yaml" and file_path.is_relative_to(catalogue.folder()):
+        found: pytest.Collector = ScenarioFile.from_parent(parent, path=file_path)
+        return found
+    return None
+
+
+class ScenarioFile(pytest.File):
+    """Be a file of cases."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        """List the cases that are not for the night."""
+        for case in loading.load(self.path):
+            if not case.is_nightly:
+                yield ScenarioItem.from_parent(self, name=case.name, case=case)
+
+
+class ScenarioItem(pytest.Item):
+    """Be one case."""
+
+    def __init__(self, *, case: Case, **more: Any) -> None:
+        super().__init__(**more)
+        self._case = case
+
+    def runtest(self) -> None:
+        """Play it; any end but a pass is a failure with its verdict."""
+        environment, seed = self.config.getoption("--env"), self.config.getoption("--seed")
+        result = _played(self._case, environment, seed)
+        self.user_properties.append((_VERDICT, str(result.verdict)))
+        if result.verdict is not Verdict.PASS:
+            pytest.fail(f"{result.verdict}: {result.line}", pytrace=False)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        """Name the file and the case."""
+        return self.path, 0, self.name
+
+
+@pytest.fixture(name="trial")
+def _trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
+    """Open the mesh, and judge every invariant when the test is over."""
+    environment = request.config.getoption("--env")
+    with _opened(request.node.name, environment, request.config.getoption("--seed")) as trial:
+        yield trial
+        verdict, line = trial.judged()
+    request.node.user_properties.append((_VERDICT, str(verdict)))
+    if verdict is not Verdict.PASS:
+        pytest.fail(f"{verdict}: {line}", pytrace=False)
+
+
+@pytest.fixture
+def net(trial: Trial) -> Net:
+    """Be the mesh: who leads, what must hold, what is waited for."""
+    return trial.net
+
+
+@pytest.fixture
+def chaos(trial: Trial) -> Chaos:
+    """Break the mesh, always with an end."""
+    return trial.chaos
+
+
+@pytest.fixture
+def load(trial: Trial) -> Load:
+    """Keep transactions coming."""
+    return trial.load
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep the verdict with which a test of Python ended."""
+    failure = call.excinfo.value if call.excinfo else None
+    if isinstance(failure, ScenarioError):
+        item.user_properties.append((_VERDICT, str(failure.verdict)))
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell the worst verdict last."""
+    told = [
+        Verdict(value)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for name, value in getattr(report, "user_properties", ())
+        if name == _VERDICT
+    ]
+    if told:
+        terminalreporter.write_line(f"worst verdict: {worst(told)}")
+
+
+def _played(case: Case, environment: str, seed: int) -> Result:
+    if environment == SIMULATED:
+        return simulated.play(case, seed=seed)
+    found = Inventory.load(environment)
+    with ExitStack() as stack:
+        return on_mesh.play(
+            case,
+            environment=found,
+            mesh=stack.enter_context(open_mesh(found)),
+            seed=seed,
+            timeline=stack.enter_context(Timeline(runs.begin(paths.state_root()))),
+            inject=breaking.over(stack.enter_context(Hosts(found))),
+        )
+
+
+@contextmanager
+def _opened(name: str, environment: str, seed: int) -> Iterator[Trial]:
+    if environment == SIMULATED:
+        with in_simulator(name, seed=seed) as trial:
+            yield trial
+        return
+    found = Inventory.load(environment)
+    with ExitStack() as stack:
+        timeline = stack.enter_context(Timeline(runs.begin(paths.state_root())))
+        mesh = stack.enter_context(open_mesh(found))
+        recorder = Recorder(mesh, on_height=timeline.height)
+        first = min((each.height for each in recorder.statuses().values()), default=1)
+        scene = Scene(found, mesh, recorder, seed, max(1, first))
+        inject = breaking.over(stack.enter_context(Hosts(found)))
+        yield stack.enter_context(on_scene(name, scene, timeline=timeline, inject=inject))

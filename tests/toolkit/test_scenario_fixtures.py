@@ -1,0 +1,59 @@
+"""Tests in Python and scenario files, both as pytest plays them, in the simulator."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from aitbc_toolkit.suites import catalogue
+
+PLUGIN = "aitbc_toolkit.suites.scenario.fixtures"
+TESTS = '''
+def test_leader_isolated(net, chaos, load):
+    """The chain goes on without an isolated proposer, which catches up after."""
+    with load.transfers(rate=30), chaos.cut(net.leader, net.others, lease="20s") as cut:
+        net.expect_auto(during=cut)
+    assert net.eventually.all_at_tip(within="10s") < 10
+
+
+def test_two_of_four_are_too_many(net, chaos):
+    """What is expected of three of four does not hold of two."""
+    with chaos.hit("proc.kill", ["v1", "v2"], lease="20s"):
+        net.eventually.heights_advance(3, on=["v3", "v4"], within="10s")
+'''
+
+
+def played(*words: str | Path) -> tuple[int, str]:
+    """Run pytest with the plugin; return its status and what it wrote."""
+    argv = [sys.executable, "-m", "pytest", "-p", PLUGIN, "-p", "no:cacheprovider", "-rA", "-q"]
+    done = subprocess.run(
+        [*argv, "-c", os.devnull, "--rootdir", "/", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_test_in_python_breaks_a_mesh_and_hears_the_verdict(tmp_path: Path) -> None:
+    """What holds passes, what does not fails by its verdict, and the worst is told last."""
+    path = tmp_path / "test_mine.py"
+    path.write_text(TESTS)
+
+    status, told = played(path)
+
+    assert status == 1, told
+    assert "1 failed, 1 passed" in told
+    assert "not within" in told
+    assert "worst verdict: LIVENESS" in told
+
+
+def test_pytest_collects_scenario_files() -> None:
+    """A file is as many tests as it has cases for the day."""
+    status, told = played(catalogue.folder() / "crash" / "all-at-once.yaml", "--seed", "5")
+
+    assert status == 0, told
+    assert "PASSED" in told
+    assert "crash/all-at-once" in told
+    assert "worst verdict: PASS" in told
