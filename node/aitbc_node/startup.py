@@ -12,12 +12,12 @@ from pathlib import Path
 
 import msgspec
 
-from aitbc_node import crypto, keyfiles, succession
+from aitbc_node import crypto, keyfiles, keyring, succession
 from aitbc_node.config import Config
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.crypto import Signer
 from aitbc_node.errors import ConfigError, DiskError, UpgradeNeededError
-from aitbc_node.events import Committed, OwnKey
+from aitbc_node.events import Committed
 from aitbc_node.gossip.records import OwnRecord, is_reachable_form
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.ledger.document import from_json
@@ -61,6 +61,11 @@ class Identities(msgspec.Struct, frozen=True):
     later: Mapping[int, Signer] = {}
     """The keys that were made to replace the first, by the numbers of their files."""
 
+    @property
+    def voters(self) -> Mapping[int, Signer]:
+        """Return all consensus keys by the numbers of their files."""
+        return {} if self.voter is None else {1: self.voter, **self.later}
+
 
 def load_identities(config: Config) -> Identities:
     """Read genesis and keys.
@@ -74,7 +79,9 @@ def load_identities(config: Config) -> Identities:
         voter = keyfiles.load_signer(config.key_dir / keyfiles.CONSENSUS_KEY)
         if voter.public_key == node.public_key:
             raise ConfigError(f"{config.key_dir}: node key and consensus key are the same")
-        return Identities(genesis, node, voter, succession.load_later(config.key_dir))
+        identities = Identities(genesis, node, voter, succession.load_later(config.key_dir))
+        keyring.check_apart(identities.voters)
+        return identities
     return Identities(genesis, node, voter)
 
 
@@ -120,7 +127,7 @@ def open_store(
     salt = os.urandom(SALT_BYTES)
     chain = identities.genesis.hash()
     store = Store(data, keys, chain=chain, salt=salt, on_progress=on_progress)
-    recovered = store.recover()
+    recovered = keyring.recovered(store, identities.voters, not_before=not_before)
     check_app_version(store)
     config.sync.trusted.check(store)
     for is_so, what, consequence in (
@@ -132,14 +139,6 @@ def open_store(
     ):
         if is_so:
             log.warning(what, extra={"consequence": consequence})
-    recovered = msgspec.structs.replace(recovered, later_keys=_later_keys(store, identities))
-    if identities.voter is not None and recovered.sign_state is None:
-        recovered = _begin_sign_state(store, recovered, not_before)
-    elif not_before is not None:
-        raise ConfigError(
-            "--not-before-height is for a validator whose sign state is missing; here is none",
-            hint="start without it",
-        )
     # Files of its own: a snapshot is written beside everything else, also while the node stops.
     kept = data if isinstance(data, MemoryDisk) else FileDisk(config.data_dir)
     return Found(store, recovered, Snapshots(kept, chain=chain, on_progress=on_progress))
@@ -156,19 +155,6 @@ def check_app_version(store: Store) -> None:
         raise UpgradeNeededError(version, known=APP_VERSION)
 
 
-def _later_keys(store: Store, identities: Identities) -> tuple[OwnKey, ...]:
-    """Bring each key that replaced another together with what it has signed."""
-    found = []
-    for number, signer in identities.later.items():
-        stored = store.sign_states.load(number)
-        if stored is None:
-            consequence = f"{keyfiles.consensus_key(number)} signs nothing"
-            log.error("sign_state.missing", extra={"consequence": consequence})
-        else:
-            found.append(OwnKey(number, signer, stored))
-    return tuple(found)
-
-
 def absence_of(machine: Machine, config: Config, *, wall_ms: int) -> str:
     """Say why peers alone may not be believed after so long an absence; empty when they may.
 
@@ -183,22 +169,6 @@ def absence_of(machine: Machine, config: Config, *, wall_ms: int) -> str:
         f"the newest block here is {away_ms // 1000} s old, bonds are held for {held_ms // 1000} s:"
         " compare the id of a newer block with other operators, see sync.trusted_height"
     )
-
-
-def _begin_sign_state(store: Store, recovered: Recovered, not_before: Height | None) -> Recovered:
-    """Decide about a key whose sign state is missing: it may have signed anything."""
-    if not_before is None:
-        log.error("sign_state.missing", extra={"consequence": "this node follows, never votes"})
-        return recovered
-    if not_before <= recovered.last_height + 2:
-        raise ConfigError(
-            f"--not-before-height {not_before} is not above the tip here + 2 "
-            f"({recovered.last_height} + 2)",
-            hint="ask another node for the height of the chain, and stop the old host for good",
-        )
-    state = store.create_sign_state(not_before)
-    log.warning("sign_state.created", extra={"not_before_height": not_before})
-    return msgspec.structs.replace(recovered, sign_state=state)
 
 
 def restored_machine(
@@ -258,6 +228,9 @@ def own_record(config: Config, identities: Identities) -> OwnRecord | None:
         return None
     told = (config.p2p.advertise or config.p2p.listen, *config.p2p.also_advertise)
     addresses = tuple(filter(is_reachable_form, told))
+    if not addresses:
+        consequence = "no node hears of this one from others; p2p.advertise takes host:port"
+        log.warning("p2p.unadvertised", extra={"consequence": consequence})
     return OwnRecord(identities.genesis.chain_id, identities.node, addresses)
 
 

@@ -129,12 +129,28 @@ class SignStates:
         """Whether the newest write of some file was found cut short."""
         self.is_healed = False
         """Whether the newest state of some file had a copy that has decayed."""
+        self.unknown: dict[int, str] = {}
+        """Which retired keys have signed something that nobody knows any more, and why."""
 
-    def load(self, number: int = 1) -> SignState | None:
-        """Return what a key has signed last; None where it has no file."""
+    def exists(self, number: int) -> bool:
+        """Tell whether a key has a file, whatever is in it."""
+        return self._disk is not None and self._file(self._disk, number).exists()
+
+    def load(self, number: int = 1, *, is_retired: bool = False) -> SignState | None:
+        """Return what a key has signed last; None where it has no file.
+
+        Raises: DiskError when that cannot be known. It is None then for a key that `is_retired`,
+        which a later one has replaced: it signs nothing, and the node goes on.
+        """
         if self._disk is None or not (file := self._file(self._disk, number)).exists():
             return None
-        state = file.load()
+        try:
+            state = file.load()
+        except DiskError as error:
+            if not is_retired:
+                raise
+            self.unknown[number] = error.message
+            return None
         self.is_torn |= file.is_torn
         self.is_healed |= file.is_healed
         return state

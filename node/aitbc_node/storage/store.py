@@ -119,9 +119,10 @@ class Store:
         """Return where the log begins: at 1, unless the state there came from peers."""
         return Height(self._below + 1)
 
-    def recover(self) -> Recovered:
+    def recover(self, *, is_key_retired: bool = False) -> Recovered:
         """Read everything, repair torn tails and return what there is.
 
+        Where the first key `is_key_retired`, a later one having replaced it, it may be damaged.
         Raises: DiskError for damage, ConfigError for data of another chain or an unknown version.
         """
         data_version = self.recover_blocks()
@@ -132,7 +133,7 @@ class Store:
         return Recovered(
             finals=self.finals_above(Height(0)),
             pending=tuple(self._read_waiting()),
-            sign_state=self.sign_states.load(),
+            sign_state=self.sign_states.load(is_retired=is_key_retired and self.last_height > 0),
             journal=journal,
             last_height=self.last_height,
             bytes_cut=self._log.bytes_cut,
