@@ -36,7 +36,7 @@ from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Policy, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
-from aitbc_node.ledger.records import RecordPut
+from aitbc_node.ledger.records import RecordPut, revoked_by
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Parsed, parse, sign
@@ -60,6 +60,7 @@ Scene = Callable[[Town], Told]
 
 PAYMENT = pay("bob", 5)
 NAME = RecordPut("name", b"shop", b"alice sells", 9)
+ENDED = revoked_by(CHAIN_ID, key_of("a node"))
 COIN = AssetDefine("COIN", "coin", 2, address("alice"), Amount(5), Amount(1_000))
 TWO = tuple(sorted(key_of(name).public_key for name in ("alice", "bob")))
 WEAK = PublicKey(bytes(32))
@@ -268,6 +269,9 @@ CASES: dict[str, dict[Told, Scene]] = {
         ("unauthorised", "key"): body(NAME, NAME),
         ("unknown-object", "key"): body(RecordPut("name", b"shop", b"", 0)),
         ("malformed", "value"): form(msgspec.structs.replace(NAME, ttl=0)),
+        ("malformed", "ttl"): form(msgspec.structs.replace(ENDED, ttl=9)),
+        ("signature", "value"): body(msgspec.structs.replace(ENDED, value=bytes(64))),
+        ("wrong-state", "key"): body(ENDED, ENDED),
     },
     "signers": {
         ("policy", "keys"): form(AccountPolicy(1, TWO[::-1])),
