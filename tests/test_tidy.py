@@ -32,6 +32,7 @@ LONG_MODULES: dict[str, str] = {
     "node/aitbc_node/intake.py": "the way of one transaction in, whoever brought it, and out",
     "node/aitbc_node/gossip/book.py": "the one place where an entry is learned, dialled, forgotten",
     "node/aitbc_node/gossip/messages.py": "one record for each message between peers",
+    "node/aitbc_node/gossip/peers.py": "one method for each thing that can become of a link",
     "node/aitbc_node/rpc/schema.py": "one record for each answer that a stranger may read",
     "node/aitbc_node/config.py": "one class a section of node.toml, and what documents them",
     "node/aitbc_node/__main__.py": "one function and one parser for each command of the node",

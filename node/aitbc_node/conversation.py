@@ -8,6 +8,7 @@ from typing import assert_never
 
 from aitbc_node import limits
 from aitbc_node.arriving import Arriving
+from aitbc_node.blocks import tx_id
 from aitbc_node.chain import Chain
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import BlocksRead, OfferRead, PieceRead, ReadBlocks
@@ -36,6 +37,7 @@ from aitbc_node.gossip.messages import (
     Status,
     SummarySent,
     Transactions,
+    TransactionsHanded,
     VotesSent,
     decode_message,
     fitting,
@@ -49,7 +51,7 @@ from aitbc_node.voting import Voting
 from aitbc_node.witness import Witness
 from aitbc_node.workshop import Workshop
 
-SPREADING = (VotesSent, ProposalSent, Transactions)
+SPREADING = (VotesSent, ProposalSent, Transactions, TransactionsHanded)
 Reply = Bodies | BlockFound | Finals | OfferFound | Piece
 Request = BodiesWanted | BlockWanted | FinalsWanted | OfferWanted | PieceWanted
 
@@ -119,6 +121,9 @@ class Conversation:
             case SummarySent():
                 self._voting.on_summary(peer, message)
             case Transactions(raws=raws):
+                self._intake.gossip(peer, raws)
+            case TransactionsHanded(raws=raws):
+                self._mesh.relay.handed(tx_id(raw) for raw in raws)
                 self._intake.gossip(peer, raws)
             case EvidenceSeen(raw=raw):
                 self._witness.hear(peer, raw)

@@ -117,6 +117,7 @@ def _messages(
     yield messages.Transactions(block.txs)
     yield messages.ProposalSent(encode(proposal), proposed)
     yield messages.VotesSent((encode(prevote), encode(precommit)))
+    yield messages.TransactionsHanded(block.txs[:1])
     yield messages.SummarySent(encode(summary))
     yield messages.EvidenceSeen(encode(_evidence()))
     yield messages.BodiesWanted(name, ids)

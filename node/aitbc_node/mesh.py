@@ -76,7 +76,7 @@ class Mesh:
         self.peers = peers
         self.reach = reach
         self.topology = topology
-        self.relay = TxRelay(self.topology)
+        self.relay = TxRelay(self.topology, peers.speeds)
         self.spread = Spread()
         self.fetches = Fetches()
         self.catch_up = CatchUp(peers.is_named)
@@ -221,7 +221,7 @@ class Mesh:
 
     def flush(self) -> None:
         """Send the transactions that wait for company."""
-        self._out.extend(self.relay.flush(self.linked()))
+        self._out.extend(self.relay.flush(self.linked(), self._out.now_ms))
 
     def _make_room(self) -> None:
         """Let a single link go, if there is reason to."""

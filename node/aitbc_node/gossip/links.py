@@ -6,6 +6,7 @@ Do not decide here whether a link is kept.
 import msgspec
 
 from aitbc_node import limits
+from aitbc_node.gossip.speed import SpeedName
 from aitbc_node.types import PeerId
 
 REQUESTS_PER_TICK_MAX = 200
@@ -26,6 +27,7 @@ class PeerView(msgspec.Struct, frozen=True):
     availability: int | None
     score: int
     version: str
+    speed: SpeedName
 
 
 class Link(msgspec.Struct):
@@ -95,7 +97,7 @@ class Link(msgspec.Struct):
         self.answered_bytes += size
         return True
 
-    def view(self, *, score: int) -> PeerView:
+    def view(self, *, score: int, speed: SpeedName) -> PeerView:
         """Show it to a reader; a ping that is on its way is neither answered nor missed."""
         counted = self.pings - self.pong_due
         return PeerView(
@@ -106,4 +108,5 @@ class Link(msgspec.Struct):
             100 * self.pongs // counted if counted else None,
             score,
             self.version,
+            speed,
         )

@@ -89,6 +89,15 @@ class Transactions(Record, frozen=True, tag="txs"):
     raws: Annotated[tuple[RawTx, ...], Meta(max_length=limits.TX_BATCH_COUNT_MAX)]
 
 
+class TransactionsHanded(Record, frozen=True, tag="txs>"):
+    """Hand verified transactions to a few peers only, each of which passes them on to all others.
+
+    Who has slow links of its own brings what clients gave it into the mesh that way.
+    """
+
+    raws: Annotated[tuple[RawTx, ...], Meta(max_length=limits.TX_BATCH_COUNT_MAX)]
+
+
 class ProposalSent(Record, frozen=True, tag="proposal"):
     """Carry a signed proposal together with the block's header and transaction ids."""
 
@@ -192,6 +201,7 @@ Message = (
     | PeersKnown
     | RoomNeeded
     | Transactions
+    | TransactionsHanded
     | ProposalSent
     | VotesSent
     | SummarySent
@@ -255,13 +265,15 @@ def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:
     return b"aitbc/validator-node\0" + encode((chain_id, peer))
 
 
-def batches(raws: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
-    """Cut raw transactions into portions that fit one message."""
+def batches(
+    raws: Sequence[bytes], *, bytes_max: int = limits.TX_BATCH_BYTES_MAX
+) -> Iterator[tuple[bytes, ...]]:
+    """Cut raw transactions into portions of a size that fit one message; one is always whole."""
     portion: list[bytes] = []
     size = 0
     for raw in raws:
         full = len(portion) == limits.TX_BATCH_COUNT_MAX
-        if portion and (full or size + len(raw) > limits.TX_BATCH_BYTES_MAX):
+        if portion and (full or size + len(raw) > bytes_max):
             yield tuple(portion)
             portion, size = [], 0
         portion.append(raw)
@@ -284,7 +296,7 @@ def fitting(finals: Iterable[FinalBlock]) -> tuple[FinalBlock, ...]:
 
 def _check_size(message: Message) -> None:
     match message:
-        case Transactions(raws=raws):
+        case Transactions(raws=raws) | TransactionsHanded(raws=raws):
             _check_total(raws, limits.TX_BATCH_BYTES_MAX)
         case Bodies(raws=raws):
             _check_total(raws, limits.BLOCK_BYTES_MAX)

@@ -18,6 +18,7 @@ from aitbc_node.gossip.choice import Held, StrangeDials, dials
 from aitbc_node.gossip.entries import Entry
 from aitbc_node.gossip.links import Link, PeerView
 from aitbc_node.gossip.messages import Ping, RoomNeeded, send
+from aitbc_node.gossip.speed import Speeds
 from aitbc_node.gossip.standing import Standing
 from aitbc_node.gossip.subnets import Subnets, host_of
 from aitbc_node.types import PeerId
@@ -50,6 +51,7 @@ class Peers:
         self._closing: dict[PeerId, int] = {}
         self.standing = Standing()
         self._strange_dials = StrangeDials()
+        self.speeds = Speeds()
         self._ticked_ms: int | None = None
 
     def linked(self) -> tuple[PeerId, ...]:
@@ -102,7 +104,11 @@ class Peers:
     def views(self, now_ms: int) -> tuple[PeerView, ...]:
         """Show all links."""
         return tuple(
-            link.view(score=self.standing.score(link.peer, now_ms)) for link in self._links.values()
+            link.view(
+                score=self.standing.score(link.peer, now_ms),
+                speed=self.speeds.kind(link.peer).shown,
+            )
+            for link in self._links.values()
         )
 
     def on_up(self, event: PeerUp, now_ms: int) -> list[Effect]:
@@ -114,6 +120,7 @@ class Peers:
         self.book.up(peer, now_ms, outbound=event.outbound, source=event.source)
         self._closing.pop(peer, None)
         self._links.pop(peer, None)
+        self.speeds.begin(peer)
         self._links[peer] = Link(
             peer,
             event.address,
@@ -133,6 +140,7 @@ class Peers:
             return []
         self._closing.pop(event.peer, None)
         link = self._links.pop(event.peer, None)
+        self.speeds.forget(event.peer)
         self.book.down(event.peer)
         self.book.plan_dial(event.peer, now_ms)
         if link is None:
@@ -150,6 +158,7 @@ class Peers:
 
     def on_pong(self, peer: PeerId, number: int, now_ms: int) -> None:
         """Take the answer to a ping."""
+        self.speeds.pong(peer, number, now_ms)
         link = self._links.get(peer)
         if link is not None and link.pong(number, now_ms):
             self.book.met(peer, now_ms, link.rtt_ms)
@@ -228,6 +237,7 @@ class Peers:
                 effects += self._close(link.peer, "silent", now_ms)
             elif now_ms - link.pinged_ms >= limits.PING_MS:
                 effects += send((link.peer,), Ping(link.ping(now_ms)))
+                self.speeds.ping(link.peer, link.ping_number, now_ms)
         return effects + self._dials(now_ms)
 
     def _dials(self, now_ms: int) -> list[Effect]:
@@ -254,6 +264,7 @@ class Peers:
 
     def _close(self, peer: PeerId, reason: str, now_ms: int) -> list[Effect]:
         self._links.pop(peer, None)
+        self.speeds.forget(peer)
         self._closing[peer] = now_ms
         self.book.down(peer)
         self.book.plan_dial(peer, now_ms)

@@ -119,6 +119,7 @@ def peers(call: Call) -> schema.Peers:
             availability=peer.availability,
             score=peer.score,
             version=peer.version,
+            speed=peer.speed,
         )
         for peer in sorted(call.view.peers(), key=lambda peer: peer.id)
     ]

@@ -333,7 +333,10 @@ class Economics(Answer, frozen=True, kw_only=True):
 
 
 class PeerRow(Answer, frozen=True, kw_only=True):
-    """Show one live link. Units: `availability` is the share of pings answered, of 100."""
+    """Show one live link. Units: `availability` is the share of pings answered, of 100.
+
+    `speed` is what the link was measured to be: below 1, 50 or 500 Mbit/s, or above.
+    """
 
     id: Hex
     address: str
@@ -342,6 +345,7 @@ class PeerRow(Answer, frozen=True, kw_only=True):
     availability: int | None = None
     score: int
     version: str
+    speed: Literal["slow", "home", "gigabit", "fast"] | None = None
 
 
 class Peers(Answer, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ import msgspec
 
 from aitbc_node.blocks import FinalBlock, Header
 from aitbc_node.events import SignState
+from aitbc_node.gossip.speed import SpeedName
 from aitbc_node.gossip.topology import Surroundings
 from aitbc_node.ledger.state import State
 from aitbc_node.tipping import TipPrices
@@ -64,6 +65,10 @@ class PeerView(Protocol):
     @property
     def version(self) -> str:
         """Return the software version that the peer told."""
+
+    @property
+    def speed(self) -> SpeedName:
+        """Return how fast the link was measured to be."""
 
 
 class MempoolView(Protocol):

@@ -48,18 +48,18 @@ def test_availability_is_the_share_of_pings_that_came_back() -> None:
     """One on its way is not missed yet; what was long ago is forgotten."""
     since = {"since_ms": 0, "heard_ms": 0, "pinged_ms": 0}
     link = Link(HIGH, "there:1", outbound=True, version="1", source="there:1", **since)
-    assert link.view(score=100).availability is None
+    assert link.view(score=100, speed="home").availability is None
     for answered in (True, True, True, False):
         number = link.ping(0)
-        assert link.view(score=100).availability in {None, 100}
+        assert link.view(score=100, speed="home").availability in {None, 100}
         assert not answered or link.pong(number, 30)
     link.ping(0)
-    assert link.view(score=100).availability == 75
-    assert link.view(score=100).rtt_ms == 30
+    assert link.view(score=100, speed="home").availability == 75
+    assert link.view(score=100, speed="home").rtt_ms == 30
 
     for _ in range(10 * PINGS_COUNTED):
         assert link.pong(link.ping(0), 30)
-    assert link.view(score=100).availability == 99
+    assert link.view(score=100, speed="home").availability == 99
     assert not link.pong(link.ping(0) - 1, 30)
 
 

@@ -22,6 +22,7 @@ from aitbc_node.gossip.messages import (
 )
 from aitbc_node.gossip.reach import HEARD_MS_MIN, LASTING_MS, Reach
 from aitbc_node.gossip.relay import KNOWN_PER_PEER_MAX, TxRelay
+from aitbc_node.gossip.speed import Speeds
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import (
     Address,
@@ -121,15 +122,15 @@ def test_a_message_reaches_every_node_of_any_connected_mesh() -> None:
 
 def test_transactions_leave_once_in_one_frame_for_all() -> None:
     """Peers with equal needs share a frame; who has a transaction does not get it again."""
-    relay = TxRelay(Topology())
+    relay = TxRelay(Topology(), Speeds())
     for peer in (A, B, C):
         relay.peer_up(peer)
     for number in range(50):
         relay.add(an_id(number), b"tx%d" % number, source=None)
     relay.peer_has(C, [an_id(number) for number in range(50)])
 
-    frames = sent(list(relay.flush((A, B, C))))
-    again = list(relay.flush((A, B, C)))
+    frames = sent(list(relay.flush((A, B, C), 0)))
+    again = list(relay.flush((A, B, C), 0))
 
     assert [(peers, type(message)) for peers, message in frames] == [((A, B), Transactions)]
     assert again == []
@@ -140,30 +141,30 @@ def test_a_transaction_never_goes_back_to_where_it_came_from() -> None:
     """Neither to the source nor to the source's neighbours."""
     topology = Topology()
     joined(topology, (A, B))
-    relay = TxRelay(topology)
+    relay = TxRelay(topology, Speeds())
     for peer in (A, B, C):
         relay.peer_up(peer)
 
     relay.add(an_id(1), b"tx", source=A)
 
-    assert [peers for peers, _ in sent(list(relay.flush((A, B, C))))] == [(C,)]
+    assert [peers for peers, _ in sent(list(relay.flush((A, B, C), 0)))] == [(C,)]
 
 
 def test_what_is_known_of_a_peer_is_bounded() -> None:
     """The oldest ids are forgotten, not the newest."""
-    relay = TxRelay(Topology())
+    relay = TxRelay(Topology(), Speeds())
     relay.peer_up(A)
     relay.peer_has(A, (an_id(number) for number in range(KNOWN_PER_PEER_MAX + 10)))
 
     relay.add(an_id(0), b"old", source=None)
     relay.add(an_id(KNOWN_PER_PEER_MAX), b"new", source=None)
 
-    assert [message for _, message in sent(list(relay.flush((A,))))] == [Transactions((b"old",))]
+    assert [message for _, message in sent(list(relay.flush((A,), 0)))] == [Transactions((b"old",))]
 
 
 def test_a_newcomer_is_greeted_with_what_clients_wait_for() -> None:
     """After a restart of everybody nobody else would pass the journal's transactions on."""
-    relay = TxRelay(Topology())
+    relay = TxRelay(Topology(), Speeds())
     relay.peer_up(A)
     rows = [(an_id(number), b"tx%d" % number) for number in range(3)]
 

@@ -19,6 +19,7 @@ from aitbc_node.blocks import (
 )
 from aitbc_node.crypto import SigningKey
 from aitbc_node.events import SignState
+from aitbc_node.gossip.speed import SpeedName
 from aitbc_node.gossip.topology import LinkSight, Surroundings
 from aitbc_node.ledger import genesis
 from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValidator
@@ -103,6 +104,7 @@ class FakePeer:
     availability: int | None = 99
     score: int = 100
     version: str = "0.1.0"
+    speed: SpeedName = "gigabit"
 
 
 @dataclass

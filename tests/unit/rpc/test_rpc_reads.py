@@ -500,6 +500,7 @@ def node_peer(name: bytes) -> object:
             "availability": 99,
             "score": 1,
             "version": "0.1.0",
+            "speed": "home",
         },
     )()
 
