@@ -2,8 +2,8 @@
 
 A TCP connection costs its opener nothing and us a TLS state, so those that have not proved
 themselves are few, and few per source, and come not too often from one: a host that opens
-thousands, or comes back with ever new keys, keeps only itself out. How
-they prove themselves is `handshake.py`.
+thousands, or comes back with ever new keys, keeps only itself out, and so does a network whose
+addresses cost its owner nothing. How they prove themselves is `handshake.py`.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ STRANGERS_MAX = 256
 STRANGERS_PER_SOURCE_MAX = 16
 ATTEMPTS_PER_S = 10
 ATTEMPTS_BURST = 100
-"""Of one source: as many as a whole mesh on one machine makes when it starts."""
+"""Of one source, or of one network: as many as a whole mesh on one machine makes when it starts."""
 PAUSE_S = 0.1
 BACKLOG = 128
 
@@ -33,10 +33,20 @@ log = logging.getLogger(__name__)
 
 
 class Door:
-    """Accept connections on one address; `make` builds the protocol of one that is through TLS."""
+    """Accept connections on one address; `make` builds the protocol of one that is through TLS.
 
-    def __init__(self, context: ssl.SSLContext, make: Callable[[], Connection]) -> None:
+    `network_of` names the network that a source counts for, or "" where it counts for itself only.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        make: Callable[[], Connection],
+        *,
+        network_of: Callable[[str], str],
+    ) -> None:
         self.turned_away = 0
+        self._network_of = network_of
         self._context = context
         self._make = make
         self._socket: socket.socket | None = None
@@ -80,11 +90,15 @@ class Door:
                 continue
             source = address[0]
             now_ms = time.monotonic_ns() // 1_000_000
-            if self._is_full(source) or self._attempts.wait_s(source, now_ms=now_ms):
+            payers = {source, self._network_of(source) or source}
+            if self._is_full(source) or any(
+                self._attempts.wait_s(payer, now_ms=now_ms) for payer in payers
+            ):
                 self.turned_away += 1
                 sock.close()
             else:
-                self._attempts.pay(source, tokens=1, now_ms=now_ms)
+                for payer in payers:
+                    self._attempts.pay(payer, tokens=1, now_ms=now_ms)
                 self._strangers[source] += 1
                 self._start(self._greet(sock, source))
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
+from aitbc_node.gossip.subnets import host_of
 from aitbc_node.transport.addresses import parse_address
 from aitbc_node.transport.connection import ALREADY_LINKED, Connection, Terms, said
 from aitbc_node.transport.door import Door
@@ -43,7 +44,12 @@ class Links:
         self._up: dict[PeerId, Connection] = {}
         self._strangers: set[Connection] = set()
         self._dials: dict[PeerId, asyncio.Task[None]] = {}
-        self.door = Door(terms.acceptor_context, lambda: Connection(self, dialled=None))
+        self._homes: dict[PeerId, str] = {}
+        self.door = Door(
+            terms.acceptor_context,
+            lambda: Connection(self, dialled=None),
+            network_of=self._network_of,
+        )
 
     @property
     def peers(self) -> tuple[PeerId, ...]:
@@ -144,6 +150,13 @@ class Links:
         if old is None and not link.is_outbound and self._is_crowd(peer.id, link.address):
             raise PeerFault("no room for another peer of its network")
 
+    def _network_of(self, source: str) -> str:
+        """Name the network whose strangers are counted with those of a source; "" for none.
+
+        Where one of those came from for whom room is kept, no neighbour is to keep it out.
+        """
+        return "" if source in self._homes.values() else self.terms.subnets.of(source)
+
     def _room_for(self, peer: PeerId) -> int:
         """Bound strangers lower, so that who is kept finds room when it comes back."""
         terms = self.terms
@@ -181,6 +194,8 @@ class Links:
             old.close("replaced by a newer link")
             self._down(old, peer.id, "replaced by a newer link")
         self._up[peer.id] = link
+        if peer.id in self._kept():
+            self._homes[peer.id] = host_of(link.address)
         self._report(
             PeerUp(
                 wall_ms=self._wall_ms(),

@@ -560,6 +560,40 @@ def test_a_source_that_comes_again_and_again_waits(
     run(main())
 
 
+def test_a_network_that_comes_again_and_again_waits_but_for_who_is_named(
+    run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another address of it costs nothing either; a named peer that came from there comes in."""
+    monkeypatch.setattr(door, "ATTEMPTS_BURST", 3)
+    monkeypatch.setattr(door, "ATTEMPTS_PER_S", 1)
+
+    async def main() -> None:
+        async with nodes(tmp_path, 1) as (a,):
+            b = Node(tmp_path / "b", named=frozenset({a.id}), subnets=Subnets(()))
+            await b.listen()
+            host, port = b.address.rsplit(":", 1)
+            a.dial(b)
+            await a.until_linked(b)
+            await b.until_linked(a)
+            for number in range(2, 100):
+                source = (f"127.0.0.{number}", 0)
+                _, writer = await asyncio.open_connection(host, int(port), local_addr=source)
+                writer.close()
+                await b.until(lambda: not b.links.door._strangers, "it to be gone")
+                if b.links.door.turned_away:
+                    break
+            assert 1 < number < 99
+
+            a.links.disconnect(b.id, "again")
+            await b.until(lambda: not b.links.peers, "the end")
+            await a.until(lambda: not a.links.peers, "the end")
+            a.dial(b)
+            await a.until_linked(b)
+            await b.links.close()
+
+    run(main())
+
+
 def test_strangers_get_little_room_and_little_time(
     run: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
