@@ -541,3 +541,24 @@ def test_who_decides_alone_waits_for_nobody(powers: tuple[int, ...]) -> None:
 
     pump.restart(0)
     pump.run_to(max(pump.heights()) + 1, limit_ms=INTERVAL_MS + TIMEOUT_MS)
+
+
+def test_a_node_far_behind_begins_behind_a_state_of_its_peers() -> None:
+    """It has no block below that state, votes on what comes behind it, and has the others' root."""
+    config = MachineConfig(snapshot_blocks=4, snapshot_distance=6)
+    pump = Pump(config=config)
+    pump.start(0, 1, 2)
+    pump.run_to(12, limit_ms=60_000)
+    late = pump.nodes[3]
+
+    pump.start(3)
+
+    def has_voted() -> bool:
+        return late.machine is not None and late.machine.view.last_voted_height > 12
+
+    assert pump.run(has_voted, limit_ms=60_000)
+    pump.settle()
+    assert late.notes["snapshot.arrived"] == 1
+    assert late.store is not None
+    assert late.store.first_height >= 4
+    assert len(pump.roots()) == 1
