@@ -25,7 +25,6 @@ from aitbc_node.workshop import Workshop
 
 OFFERS_MS = 1_000
 """How long everybody has to be linked with and to say what there is."""
-FETCH_MS_MAX = 600_000
 TRIES_MAX = 3
 OFFERS_MAX = 8
 """So many are held at a time; whom the operator has named comes first."""
@@ -74,6 +73,8 @@ class Arriving:
         self._asked: dict[PeerId, bool] = {}
         """Who was asked what there is, and whether it still owes the answer."""
         self._offered: dict[PeerId, _Offered] = {}
+        self._slow: dict[PeerId, None] = {}
+        """From whom nothing came in time; others are chosen before them."""
         self._chosen: Offer | None = None
         self._pieces: Pieces | None = None
         self._base: Base | None = None
@@ -112,7 +113,7 @@ class Arriving:
         base, chain = self._base, self._chain
         assert base is not None, "a state is here"
         self._end()
-        self._tries = 0
+        self._tries, self._slow = 0, {}
         self._out.note("snapshot.arrived", height=base.height, before=chain.height)
         self._out.add(AppendBase(base.final))
         chain.resume(base.state, base.final, base.voters, base.lineage)
@@ -223,10 +224,11 @@ class Arriving:
         return tuple(peer for peer, row in self._offered.items() if row.name == name)
 
     def _has_room(self, peer: PeerId) -> bool:
-        is_named = self._mesh.peers.is_named
-        if len(self._offered) < OFFERS_MAX:
-            return True
-        return is_named(peer) and not all(map(is_named, self._offered))
+        rank = self._rank
+        return len(self._offered) < OFFERS_MAX or rank(peer) > min(map(rank, self._offered))
+
+    def _rank(self, peer: PeerId) -> tuple[bool, bool]:
+        return self._mesh.peers.is_named(peer), peer not in self._slow
 
     def _judge(self, peer: PeerId, offer: Offer, known: Known) -> None:
         """Hold an offer whose links are proved, in place of another when there are many."""
@@ -238,12 +240,11 @@ class Arriving:
                 self._mesh.fault(peer, f"a kept state: {fault}", is_forgery=True)
                 return
         if len(self._offered) == OFFERS_MAX:
-            is_named = self._mesh.peers.is_named
-            del self._offered[next(held for held in self._offered if not is_named(held))]
+            del self._offered[min(self._offered, key=self._rank)]
         self._offered[peer] = _Offered(offer, known, offer.contents.name())
 
     def _choose(self) -> None:
-        """Take the newest state, and of equal ones what most offer; named peers come first."""
+        """Take what most offer, then the newest, which a liar can always have; named ones first."""
         if not self._offered:
             self._tries = TRIES_MAX  # nobody else has anything to offer
             self._give_up()
@@ -256,15 +257,14 @@ class Arriving:
 
     def _worth(self, peer: PeerId) -> tuple[bool, int, int, PeerId]:
         row = self._offered[peer]
-        sources = self._offering(row.name)
+        sources = [each for each in self._offering(row.name) if each not in self._slow]
         is_named = any(map(self._mesh.peers.is_named, sources))
-        return is_named, row.offer.height, len(sources), peer
+        return is_named, len(sources), row.offer.height, peer
 
     def _begin(self, offer: Offer, name: Hash) -> None:
         sources = self._offering(name)
         self._is_asking = False
-        self._chosen, self._until_ms = offer, self._out.now_ms + FETCH_MS_MAX
-        self._pieces = Pieces(offer.contents, sources)
+        self._chosen, self._pieces = offer, Pieces(offer.contents, sources)
         size, peers = offer.contents.size, len(sources)
         self._out.note("snapshot.fetched", height=offer.height, bytes=size, peers=peers)
         self._fetch(self._pieces)
@@ -279,8 +279,10 @@ class Arriving:
             self._out.add(JudgeSnapshot(self._chosen))
             return
         self._out.extend(pieces.poll(self._out.now_ms))
-        if not pieces.sources or self._out.now_ms >= self._until_ms:
+        if not pieces.sources or pieces.is_too_slow(self._out.now_ms):
             self._out.note("snapshot.given_up", peers=len(pieces.sources))
+            slow = [*self._slow, *pieces.promised]
+            self._slow = dict.fromkeys(slow[-TRIES_MAX * OFFERS_MAX :])
             self._give_up()
 
     def _give_up(self) -> None:

@@ -141,7 +141,9 @@ def open_store(
             log.warning(what, extra={"consequence": consequence})
     # Files of its own: a snapshot is written beside everything else, also while the node stops.
     kept = data if isinstance(data, MemoryDisk) else FileDisk(config.data_dir)
-    return Found(store, recovered, Snapshots(kept, chain=chain, on_progress=on_progress))
+    snapshots = Snapshots(kept, chain=chain, on_progress=on_progress)
+    snapshots.forget_gathered()  # of a process that ended before all pieces were there
+    return Found(store, recovered, snapshots)
 
 
 def check_app_version(store: Store) -> None:

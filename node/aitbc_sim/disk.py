@@ -7,6 +7,7 @@ knowledge of what the files mean.
 
 import random
 from collections import defaultdict
+from collections.abc import Iterable
 
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.memory import MemoryDisk
@@ -51,11 +52,11 @@ class SimDisk(MemoryDisk):
         super().truncate(name, size)
         self._make_durable(name)
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
         """Put a file in place of another, durably: before the power goes or not at all."""
         self._check(name)
         self._burn()
-        super().replace(name, data)
+        super().replace(name, data, more)
         self._make_durable(name)
 
     def sync(self, name: str) -> None:

@@ -24,7 +24,9 @@ WANTED = (SaveSnapshot, ReadOffer, ReadPiece, GatherPiece, ForgetGathered, Judge
 
 def base_of(disk: SimDisk, store: Store, *, chain: Hash, height: Height) -> Base | None:
     """Return the newest state on a disk that the log proves."""
-    base, _ = newest_base(store, Snapshots(disk, chain=chain).load(height_max=height))
+    kept = Snapshots(disk, chain=chain)
+    kept.forget_gathered()
+    base, _ = newest_base(store, kept.load(height_max=height))
     return base
 
 

@@ -7,18 +7,20 @@ from collections.abc import Callable, Collection
 import pytest
 from msgspec.structs import replace
 
+from aitbc_node.arriving import _Offered
 from aitbc_node.canonical import encode
 from aitbc_node.crypto import sha256
 from aitbc_node.errors import DiskError
 from aitbc_node.gossip.messages import Message, OfferFound, Piece, Pong, Status, decode_message
+from aitbc_node.gossip.pieces import Pieces
 from aitbc_node.ledger.audit import audit
 from aitbc_node.limits import PIECE_BYTES
-from aitbc_node.lineage import Contents
+from aitbc_node.lineage import Contents, Known, Offer
 from aitbc_node.machine import MachineConfig
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.snapshots import GATHERED, SLOTS
 from aitbc_node.trusting import Trusted
-from aitbc_node.types import BlockId, Hash, Height
+from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.citizens import a_payment
 from aitbc_sim.pump import Pump
 
@@ -294,6 +296,44 @@ def test_a_few_offers_are_enough_and_each_is_named_once(monkeypatch: pytest.Monk
 
     assert begins_at(pump) == HEIGHT
     assert named["arriving.py"] <= 3, "two that are held, and the one that is judged"
+
+
+def test_numbers_count_before_heights_and_who_was_slow_comes_last() -> None:
+    """One liar can always have the newest header; it needs company to be believed first."""
+    arriving = a_mesh().machine(0)._arriving
+    known = Known(Height(0), Hash(bytes(32)))
+    liar, one, other = (PeerId(bytes([number]) * 20) for number in range(3))
+
+    def offered(height: int) -> _Offered:
+        name = Hash(bytes([height]) * 32)
+        contents = Contents(name, Height(height), BlockId(name), 1, (name,))
+        return _Offered(Offer(contents, ()), known, name)
+
+    arriving._offered = {liar: offered(9), one: offered(7), other: offered(7)}
+
+    def best() -> int:
+        return arriving._offered[max(arriving._offered, key=arriving._worth)].offer.height
+
+    assert best() == 7
+    arriving._slow = {one: None}
+    assert best() == 9
+    arriving._slow = {liar: None, one: None}
+    assert best() == 7
+    arriving._slow = dict.fromkeys((liar, one, other))
+    assert best() == 9
+
+
+def test_who_is_too_slow_is_given_up_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks bring the node there, and then nothing is held against anybody."""
+    monkeypatch.setattr(Pieces, "is_too_slow", lambda _pieces, _now_ms: True)
+    pump = a_mesh()
+    pump.start(FRESH)
+    fresh = pump.nodes[FRESH]
+    assert pump.run(lambda: fresh.notes["snapshot.given_up"] > 0, limit_ms=60_000)
+
+    assert set(pump.machine(FRESH)._arriving._slow) == {pump.nodes[index].id for index in OTHERS}
+    assert pump.run(lambda: pump.machine(FRESH).view.height > HEIGHT, limit_ms=60_000)
+    assert begins_at(pump) == 1
 
 
 def silence(message: Message) -> Message | None:

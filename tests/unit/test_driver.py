@@ -86,11 +86,11 @@ class Disk(MemoryDisk):
             raise DiskUnavailableError("no space left")
         super().write_at(name, offset, data)
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
         if self.is_full:
             raise DiskUnavailableError("no space left")
         self.sync(name)
-        super().replace(name, data)
+        super().replace(name, data, more)
 
     def sync(self, name: str) -> None:
         if self.is_broken:

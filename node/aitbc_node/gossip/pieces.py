@@ -20,6 +20,11 @@ from aitbc_node.types import PeerId
 
 ANSWER_MS = 10_000
 """A peer that is writing a state of its own answers when it is done."""
+FETCH_MS_MAX = 600_000
+GRACE_MS = 30_000
+PACE_MS = 2_000
+"""After the grace a piece comes in at least so long, and the whole in time: whoever gives one now
+and then only holds a node back that is behind."""
 
 
 class _Asked(msgspec.Struct, frozen=True):
@@ -36,6 +41,8 @@ class Pieces:
         self._name = contents.name()
         self._missing = deque(range(len(contents.pieces)))
         self._open: dict[PeerId, _Asked] = {}
+        self._begun_ms: int | None = None
+        self.promised = sources
         self.sources = dict.fromkeys(sources)
         """Who is still asked, in the order in which they are."""
 
@@ -44,8 +51,19 @@ class Pieces:
         """Tell whether every piece is here."""
         return not self._missing and not self._open
 
+    def is_too_slow(self, now_ms: int) -> bool:
+        """Tell whether all who were asked together give too little to be waited for."""
+        if self._begun_ms is None:
+            return False
+        count = len(self._hashes)
+        taken = count - len(self._missing) - len(self._open)
+        pace_ms = min(PACE_MS, FETCH_MS_MAX // count)
+        return now_ms - self._begun_ms - GRACE_MS > taken * pace_ms
+
     def poll(self, now_ms: int) -> Iterator[Send]:
         """Ask everybody who owes nothing; give up on who is late."""
+        if self._begun_ms is None:
+            self._begun_ms = now_ms
         late = [peer for peer, asked in self._open.items() if now_ms - asked.asked_ms >= ANSWER_MS]
         for peer in late:
             self.drop(peer)

@@ -4,6 +4,7 @@ Real files, the memory back end and the simulator's disk that forgets unsynced w
 this one protocol, so that the same log and sign-state code runs on each. Do not add formats here.
 """
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from aitbc_node.errors import DiskError
@@ -37,8 +38,11 @@ class Disk(Protocol):
     def truncate(self, name: str, size: int) -> None:
         """Cut a file to a length."""
 
-    def replace(self, name: str, data: bytes) -> None:
-        """Make a file hold exactly these bytes, durably; a crash leaves the old or the new."""
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
+        """Make a file hold exactly these bytes, and `more` behind them, durably.
+
+        A crash leaves the old or the new. What is `more` is asked for while it is written.
+        """
 
     def sync(self, name: str) -> None:
         """Return once everything written to a file so far would survive loss of power."""

@@ -8,9 +8,10 @@ disk is different, nothing was taken and the write may be repeated. Do not add f
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from aitbc_node.errors import AitbcError, ConfigError, DiskError, Exit
@@ -105,14 +106,17 @@ class FileDisk:
         with _adapted(self.folder / name, "truncate"):
             os.ftruncate(self._open(name), size)
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
         """Write a new file beside the old one and rename it over it."""
         temporary = f"{name}.new"
         self._close(temporary)
         with _adapted(self.folder / temporary, "write"):
             (self.folder / temporary).unlink(missing_ok=True)
         try:
-            self.write_at(temporary, 0, data)
+            at = 0
+            for part in itertools.chain((data,), more):
+                self.write_at(temporary, at, part)
+                at += len(part)
         except DiskUnavailableError:
             # Half a file of no use would hold the last free bytes, which the log needs more.
             self._close(temporary)
@@ -190,10 +194,11 @@ class ReadOnlyFiles(FileDisk):
     def truncate(self, name: str, size: int) -> None:
         """Leave a torn tail as it is."""
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
         """Say that there is nothing to look at."""
+        size = len(data) + sum(map(len, more))
         raise DiskError(
-            f"{self.folder / name}: no such file (a node would begin one of {len(data)} bytes)",
+            f"{self.folder / name}: no such file (a node would begin one of {size} bytes)",
             hint="has the node ever run here?",
         )
 

@@ -3,6 +3,8 @@
 It passes the same tests as real files. Faults of a disk belong to the simulator, not here.
 """
 
+from collections.abc import Iterable
+
 
 class MemoryDisk:
     """Be a folder in memory."""
@@ -34,9 +36,12 @@ class MemoryDisk:
         """Cut a file."""
         del self.files[name][size:]
 
-    def replace(self, name: str, data: bytes) -> None:
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
         """Make a file hold exactly these bytes."""
-        self.files[name] = bytearray(data)
+        made = bytearray(data)
+        for part in more:
+            made += part
+        self.files[name] = made
 
     def sync(self, name: str) -> None:
         """Do nothing: memory is as durable as it gets."""

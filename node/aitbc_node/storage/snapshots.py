@@ -20,7 +20,7 @@ from aitbc_node.blocks import Block
 from aitbc_node.canonical import NotCanonicalError, Record, decode, encode
 from aitbc_node.crypto import sha256
 from aitbc_node.events import SaveSnapshot
-from aitbc_node.limits import OFFER_BYTES_MAX, PIECE_BYTES
+from aitbc_node.limits import FRAME_BYTES_MAX, OFFER_BYTES_MAX, PIECE_BYTES
 from aitbc_node.lineage import Contents, Link, Offer
 from aitbc_node.storage.disk import Disk, DiskUnavailableError
 from aitbc_node.types import BlockId, Hash, Height
@@ -30,6 +30,9 @@ SLOTS = ("snapshot.0", "snapshot.1")
 GATHERED = "snapshot.part"
 MAGIC = b"AITBCSNP"
 VERSION = 2
+
+ROW_BYTES_MAX = FRAME_BYTES_MAX
+"""A block fits into a frame, and no object is as large as a block."""
 
 _HEAD = struct.Struct(">8sI32s")
 _LENGTH = struct.Struct(">I")
@@ -93,7 +96,7 @@ class Snapshots:
         last = wanted.links[-1]
         pieces = tuple(sha256(piece) for piece in _pieces(body))
         contents = Contents(self._chain, last.height, last.certificate.block_id, len(body), pieces)
-        return self._write(Offer(contents, wanted.links), body)
+        return self._write(Offer(contents, wanted.links), _pieces(body))
 
     def load(self, *, height_max: Height) -> Iterator[Snapshot]:
         """Yield every whole snapshot up to a height, the newest first; each is read when asked."""
@@ -143,24 +146,23 @@ class Snapshots:
 
         Raises: DiskUnavailableError when the pieces that came are not all here.
         """
-        data = self._read(GATHERED, 0, offer.contents.size)
-        if not _is_whole(offer, data):
+        if not self._is_whole(offer, GATHERED, 0):
             raise DiskUnavailableError(f"{GATHERED}: a piece that came is not there")
-        return self._snapshot(offer, data)
+        return self._snapshot(offer, GATHERED, 0)
 
     def adopt(self, offer: Offer) -> None:
         """Let what was gathered be the newest snapshot, durably.
 
         Raises: DiskUnavailableError when there is no room.
         """
-        self._write(offer, self._read(GATHERED, 0, offer.contents.size))
+        self._write(offer, self._pieces_in(GATHERED, 0, offer.contents.size))
         self.forget_gathered()
 
-    def _write(self, offer: Offer, body: bytes | bytearray) -> int:
+    def _write(self, offer: Offer, body: Iterable[bytes]) -> int:
         title = encode(offer)
         head = _HEAD.pack(MAGIC, VERSION, sha256(title)) + _LENGTH.pack(len(title)) + title
-        self._disk.replace(min(SLOTS, key=self._height_in), b"".join((head, body)))
-        return len(head) + len(body)
+        self._disk.replace(min(SLOTS, key=self._height_in), head, body)
+        return len(head) + offer.contents.size
 
     def _height_in(self, slot: str) -> int:
         """Return the height that a file claims to be of; -1 for one of no use."""
@@ -192,16 +194,29 @@ class Snapshots:
         offer = self._offer_in(slot)
         if offer is None:
             return None
-        data = self._read(slot, self._body_at(slot))
-        return self._snapshot(offer, data) if _is_whole(offer, data) else None
+        start = self._body_at(slot)
+        is_whole = self._disk.size(slot) == start + offer.contents.size
+        if not is_whole or not self._is_whole(offer, slot, start):
+            return None
+        return self._snapshot(offer, slot, start)
 
-    def _snapshot(self, offer: Offer, data: bytes) -> Snapshot | None:
-        rows = _cut(memoryview(data))
+    def _snapshot(self, offer: Offer, slot: str, start: int) -> Snapshot | None:
+        rows = _cut(self._pieces_in(slot, start, offer.contents.size))
         try:
             block = decode(next(rows, b""), Block)
         except NotCanonicalError:
             return None
         return Snapshot(offer, block, self._rows(rows))
+
+    def _is_whole(self, offer: Offer, slot: str, start: int) -> bool:
+        found = self._pieces_in(slot, start, offer.contents.size)
+        return tuple(map(sha256, found)) == offer.contents.pieces
+
+    def _pieces_in(self, slot: str, start: int, size: int) -> Iterator[bytes]:
+        """Read a body a piece at a time: it may be larger than the memory."""
+        for at in range(0, size, PIECE_BYTES):
+            self._on_progress()
+            yield self._read(slot, start + at, min(PIECE_BYTES, size - at))
 
     def _rows(self, pieces: Iterable[bytes]) -> Iterator[Row]:
         for piece in pieces:
@@ -210,10 +225,6 @@ class Snapshots:
 
     def _read(self, slot: str, offset: int = 0, length: int | None = None) -> bytes:
         return self._disk.read(slot, offset, length) if self._disk.exists(slot) else b""
-
-
-def _is_whole(offer: Offer, body: bytes) -> bool:
-    return tuple(sha256(piece) for piece in _pieces(body)) == offer.contents.pieces
 
 
 def _body_of(block: Block, contents: Mapping[tuple[str, bytes], object]) -> bytearray:
@@ -240,11 +251,21 @@ def _pieces(body: bytes | bytearray) -> Iterator[bytes]:
         yield bytes(body[start : start + PIECE_BYTES])
 
 
-def _cut(body: memoryview) -> Iterator[bytes]:
-    """Cut a body into its rows; a length that is too large gives one that cannot be read."""
-    at = 0
-    while at < len(body):
-        end = at + _LENGTH.size
-        length = int.from_bytes(body[at:end], "big")
-        yield bytes(body[end : end + length])
-        at = end + length
+def _cut(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Cut a body into its rows; one that is too long, or ends too early, cannot be read."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        at = 0
+        while (start := at + _LENGTH.size) <= len(held):
+            length = int.from_bytes(held[at:start], "big")
+            if length > ROW_BYTES_MAX:
+                yield b""
+                return
+            if start + length > len(held):
+                break
+            at = start + length
+            yield bytes(held[start:at])
+        del held[:at]
+    if held:
+        yield b""

@@ -1,11 +1,12 @@
 """Pieces come from several peers at once; none of them can hold up the others."""
 
+import msgspec
 import pytest
 
 from aitbc_node.crypto import sha256
 from aitbc_node.errors import PeerFault
 from aitbc_node.gossip.messages import PieceWanted, decode_message
-from aitbc_node.gossip.pieces import ANSWER_MS, Pieces
+from aitbc_node.gossip.pieces import ANSWER_MS, FETCH_MS_MAX, GRACE_MS, Pieces
 from aitbc_node.limits import PIECE_BYTES
 from aitbc_node.lineage import Contents
 from aitbc_node.types import BlockId, Hash, Height, PeerId
@@ -40,6 +41,29 @@ def test_everybody_is_asked_for_another_piece() -> None:
     assert pieces.take(BOB, NAME, 1, DATA[1])
     assert asked(pieces) == {BOB: 2}
     assert not pieces.is_whole
+
+
+def test_who_gives_a_piece_now_and_then_is_not_waited_for() -> None:
+    """Each answer is in time, and yet the whole would hold a node back for hours."""
+    hashes = CONTENTS.pieces[:1] * 400
+    contents = msgspec.structs.replace(CONTENTS, size=len(hashes) * PIECE_BYTES, pieces=hashes)
+    name = contents.name()
+
+    def given_up_at(pace_ms: int) -> int | None:
+        pieces = Pieces(contents, (ALICE,))
+        for now_ms in range(0, FETCH_MS_MAX + GRACE_MS, pace_ms):
+            for effect in pieces.poll(now_ms):
+                message = decode_message(effect.payload)
+                assert isinstance(message, PieceWanted)
+                wanted = message.index
+            if pieces.is_too_slow(now_ms):
+                return now_ms
+            if pieces.is_whole or (pieces.take(ALICE, name, wanted, DATA[0]) and pieces.is_whole):
+                return None
+        return FETCH_MS_MAX
+
+    assert given_up_at(1_000) is None
+    assert given_up_at(ANSWER_MS - 100) in range(GRACE_MS, GRACE_MS + 2 * ANSWER_MS)
 
 
 def test_all_pieces_make_a_whole() -> None:

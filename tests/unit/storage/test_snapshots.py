@@ -1,6 +1,7 @@
 """Two files take turns; what is not whole, or of another chain or format, is as good as none."""
 
 import hashlib
+from collections.abc import Iterable
 
 import pytest
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from aitbc_node.limits import PIECE_BYTES
 from aitbc_node.lineage import Contents, Link, Offer
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.memory import MemoryDisk
-from aitbc_node.storage.snapshots import MAGIC, SLOTS, VERSION, Row, Snapshots
+from aitbc_node.storage.snapshots import MAGIC, ROW_BYTES_MAX, SLOTS, VERSION, Row, Snapshots
 from aitbc_node.types import Address, Amount, BlockId, Hash, Height, Power, Round
 from aitbc_node.validators import Validator, validator_set
 
@@ -80,7 +81,7 @@ def test_the_two_newest_stay_and_the_newest_comes_first() -> None:
 
 
 def test_reading_says_that_it_gets_on() -> None:
-    """Each row is told, because whoever waits for a beat would end a start that is only long."""
+    """Each row and piece: whoever waits for a beat would end a start that is only long."""
     disk, beats = kept(4), list[int]()
 
     (found,) = Snapshots(disk, chain=CHAIN, on_progress=lambda: beats.append(1)).load(
@@ -88,7 +89,8 @@ def test_reading_says_that_it_gets_on() -> None:
     )
     rows = list(found.rows)
 
-    assert len(beats) == len(rows) == 5
+    assert len(rows) == 5
+    assert len(beats) == len(rows) + 2, "its one piece is hashed, then cut"
 
 
 def forged(title: bytes) -> MemoryDisk:
@@ -169,11 +171,12 @@ def test_what_is_offered_can_be_fetched_piece_by_piece() -> None:
     for index in reversed(range(count)):
         copy.gather(index, source.piece(name, index))
     found = copy.gathered(offer)
+    assert found is not None
+    gathered = list(found.rows)
     copy.adopt(offer)
 
-    assert found is not None
     (true,), (adopted,) = (each.load(height_max=Height(4)) for each in (source, copy))
-    assert list(found.rows) == list(true.rows) == list(adopted.rows)
+    assert gathered == list(true.rows) == list(adopted.rows)
     assert source.offered(Height(4)) is None, "it is not above that"
     assert source.piece(name, count) == b""
     assert source.piece(Hash(bytes(32)), 0) == b"", "nobody offered that"
@@ -191,6 +194,53 @@ def test_a_decayed_piece_is_not_given_away() -> None:
     last = len(offer.contents.pieces) - 1
     assert snapshots.piece(offer.contents.name(), last) == b""
     assert snapshots.piece(offer.contents.name(), 0) != b""
+
+
+class MeteredDisk(MemoryDisk):
+    """Remember the largest part that was ever asked for, or written, at once."""
+
+    largest = 0
+
+    def read(self, name: str, offset: int = 0, length: int | None = None) -> bytes:
+        data = super().read(name, offset, length)
+        self.largest = max(self.largest, len(data))
+        return data
+
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
+        parts = [data, *more]
+        self.largest = max(self.largest, *map(len, parts))
+        super().replace(name, parts[0], parts[1:])
+
+
+def test_no_state_is_held_in_memory_as_a_whole() -> None:
+    """Its size is what a stranger says: two gigabytes, and nobody has proved them yet."""
+    source, disk = Snapshots(MemoryDisk(), chain=CHAIN), MeteredDisk()
+    source.save(a_large_state())
+    offer = source.offered(Height(3))
+    assert offer is not None
+    copy, name = Snapshots(disk, chain=CHAIN), offer.contents.name()
+    for index in range(len(offer.contents.pieces)):
+        copy.gather(index, source.piece(name, index))
+
+    found = copy.gathered(offer)
+    assert found is not None
+    assert list(found.rows)
+    copy.adopt(offer)
+    (kept,) = copy.load(height_max=Height(4))
+    assert list(kept.rows)
+
+    assert offer.contents.size > 2 * PIECE_BYTES
+    assert disk.largest == PIECE_BYTES
+
+
+@pytest.mark.parametrize("length", [1, ROW_BYTES_MAX + 1, 2**32 - 1])
+def test_a_row_longer_than_any_is_not_waited_for(length: int) -> None:
+    """Nor one that says it is longer than what is left of the body."""
+    body = length.to_bytes(4, "big")
+    snapshots, offer = Snapshots(MemoryDisk(), chain=CHAIN), offer_of(body, LINKS)
+    snapshots.gather(0, body)
+
+    assert snapshots.gathered(offer) is None
 
 
 def test_pieces_that_are_missing_are_the_own_disk_s_fault() -> None:
@@ -257,8 +307,9 @@ def test_a_later_format_is_passed_over() -> None:
 
 
 class FullDisk(MemoryDisk):
-    def replace(self, name: str, data: bytes) -> None:
-        raise DiskUnavailableError(f"no space left for {len(data)} bytes of {name}")
+    def replace(self, name: str, data: bytes, more: Iterable[bytes] = ()) -> None:
+        size = len(data) + sum(map(len, more))
+        raise DiskUnavailableError(f"no space left for {size} bytes of {name}")
 
 
 def test_no_room_leaves_what_is_there() -> None:
