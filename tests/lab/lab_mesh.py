@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,19 +22,24 @@ from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh
 
+# That the inventory of the lab has by itself.
+HOSTS = 4
+
 
 @dataclass
 class LabMesh:
-    """Four real hosts that run a mesh: what tests do to them and ask them."""
+    """Real hosts that run a mesh: what tests do to them and ask them."""
 
     name: str
     checkout: Path
     places: Places
     records: list[Any] = field(default_factory=list)
+    inventories: Path | None = None
 
     @property
     def environment(self) -> Environment:
-        return Inventory.load(f"lab-{self.name}", state=self.places.state)
+        name = f"lab-{self.name}"
+        return Inventory.load(name, state=self.places.state, folder=self.inventories)
 
     def deploy(self, **request: Any) -> Outcome:
         """Deploy HEAD of the clone unless told else."""
@@ -68,6 +74,19 @@ class LabMesh:
         return max((status.height for status in found if status), default=0)
 
 
+def _with_hosts(folder: Path, count: int) -> Path:
+    """Copy the inventories, and give the lab's more hosts with a validator each."""
+    shutil.copytree(paths.inventories(), folder, dirs_exist_ok=True)
+    path = folder / "lab" / "inventory.toml"
+    more = [
+        f'[hosts.lab{n}]\nconnector = "lab"\nuv_cache = "/srv/lab/uv-cache"\noffline = true\n'
+        f'firewall = true\n\n[instances.v{n}]\nhost = "lab{n}"\n'
+        for n in range(HOSTS + 1, count + 1)
+    ]
+    path.write_text("\n".join([path.read_text(encoding="utf-8"), *more]), encoding="utf-8")
+    return folder
+
+
 def clone(folder: Path) -> Path:
     """Clone the committed state of this checkout."""
     checkout = folder / "aitbc"
@@ -83,14 +102,17 @@ def deployed(
     kind: type[LabMesh] = LabMesh,
     *,
     family: str = "",
+    hosts: int = HOSTS,
 ) -> Iterator[Any]:
-    """Bring up four hosts and the forge, and deploy; `letter` begins the name of the lab."""
+    """Bring up hosts and the forge, and deploy; `letter` begins the name of the lab."""
     places = Places(state=folders.mktemp("state"))
     checkout = clone(folders.mktemp("clone"))
     limits = Limits(memory_mib=1024, disk_mib=640)
-    spec = LabSpec(f"{letter}{secrets.token_hex(3)}", 4, limits, family=family)
+    spec = LabSpec(f"{letter}{secrets.token_hex(3)}", hosts, limits, family=family)
     labs.bring_up(spec, progress=print, places=places, owner_pid=os.getpid())
     made = kind(spec.name, checkout, places)
+    if hosts > HOSTS:
+        made.inventories = _with_hosts(folders.mktemp("inventories"), hosts)
     try:
         first = made.deploy()
         assert first.exit is Exit.OK, first.error

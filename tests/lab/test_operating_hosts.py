@@ -4,12 +4,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from breaking import is_whole, looks, orphaned
 from lab_mesh import LabMesh, deployed
 from splitting import Wait, parted
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import backup, drift, state, validating
 from aitbc_toolkit.release.occupation import at_work
+from aitbc_toolkit.remote import Hosts
 
 pytestmark = pytest.mark.lab
 
@@ -82,6 +84,20 @@ def test_check_22_drift_of_units_and_edits_on_hosts_is_named_and_mended(
     assert again.differences == []
     assert "nice.conf" in operated.on("lab3", "ls", f"/opt/aitbc/lab-{operated.name}/edited")
     assert state.look(environment).votes == 4
+
+
+def test_a_full_cut_ends_though_its_injector_was_killed(
+    operated: LabMesh, eventually: Wait
+) -> None:
+    """Nobody is there to heal: the hosts do, and show no trace of it."""
+    environment = operated.environment
+
+    cut = orphaned(environment, "net.cut", lease_s=4, wait=eventually)
+
+    assert all(evidence["packets"] > 0 for evidence in cut.evidence.values())
+    with Hosts(environment) as remote:
+        eventually("a whole mesh", lambda: is_whole(looks(environment, remote)))
+    assert cut.age_s >= cut.lease_s, "the cut was over before its lease"
 
 
 @pytest.mark.proves("E15", "E16", "T10")

@@ -204,13 +204,15 @@ def _throttle(site: Site) -> _Parts:
 
 
 def _limit(site: Site) -> _Parts:
-    more = int(site.fault.parameter("mib")) * 2**20
+    more, user = int(site.fault.parameter("mib")) * 2**20, site.host.run_as
     do, undo = [], []
     for each in site.targets:
         pid = f"{site.look['processes'][each.name]}"
         size = f"$(($(cut -d' ' -f1 /proc/{pid}/statm) * $(getconf PAGESIZE) + {more}))"
-        do.append(f"prlimit --pid {pid} --as={size}:")
-        undo.append(f"prlimit --pid {pid} --as=unlimited: 2>/dev/null")
+        # As the node's user: root in a container may not, and this one may undo it, too.
+        own = f"setpriv --reuid={user} --regid={user} --clear-groups prlimit --pid {pid}"
+        do.append(f"size={size}\n{own} --as=$size:")
+        undo.append(f"{own} --as=unlimited: 2>/dev/null")
     return do, undo, [{"what": "limited", "node": each.name} for each in site.targets]
 
 

@@ -18,7 +18,7 @@ _RULES = {
     "nft": "counter drop",
     "nft-random": "numgen random mod 10000 < 500 counter drop",
     "nft-reset": "meta l4proto tcp counter reject with tcp reset",
-    "nft-mark": "meta priority set 1:2",
+    "nft-mark": "meta priority set 1:2 counter",
 }
 _QUEUES = {
     "tc-rate": "tc qdisc add dev lo root handle 1: htb default 1 && "

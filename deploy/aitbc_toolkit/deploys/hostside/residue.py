@@ -10,6 +10,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,8 @@ def _picture(params: dict[str, Any]) -> Picture:
 def _rules(table: str) -> str:
     """Give the host's own rules, without what faults put beside them, counters or time-outs."""
     said = _said("nft", "--stateless", "list", "ruleset")
-    starts = [found.start() for found in _TABLE.finditer(said)]
-    tables = [said[at:to] for at, to in zip(starts, [*starts[1:], len(said)], strict=True)]
+    bounds = [*(found.start() for found in _TABLE.finditer(said)), len(said)]
+    tables = [said[at:to] for at, to in pairwise(bounds)]
     own = tuple(f"table {family} {table} {{" for family in ("inet", "ip"))
     return "".join(each for each in tables if not each.startswith(own))
 
