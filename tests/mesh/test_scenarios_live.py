@@ -64,4 +64,4 @@ def test_processes_are_killed_and_the_mesh_comes_back(
     assert set(told["scenarios"][0]["invariants"].values()) == {"held"}, told
     assert told["faults"][0]["evidence"]["pids"]
     load = [json.loads(line) for line in (folder / "load.jsonl").read_text().splitlines()]
-    assert sum(row["final"] for row in load) > 0
+    assert sum(row["accepted"] for row in load) > 0

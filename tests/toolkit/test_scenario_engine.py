@@ -91,6 +91,10 @@ class Mesh:
         del after
         return Sight({name: int(height) for name, height in self.heights.items()}, "v2")
 
+    def reached(self, name: str, height: int) -> float:
+        assert self.heights[name] >= height
+        return self.clock
+
     @contextmanager
     def injected(self, planned: Planned) -> Iterator[Bite]:
         if self.refuses:
@@ -190,6 +194,24 @@ def test_a_mesh_that_is_not_well_before_is_no_finding(tmp_path: Path) -> None:
     assert mesh.notes == []
 
 
+def test_who_is_silent_has_not_lost_its_blocks(tmp_path: Path) -> None:
+    """A new block is one above all that was ever told, also when everybody is down for a while."""
+
+    class Silent(Mesh):
+        def sight(self, *, after: float = 0.0) -> Sight:
+            return Sight({}) if self.cut_off and self.clock < 20 else super().sight(after=after)
+
+    text = MINORITY.replace(
+        "{expect: auto, during: loner}", "eventually: [{heights_advance: {by: 1, on: v1}}]"
+    )
+    mesh = Silent()
+
+    told = played(a_case(tmp_path, text), mesh)
+
+    assert told.verdict is Verdict.PASS, told.line
+    assert mesh.clock >= 20
+
+
 def test_more_than_the_budget_is_never_broken(tmp_path: Path) -> None:
     """A fault that would hit more power than the file allows is not begun."""
     text = MINORITY.replace("isolate: v4", "isolate: [v3, v4]")
@@ -283,3 +305,16 @@ def test_growth_is_judged_between_the_least_and_the_greatest(tmp_path: Path) -> 
     (told,) = figures.growth([(short, {"t_tip": 1.0}), (long, {"t_tip": 4.0})])
 
     assert (told.measured, told.met) == (4.0, False)
+
+
+def test_a_growth_from_nothing_is_measured_from_its_floor(tmp_path: Path) -> None:
+    """Links that outlive a short cut make its recovery so quick that any other is many times it."""
+    over = "objectives:\n  growth: {of: t_tip, over: outage, max: 2, floor: 3s}"
+    text = MINORITY.replace("lease: 20s", 'lease: "{outage}"')
+    a_case(tmp_path, text.replace("objectives:", f"matrix: {{outage: [5s, 1m]}}\n{over}"))
+    short, long = loading.load(tmp_path / "partition" / "made.yaml")
+
+    (told,) = figures.growth([(short, {"t_tip": 0.4}), (long, {"t_tip": 1.7})])
+    (slow,) = figures.growth([(short, {"t_tip": 0.4}), (long, {"t_tip": 7.5})])
+
+    assert (told.measured, told.met, slow.measured, slow.met) == (1.0, True, 2.5, False)

@@ -81,6 +81,9 @@ def test_every_block_of_every_node_is_kept(growing: Any, eventually: Callable[..
         top = max(history.blocks["v4"])
         eventually("more of the others", lambda: max(history.blocks["v1"]) > top)
 
+    moments = [eye.reached("v1", height) or 0 for height in (top, top + 1)]
+    assert 0 < moments[0] <= moments[1]
+    assert eye.reached("v1", 10**9) is None
     assert min(history.blocks["v4"]) == 1
     assert (eye.breaches, eye.unknown) == ([], {})
 

@@ -24,14 +24,25 @@ def played(name: str, *, bug: str | None = None) -> Result:
         return simulated.play(part.case, seed=SEED)
 
 
-@pytest.mark.parametrize("name", ["crash/leader-kill[1]", "crash/all-at-once"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "crash/leader-kill[1]",
+        "crash/all-at-once",
+        "partition/minority",
+        "partition/one-way-deaf",
+        "partition/swizzle-flap[1]",
+        pytest.param("partition/majorities-ring", marks=pytest.mark.nightly),
+        pytest.param("crash/thirty-percent", marks=pytest.mark.nightly),  # ten times as many nodes
+    ],
+)
 def test_a_built_in_scenario_passes_in_the_simulator(name: str) -> None:
     """The same file, engine and checkers as on a live mesh; each invariant was judged and held."""
     told = played(name)
 
     assert told.verdict is Verdict.PASS, told.line
     assert set(told.invariants.values()) == {"held"}
-    assert len(told.faults) == 1
+    assert told.faults
 
 
 @pytest.mark.parametrize(
@@ -55,16 +66,16 @@ def test_a_planted_bug_turns_its_scenario_red(
 def test_the_command_line_plays_a_suite_in_the_simulator(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`aitbc test partition -e sim` plays each case of the tier, and keeps a record."""
+    """`aitbc test SUITE -e sim` plays each case of the tier, and keeps a record."""
     monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path)
 
-    assert run(["test", "partition", "-e", "sim", "--seed", str(SEED)]) == Exit.OK
+    words = ["--scenario", "quorum-loss", "--seed", str(SEED)]
+    assert run(["test", "partition", "-e", "sim", *words]) == Exit.OK
 
     shown = capsys.readouterr().out
     assert "PASS         partition/quorum-loss[30s]" in shown
     told = json.loads((tmp_path / "runs" / "0001" / "verdict.json").read_text())
     assert [each["name"] for each in told["scenarios"]] == [
-        "partition/minority",
         "partition/quorum-loss[5s]",
         "partition/quorum-loss[30s]",
         "partition/quorum-loss growth",
@@ -75,7 +86,7 @@ def test_the_command_line_plays_a_suite_in_the_simulator(
         json.loads(line)["kind"]
         for line in (tmp_path / "runs" / "0001" / "events.jsonl").read_text().splitlines()
     ]
-    assert kinds.count("fault.begin") == kinds.count("fault.end") == 3
+    assert kinds.count("fault.begin") == kinds.count("fault.end") == 2
 
 
 def test_what_needs_a_live_mesh_is_not_played(capsys: pytest.CaptureFixture[str]) -> None:

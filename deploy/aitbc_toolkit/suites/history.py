@@ -104,8 +104,15 @@ class Recorder:
                 self.history.offences[name] = (start, after)
 
     def _look_for_accepted(self) -> None:
+        final = {
+            tx
+            for blocks in self.history.blocks.values()
+            for fact in blocks.values()
+            for tx in fact.tx_ids
+        }
         for tx in self.history.accepted:
-            self.history.accepted[tx] = tx in self.history.fates or self._may_be_known(tx)
+            is_told = tx in final or tx in self.history.fates
+            self.history.accepted[tx] = is_told or self._may_be_known(tx)
 
     def _may_be_known(self, tx: str) -> bool:
         """Ask who knows a transaction; a node that is silent may, so it counts as one that does."""

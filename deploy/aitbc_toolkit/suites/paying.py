@@ -51,7 +51,8 @@ class Payers:
         self._over = threading.Event()
         self._took_ms: list[float] = []
         self._counts = {"accepted": 0, "final": 0, "refused": 0}
-        self._ended: set[str] = set()
+        self._final_at: dict[str, float] = {}
+        """When each transaction of anybody was first heard of in a block."""
         self._wallets = transfers.payers(scene)
         self._mesh = open_mesh(scene.environment, retries=0)
         self._threads = [
@@ -75,6 +76,8 @@ class Payers:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        # However the scenario ended: what was accepted must not be lost.
+        self._scene.recorder.accepted(self.accepted)
         self._mesh.__exit__(kind, value, trace)
 
     def stop(self) -> None:
@@ -88,10 +91,9 @@ class Payers:
         now = time.monotonic()
         with self._lock:
             for tx in fact.tx_ids:
-                if tx in self.accepted and tx not in self._ended:
-                    self._ended.add(tx)
-                    self._counts["final"] += 1
-                    self._took_ms.append(1000 * (now - self.accepted[tx]))
+                if tx not in self._final_at:
+                    self._final_at[tx] = now
+                    self._count_final(tx)
 
     def settle(self, final: Callable[[], set[str]]) -> str:
         """Stop, and wait until all that was accepted is final; tell how many.
@@ -99,7 +101,6 @@ class Payers:
         Raises: ScenarioError when some are not.
         """
         self.stop()
-        self._scene.recorder.accepted(self.accepted)
 
         def look() -> Look[None]:
             left = set(self.accepted) - final()
@@ -120,11 +121,19 @@ class Payers:
                 continue
             with self._lock:
                 self.accepted[taken] = time.monotonic()
+                self._count_final(taken)  # its block may have been heard of before the answer
             self._count("accepted")
 
     def _count(self, what: str) -> None:
         with self._lock:
             self._counts[what] += 1
+
+    def _count_final(self, tx: str) -> None:
+        """Count a transfer of ours once it is both taken and in a block."""
+        if tx in self.accepted and tx in self._final_at:
+            self._counts["final"] += 1
+            took_s = self._final_at[tx] - self.accepted[tx]
+            self._took_ms.append(1000 * max(0.0, took_s))
 
     def _tell(self) -> None:
         """Write a line for each second."""

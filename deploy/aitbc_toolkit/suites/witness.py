@@ -63,6 +63,8 @@ class Witness:
         self._on_block = on_block
         self._clock = clock
         self._told: dict[str, Told] = {}
+        self._climbed: dict[str, list[tuple[int, float]]] = {}
+        """Each height that was new of a node, and when it was heard."""
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._mesh = open_mesh(environment, retries=0)
@@ -91,6 +93,12 @@ class Witness:
         """Return what every node said last."""
         with self._lock:
             return dict(self._told)
+
+    def reached(self, name: str, height: int) -> float | None:
+        """Tell when a node was first heard at a height or above it."""
+        with self._lock:
+            climbed = self._climbed.get(name, [])
+            return next((at for above, at in climbed if above >= height), None)
 
     def final_everywhere(self) -> set[str]:
         """Name the transactions that are in a block of every node that was ever heard."""
@@ -127,6 +135,9 @@ class Witness:
             self._told[name] = told
             seen = self._history.heights.setdefault(name, [])
             seen.append(height)
+            climbed = self._climbed.setdefault(name, [])
+            if not climbed or height > climbed[-1][0]:
+                climbed.append((height, self._clock()))
             pair = History(heights={name: seen[-2:]})
         self._judge({"height_monotone": height_monotone}, pair)
         self._on_height(name, height, told.status.round)

@@ -77,6 +77,9 @@ class Arena(Protocol):
     def sight(self, *, after: float = 0.0) -> Sight:
         """Tell what every node said last, and not before a moment if that is given."""
 
+    def reached(self, name: str, height: int) -> float:
+        """Tell when a node came to a height that it has, by the mesh's clock."""
+
     def injected(self, planned: Planned) -> AbstractContextManager[Bite]:
         """Break something until the block ends, or until the lease does."""
 

@@ -15,11 +15,13 @@ _SHOWN = 7
 
 
 class Awaited(NamedTuple):
-    """Hold what is waited for in words, how to look for it, and the deadline."""
+    """Hold what is waited for in words, how to look for it, the deadline, and the moment."""
 
     what: str
     look: Callable[[], Look[None]]
     within_s: float
+    came: Callable[[], float]
+    """Tell when it came to be, once it has."""
 
 
 def advance(wanted: HeightsAdvance, arena: Arena, *, names: Sequence[str], tip: int) -> Awaited:
@@ -31,7 +33,10 @@ def advance(wanted: HeightsAdvance, arena: Arena, *, names: Sequence[str], tip: 
         low = [f"{name} {heights.get(name, '-')}" for name in names if heights.get(name, -1) < aim]
         return Look(not low, None, "heights " + ", ".join(low))
 
-    return Awaited(f"height {aim} on {shown(names)}", look, seconds(wanted.within))
+    def came() -> float:
+        return max((arena.reached(name, aim) for name in names), default=arena.now())
+
+    return Awaited(f"height {aim} on {shown(names)}", look, seconds(wanted.within), came)
 
 
 def at_tip(wanted: AllAtTip, arena: Arena) -> Awaited:
@@ -47,7 +52,8 @@ def at_tip(wanted: AllAtTip, arena: Arena) -> Awaited:
         # Without the tip: others' progress must not stretch the wait for those who make none.
         return Look(not far, None, "behind: " + ", ".join(far))
 
-    return Awaited(f"all within {wanted.lag} of the tip", look, seconds(wanted.within))
+    what = f"all within {wanted.lag} of the tip"
+    return Awaited(what, look, seconds(wanted.within), arena.now)
 
 
 def shown(names: Collection[str]) -> str:

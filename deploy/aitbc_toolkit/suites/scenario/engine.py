@@ -34,10 +34,25 @@ IN_FLIGHT = 1
 MARGIN = 0.1
 """Which part of a lease, at its end, is not watched: a heal may come a moment early."""
 
-_DOWN = frozenset({"proc.kill"})
+_DOWN = frozenset({"proc.kill", "wal.truncate"})
 """Who is hit is down until the fault ends."""
-_AWAY = frozenset({"proc.restart", "proc.stop", "proc.freeze", "proc.oom", "host.reboot"})
-"""Who is hit may be there or not: it comes back, or a watchdog sees to it."""
+_AWAY = frozenset(
+    {
+        "proc.restart",
+        "proc.stop",
+        "proc.freeze",
+        "proc.oom",
+        "host.reboot",
+        "cpu.quota",
+        "mem.limit",
+        "disk.full",
+        "disk.readonly",
+        "clock.jump",
+        "clock.drift",
+        "clock.strobe",
+    }
+)
+"""Who is hit may be there or not: it comes back, or a watchdog sees to it, or it votes no more."""
 
 
 @dataclass(slots=True)
@@ -66,7 +81,7 @@ class Engine:
         self.findings = Findings()
         self._case = case
         self._arena = arena
-        self._dice = random.Random(f"{seed} steps {case.written.scenario}")  # noqa: S311 - repeatable on purpose
+        self._dice = random.Random(f"{seed} steps {case.name}")  # noqa: S311 - repeatable on purpose
         self._running: dict[str, _Running] = {}
         self._until = arena.now() + seconds(case.written.budget.wall)
         self._since = arena.now()
@@ -115,8 +130,9 @@ class Engine:
 
     def begin(self, step: FaultStep) -> None:
         """Break what a step says, and see that it bites."""
-        town, hit = self._arena.town, self._hit()
-        planned = deciding.planned(step, town, self._arena.sight(), self._dice, hit=hit)
+        town, hit, sight = self._arena.town, self._hit(), self._arena.sight()
+        self._tip = max(self._tip, sight.tip)
+        planned = deciding.planned(step, town, sight, self._dice, hit=hit)
         deciding.require_budget(planned, self._case.written.budget.blast, town, hit=hit)
         row: dict[str, object] = {
             "fault": step.fault,
@@ -141,8 +157,9 @@ class Engine:
         running = self._running[name]
         while (left := running.ends_at - self._arena.now()) > 0:
             self._pause(min(left, POLL_S))
+        # What is left is looked for behind it: recovery is counted from the end itself.
+        self.mark(after=running.ends_at)
         self.heal(name)
-        self.mark()
 
     def heal(self, name: str) -> None:
         """End a fault; what is left of it is added to the verdict, and changes it no other way."""
@@ -236,7 +253,7 @@ class Engine:
             clock=self._arena.now,
             pause=self._pause,
         )
-        took_s = self._arena.now() - self._since
+        took_s = max(0.0, awaited.came() - self._since)
         self._arena.note("step", name=awaited.what, took_s=round(took_s, 3))
         if condition.record:
             self.findings.records[condition.record] = took_s
@@ -254,7 +271,8 @@ class Engine:
     def mark(self, *, after: float = 0.0) -> None:
         """Begin to count anew: blocks from the tip as it is, seconds from now or that moment."""
         self._since = after or self._arena.now()
-        self._tip = self._arena.sight(after=self._since).tip
+        # When all are silent, what they had told before is still final.
+        self._tip = max(self._tip, self._arena.sight(after=self._since).tip)
 
     def _pause(self, wait_s: float) -> None:
         self._arena.pause(wait_s)

@@ -42,8 +42,9 @@ def growth(cases: Sequence[tuple[Case, Mapping[str, float]]]) -> Iterator[Figure
             for case, records in cases
             if objective.over in case.choice and objective.of in records
         )
-        if len(rows) > 1 and rows[0][1] > 0:
-            yield _figure(name, rows[-1][1] / rows[0][1], objective)
+        least = max(rows[0][1], number(objective.floor)) if rows else 0.0
+        if len(rows) > 1 and least > 0:
+            yield _figure(name, max(rows[-1][1], least) / least, objective)
 
 
 def _size(value: Value) -> float:

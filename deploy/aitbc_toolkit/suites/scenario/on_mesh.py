@@ -74,6 +74,10 @@ class LiveArena:
         leader = self._keys.get(first.proposer, "") if first else ""
         return Sight({name: each.height for name, each in up.items()}, leader)
 
+    def reached(self, name: str, height: int) -> float:
+        """Tell when the witness heard of it."""
+        return self._witness.reached(name, height) or self.now()
+
     @contextmanager
     def injected(self, planned: Planned) -> Iterator[Bite]:
         """Break something; what is left of it afterwards is the one thing that the end adds.

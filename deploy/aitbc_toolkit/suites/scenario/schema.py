@@ -198,12 +198,16 @@ STEPS: dict[str, type[Step]] = {
 
 
 class Objective(Entry, frozen=True, kw_only=True):
-    """Bound what was recorded: a value itself, or how it grows over a dimension of the matrix."""
+    """Bound what was recorded: a value itself, or how it grows over a dimension of the matrix.
+
+    A growth is measured from `floor` on where the least is less: twice nothing is nothing.
+    """
 
     max: Duration | int | float | None = None
     min: Duration | int | float | None = None
     of: Name = ""
     over: Name = ""
+    floor: Duration | int | float = 0
 
 
 class Written(Entry, frozen=True, kw_only=True):
