@@ -96,6 +96,7 @@ class Conversation:
             return
         try:
             message = decode_message(payload)
+            self._mesh.peers.count(peer, message)
             if isinstance(message, SPREADING):
                 self._mesh.spread.take(payload)
             self._on_message(peer, message)

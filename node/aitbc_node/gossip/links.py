@@ -7,6 +7,7 @@ import msgspec
 
 from aitbc_node import limits
 from aitbc_node.gossip.speed import SpeedName
+from aitbc_node.gossip.topics import Tally
 from aitbc_node.types import PeerId
 
 REQUESTS_PER_TICK_MAX = 200
@@ -53,6 +54,7 @@ class Link(msgspec.Struct):
     requests: int = 0
     answered_bytes: int = 0
     shown: int = 0
+    tally: Tally = msgspec.field(default_factory=Tally)
 
     def ping(self, now_ms: int) -> int:
         """Count a ping that leaves now; return its number."""
@@ -79,6 +81,7 @@ class Link(msgspec.Struct):
         """Let so many frames be forgotten, and count all else anew."""
         self.requests = self.answered_bytes = self.shown = 0
         self.frames = max(0, self.frames - frames)
+        self.tally.forget(frames)
 
     def may_ask(self) -> bool:
         """Count a request; False when there were too many since the last tick."""

@@ -12,12 +12,13 @@ from functools import partial
 
 from aitbc_node import limits
 from aitbc_node.canonical import encode
+from aitbc_node.errors import PeerFault
 from aitbc_node.events import Dial, Disconnect, Effect, Note, PeerDown, PeerUp
 from aitbc_node.gossip.book import DIAL_LOST_MS, Book
 from aitbc_node.gossip.choice import Held, StrangeDials, dials
 from aitbc_node.gossip.entries import Entry
 from aitbc_node.gossip.links import Link, PeerView
-from aitbc_node.gossip.messages import Ping, RoomNeeded, send
+from aitbc_node.gossip.messages import Message, Ping, RoomNeeded, send
 from aitbc_node.gossip.speed import Speeds
 from aitbc_node.gossip.standing import Standing
 from aitbc_node.gossip.subnets import Subnets, host_of
@@ -167,6 +168,13 @@ class Peers:
         """Tell whether a peer sends more frames than any honest node does."""
         link = self._links.get(peer)
         return link is not None and link.frames > limits.PEER_FRAMES_BURST
+
+    def count(self, peer: PeerId, message: Message) -> None:
+        """Count a message under its topic. Raises: PeerFault for more than any node says of it."""
+        link = self._links.get(peer)
+        topic = "" if link is None else link.tally.take(message)
+        if topic:
+            raise PeerFault(f"more about {topic} than any node says")
 
     def may_ask(self, peer: PeerId) -> bool:
         """Count a request of a peer; False when it has asked too often since the last tick."""
