@@ -54,6 +54,7 @@ def test_a_matrix_makes_one_case_of_each_choice(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.proves("B16")
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -144,6 +145,8 @@ def test_a_suite_without_scenarios_says_so() -> None:
 
 def test_a_case_knows_its_file(tmp_path: Path) -> None:
     """What a pass shows, and where it may run, comes along with each case."""
-    case = loading.load(a_file(tmp_path, SPLIT))[0]
+    text = SPLIT.replace("backends:", "proves: [E16]\nbackends:")
+
+    case = loading.load(a_file(tmp_path, text))[0]
 
     assert (case.written.proves, "sim" in case.written.backends) == (["E16"], True)
