@@ -89,6 +89,12 @@ class SmallWorld:
         for link in [link for link in self._links if number in link]:
             self._unlink(link, "closed by the peer")
 
+    def catch(self, number: int, culprit: int) -> None:
+        """Let a node find out another one as a forger."""
+        mesh, peer = self.nodes[number].mesh, self.nodes[culprit].id
+        assert mesh is not None, "only a running node finds anything out"
+        self._act(self.nodes[number], lambda _: mesh.fault(peer, "forged", is_forgery=True))
+
     def run(self, for_ms: int) -> None:
         """Let time pass."""
         until_ms = self.now_ms + for_ms

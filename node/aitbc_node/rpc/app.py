@@ -79,6 +79,7 @@ class App:
         self._port = port
         self._throttle = throttle
         self._bodies = Bodies()
+        self._answers = Bodies("unread answers")
         self._places = Crowd(
             connections_max=limits.EVENT_STREAMS_MAX,
             per_client_max=limits.EVENT_STREAMS_MAX,
@@ -128,7 +129,7 @@ class App:
         port = self._port
         match dispatch(request, port.facts, port.view, port.reader):
             case Response() as response:
-                await send_whole(send, response)
+                await self._give(_client(scope), response, send)
             case Submission() as asked:
                 await send_whole(send, await self._submit(asked, request))
             case Subscription(topics=topics, last_id=last_id):
@@ -143,6 +144,15 @@ class App:
                         await send_part(send, first or b": hello\n\n")
                         await self._listen(scope["state"][WIRE], client, place, topics)
                     await send_end(send)
+
+    async def _give(self, client: str, response: Response, send: Send) -> None:
+        """Write an answer.
+
+        Raises: RequestFault while too much of earlier ones is not read, TimeoutError of this one.
+        """
+        with self._answers.of(client) as count:
+            count(len(response.body))
+            await send_whole(send, response)
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port

@@ -1,7 +1,8 @@
-"""How much may arrive at once? Bodies of one client and of all together have a bound.
+"""How much may arrive or leave at once? Bodies of one client and of all together have a bound.
 
 Each body has one of its own; without this, a thousand slow clients with the largest one each would
-hold gigabytes. Pure. Do not add how a body is read.
+hold gigabytes, and as many that ask for much and read slowly, too. Pure. Do not add how a body is
+read or written.
 """
 
 from collections import Counter
@@ -20,9 +21,19 @@ _LATER = (("retry-after", "2"), ("connection", "close"))
 
 
 class Bodies:
-    """Count what is held of requests that have no answer yet."""
+    """Count what is held of requests that have no answer yet, or of answers that nobody has read.
 
-    def __init__(self, *, bytes_max: int = BYTES_MAX, per_client_max: int = PER_CLIENT_MAX) -> None:
+    What is alone is never too much: it has a bound of its own. `what` says of what there is.
+    """
+
+    def __init__(
+        self,
+        what: str = "bodies of requests",
+        *,
+        bytes_max: int = BYTES_MAX,
+        per_client_max: int = PER_CLIENT_MAX,
+    ) -> None:
+        self._what = what
         self._bytes_max = bytes_max
         self._per_client_max = per_client_max
         self._of: Counter[str] = Counter()
@@ -41,10 +52,12 @@ class Bodies:
             held += byte_count
             self.byte_count += byte_count
             self._of[client] += byte_count
-            if self._of[client] > self._per_client_max:
-                raise _fault(429, Code.E_RATE, "this address hands in too much at once")
-            if self.byte_count > self._bytes_max:
-                raise _fault(503, Code.E_UNAVAILABLE, "too much is handed in here at once")
+            if self._of[client] > max(held, self._per_client_max):
+                message = f"too many {self._what} of this address at once"
+                raise RequestFault(429, Code.E_RATE, message, headers=_LATER)
+            if self.byte_count > max(held, self._bytes_max):
+                message = f"too many {self._what} at once"
+                raise RequestFault(503, Code.E_UNAVAILABLE, message, headers=_LATER)
 
         try:
             yield count
@@ -53,7 +66,3 @@ class Bodies:
             self._of[client] -= held
             if not self._of[client]:
                 del self._of[client]
-
-
-def _fault(status: int, code: Code, message: str) -> RequestFault:
-    return RequestFault(status, code, message, field="body", headers=_LATER)

@@ -1,11 +1,14 @@
 """Many nodes that know one address: they form one mesh with bounded degrees, and keep it."""
 
 import random
+from functools import partial
 
 import pytest
 
 from aitbc_node import limits
-from aitbc_node.gossip.exchange import ASK_MS
+from aitbc_node.gossip.book import Book
+from aitbc_node.gossip.exchange import ASK_MS, Exchange
+from aitbc_node.gossip.standing import Standing
 from aitbc_sim.small_world import SmallWorld
 from aitbc_toolkit.graph import Graph
 
@@ -18,12 +21,19 @@ def judge(world: SmallWorld) -> Graph:
         if node.mesh is not None:
             assert node.mesh.peers.dialled_count() <= limits.OUTBOUND_MAX
             assert len(node.mesh.linked()) <= limits.PEERS_MAX
+            banned = dict(node.mesh.peers.standing.banned(world.now_ms))
+            assert not banned.keys() & set(node.mesh.linked()), "linked with who is banned"
     return Graph(world.links())
 
 
 @pytest.mark.parametrize("count", [4, 20, 60])
 def test_one_address_is_enough_and_may_vanish(count: int) -> None:
     """After a minute all have links enough; without the first node they are still one mesh."""
+    form_and_lose_the_first(count)
+
+
+def form_and_lose_the_first(count: int) -> None:
+    """Check that a mesh forms itself, and that it needs no node for ever."""
     world = SmallWorld(count)
     world.run(MINUTE_MS)
     degree_min = min(limits.DEGREE_MIN, count - 1)
@@ -38,6 +48,51 @@ def test_one_address_is_enough_and_may_vanish(count: int) -> None:
     graph = judge(world)
     assert len(graph.components()) == 1
     assert min(graph.degrees().values()) >= min(limits.DEGREE_MIN, count - 2)
+
+
+def ban_and_redial(count: int = 6) -> None:
+    """Let one node catch another with a forgery, and check that they stay apart."""
+    world = SmallWorld(count)
+    world.run(MINUTE_MS)
+    judge_node, culprit = world.nodes[1], world.nodes[2]
+    assert judge_node.mesh is not None
+    assert culprit.id in judge_node.mesh.linked()
+
+    world.catch(judge_node.number, culprit.number)
+    for _ in range(20):
+        world.run(1_000)
+        judge(world)
+    assert culprit.mesh is not None
+    assert culprit.mesh.linked(), "the others have nothing against it"
+
+
+def test_who_is_banned_stays_out_however_often_it_comes() -> None:
+    """It dials again and again, and is dialled by nobody who has banned it."""
+    ban_and_redial()
+
+
+few = partial(form_and_lose_the_first, 12)
+TEETH = {
+    "ban-never-applied": (Standing, "is_banned", lambda *_: False, ban_and_redial),
+    "passes-nobody-on": (Book, "sample", lambda *_, **__: [], few),
+    "believes-nobody": (
+        Exchange,
+        "told",
+        lambda *_, **__: [],
+        few,
+    ),
+}
+"""What takes the place of what, and the check that must turn red."""
+
+
+@pytest.mark.parametrize("name", TEETH)
+def test_a_planted_bug_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks that cannot fail would say nothing about the network."""
+    owner, part, bug, check = TEETH[name]
+    monkeypatch.setattr(owner, part, bug)
+
+    with pytest.raises(AssertionError):
+        check()
 
 
 def test_a_mesh_of_four_does_not_go_on_asking_for_others() -> None:
