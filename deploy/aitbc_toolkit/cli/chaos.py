@@ -151,6 +151,7 @@ def _aimed(
 ) -> tuple[Environment, faults.Fault, faults.Cap, Hosts]:
     """Find out what is meant: who leads now, and who is drawn."""
     found = load(words["environment"])
+    faults.allow(found)
     with open_mesh(found) as mesh:
         seen = faults.look(found, mesh)
     seed = secrets.randbelow(2**32) if words["seed"] is None else words["seed"]

@@ -2,7 +2,7 @@
 
 from aitbc_toolkit.faults.injecting import NotBitten, Residue, Told, heal, injected, status
 from aitbc_toolkit.faults.kinds import KINDS, REFUSED, Fault
-from aitbc_toolkit.faults.links import Cap
+from aitbc_toolkit.faults.links import Cap, allow
 from aitbc_toolkit.faults.planning import Plan, plan
 from aitbc_toolkit.faults.targets import Seen, look, resolve
 
@@ -16,6 +16,7 @@ __all__ = [
     "Residue",
     "Seen",
     "Told",
+    "allow",
     "heal",
     "injected",
     "look",

@@ -77,6 +77,19 @@ def radius(environment: Environment, fault: Fault) -> Radius:
     return Radius(hit, sum(powers[name] for name in hit), sum(powers.values()))
 
 
+def allow(environment: Environment) -> None:
+    """Refuse to break hosts whose inventory does not say that they may be.
+
+    Raises: AitbcError (denied).
+    """
+    if not environment.rules.chaos_allowed:
+        raise AitbcError(
+            f"chaos {environment.name} refused: its inventory does not allow it",
+            hint=f"inventories/{environment.name}/inventory.toml: chaos_allowed = true",
+            exit_status=Exit.DENIED,
+        )
+
+
 def judge(environment: Environment, fault: Fault, cap: Cap) -> Radius:
     """Refuse a fault where none is allowed, or one that hits more than the cap.
 
@@ -84,12 +97,7 @@ def judge(environment: Environment, fault: Fault, cap: Cap) -> Radius:
     """
     for name in fault.targets:
         environment.instance(name)
-    if not environment.rules.chaos_allowed:
-        raise AitbcError(
-            f"chaos {environment.name} refused: its inventory does not allow it",
-            hint=f"inventories/{environment.name}/inventory.toml: chaos_allowed = true",
-            exit_status=Exit.DENIED,
-        )
+    allow(environment)
     hit = radius(environment, fault)
     over = [
         f"{asked:g} {what}, allowed {allowed:g}"

@@ -1,0 +1,160 @@
+"""What becomes of a fault that does not begin, does not bite, or does not end: never a pass."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+
+from aitbc_toolkit import faults
+from aitbc_toolkit.cli.chaos import chaos
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.faults import Fault, kinds
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.remote import Row
+
+pytestmark = pytest.mark.unit
+
+STOP = Fault(kind="proc.stop", lease_s=20, targets=("v1", "v2"))
+LOOK = {
+    "ok": True,
+    "offers": dict.fromkeys({need for kind in kinds.KINDS.values() for need in kind.needs}, ""),
+    "addresses": [],
+    "device": "eth0",
+    "library": "",
+    "processes": {f"v{n}": 4711 for n in range(1, 11)},
+}
+WELL: Mapping[str, dict[str, Any]] = {
+    "fault-look": LOOK,
+    "fault-inject": {"ok": True, "began": 0.0},
+    "fault-prove": {"ok": True, "bites": True, "evidence": {"stopped": "T"}},
+    "fault-end": {"ok": True, "healed": [], "active": [], "residue": []},
+}
+
+
+class PretendRemote:
+    """Answer each step well, but for one host."""
+
+    def __init__(self, **wrong: dict[str, Any]) -> None:
+        self.wrong = {step.replace("_", "-"): answer for step, answer in wrong.items()}
+        self.steps: list[str] = []
+
+    def step(
+        self, step: str, params: Mapping[str, Mapping[str, Any]], *, deadline_s: int
+    ) -> dict[str, Row]:
+        assert deadline_s > 0
+        self.steps.append(step)
+        rows = {}
+        for name in params:
+            answer = WELL[step] | (self.wrong.get(step, {}) if name == "node2" else {})
+            rows[name] = Row(name, ok=answer["ok"], answer=answer, took_ms=1)
+        return rows
+
+
+@pytest.fixture
+def environment() -> Environment:
+    """Allow to break ten hosts that are not there."""
+    found = Inventory.load("production")
+    return dataclasses.replace(
+        found, rules=msgspec.structs.replace(found.rules, chaos_allowed=True)
+    )
+
+
+def happened(environment: Environment, remote: PretendRemote) -> list[str]:
+    """Inject into two hosts; tell what was heard, with the block in its place."""
+    heard: list[str] = []
+    with faults.injected(
+        environment,
+        STOP,
+        tell=lambda record: heard.append(str(record["kind"])),
+        remote=remote,  # type: ignore[arg-type] - as much of it as a fault needs
+    ):
+        heard.append("block")
+    return heard
+
+
+def test_a_fault_begins_proves_itself_and_ends(environment: Environment) -> None:
+    """The block runs between the proof and the end."""
+    remote = PretendRemote()
+
+    heard = happened(environment, remote)
+
+    assert heard == ["fault.begin", "fault.proved", "block", "fault.end"]
+    assert remote.steps == ["fault-look", "fault-inject", "fault-prove", "fault-end"]
+
+
+def test_what_one_host_does_not_show_has_not_bitten(environment: Environment) -> None:
+    """It is ended everywhere, and is no verdict on the mesh."""
+    remote = PretendRemote(fault_prove={"bites": False, "evidence": {"stopped": "S"}})
+
+    with pytest.raises(faults.NotBitten, match="node2") as verdict:
+        happened(environment, remote)
+
+    assert verdict.value.exit_status is Exit.INFRASTRUCTURE
+    assert remote.steps[-1] == "fault-end"
+
+
+def test_a_host_that_cannot_be_broken_has_all_others_healed(environment: Environment) -> None:
+    """Half a fault is none."""
+    remote = PretendRemote(fault_inject={"ok": False, "kind": "chaos", "error": "no such unit"})
+
+    with pytest.raises(AitbcError, match="no such unit") as verdict:
+        happened(environment, remote)
+
+    assert verdict.value.exit_status is Exit.INFRASTRUCTURE
+    assert remote.steps[-1] == "fault-end"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fault_end": {"residue": ["stopped process: python3"]}},
+        {"fault_end": {"ok": False, "error": "unreachable: no route"}},
+        {"fault_inject": {"ok": False, "kind": "residue", "error": "stopped process: python3"}},
+    ],
+)
+def test_what_is_left_behind_is_unhealed(environment: Environment, wrong: dict[str, Any]) -> None:
+    """So is a host that does not say, and one that refuses because of an earlier fault."""
+    with pytest.raises(faults.Residue, match="node2") as verdict:
+        happened(environment, PretendRemote(**wrong))
+
+    assert verdict.value.exit_status is Exit.UNHEALED
+
+
+def test_a_failed_block_stays_the_news_and_the_residue_is_noted(environment: Environment) -> None:
+    """What the test found is not hidden by what the heal found."""
+    remote = PretendRemote(fault_end={"residue": ["clock: +30.0 s"]})
+
+    with (
+        pytest.raises(ZeroDivisionError) as found,
+        faults.injected(environment, STOP, remote=remote),  # type: ignore[arg-type] - as above
+    ):
+        _ = 1 // 0
+
+    assert "clock: +30.0 s" in "".join(found.value.__notes__)
+    assert remote.steps[-1] == "fault-end"
+
+
+def test_a_host_that_lacks_the_mechanism_stops_the_fault_before_it_begins(
+    environment: Environment,
+) -> None:
+    """Nothing is injected anywhere."""
+    remote = PretendRemote(fault_look={"processes": {f"v{n}": 0 for n in range(1, 11)}})
+
+    with pytest.raises(AitbcError, match="v2 does not run") as refused:
+        happened(environment, remote)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert remote.steps == ["fault-look"]
+
+
+def test_the_command_line_breaks_nothing_without_leave() -> None:
+    """It asks no host for it, and lists what there is."""
+    refused = CliRunner().invoke(chaos, ["run", "proc.kill", "v1", "-e", "production"])
+    listed = CliRunner().invoke(chaos, ["kinds"])
+
+    assert isinstance(refused.exception, AitbcError)
+    assert refused.exception.exit_status is Exit.DENIED
+    assert all(name in listed.output for name in (*kinds.KINDS, *kinds.REFUSED))
