@@ -175,6 +175,22 @@ def test_what_takes_longer_than_its_budget_is_inconclusive(tmp_path: Path) -> No
     )
 
 
+def test_what_nobody_watched_did_not_hold(tmp_path: Path) -> None:
+    """A fault that is over when one begins to look has shown nothing."""
+
+    class Slow(Mesh):
+        def sight(self, *, after: float = 0.0) -> Sight:
+            self.clock += 30.0 if self.cut_off else 0.0
+            return super().sight(after=after)
+
+    told = played(a_case(tmp_path), Slow())
+
+    assert (told.verdict, told.line) == (
+        Verdict.INCONCLUSIVE,
+        "loner was over before it was watched",
+    )
+
+
 def test_what_is_left_of_a_fault_outranks_a_missed_figure_but_not_a_fork(tmp_path: Path) -> None:
     """Teardown changes no verdict; it can only add that something is left."""
     late, forked = Late(slow_s=9.0, leaves=True), Mesh(forks=True, leaves=True)

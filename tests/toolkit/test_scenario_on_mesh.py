@@ -189,7 +189,8 @@ def test_a_sound_mesh_passes_under_load(growing: Any, tmp_path: Path) -> None:
     """Each step and each transfer of the load ends well; the record has fault, load and heights."""
     hand = Hand()
 
-    status, told = played(growing, tmp_path, hand)
+    # Long enough to be watched, whoever is held meanwhile.
+    status, told = played(growing, tmp_path, hand, MADE.replace("lease: 2s", "lease: 9s"))
 
     assert status == Exit.OK, told["scenarios"]
     assert "transfers final" in told["scenarios"][0]["line"]

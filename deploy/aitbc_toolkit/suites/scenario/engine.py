@@ -199,6 +199,8 @@ class Engine:
             self._pause(POLL_S)
         last = self._arena.sight()
         watched_s = self._arena.now() - began
+        if began >= end:  # an expectation that nobody watched would hold of anything
+            raise ScenarioError(Verdict.INCONCLUSIVE, f"{name} was over before it was watched")
         for group in must.progress:
             self._require_progress(group, first, last, watched_s=watched_s)
         for group in must_not.still:
