@@ -26,7 +26,9 @@ from aitbc_toolkit.release.source import SHORT
 
 BLOCKS = 200
 REPLAY_S = 20
-SHAKE_S = 10
+SHAKE_S = 30
+"""So long one build waits for the other to be loaded and to shake hands; a busy host is no reason
+to call two builds incompatible."""
 
 Checks = Mapping[str, Mapping[str, Any]]
 """What was found of wire, handshake, replay and data version: pass, fail or n.a., and why."""
