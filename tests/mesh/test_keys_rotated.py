@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from own_mesh import OwnMesh, bring_up
 
+from aitbc_node.rpc import schema
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import ceremony, services
 from aitbc_toolkit.release.deploy import deploy
@@ -44,6 +45,57 @@ def tip_of(mesh: OwnMesh) -> int:
     """Return the greatest height that any node tells; 0 when none answers."""
     with Mesh(mesh.environment) as live:
         return tip(live.statuses())
+
+
+@pytest.mark.nightly
+@pytest.mark.proves("E8")
+def test_with_all_four_up_no_epoch_is_without_the_vote(
+    mesh: OwnMesh, eventually: Callable[..., None], record_property: Callable[[str, object], None]
+) -> None:
+    """The old key votes in each epoch to the change, the new one in each behind it, no other way.
+
+    Nobody has to be forced, and the process is the same. A vote may come too late for a block, for
+    the others are enough; how many did is told.
+    """
+    environment, blocks, rules = mesh.environment, list[Any](), list[Any]()
+    before = process_of(mesh, "v2")
+    old = str(ceremony.known(environment)["v2"]["consensus_key"])
+
+    done = rotate(environment, "v2", mesh.tell, Way())
+
+    assert done.exit is Exit.OK, done.error
+    (rotation,) = done.facts["keys"]
+    new, since = str(rotation["new"]), int(rotation["since"])
+
+    def has_rules() -> bool:
+        with Mesh(environment) as live:
+            rules[:] = [live.ask(environment.instances[0], "/params", schema.Parameters)]
+        return rules[0] is not None
+
+    eventually("the rules of the chain", has_rules, deadline_s=60)
+    epoch = rules[0].params["epoch_blocks"].value
+    # Who voted on a block is in the next one, and block 1 has no votes before it.
+    first, last = max(1, since - epoch), since + 2 * epoch
+
+    def has_read() -> bool:
+        with Mesh(environment) as live:
+            blocks.extend(live.blocks(first + 1 + len(blocks), last))
+        return len(blocks) == last - first
+
+    eventually("two epochs of the new key", has_read, deadline_s=60 + 4 * epoch)
+    missed = []
+    for start in range(since - epoch, last, epoch):
+        heights = range(max(first, start), start + epoch)
+        signers = {b.height - 1: b.last_commit.signers for b in blocks if b.height - 1 in heights}
+        right, wrong = (old, new) if start < since else (new, old)
+        votes = sum(right in each for each in signers.values())
+        assert votes > 0, f"no vote from {heights[0]} to {heights[-1]}"
+        assert not any(wrong in each for each in signers.values())
+        missed.append(len(signers) - votes)
+    told = f"blocks without its vote, epoch by epoch: {missed}"
+    print(told)  # noqa: T201 - measured
+    record_property("missed", told)
+    assert process_of(mesh, "v2") == before
 
 
 @pytest.mark.nightly

@@ -86,7 +86,6 @@ def test_three_of_ten_killed_and_a_fourth(
         told = f"blocks at most {gaps[-1] / 1_000:.1f} s apart, {limit_ms() / 1_000:.0f} allowed"
         print(told)  # noqa: T201 - measured
         record_property("gap", told)
-        assert gaps[-1] <= limit_ms() + 1_000, gaps  # and the interval itself
 
         fourth = left.pop(0)
         fourth.kill()
@@ -101,3 +100,5 @@ def test_three_of_ten_killed_and_a_fourth(
         start_in_turn(mesh)
         mesh.grow(mesh.nodes, 2)
         mesh.common_root(mesh.nodes)
+        # Last, so that a machine on which processes are held for seconds shows all but the figure.
+        assert gaps[-1] <= limit_ms() + 1_000, gaps  # and the interval itself
