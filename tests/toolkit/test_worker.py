@@ -1,6 +1,8 @@
 """The child process that speaks pyinfra: started early, taken once, gone when nobody asks."""
 
 import json
+import select
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -109,3 +111,34 @@ def test_hosts_are_reached_before_anybody_asks(
     assert rows["here"]["ok"]
     assert rows["away"]["kind"] == "unreachable"
     assert rows["away"]["error"].startswith("unreachable: ")
+
+
+def test_a_step_waits_for_no_host_but_its_own(tmp_path: Path) -> None:
+    """One that is slow to answer is waited for by whoever asks it, and by nobody else."""
+    (tmp_path / "known_hosts").touch()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        away = {
+            "ssh_hostname": "127.0.0.1",
+            "ssh_port": silent.getsockname()[1],
+            "ssh_known_hosts_file": str(tmp_path / "known_hosts"),
+            "ssh_config_file": "/dev/null",
+            # Nobody says a word there: to wait for it is to wait for ever.
+            "ssh_paramiko_connect_kwargs": {"timeout": 3_600, "banner_timeout": 3_600},
+        }
+        worker.start_early()
+        worker.greet(hello(tmp_path, here={}, away=away))
+        child = worker.take(hello(tmp_path, here={}, away=away))
+        silent.settimeout(_DEADLINE_S)
+        call, _ = silent.accept()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        params = PretendHosts(tmp_path, ("here",)).params("here") | {"lines": 1}
+        job = {"job": 1, "step": "watch", "params": {"here": params}, "deadline_s": 60}
+        child.stdin.write(json.dumps(job) + "\n")
+        child.stdin.flush()
+        answered, _, _ = select.select([child.stdout], [], [], _DEADLINE_S)
+        rows = json.loads(child.stdout.readline())["rows"] if answered else {}
+        call.close()
+        child.communicate(timeout=_DEADLINE_S)
+
+    assert rows["here"]["ok"]

@@ -25,8 +25,12 @@ import sys  # noqa: E402 - as above
 from typing import Any  # noqa: E402 - as above
 
 from gevent.fileobject import FileObjectPosix  # noqa: E402 - as above
+from pyinfra.api.connectors import get_all_connectors  # noqa: E402 - as above
 
 from aitbc_toolkit.deploys.session import Session  # noqa: E402 - as above
+
+# pyinfra would import them with the first hosts, when somebody waits for that.
+get_all_connectors()
 
 gc.freeze()
 gc.enable()

@@ -8,7 +8,7 @@ row: pyinfra drops a host that fails, and its absence must not read as success.
 import json
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import gevent
@@ -69,12 +69,12 @@ class Session:
         self._data = {self._alias[name]: dict(data) for name, data in hosts.items()}
         self._kept: dict[str, BaseConnector] = {}
         self._attendants: dict[str, Attendant] = {}
-        # Connects while nobody asks for anything; it gives who was not reached, why, and when.
-        self._early: gevent.Greenlet[[], tuple[dict[str, str], float]] | None = None
+        # Each connects while nobody asks for anything; it gives why it could not, and when.
+        self._early: dict[str, gevent.Greenlet[[str], tuple[str | None, float]]] = {}
 
     def begin(self) -> None:
         """Connect to every host, beside whatever else goes on."""
-        self._early = gevent.spawn(self._reach_all)
+        self._early = {alias: gevent.spawn(self._reach, alias) for alias in self._data}
 
     def step(
         self, step: str, params_by_host: Mapping[str, Mapping[str, Any]], *, deadline_s: int
@@ -82,7 +82,7 @@ class Session:
         """Run one step on the named hosts in parallel; return a row for each of them."""
         began = time.monotonic()
         hooks = _Hooks()
-        hooks.refused |= self._just_refused()
+        hooks.refused |= self._just_refused([self._alias[name] for name in params_by_host])
         try:
             params = {
                 self._alias[name]: each
@@ -107,23 +107,28 @@ class Session:
 
     def close(self) -> None:
         """Close every connection; pyinfra's own disconnect leaves the transports open."""
-        if self._early is not None:
-            self._early.kill()
+        gevent.killall(list(self._early.values()))
         for name in list(self._kept):
             self._drop(name)
 
-    def _reach_all(self) -> tuple[dict[str, str], float]:
+    def _reach(self, alias: str) -> tuple[str | None, float]:
         hooks = _Hooks()
-        self._connected(list(self._data), hooks)
-        return hooks.refused, time.monotonic()
+        self._connected([alias], hooks)
+        return hooks.refused.get(alias), time.monotonic()
 
-    def _just_refused(self) -> dict[str, str]:
-        """Tell who was not reached a moment ago: nobody waits for the same once more."""
-        early, self._early = self._early, None
-        if early is None:
-            return {}
-        refused, at_s = early.get()
-        return refused if time.monotonic() - at_s < _CONNECT_S else {}
+    def _just_refused(self, wanted: Collection[str]) -> dict[str, str]:
+        """Tell who of these was not reached a moment ago: nobody waits for the same once more.
+
+        Nor does anybody wait for a host that is not asked for.
+        """
+        early = {alias: self._early.pop(alias) for alias in wanted if alias in self._early}
+        found = {alias: each.get() for alias, each in early.items()}
+        now_s = time.monotonic()
+        return {
+            alias: why
+            for alias, (why, at_s) in found.items()
+            if why is not None and now_s - at_s < _CONNECT_S
+        }
 
     def _connected(self, names: list[str], hooks: _Hooks) -> State:
         """Make the State of one step, with the connections that live already."""
