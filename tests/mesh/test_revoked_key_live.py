@@ -19,6 +19,7 @@ def linked(node: NodeProcess) -> set[str] | None:
     return None if told is None else {peer["id"] for peer in told["peers"]}
 
 
+@pytest.mark.nightly
 @pytest.mark.proves("C22")
 def test_every_node_parts_with_a_key_that_has_ended(
     tmp_path: Path, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
