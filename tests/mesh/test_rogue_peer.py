@@ -77,10 +77,11 @@ LEAST: dict[str, tuple[dict[str, int], Sequence[str]]] = {
     "slow": ({}, [f"cut: {way}" for way in (*WAYS, "peer")]),
 }
 """What each kind of attack has to come to, and what is to become of it."""
+WHOLE_ROW = pytest.param("junk", marks=pytest.mark.proves("E19"))
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("kind", LEAST)
+@pytest.mark.parametrize("kind", [WHOLE_ROW, "pings", "keys", "half-open", "slow"])
 def test_an_attack_is_borne(
     tmp_path: Path,
     eventually: Eventually,
