@@ -1,5 +1,6 @@
 """The fuzzer finds what breaks a decoder, makes it small, keeps it, and says how to repeat it."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -73,3 +74,12 @@ def test_no_decoder_of_that_name(tried: Path, capsys: Any) -> None:
     assert fuzzing.main(["nonsense"]) == Exit.USAGE
     assert "broken sound" in capsys.readouterr().err
     assert not tried.exists()
+
+
+def test_so_many_inputs_take_as_long_as_they_take() -> None:
+    """A million of a slow decoder is no hang: only a run by time is ended when it is over time."""
+    asked = argparse.Namespace(seconds=60, jobs=2, inputs=0)
+    assert fuzzing.budget_of(asked, 4) == fuzzing.Budget(seconds=30)
+
+    asked.inputs = 1_000_000
+    assert fuzzing.budget_of(asked, 4) == fuzzing.Budget(inputs=1_000_000)

@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         sys.stderr.write(f"error: no decoder {unknown[0]}\nhint: {' '.join(sorted(decoders))}\n")
         return Exit.USAGE
-    budget = Budget(asked.seconds * asked.jobs // len(names), asked.inputs)
+    budget = budget_of(asked, len(names))
     seed = asked.seed or time.time_ns() % 2**31
     sys.stderr.write(f"{engine.title}, seed {seed}, {len(names)} decoders\n")
     tried = list(_tried(engine, decoders, names, folder, budget, seed=seed, jobs=asked.jobs))
@@ -73,6 +73,13 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--replay", nargs=2, metavar=("DECODER", "FILE"))
     return parser.parse_args(arguments)
+
+
+def budget_of(asked: argparse.Namespace, count: int) -> Budget:
+    """Share the time among so many; inputs take as long as they take, and the stage bounds them."""
+    if asked.inputs:
+        return Budget(inputs=asked.inputs)
+    return Budget(seconds=asked.seconds * asked.jobs // count)
 
 
 def _replay(decoders: Any, name: str, file: str) -> int:
