@@ -24,6 +24,7 @@ class Killed:
     """Tell since when processes are dead."""
 
     bitten_at: float
+    ends_at: float
     evidence: object
 
 
@@ -38,7 +39,8 @@ class Killer:
         hit = [self._nodes[name] for name in planned.targets]
         for node in hit:
             node.kill()
-        yield Killed(time.time(), {"pids": [node.process.pid for node in hit if node.process]})
+        pids = [node.process.pid for node in hit if node.process]
+        yield Killed(time.time(), time.time() + planned.lease_s, {"pids": pids})
         for node in hit:
             node.start()
 

@@ -132,6 +132,7 @@ class Told:
     """Tell since when a fault bites."""
 
     bitten_at: float
+    ends_at: float
     evidence: object = "planted"
 
 
@@ -156,7 +157,7 @@ class Hand:
         if self._refused:
             raise self._refused
         self._begin()
-        yield Told(time.time())
+        yield Told(time.time(), time.time() + planned.lease_s)
         if self._left:
             raise self._left
 

@@ -4,7 +4,7 @@ Time is the mesh's own: a simulated second costs what it costs. Do not add what 
 `engine.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -39,6 +39,10 @@ class Sight(NamedTuple):
         """Return the highest of all heights."""
         return max(self.heights.values(), default=0)
 
+    def top_of(self, names: Collection[str]) -> int:
+        """Return the highest of some nodes."""
+        return max((self.heights[name] for name in names if name in self.heights), default=0)
+
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """Be a fault with everything decided: whom it hits, which ways it cuts, for how long."""
@@ -52,9 +56,10 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bite(NamedTuple):
-    """Say since when a fault is known to bite, by the mesh's clock, and how one knows."""
+    """Say since when a fault is known to bite and when it ends, by the mesh's clock."""
 
     at: float
+    ends_at: float
     evidence: object = None
 
 

@@ -58,6 +58,7 @@ _AWAY = frozenset(
 @dataclass(slots=True)
 class _Running:
     planned: Planned
+    begun_at: float
     bite: Bite
     tip: int
     row: dict[str, object]
@@ -65,7 +66,12 @@ class _Running:
 
     @property
     def ends_at(self) -> float:
-        return self.bite.at + self.planned.lease_s
+        return self.bite.ends_at
+
+    @property
+    def surely_until(self) -> float:
+        """Return until when it has lasted at least, whenever its hosts began to count."""
+        return self.begun_at + self.planned.lease_s
 
     @property
     def cut(self) -> frozenset[expecting.Edge]:
@@ -142,9 +148,9 @@ class Engine:
         self._arena.note("fault.begin", id=step.id, **row)
         row["began"] = self._arena.moment()
         self.findings.faults.append(row)
-        stack = ExitStack()
+        stack, begun_at = ExitStack(), self._arena.now()
         bite = stack.enter_context(self._arena.injected(planned))
-        running = self._running[step.id] = _Running(planned, bite, 0, row, stack)
+        running = self._running[step.id] = _Running(planned, begun_at, bite, 0, row, stack)
         # From here on it is healed, whatever happens.
         row["bitten_at"] = self._arena.moment() - (self._arena.now() - bite.at)
         row["evidence"] = bite.evidence
@@ -183,8 +189,6 @@ class Engine:
     def _hit(self) -> list[str]:
         return [name for each in self._running.values() for name in each.planned.targets]
 
-    # What must hold.
-
     def expect(self, name: str) -> None:
         """Watch until a fault is nearly over; require what follows from voting power."""
         running = self._running[name]
@@ -204,7 +208,7 @@ class Engine:
         for group in must.progress:
             self._require_progress(group, first, last, watched_s=watched_s)
         for group in must_not.still:
-            self._require_stillness(group, last, tip=running.tip)
+            self._require_stillness(group, last, running)
 
     def _under(self, kinds: frozenset[str]) -> set[str]:
         return {
@@ -222,18 +226,22 @@ class Engine:
         away = sum(name not in group for name in town.validators)
         each_s = 3 * town.interval_s + (1 + away) * town.round_timeout_s
         least = int(watched_s / each_s)
-        made = _top(last, group) - _top(first, group)
+        made = last.top_of(group) - first.top_of(group)
         told = f"{conditions.shown(group)} {made} blocks in {watched_s:.0f} s"
         self._check("progress", told, met=made >= least)
         if made < least:
             raise ScenarioError(Verdict.LIVENESS, f"{told}, at least {least} expected")
 
-    def _require_stillness(self, group: frozenset[str], last: Sight, *, tip: int) -> None:
+    def _require_stillness(self, group: frozenset[str], last: Sight, running: _Running) -> None:
         """Require no block of a group without a quorum but what was decided before it was one."""
-        made = max(0, _top(last, group) - tip)
+        made = max(0, last.top_of(group) - running.tip)
         told = f"{conditions.shown(group)} {made} blocks"
         self._check("stillness", told, met=made <= IN_FLIGHT)
         if made > IN_FLIGHT:
+            aim = running.tip + IN_FLIGHT + 1
+            high = [name for name in group if last.heights.get(name, 0) >= aim]
+            if min(self._arena.reached(name, aim) for name in high) > running.surely_until:
+                raise ScenarioError(Verdict.INCONCLUSIVE, f"{told}, perhaps behind the fault")
             raise ScenarioError(Verdict.SAFETY, f"{told} without a quorum")
 
     def _check(self, name: str, told: str, *, met: bool) -> None:
@@ -241,8 +249,6 @@ class Engine:
         self._told.append(told)
         self.findings.checks.append({"name": name, "outcome": outcome, "detail": told})
         self._arena.note("check", name=name, outcome=outcome, detail=told)
-
-    # Waits.
 
     def wait_for(self, condition: Condition) -> None:
         """Wait until something has come to be; keep what it took, where that is asked for."""
@@ -289,7 +295,3 @@ class Engine:
         missed = [figure.told for figure in judged if not figure.met]
         if missed:
             raise ScenarioError(Verdict.OBJECTIVE, "; ".join(missed))
-
-
-def _top(sight: Sight, group: frozenset[str]) -> int:
-    return max((sight.heights[name] for name in group if name in sight.heights), default=0)

@@ -86,8 +86,8 @@ class LiveArena:
         """
         try:
             with self._inject(self._environment, planned) as told:
-                late_s = max(0.0, time.time() - told.bitten_at)
-                yield Bite(time.monotonic() - late_s, told.evidence)
+                back_s = time.time() - time.monotonic()
+                yield Bite(told.bitten_at - back_s, told.ends_at - back_s, told.evidence)
         except AitbcError as failure:
             if failure.exit_status != Exit.UNHEALED:
                 raise

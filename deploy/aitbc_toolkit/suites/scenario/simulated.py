@@ -94,7 +94,7 @@ class SimArena:
             back_s = RESTART_S if planned.fault == "proc.restart" else planned.lease_s
             self.world.later(round(back_s * _MS), self.world.revive, place[name])
         try:
-            yield Bite(self.now(), {"edges": len(planned.edges)})
+            yield Bite(self.now(), self.now() + planned.lease_s, {"edges": len(planned.edges)})
         finally:
             if self._cuts.pop(planned.id, None) is not None:
                 self._block()
