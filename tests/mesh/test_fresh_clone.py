@@ -29,6 +29,8 @@ FIRST_UP_S, MESH_S = 180, 60
 # are given the mesh of this machine; tests/lab gives them hosts.
 INSTEAD = {
     "./aitbc test": "./aitbc test --stage lint --stage types",  # this test is a part of the whole
+    # Only hosts of their own can be cut off from each other, or simulated ones.
+    "./aitbc test partition -e lab": "./aitbc test partition -e sim --scenario minority",
     "./aitbc down lab": "./aitbc status dev",  # the commands after it want the mesh of this machine
 }
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)
