@@ -208,6 +208,45 @@ def test_what_nobody_watched_did_not_hold(tmp_path: Path) -> None:
     )
 
 
+def test_what_nobody_was_heard_of_did_not_hold(tmp_path: Path) -> None:
+    """A group that is silent, or told nothing lately, has shown neither blocks nor stillness."""
+
+    class Mute(Mesh):
+        def sight(self, *, after: float = 0.0) -> Sight:
+            told = super().sight(after=after)
+            old = self.cut_off and after > 0
+            return Sight({n: h for n, h in told.heights.items() if not old or n != "v4"}, "v2")
+
+    told = played(a_case(tmp_path), Mute())
+
+    assert (told.verdict, told.line) == (Verdict.INCONCLUSIVE, "nobody of [v4] was heard")
+    assert [each["name"] for each in told.checks] == ["progress"]
+
+
+def test_what_was_watched_too_short_to_make_a_block_did_not_hold(tmp_path: Path) -> None:
+    """No block in less time than one may take is no progress."""
+    told = played(a_case(tmp_path, MINORITY.replace("lease: 20s", "lease: 4s")), Mesh(stalls=True))
+
+    assert (told.verdict, "too short to expect any" in told.line) == (Verdict.INCONCLUSIVE, True)
+    assert told.checks == ()
+
+
+def test_an_expectation_of_two_faults_ends_with_the_first_of_them(tmp_path: Path) -> None:
+    """What follows from both holds no longer when one of them is over: blocks then are no fork."""
+    first = "  - {id: first, fault: net.cut, between: {isolate: v3}, lease: 12s}\n"
+    text = MINORITY.replace("steps:\n", f"steps:\n{first}").replace("power: 25%", "power: 50%")
+
+    class Two(Mesh):
+        def pause(self, seconds: float) -> None:
+            self.stalls = self.clock < 14  # three of four again, when the first has ended
+            super().pause(seconds)
+
+    told = played(a_case(tmp_path, text), Two())
+
+    assert told.checks, told.line
+    assert {row["outcome"] for row in told.checks} == {"held"}
+
+
 def test_what_is_left_of_a_fault_outranks_a_missed_figure_but_not_a_fork(tmp_path: Path) -> None:
     """Teardown changes no verdict; it can only add that something is left."""
     late, forked = Late(slow_s=9.0, leaves=True), Mesh(forks=True, leaves=True)

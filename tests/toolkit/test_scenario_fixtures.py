@@ -57,3 +57,12 @@ def test_pytest_collects_scenario_files() -> None:
     assert "PASSED" in told
     assert "crash/all-at-once" in told
     assert "worst verdict: PASS" in told
+
+
+def test_a_case_that_a_mesh_cannot_play_is_skipped() -> None:
+    """What is for hosts alone is not played on something else, and says why."""
+    _status, told = played(catalogue.folder() / "crash" / "disk-full.yaml")
+
+    assert "1 skipped" in told
+    assert "it is not for the simulator" in told
+    assert "worst verdict" not in told

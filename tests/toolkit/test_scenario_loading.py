@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit import paths
 from aitbc_toolkit.errors import ConfigError, UsageError
 from aitbc_toolkit.suites import catalogue
 from aitbc_toolkit.suites.scenario import loading
@@ -39,6 +40,47 @@ def test_every_built_in_scenario_can_be_read(path: Path) -> None:
 
     assert cases
     assert all(case.steps for case in cases)
+
+
+def test_the_examples_of_the_documents_can_be_read(tmp_path: Path) -> None:
+    """What people copy is a file that loads."""
+    text = (paths.project_root() / "docs" / "scenarios.md").read_text()
+    examples = [block.partition("```")[0] for block in text.split("```yaml\n")[1:]]
+
+    for example in examples:
+        path = tmp_path / f"{example.partition('scenario: ')[2].split()[0]}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(example)
+        assert loading.load(path)
+    assert examples
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("always: [agreement, ", "always: [", "or add agreement"),
+        ("always: [agreement, ", "seed: 7\nalways: [agreement, ", "unknown key seed"),
+        ("steps:", "finally: [host_state_clean]\nsteps:", "unknown key finally"),
+        ("    fault: net.cut", "    prove: {within: 1s}\n    fault: net.cut", "unknown key"),
+        ("backends:", "proves: [Q99]\nbackends:", "unknown feature 'Q99'"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    """Whoever writes something believes that it is done."""
+    assert old in SPLIT
+
+    assert said in refusal(tmp_path, SPLIT.replace(old, new, 1))
+
+
+def test_a_fault_of_nodes_has_no_direction(tmp_path: Path) -> None:
+    """Only ways have one."""
+    step = "  - {id: x, fault: proc.kill, on: v1, direction: a_to_b, lease: 5s}\n"
+
+    told = refusal(tmp_path, SPLIT.replace("steps:\n", f"steps:\n{step}", 1))
+
+    assert "proc.kill hits nodes, and has no `direction`" in told
 
 
 def test_a_matrix_makes_one_case_of_each_choice(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +248,28 @@ def test_a_mesh_that_it_is_not_for_is_refused(
         played(growing, tmp_path, Hand(), MADE.replace("[dev]", "[lab]"))
 
     assert "PASS" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rules", "text", "said"),
+    [
+        ({"chaos_allowed": False}, MADE, "does not allow to break it"),
+        ({}, MADE.replace("proc.restart", "disk.slow"), "disk.slow cannot be injected: needs a"),
+    ],
+    ids=["not allowed", "on no host"],
+)
+def test_what_cannot_be_broken_is_told_before_any_load(
+    growing: Any, tmp_path: Path, rules: dict[str, bool], text: str, said: str
+) -> None:
+    """Nobody spends money of a mesh, or watches it, for a fault that it will refuse."""
+    hand, found = Hand(), growing.environment
+    growing.environment = replace(found, rules=msgspec.structs.replace(found.rules, **rules))
+
+    with pytest.raises(UsageError, match=said):
+        played(growing, tmp_path, hand, text)
+
+    assert hand.planned == []
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_who_was_heard_twice_with_other_blocks_has_a_fork_with_itself() -> None:

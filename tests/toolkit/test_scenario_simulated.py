@@ -9,9 +9,11 @@ from aitbc_sim.bugs import planted
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.suites import catalogue
-from aitbc_toolkit.suites.scenario import simulated
+from aitbc_toolkit.suites.scenario import loading, simulated
+from aitbc_toolkit.suites.scenario.schema import Value
+from aitbc_toolkit.suites.scenario.trial import in_simulator
 from aitbc_toolkit.suites.scene import Result
-from aitbc_toolkit.suites.verdicts import Verdict
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 SEED = 11
 
@@ -94,3 +96,31 @@ def test_what_needs_a_live_mesh_is_not_played(capsys: pytest.CaptureFixture[str]
     assert run(["test", "smoke", "-e", "sim"]) == Exit.USAGE
 
     assert "smoke/boot cannot be played here: it needs a live mesh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("fault", "more"), [("disk.fulll", {}), ("disk.full", {}), ("proc.kill", {"percent": 5})]
+)
+def test_what_the_simulator_has_not_is_not_played_as_something_else(
+    fault: str, more: dict[str, Value]
+) -> None:
+    """A fault that it does not know, or not with these parameters, is neither a kill nor a pass."""
+    with (
+        in_simulator("made", seed=SEED) as trial,
+        pytest.raises(ScenarioError, match=f"the simulator has no {fault}") as refused,
+        trial.chaos.hit(fault, "v1", lease="5s", **more),
+    ):
+        pytest.fail("it was played")
+
+    assert refused.value.verdict is Verdict.INVALID
+
+
+def test_a_case_that_the_simulator_would_play_otherwise_is_unfit(tmp_path: Path) -> None:
+    """Who opens connections, and how many packets are lost, is nothing that it can leave out."""
+    text = (catalogue.folder() / "partition" / "minority.yaml").read_text()
+    path = tmp_path / "partition" / "minority.yaml"
+    path.parent.mkdir()
+    path.write_text(text.replace("lease: 20s", "lease: 20s, direction: initiate_only"))
+    (case,) = loading.load(path)
+
+    assert simulated.unfit(case) == "the simulator has no net.cut with direction of scenarios"

@@ -80,7 +80,7 @@ class Arena(Protocol):
         """Let time pass. Raises: ScenarioError as soon as anything unsafe was seen."""
 
     def sight(self, *, after: float = 0.0) -> Sight:
-        """Tell what every node said last, and not before a moment if that is given."""
+        """Tell what every node said last; who said nothing since a given moment is silent."""
 
     def reached(self, name: str, height: int) -> float:
         """Tell when a node came to a height that it has, by the mesh's clock."""

@@ -6,9 +6,10 @@ Do not wait here: `engine.py` does.
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from aitbc_toolkit.suites.scenario.arena import Arena
+from aitbc_toolkit.suites.scenario.arena import Arena, Sight
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import AllAtTip, HeightsAdvance
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 from aitbc_toolkit.suites.waiting import Look
 
 _SHOWN = 7
@@ -54,6 +55,15 @@ def at_tip(wanted: AllAtTip, arena: Arena) -> Awaited:
 
     what = f"all within {wanted.lag} of the tip"
     return Awaited(what, look, seconds(wanted.within), arena.now)
+
+
+def require_heard(group: Collection[str], sight: Sight) -> None:
+    """Require an answer of anybody: what is said of a silent group would hold of any.
+
+    Raises: ScenarioError (inconclusive).
+    """
+    if not set(group) & sight.heights.keys():
+        raise ScenarioError(Verdict.INCONCLUSIVE, f"nobody of {shown(group)} was heard")
 
 
 def shown(names: Collection[str]) -> str:

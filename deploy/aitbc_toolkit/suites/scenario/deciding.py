@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from aitbc_toolkit.suites.scenario import expecting, targets
 from aitbc_toolkit.suites.scenario.arena import Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.quantities import seconds, share
-from aitbc_toolkit.suites.scenario.schema import Blast, FaultStep
+from aitbc_toolkit.suites.scenario.schema import Blast, FaultStep, Value
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 
@@ -17,9 +17,6 @@ def planned(
     step: FaultStep, town: Town, sight: Sight, dice: random.Random, *, hit: Sequence[str]
 ) -> Planned:
     """Decide everything that a step leaves open; `hit` is whom other faults hit already."""
-    parameters = dict(step.parameters)
-    if step.direction == "initiate_only":  # the others are other edges
-        parameters["direction"] = step.direction
     edges = frozenset[expecting.Edge]()
     if step.between is not None:
         edges = targets.cut(step, town, sight, dice)
@@ -33,8 +30,15 @@ def planned(
         targets=whom,
         edges=edges,
         lease_s=seconds(step.lease),
-        parameters=parameters,
+        parameters=parameters(step),
     )
+
+
+def parameters(step: FaultStep) -> dict[str, Value]:
+    """Tell how a fault differs from the plain one of its kind, whomever it hits."""
+    if step.direction == "initiate_only":  # the others are other edges
+        return {**step.parameters, "direction": step.direction}
+    return dict(step.parameters)
 
 
 def require_budget(wanted: Planned, blast: Blast, town: Town, *, hit: Sequence[str]) -> None:

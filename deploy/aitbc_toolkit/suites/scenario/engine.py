@@ -6,6 +6,7 @@ same as standing still. Do not add how anything is broken: that is the arena's.
 """
 
 import random
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -31,28 +32,10 @@ STRETCH = 5
 """How many times its deadline a wait may last while every look shows progress."""
 IN_FLIGHT = 1
 """How many blocks were decided when a cut came, and are told to a group behind it."""
+FRESH_S = 1.0
+"""How old an answer may be from which is read what a group did until now."""
 MARGIN = 0.1
 """Which part of a lease, at its end, is not watched: a heal may come a moment early."""
-
-_DOWN = frozenset({"proc.kill", "wal.truncate"})
-"""Who is hit is down until the fault ends."""
-_AWAY = frozenset(
-    {
-        "proc.restart",
-        "proc.stop",
-        "proc.freeze",
-        "proc.oom",
-        "host.reboot",
-        "cpu.quota",
-        "mem.limit",
-        "disk.full",
-        "disk.readonly",
-        "clock.jump",
-        "clock.drift",
-        "clock.strobe",
-    }
-)
-"""Who is hit may be there or not: it comes back, or a watchdog sees to it, or it votes no more."""
 
 
 @dataclass(slots=True)
@@ -78,6 +61,11 @@ class _Running:
         """Return the ways that carry nothing at all; what is only slow is not among them."""
         whole = self.planned.fault == "net.cut" and not self.planned.parameters
         return self.planned.edges if whole else frozenset()
+
+    @property
+    def takes_part(self) -> bool:
+        """Tell whether anything is expected because of it."""
+        return bool(self.cut) or self.planned.fault in expecting.DOWN | expecting.AWAY
 
 
 class Engine:
@@ -194,21 +182,22 @@ class Engine:
         running = self._running[name]
         powers = self._arena.town.powers
         cut = frozenset[expecting.Edge]().union(*(r.cut for r in self._running.values()))
-        down = self._under(_DOWN)
-        must = expecting.expect(powers, cut=cut, down={*down, *self._under(_AWAY)})
+        down = self._under(expecting.DOWN)
+        must = expecting.expect(powers, cut=cut, down={*down, *self._under(expecting.AWAY)})
         must_not = expecting.expect(powers, cut=cut, down=down)
+        both = [each for each in self._running.values() if each is running or each.takes_part]
         began, first = self._arena.now(), self._arena.sight()
-        end = running.ends_at - MARGIN * running.planned.lease_s
+        end = min(each.ends_at - MARGIN * each.planned.lease_s for each in both)
         while self._arena.now() < end:
             self._pause(POLL_S)
-        last = self._arena.sight()
         watched_s = self._arena.now() - began
+        last = self._arena.sight(after=self._arena.now() - min(FRESH_S, watched_s))
         if began >= end:  # an expectation that nobody watched would hold of anything
             raise ScenarioError(Verdict.INCONCLUSIVE, f"{name} was over before it was watched")
         for group in must.progress:
             self._require_progress(group, first, last, watched_s=watched_s)
         for group in must_not.still:
-            self._require_stillness(group, last, running)
+            self._require_stillness(group, last, both)
 
     def _under(self, kinds: frozenset[str]) -> set[str]:
         return {
@@ -228,19 +217,28 @@ class Engine:
         least = int(watched_s / each_s)
         made = last.top_of(group) - first.top_of(group)
         told = f"{conditions.shown(group)} {made} blocks in {watched_s:.0f} s"
+        conditions.require_heard(group, first)
+        if not least and made <= IN_FLIGHT:
+            why = f"{told}, too short to expect any: one may take {each_s:.1f} s"
+            raise ScenarioError(Verdict.INCONCLUSIVE, why)
         self._check("progress", told, met=made >= least)
         if made < least:
             raise ScenarioError(Verdict.LIVENESS, f"{told}, at least {least} expected")
 
-    def _require_stillness(self, group: frozenset[str], last: Sight, running: _Running) -> None:
+    def _require_stillness(
+        self, group: frozenset[str], last: Sight, faults: Sequence[_Running]
+    ) -> None:
         """Require no block of a group without a quorum but what was decided before it was one."""
-        made = max(0, last.top_of(group) - running.tip)
+        tip = max(each.tip for each in faults)
+        made = max(0, last.top_of(group) - tip)
         told = f"{conditions.shown(group)} {made} blocks"
+        conditions.require_heard(group, last)
         self._check("stillness", told, met=made <= IN_FLIGHT)
         if made > IN_FLIGHT:
-            aim = running.tip + IN_FLIGHT + 1
+            aim = tip + IN_FLIGHT + 1
             high = [name for name in group if last.heights.get(name, 0) >= aim]
-            if min(self._arena.reached(name, aim) for name in high) > running.surely_until:
+            surely_until = min(each.surely_until for each in faults)
+            if min(self._arena.reached(name, aim) for name in high) > surely_until:
                 raise ScenarioError(Verdict.INCONCLUSIVE, f"{told}, perhaps behind the fault")
             raise ScenarioError(Verdict.SAFETY, f"{told} without a quorum")
 

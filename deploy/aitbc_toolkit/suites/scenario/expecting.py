@@ -12,6 +12,26 @@ from aitbc_sim import edges as algebra
 Edge = tuple[str, str]
 """From one node to another."""
 
+DOWN = frozenset({"proc.kill", "wal.truncate"})
+"""Who is hit is down until the fault ends."""
+AWAY = frozenset(
+    {
+        "proc.restart",
+        "proc.stop",
+        "proc.freeze",
+        "proc.oom",
+        "host.reboot",
+        "cpu.quota",
+        "mem.limit",
+        "disk.full",
+        "disk.readonly",
+        "clock.jump",
+        "clock.drift",
+        "clock.strobe",
+    }
+)
+"""Who is hit may be there or not: it comes back, or a watchdog sees to it, or it votes no more."""
+
 
 class Expectation(NamedTuple):
     """Name the groups of nodes that still reach each other, by what they must do.

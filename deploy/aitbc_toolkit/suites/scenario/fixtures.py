@@ -128,9 +128,11 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 def _played(case: Case, environment: str, seed: int) -> Result:
-    if environment == SIMULATED:
+    found = None if environment == SIMULATED else Inventory.load(environment)
+    if why := on_mesh.unfit(case, found) if found else simulated.unfit(case):
+        pytest.skip(why)
+    if found is None:
         return simulated.play(case, seed=seed)
-    found = Inventory.load(environment)
     with ExitStack() as stack:
         return on_mesh.play(
             case,

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from aitbc_toolkit import entries, mistakes
+from aitbc_toolkit import entries, features, mistakes, paths
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.entries import MistakenError
 from aitbc_toolkit.errors import ConfigError
@@ -73,9 +73,7 @@ def load(path: Path) -> list[Case]:
 
 def _head(text: Text, found: list[_Mistake]) -> Written | None:
     """Read everything but the steps."""
-    head = {key: value for key, value in text.data.items() if key not in {"steps", "finally"}}
-    if "finally" in text.data:  # no name that a record may have
-        head["at_end"] = text.data["finally"]
+    head = {key: value for key, value in text.data.items() if key != "steps"}
     try:
         written = entries.read(Written, head)
     except MistakenError as wrong:
@@ -151,11 +149,7 @@ def _filled(raw: Any, values: Mapping[str, Value]) -> Any:
 
 def _contradictions(text: Text, written: Written) -> Iterator[_Mistake]:
     """Find what is wrong between keys that are right each for itself."""
-    for place, each in enumerate(written.always):
-        name = each if isinstance(each, str) else next(iter(each), "")
-        if name not in CHECKERS:
-            what = _unknown("invariant", name, CHECKERS)
-            yield _Mistake(text.line(("always", place)), what)
+    yield from _claim_faults(text, written)
     for place, condition in enumerate(written.steady):
         for what in _condition_faults(condition):
             yield _Mistake(text.line(("steady", place)), what)
@@ -171,6 +165,24 @@ def _contradictions(text: Text, written: Written) -> Iterator[_Mistake]:
             yield _Mistake(line, _unknown("dimension", objective.over, written.matrix))
         if objective.max is None and objective.min is None:
             yield _Mistake(line, f"objective {name} bounds nothing: say max or min")
+
+
+def _claim_faults(text: Text, written: Written) -> Iterator[_Mistake]:
+    """Find what a file says that it shows, and does not."""
+    for place, name in enumerate(written.always):
+        if name not in CHECKERS:
+            what = _unknown("invariant", name, CHECKERS)
+            yield _Mistake(text.line(("always", place)), what)
+    missing = [name for name in CHECKERS if name not in written.always]
+    if written.always and missing:
+        what = f"every invariant is always judged: leave it out, or add {', '.join(missing)}"
+        yield _Mistake(text.line(("always",)), what)
+    if written.proves:
+        known = features.load(paths.project_root() / "docs" / "features.toml").features
+        for place, name in enumerate(written.proves):
+            if name not in known:
+                what = f"unknown feature {name!r}, docs/features.toml lists all"
+                yield _Mistake(text.line(("proves", place)), what)
 
 
 def _recorded(steps: Any) -> list[str]:
@@ -211,6 +223,8 @@ def _fault_faults(
         yield f"{step.fault} needs `on`: whom it hits"
     if (step.on if is_link else step.between) is not None:
         yield f"{step.fault} has no `{'on' if is_link else 'between'}`"
+    if not is_link and step.direction != "both":
+        yield f"{step.fault} hits nodes, and has no `direction`"
     if step.between is not None:
         ways = msgspec.structs.astuple(step.between)
         if sum(way is not None for way in ways) != 1:
@@ -236,8 +250,7 @@ def _placed(text: Text, where: yaml_text.Path, what: str) -> _Mistake:
     key = _PLACE.match(what)
     parts = key[1].split(".") if key else []
     path = tuple(int(part) if part.isdigit() else part for part in parts)
-    path = ("finally",) if path[:1] == ("at_end",) else path
-    return _Mistake(text.line((*where, *path)), what.replace("at_end", "finally"))
+    return _Mistake(text.line((*where, *path)), what)
 
 
 def _add(found: list[_Mistake], mistake: _Mistake) -> None:

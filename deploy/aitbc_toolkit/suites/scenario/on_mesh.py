@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.faults import KINDS, REFUSED
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites.paying import Payers
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scenario.engine import Engine
 from aitbc_toolkit.suites.scenario.quantities import rate
-from aitbc_toolkit.suites.scenario.schema import Case
+from aitbc_toolkit.suites.scenario.schema import Case, FaultStep
 from aitbc_toolkit.suites.scene import ROUND_TIMEOUT_S, Result, Scene
 from aitbc_toolkit.suites.scene import play as play_scene
 from aitbc_toolkit.suites.timeline import Timeline
@@ -68,7 +69,8 @@ class LiveArena:
             if not late or time.monotonic() > until:
                 break
             self.pause(_POLL_S)
-        up = {name: row.status for name, row in told.items() if row.status is not None}
+        fresh = {name: row.status for name, row in told.items() if row.at >= after}
+        up = {name: status for name, status in fresh.items() if status is not None}
         self._keys |= {each.validator: name for name, each in up.items() if each.validator}
         first = max(up.values(), key=lambda each: (each.height, each.round), default=None)
         leader = self._keys.get(first.proposer, "") if first else ""
@@ -146,7 +148,14 @@ def unfit(case: Case, environment: Environment) -> str:
     if there < wanted:
         return f"it needs {wanted} validators, {environment.name} has {there}"
     wanted, there = case.written.requires.full_min, len(environment.instances) - there
-    return f"it needs {wanted} full nodes, {environment.name} has {there}" if there < wanted else ""
+    if there < wanted:
+        return f"it needs {wanted} full nodes, {environment.name} has {there}"
+    faults = [step.fault for step in case.steps if isinstance(step, FaultStep)]
+    if faults and not environment.rules.chaos_allowed:
+        return f"the inventory of {environment.name} does not allow to break it (chaos_allowed)"
+    lacking = [fault for fault in faults if fault not in KINDS]
+    why = REFUSED.get(lacking[0], "no host offers it") if lacking else ""
+    return f"{lacking[0]} cannot be injected: {why}" if lacking else ""
 
 
 def backend_of(environment: Environment) -> str:

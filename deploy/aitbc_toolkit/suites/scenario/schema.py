@@ -122,12 +122,6 @@ class Condition(Entry, frozen=True, kw_only=True):
     record: Name = ""
 
 
-class TxFinal(Entry, frozen=True, kw_only=True):
-    """Bound how long an accepted transaction may take."""
-
-    within: Duration = "60s"
-
-
 class Groups(Entry, frozen=True, kw_only=True):
     """Cut the nodes into groups, by shares of the voting power or of their number."""
 
@@ -147,14 +141,6 @@ class Between(Entry, frozen=True, kw_only=True):
     shape: Literal["majorities_ring", "leader_isolated", "bridge"] | None = None
 
 
-class Prove(Entry, frozen=True, kw_only=True):
-    """Say how a fault shows that it bites, before the clock of the scenario starts."""
-
-    counter_gt: Annotated[int, Meta(ge=0)] = 0
-    probe: Literal["cross_peers_fail"] = "cross_peers_fail"
-    within: Duration = "5s"
-
-
 class FaultStep(Entry, frozen=True, kw_only=True):
     """Begin a fault, whose end the target enforces."""
 
@@ -164,7 +150,6 @@ class FaultStep(Entry, frozen=True, kw_only=True):
     between: Between | None = None
     direction: Literal["both", "a_to_b", "b_to_a", "initiate_only"] = "both"
     lease: Duration
-    prove: Prove = Prove()
     parameters: dict[str, Value] = field(default_factory=dict)
 
 
@@ -220,14 +205,13 @@ class Written(Entry, frozen=True, kw_only=True):
     requires: Requires = Requires()
     budget: Budget = Budget()
     network: Network = Network()
-    seed: Literal["auto"] | int = "auto"
     matrix: dict[Name, list[Value]] = field(default_factory=dict)
     nightly: dict[Name, list[Value]] = field(default_factory=dict)
     """More values of the matrix, for the tier that may take hours."""
     load: list[Load] = field(default_factory=list)
     steady: list[Condition] = field(default_factory=list)
-    always: list[Name | dict[Name, TxFinal]] = field(default_factory=list)
-    at_end: list[Literal["host_state_clean"]] = field(default_factory=list)
+    always: list[Name] = field(default_factory=list)
+    """Names every invariant, for who reads the file, or none: all are always judged."""
     objectives: dict[Name, Objective] = field(default_factory=dict)
 
 

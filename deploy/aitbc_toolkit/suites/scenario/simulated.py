@@ -6,7 +6,7 @@ judge it. Do not add steps here: `engine.py`.
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from aitbc_sim.checkers import Violation
@@ -14,6 +14,7 @@ from aitbc_sim.history import History as Trace
 from aitbc_sim.options import Options
 from aitbc_sim.staged import Staged
 from aitbc_toolkit.suites.checkers import CHECKERS, BlockFact, Checker, History
+from aitbc_toolkit.suites.scenario import deciding
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.engine import Engine
 from aitbc_toolkit.suites.scenario.quantities import rate, seconds
@@ -84,7 +85,12 @@ class SimArena:
 
     @contextmanager
     def injected(self, planned: Planned) -> Iterator[Bite]:
-        """Cut ways, or keep nodes down, until the block ends; processes come back by themselves."""
+        """Cut ways, or keep nodes down, until the block ends; processes come back by themselves.
+
+        Raises: ScenarioError (invalid) for what is not exactly that.
+        """
+        if lacking := _lacking(planned.fault, planned.parameters):
+            raise ScenarioError(Verdict.INVALID, f"the simulator has no {lacking} of scenarios")
         place = {name: index for index, name in enumerate(self._names)}
         if planned.edges:
             self._cuts[planned.id] = frozenset((place[a], place[b]) for a, b in planned.edges)
@@ -177,9 +183,16 @@ def unfit(case: Case) -> str:
     """Say why a case cannot be played here; empty when it can."""
     if "sim" not in case.written.backends:
         return "it is not for the simulator"
-    wanted = {step.fault for step in case.steps if isinstance(step, FaultStep)}
-    lacking = sorted(wanted - FAULTS)
-    return f"the simulator has no {', '.join(lacking)} of scenarios" if lacking else ""
+    faults = [step for step in case.steps if isinstance(step, FaultStep)]
+    lacking = {_lacking(step.fault, deciding.parameters(step)) for step in faults} - {""}
+    return f"the simulator has no {', '.join(sorted(lacking))} of scenarios" if lacking else ""
+
+
+def _lacking(fault: str, parameters: Collection[str]) -> str:
+    """Name what is not played here as it is on hosts; empty when all is."""
+    if fault not in FAULTS:
+        return fault
+    return f"{fault} with {', '.join(sorted(parameters))}" if parameters else ""
 
 
 def _options(case: Case) -> Options:

@@ -7,6 +7,7 @@ here: `engine.py`.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
+from aitbc_toolkit import faults
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites.checkers import CHECKERS, BlockFact
 from aitbc_toolkit.suites.paying import Payers
@@ -190,7 +191,11 @@ def in_simulator(name: str, *, seed: int) -> Iterator[Trial]:
 
 @contextmanager
 def on_scene(name: str, scene: Scene, *, timeline: Timeline, inject: Injector) -> Iterator[Trial]:
-    """Open a live mesh, under a witness."""
+    """Open a live mesh, under a witness.
+
+    Raises: AitbcError (denied) where nothing may be broken, before anything is done.
+    """
+    faults.allow(scene.environment)
     payers: list[Payers] = []
 
     def heard(node: str, fact: BlockFact) -> None:
