@@ -33,6 +33,8 @@ TAKES_NODES_AWAY = (
 ENDS_THE_WHOLE = {"down", "lab destroy", "lab down"}
 # The operator's own words on a host, and a lab that the measurement makes for itself.
 SOMEBODY_ELSES = {"benchmark deploy", "lab exec", "lab shell"}
+# Takes nodes away on purpose, never more power than its cap: `test_faults.py` shows the refusal.
+BREAKS_ON_PURPOSE = {"chaos run"}
 # Changes who votes from the next epoch on: refused with the sum by those who vote now, as
 # `test_cli_validator.py` shows for each.
 CHANGES_WHO_VOTES = {
@@ -54,6 +56,7 @@ KEEPS_NODES_RUNNING = {
     "audit anchor",
     "backup",
     "bootstrap",
+    "chaos heal",
     "config import",
     "config set",
     "drift",
@@ -94,6 +97,9 @@ READS = {
     "asset show",
     "audit show",
     "audit verify",
+    "chaos kinds",
+    "chaos plan",
+    "chaos status",
     "config export",
     "config get",
     "config view",
@@ -141,7 +147,14 @@ READS = {
     "validator rewards",
     "validator show",
 }
-KEPT = [ENDS_THE_WHOLE, SOMEBODY_ELSES, CHANGES_WHO_VOTES, KEEPS_NODES_RUNNING, READS]
+KEPT = [
+    ENDS_THE_WHOLE,
+    SOMEBODY_ELSES,
+    BREAKS_ON_PURPOSE,
+    CHANGES_WHO_VOTES,
+    KEEPS_NODES_RUNNING,
+    READS,
+]
 
 Build = Callable[..., Any]
 
