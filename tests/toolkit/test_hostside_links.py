@@ -1,8 +1,11 @@
-"""Root works inside folders that a node's user owns: links that he planted lead nowhere."""
+"""Root writes on hosts: links that a node's user planted lead nowhere, a kill tears nothing."""
 
 import getpass
 import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,15 @@ import pytest
 from aitbc_toolkit.deploys.hostside import files, keeping, staging
 
 pytestmark = pytest.mark.integration
+
+# The bytes are in the file by then, and nothing says yet that they are on the disk.
+_KILLED_AT_ITS_FSYNC = """
+import os, signal, sys
+from pathlib import Path
+from aitbc_toolkit.deploys.hostside import files
+os.fsync = lambda _descriptor: os.kill(os.getpid(), signal.SIGKILL)
+files.write(Path(sys.argv[1]), "half of the new one")
+"""
 
 
 @pytest.fixture
@@ -62,3 +74,17 @@ def test_owners_are_changed_of_links_and_not_of_what_they_lead_to(tmp_path: Path
     keeping._own(folder, getpass.getuser())
 
     assert (folder / "blocks.log").is_symlink()
+
+
+def test_check_19_a_kill_while_a_file_is_written_leaves_the_old_one(tmp_path: Path) -> None:
+    """A writer that ends before its bytes are safe has changed nothing; the next one is whole."""
+    path = tmp_path / "node.toml"
+    files.write(path, "as it was")
+
+    argv = [sys.executable, "-c", _KILLED_AT_ITS_FSYNC, str(path)]
+    killed = subprocess.run(argv, check=False, capture_output=True)
+
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert path.read_text() == "as it was"
+    assert files.write(path, "as it shall be")
+    assert path.read_text() == "as it shall be"
