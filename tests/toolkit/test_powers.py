@@ -91,3 +91,14 @@ def test_a_node_that_takes_the_key_of_another_gains_nothing(environment: Environ
     assert dict(stolen.of) == EVEN
     assert dict(rotated.of) == {"v1": 10, "v2": 10, "v3": 10, "v4": 0}
     assert dict(shared.of) == {"v1": 10, "v2": 10, "v3": 0, "v4": 0}
+
+
+def test_a_silent_node_votes_with_the_key_it_was_rotated_to(environment: Environment) -> None:
+    """It cannot tell its new key; this machine has kept it, and its power counts as before."""
+    known = configuring.known_keys(environment) or {}
+    configuring.remember(environment, {**known, "v3": {**known["v3"], "later_keys": ["new"]}})
+    moved = {"v1": 10, "v2": 10, "new": 10, "v4": 10}
+
+    found = told(environment, dict.fromkeys(("v1", "v2", "v4"), moved), claims={"v4": "new"})
+
+    assert (dict(found.of), found.total) == (EVEN, 40)

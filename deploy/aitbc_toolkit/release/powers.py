@@ -8,7 +8,7 @@ inventory is believed. What may be spared is judged in `waves`.
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
@@ -98,20 +98,24 @@ def _shares(
 def _keys(
     environment: Environment, there: Mapping[str, schema.Status], *, in_set: Collection[str]
 ) -> dict[str, str]:
-    """Find each node's consensus key: that of its making while it votes, else by its own word.
+    """Find each node's consensus key: of those we know the one that votes, else by its own word.
 
-    A key that two nodes call theirs is nobody's.
+    Known are the key of its making and those that it was rotated to. A key that two nodes call
+    theirs is nobody's.
     """
     known = configuring.known_keys(environment) or {}
-    made = {name: str(known.get(name, {}).get("consensus_key", "")) for name in known}
+    ours = {name: _voting(parts, in_set=in_set) for name, parts in known.items()}
     said = {name: status.validator or "" for name, status in there.items()}
-    taken = {key for key in made.values() if key in in_set}
+    taken = set(ours.values())
     free = Counter(key for key in said.values() if key not in taken)
     own = {name: key for name, key in said.items() if free[key] == 1}
     names = [each.name for each in environment.instances]
-    return {
-        name: made[name] if made.get(name, "") in taken else own.get(name, "") for name in names
-    }
+    return {name: ours.get(name) or own.get(name, "") for name in names}
+
+
+def _voting(parts: Mapping[str, Any], *, in_set: Collection[str]) -> str:
+    keys = [parts.get("consensus_key", ""), *parts.get("later_keys", ())]
+    return next((key for key in keys if key in in_set), "")
 
 
 def _named(names: list[str]) -> str:
