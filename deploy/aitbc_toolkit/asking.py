@@ -155,22 +155,27 @@ class MeshClient:
     def submit(self, raw: bytes, *, node: str = "") -> schema.Accepted:
         """Hand in a transaction to any node that takes it; the same bytes go to the next one.
 
+        Where one that took it is behind, another is asked too, whose refusal takes nothing back.
         Raises: UnsettledError when one refused it after another may have taken it, or the only one
         that is asked, since it is named, may have.
         """
         unsure: list[str] = []
+        taken: list[schema.Accepted] = []
 
         def hand_in(node: RpcClient) -> schema.Accepted:
             try:
-                return node.submit(raw)
+                taken.append(node.submit(raw))
             except (SilentError, RefusedError) as failure:
                 if failure.may_be_taken:
                     unsure.append(node.name)
                 raise
+            return taken[0]
 
         try:
             return hand_in(self.node(node)) if node else self.ask_any(hand_in)
         except AitbcError as failure:
+            if taken:
+                return taken[0]
             if unsure:
                 raise UnsettledError(tx_id(raw).hex(), unsure, failure) from failure
             raise

@@ -185,6 +185,17 @@ def test_a_refusal_after_silence_settles_nothing() -> None:
     assert caught.value.hint == f"aitbc tx wait {tx_id(RAW).hex()}"
 
 
+def test_what_one_node_took_is_not_refused_by_the_next() -> None:
+    """The first is behind, so another is asked too; its refusal does not stand for both."""
+    taken = {"id": tx_id(RAW).hex(), "status": "pending"}
+    behind = answers(202, taken, {"x-stale": "1"})
+    with mesh_of(behind, refuses(422, Code.E_NONCE)) as (mesh, servers):
+        accepted = mesh.submit(RAW)
+
+    assert accepted.status == "pending"
+    assert [len(server.asked) for server in servers] == [1, 1]
+
+
 def test_a_refusal_by_all_is_a_refusal() -> None:
     """Where each node that got it has said that it holds nothing, the reason is told as it is."""
     with (
