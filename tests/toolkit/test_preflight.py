@@ -9,7 +9,7 @@ import pytest
 from aitbc_toolkit import paths
 from aitbc_toolkit.errors import ConfigError, Exit
 from aitbc_toolkit.inventory import Inventory
-from aitbc_toolkit.release import access, checklist, checks, clocks, signoffs
+from aitbc_toolkit.release import access, checklist, checks, clocks, signoffs, validating
 from aitbc_toolkit.release.checks import AREAS, Check, State
 
 TODAY = dt.date(2026, 11, 21)
@@ -50,6 +50,16 @@ def test_only_a_failure_refuses() -> None:
     assert a_report("pass", "warn", "unsigned", "n.a.").exit is Exit.OK
     assert a_report("pass", "fail").exit is Exit.REFUSED
     assert a_report("pass", "fail", "pass").count == "2 pass, 1 fail"
+
+
+def test_documents_that_are_there_make_nothing_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preflight sees that they exist; a validation says what was tried, and leaves them out."""
+    looked = a_report(*["pass"] * len(AREAS))  # one item of each area
+    monkeypatch.setattr(validating, "preflight", lambda _environment: looked)
+
+    found = validating.validate(Inventory.load("dev"), "pre")
+
+    assert {*AREAS} - {each.area for each in found.checks} == {"runbooks", "api docs"}
 
 
 def test_items_stand_in_the_order_of_the_checklist() -> None:
