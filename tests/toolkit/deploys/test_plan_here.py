@@ -205,6 +205,8 @@ def test_a_canary_that_stops_voting_in_its_bake_ends_the_rollout(a_project: Buil
     assert failed.exit is Exit.ROLLED_BACK
     assert "did not vote" in failed.error
     assert "while it was watched" in failed.error
+    watched = next(each["text"] for each in project.records if each.get("step") == "bake")
+    assert watched.endswith(" for 20 s, alerts: not available")
     assert not [each for each in project.records if each.get("place") == "wave 2/4"]
     assert set(project.running().values()) == {good}
 
