@@ -70,6 +70,7 @@ class Mesh:
         self.exchange = exchange
         self._shaping = Shaping()
         self._hello = hello
+        self._held: tuple[PeerId, ...] = ()
         self._told: tuple[PeerId, ...] = ()
         self._bans: tuple[bytes, ...] = ()
         self._bans_at_ms = 0
@@ -90,11 +91,10 @@ class Mesh:
         # A link that replaces an older one begins anew: the peer may have been restarted.
         self._forget(event.peer)
         self._out.extend(self.peers.on_up(event, self._out.now_ms))
+        self._forget_who_is_gone()
         if not self.peers.is_linked(event.peer):
-            self._tell_neighbours()
             return False
         self.relay.peer_up(event.peer)
-        self._tell_neighbours(is_told=False)
         return True
 
     def greet(self, peer: PeerId, height: Height) -> None:
@@ -169,18 +169,18 @@ class Mesh:
     def down(self, event: PeerDown) -> None:
         """Forget a link."""
         self._out.extend(self.peers.on_down(event, self._out.now_ms))
-        self._tell_neighbours()
+        self._forget_who_is_gone()
 
     def fault(self, peer: PeerId, what: str, *, is_forgery: bool = False) -> None:
         """Punish a peer for what no honest node does."""
         now_ms = self._out.now_ms
         self._out.extend(self.peers.fault(peer, what, now_ms, is_forgery=is_forgery))
-        self._tell_neighbours()
+        self._forget_who_is_gone()
 
     def part_with(self, revoked: AbstractSet[PeerId]) -> None:
         """Have nothing more to do with nodes whose keys have ended."""
         self._out.extend(self.peers.part_with(revoked, self._out.now_ms))
-        self._tell_neighbours()
+        self._forget_who_is_gone()
 
     def refusal(self, voters: ValidatorSet) -> Refusal | None:
         """Say why no transaction is taken: too little power is within reach to make a block."""
@@ -206,6 +206,7 @@ class Mesh:
         now_ms = self._out.now_ms
         self._out.extend(self.peers.tick(now_ms))
         self._make_room()
+        self._forget_who_is_gone()
         self._tell_neighbours()
         self._keep_bans()
         # In a small mesh there is nobody else, and asking again and again finds nobody.
@@ -230,16 +231,23 @@ class Mesh:
         if chosen is not None:
             self._out.extend(self.peers.let_go(chosen, now_ms))
 
-    def _tell_neighbours(self, *, is_told: bool = True) -> None:
-        """Notice links that are gone, and tell the others when anything has changed."""
+    def _forget_who_is_gone(self) -> None:
+        """Notice which links are gone, whatever has ended them."""
         linked = self.linked()
-        if linked == self._told and is_told:
-            return
-        for peer in self._told:
+        for peer in self._held:
             if peer not in linked:
                 self._forget(peer)
-        self._told = linked
-        self._out.send(linked, Neighbours(linked))
+        self._held = linked
+
+    def _tell_neighbours(self) -> None:
+        """Tell the peers who is linked here, when that has changed.
+
+        Only now and then: strangers who come and go must not make this node say too much.
+        """
+        linked = self.linked()
+        if linked != self._told:
+            self._told = linked
+            self._out.send(linked, Neighbours(linked))
 
     def _keep_bans(self) -> None:
         """Store new bans; all of some seconds at once, so that a crowd of culprits costs little."""

@@ -7,11 +7,12 @@ import pytest
 from aitbc_node import examples, limits
 from aitbc_node.canonical import encode
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import PeerUp
-from aitbc_node.gossip.messages import Message, Neighbours, Ping, VotesSent
+from aitbc_node.events import Event, PeerDown, PeerUp, Send, Timer, TimerFired
+from aitbc_node.gossip.messages import Message, Neighbours, Ping, VotesSent, decode_message
 from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.topics import BOUNDS, TOPIC_OF, Tally, Topic
-from aitbc_node.types import PeerId
+from aitbc_node.machine import TICK_MS
+from aitbc_node.types import Height, PeerId, Round
 from aitbc_sim.pump import Pump
 
 OTHER = PeerId(b"o" * 20)
@@ -68,3 +69,30 @@ def test_a_flood_about_one_thing_costs_the_flooder_its_link() -> None:
     assert pump.notes("peer.fault") == 1
     assert rogue.id not in pump.machine(0).view.mesh.linked()
     pump.run_to(pump.heights()[0] + 3)
+
+
+def test_strangers_that_come_and_go_do_not_make_a_node_say_too_much() -> None:
+    """A thousand in a second are told to the others with each tick, not one by one."""
+    pump = Pump().start()
+    pump.run_to(2)
+    machine, now_ms, friend = pump.machine(0), pump.now_ms, pump.nodes[1].id
+    ticks, strangers = 4, [PeerId(number.to_bytes(20, "big")) for number in range(1_000)]
+    up: dict[str, Any] = {"outbound": False, "address": "10.0.0.9:1", "version": "1"}
+
+    def told(event: Event) -> int:
+        sent = [each for each in machine.step(event, now_ms=now_ms) if isinstance(each, Send)]
+        mine = [decode_message(each.payload) for each in sent if friend in each.peers]
+        return sum(isinstance(message, Neighbours) for message in mine)
+
+    count = 0
+    for number, peer in enumerate(strangers):
+        wall_ms = now_ms
+        count += told(PeerUp(wall_ms=wall_ms, peer=peer, **up))
+        if (number + 1) % (len(strangers) // ticks) == 0:
+            now_ms += TICK_MS
+            tick = Timer("tick", Height(0), Round(0))
+            count += told(TimerFired(wall_ms=wall_ms, timer=tick))
+        count += told(PeerDown(wall_ms=wall_ms, peer=peer, was_up=True, reason="gone"))
+
+    assert count == ticks
+    assert set(machine.view.mesh.linked()) == {node.id for node in pump.nodes[1:]}
