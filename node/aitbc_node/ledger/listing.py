@@ -11,7 +11,7 @@ from aitbc_node.canonical import Record
 from aitbc_node.crypto import peer_id
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.objects import Leaving, ObjectKey, StoredRecord, Unbonding
-from aitbc_node.ledger.revoking import revoked_key
+from aitbc_node.ledger.revoking import record_name, revoked_key
 from aitbc_node.types import Address, Hash, Height, PeerId
 from aitbc_node.validators import ValidatorSet
 
@@ -53,9 +53,7 @@ class Listing:
             case objects.PROPOSAL:
                 self.proposals.add(name)
             case objects.RECORD if isinstance(after, StoredRecord):
-                ended = revoked_key(after.ns, after.key)
-                if ended is not None:
-                    self.revoked.add(peer_id(ended))
+                self._note_record(name, after)
             case objects.STAKE:
                 size = len(name) // 2
                 operator, delegator = Address(name[:size]), Address(name[size:])
@@ -72,6 +70,12 @@ class Listing:
     def leaving(self, delegator: Address, operator: Address) -> tuple[Leaving, ...]:
         """Return an account's own rows of a queue, without a walk over everybody's."""
         return self._waiting.get(delegator, {}).get(operator, ())
+
+    def _note_record(self, name: bytes, record: StoredRecord) -> None:
+        ended = revoked_key(record.ns, record.key)
+        # What an account keeps for itself under such a key, nobody has signed with that key.
+        if ended is not None and name == record_name(record.ns, record.key, b""):
+            self.revoked.add(peer_id(ended))
 
     def _note_bond(self, delegator: Address, operator: Address, *, is_there: bool) -> None:
         known = self._bonded.setdefault(delegator, set())

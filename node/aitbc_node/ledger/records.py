@@ -6,12 +6,11 @@ keys of its own, so nobody can occupy another's. The one exception says that a n
 there is one place for each key, and it stays. Do not add meanings of other values.
 """
 
-import hashlib
 from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from aitbc_node.canonical import Record, encode
+from aitbc_node.canonical import Record
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import SIGNATURE_BYTES, Signer, peer_id
 from aitbc_node.ledger import due, revoking
@@ -62,7 +61,7 @@ def is_shared(ns: str, key: bytes) -> bool:
 def record_key(ns: str, key: bytes, owner: Address) -> ObjectKey:
     """Return where a record is in the state."""
     owned = b"" if is_shared(ns, key) else owner
-    return RECORD, hashlib.sha256(encode((ns, key, owned))).digest()
+    return RECORD, revoking.record_name(ns, key, owned)
 
 
 def apply(draft: Draft, act: Act, body: RecordPut) -> Outcome:

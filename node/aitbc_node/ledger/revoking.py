@@ -5,6 +5,7 @@ nobody can end another's node, a backup of the key is enough to end a stolen one
 stolen can do no worse than end itself. Do not add what nodes do about it.
 """
 
+import hashlib
 from typing import Final
 
 from aitbc_node.canonical import encode
@@ -27,6 +28,11 @@ def revoked_key(namespace: str, key: bytes) -> PublicKey | None:
     if not is_one or len(key) != len(_PREFIX) + KEY_BYTES:
         return None
     return PublicKey(key[len(_PREFIX) :])
+
+
+def record_name(ns: str, key: bytes, owned: bytes) -> bytes:
+    """Name the place of a record; `owned` is empty where one place is everybody's."""
+    return hashlib.sha256(encode((ns, key, owned))).digest()
 
 
 def revocation_message(chain_id: str, key: PublicKey) -> bytes:

@@ -6,6 +6,7 @@ import pytest
 from aitbc_node.codes import Code
 from aitbc_node.crypto import SigningKey, peer_id
 from aitbc_node.ledger import rebuilding, records, revoking
+from aitbc_node.ledger.objects import RECORD, StoredRecord
 from aitbc_node.ledger.records import REVOKED_TTL_BLOCKS, RecordPut, revoked_by
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import parse, sign
@@ -96,3 +97,14 @@ def test_a_key_that_only_begins_like_one_is_a_record_like_any_other(town: Town) 
     assert town.state.listing.revoked == set()
     kept = records.record_key("peer", near.key, address("bob"))
     assert town.state.record(kept[1]) is not None
+
+
+def test_what_only_looks_like_a_revocation_ends_no_key(town: Town) -> None:
+    """Only the place that all accounts share counts: a record of one's own was never signed."""
+    alice = address("alice")
+    own = RECORD, revoking.record_name("peer", END.key, alice)
+    looks_so = StoredRecord("peer", END.key, END.value, alice, records.FOREVER)
+
+    state = State({**town.state.contents, own: looks_so})
+
+    assert state.listing.revoked == set()
