@@ -1,8 +1,9 @@
 """What has each key of this node signed last, and may it sign if that is not known?
 
 A key whose sign state is missing may have signed anything: it waits until an operator says above
-which height it cannot have. Damage of the newest state stops a start; a key that a later one has
-replaced signs nothing then. Do not add rules about voting here: that is `consensus/signing.py`.
+which height it cannot have. Damage of a state stops a start, unless a later key has signed: then
+the damaged key is replaced, and signs nothing. Do not add rules about voting here: that is
+`consensus/signing.py`.
 """
 
 import logging
@@ -43,12 +44,16 @@ def recovered(store: Store, keys: Mapping[int, Signer], *, not_before: Height | 
     Raises: DiskError for damage, ConfigError for a sign state of another key or a `not_before` that
     is wrong, or for no key at all.
     """
-    newest = max((number for number in keys if store.sign_states.exists(number)), default=0)
-    found = store.recover(is_key_retired=newest > 1)
-    states = {1: found.sign_state} if 1 in keys else {}
-    for number in keys:
+    states: dict[int, SignState | None] = {}
+    is_retired = False
+    for number in sorted(keys, reverse=True):
         if number > 1:
-            states[number] = store.sign_states.load(number, is_retired=number < newest)
+            state = states[number] = store.sign_states.load(number, is_retired=is_retired)
+            # A key is made long before it votes; one that has signed has replaced all before it.
+            is_retired = is_retired or (state is not None and state.sign_bytes != b"")
+    found = store.recover(is_key_retired=is_retired)
+    if 1 in keys:
+        states[1] = found.sign_state
     for number, reason in store.sign_states.unknown.items():
         log.error("sign_state.unknown", extra={"reason": reason, **_signs_nothing(number)})
     missing = [number for number in keys if not store.sign_states.exists(number)]
@@ -61,7 +66,7 @@ def recovered(store: Store, keys: Mapping[int, Signer], *, not_before: Height | 
             states[number] = store.sign_states.create(nothing_below(not_before), number)
             fields = {"not_before_height": not_before, "file": file_name(number)}
             log.warning("sign_state.created", extra=fields)
-    held = {number: state for number, state in states.items() if state is not None}
+    held = {number: state for number, state in sorted(states.items()) if state is not None}
     for number, state in held.items():
         _check_signer(number, keys[number], state)
     later = tuple(OwnKey(number, keys[number], held[number]) for number in held if number > 1)

@@ -119,6 +119,19 @@ def test_a_damaged_state_of_the_newest_key_stops_a_start(log: dict[str, bytearra
         start(log, alone, count=2)
 
 
+def test_a_key_is_not_retired_by_one_that_is_made_but_has_signed_nothing(
+    log: dict[str, bytearray],
+) -> None:
+    """Until the ledger has the later one in force, the damaged one is the one that votes."""
+    for number in (1, 2):
+        states = {f"key_{each}": signed(each) for each in range(1, number + 1)}
+        keys = key_folder(**states, **{f"key_{number + 1}": NOTHING_SIGNED})
+        damage(keys, number)
+
+        with pytest.raises(DiskError, match="is unknown"):
+            start(log, keys, count=number + 1)
+
+
 def test_at_the_very_beginning_no_damage_is_forgiven() -> None:
     """A key without a sign state would begin a new one there."""
     keys = key_folder(key_1=signed(1), key_2=signed(2))
