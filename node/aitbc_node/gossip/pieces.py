@@ -22,9 +22,9 @@ ANSWER_MS = 10_000
 """A peer that is writing a state of its own answers when it is done."""
 FETCH_MS_MAX = 600_000
 GRACE_MS = 30_000
-PACE_MS = 2_000
+PACE_MS = 8_000
 """After the grace a piece comes in at least so long, and the whole in time: whoever gives one now
-and then only holds a node back that is behind."""
+and then only holds a node back that is behind. A link of half a megabit a second is faster."""
 
 
 class _Asked(msgspec.Struct, frozen=True):

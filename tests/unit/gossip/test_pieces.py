@@ -66,6 +66,20 @@ def test_who_gives_a_piece_now_and_then_is_not_waited_for() -> None:
     assert given_up_at(ANSWER_MS - 100) in range(GRACE_MS, GRACE_MS + 2 * ANSWER_MS)
 
 
+def test_a_state_comes_over_a_slow_link_too() -> None:
+    """At a megabit a second a piece takes four seconds; such links are officially served."""
+    hashes = CONTENTS.pieces[:1] * 40
+    contents = msgspec.structs.replace(CONTENTS, size=len(hashes) * PIECE_BYTES, pieces=hashes)
+    pieces = Pieces(contents, (ALICE,))
+    list(pieces.poll(0))
+    for index in range(len(hashes)):
+        now_ms = (index + 1) * 4_200
+        assert not pieces.is_too_slow(now_ms)
+        assert pieces.take(ALICE, contents.name(), index, DATA[0])
+        list(pieces.poll(now_ms))
+    assert pieces.is_whole
+
+
 def test_all_pieces_make_a_whole() -> None:
     """From one peer alone, too."""
     pieces = Pieces(CONTENTS, (ALICE,))
