@@ -123,6 +123,26 @@ def test_what_is_left_behind_is_unhealed(environment: Environment, wrong: dict[s
     assert verdict.value.exit_status is Exit.UNHEALED
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"fault_prove": {"bites": False, "evidence": {"stopped": "S"}}},
+        {"fault_inject": {"ok": False, "kind": "chaos", "error": "no such unit"}},
+    ],
+)
+def test_what_a_fault_that_failed_leaves_behind_is_unhealed_too(
+    environment: Environment, wrong: dict[str, Any]
+) -> None:
+    """That it did not begin or bite is told, and what is left of it on top of that."""
+    remote = PretendRemote(**wrong, fault_end={"residue": ["clock: +30.0 s"]})
+
+    with pytest.raises(faults.Residue, match=r"clock: \+30.0 s") as verdict:
+        happened(environment, remote)
+
+    assert verdict.value.exit_status is Exit.UNHEALED
+    assert "does not bite" in verdict.value.message or "no such unit" in verdict.value.message
+
+
 def test_a_failed_block_stays_the_news_and_the_residue_is_noted(environment: Environment) -> None:
     """What the test found is not hidden by what the heal found."""
     remote = PretendRemote(fault_end={"residue": ["clock: +30.0 s"]})

@@ -12,7 +12,7 @@ import pytest
 from aitbc_sim import edges as algebra
 from aitbc_toolkit import faults
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.faults import Cap, Fault, Seen, aiming, kinds, links, orders, targets
+from aitbc_toolkit.faults import Cap, Fault, Seen, aiming, kinds, links, orders, packets, targets
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Row
 
@@ -35,6 +35,7 @@ class PretendRemote:
     def __init__(self, environment: Environment, lacking: Mapping[str, str] | None = None) -> None:
         self.environment = environment
         self.lacking = lacking or {}
+        self.queue = ""
         self.steps: list[str] = []
 
     def step(
@@ -49,6 +50,7 @@ class PretendRemote:
             "offers": OFFERS | self.lacking,
             "addresses": [self.environment.host(host).address, "172.17.0.1"],
             "device": "eth0",
+            "queue": self.queue,
             "library": "/lib/libfaketime.so.1",
             "processes": {each.name: 4711 for each in self.environment.on(host)},
             "active": [],
@@ -307,6 +309,25 @@ def test_a_host_that_lacks_a_mechanism_says_so(kind: str) -> None:
         assert found.orders == ()
         assert found.refusals["node1"] == f"{need}: not in this kernel"
         assert "node1: refused: " in "\n".join(found.to_lines())
+
+
+@pytest.mark.parametrize("kind", ["net.rate", "net.delay"])
+def test_a_queue_of_the_hosts_own_is_no_place_for_a_fault(kind: str) -> None:
+    """Also not that of another fault; what the plan removes at the end is named by its handle."""
+    environment = breakable()
+    remote = PretendRemote(environment)
+    free = planned(of(kind))
+    remote.queue = "htb 1:"
+
+    found = faults.plan(environment, of(kind), remote)  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert found.refusals["node1"] == "eth0 has a queue already: htb 1:"
+    handle = f"{int(free.id[:4], 16):x}"
+    assert all(
+        f"tc qdisc del dev eth0 root handle {handle}:\n" in each.undo for each in free.orders
+    )
+    assert not packets.names_a_queue("0000abcd")
+    assert not packets.names_a_queue("ffffabcd")
 
 
 def test_a_plan_only_looks() -> None:

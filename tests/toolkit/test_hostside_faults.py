@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 from pretend_hosts import PretendHosts
 
-from aitbc_toolkit.deploys.hostside import biting, residue
+from aitbc_toolkit.deploys.hostside import afflicting, biting, residue
+from aitbc_toolkit.deploys.hostside.trouble import Trouble
 from aitbc_toolkit.faults import packets
 from aitbc_toolkit.remote import Row
 
@@ -29,7 +31,11 @@ AS_ROOT = pytest.mark.skipif(
 PICTURE: dict[str, Any] = {
     "boot": "b",
     "texts": {"nftables": "table inet own {\n}\n", "queues": "qdisc noqueue", "watchdogs": "yes"},
-    "lists": {"failed unit": ["old.service"], "unit of a fault": [], "stopped process": []},
+    "lists": {
+        "failed unit": ["old.service"],
+        "unit of a fault": [],
+        "stopped process": ["python3"],
+    },
     "nodes": {"v1": {"active": True, "drop-ins": [], "address space": "unlimited"}},
     "clock_s": 1_000_000.0,
     "disks": {"/data": [500.0, 1000.0]},
@@ -43,10 +49,19 @@ class Host:
         self.hosts = PretendHosts(root, ("a",))
         self.folder = root / "chaos"
         self.mark = root / "broken"
+        self.instances: list[dict[str, Any]] = []
 
     def ask(self, step: str, **more: Any) -> Row:
         words = {"chaos": str(self.folder), "mesh": "pretend", "table": "t", "peers": []}
-        return self.hosts.run(step, "a", {}, **words, probe=False, settle_s=0.2, **more)
+        own = {**words, "instances": self.instances, "probe": False, "settle_s": 0.2}
+        return self.hosts.run(step, "a", {}, **own, **more)
+
+    def add_node(self) -> "subprocess.Popen[bytes]":
+        """Start what looks like a node of this host."""
+        instance = {"name": "v1", "unit": "v1", "config": str(self.folder), "log": ""}
+        self.instances = [{**instance, "data": str(self.folder)}]
+        node = ["-m", "aitbc_node", "run", "--config", f"{self.folder}/node.toml"]
+        return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", *node])
 
     def inject(self, name: str, *, lease_s: float, **more: Any) -> Row:
         order = {
@@ -59,8 +74,13 @@ class Host:
         }
         return self.ask("fault-inject", order=order | more)
 
-    def end(self, ids: list[str] | None = None) -> Row:
-        return self.ask("fault-end", ids=ids)
+    def end(self, ids: list[str] | None = None, *, accept: bool = False) -> Row:
+        return self.ask("fault-end", ids=ids, accept=accept)
+
+
+def stopping(pid: int) -> str:
+    """Write the part of an order that stops a process, and lasts until it stands still."""
+    return f"kill -STOP {pid}\nuntil grep -q '^State:.T' /proc/{pid}/status; do sleep 0.05; done"
 
 
 @pytest.fixture
@@ -110,29 +130,122 @@ def test_an_order_that_fails_is_undone_at_once(host: Host) -> None:
     assert host.ask("fault-look").answer["active"] == []
 
 
+def test_an_order_that_is_slower_than_its_lease_leaves_nothing(host: Host) -> None:
+    """Its end came in the middle, and would undo nothing of what was done after it."""
+    row = host.inject("f1", lease_s=1, do=["sleep 2 & wait", f"touch {host.mark}"])
+
+    assert (row.ok, row.kind) == (False, "chaos")
+    assert not host.mark.exists()
+    assert host.ask("fault-look").answer["active"] == []
+
+
+def test_what_a_slow_order_did_after_its_end_is_undone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The end comes while the last part is carried out: what that did is taken back, too."""
+    mark, record = tmp_path / "broken", tmp_path / "chaos" / "f1.fault"
+    moments = iter([100.0, 100.5, 101.5])
+    monkeypatch.setattr(
+        afflicting.Moment, "read", lambda: afflicting.Moment("b", next(moments, 102.0))
+    )
+    monkeypatch.setattr(afflicting, "_set_end", lambda *_: None)
+    monkeypatch.setattr(afflicting.residue, "remember", lambda *_: None)
+    order = {"id": "f1", "kind": "proc.stop", "about": "a try", "lease_s": 1}
+    order |= {"do": [f"rm {record}\ntouch {mark}"], "undo": f"rm -f {mark}"}
+
+    with pytest.raises(Trouble, match="its lease of 1 s was over") as refused:
+        afflicting.inject(
+            {"order": order, "chaos": str(tmp_path / "chaos"), "manager": {"kind": "supervisord"}}
+        )
+
+    assert refused.value.kind == "chaos"
+    assert not mark.exists()
+    assert not record.exists()
+
+
+def test_a_heal_that_is_killed_leaves_the_end_that_was_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Only what is undone needs no end any more: the timer is stopped after it, not before."""
+    record = tmp_path / "f1.fault"
+    record.write_text(
+        json.dumps({"id": "f1", "boot": residue.Moment.read().boot, "undo": "undo it"})
+    )
+    asked: list[list[str]] = []
+
+    def run(argv: list[str], **_: object) -> None:
+        asked.append(argv)
+        if argv[0] == "sh":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(afflicting.subprocess, "run", run)
+
+    with pytest.raises(KeyboardInterrupt):
+        afflicting.end(
+            {"chaos": str(tmp_path), "ids": None, "manager": {"kind": "systemd"}, "mesh": "m"}
+        )
+
+    assert asked == [["sh", "-c", "undo it"]]
+    assert record.exists()
+
+
+def test_a_picture_of_long_ago_is_given_up_on_a_word(host: Host) -> None:
+    """What was changed on purpose meanwhile is told once more, and keeps no fault away after."""
+    node = host.add_node()
+    try:
+        host.inject("f1", lease_s=600, do=[stopping(node.pid)], undo="true")
+        assert host.end().answer["residue"]
+
+        accepted = host.end(accept=True).answer
+
+        assert accepted["residue"]
+        assert host.ask("fault-look").answer["residue"] == []
+        assert host.inject("f2", lease_s=600).ok
+        assert host.end().answer["residue"] == []
+    finally:
+        node.kill()
+        node.wait()
+
+
+def test_a_stopped_process_of_somebody_else_is_no_residue_here(host: Host) -> None:
+    """On a machine that is not the mesh's alone only the nodes are looked at."""
+    host.inject("f1", lease_s=600)
+    sleeper = subprocess.Popen(["sleep", "600"])
+    try:
+        os.kill(sleeper.pid, signal.SIGSTOP)
+        os.waitpid(sleeper.pid, os.WUNTRACED)
+
+        assert host.end().answer["residue"] == []
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
 def test_what_a_fault_leaves_behind_keeps_the_next_one_away(host: Host) -> None:
     """The planted fault never wakes what it stopped: told by its end, by a look, and by refusal.
 
     Once somebody has mended it, the host is as before, and takes faults again.
     """
-    sleeper = subprocess.Popen(["sleep", "600"])
+    node = host.add_node()
     try:
-        stop = f"kill -STOP {sleeper.pid}"
+        stop = stopping(node.pid)
         host.inject("f1", lease_s=600, do=[stop], undo="true")
 
         left = host.end().answer["residue"]
         refused = host.inject("f2", lease_s=600)
 
-        assert left == ["stopped process: sleep"]
+        assert len(left) == 1
+        assert left[0].startswith("stopped process: python")
         assert host.ask("fault-look").answer["residue"] == left
         assert (refused.ok, refused.kind) == (False, "residue")
-        assert "stopped process: sleep" in refused.error
+        assert left[0] in refused.error
         assert not host.mark.exists()
+        node.send_signal(signal.SIGCONT)
+        assert host.inject("f3", lease_s=600).ok
+        assert host.end().answer["residue"] == []
     finally:
-        sleeper.kill()
-        sleeper.wait()
-    assert host.inject("f3", lease_s=600).ok
-    assert host.end().answer["residue"] == []
+        node.kill()
+        node.wait()
 
 
 def test_a_fault_of_before_a_reboot_is_over(host: Host) -> None:
@@ -158,6 +271,7 @@ def test_a_fault_of_before_a_reboot_is_over(host: Host) -> None:
         (("lists", "unit of a fault"), ["m-chaos-1.timer"], "unit of a fault: m-chaos-1.timer"),
         (("nodes", "v1"), {"active": False, "drop-ins": []}, "v1 active: False, was True"),
         (("nodes", "v1"), {"active": True, "drop-ins": ["x.conf"]}, "v1 drop-ins: ['x.conf']"),
+        (("lists", "stopped process"), ["python3", "python3"], "stopped process: python3"),
         (("clock_s",), 1_000_030.0, "clock: +30.0 s"),
         (("disks", "/data"), [400.0, 1000.0], "disk of /data: 100 MiB less are free"),
     ],
@@ -207,7 +321,7 @@ CHAINS = {
     "starts": packets.cut(["127.0.0.2"], ["127.0.0.2"], starts=True),
     "loss": packets.lose(["127.0.0.2"], percent=12.5),
     "reset": packets.reset(["127.0.0.2"], ["127.0.0.2"]),
-    "marked": packets.marked(["127.0.0.2"]),
+    "marked": packets.marked(["127.0.0.2"], "ab12"),
 }
 
 
@@ -247,6 +361,24 @@ def test_faults_that_overlap_share_the_table() -> None:
     assert "in_b2" in said[0]
     assert "a1" not in said[0]
     assert said[1] == ""
+
+
+@AS_ROOT
+@pytest.mark.parametrize("own", ["handle 1: htb", "handle ab12: htb", ""])
+def test_a_queue_that_is_not_the_faults_own_stays(own: str) -> None:
+    """A host's own is neither replaced nor removed; without one the fault's comes and goes."""
+    shown = "tc qdisc show dev lo"
+    handle = packets.handle_of("00ab34ff")
+    narrow = " && ".join(packets.narrow("lo", handle, 100).splitlines())
+
+    said = in_a_network(
+        f"tc qdisc add dev lo root {own}" if own else "true",
+        shown, "echo =", f"{{ {narrow}; }} || echo refused", shown, "echo =",
+        f"{packets.widen('lo', handle)} || true", shown,
+    ).split("=\n")  # fmt: skip
+
+    assert said[2] == said[0]
+    assert said[1] == f"refused\n{said[0]}" if own else "qdisc htb ab:" in said[1]
 
 
 @AS_ROOT

@@ -17,9 +17,11 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.faults import aiming
 from aitbc_toolkit.faults.kinds import LEASE_MAX_S, Choice, Range
 from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import sparing
 from aitbc_toolkit.remote import Hosts
 
 _POWER_MAX = 33.4
+_WHOLE = "; all hosts are as before"
 
 
 @click.group()
@@ -45,7 +47,9 @@ def _fault_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
             click.option("--shape", type=click.Choice(aiming.SHAPES), default=None, help="A cut."),
             click.option("--seed", type=int, help="Repeat what any(n) and power() drew."),
             click.option(
-                "--max-power", type=float, default=_POWER_MAX, show_default=True, help="In %."
+                "--max-power",
+                type=float,
+                help=f"In %; {_POWER_MAX} unless told, and never what stops blocks now.",
             ),
             click.option("--max-nodes", type=int, default=1_000, help="How many it may hit."),
             environment_option,
@@ -70,11 +74,9 @@ def run(*, as_json: bool, dry_run: bool, **words: Any) -> Exit:
         environment, fault, cap, remote = _aimed(stack, words)
         if dry_run:
             return _show(faults.plan(environment, fault, remote, cap=cap), as_json=as_json)
-        hear = (lambda _: None) if as_json else _tell
+        hear = _document if as_json else _tell
         with faults.injected(environment, fault, tell=hear, cap=cap, remote=remote) as told:
             told.wait_end()
-    if as_json:
-        click.echo(json.dumps(told.to_document()))
     return Exit.OK
 
 
@@ -91,21 +93,25 @@ def plan(*, as_json: bool, **words: Any) -> Exit:
 
 
 @chaos.command()
+@click.option("--accept", is_flag=True, help="Take what differs for how the hosts should be.")
 @environment_option
 @json_option
-def heal(*, environment: str, as_json: bool) -> Exit:
+def heal(*, environment: str, accept: bool, as_json: bool) -> Exit:
     """End every fault now, and compare each host with what it was before.
 
     Example: aitbc chaos heal -e lab
     """
     found = load(environment)
     with Hosts(found) as remote:
-        told = faults.heal(found, remote)
+        told = faults.heal(found, remote, accept=accept)
     if as_json:
         click.echo(json.dumps(told))
         return Exit.OK
+    differs = [f"{name:<14} {each}" for name, one in told.items() for each in one["residue"]]
+    for line in differs:
+        say(f"accepted  {line}")
     ended = sorted({each for answer in told.values() for each in answer["healed"]})
-    say(f"healed {len(ended)} fault{'' if len(ended) == 1 else 's'}; all hosts are as before")
+    say(f"healed {len(ended)} fault{'' if len(ended) == 1 else 's'}" + ("" if differs else _WHOLE))
     return Exit.OK
 
 
@@ -166,8 +172,23 @@ def _aimed(
     )
     if any("(" in word for word in words["words"]):
         say(f"seed {seed}", err=True)
-    cap = faults.Cap(words["max_nodes"], words["max_power"], minutes=LEASE_MAX_S / 60)
+    cap = _cap(found, fault, words)
     return found, fault, cap, stack.enter_context(Hosts(found))
+
+
+def _cap(environment: Environment, fault: faults.Fault, words: Mapping[str, Any]) -> faults.Cap:
+    """Bound a fault; without a word on power also by what the mesh can spare at this moment."""
+    power_max = words["max_power"]
+    if power_max is None:
+        power_max = _POWER_MAX
+        sparing.keep_blocks(environment, faults.radius(environment, fault).nodes)
+    return faults.Cap(words["max_nodes"], power_max, minutes=LEASE_MAX_S / 60)
+
+
+def _document(record: Mapping[str, Any]) -> None:
+    """Print what a fault has shown, once it has ended, however that was."""
+    if record["kind"] == "fault.end":
+        click.echo(json.dumps({key: value for key, value in record.items() if key != "kind"}))
 
 
 def _show(found: faults.Plan, *, as_json: bool) -> Exit:
@@ -188,10 +209,9 @@ def _tell(record: Mapping[str, Any]) -> None:
             for host, evidence in record["evidence"].items():
                 say(f"  {host:<14} {_evidence(evidence)}")
         case _:
-            say(
-                "healed    "
-                + ("NOT: see below" if record["residue"] else "all hosts are as before")
-            )
+            say("healed    " + ("NOT" if record["residue"] else "all hosts are as before"))
+            for host, left in record["residue"].items():
+                say("\n".join(f"  {host:<14} {each}" for each in left))
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:

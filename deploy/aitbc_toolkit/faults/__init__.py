@@ -2,7 +2,7 @@
 
 from aitbc_toolkit.faults.injecting import NotBitten, Residue, Told, heal, injected, status
 from aitbc_toolkit.faults.kinds import KINDS, REFUSED, Fault
-from aitbc_toolkit.faults.links import Cap, allow
+from aitbc_toolkit.faults.links import Cap, allow, radius
 from aitbc_toolkit.faults.planning import Plan, plan
 from aitbc_toolkit.faults.targets import Seen, look, resolve
 
@@ -21,6 +21,7 @@ __all__ = [
     "injected",
     "look",
     "plan",
+    "radius",
     "resolve",
     "status",
 ]

@@ -91,7 +91,8 @@ def injected(
 
     The block begins when every host has shown that the fault bites. Give `remote` to share
     connections between faults that overlap.
-    Raises: NotBitten, Residue; AitbcError (refused, denied, unreachable) before anything is done.
+    Raises: NotBitten, Residue, which is also what any AitbcError becomes where something is left
+    behind; AitbcError (refused, denied, unreachable) before anything is done.
     """
     hear = tell or (lambda _record: None)
     with nullcontext(remote) if remote else Hosts(environment) as hosts:
@@ -107,8 +108,12 @@ def injected(
         except BaseException as failure:
             _end(plan, hosts, told)
             hear({"kind": "fault.end", **told.to_document()})
-            if told.residue:
-                failure.add_note(_left(told.residue))
+            if not told.residue:
+                raise
+            if isinstance(failure, AitbcError) and not isinstance(failure, Residue):
+                said = f"{failure.message}\n{_left(told.residue)}"
+                raise Residue(said, hint=_hint(environment)) from failure
+            failure.add_note(_left(told.residue))
             raise
         _end(plan, hosts, told)
         hear({"kind": "fault.end", **told.to_document()})
@@ -116,15 +121,23 @@ def injected(
 
 
 def heal(
-    environment: Environment, remote: Hosts, *, ids: Collection[str] | None = None
+    environment: Environment,
+    remote: Hosts,
+    *,
+    ids: Collection[str] | None = None,
+    accept: bool = False,
 ) -> dict[str, Mapping[str, Any]]:
     """Bring the end of some faults forward, or of all; tell what each host has left.
 
+    With `accept` what is left is only told, and hosts take it for how they should be.
     Raises: Residue when a host is not as it was; AitbcError (unreachable) when one does not answer.
     """
-    rows = _ask_end(environment, [each.name for each in environment.hosts], remote, ids)
+    rows = _ask_end(
+        environment, [each.name for each in environment.hosts], remote, ids, accept=accept
+    )
     planning.require(environment, rows, status=Exit.UNREACHABLE)
-    _require_clean(environment, {name: row.answer["residue"] for name, row in rows.items()})
+    if not accept:
+        _require_clean(environment, {name: row.answer["residue"] for name, row in rows.items()})
     return {name: row.answer for name, row in rows.items()}
 
 
@@ -165,7 +178,7 @@ def _begin(plan: Plan, remote: Hosts, told: Told) -> None:
     told.begin()
     unclean = {name: [row.error] for name, row in rows.items() if row.kind == "residue"}
     if unclean:
-        raise Residue(_left(unclean), hint=f"aitbc chaos heal -e {plan.environment.name}")
+        raise Residue(_left(unclean), hint=_hint(plan.environment))
     planning.require(plan.environment, rows, status=Exit.INFRASTRUCTURE)
 
 
@@ -204,17 +217,27 @@ def _end(plan: Plan, remote: Hosts, told: Told) -> None:
 
 
 def _ask_end(
-    environment: Environment, hosts: Collection[str], remote: Hosts, ids: Collection[str] | None
+    environment: Environment,
+    hosts: Collection[str],
+    remote: Hosts,
+    ids: Collection[str] | None,
+    *,
+    accept: bool = False,
 ) -> dict[str, Row]:
     chosen = None if ids is None else list(ids)
-    params = planning.documents(environment, hosts, ids=chosen, settle_s=SETTLE_S)
+    params = planning.documents(environment, hosts, ids=chosen, settle_s=SETTLE_S, accept=accept)
     return remote.step("fault-end", params, deadline_s=_STEP_S)
 
 
 def _require_clean(environment: Environment, residue: Mapping[str, Collection[str]]) -> None:
     left = {name: found for name, found in residue.items() if found}
     if left:
-        raise Residue(_left(left), hint=f"aitbc chaos heal -e {environment.name}")
+        raise Residue(_left(left), hint=_hint(environment))
+
+
+def _hint(environment: Environment) -> str:
+    own = f"aitbc chaos heal -e {environment.name}"
+    return f"{own}\n{own} --accept"
 
 
 def _left(residue: Mapping[str, Collection[str]]) -> str:

@@ -138,25 +138,22 @@ def _reset(site: Site) -> _Parts:
     return _with_rules(site, chains, [*proofs, {"what": "unreachable", "peers": peers}])
 
 
-def _queue(site: Site, make: str) -> _Parts:
-    device = site.look["device"]
-    rules = site.rules(packets.marked(site.those(site.told)))
-    proof = {
-        "what": "bytes",
-        "device": device,
-        "class": packets.QUEUE,
-        "peers": site.peers(site.told),
-    }
+def _queue(site: Site, make: Callable[[str, str, int], str], amount: str) -> _Parts:
+    device, handle = site.look["device"], packets.handle_of(site.id)
+    rules = site.rules(packets.marked(site.those(site.told), handle))
+    peers = site.peers(site.told)
+    proof = {"what": "bytes", "device": device, "class": f"{handle}:2", "peers": peers}
+    queue = make(device, handle, int(site.fault.parameter(amount)))
     # The queue first: what is marked for one that is not there passes as before.
-    return [make, rules.load()], [packets.widen(device), rules.unload()], [proof]
+    return [queue, rules.load()], [packets.widen(device, handle), rules.unload()], [proof]
 
 
 def _narrow(site: Site) -> _Parts:
-    return _queue(site, packets.narrow(site.look["device"], int(site.fault.parameter("kbit"))))
+    return _queue(site, packets.narrow, "kbit")
 
 
 def _delay(site: Site) -> _Parts:
-    return _queue(site, packets.late(site.look["device"], int(site.fault.parameter("ms"))))
+    return _queue(site, packets.late, "ms")
 
 
 def _kill(site: Site) -> _Parts:

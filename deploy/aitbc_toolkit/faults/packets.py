@@ -12,8 +12,10 @@ from dataclasses import dataclass
 _PRIORITY = -400
 _HOOKS = {"in": "prerouting", "out": "output", "refuse": "input"}
 _WAYS = {"in": "saddr", "out": "daddr", "refuse": "saddr"}
+_HANDLE_DIGITS = 4
+# What `tc` takes for no handle, and for the root.
+_NO_HANDLES = {0, 2**16 - 1}
 _FAMILIES = {4: ("ip", "ipv4_addr"), 6: ("ip6", "ipv6_addr")}
-QUEUE = "1:2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,16 @@ class Rules:
         return f"flock /run/lock/{self.table}"
 
 
+def handle_of(name: str) -> str:
+    """Name the own queue of a fault as `tc` writes it: nobody else's is removed by that."""
+    return f"{int(name[:_HANDLE_DIGITS], 16):x}"
+
+
+def names_a_queue(name: str) -> bool:
+    """Tell whether the name of a fault makes a handle that a queue may have."""
+    return int(name[:_HANDLE_DIGITS], 16) not in _NO_HANDLES
+
+
 def cut(peers_in: Sequence[str], peers_out: Sequence[str], *, starts: bool) -> tuple[Chain, ...]:
     """Drop what comes from some peers and what goes to some; with `starts`, only first packets."""
     which = "tcp flags & (syn | ack) == syn " if starts else ""
@@ -106,25 +118,28 @@ def reset(peers_in: Sequence[str], peers_out: Sequence[str]) -> tuple[Chain, ...
     return tuple(each for each in chains if each.peers)
 
 
-def marked(peers_out: Sequence[str]) -> tuple[Chain, ...]:
+def marked(peers_out: Sequence[str], handle: str) -> tuple[Chain, ...]:
     """Send what goes to some peers through the fault's own queue."""
-    return (Chain("out", peers_out, f"meta priority set {QUEUE} counter"),)
+    return (Chain("out", peers_out, f"meta priority set {handle}:2 counter"),)
 
 
-def narrow(device: str, kbit: int) -> str:
+def narrow(device: str, handle: str, kbit: int) -> str:
     """Write the shell text that makes a queue of so little; what is not marked passes beside it."""
     return (
-        f"tc qdisc add dev {device} root handle 1: htb\n"
-        f"tc class add dev {device} parent 1: classid {QUEUE} htb rate {kbit}kbit"
+        f"tc qdisc add dev {device} root handle {handle}: htb\n"
+        f"tc class add dev {device} parent {handle}: classid {handle}:2 htb rate {kbit}kbit"
     )
 
 
-def late(device: str, delay_ms: int) -> str:
+def late(device: str, handle: str, delay_ms: int) -> str:
     """Write the shell text that makes a queue in which packets wait."""
-    wide = narrow(device, 10_000_000)
-    return f"{wide}\ntc qdisc add dev {device} parent {QUEUE} handle 20: netem delay {delay_ms}ms"
+    wide = narrow(device, handle, 10_000_000)
+    return f"{wide}\ntc qdisc add dev {device} parent {handle}:2 netem delay {delay_ms}ms"
 
 
-def widen(device: str) -> str:
-    """Write the shell text that removes the queue; the kernel puts its own in its place."""
-    return f"tc qdisc del dev {device} root"
+def widen(device: str, handle: str) -> str:
+    """Write the shell text that removes the queue; the kernel puts its own in its place.
+
+    A queue of another handle is somebody else's, and stays.
+    """
+    return f"tc qdisc del dev {device} root handle {handle}:"

@@ -10,7 +10,7 @@ from typing import Any
 
 from aitbc_toolkit import render, telling
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.faults import kinds, links, orders
+from aitbc_toolkit.faults import kinds, links, orders, packets
 from aitbc_toolkit.faults.kinds import KINDS, Fault
 from aitbc_toolkit.faults.links import Cap, Radius
 from aitbc_toolkit.faults.orders import Order, Site
@@ -81,7 +81,7 @@ def plan(environment: Environment, fault: Fault, remote: Hosts, *, cap: Cap | No
     others = {name: {host for edge in edges if name in edge for host in edge} for name in hosts}
     looks = look(environment, remote, {name: others[name] - {name} for name in hosts})
     addresses = {name: _addresses(environment.host(name), looks[name]) for name in hosts}
-    name = secrets.token_hex(4)
+    name = _name()
     sites = [
         Site(
             environment,
@@ -157,6 +157,13 @@ def require(environment: Environment, rows: Mapping[str, Row], *, status: Exit) 
         )
 
 
+def _name() -> str:
+    """Draw a name for a fault, one that its queue can have, too."""
+    while not packets.names_a_queue(name := secrets.token_hex(4)):
+        pass
+    return name
+
+
 def _addresses(host: Host, look: Mapping[str, Any]) -> list[str]:
     """List what a host is reached by: what is written of it, and what it tells itself."""
     return list(dict.fromkeys([host.address, *look["addresses"]]))
@@ -168,8 +175,11 @@ def _refusal(site: Site) -> str:
     lacking = [f"{need}: {offers[need]}" for need in KINDS[site.fault.kind].needs if offers[need]]
     if lacking:
         return "; ".join(lacking)
-    if site.told and "tc-rate" in KINDS[site.fault.kind].needs and not site.look["device"]:
-        return "its peers are not all reached over one interface"
+    if site.told and "tc-rate" in KINDS[site.fault.kind].needs:
+        if not site.look["device"]:
+            return "its peers are not all reached over one interface"
+        if site.look["queue"]:
+            return f"{site.look['device']} has a queue already: {site.look['queue']}"
     down = [each.name for each in site.targets if not site.look["processes"][each.name]]
     if down:
         return f"{' '.join(down)} does not run"

@@ -1,7 +1,10 @@
 """Can the mesh spare the nodes of a wave now? Judged by who votes, not by the plan."""
 
 import time
+from collections.abc import Collection
 
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import powers
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.reading import Mesh
@@ -26,6 +29,21 @@ def short_of_power(mesh: Mesh, wave: Wave) -> str:
             names = " ".join(votes) or "nobody"
             return f"{' '.join(wave)} cannot be spared: {names} vote, without it {budget.sum}"
         time.sleep(_POLL_S)
+
+
+def keep_blocks(environment: Environment, hit: Collection[str]) -> None:
+    """Refuse to break nodes without which no block would be made; where none is, nothing is lost.
+
+    Raises: AitbcError (refused) with the sum.
+    """
+    with Mesh(environment) as mesh:
+        short = short_of_power(mesh, tuple(hit)) if has_quorum(mesh) else ""
+    if short:
+        raise AitbcError(
+            f"chaos refused: {short}",
+            hint="aitbc chaos run --help",
+            exit_status=Exit.REFUSED,
+        )
 
 
 def has_quorum(mesh: Mesh) -> bool:

@@ -23,7 +23,7 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
     """Take a host that is as it should be, set the end, and do what the order says.
 
     Raises: Trouble (residue) where an earlier fault has left something behind; Trouble (chaos) when
-    the order cannot be carried out, which is undone then.
+    the order cannot be carried out before its end comes, which is undone then.
     """
     order, folder = params["order"], Path(params["chaos"])
     with files.locked(folder / "lock"):
@@ -42,8 +42,11 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
         _set_end(order, undo, params)
         try:
             for text in order["do"]:
-                _shell(text)
+                _shell(text, within_s=_left_s(record))
+            _left_s(record)
         except Trouble as failure:
+            # The end may have come and gone meanwhile, before the last of what it has to undo.
+            files.write(_path(folder, order["id"]), json.dumps(record))
             _end_now(record, folder, params)
             raise Trouble(failure.message, kind="chaos") from failure
     return {"began": record["began"], "boot": moment.boot}
@@ -53,6 +56,7 @@ def end(params: dict[str, Any]) -> dict[str, Any]:
     """Bring the end of some faults forward, or of all; then tell what is left of any.
 
     While others go on, nobody can tell what is left behind: that is asked after the last of them.
+    With `accept` what is left is told, and is from then on how this host should be.
     """
     folder = Path(params["chaos"])
     with files.locked(folder / "lock"):
@@ -64,10 +68,10 @@ def end(params: dict[str, Any]) -> dict[str, Any]:
     while True:
         left = residue.active(folder)
         found = [] if left else residue.left(folder, params)
-        if left or not found or time.monotonic() > deadline:
+        if left or not found or params["accept"] or time.monotonic() > deadline:
             break
         time.sleep(_POLL_S)
-    if not left and not found:
+    if not left and (params["accept"] or not found):
         residue.forget(folder)
     return {
         "healed": [each["id"] for each in wanted],
@@ -82,7 +86,7 @@ def _refuse_residue(folder: Path, params: dict[str, Any]) -> None:
     found = residue.left(folder, params)
     if found:
         raise Trouble(
-            f"an earlier fault has left something behind: {'; '.join(found)}", kind="residue"
+            f"left behind, or changed since the first fault: {'; '.join(found)}", kind="residue"
         )
     residue.forget(folder)
 
@@ -108,11 +112,11 @@ def _set_end(order: dict[str, Any], undo: str, params: dict[str, Any]) -> None:
 
 
 def _end_now(record: dict[str, Any], folder: Path, params: dict[str, Any]) -> None:
-    """Undo now; the end that was set finds nothing to do."""
+    """Undo now; then take away the end that was set, which was there until nothing needed it."""
+    subprocess.run(["sh", "-c", record["undo"]], check=False, capture_output=True)  # noqa: S603, S607 - what the order said
     if params["manager"]["kind"] == "systemd":
         timer = f"{_unit(record, params)}.timer"
         subprocess.run(["systemctl", "stop", timer], check=False, capture_output=True)  # noqa: S603, S607 - fixed words
-    subprocess.run(["sh", "-c", record["undo"]], check=False, capture_output=True)  # noqa: S603, S607 - what the order said
     _path(folder, record["id"]).unlink(missing_ok=True)
 
 
@@ -121,13 +125,25 @@ def _whole(order: dict[str, Any], folder: Path) -> str:
     return f"{order['undo']}\nrm -f {_path(folder, order['id'])}"
 
 
-def _shell(text: str) -> None:
+def _left_s(record: dict[str, Any]) -> float:
+    """Tell how long the fault may still last.
+
+    Raises: Trouble when its end has come.
+    """
+    left_s: float = record["ends_s"] - Moment.read().now_s
+    if left_s <= 0:
+        raise Trouble(f"its lease of {record['lease_s']:g} s was over before it had begun")
+    return left_s
+
+
+def _shell(text: str, *, within_s: float) -> None:
     """Carry out a part of the order, up to the first command of it that fails."""
+    limit_s = min(within_s, _DO_S)
     argv = ["sh", "-ec", text]
     try:
-        done = subprocess.run(argv, check=False, capture_output=True, timeout=_DO_S)  # noqa: S603 - what the order said
+        done = subprocess.run(argv, check=False, capture_output=True, timeout=limit_s)  # noqa: S603 - what the order said
     except subprocess.TimeoutExpired as late:
-        raise Trouble(f"{text[:80]!r} did not end within {_DO_S:.0f} s") from late
+        raise Trouble(f"{text[:80]!r} did not end within {limit_s:.1f} s") from late
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
         raise Trouble(f"{text[:80]!r} ended with {done.returncode}: {said[-300:]}")

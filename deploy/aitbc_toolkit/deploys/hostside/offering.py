@@ -39,10 +39,12 @@ def look(params: dict[str, Any]) -> dict[str, Any]:
     folder = Path(params["chaos"])
     manager = services.manager(params)
     known = residue.active(folder)
+    device = _device(params["peers"])
     return {
         "offers": _offers(params) if params["probe"] else {},
         "addresses": _addresses(),
-        "device": _device(params["peers"]),
+        "device": device,
+        "queue": _queue(device) if device else "",
         "library": next(iter(sorted(glob.glob(_FAKETIME))), ""),  # noqa: PTH207 - the folder is a pattern, too
         "processes": {each["name"]: manager.state(each)["pid"] for each in params["instances"]},
         "reached": biting.reachable(params["peers"]),
@@ -101,6 +103,14 @@ def _device(peers: list[list[Any]]) -> str:
         for route in _asked("ip", "-json", "route", "get", str(peer[0]))
     }
     return found.pop() if len(found) == 1 else ""
+
+
+def _queue(device: str) -> str:
+    """Name the queue of an interface that somebody has set; the kernel's own one has no handle."""
+    for each in _asked("tc", "-json", "qdisc", "show", "dev", device):
+        if each.get("root") and each["handle"] != "0:":
+            return f"{each['kind']} {each['handle']}"
+    return ""
 
 
 def _asked(*argv: str) -> list[dict[str, Any]]:

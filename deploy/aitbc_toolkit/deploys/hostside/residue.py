@@ -9,7 +9,8 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,8 @@ def differences(before: Picture, after: Picture) -> Iterator[str]:
         if now != was:
             yield f"{name}: {_first_difference(was, now)}"
     for name, was in before["lists"].items():
-        for each in after["lists"].get(name, []):
-            if each not in was:
-                yield f"{name}: {each}"
+        more = Counter(after["lists"].get(name, [])) - Counter(was)
+        yield from (f"{name}: {each}" for each in more.elements())
     for name, was in before["nodes"].items():
         now = after["nodes"].get(name, {})
         for key, value in was.items():
@@ -106,7 +106,7 @@ def _picture(params: dict[str, Any]) -> Picture:
         "lists": {
             "failed unit": _units("--state=failed", "--all") if is_ours else [],
             "unit of a fault": _units("--all", f"{own}-chaos-*") if is_ours else [],
-            "stopped process": sorted(_stopped()),
+            "stopped process": sorted(_stopped(_processes(params, manager))),
         },
         "nodes": {each["name"]: _node(each, manager, params) for each in params["instances"]},
         # The wall clock by the boot's own: an offset that only a jump or a slew changes.
@@ -149,11 +149,19 @@ def address_space(pid: int) -> str:
     return line.split()[3] if line else _UNSET
 
 
-def _stopped() -> Iterator[str]:
+def _processes(params: dict[str, Any], manager: services.Manager) -> list[Path]:
+    """List the processes that are a fault's: all of a mesh's own host, elsewhere only its nodes."""
+    if params["manager"]["kind"] == "systemd":
+        return list(Path("/proc").glob("[0-9]*"))
+    pids = [manager.state(each)["pid"] for each in params["instances"]]
+    return [Path("/proc", str(pid)) for pid in pids if pid]
+
+
+def _stopped(processes: Iterable[Path]) -> Iterator[str]:
     """Name the processes that a signal has stopped; by name, because a number comes again."""
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    for process in processes:
         try:
-            text = path.read_text(encoding="utf-8", errors="replace")
+            text = (process / "stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         name, _, rest = text.rpartition(")")
