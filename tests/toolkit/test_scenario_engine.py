@@ -252,7 +252,10 @@ def test_what_is_left_of_a_fault_outranks_a_missed_figure_but_not_a_fork(tmp_pat
     late, forked = Late(slow_s=9.0, leaves=True), Mesh(forks=True, leaves=True)
 
     assert played(a_case(tmp_path), late).verdict is Verdict.UNHEALED
-    assert played(a_case(tmp_path), forked).verdict is Verdict.SAFETY
+    told = played(a_case(tmp_path), forked)
+    assert told.verdict is Verdict.SAFETY
+    assert "a rule is left" in told.line
+    assert told.residues == ("lab1: a rule is left",)
 
 
 def test_a_mesh_that_is_not_well_before_is_no_finding(tmp_path: Path) -> None:
@@ -333,6 +336,32 @@ def test_no_other_end_is_ever_shown_as_a_pass(
     assert f"error: partition on sim: {verdict}, as planted" in shown.err
     assert told["repro"] == "./aitbc test partition/made -e sim --seed 3"
     assert (tmp_path / "junit.xml").read_text().count("<failure") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("partition/quorum-loss growth", "partition/quorum-loss"),
+        ("partition/quorum-loss[30s]", "'partition/quorum-loss[30s]'"),
+    ],
+)
+def test_what_repeats_a_run_is_a_command(tmp_path: Path, name: str, wanted: str) -> None:
+    """A shell takes it as it is, and what was left of faults is in the record."""
+    result = Result(name, Verdict.OBJECTIVE, "slow", 1.0, residues=("lab1: a rule is left",))
+    record = evidence.Record(
+        suite="partition",
+        environment="sim",
+        seed=1,
+        started=0.0,
+        took_s=0.0,
+        verdict=Verdict.OBJECTIVE,
+        results=(result,),
+    )
+
+    told = record.to_document(tmp_path)
+
+    assert told["repro"] == f"./aitbc test {wanted} -e sim --seed 1"
+    assert told["residues"] == [{"scenario": name, "left": "lab1: a rule is left"}]
 
 
 def test_a_run_that_judges_nothing_is_invalid(tmp_path: Path) -> None:

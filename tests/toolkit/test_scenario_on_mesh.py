@@ -162,6 +162,13 @@ class Hand:
             raise self._left
 
 
+def half_begun() -> AitbcError:
+    """Fail as a fault does that did not bite, and is not gone either."""
+    failure = AitbcError("nothing shows it", exit_status=Exit.INFRASTRUCTURE)
+    failure.add_note("lab1: half of it is left")
+    return failure
+
+
 def played(mesh: Any, folder: Path, hand: Hand, text: str = MADE) -> Any:
     """Play a case on the fake mesh; return the exit status and the record."""
     path = folder / "crash" / "made.yaml"
@@ -228,8 +235,9 @@ def test_a_fork_ends_a_run_at_once(growing: Any, tmp_path: Path) -> None:
             Exit.UNHEALED,
             "lab1: a rule is left",
         ),
+        (Hand(refused=half_begun()), Exit.UNHEALED, "lab1: half of it is left"),
     ],
-    ids=["not bitten", "not healed"],
+    ids=["not bitten", "not healed", "neither bitten nor healed"],
 )
 def test_a_fault_that_fails_itself_is_no_pass(
     growing: Any, tmp_path: Path, hand: Hand, status: Exit, said: str

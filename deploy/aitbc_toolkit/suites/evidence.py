@@ -5,6 +5,7 @@ here.
 """
 
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
 SCHEMA = 1
+GROWTH = " growth"
+"""How the row is called, behind its scenario, that compares the cases of one."""
 _PROVES = {
     "smoke/boot": ("M12",),
     "smoke/tx-lifecycle": ("A9", "M12"),
@@ -73,6 +76,11 @@ class Record:
             "faults": [
                 {"scenario": each.name, **row} for each in self.results for row in each.faults
             ],
+            "residues": [
+                {"scenario": each.name, "left": left}
+                for each in self.results
+                for left in each.residues
+            ],
         }
 
     @property
@@ -81,6 +89,7 @@ class Record:
         name = next((r.name for r in self.results if r.verdict == self.verdict), self.suite)
         if self.verdict is Verdict.PASS:
             name = self.suite
+        name = shlex.quote(name.removesuffix(GROWTH))  # a growth is judged behind its cases
         return f"./aitbc test {name} -e {self.environment} --seed {self.seed}"
 
 

@@ -207,7 +207,7 @@ def _growth(played: Sequence[tuple[Part, Result]]) -> Result | None:
     if not judged:
         return None
     missed = [figure for figure in judged if not figure.met]
-    name = f"{rows[0][0].written.scenario} growth"
+    name = rows[0][0].written.scenario + evidence.GROWTH
     line = "; ".join(figure.told for figure in missed or judged)
     verdict = Verdict.OBJECTIVE if missed else Verdict.PASS
     told = tuple(msgspec.structs.asdict(figure) for figure in judged)

@@ -69,6 +69,8 @@ class Result:
     objectives: tuple[Mapping[str, object], ...] = ()
     faults: tuple[Mapping[str, object], ...] = ()
     records: Mapping[str, float] = field(default_factory=dict)
+    residues: tuple[str, ...] = ()
+    """What was left of faults, whatever the verdict is."""
 
 
 def play(

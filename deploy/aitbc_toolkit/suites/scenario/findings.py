@@ -20,7 +20,8 @@ class Findings:
     def outcome(self, result: Result) -> Result:
         """Add everything to a result; what is left of a fault can only make its verdict worse."""
         verdict = worst([result.verdict, Verdict.UNHEALED if self.residues else result.verdict])
-        told = [*(self.residues if verdict is Verdict.UNHEALED else []), result.line]
+        told = [*self.residues, result.line]
+        told = told if verdict is Verdict.UNHEALED else [result.line, *self.residues]
         return replace(
             result,
             verdict=verdict,
@@ -29,4 +30,5 @@ class Findings:
             objectives=tuple(self.objectives),
             faults=tuple(self.faults),
             records=dict(self.records),
+            residues=tuple(self.residues),
         )

@@ -91,9 +91,11 @@ class LiveArena:
                 back_s = time.time() - time.monotonic()
                 yield Bite(told.bitten_at - back_s, told.ends_at - back_s, told.evidence)
         except AitbcError as failure:
-            if failure.exit_status != Exit.UNHEALED:
+            left = getattr(failure, "__notes__", [])  # of a fault that did not even begin
+            if failure.exit_status != Exit.UNHEALED and not left:
                 raise
-            raise ScenarioError(Verdict.UNHEALED, failure.message) from failure
+            why = "\n".join([failure.message, *left])
+            raise ScenarioError(Verdict.UNHEALED, why) from failure
 
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""
