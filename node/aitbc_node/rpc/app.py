@@ -17,6 +17,7 @@ from aitbc_node.rpc.bodies import Bodies
 from aitbc_node.rpc.connections import WIRE, BoundedProtocol, Crowd, is_local
 from aitbc_node.rpc.dispatch import answer_submission, dispatch
 from aitbc_node.rpc.exchange import (
+    ANSWER_DEADLINE_S,
     ClientGoneError,
     Meter,
     Receive,
@@ -129,7 +130,7 @@ class App:
         port = self._port
         match dispatch(request, port.facts, port.view, port.reader):
             case Response() as response:
-                await self._give(_client(scope), response, send)
+                await self._give(scope, response, send)
             case Submission() as asked:
                 await send_whole(send, await self._submit(asked, request))
             case Subscription(topics=topics, last_id=last_id):
@@ -145,14 +146,17 @@ class App:
                         await self._listen(scope["state"][WIRE], client, place, topics)
                     await send_end(send)
 
-    async def _give(self, client: str, response: Response, send: Send) -> None:
-        """Write an answer.
+    async def _give(self, scope: Scope, response: Response, send: Send) -> None:
+        """Write an answer, and wait until most of it has left.
 
         Raises: RequestFault while too much of earlier ones is not read, TimeoutError of this one.
         """
-        with self._answers.of(client) as count:
+        with self._answers.of(_client(scope)) as count:
             count(len(response.body))
             await send_whole(send, response)
+            # All of it is in the buffer of the connection by now, read or not.
+            async with asyncio.timeout(ANSWER_DEADLINE_S):
+                await scope["state"][WIRE].flow.drain()
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port

@@ -9,6 +9,7 @@ from aitbc_node.codes import Code
 from aitbc_node.rpc import app
 from aitbc_node.rpc.app import App
 from aitbc_node.rpc.bodies import BYTES_MAX, PER_CLIENT_MAX, Bodies
+from aitbc_node.rpc.connections import WIRE
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.throttle import Throttle
 from aitbc_node.rpc.view import RequestFault, Response
@@ -81,6 +82,16 @@ class Reader:
             await self.reads.wait()
 
 
+class Wire:
+    """Be a connection that has let go of all that was written."""
+
+    def __init__(self) -> None:
+        self.flow = self
+
+    async def drain(self) -> None:
+        """Have nothing to wait for."""
+
+
 async def receive() -> dict[str, Any]:
     """Send no body."""
     return {"type": "http.request"}
@@ -89,7 +100,7 @@ async def receive() -> dict[str, Any]:
 def a_scope(client: str) -> dict[str, Any]:
     """Ask for something."""
     head = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}
-    return {**head, "client": (client, 1)}
+    return {**head, "client": (client, 1), "state": {WIRE: Wire()}}
 
 
 def test_answers_that_nobody_reads_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
