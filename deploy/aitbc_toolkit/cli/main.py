@@ -86,6 +86,7 @@ COMMANDS = {
     "env": Entry("env", "List the environments, show one, choose one."),
     "test": Entry("test", "Prove the project; with a suite, prove a live mesh."),
     "chaos": Entry("chaos", "Break a live mesh on purpose; each fault ends by itself."),
+    "report": Entry("report", "List the runs of suites, show one, or open its page."),
     "benchmark": Entry("benchmark", "Measure deploys beside plain ssh and Ansible."),
     "sim": Entry("sim", "Run seeds of the deterministic simulator."),
     "trace": Entry("trace", "Show which tests prove which feature."),

@@ -22,6 +22,7 @@ from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, evidence, runs
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.live import a_seed
+from aitbc_toolkit.suites.report import reading, writing
 from aitbc_toolkit.suites.scenario import breaking, figures, on_mesh, simulated
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scene import Result, play
@@ -96,24 +97,27 @@ def play_parts(
         _narrate(f"  not run      {each.name:<{_NAME_WIDTH}} {each.why}")
     started, began = time.time(), time.monotonic()
     say = _narrate if as_json else click.echo
-    with ExitStack() as stack:
-        timeline = stack.enter_context(Timeline(folder))
-        if environment and inject is None and any(part.case for part in fit):
-            inject = breaking.over(stack.enter_context(Hosts(environment)))
-        player = _player(stack, environment, seed, inject)
-        results = list(_results(player, fit, timeline, say))
-    record = evidence.Record(
-        suite=suite,
-        environment=where,
-        seed=seed,
-        started=started,
-        took_s=round(time.monotonic() - began, 1),
-        verdict=worst(each.verdict for each in results),
-        results=tuple(results),
-        left_out=tuple(msgspec.structs.asdict(each) for each in left_out),
-        proves={part.name: part.proves for part in fit if part.proves},
-    )
-    evidence.write(folder, record)
+    try:
+        with ExitStack() as stack:
+            timeline = stack.enter_context(Timeline(folder))
+            if environment and inject is None and any(part.case for part in fit):
+                inject = breaking.over(stack.enter_context(Hosts(environment)))
+            player = _player(stack, environment, seed, inject)
+            results = list(_results(player, fit, timeline, say))
+        record = evidence.Record(
+            suite=suite,
+            environment=where,
+            seed=seed,
+            started=started,
+            took_s=round(time.monotonic() - began, 1),
+            verdict=worst(each.verdict for each in results),
+            results=tuple(results),
+            left_out=tuple(msgspec.structs.asdict(each) for each in left_out),
+            proves={part.name: part.proves for part in fit if part.proves},
+        )
+        evidence.write(folder, record)
+    finally:  # also of a run that was ended early: what was seen until then is on the disk
+        writing.attempt(folder, _narrate)
     _tell(record, folder, as_json=as_json)
     return exit_of(record.verdict)
 
@@ -253,6 +257,8 @@ def _summary(record: evidence.Record, folder: str) -> list[str]:
         lines.append(f"{total - passed} of {total} did not pass. Worst: {record.verdict}")
         lines.append(f"  repeat    {record.repro}")
     lines.append(f"  record    {folder}")
+    if Path(folder, reading.PAGE).exists():
+        lines.append(f"  report    {folder}/{reading.PAGE}")
     return lines
 
 

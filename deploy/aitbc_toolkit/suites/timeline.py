@@ -5,7 +5,8 @@ A run that is killed leaves what it saw until then. The files are for reports an
 
 Shape: `events.jsonl` {at, mono, kind, ...}, `heights.jsonl` {at, node, height, round}, `load.jsonl`
 {at, accepted, final, refused, p50_ms, p95_ms, p99_ms}. Units: `at` is seconds since 1970 by this
-machine's wall clock, `mono` its steady clock, which no correction of the time moves.
+machine's wall clock, `mono` its steady clock, which no correction of the time moves; `virtual_s` is
+the simulator's time, where there is one.
 """
 
 import json
@@ -70,11 +71,11 @@ class Timeline:
         mono = round(self._steady(), 3)
         self._write(EVENTS, {"at": self._now(), "mono": mono, "kind": kind, **fields})
 
-    def height(self, node: str, height: int, round_: int) -> None:
+    def height(self, node: str, height: int, round_: int, **more: object) -> None:
         """Note how far a node is; what was said before is not said again."""
         if self._told.get(node) != (height, round_):
             self._told[node] = (height, round_)
-            row = {"at": self._now(), "node": node, "height": height, "round": round_}
+            row = {"at": self._now(), "node": node, "height": height, "round": round_, **more}
             self._write(HEIGHTS, row)
 
     def load(self, second: LoadSecond) -> None:

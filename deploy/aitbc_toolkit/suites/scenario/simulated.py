@@ -74,7 +74,7 @@ class SimArena:
         for name, height in heights.items():
             self._heights.setdefault(name, []).append(height)
             if self._timeline is not None:
-                self._timeline.height(name, height, 0)
+                self._timeline.height(name, height, 0, virtual_s=self.now())
         leader = self.world.leader()
         return Sight(heights, "" if leader is None else self._names[leader])
 
