@@ -468,7 +468,8 @@ def test_who_does_not_read_its_answer_is_cut_off(
         await eventually_async("its end", lambda: not site.wires())
 
         assert wire.transport.get_write_buffer_size() == 0
-        assert site.server.crowd.count == site.port.hub.listeners == 0
+        assert site.server.crowd.count == 0
+        await eventually_async("the end of its stream", lambda: not site.port.hub.listeners)
         stuck.close()
 
     scene()
