@@ -1,5 +1,6 @@
 """A host keeps the end of a fault by itself, measures what it does, and tells what it left."""
 
+import contextlib
 import copy
 import json
 import os
@@ -118,6 +119,28 @@ def test_a_heal_only_brings_the_end_forward(host: Host) -> None:
     assert 0 < first["active"][0]["left_s"] <= 600
     assert not host.mark.exists()
     assert (second["healed"], second["active"], second["residue"]) == (["f2"], [], [])
+
+
+def test_a_fault_that_is_ended_leaves_nobody_waiting(host: Host, eventually: Eventually) -> None:
+    """Who would have ended it at its end is ended along: the host is as quiet as it was before."""
+    host.inject("f1", lease_s=600)
+    host.inject("f2", lease_s=600, do=["no-such-program"])
+    waiting = json.loads((host.folder / "f1.fault").read_text())["waits"]
+    assert b"sleep 600" in Path(f"/proc/{waiting}/cmdline").read_bytes()
+
+    assert host.end().ok
+
+    eventually("the wait to be over", lambda: not _waiting_for(host.folder))
+
+
+def _waiting_for(folder: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes()
+            if words.startswith(b"sh\0") and str(folder).encode() in words:
+                found.append(process.name)
+    return found
 
 
 def test_an_order_that_fails_is_undone_at_once(host: Host) -> None:
@@ -251,6 +274,8 @@ def test_what_a_fault_leaves_behind_keeps_the_next_one_away(host: Host) -> None:
 def test_a_fault_of_before_a_reboot_is_over(host: Host) -> None:
     """A reboot heals: neither its record nor its picture counts any more."""
     host.inject("f1", lease_s=600)
+    for waiting in map(int, _waiting_for(host.folder)):
+        os.killpg(waiting, signal.SIGKILL)  # as the reboot does
     for path in (host.folder / "f1.fault", host.folder / "before.json"):
         path.write_text(json.dumps({**json.loads(path.read_text()), "boot": "another"}))
     host.mark.unlink()

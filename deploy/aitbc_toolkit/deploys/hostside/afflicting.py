@@ -6,6 +6,8 @@ the end forward. What an order means is not known here. Standard library only.
 """
 
 import json
+import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -37,9 +39,11 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
             "boot": moment.boot,
             "began": time.time(),
             "ends_s": moment.now_s + order["lease_s"],
+            "waits": 0,
         }
         files.write(_path(folder, order["id"]), json.dumps(record))
-        _set_end(order, undo, params)
+        record["waits"] = _set_end(order, undo, params)
+        files.write(_path(folder, order["id"]), json.dumps(record))
         try:
             for text in order["do"]:
                 _shell(text, within_s=_left_s(record))
@@ -91,24 +95,28 @@ def _refuse_residue(folder: Path, params: dict[str, Any]) -> None:
     residue.forget(folder)
 
 
-def _set_end(order: dict[str, Any], undo: str, params: dict[str, Any]) -> None:
-    """Let this host undo the order at its end, whoever is there then."""
+def _set_end(order: dict[str, Any], undo: str, params: dict[str, Any]) -> int:
+    """Let this host undo the order at its end, whoever is there then.
+
+    Returns the process that waits for it, or 0 where the service manager does.
+    """
     if params["manager"]["kind"] == "systemd":
         after = [f"--on-active={order['lease_s']}s", "--timer-property=AccuracySec=20ms"]
         about = [f"--unit={_unit(order, params)}", f"--description={order['about']}"]
         # systemd would take a dollar for one of its own variables.
         words = ["sh", "-c", undo.replace("$", "$$")]
         files.call(["systemd-run", "--quiet", "--collect", *about, *after, *words])
-        return
+        return 0
     record = _path(Path(params["chaos"]), order["id"])
     text = f"sleep {order['lease_s']}\n[ ! -e {record} ] || {{\n{undo}\n}}"
-    subprocess.Popen(  # noqa: S603 - it outlives this step on purpose, and ends by itself
+    waiting = subprocess.Popen(  # noqa: S603 - it outlives this step on purpose, and ends by itself
         ["sh", "-c", text],  # noqa: S607 - every host has a shell
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    return waiting.pid
 
 
 def _end_now(record: dict[str, Any], folder: Path, params: dict[str, Any]) -> None:
@@ -118,6 +126,17 @@ def _end_now(record: dict[str, Any], folder: Path, params: dict[str, Any]) -> No
         timer = f"{_unit(record, params)}.timer"
         subprocess.run(["systemctl", "stop", timer], check=False, capture_output=True)  # noqa: S603, S607 - fixed words
     _path(folder, record["id"]).unlink(missing_ok=True)
+    _stop_waiting(record.get("waits", 0), _path(folder, record["id"]))
+
+
+def _stop_waiting(pid: int, record: Path) -> None:
+    """End the shell that waits for the end of a fault, and its `sleep`; nobody else's process."""
+    try:
+        ours = str(record).encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+        if ours and os.getpgid(pid) == pid:
+            os.killpg(pid, signal.SIGTERM)
+    except OSError:
+        return  # it has ended by itself
 
 
 def _whole(order: dict[str, Any], folder: Path) -> str:
