@@ -31,6 +31,7 @@ PLANTED = {
     "deterministic simulator": ("node/aitbc_sim/planted.py", "import socket"),
     "toolkit layers": ("deploy/aitbc_toolkit/paths.py", "import aitbc_toolkit.shell"),
     "gevent fence": ("deploy/aitbc_toolkit/release/planted.py", "import pyinfra"),
+    "the swarm is a child process": ("loadtests/aitbc_load/planted.py", "import locust"),
     "deploys are a child process": (
         "deploy/aitbc_toolkit/cli/planted.py",
         "import aitbc_toolkit.deploys",
