@@ -1,0 +1,126 @@
+"""What became of every transaction of a swarm? Sent = final + rejected + expired + pending.
+
+Pure: times come in as values. One line for each transaction that has not ended, a word for each
+that has. Only a node's stream of fates, or its blocks, end one; that a node took it is a promise.
+Do not add how anything is sent, or what the sums mean.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from aitbc_load.histograms import Latencies
+
+PENDING: Final = "pending"
+FINAL: Final = "final"
+REJECTED: Final = "rejected"
+EXPIRED: Final = "expired"
+"""How a transaction can stand; all but the first are for good."""
+
+
+@dataclass(slots=True)
+class Line:
+    """Follow one transaction that has not ended. Units: `due_s` since the beginning."""
+
+    number: int
+    due_s: float
+    is_accepted: bool = False
+
+
+@dataclass(slots=True)
+class Sums:
+    """Count; every transaction that was sent is in one of the last four columns."""
+
+    sent: int = 0
+    accepted: int = 0
+    final: int = 0
+    rejected: int = 0
+    expired: int = 0
+    pending: int = 0
+
+    @property
+    def balance(self) -> int:
+        """Return what the columns do not explain; anything but 0 is a bug of ours."""
+        return self.sent - self.final - self.rejected - self.expired - self.pending
+
+
+@dataclass(slots=True)
+class Books:
+    """Keep the lines; one caller at a time."""
+
+    to_final: Latencies = field(default_factory=Latencies)
+    """From the intended start until this swarm heard that it is final."""
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Answers that took nothing, by code; the same bytes may have been taken later."""
+    rejects: Counter[str] = field(default_factory=Counter)
+    """Transactions that ended without effect, by code."""
+    contradictions: list[str] = field(default_factory=list)
+    """What the mesh said and then did not hold to, as sentences."""
+    ended: dict[bytes, str] = field(default_factory=dict)
+    _open: dict[bytes, Line] = field(default_factory=dict)
+    _sums: Sums = field(default_factory=Sums)
+
+    def send(self, tx_id: bytes, number: int, *, due_s: float) -> None:
+        """Write down a transaction before it is handed in for the first time."""
+        assert tx_id not in self._open, "each transaction is sent once"
+        self._open[tx_id] = Line(number, due_s)
+        self._sums.sent += 1
+
+    def accept(self, tx_id: bytes) -> None:
+        """Write down that a node gave its word; it may be final already."""
+        line = self._open.get(tx_id)
+        if line is not None and not line.is_accepted:
+            line.is_accepted = True
+            self._sums.accepted += 1
+
+    def refuse(self, tx_id: bytes, code: str, *, for_good: bool) -> None:
+        """Write down that a node did not take one; `for_good` where asking again cannot help."""
+        self.refusals[code] += 1
+        if for_good and self._open.pop(tx_id, None) is not None:
+            self.ended[tx_id] = REJECTED
+            self._sums.rejected += 1
+            self.rejects[code] += 1
+
+    def fate(self, tx_id: bytes, how: str, *, at_s: float, code: str = "") -> bool:
+        """Write down what a node says became of a transaction; tell whether it was news.
+
+        Others than ours are nothing to us. An end that follows another one is a contradiction.
+        """
+        line = self._open.pop(tx_id, None)
+        if line is None:
+            before = self.ended.get(tx_id)
+            if before is not None and before != how:
+                self.contradictions.append(f"{tx_id.hex()[:12]} was {before}, then {how}")
+            return False
+        self.ended[tx_id] = how
+        if how == EXPIRED:
+            self._sums.expired += 1
+            return True
+        self._sums.accepted += not line.is_accepted  # a block took it, whatever the answer was
+        if how == FINAL:
+            self._sums.final += 1
+            self.to_final.record_us(round(1_000_000 * (at_s - line.due_s)))
+        else:
+            self._sums.rejected += 1
+            self.rejects[code] += 1
+        return True
+
+    def is_open(self, tx_id: bytes) -> bool:
+        """Tell whether a transaction has not ended."""
+        return tx_id in self._open
+
+    def open_ids(self) -> Iterable[bytes]:
+        """Name those that have not ended."""
+        return tuple(self._open)
+
+    @property
+    def promised(self) -> int:
+        """Count those that a node took and that have not ended."""
+        return sum(line.is_accepted for line in self._open.values())
+
+    def sums(self) -> Sums:
+        """Add it up, as of now."""
+        found = replace(self._sums, pending=len(self._open))
+        assert found.balance == 0, "every transaction is in one column"
+        return found

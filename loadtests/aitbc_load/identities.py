@@ -1,0 +1,39 @@
+"""Whose accounts does a swarm act for? They follow from its seed, and no two workers share one.
+
+The keys are never written down: the same seed makes them again. Do not sign anything here.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from aitbc_node import bech32
+from aitbc_node.crypto import SigningKey
+from aitbc_node.ledger.policy import Policy, address_of, single_key
+from aitbc_node.types import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Be the ordinary account of one key."""
+
+    key: SigningKey
+    policy: Policy
+    account: Address
+
+    def address(self, hrp: str) -> str:
+        """Write the account's address on one network; the key has one on each."""
+        return bech32.address_text(hrp, self.account)
+
+
+def identity(seed: int, worker: int, number: int) -> Identity:
+    """Make one account of one worker."""
+    # Divided by a sign that no number holds, so that no two places have the same text.
+    written = f"aitbc/load {seed}/{worker}/{number}"
+    key = SigningKey(hashlib.sha256(written.encode()).digest())
+    policy = single_key(key.public_key)
+    return Identity(key, policy, address_of(policy))
+
+
+def identities(seed: int, worker: int, count: int) -> list[Identity]:
+    """Make the accounts of one worker."""
+    return [identity(seed, worker, number) for number in range(count)]

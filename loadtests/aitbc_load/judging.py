@@ -1,0 +1,98 @@
+"""May a run be believed, and if so, what did it show?
+
+First the run judges itself: a generator that did not offer what was asked, or was late, or lost its
+own events, says nothing about the mesh. Only what a mesh must never do outranks that, because no
+fault of ours makes two blocks of one. Pure. Do not add how anything is measured.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from aitbc_load.chainwatch import BROKEN, UNKNOWN, Check
+
+SAFETY: Final = "SAFETY"
+INVALID: Final = "INVALID"
+INCONCLUSIVE: Final = "INCONCLUSIVE"
+LIVENESS: Final = "LIVENESS"
+PASS: Final = "PASS"  # noqa: S105 - a verdict, not a password
+
+OFFERED_MIN = 0.99
+LAG_P99_MAX_MS = 10.0
+CPU_SHARE_MAX = 0.80
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Hold what a run is judged by.
+
+    Units: `cpu_share` of one core, while it was sending. `engine_faults` are exceptions that Locust
+    caught and went on from; `out_of_files` counts connections that the system would not open.
+    """
+
+    asked: int
+    offered: int
+    final: int
+    promised: int
+    """What a node took, and that was neither final nor expired when waiting ended."""
+    lag_p99_ms: float | None
+    cpu_share: float
+    drain_s: float
+    out_of_files: int = 0
+    engine_faults: int = 0
+    workers_lost: Sequence[str] = ()
+    is_stopped: bool = False
+    """Somebody ended it before its time."""
+    checks: Sequence[Check] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Hold a verdict and every sentence that speaks for it."""
+
+    verdict: str
+    why: tuple[str, ...]
+
+
+def judge(facts: Facts) -> Judgement:
+    """Judge a whole run."""
+    broken = tuple(f"{each.name}: {each.detail}" for each in facts.checks if each.outcome == BROKEN)
+    if broken:
+        return Judgement(SAFETY, broken)
+    if invalid := tuple(_doubts(facts)):
+        return Judgement(INVALID, invalid)
+    unseen = tuple(
+        f"{each.name}: {each.detail}" for each in facts.checks if each.outcome == UNKNOWN
+    )
+    if unseen:
+        return Judgement(INCONCLUSIVE, unseen)
+    if facts.promised:
+        what = f"{facts.promised:,} that a node took were not final after {facts.drain_s:.0f} s"
+        return Judgement(LIVENESS, (what,))
+    return Judgement(PASS, ())
+
+
+def _doubts(facts: Facts) -> Iterator[str]:
+    """Say why the run says nothing about the mesh."""
+    for name in facts.workers_lost:
+        yield f"worker {name} was lost"
+    if facts.engine_faults:
+        yield f"{facts.engine_faults} exceptions inside the swarm; swarm.log says which"
+    if facts.out_of_files:
+        yield f"no file handle was left for {facts.out_of_files} connections: raise ulimit -n"
+    if facts.is_stopped:
+        yield "it was stopped before its time"
+    elif facts.offered < OFFERED_MIN * facts.asked:
+        share = 100 * facts.offered / facts.asked
+        yield f"{share:.1f} % of what was asked was offered, {100 * OFFERED_MIN:.0f} % are needed"
+    if facts.lag_p99_ms is None:
+        yield "nothing was sent"
+    elif facts.lag_p99_ms > LAG_P99_MAX_MS:
+        yield f"send lag p99 was {facts.lag_p99_ms:.1f} ms, at most {LAG_P99_MAX_MS:.0f} are good"
+    if facts.cpu_share > CPU_SHARE_MAX:
+        yield (
+            f"the worker used {100 * facts.cpu_share:.0f} % of its core,"
+            f" at most {100 * CPU_SHARE_MAX:.0f} % are good"
+        )
+    if not facts.final:
+        yield "nothing became final"

@@ -1,0 +1,80 @@
+"""Every transaction of a swarm is in one column of its books, whatever comes in which order."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books
+
+ACTIONS = st.lists(
+    st.tuples(
+        st.sampled_from(["accept", "again", "refuse", FINAL, REJECTED, EXPIRED]), st.integers(0, 30)
+    ),
+    max_size=120,
+)
+
+
+def name_of(number: int) -> bytes:
+    """Name one transaction."""
+    return number.to_bytes(32, "big")
+
+
+def opened(count: int) -> Books:
+    """Send so many."""
+    books = Books()
+    for number in range(count):
+        books.send(name_of(number), number, due_s=float(number))
+    return books
+
+
+@given(st.integers(0, 20), ACTIONS)
+def test_the_columns_always_add_up(count: int, actions: list[tuple[str, int]]) -> None:
+    """Whatever nodes say, twice, late, or of strangers: sent is what the columns hold."""
+    books = opened(count)
+    for what, number in actions:
+        match what:
+            case "accept":
+                books.accept(name_of(number))
+            case "again" | "refuse":
+                books.refuse(name_of(number), "E_ANY", for_good=what == "refuse")
+            case _:
+                books.fate(name_of(number), what, at_s=50.0)
+
+        sums = books.sums()
+        assert sums.sent == count
+        assert sums.sent == sums.final + sums.rejected + sums.expired + sums.pending
+        assert sums.final <= sums.accepted <= sums.sent
+        assert books.to_final.count == sums.final
+        assert sum(books.rejects.values()) == sums.rejected
+
+
+def test_time_to_final_counts_from_the_intended_start() -> None:
+    """A transaction that was due at 3 s and final at 5 s took 2 s, whenever it was sent."""
+    books = opened(4)
+
+    books.fate(name_of(3), FINAL, at_s=5.0)
+
+    assert books.to_final.percentile_us(50) == 2_000_000
+
+
+def test_what_a_node_took_back_is_a_contradiction() -> None:
+    """Refused for good, then in a block: that is said, and the books still balance."""
+    books = opened(1)
+    books.refuse(name_of(0), "E_NONCE", for_good=True)
+
+    books.fate(name_of(0), FINAL, at_s=1.0)
+
+    assert len(books.contradictions) == 1
+    assert "was rejected, then final" in books.contradictions[0]
+    assert (books.sums().rejected, books.sums().final) == (1, 0)
+
+
+def test_a_promise_is_open_until_its_end() -> None:
+    """What a node took and no block holds is counted as promised."""
+    books = opened(3)
+    books.accept(name_of(0))
+    books.accept(name_of(1))
+    books.fate(name_of(1), FINAL, at_s=9.0)
+
+    assert books.promised == 1
+    assert set(books.open_ids()) == {name_of(0), name_of(2)}
+    assert (books.is_open(name_of(0)), books.is_open(name_of(1))) == (True, False)
