@@ -86,6 +86,8 @@ class Process:
         self.announced_height = Height(0)
         self.durable_height = Height(0)
         self.crash_after_persist = False
+        self.sync_more_ms = 0
+        """How much longer than on a sound disk it takes until a write is durable."""
         self.last_signed: SignState | None = None
         self.knows = config.app_version_max
         """The newest rules that the build on this host knows."""
@@ -274,7 +276,8 @@ class Process:
         if self.crash_after_persist:
             self._host.power_cut(self)
             return
-        self._host.later(self._dice.randint(*self._host.options.sync_ms), self._synced, self.life)
+        sync_ms = self._dice.randint(*self._host.options.sync_ms) + self.sync_more_ms
+        self._host.later(sync_ms, self._synced, self.life)
 
     def _synced(self, life: int) -> None:
         if life == self.life:

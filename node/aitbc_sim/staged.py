@@ -8,16 +8,21 @@ kept for judges that know nothing of the simulator. Do not add drawn mishaps: `m
 from collections import defaultdict
 
 from aitbc_node.events import Committed
+from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit
+from aitbc_node.machine import Machine
 from aitbc_node.rpc.schema import AuditAnswer
-from aitbc_node.types import Height
+from aitbc_node.types import Address, Height, PublicKey, Round
 from aitbc_sim.edges import Edges
+from aitbc_sim.founding import account_of, operator
 from aitbc_sim.history import History
 from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
 from aitbc_sim.world import World
 
 SETTLE_MS = 60_000
+HEIGHT_BYTES = 8
+"""Behind the operator, in the name of an offence."""
 
 
 class Staged(World):
@@ -56,6 +61,11 @@ class Staged(World):
         self._kept_down.discard(index)
         self._boot(self.nodes[index])
 
+    def fill(self, index: int, refusal: str) -> None:
+        """Let a node's disks refuse every write, and say why; take them again with nothing."""
+        process = self.nodes[index]
+        process.data.refusal = process.keys.refusal = refusal
+
     def settle(self) -> int:
         """Take no more from clients; return how many promises are left open after a while."""
         self._mishaps.are_over = True
@@ -68,14 +78,33 @@ class Staged(World):
         process = self.nodes[index]
         return None if process.machine is None else process.height
 
-    def leader(self) -> int | None:
-        """Return which node's turn it is to propose, by the most advanced that runs."""
-        running = [process for process in self.nodes if process.machine is not None]
-        if not running:
-            return None
-        first = max(running, key=lambda process: process.height)
-        assert first.machine is not None, "only running nodes are asked"
-        key = first.machine.view.proposer()
+    def turns(self) -> list[int]:
+        """Return whose turn it is to propose, and whose it is next, by the most advanced node.
+
+        Nobody while none runs; who has no node of its own is left out.
+        """
+        first = self._first()
+        if first is None:
+            return []
+        view = first.view
+        keys = [view.validators.proposer(Round(view.round + more)).key for more in range(2)]
+        return [index for key in keys if (index := self._index_of(key)) is not None]
+
+    def punished(self) -> set[int]:
+        """Return the validators of the genesis that the most advanced ledger calls offenders."""
+        first = self._first()
+        if first is None:
+            return set()
+        names = {name for kind, name in first.view.state.contents if kind == objects.OFFENCE}
+        guilty = {Address(name[:-HEIGHT_BYTES]) for name in names}
+        founders = range(len(self.options.powers))
+        return {index for index in founders if account_of(operator(index)) in guilty}
+
+    def _first(self) -> Machine | None:
+        running = [p for p in self.honest if p.machine is not None]
+        return max(running, key=lambda process: process.height).machine if running else None
+
+    def _index_of(self, key: PublicKey) -> int | None:
         return next(
             (p.index for p in self.nodes if p.signer is not None and p.signer.public_key == key),
             None,

@@ -111,7 +111,8 @@ class OneLedger:
     def _append(self, execution: Execution, raws: tuple[bytes, ...]) -> None:
         apply.commit(self.state, execution)
         final = BUILD.a_final_block(self.state, height=len(self.finals) + 1, txs=raws)
-        now_ms = time.time_ns() // 1_000_000
+        before_ms = self.finals[-1].block.header.time_ms if self.finals else 0
+        now_ms = max(before_ms + 1, time.time_ns() // 1_000_000)  # as the ledger's rule wants it
         header = msgspec.structs.replace(final.block.header, time_ms=now_ms)
         block = msgspec.structs.replace(final.block, header=header)
         self.finals.append(msgspec.structs.replace(final, block=block))

@@ -110,6 +110,12 @@ class Mesh:
         if self.leaves:
             raise ScenarioError(Verdict.UNHEALED, "lab1: a rule is left")
 
+    def next_leader(self) -> str:
+        return "v3"
+
+    def punished(self) -> frozenset[str]:
+        return frozenset()
+
     def note(self, kind: str, **fields: object) -> None:
         del fields
         self.notes.append(kind)
@@ -419,3 +425,30 @@ def test_a_growth_from_nothing_is_measured_from_its_floor(tmp_path: Path) -> Non
     (slow,) = figures.growth([(short, {"t_tip": 0.4}), (long, {"t_tip": 7.5})])
 
     assert (told.measured, told.met, slow.measured, slow.met) == (1.0, True, 2.5, False)
+
+
+PARTS = """
+scenario: partition/made
+about: a part of a cut is hit once more, and others each time
+backends: [sim]
+steps:
+  - {id: split, fault: net.cut, between: {sides: [[v1, v2, v3], [v4]]}, lease: 5s}
+  - {id: again, fault: proc.kill, on: "component(split.b)", lease: 5s}
+  - {id: next, fault: proc.kill, on: next_leader, lease: 5s}
+  - {id: one, fault: proc.kill, on: "fresh(2)", lease: 5s}
+  - {id: none, fault: proc.kill, on: "fresh(1)", lease: 5s}
+"""
+
+
+def test_targets_know_what_was_cut_and_hit_before(tmp_path: Path) -> None:
+    """A part of a cut, the next proposer; who was hit is not fresh, and nobody is in the end."""
+    told = played(a_case(tmp_path, PARTS), Mesh())
+
+    assert [set(row["targets"]) for row in told.faults] == [  # type: ignore[call-overload]  # names
+        {"v4"},
+        {"v4"},
+        {"v3"},
+        {"v1", "v2"},
+    ]
+    said = "0 validators were not hit yet, 1 are asked for"
+    assert (told.verdict, told.line) == (Verdict.INFRA, said)

@@ -16,7 +16,7 @@ SPLIT = (catalogue.folder() / "partition" / "quorum-loss.yaml").read_text()
 def a_file(folder: Path, text: str) -> Path:
     """Write a scenario where its name says that it belongs."""
     path = folder / "partition" / "quorum-loss.yaml"
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     path.write_text(text)
     return path
 
@@ -63,6 +63,7 @@ def test_the_examples_of_the_documents_can_be_read(tmp_path: Path) -> None:
         ("steps:", "finally: [host_state_clean]\nsteps:", "unknown key finally"),
         ("    fault: net.cut", "    prove: {within: 1s}\n    fault: net.cut", "unknown key"),
         ("backends:", "proves: [Q99]\nbackends:", "unknown feature 'Q99'"),
+        ("steps:", "must_report: [agrement]\nsteps:", "the nearest is agreement"),
     ],
 )
 def test_what_would_have_no_effect_is_refused(
@@ -81,6 +82,34 @@ def test_a_fault_of_nodes_has_no_direction(tmp_path: Path) -> None:
     told = refusal(tmp_path, SPLIT.replace("steps:\n", f"steps:\n{step}", 1))
 
     assert "proc.kill hits nodes, and has no `direction`" in told
+
+
+@pytest.mark.parametrize(
+    ("on", "said"),
+    [
+        ("anny(1)", "unknown target 'anny(1)', the nearest is any(N)"),
+        ("component(spilt.a)", "unknown target 'component(spilt.a)'"),
+        ("power(<1/2)", "unknown target 'power(<1/2)', the nearest is power(<1/3)"),
+    ],
+)
+def test_a_target_that_does_not_exist_is_refused(tmp_path: Path, on: str, said: str) -> None:
+    """Whom a step names is read before anything starts; a name of a node is the mesh's to know."""
+    step = f"  - {{id: x, fault: proc.kill, on: '{on}', lease: 5s}}\n"
+
+    assert said in refusal(tmp_path, SPLIT.replace("steps:\n", f"steps:\n{step}", 1))
+
+
+def test_who_lies_is_chosen_by_the_matrix(tmp_path: Path) -> None:
+    """A hole in `network` is filled for each case; who is no validator cannot lie."""
+    text = (catalogue.folder() / "byzantine" / "withhold-and-lie.yaml").read_text()
+    text = text.replace("byzantine/withhold-and-lie", "partition/quorum-loss")
+
+    cases = loading.load(a_file(tmp_path, text))
+
+    told = [case.written.network.validators.liars["v4"] for case in cases]
+    assert told[:2] == ["withhold", "bad-root"]
+    assert "unknown validator 'v9'" in refusal(tmp_path, text.replace("{v4: ", "{v9: "))
+    assert "backends is [sim]" in refusal(tmp_path, text.replace("[sim]", "[sim, lab]"))
 
 
 def test_a_matrix_makes_one_case_of_each_choice(tmp_path: Path) -> None:
@@ -179,10 +208,10 @@ def test_a_scenario_that_does_not_exist_is_named_with_the_nearest() -> None:
         catalogue.parts("partition", "minorty")
 
 
-def test_a_suite_without_scenarios_says_so() -> None:
+def test_a_suite_without_scenarios_says_so(tmp_path: Path) -> None:
     """What has nothing to play shows nothing, and is no pass."""
     with pytest.raises(UsageError, match="suite security has no scenario yet"):
-        catalogue.parts("security")
+        catalogue.parts("security", where=tmp_path)
 
 
 def test_a_case_knows_its_file(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_sim.bugs import planted
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.suites import catalogue
+from aitbc_toolkit.suites.checkers import CHECKERS
 from aitbc_toolkit.suites.scenario import loading, simulated
-from aitbc_toolkit.suites.scenario.schema import Value
+from aitbc_toolkit.suites.scenario.schema import Condition, EventuallyStep, Punished, Value
 from aitbc_toolkit.suites.scenario.trial import in_simulator
 from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
@@ -34,6 +36,9 @@ def played(name: str, *, bug: str | None = None) -> Result:
         "partition/minority",
         "partition/one-way-deaf",
         "partition/swizzle-flap[1]",
+        "clock/skew[-30]",
+        "crash/disk-full-and-slow",
+        pytest.param("crash/rolling-third[8s]", marks=pytest.mark.nightly),
         pytest.param("partition/majorities-ring", marks=pytest.mark.nightly),
         pytest.param("crash/thirty-percent", marks=pytest.mark.nightly),  # ten times as many nodes
     ],
@@ -45,6 +50,63 @@ def test_a_built_in_scenario_passes_in_the_simulator(name: str) -> None:
     assert told.verdict is Verdict.PASS, told.line
     assert set(told.invariants.values()) == {"held"}
     assert told.faults
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "byzantine/equivocating-leader",
+        "byzantine/withhold-and-lie[bad-root]",
+        *(
+            pytest.param(f"byzantine/withhold-and-lie[{lie}]", marks=pytest.mark.nightly)
+            for lie in ("withhold", "amnesia", "garbage", "slander", "selective", "replay")
+        ),
+    ],
+)
+def test_the_honest_go_on_beside_a_liar(name: str) -> None:
+    """Who breaks the rules is there, is judged by nobody, and the others keep every invariant."""
+    (part,) = catalogue.parts(name)
+    assert part.case is not None
+    told = played(name)
+
+    assert part.case.written.network.validators.liars
+    assert told.verdict is Verdict.PASS, told.line
+    assert set(told.invariants.values()) == {"held"}
+
+
+def test_a_fork_of_too_many_liars_is_green_only_because_it_is_reported() -> None:
+    """More than a third collude: agreement is told broken, and that is what the scenario is for."""
+    told = played("byzantine/over-threshold")
+
+    assert told.verdict is Verdict.PASS, told.line
+    assert told.invariants["agreement"] == "broken"
+    assert told.line.startswith("reported, as it must be: agreement")
+
+
+def test_a_checker_that_keeps_silent_of_a_fork_makes_the_run_invalid() -> None:
+    """Blind the checker: the same scenario says that its own verdict cannot be trusted."""
+    (part,) = catalogue.parts("byzantine/over-threshold")
+    assert part.case is not None
+    blind = {**CHECKERS, "agreement": lambda _history: []}
+
+    told = simulated.play(part.case, seed=SEED, checkers=blind)
+
+    assert told.verdict is Verdict.INVALID
+    assert told.line.startswith("agreement was not reported")
+
+
+def test_whom_nobody_can_show_to_be_guilty_is_not_punished() -> None:
+    """A scenario that wants another one punished than who lies is red, by name."""
+    (part,) = catalogue.parts("byzantine/equivocating-leader")
+    assert part.case is not None
+    first, *rest = part.case.steps
+    assert isinstance(first, EventuallyStep)
+    wrong = Condition(punished=Punished(on="v1", within="120s"))
+    case = replace(part.case, steps=(EventuallyStep(eventually=[wrong]), *rest))
+
+    told = simulated.play(case, seed=SEED)
+
+    assert (told.verdict, told.line) == (Verdict.SAFETY, "[v4] punished, and did no wrong")
 
 
 @pytest.mark.parametrize(
@@ -99,7 +161,7 @@ def test_what_needs_a_live_mesh_is_not_played(capsys: pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
-    ("fault", "more"), [("disk.fulll", {}), ("disk.full", {}), ("proc.kill", {"percent": 5})]
+    ("fault", "more"), [("disk.fulll", {}), ("cpu.quota", {}), ("proc.kill", {"percent": 5})]
 )
 def test_what_the_simulator_has_not_is_not_played_as_something_else(
     fault: str, more: dict[str, Value]

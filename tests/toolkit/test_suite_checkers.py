@@ -62,6 +62,13 @@ def going_back(history: History) -> None:
     history.heights["v1"] = [1, 2, 1, 3]
 
 
+def timed_backwards(history: History) -> None:
+    """A block is of the same moment as the one below it."""
+    for height, fact in history.blocks["v1"].items():
+        later = min(height, 2)  # the third is of the moment of the second
+        history.blocks["v1"][height] = BlockFact(fact.id, fact.state_root, fact.tx_ids, later)
+
+
 def minted_alike(history: History) -> None:
     """Every node minted the same unit: roots agree, the audit does not."""
     for name in history.audits:
@@ -108,6 +115,7 @@ PLANTED: tuple[tuple[Callable[[History], None], str], ...] = (
     (another_block, "agreement"),
     (another_state, "state_root_equal"),
     (going_back, "height_monotone"),
+    (timed_backwards, "time_monotone"),
     (minted_alike, "supply_conserved"),
     (minted_alone, "supply_conserved"),
     (signed_twice, "no_double_sign"),

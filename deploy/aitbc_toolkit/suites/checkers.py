@@ -21,6 +21,9 @@ class BlockFact:
     id: str
     state_root: str
     tx_ids: tuple[str, ...]
+    time_ms: int | None = None
+    guilty: tuple[str, ...] = ()
+    """Keys that the block proves to have signed twice."""
 
 
 @dataclass(slots=True)
@@ -59,6 +62,19 @@ def height_monotone(history: History) -> list[str]:
         for name, seen in history.heights.items()
         for before, after in pairwise(seen)
         if after < before
+    ]
+
+
+def time_monotone(history: History) -> list[str]:
+    """Find blocks that are not later than the one below them."""
+    return [
+        f"{name}: block {height} is of {fact.time_ms}, the one below of {below.time_ms}"
+        for name, blocks in history.blocks.items()
+        for height, fact in blocks.items()
+        if (below := blocks.get(height - 1)) is not None
+        and fact.time_ms is not None
+        and below.time_ms is not None
+        and fact.time_ms <= below.time_ms
     ]
 
 
@@ -109,6 +125,7 @@ CHECKERS: Mapping[str, Checker] = {
     "agreement": agreement,
     "state_root_equal": state_root_equal,
     "height_monotone": height_monotone,
+    "time_monotone": time_monotone,
     "supply_conserved": supply_conserved,
     "no_double_sign": no_double_sign,
     "accepted_tx_final": accepted_tx_final,

@@ -131,5 +131,7 @@ def read_blocks(node: RpcClient, *, first: int, last: int) -> dict[int, BlockFac
     found: dict[int, BlockFact] = {}
     for start in range(first, last + 1, _PAGE):
         for block in node.blocks(start, min(_PAGE, last - start + 1)):
-            found[block.height] = BlockFact(block.id, block.state_root, tuple(block.tx_ids))
+            ids = tuple(block.tx_ids)
+            guilty = tuple(each.key for each in block.evidence)
+            found[block.height] = BlockFact(block.id, block.state_root, ids, block.time_ms, guilty)
     return found

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from aitbc_node.rpc import schema
+from aitbc_toolkit import proposing
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
@@ -108,6 +109,24 @@ class Witness:
                 for blocks in self._history.blocks.values()
             ]
         return set.intersection(*known) if known else set()
+
+    def next_proposer(self) -> str:
+        """Ask the most advanced node whose key proposes behind the present one; empty if silent."""
+        told = {name: row.status for name, row in self.told().items() if row.status is not None}
+        for name in sorted(told, key=lambda each: -told[each].height):
+            node = next(node for node in self._mesh.nodes if node.name == name)
+            try:
+                status, voters = node.status(), node.validators()
+            except AitbcError:
+                continue
+            return proposing.turns(voters, status.round, count=2)[1]
+        return ""
+
+    def guilty(self) -> set[str]:
+        """Name the keys that any final block proves to have signed twice."""
+        with self._lock:
+            told = self._history.blocks.values()
+            return {key for blocks in told for fact in blocks.values() for key in fact.guilty}
 
     def _follow(self, node: RpcClient) -> None:
         while not self._over.is_set():

@@ -20,6 +20,8 @@ class Town(NamedTuple):
     powers: Mapping[str, int]
     interval_s: float
     round_timeout_s: float
+    liars: frozenset[str] = frozenset()
+    """Who breaks the rules, and is judged by nobody."""
 
     @property
     def validators(self) -> tuple[str, ...]:
@@ -53,6 +55,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     edges: Edges[str] = frozenset()
     lease_s: float
     parameters: dict[str, Value] = {}
+    groups: tuple[tuple[str, ...], ...] = ()
+    """What a cut divides the mesh into, in the order of its file."""
 
 
 class Bite(NamedTuple):
@@ -87,6 +91,12 @@ class Arena(Protocol):
 
     def injected(self, planned: Planned) -> AbstractContextManager[Bite]:
         """Break something until the block ends, or until the lease does."""
+
+    def next_leader(self) -> str:
+        """Tell whose turn it is behind the one whose turn it is; empty where nobody tells."""
+
+    def punished(self) -> frozenset[str]:
+        """Name the validators that the ledger has found guilty of signing twice."""
 
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from aitbc_toolkit.suites.scenario.arena import Arena, Sight
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.schema import AllAtTip, HeightsAdvance
+from aitbc_toolkit.suites.scenario.schema import AllAtTip, HeightsAdvance, Punished
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 from aitbc_toolkit.suites.waiting import Look
 
@@ -40,9 +40,8 @@ def advance(wanted: HeightsAdvance, arena: Arena, *, names: Sequence[str], tip: 
     return Awaited(f"height {aim} on {shown(names)}", look, seconds(wanted.within), came)
 
 
-def at_tip(wanted: AllAtTip, arena: Arena) -> Awaited:
-    """Wait for every node to be near the highest of all."""
-    names = tuple(arena.town.powers)
+def at_tip(wanted: AllAtTip, arena: Arena, *, names: Sequence[str]) -> Awaited:
+    """Wait for nodes to be near the highest of all."""
 
     def look() -> Look[None]:
         sight = arena.sight()
@@ -55,6 +54,19 @@ def at_tip(wanted: AllAtTip, arena: Arena) -> Awaited:
 
     what = f"all within {wanted.lag} of the tip"
     return Awaited(what, look, seconds(wanted.within), arena.now)
+
+
+def punished(wanted: Punished, arena: Arena, *, names: Sequence[str]) -> Awaited:
+    """Wait for the ledger to name the guilty. Raises: ScenarioError (safety) for another one."""
+
+    def look() -> Look[None]:
+        told = arena.punished()
+        if others := told.difference(names):
+            raise ScenarioError(Verdict.SAFETY, f"{shown(others)} punished, and did no wrong")
+        left = set(names) - told
+        return Look(not left, None, f"not punished yet: {shown(left)}")
+
+    return Awaited(f"{shown(names)} punished", look, seconds(wanted.within), arena.now)
 
 
 def require_heard(group: Collection[str], sight: Sight) -> None:

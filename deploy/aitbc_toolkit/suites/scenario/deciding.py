@@ -3,27 +3,26 @@
 Do not break anything here.
 """
 
-import random
 from collections.abc import Mapping, Sequence
 
 from aitbc_toolkit.suites.scenario import expecting, targets
-from aitbc_toolkit.suites.scenario.arena import Planned, Sight, Town
+from aitbc_toolkit.suites.scenario.arena import Planned, Town
 from aitbc_toolkit.suites.scenario.quantities import seconds, share
 from aitbc_toolkit.suites.scenario.schema import Blast, FaultStep, Value
+from aitbc_toolkit.suites.scenario.targets import Aim
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 
-def planned(
-    step: FaultStep, town: Town, sight: Sight, dice: random.Random, *, hit: Sequence[str]
-) -> Planned:
-    """Decide everything that a step leaves open; `hit` is whom other faults hit already."""
+def planned(step: FaultStep, aim: Aim) -> Planned:
+    """Decide everything that a step leaves open."""
     edges = frozenset[expecting.Edge]()
+    groups: tuple[tuple[str, ...], ...] = ()
     if step.between is not None:
-        edges = targets.cut(step, town, sight, dice)
-        whom = _smaller_side(edges, town.powers)
+        groups, edges = targets.cut(step, aim)
+        whom = _smaller_side(edges, aim.town.powers)
     else:
         assert step.on is not None, "the loading has seen to it"
-        whom = targets.chosen(step.on, town, sight, dice, hit=hit)
+        whom = targets.chosen(step.on, aim)
     return Planned(
         id=step.id,
         fault=step.fault,
@@ -31,6 +30,7 @@ def planned(
         edges=edges,
         lease_s=seconds(step.lease),
         parameters=parameters(step),
+        groups=groups,
     )
 
 

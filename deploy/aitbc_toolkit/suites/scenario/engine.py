@@ -8,20 +8,22 @@ same as standing still. Do not add how anything is broken: that is the arena's.
 import random
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import msgspec
 
 from aitbc_toolkit.suites.scenario import conditions, deciding, expecting, figures, targets
-from aitbc_toolkit.suites.scenario.arena import Arena, Bite, Planned, Sight
+from aitbc_toolkit.suites.scenario.arena import Arena, Sight
 from aitbc_toolkit.suites.scenario.findings import Findings
 from aitbc_toolkit.suites.scenario.quantities import seconds
+from aitbc_toolkit.suites.scenario.running import Running
 from aitbc_toolkit.suites.scenario.schema import (
+    AllAtTip,
     Case,
     Condition,
     EventuallyStep,
     ExpectStep,
     FaultStep,
+    Punished,
     Step,
     WaitEndStep,
 )
@@ -38,36 +40,6 @@ MARGIN = 0.1
 """Which part of a lease, at its end, is not watched: a heal may come a moment early."""
 
 
-@dataclass(slots=True)
-class _Running:
-    planned: Planned
-    begun_at: float
-    bite: Bite
-    tip: int
-    row: dict[str, object]
-    stack: ExitStack
-
-    @property
-    def ends_at(self) -> float:
-        return self.bite.ends_at
-
-    @property
-    def surely_until(self) -> float:
-        """Return until when it has lasted at least, whenever its hosts began to count."""
-        return self.begun_at + self.planned.lease_s
-
-    @property
-    def cut(self) -> frozenset[expecting.Edge]:
-        """Return the ways that carry nothing at all; what is only slow is not among them."""
-        whole = self.planned.fault == "net.cut" and not self.planned.parameters
-        return self.planned.edges if whole else frozenset()
-
-    @property
-    def takes_part(self) -> bool:
-        """Tell whether anything is expected because of it."""
-        return bool(self.cut) or self.planned.fault in expecting.DOWN | expecting.AWAY
-
-
 class Engine:
     """Play one case; `findings` has what was found, also when it ended early."""
 
@@ -76,11 +48,13 @@ class Engine:
         self._case = case
         self._arena = arena
         self._dice = random.Random(f"{seed} steps {case.name}")  # noqa: S311 - repeatable on purpose
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Running] = {}
         self._until = arena.now() + seconds(case.written.budget.wall)
         self._since = arena.now()
         self._tip = 0
         self._told: list[str] = []
+        self._ever_hit: set[str] = set()
+        self._groups: dict[str, tuple[tuple[str, ...], ...]] = {}
 
     def play(self) -> str:
         """Run all steps and judge the objectives; return one line for people.
@@ -124,10 +98,13 @@ class Engine:
 
     def begin(self, step: FaultStep) -> None:
         """Break what a step says, and see that it bites."""
-        town, hit, sight = self._arena.town, self._hit(), self._arena.sight()
-        self._tip = max(self._tip, sight.tip)
-        planned = deciding.planned(step, town, sight, self._dice, hit=hit)
-        deciding.require_budget(planned, self._case.written.budget.blast, town, hit=hit)
+        aim = self._aim()
+        self._tip = max(self._tip, aim.sight.tip)
+        planned = deciding.planned(step, aim)
+        blast = self._case.written.budget.blast
+        deciding.require_budget(planned, blast, aim.town, hit=self._hit())
+        self._ever_hit.update(planned.targets)
+        self._groups[step.id] = planned.groups
         row: dict[str, object] = {
             "fault": step.fault,
             "targets": list(planned.targets),
@@ -138,7 +115,7 @@ class Engine:
         self.findings.faults.append(row)
         stack, begun_at = ExitStack(), self._arena.now()
         bite = stack.enter_context(self._arena.injected(planned))
-        running = self._running[step.id] = _Running(planned, begun_at, bite, 0, row, stack)
+        running = self._running[step.id] = Running(planned, begun_at, bite, 0, row, stack)
         # From here on it is healed, whatever happens.
         row["bitten_at"] = self._arena.moment() - (self._arena.now() - bite.at)
         row["evidence"] = bite.evidence
@@ -173,6 +150,17 @@ class Engine:
         with ExitStack() as rest:
             for name in self._running:
                 rest.callback(self.heal, name)
+
+    def _aim(self) -> targets.Aim:
+        return targets.Aim(
+            self._arena.town,
+            self._arena.sight(),
+            self._dice,
+            self._arena.next_leader,
+            self._hit(),
+            self._ever_hit,
+            self._groups,
+        )
 
     def _hit(self) -> list[str]:
         return [name for each in self._running.values() for name in each.planned.targets]
@@ -226,7 +214,7 @@ class Engine:
             raise ScenarioError(Verdict.LIVENESS, f"{told}, at least {least} expected")
 
     def _require_stillness(
-        self, group: frozenset[str], last: Sight, faults: Sequence[_Running]
+        self, group: frozenset[str], last: Sight, faults: Sequence[Running]
     ) -> None:
         """Require no block of a group without a quorum but what was decided before it was one."""
         tip = max(each.tip for each in faults)
@@ -266,13 +254,16 @@ class Engine:
             self._told.append(f"{condition.record} {took_s:.1f} s")
 
     def _awaited(self, condition: Condition) -> conditions.Awaited:
-        if condition.all_at_tip is not None:
-            return conditions.at_tip(condition.all_at_tip, self._arena)
-        wanted = condition.heights_advance
+        wanted = condition.all_at_tip or condition.punished or condition.heights_advance
         assert wanted is not None, "the loading has seen to it"
-        town, sight = self._arena.town, self._arena.sight()
-        names = targets.chosen(wanted.on, town, sight, self._dice, hit=self._hit())
-        return conditions.advance(wanted, self._arena, names=names, tip=self._tip)
+        names = targets.chosen(wanted.on, self._aim())
+        match wanted:
+            case AllAtTip():
+                return conditions.at_tip(wanted, self._arena, names=names)
+            case Punished():
+                return conditions.punished(wanted, self._arena, names=names)
+            case _:
+                return conditions.advance(wanted, self._arena, names=names, tip=self._tip)
 
     def mark(self, *, after: float = 0.0) -> None:
         """Begin to count anew: blocks from the tip as it is, seconds from now or that moment."""

@@ -12,7 +12,7 @@ from aitbc_sim import edges as algebra
 Edge = tuple[str, str]
 """From one node to another."""
 
-DOWN = frozenset({"proc.kill", "wal.truncate"})
+DOWN = frozenset({"proc.kill", "wal.truncate", "wal.lose_unsynced"})
 """Who is hit is down until the fault ends."""
 AWAY = frozenset(
     {
@@ -25,6 +25,7 @@ AWAY = frozenset(
         "mem.limit",
         "disk.full",
         "disk.readonly",
+        "disk.slow",
         "clock.jump",
         "clock.drift",
         "clock.strobe",

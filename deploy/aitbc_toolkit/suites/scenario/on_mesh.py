@@ -13,6 +13,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.faults import KINDS, REFUSED
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites.paying import Payers
+from aitbc_toolkit.suites.scenario import judging
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scenario.engine import Engine
@@ -97,6 +98,16 @@ class LiveArena:
             why = "\n".join([failure.message, *left])
             raise ScenarioError(Verdict.UNHEALED, why) from failure
 
+    def next_leader(self) -> str:
+        """Ask who proposes behind the one whose turn it is; empty where nobody tells."""
+        self.sight()  # it learns whose key is whose
+        key = self._witness.next_proposer()
+        return self._keys.get(key, "")
+
+    def punished(self) -> frozenset[str]:
+        """Name the validators whose double signatures are in blocks that anybody holds final."""
+        return frozenset(self._keys[key] for key in self._witness.guilty() if key in self._keys)
+
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""
         self._timeline.event(kind, **fields)
@@ -138,7 +149,7 @@ def play(
             return ", ".join(told)
 
     result = play_scene(case.name, scenario, environment=environment, mesh=mesh, seed=seed)
-    return engines[0].findings.outcome(result) if engines else result
+    return judging.as_meant(case, engines[0].findings.outcome(result)) if engines else result
 
 
 def unfit(case: Case, environment: Environment) -> str:

@@ -39,6 +39,17 @@ FAULTS = (
     "clock.strobe",
 )
 
+Behaviour = Literal[
+    "equivocate",
+    "withhold",
+    "amnesia",
+    "bad-root",
+    "replay",
+    "garbage",
+    "selective",
+    "slander",
+    "twin",
+]
 Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)\Z")]
 Percent = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?%\Z")]
 Rate = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?/s\Z")]
@@ -74,6 +85,8 @@ class Validators(Entry, frozen=True, kw_only=True):
 
     count: Annotated[int, Meta(ge=1, le=64)] = 4
     power: list[Annotated[int, Meta(ge=1)]] = field(default_factory=list)
+    liars: dict[Name, Behaviour] = field(default_factory=dict)
+    """Who breaks the rules from the first block on, and how."""
 
 
 class Parameters(Entry, frozen=True, kw_only=True):
@@ -112,6 +125,14 @@ class AllAtTip(Entry, frozen=True, kw_only=True):
 
     lag: Annotated[int, Meta(ge=0)] = 1
     within: Duration = "60s"
+    on: Targets = "all"
+
+
+class Punished(Entry, frozen=True, kw_only=True):
+    """Require that the ledger finds exactly these guilty of signing twice."""
+
+    on: Targets
+    within: Duration = "60s"
 
 
 class Condition(Entry, frozen=True, kw_only=True):
@@ -119,6 +140,7 @@ class Condition(Entry, frozen=True, kw_only=True):
 
     heights_advance: HeightsAdvance | None = None
     all_at_tip: AllAtTip | None = None
+    punished: Punished | None = None
     record: Name = ""
 
 
@@ -212,6 +234,8 @@ class Written(Entry, frozen=True, kw_only=True):
     steady: list[Condition] = field(default_factory=list)
     always: list[Name] = field(default_factory=list)
     """Names every invariant, for who reads the file, or none: all are always judged."""
+    must_report: list[Name] = field(default_factory=list)
+    """Invariants that are broken on purpose: the scenario passes only if each is told broken."""
     objectives: dict[Name, Objective] = field(default_factory=dict)
 
 

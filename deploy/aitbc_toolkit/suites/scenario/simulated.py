@@ -6,7 +6,7 @@ judge it. Do not add steps here: `engine.py`.
 
 import time
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from aitbc_sim.checkers import Violation
@@ -14,20 +14,16 @@ from aitbc_sim.history import History as Trace
 from aitbc_sim.options import Options
 from aitbc_sim.staged import Staged
 from aitbc_toolkit.suites.checkers import CHECKERS, BlockFact, Checker, History
-from aitbc_toolkit.suites.scenario import deciding
+from aitbc_toolkit.suites.scenario import deciding, judging, staging
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.engine import Engine
 from aitbc_toolkit.suites.scenario.quantities import rate, seconds
-from aitbc_toolkit.suites.scenario.schema import Case, FaultStep
+from aitbc_toolkit.suites.scenario.schema import Case, FaultStep, Validators
 from aitbc_toolkit.suites.scene import Result, judged
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
-FAULTS = frozenset({"net.cut", "proc.kill", "proc.restart", "host.reboot"})
-"""What this backend can do; the simulator's own sweeps break much more."""
 WAKE_MS = 60_000
-RESTART_S = 1.0
-"""How soon a process is started again by its supervisor, where nobody keeps it down."""
 
 _MS = 1000
 
@@ -38,9 +34,13 @@ class SimArena:
     def __init__(self, case: Case, *, seed: int, timeline: Timeline | None = None) -> None:
         options = _options(case)
         voters = [f"v{place + 1}" for place in range(len(options.powers))]
-        self._names = [*voters, *(f"f{place + 1}" for place in range(options.full_nodes))]
+        twins = [f"{voters[index]}-twin" for index, kind in options.byzantine if kind == "twin"]
+        full = [f"f{place + 1}" for place in range(options.full_nodes)]
+        self._names = [*voters, *full, *twins]
         powers = {**dict.fromkeys(self._names, 0), **dict(zip(voters, options.powers, strict=True))}
-        self.town = Town(powers, options.interval_ms / _MS, options.timeout_ms / _MS)
+        liars = frozenset({*(voters[index] for index in options.liars), *twins})
+        timings = options.interval_ms / _MS, options.timeout_ms / _MS
+        self.town = Town(powers, *timings, liars)
         self.world = Staged(seed, options, Trace())
         self._timeline = timeline
         self._heights: dict[str, list[int]] = {}
@@ -75,8 +75,13 @@ class SimArena:
             self._heights.setdefault(name, []).append(height)
             if self._timeline is not None:
                 self._timeline.height(name, height, 0, virtual_s=self.now())
-        leader = self.world.leader()
-        return Sight(heights, "" if leader is None else self._names[leader])
+        turns = self.world.turns()
+        return Sight(heights, self._names[turns[0]] if turns else "")
+
+    def next_leader(self) -> str:
+        """Tell whose turn it is behind the one whose turn it is; empty while nobody runs."""
+        turns = self.world.turns()
+        return self._names[turns[-1]] if turns else ""
 
     def reached(self, name: str, height: int) -> float:
         """Tell that it has just happened: here everything is looked at as soon as it does."""
@@ -85,23 +90,24 @@ class SimArena:
 
     @contextmanager
     def injected(self, planned: Planned) -> Iterator[Bite]:
-        """Cut ways, or keep nodes down, until the block ends; processes come back by themselves.
+        """Cut ways, or break nodes, until the block ends; processes come back by themselves.
 
         Raises: ScenarioError (invalid) for what is not exactly that.
         """
-        if lacking := _lacking(planned.fault, planned.parameters):
+        if lacking := staging.lacking(planned.fault, planned.parameters):
             raise ScenarioError(Verdict.INVALID, f"the simulator has no {lacking} of scenarios")
         place = {name: index for index, name in enumerate(self._names)}
         if planned.edges:
             self._cuts[planned.id] = frozenset((place[a], place[b]) for a, b in planned.edges)
             self._block()
-        for name in () if planned.edges else planned.targets:
-            self.world.kill(place[name], power=planned.fault == "host.reboot")
-            back_s = RESTART_S if planned.fault == "proc.restart" else planned.lease_s
-            self.world.later(round(back_s * _MS), self.world.revive, place[name])
+        hit = () if planned.edges else tuple(place[name] for name in planned.targets)
+        for index in hit:
+            staging.WAYS[planned.fault].begin(self.world, index, planned)
         try:
             yield Bite(self.now(), self.now() + planned.lease_s, {"edges": len(planned.edges)})
         finally:
+            for index in hit:
+                staging.WAYS[planned.fault].end(self.world, index, planned)
             if self._cuts.pop(planned.id, None) is not None:
                 self._block()
 
@@ -112,6 +118,10 @@ class SimArena:
         """Write down that something happened."""
         if self._timeline is not None:
             self._timeline.event(kind, **{**fields, "virtual_s": self.now()})
+
+    def punished(self) -> frozenset[str]:
+        """Name the validators that the ledger has found guilty of signing twice."""
+        return frozenset(self._names[index] for index in self.world.punished())
 
     def wake(self) -> None:
         """Let the mesh make its first blocks."""
@@ -129,6 +139,7 @@ class SimArena:
     def history(self) -> History:
         """Return what all nodes said, as one reads it of a live mesh."""
         named = dict(enumerate(self._names))
+        honest = self._honest()
         return History(
             blocks={
                 named[index]: {
@@ -136,19 +147,28 @@ class SimArena:
                         committed.id.hex(),
                         committed.final.block.header.state_root.hex(),
                         tuple(receipt.id.hex() for receipt in committed.receipts),
+                        committed.final.block.header.time_ms,
                     )
                     for height, committed in told.items()
                 }
                 for index, told in self.world.told.items()
+                if named[index] in honest
             },
-            audits={named[index]: audit for index, audit in self.world.audits().items()},
-            heights=self._heights,
-            offences=dict.fromkeys(self._names, (0, 0)),
+            audits={
+                named[index]: audit
+                for index, audit in self.world.audits().items()
+                if named[index] in honest
+            },
+            heights={name: seen for name, seen in self._heights.items() if name in honest},
+            offences=dict.fromkeys(honest, (0, 0)),
         )
 
     def complete(self, history: History) -> bool:
-        """Tell whether every node said something."""
-        return set(self._names) == set(history.blocks) == set(history.audits)
+        """Tell whether every node that keeps the rules said something."""
+        return set(self._honest()) == set(history.blocks) == set(history.audits)
+
+    def _honest(self) -> list[str]:
+        return [name for name in self._names if name not in self.town.liars]
 
 
 def play(
@@ -176,7 +196,7 @@ def play(
         verdict, line, history, checkers, complete=arena.complete(history)
     )
     result = Result(case.name, verdict, line, time.monotonic() - began, words)
-    return engine.findings.outcome(result)
+    return judging.as_meant(case, engine.findings.outcome(result))
 
 
 def unfit(case: Case) -> str:
@@ -184,15 +204,8 @@ def unfit(case: Case) -> str:
     if "sim" not in case.written.backends:
         return "it is not for the simulator"
     faults = [step for step in case.steps if isinstance(step, FaultStep)]
-    lacking = {_lacking(step.fault, deciding.parameters(step)) for step in faults} - {""}
-    return f"the simulator has no {', '.join(sorted(lacking))} of scenarios" if lacking else ""
-
-
-def _lacking(fault: str, parameters: Collection[str]) -> str:
-    """Name what is not played here as it is on hosts; empty when all is."""
-    if fault not in FAULTS:
-        return fault
-    return f"{fault} with {', '.join(sorted(parameters))}" if parameters else ""
+    found = {staging.lacking(step.fault, deciding.parameters(step)) for step in faults} - {""}
+    return f"the simulator has no {', '.join(sorted(found))} of scenarios" if found else ""
 
 
 def _options(case: Case) -> Options:
@@ -202,8 +215,15 @@ def _options(case: Case) -> Options:
     arrivals = sum(rate(load.arrivals) for load in case.written.load) or 5.0
     return Options(
         powers=tuple(powers),
+        byzantine=_liars(network.validators, len(powers)),
         full_nodes=network.full,
         interval_ms=round(seconds(network.params.block_interval) * _MS),
         timeout_ms=round(seconds(network.params.round_timeout) * _MS),
         tx_every_ms=max(1, round(_MS / arrivals)),
     )
+
+
+def _liars(validators: Validators, count: int) -> tuple[tuple[int, str], ...]:
+    """List who breaks the rules by place; the loading has seen that they are validators."""
+    places = {f"v{place + 1}": place for place in range(count)}
+    return tuple((places[name], kind) for name, kind in validators.liars.items())

@@ -5,8 +5,9 @@ Pure: chance comes from the caller's dice, so that a seed names the same nodes a
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from fractions import Fraction
+from typing import NamedTuple
 
 from aitbc_sim import edges as algebra
 from aitbc_sim.edges import Edges
@@ -15,36 +16,71 @@ from aitbc_toolkit.suites.scenario.arena import Sight, Town
 from aitbc_toolkit.suites.scenario.schema import Between, FaultStep, Groups, Targets
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
-WORDS = ("all", "leader", "others", "role:validator", "role:full", "any(N)", "power(<1/3)")
-_ANY = re.compile(r"any\(([0-9]+)\)")
+WORDS = (
+    "all",
+    "leader",
+    "next_leader",
+    "others",
+    "honest",
+    "liars",
+    "role:validator",
+    "role:full",
+    "any(N)",
+    "fresh(N)",
+    "power(<1/3)",
+    "component(STEP.a)",
+)
+_COUNTED = re.compile(r"(any|fresh)\(([0-9]+)\)")
+_CALLED = re.compile(r"(any|fresh)\([0-9]+\)|power\((<1/3|=f)\)")
+_PART = re.compile(r"component\(([a-z0-9_-]+)\.([a-z])\)")
 
 
-def chosen(
-    written: Targets, town: Town, sight: Sight, dice: random.Random, *, hit: Sequence[str] = ()
-) -> tuple[str, ...]:
+class Aim(NamedTuple):
+    """Hold what words are understood by: the mesh, what was seen of it, what was done to it."""
+
+    town: Town
+    sight: Sight
+    dice: random.Random
+    next_leader: Callable[[], str]
+    hit: Collection[str] = ()
+    """Whom a fault hits now."""
+    ever_hit: Collection[str] = ()
+    groups: Mapping[str, Sequence[Sequence[str]]] = {}
+    """What each cut has divided the mesh into, by the name of its step."""
+
+
+def chosen(written: Targets, aim: Aim) -> tuple[str, ...]:
     """Name the nodes that are meant, in the order of the mesh; `others` are those that are not hit.
 
-    Raises: ScenarioError (infrastructure) for a node that the mesh does not have.
+    Raises: ScenarioError (infrastructure) for a node that the mesh does not have, or not now.
     """
-    if isinstance(written, list):
-        found = {name for each in written for name in chosen(each, town, sight, dice, hit=hit)}
-        return tuple(name for name in town.powers if name in found)
+    town = aim.town
     names = tuple(town.powers)
+    if isinstance(written, list):
+        found = {name for each in written for name in chosen(each, aim)}
+        return tuple(name for name in names if name in found)
     match written:
         case "all":
             return names
-        case "others":
-            return tuple(name for name in names if name not in hit)
+        case "others" | "honest" | "role:full":
+            without = {"others": aim.hit, "honest": town.liars, "role:full": town.validators}
+            return tuple(name for name in names if name not in without[written])
+        case "liars":
+            return tuple(name for name in names if name in town.liars)
         case "role:validator":
             return town.validators
-        case "role:full":
-            return tuple(name for name in names if name not in town.validators)
         case "leader":
-            return (sight.leader,) if sight.leader else town.validators[:1]
+            return (aim.sight.leader,) if aim.sight.leader else town.validators[:1]
+        case "next_leader":
+            if not (name := aim.next_leader()):
+                raise ScenarioError(Verdict.INFRA, "no node tells who is to propose next")
+            return (name,)
         case "power(<1/3)" | "power(=f)":
-            return algebra.minority(_shuffled(town, dice))[0]
-    if counted := _ANY.fullmatch(written):
-        return tuple(dice.sample(town.validators, min(int(counted[1]), len(town.validators))))
+            return algebra.minority(_shuffled(town, aim.dice))[0]
+    if counted := _COUNTED.fullmatch(written):
+        return _drawn(aim, counted[1], int(counted[2]))
+    if part := _PART.fullmatch(written):
+        return _part(aim, part[1], part[2])
     if written not in names:
         near = nearest(written, [*names, *WORDS])
         what = f"no node {written!r}" + (f", the nearest is {near}" if near else "")
@@ -52,38 +88,62 @@ def chosen(
     return (written,)
 
 
-def cut(step: FaultStep, town: Town, sight: Sight, dice: random.Random) -> Edges[str]:
-    """Return the directed ways that a `net.cut` takes.
+def is_known(word: str, ids: Collection[str]) -> bool:
+    """Tell whether a word is one of these, or may be a node's name; `ids` are the steps before."""
+    part = _PART.fullmatch(word)
+    return part[1] in ids if part else "(" not in word or bool(_CALLED.fullmatch(word))
+
+
+def _drawn(aim: Aim, how: str, count: int) -> tuple[str, ...]:
+    """Draw validators; fresh ones are those that no fault of the scenario has hit yet."""
+    among = aim.town.validators
+    if how == "fresh":
+        among = tuple(name for name in among if name not in aim.ever_hit)
+        if len(among) < count:
+            why = f"{len(among)} validators were not hit yet, {count} are asked for"
+            raise ScenarioError(Verdict.INFRA, why)
+    return tuple(aim.dice.sample(among, min(count, len(among))))
+
+
+def _part(aim: Aim, step: str, letter: str) -> tuple[str, ...]:
+    groups, place = aim.groups.get(step, ()), ord(letter) - ord("a")
+    if place >= len(groups):
+        raise ScenarioError(Verdict.INFRA, f"{step} has divided the mesh in {len(groups)} parts")
+    return tuple(groups[place])
+
+
+def cut(step: FaultStep, aim: Aim) -> tuple[tuple[tuple[str, ...], ...], Edges[str]]:
+    """Return what a `net.cut` divides the mesh into, and the directed ways that it takes.
 
     Raises: ScenarioError (infrastructure) where this mesh cannot be divided so.
     """
     assert step.between is not None, "the loading has seen to it"
     try:
-        groups, ways = _divided(step.between, town, sight, dice)
+        sides, ways = _divided(step.between, aim)
     except ValueError as wrong:
         raise ScenarioError(Verdict.INFRA, f"cannot be cut so: {wrong}") from wrong
+    groups = tuple(map(tuple, sides))
     if step.direction in {"both", "initiate_only"} or not groups:
-        return ways
+        return groups, ways
     first, rest = groups[0], [name for group in groups[1:] for name in group]
     if step.direction == "a_to_b":
-        return algebra.one_way(first, rest)
-    return algebra.one_way(rest, first)
+        return groups, algebra.one_way(first, rest)
+    return groups, algebra.one_way(rest, first)
 
 
-def _divided(
-    between: Between, town: Town, sight: Sight, dice: random.Random
-) -> tuple[Sequence[Sequence[str]], Edges[str]]:
+def _divided(between: Between, aim: Aim) -> tuple[Sequence[Sequence[str]], Edges[str]]:
     """Return the groups, where there are some, and the ways between them."""
+    town, dice = aim.town, aim.dice
     names = tuple(town.powers)
     if between.groups is not None:
         groups = _groups(between.groups, town, dice)
         return groups, algebra.split(groups)
     if between.isolate is not None:
-        alone = chosen(between.isolate, town, sight, dice)
+        alone = chosen(between.isolate, aim)
         sides = (alone, tuple(name for name in names if name not in alone))
         return sides, algebra.split(sides)
     if between.sides is not None:
-        listed = [chosen(side, town, sight, dice) for side in between.sides]
+        listed = [chosen(side, aim) for side in between.sides]
         return listed, algebra.split(listed)
     match between.shape:
         case "majorities_ring":
@@ -94,7 +154,7 @@ def _divided(
             half = len(order) // 2
             return (), algebra.bridge(order[:half], order[half], order[half + 1 :])
         case _:
-            alone = chosen("leader", town, sight, dice)
+            alone = chosen("leader", aim)
             sides = (alone, tuple(name for name in names if name not in alone))
             return sides, algebra.split(sides)
 

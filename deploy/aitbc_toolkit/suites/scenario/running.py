@@ -1,0 +1,43 @@
+"""What is known of a fault while it lasts?
+
+Do not begin or end one here: `engine.py`.
+"""
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from aitbc_toolkit.suites.scenario import expecting
+from aitbc_toolkit.suites.scenario.arena import Bite, Planned
+
+
+@dataclass(slots=True)
+class Running:
+    """Hold a fault that was begun, until it is healed."""
+
+    planned: Planned
+    begun_at: float
+    bite: Bite
+    tip: int
+    row: dict[str, object]
+    stack: ExitStack
+
+    @property
+    def ends_at(self) -> float:
+        """Return when it ends, at the latest."""
+        return self.bite.ends_at
+
+    @property
+    def surely_until(self) -> float:
+        """Return until when it has lasted at least, whenever its hosts began to count."""
+        return self.begun_at + self.planned.lease_s
+
+    @property
+    def cut(self) -> frozenset[expecting.Edge]:
+        """Return the ways that carry nothing at all; what is only slow is not among them."""
+        whole = self.planned.fault == "net.cut" and not self.planned.parameters
+        return self.planned.edges if whole else frozenset()
+
+    @property
+    def takes_part(self) -> bool:
+        """Tell whether anything is expected because of it."""
+        return bool(self.cut) or self.planned.fault in expecting.DOWN | expecting.AWAY
