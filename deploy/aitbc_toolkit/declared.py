@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
+from aitbc_node import limits
 from aitbc_toolkit.entries import Entry
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
@@ -68,6 +69,16 @@ class Profile(Entry, frozen=True, kw_only=True):
     trusted_hash: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
 
 
+class Alerts(Entry, frozen=True, kw_only=True):
+    """Say from when on an operator is told; 0 is what follows from the chain and its nodes."""
+
+    stall_s: Annotated[int, Meta(ge=0, le=3_600)] = 0
+    lag_blocks: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    peers_min: Annotated[int, Meta(ge=0, le=1_000)] = 0
+    disk_pct: Annotated[int, Meta(ge=1, le=100)] = 80
+    clock_skew_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = limits.CLOCK_SKEW_MS_MAX
+
+
 class HostEntry(Entry, frozen=True, kw_only=True):
     """Say how one host is reached and run."""
 
@@ -114,6 +125,7 @@ class Declared(Entry, frozen=True, kw_only=True):
     profile: Profile
     hosts: Annotated[dict[str, HostEntry], Meta(min_length=1)]
     instances: Annotated[dict[str, InstanceEntry], Meta(min_length=1)]
+    alerts: Alerts = field(default_factory=Alerts)
 
     @property
     def is_production(self) -> bool:

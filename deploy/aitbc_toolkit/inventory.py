@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 from aitbc_toolkit import lab_record, paths, widening
 from aitbc_toolkit.declared import (
     NAME,
+    Alerts,
     Chain,
     Declared,
     EnvironmentRules,
@@ -99,6 +100,7 @@ class Environment:
     rules: EnvironmentRules
     chain: Chain
     profile: Profile
+    alerts: Alerts
     hosts: tuple[Host, ...]
     instances: tuple[Instance, ...]
     state: Path
@@ -159,8 +161,7 @@ class Inventory:
     ) -> Environment:
         """Read an environment and find its hosts.
 
-        What lies on this machine alone needs no lab: unless `reachable`, hosts of a lab that is not
-        there have no address.
+        Unless `reachable`, hosts of a lab that is not there have no address.
         Raises: as `read`; AitbcError when its lab is not there or lacks a host.
         """
         root = folder or paths.inventories()
@@ -221,6 +222,7 @@ def _environment(
         rules=written.environment,
         chain=written.chain,
         profile=written.profile,
+        alerts=written.alerts,
         hosts=tuple(hosts.values()),
         instances=tuple(
             _instance(each, entry, host=hosts[entry.host], profile=written.profile)

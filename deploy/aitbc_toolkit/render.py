@@ -145,6 +145,14 @@ def host_texts(
     return texts
 
 
+def text(name: str, values: Mapping[str, Any], *, templates: Path | None = None) -> str:
+    """Render a template that belongs to no host.
+
+    Raises: as `configurations`.
+    """
+    return _render(_templates(templates), name, values)
+
+
 def start_command(instance: Instance, *, ends_with_parent: bool) -> str:
     """Write the command of a node: links resolved first, then the node in the shell's place.
 

@@ -10,31 +10,11 @@ from collections.abc import Mapping
 
 from aitbc_node.codes import Code
 from aitbc_node.events import Committed, Expired, Note
-from aitbc_node.metrics import Counters
+from aitbc_node.metrics import SERIOUS, Counters
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.storage.index import Fate, TxIndex
 from aitbc_node.types import TxId
 
-_SERIOUS = frozenset(
-    (
-        "attack.gas-manipulation",
-        "attack.long-range",
-        "attack.nothing-at-stake",
-        "attack.stake-grinding",
-        "attack.sybil",
-        "block.invalid",
-        "block.pending_invalid",
-        "chain.diverged",
-        "consensus.equivocation",
-        "disk.failed",
-        "node.revoked",
-        "peer.fault",
-        "proposal.invalid_now",
-        "validator.jailed",
-        "validator.slashed",
-        "vote.twin",
-    )
-)
 _TOPICS = {
     "attack": "consensus",
     "consensus": "consensus",
@@ -100,7 +80,7 @@ class Announcer:
         """Count a note, log it, and publish it where somebody may listen for it."""
         self._counters.notes[note.name] += 1
         fields = {name: _plain(value) for name, value in note.fields}
-        level = logging.WARNING if note.name in _SERIOUS else _level(note.name, fields)
+        level = logging.WARNING if note.name in SERIOUS else _level(note.name, fields)
         # Prefixed, because a record's own attributes must not be overwritten.
         log.log(level, note.name, extra={f"{_safe(name)}": value for name, value in fields.items()})
         topic = _TOPICS.get(note.name.partition(".")[0])

@@ -163,6 +163,7 @@ class Machine:
             own_key=self._voting.own_key,
             last_voted_height=self._last_voted,
             data_version=self._operating.data_version,
+            skew_ms=self._skew.ms,
             now_ms=self._out.now_ms,
         )
 

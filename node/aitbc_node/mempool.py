@@ -56,7 +56,7 @@ class Mempool(Generic[Content]):
     """Hold what waits, as one queue of consecutive nonces per account."""
 
     def __init__(self, bounds: PoolLimits) -> None:
-        self._limits = bounds
+        self.limits = bounds
         self._entries: dict[TxId, Entry[Content]] = {}
         self._queues: dict[Address, dict[int, Entry[Content]]] = {}
         self._arrival: dict[TxId, int] = {}
@@ -100,12 +100,12 @@ class Mempool(Generic[Content]):
         if entry.nonce in queue:
             message = f"another transaction of this account waits with nonce {entry.nonce}"
             return Refusal(Code.E_NONCE, "nonce", message)
-        if len(queue) >= self._limits.per_account_max:
+        if len(queue) >= self.limits.per_account_max:
             message = f"{len(queue)} transactions of this account wait already"
             return Refusal(Code.E_QUEUE_FULL, "sender", message)
         if len(self) >= self._room_for(entry, next_nonce):
             return Refusal(Code.E_POOL_FULL, "", f"{len(self)} transactions wait already")
-        if self.bytes_total + entry.size > self._limits.bytes_max:
+        if self.bytes_total + entry.size > self.limits.bytes_max:
             return Refusal(Code.E_POOL_FULL, "", f"{self.bytes_total} bytes wait already")
         return None
 
@@ -214,7 +214,7 @@ class Mempool(Generic[Content]):
         It may wait for ever and never pay, so such ones must not be able to fill the pool.
         """
         reachable = self.pending_nonce(entry.sender, next_nonce=next_nonce)
-        return self._limits.txs_max if entry.nonce <= reachable else self._limits.txs_max // 2
+        return self.limits.txs_max if entry.nonce <= reachable else self.limits.txs_max // 2
 
     def _insert(self, entry: Entry[Content]) -> None:
         self._entries[entry.id] = entry

@@ -5,20 +5,43 @@ that a test or a benchmark needs is here or in an RPC answer, never in a log lin
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 Reading = Callable[[], float]
 
+SERIOUS = frozenset(
+    (
+        "attack.gas-manipulation",
+        "attack.long-range",
+        "attack.nothing-at-stake",
+        "attack.stake-grinding",
+        "attack.sybil",
+        "block.invalid",
+        "block.pending_invalid",
+        "chain.diverged",
+        "consensus.equivocation",
+        "disk.failed",
+        "node.revoked",
+        "peer.fault",
+        "proposal.invalid_now",
+        "validator.jailed",
+        "validator.slashed",
+        "vote.twin",
+    )
+)
+"""Notes that people are woken for. Told from 0 on: a rise from nothing is none to a reader."""
+
 
 class Counters:
-    """Count what happened since the process began."""
+    """Count what happened since the process began; `started_ms` is when, since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, started_ms: int = 0) -> None:
+        self.started_ms = started_ms
         self.blocks_final = 0
         self.txs_final = 0
         self.txs_failed = 0
@@ -28,7 +51,10 @@ class Counters:
 
 
 class NodeCollector(Collector):
-    """Show counters and what others can tell right now. Shape: readings are name -> (help, get)."""
+    """Show counters and what others can tell right now.
+
+    Shape: readings are name -> (help, get); `build` names what runs, as labels of `build_info`.
+    """
 
     def __init__(
         self,
@@ -36,10 +62,12 @@ class NodeCollector(Collector):
         *,
         gauges: dict[str, tuple[str, Reading]],
         totals: dict[str, tuple[str, Reading]],
+        build: Mapping[str, str] | None = None,
     ) -> None:
         self._counters = counters
         self._gauges = gauges
         self._totals = totals
+        self._build = dict(build or {})
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -67,6 +95,8 @@ class NodeCollector(Collector):
         for name, (meaning, read) in self._gauges.items():
             yield GaugeMetricFamily(f"aitbc_{name}", meaning, value=read())
         notes = CounterMetricFamily("aitbc_notes", "What the machine noted", labels=["name"])
-        for name, count in sorted(counted.notes.items()):
+        for name, count in sorted((dict.fromkeys(SERIOUS, 0) | counted.notes).items()):
             notes.add_metric([name], count)
         yield notes
+        if self._build:
+            yield InfoMetricFamily("aitbc_build", "What runs here", value=self._build)

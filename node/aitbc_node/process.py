@@ -26,10 +26,11 @@ from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.heartbeat import BEAT_S, Heart
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters
+from aitbc_node.readings import collector_of
 from aitbc_node.restarts import YOUNG_S, FastExits
 from aitbc_node.rpc.server import Server, admin_server, public_server
 from aitbc_node.rpc.streams import Hub
-from aitbc_node.serving import NodePort, OperatorPort, collector_of
+from aitbc_node.serving import NodePort, OperatorPort
 from aitbc_node.startup import (
     Files,
     Found,
@@ -91,11 +92,11 @@ async def _running(
     config: Config, identities: Identities, files: Files, found: Found
 ) -> AsyncIterator[Driver]:
     """Start everything, and stop it in the reverse order however this ends."""
-    clock, counters = Clock(), Counters()
+    clock = Clock()
+    counters = Counters(started_ms=clock.wall_ms())
     hub = Hub(boot=f"{clock.wall_ms():x}")
-    has_disk = config.storage.backend == "disk"
     async with contextlib.AsyncExitStack() as stack:
-        index = TxIndex(config.data_dir / "index.db" if has_disk else None)
+        index = TxIndex(config.data_dir / "index.db" if config.storage.backend == "disk" else None)
         stack.callback(index.close)
         machine = restored_machine(config, identities, found, index)
         absence = absence_of(machine, config, wall_ms=clock.wall_ms())
@@ -126,10 +127,10 @@ async def _running(
         )
         driver.wire = links
         stack.push_async_callback(links.close)
-        collector = collector_of(
-            counters, driver=driver, machine=machine, files=files, links=links, hub=hub
-        )
         port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
+        collector = collector_of(
+            counters, port.facts, driver=driver, machine=machine, files=files, links=links, hub=hub
+        )
         port.collector = collector if config.metrics.enabled else None
         for server in _servers(config, port, driver, machine):
             await server.start()

@@ -1,4 +1,4 @@
-"""What the HTTP interfaces see of a running node, metrics included.
+"""What the HTTP interfaces see of a running node.
 
 Everybody reads, and has one way in: `submit`. The operator has a few more. How requests are
 answered is in `rpc`.
@@ -26,15 +26,13 @@ from aitbc_node.events import (
 )
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.machine import Machine
-from aitbc_node.metrics import Counters, NodeCollector
+from aitbc_node.metrics import NodeCollector
 from aitbc_node.rpc.admin import MadeKey
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.view import Facts
-from aitbc_node.startup import Files, Identities
-from aitbc_node.storage.files import FileDisk
+from aitbc_node.startup import Identities
 from aitbc_node.storage.index import Fate
 from aitbc_node.succession import Succession
-from aitbc_node.transport.links import Links
 from aitbc_node.types import Height, TxId
 from aitbc_node.version import VERSION
 from aitbc_node.view import View
@@ -56,6 +54,8 @@ class TroubledView(View, frozen=True, kw_only=True):
 class NodePort:
     """Be what the HTTP interface sees of the node."""
 
+    collector: NodeCollector | None = None
+
     def __init__(
         self,
         config: Config,
@@ -70,7 +70,6 @@ class NodePort:
         self.reader = self
         self.submit = driver.submit
         self.settled = driver.settled
-        self.collector: NodeCollector | None = None
         self.facts = Facts(
             node=config.node.id,
             role=config.node.role,
@@ -175,58 +174,3 @@ class OperatorPort:
         """Say why there is no answer now: it would wait behind a write that the disk refuses."""
         failure = self._driver.barrier.disk_failure
         return Refusal(Code.E_UNAVAILABLE, "", f"the disk: {failure}") if failure else None
-
-
-def collector_of(
-    counters: Counters,
-    *,
-    driver: Driver,
-    machine: Machine,
-    files: Files,
-    links: Links,
-    hub: Hub,
-) -> NodeCollector:
-    """Tie metrics to where they are counted."""
-    mesh = machine.view.mesh
-
-    def seconds(disk: FileDisk) -> float:
-        return disk.sync_ns / 1e9
-
-    return NodeCollector(
-        counters,
-        gauges={
-            "height": ("Newest final height", lambda: machine.view.height),
-            "round": ("Round at the height above", lambda: machine.view.round),
-            "peers": ("Links that stand", lambda: len(links.peers)),
-            "mempool_txs": ("Transactions that wait", lambda: len(machine.view.mempool)),
-            "mempool_bytes": ("Bytes that wait", lambda: machine.view.mempool.bytes_total),
-            "reachable_power": ("Voting power within reach", lambda: machine.view.reachable_power),
-            "last_voted_height": (
-                "Own precommit in its commit",
-                lambda: machine.view.last_voted_height,
-            ),
-            "disk_failed": (
-                "1 while the disk takes nothing",
-                lambda: bool(driver.barrier.disk_failure),
-            ),
-            "event_streams": ("Listeners", lambda: hub.listeners),
-            "effects_waiting": ("Effects behind a write", lambda: len(driver.barrier)),
-        },
-        totals={
-            "events": ("Events the machine took", lambda: driver.events_taken),
-            "txs_reordered": (
-                "Transactions behind one that came later and pays no more",
-                lambda: machine.view.mempool.reordered,
-            ),
-            "signatures_judged": ("Transaction signatures verified", lambda: driver.judge.judged),
-            "log_syncs": ("Syncs of files of the data folder", lambda: files.data.sync_count),
-            "log_sync_seconds": ("Time they took", lambda: seconds(files.data)),
-            "sign_state_syncs": ("Syncs of the sign state", lambda: files.keys.sync_count),
-            "sign_state_sync_seconds": ("Time they took", lambda: seconds(files.keys)),
-            "p2p_turned_away": ("Connections beyond the bounds", lambda: links.door.turned_away),
-            "p2p_spread": ("Votes, proposals, batches from peers", lambda: mesh.spread.taken),
-            "p2p_repeated": ("Those that were here before", lambda: mesh.spread.repeated),
-            "p2p_received_bytes": ("Bytes from peers", lambda: links.bytes_received),
-            "p2p_sent_bytes": ("Bytes to peers", lambda: links.bytes_sent),
-        },
-    )

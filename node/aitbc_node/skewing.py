@@ -16,11 +16,13 @@ class Skew:
     def __init__(self, outbox: Outbox) -> None:
         self._out = outbox
         self._is_skewed = False
+        self.ms = 0
+        """By how much the own clock was ahead when the newest certificate was made here."""
 
     def compare(self, certificate: Certificate, voters: ValidatorSet) -> None:
         """Look at a certificate that has just been made, so that its median time is now."""
-        skew_ms = self._out.wall_ms - median_time_ms(certificate, voters)
-        is_skewed = abs(skew_ms) > limits.CLOCK_SKEW_MS_MAX
+        self.ms = self._out.wall_ms - median_time_ms(certificate, voters)
+        is_skewed = abs(self.ms) > limits.CLOCK_SKEW_MS_MAX
         if is_skewed != self._is_skewed:
-            self._out.note("clock.skewed" if is_skewed else "clock.agrees", skew_ms=skew_ms)
+            self._out.note("clock.skewed" if is_skewed else "clock.agrees", skew_ms=self.ms)
         self._is_skewed = is_skewed

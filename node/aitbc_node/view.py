@@ -36,6 +36,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     last_voted_height: Height
     """The newest height whose commit holds the own precommit; 0 for none."""
     data_version: int
+    skew_ms: int
     now_ms: int
 
     @property

@@ -226,6 +226,7 @@ def fake_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeM
 
     monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", load)
     monkeypatch.setattr("aitbc_toolkit.cli.accounts.load", load)
+    monkeypatch.setattr("aitbc_toolkit.cli.alerts.load", load)
     try:
         yield mesh
     finally:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from aitbc_node.announcing import Announcer
 from aitbc_node.events import Note
 from aitbc_node.logs import JsonLines, TextLines
-from aitbc_node.metrics import Counters, NodeCollector
+from aitbc_node.metrics import SERIOUS, Counters, NodeCollector
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.storage.index import TxIndex
 
@@ -42,6 +42,17 @@ def test_every_counter_is_told_with_its_value_now() -> None:
     assert found["aitbc_txs_final_total"] == 7
     assert (found["aitbc_height"], found["aitbc_syncs_total"]) == (5, 3)
     assert found["aitbc_notes_totalpeer.up"] == 2
+
+
+def test_what_people_are_woken_for_is_told_before_it_happens() -> None:
+    """A counter that appears at 1 has not risen, for whoever looks for a rise; and what runs."""
+    counters = Counters()
+    collector = NodeCollector(counters, gauges={}, totals={}, build={"commit": "8b1f"})
+
+    assert {f"aitbc_notes_total{name}": 0 for name in SERIOUS}.items() <= samples(collector).items()
+    assert samples(collector)["aitbc_build_info8b1f"] == 1
+    counters.notes["vote.twin"] += 1
+    assert samples(collector)["aitbc_notes_totalvote.twin"] == 1
 
 
 def test_notes_are_counted_logged_and_published(caplog: pytest.LogCaptureFixture) -> None:

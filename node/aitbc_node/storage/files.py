@@ -65,6 +65,13 @@ class FileDisk:
             os.close(self._lock)
             self._lock = None
 
+    def used_ratio(self) -> float:
+        """Return how full the file system below the folder is, for whoever is not root."""
+        with _adapted(self.folder, "read"):
+            told = os.statvfs(self.folder)
+        used = told.f_blocks - told.f_bfree
+        return used / max(1, used + told.f_bavail)
+
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
         return (self.folder / name).exists()

@@ -93,6 +93,11 @@ KEEPS_NODES_RUNNING = {
 }
 READS = {
     "account show",
+    "alerts list",
+    "alerts rules",
+    "alerts show",
+    "alerts test",
+    "alerts watch",
     "approvals",
     "asset show",
     "audit show",

@@ -1,0 +1,201 @@
+"""Alerts are raised and cleared from what nodes tell, with no Prometheus."""
+
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from aitbc_toolkit.cli.main import run
+from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.monitor import promql, rules
+from aitbc_toolkit.monitor.alerting import Alerter, Change
+from aitbc_toolkit.monitor.collecting import Collector
+from aitbc_toolkit.monitor.series import KEPT_S, Sample, Series, labels
+
+RULES = """
+groups:
+  - name: made-up
+    interval: 5s
+    rules:
+      - alert: Down
+        expr: up == 0
+        for: 10s
+        labels: {severity: warning}
+        annotations: {summary: "{{ $labels.instance }} is down"}
+      - alert: Hot
+        expr: heat > 30
+        labels: {severity: notice}
+        annotations: {summary: "it is hot"}
+"""
+
+
+def sample(name: str, value: float, **named: str) -> Sample:
+    """Make a sample."""
+    return Sample(name, labels(named), value)
+
+
+def told(changes: list[Change]) -> list[tuple[str, str, str]]:
+    """Shorten changes for a comparison."""
+    return [(change.state, change.alert.name, change.alert.node) for change in changes]
+
+
+def test_an_alert_fires_when_it_held_long_enough_and_ends_at_once() -> None:
+    """Pending is no alarm; what ended while it was pending never was one."""
+    alerter = Alerter(rules.read(RULES))
+    down, up = [sample("up", 0, instance="v1")], [sample("up", 1, instance="v1")]
+
+    assert alerter.step(down, now=0) == []
+    assert [alert.is_firing for alert in alerter.alerts] == [False]
+    assert alerter.step(up, now=9) == []
+    assert alerter.step(down, now=10) == []
+    assert alerter.step(down, now=19.9) == []
+    assert told(alerter.step(down, now=20)) == [("raised", "Down", "v1")]
+    assert alerter.step(down, now=21) == []
+    assert [alert.summary for alert in alerter.firing] == ["v1 is down"]
+    assert told(alerter.step(up, now=22)) == [("cleared", "Down", "v1")]
+    assert alerter.alerts == []
+
+
+def test_a_rule_about_what_nobody_tells_is_blind_and_not_well() -> None:
+    """An older release lacks a metric: that is said, as long as it is so."""
+    alerter = Alerter(rules.read(RULES))
+
+    alerter.step([sample("up", 1, instance="v1")], now=0)
+    assert alerter.blind == {"Hot": ["heat"]}
+    alerter.step([sample("up", 1, instance="v1"), sample("heat", 1)], now=1)
+    assert alerter.blind == {}
+
+
+def test_a_node_that_tells_nothing_more_has_no_old_values() -> None:
+    """What it said last is no fact about now: its alert ends, NodeDown is the one that begins."""
+    alerter = Alerter(rules.read(RULES))
+
+    alerter.step([sample("heat", 40, instance="v1")], now=0)
+    assert [alert.name for alert in alerter.firing] == ["Hot"]
+    assert told(alerter.step([], now=1)) == [("cleared", "Hot", "v1")]
+
+
+@pytest.mark.parametrize(
+    ("written", "found"),
+    [
+        ("up", {"v1": 1, "v2": 0}),
+        ("up == 0", {"v2": 0}),
+        ("1 > up", {"v2": 0}),
+        ('up{instance!="v1"}', {"v2": 0}),
+        ('up{instance!~"v1|v3"}', {"v2": 0}),
+        ("abs(load)", {"v1": 6, "v2": 3}),
+        ("load / load > 0", {"v1": 1, "v2": 1}),
+        ("max(load)", {"": 3}),
+        ("scalar(max(load)) - load", {"v1": 9, "v2": 0}),
+        ("sum by (instance) (load)", {"v1": -6, "v2": 3}),
+        ("count(up)", {"": 2}),
+        ("load > 0 and up == 0", {"v2": 3}),
+        ("up unless load > 0", {"v1": 1}),
+        ("up == 7 or load", {"v1": -6, "v2": 3}),
+        ("time() - load", {"v1": 66, "v2": 57}),
+        ("changes(load[1m])", {"v1": 2, "v2": 1}),
+        ("increase(count[1m])", {"v1": 7}),
+        ("increase(count[30s])", {"v1": 5}),
+        ("(up)", {"v1": 1, "v2": 0}),
+        ("2 * 3 * up", {"v1": 6, "v2": 0}),
+    ],
+)
+def test_expressions_are_worth_what_prometheus_says(written: str, found: dict[str, float]) -> None:
+    """Each operator and function that a rule may use, on samples of two nodes."""
+    series = Series()
+    for now, load, count in ((0.0, (1, 1), 10), (40.0, (5, 3), 12), (60.0, (-6, 3), 5)):
+        series.add(
+            [
+                sample("up", 1, instance="v1"),
+                sample("up", 0, instance="v2"),
+                sample("load", load[0], instance="v1"),
+                sample("load", load[1], instance="v2"),
+                sample("count", count, instance="v1"),
+            ],
+            now=now,
+        )
+
+    worth = promql.evaluate(promql.read(written), series, now=60.0)
+
+    assert isinstance(worth, dict)
+    assert {dict(named).get("instance", ""): value for named, value in worth.items()} == found
+
+
+def test_division_by_zero_is_what_it_is_in_prometheus() -> None:
+    """Nothing of nothing compares as false; something of nothing is without end."""
+    series = Series()
+    series.add([sample("a", 0), sample("b", 1), sample("c", 0)], now=0.0)
+
+    def holds(written: str) -> bool:
+        return bool(promql.evaluate(promql.read(written), series, now=0.0))
+
+    assert not holds("a / c > 0")
+    assert not holds("a / c <= 0")
+    assert holds("b / c > 1000")
+
+
+def test_what_is_kept_does_not_grow_with_time() -> None:
+    """A value that stays costs two samples; what is older than any range goes."""
+    series = Series()
+    for second in range(5_000):
+        series.add([sample("still", 1), sample("moving", second)], now=float(second))
+
+    [(_, still)] = series.over("still", now=4_999.0, range_s=KEPT_S)
+    [(_, moving)] = series.over("moving", now=4_999.0, range_s=KEPT_S)
+    assert len(still) <= 2
+    assert len(moving) == KEPT_S + 1
+
+
+def test_the_collector_raises_and_clears_what_happens_to_a_node(fake_mesh: Any) -> None:
+    """A node that is killed raises NodeDown; what it told lives on nowhere."""
+    heard: list[tuple[str, str, str]] = []
+    steps = itertools.count(0.0, 5.0)
+    found = fake_mesh.environment
+
+    def hear(change: Change, _at: float) -> None:
+        heard.extend(told([change]))
+
+    with Collector(found, hear=hear, poll_s=0.01, clock=lambda: next(steps)) as collector:
+        assert collector.wait_look(3)
+        assert collector.firing == []
+        fake_mesh.kill("v2")
+        assert collector.wait_look(5)
+        assert [(alert.name, alert.node) for alert in collector.firing] == [("NodeDown", "v2")]
+
+    assert heard == [("raised", "NodeDown", "v2")]
+
+
+def test_the_list_tells_ok_from_unknown(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nodes that tell a height only leave most rules unknown, and a dead one is pending."""
+    fake_mesh.kill("v2")
+
+    assert run(["alerts", "list", "--for", "1", "--json"]) == Exit.OK
+
+    rows = json.loads(capsys.readouterr().out)["alerts"]
+    states = {row["name"]: (row["state"], row["node"]) for row in rows}
+    assert states["NodeDown"] == ("pending", "v2")
+    assert states["NodeBehind"] == ("ok", "")
+    assert states["ClockOff"] == ("unknown", "")
+
+
+def test_the_watch_ends_with_1_while_something_fires(
+    fake_mesh: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each alert is one document a line, with the node that it is about."""
+    fake_mesh.ports["v3"].view.metrics = lambda: b"aitbc_disk_failed 1\n"
+
+    assert run(["alerts", "watch", "--for", "1", "--json"]) == Exit.FAILED
+
+    [line] = capsys.readouterr().out.splitlines()
+    raised = json.loads(line)
+    assert (raised["state"], raised["alert"], raised["instance"]) == ("raised", "DiskRefuses", "v3")
+
+
+def test_an_alert_that_does_not_exist_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """The nearest name is told; one that exists is shown with the numbers of the environment."""
+    assert run(["alerts", "show", "NodDown", "-e", "dev"]) == Exit.USAGE
+    assert "the nearest is NodeDown" in capsys.readouterr().err
+
+    assert run(["alerts", "show", "ChainStalled", "-e", "dev"]) == Exit.OK
+    assert "> 14 " in capsys.readouterr().out
