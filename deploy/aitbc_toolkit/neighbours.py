@@ -42,6 +42,17 @@ def clashes(environment: Environment) -> list[Clash]:
     ]
 
 
+def sharing(environment: Environment) -> dict[str, list[Environment]]:
+    """Name the hosts on which other environments live, too, with those."""
+    found: dict[str, list[Environment]] = {}
+    for other in _others(environment):
+        machines = {machine for host in other.hosts for machine in _machines(host)}
+        for host in environment.hosts:
+            if _machines(host) & machines:
+                found.setdefault(host.name, []).append(other)
+    return found
+
+
 def refuse_clashes(environment: Environment) -> None:
     """Refuse before any change when another environment has something of this one already.
 

@@ -90,10 +90,7 @@ def test_check_22_drift_of_units_and_edits_on_hosts_is_named_and_mended(
 def test_a_full_cut_whose_injector_was_killed_is_healed_by_anybody(
     operated: LabMesh, eventually: Wait
 ) -> None:
-    """Every host proved it, still has it, and shows no trace once another process has ended it.
-
-    That the hosts end it by themselves is shown by the nightly form, which waits for the lease.
-    """
+    """Every host proved it, still has it, and shows no trace once another process has ended it."""
     environment = operated.environment
     cut = orphaned(environment, "net.cut", lease_s=300, wait=eventually)
     with Hosts(environment) as remote:
@@ -105,6 +102,21 @@ def test_a_full_cut_whose_injector_was_killed_is_healed_by_anybody(
     assert all(evidence["packets"] > 0 for evidence in cut.evidence.values())
     assert all(all(answer["reached"].values()) for answer in during.values())
     assert all(len(answer["active"]) == 1 for answer in during.values())
+
+
+def test_a_host_itself_ends_a_fault_whose_injector_was_killed(
+    operated: LabMesh, eventually: Wait
+) -> None:
+    """A node was killed and kept down; with nobody left to say so systemd starts it again."""
+    environment = operated.environment
+    ask = ("systemctl", "show", "-p", "MainPID", "--value", environment.instance("v2").paths.unit)
+    before = operated.on("lab2", *ask)
+
+    orphaned(environment, "proc.kill", "v2", lease_s=6, wait=eventually, proved=False)
+
+    with Hosts(environment) as remote:
+        eventually("a whole mesh", lambda: is_whole(looks(environment, remote)))
+    assert operated.on("lab2", *ask) not in {before, "0\n"}
 
 
 @pytest.mark.proves("E15", "E16", "T10")

@@ -24,6 +24,7 @@ class Killed:
     """Tell since when processes are dead."""
 
     bitten_at: float
+    ends_from: float
     ends_at: float
     evidence: object
 

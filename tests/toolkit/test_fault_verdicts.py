@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from aitbc_toolkit import faults
+from aitbc_toolkit.cli import chaos as chaos_command
 from aitbc_toolkit.cli.chaos import chaos
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.faults import Fault, kinds
+from aitbc_toolkit.faults import Fault, injecting, kinds
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Row
 
@@ -25,6 +26,7 @@ LOOK = {
     "device": "eth0",
     "library": "",
     "processes": {f"v{n}": 4711 for n in range(1, 11)},
+    "active": [],
 }
 WELL: Mapping[str, dict[str, Any]] = {
     "fault-look": LOOK,
@@ -40,6 +42,7 @@ class PretendRemote:
     def __init__(self, **wrong: dict[str, Any]) -> None:
         self.wrong = {step.replace("_", "-"): answer for step, answer in wrong.items()}
         self.steps: list[str] = []
+        self.clock, self.takes_s = Clock(), 0.0
 
     def step(
         self, step: str, params: Mapping[str, Mapping[str, Any]], *, deadline_s: int
@@ -50,7 +53,20 @@ class PretendRemote:
         for name in params:
             answer = WELL[step] | (self.wrong.get(step, {}) if name == "node2" else {})
             rows[name] = Row(name, ok=answer["ok"], answer=answer, took_ms=1)
+        self.clock.now += self.takes_s
         return rows
+
+
+class Clock:
+    """Be a clock that stands still unless a step takes its time."""
+
+    now = 1000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -105,6 +121,44 @@ def test_a_host_that_cannot_be_broken_has_all_others_healed(environment: Environ
 
     assert verdict.value.exit_status is Exit.INFRASTRUCTURE
     assert remote.steps[-1] == "fault-end"
+
+
+def test_the_end_lies_between_two_bounds(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host counts from when it was told, which is some time while all of them were.
+
+    Recovery that is counted from the early bound is no shorter than it was.
+    """
+    remote = PretendRemote()
+    monkeypatch.setattr(injecting, "time", remote.clock)
+    remote.takes_s = 3.0
+
+    with faults.injected(environment, STOP, remote=remote) as told:  # type: ignore[arg-type] - as above
+        shown = told.to_document()
+
+    # It looks for three seconds, and then injects for three.
+    assert (shown["asked_at"], shown["began_at"]) == (1003.0, 1006.0)
+    assert (shown["ends_from"], shown["ends_at"]) == (1023.0, 1026.0)
+
+
+def test_while_other_faults_go_on_nobody_says_that_all_is_as_before(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was compared then, and that is what is said; by the record, too."""
+    other = {"id": "f2", "about": "net.cut 6 edges", "left_s": 9.0}
+    remote = PretendRemote(fault_end={"active": [other]})
+    said: list[str] = []
+    monkeypatch.setattr(chaos_command, "say", lambda text, **_: said.append(text))
+
+    with faults.injected(environment, STOP, tell=chaos_command._tell, remote=remote) as told:  # type: ignore[arg-type] - as above
+        pass
+
+    assert told.to_document()["active"] == {"node2": ["net.cut 6 edges"]}
+    assert said[-2:] == [
+        "healed    other faults go on, so not every host was compared",
+        "  node2          net.cut 6 edges",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,8 @@ class PretendRemote:
         self.environment = environment
         self.lacking = lacking or {}
         self.queue = ""
+        self.active: dict[str, list[dict[str, Any]]] = {}
+        self.silent: set[str] = set()
         self.steps: list[str] = []
 
     def step(
@@ -43,7 +45,10 @@ class PretendRemote:
     ) -> dict[str, Row]:
         assert deadline_s > 0
         self.steps.append(step)
-        return {name: Row(name, ok=True, answer=self.look(name), took_ms=1) for name in params}
+        return {
+            name: Row(name, ok=name not in self.silent, answer=self.look(name), took_ms=1)
+            for name in params
+        }
 
     def look(self, host: str) -> dict[str, Any]:
         return {
@@ -53,9 +58,15 @@ class PretendRemote:
             "queue": self.queue,
             "library": "/lib/libfaketime.so.1",
             "processes": {each.name: 4711 for each in self.environment.on(host)},
-            "active": [],
+            "active": self.active.get(host, []),
             "residue": [],
         }
+
+
+@pytest.fixture
+def remote() -> PretendRemote:
+    """Give ten hosts that offer everything."""
+    return PretendRemote(breakable())
 
 
 def planned(fault: Fault, *, lacking: Mapping[str, str] | None = None) -> faults.Plan:
@@ -328,6 +339,91 @@ def test_a_queue_of_the_hosts_own_is_no_place_for_a_fault(kind: str) -> None:
     )
     assert not packets.names_a_queue("0000abcd")
     assert not packets.names_a_queue("ffffabcd")
+
+
+def active(kind: str, *nodes: str) -> dict[str, Any]:
+    """Tell of a fault that goes on, as a host does."""
+    return {"id": "f1", "kind": kind, "about": f"{kind} now", "targets": nodes, "nodes": nodes}
+
+
+def test_the_cap_is_over_all_that_is_broken(remote: PretendRemote) -> None:
+    """Two faults of 30 % are 60 %; a node that both hit counts once, a silent host not at all."""
+    remote.active = {"node9": [active("proc.kill", "v8", "v9", "v10")]}
+    remote.silent = {"node7"}
+    fault = Fault(kind="proc.stop", lease_s=20, targets=("v1",))
+    again = Fault(kind="disk.full", lease_s=20, targets=("v9",))
+
+    with pytest.raises(AitbcError, match="40 % of the power hit, allowed 33") as refused:
+        faults.plan(remote.environment, fault, remote, cap=Cap(power_percent=33))  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert "v10 v8 v9 of other faults" in refused.value.message
+    for each, percent in ((fault, 40), (again, 30), (fault, 100)):
+        cap = Cap(power_percent=percent)
+        assert faults.plan(remote.environment, each, remote, cap=cap).orders  # type: ignore[arg-type] - as above
+    with pytest.raises(AitbcError, match="4 nodes hit, allowed 3"):
+        faults.plan(remote.environment, fault, remote, cap=Cap(nodes=3))  # type: ignore[arg-type] - as above
+
+
+@pytest.mark.parametrize(
+    ("kind", "other", "refused"),
+    [
+        ("cpu.quota", "proc.stop", True),
+        ("proc.stop", "clock.jump", True),
+        ("disk.full", "proc.stop", False),
+        ("net.cut", "proc.stop", False),
+    ],
+)
+def test_one_process_is_in_the_hands_of_one_fault(
+    remote: PretendRemote, kind: str, other: str, *, refused: bool
+) -> None:
+    """What wakes, stops or restarts a node would undo what another fault does to it."""
+    remote.active = {"node1": [active(other, "v1")], "node2": [active(other, "v2")]}
+
+    found = faults.plan(remote.environment, of(kind), remote)  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert found.refusals == ({"node1": f"v1 is held already: {other} now"} if refused else {})
+
+
+def test_hosts_that_another_mesh_may_not_lose_are_not_broken(
+    monkeypatch: pytest.MonkeyPatch, remote: PretendRemote
+) -> None:
+    """A cut is by address, a full disk is everybody's: the neighbour is asked by its inventory."""
+    neighbour = dataclasses.replace(Inventory.load("production"), name="theirs")
+    monkeypatch.setattr(links.neighbours, "sharing", lambda _: {"node2": [neighbour]})
+
+    with pytest.raises(AitbcError, match="node2 carries theirs, too") as refused:
+        faults.plan(remote.environment, of("net.cut"), remote)  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert refused.value.exit_status is Exit.DENIED
+    assert remote.steps == []
+    assert faults.plan(remote.environment, of("proc.kill"), remote).orders  # type: ignore[arg-type] - as above
+    monkeypatch.setattr(links.neighbours, "sharing", lambda _: {"node2": [remote.environment]})
+    assert faults.plan(remote.environment, of("net.cut"), remote).orders  # type: ignore[arg-type] - as above
+
+
+def test_no_way_in_of_any_host_is_cut() -> None:
+    """The toolkit may run on a host of the mesh, and reach the others on ports of their own."""
+    environment = breakable()
+    hosts = [dataclasses.replace(each, ssh_port=2200) if each.name == "node3" else each
+             for each in environment.hosts]  # fmt: skip
+    environment = dataclasses.replace(environment, hosts=tuple(hosts))
+
+    found = faults.plan(environment, of("net.cut"), PretendRemote(environment))  # type: ignore[arg-type] - as much of it as a plan needs
+
+    for each in found.orders:
+        assert "    tcp dport { 22, 2200 } accept\n    tcp sport { 22, 2200 } accept" in each.do[0]
+
+
+def test_a_limit_is_taken_from_the_process_that_got_it() -> None:
+    """A number of a process comes again, for another one of the same user."""
+    undo = planned(of("mem.limit")).orders[0].undo
+
+    assert undo == (
+        "systemctl show -p MainPID --value aitbc-production-v1 | grep -qx 4711 && "
+        "setpriv --reuid=aitbc --regid=aitbc --clear-groups "
+        "prlimit --pid 4711 --as=unlimited: 2>/dev/null"
+    )
 
 
 def test_a_plan_only_looks() -> None:

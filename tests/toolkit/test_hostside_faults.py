@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,8 @@ from pretend_hosts import PretendHosts
 
 from aitbc_toolkit.deploys.hostside import afflicting, biting, residue
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
-from aitbc_toolkit.faults import packets
+from aitbc_toolkit.faults import packets, units
+from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.remote import Row
 
 pytestmark = pytest.mark.integration
@@ -35,6 +37,7 @@ PICTURE: dict[str, Any] = {
     "lists": {
         "failed unit": ["old.service"],
         "unit of a fault": [],
+        "table of a fault": [],
         "stopped process": ["python3"],
     },
     "nodes": {"v1": {"active": True, "drop-ins": [], "address space": "unlimited"}},
@@ -70,6 +73,8 @@ class Host:
             "kind": "proc.stop",
             "about": "a try",
             "lease_s": lease_s,
+            "nodes": ["v1"],
+            "targets": ["v1"],
             "do": [f"touch {self.mark}"],
             "undo": f"rm -f {self.mark}",
         }
@@ -117,6 +122,7 @@ def test_a_heal_only_brings_the_end_forward(host: Host) -> None:
 
     assert (first["healed"], [each["id"] for each in first["active"]]) == (["f1"], ["f2"])
     assert 0 < first["active"][0]["left_s"] <= 600
+    assert (first["active"][0]["nodes"], first["active"][0]["targets"]) == (["v1"], ["v1"])
     assert not host.mark.exists()
     assert (second["healed"], second["active"], second["residue"]) == (["f2"], [], [])
 
@@ -141,6 +147,30 @@ def _waiting_for(folder: Path) -> list[str]:
             if words.startswith(b"sh\0") and str(folder).encode() in words:
                 found.append(process.name)
     return found
+
+
+def test_a_heal_waits_for_an_order_that_is_being_carried_out(host: Host) -> None:
+    """Whoever injects holds the host; that is no reason to say that nobody knows what is left."""
+    host.folder.mkdir()
+    release, held = host.folder / "release", host.folder / "held"
+    script = (
+        f"touch {held}; i=0; until [ -e {release} ] || [ $i = 600 ]; do sleep 0.1; i=$((i+1)); done"
+    )
+    holder = subprocess.Popen(["flock", str(host.folder / "lock"), "sh", "-c", script])
+    try:
+        deadline = time.monotonic() + 60
+        while not held.exists():
+            assert time.monotonic() < deadline
+        timer = threading.Timer(6.0, release.touch)
+        timer.start()
+
+        row = host.end()
+
+        timer.join()
+        assert row.ok, row.error
+    finally:
+        holder.kill()
+        holder.wait()
 
 
 def test_an_order_that_fails_is_undone_at_once(host: Host) -> None:
@@ -174,7 +204,12 @@ def test_what_a_slow_order_did_after_its_end_is_undone(
     monkeypatch.setattr(afflicting, "_set_end", lambda *_: None)
     monkeypatch.setattr(afflicting.residue, "remember", lambda *_: None)
     order = {"id": "f1", "kind": "proc.stop", "about": "a try", "lease_s": 1}
-    order |= {"do": [f"rm {record}\ntouch {mark}"], "undo": f"rm -f {mark}"}
+    order |= {
+        "nodes": [],
+        "targets": [],
+        "do": [f"rm {record}\ntouch {mark}"],
+        "undo": f"rm -f {mark}",
+    }
 
     with pytest.raises(Trouble, match="its lease of 1 s was over") as refused:
         afflicting.inject(
@@ -293,6 +328,7 @@ def test_a_fault_of_before_a_reboot_is_over(host: Host) -> None:
         (("texts", "queues"), "qdisc noqueue\nqdisc tbf 1:", "queues: + qdisc tbf 1:"),
         (("texts", "watchdogs"), "no", "watchdogs: + no"),
         (("lists", "failed unit"), ["old.service", "new.service"], "failed unit: new.service"),
+        (("lists", "table of a fault"), ["inet m"], "table of a fault: inet m"),
         (("lists", "unit of a fault"), ["m-chaos-1.timer"], "unit of a fault: m-chaos-1.timer"),
         (("nodes", "v1"), {"active": False, "drop-ins": []}, "v1 active: False, was True"),
         (("nodes", "v1"), {"active": True, "drop-ins": ["x.conf"]}, "v1 drop-ins: ['x.conf']"),
@@ -352,7 +388,7 @@ CHAINS = {
 
 def some_rules(name: str, *, id_: str = "a1", lease_s: float = 600) -> packets.Rules:
     """Make the rules of one fault."""
-    return packets.Rules("mesh_chaos", id_, 22, lease_s, CHAINS[name])
+    return packets.Rules("mesh_chaos", id_, (22,), lease_s, CHAINS[name])
 
 
 @AS_ROOT
@@ -386,6 +422,58 @@ def test_faults_that_overlap_share_the_table() -> None:
     assert "in_b2" in said[0]
     assert "a1" not in said[0]
     assert said[1] == ""
+
+
+@AS_ROOT
+def test_a_table_of_a_mesh_that_is_named_like_a_chain_goes_too() -> None:
+    """Whether other faults are in it is read from its chains, not from its own name."""
+    rules = packets.Rules("chain_chaos", "a1", (22,), 600, CHAINS["cut"])
+
+    assert in_a_network(rules.load(), rules.unload(), "nft list ruleset") == ""
+
+
+@AS_ROOT
+def test_a_table_that_a_fault_left_is_named() -> None:
+    """It is no part of the host's own rules, and is looked for by its name."""
+    script = (
+        "from aitbc_toolkit.deploys.hostside import residue; said = residue._ruleset(); "
+        "print(residue._rules(said, 'mesh_chaos')); "
+        "print(residue._tables(said, 'mesh_chaos'))"
+    )
+    ask = f'{sys.executable} -c "{script}"'
+
+    said = in_a_network(ask, some_rules("cut").load(), ask)
+
+    assert said.split("\n") == ["", "[]", "", "['inet mesh_chaos']", ""]
+
+
+@pytest.mark.parametrize("was", ["yes", "no"])
+def test_watchdogs_are_after_two_faults_as_before_them(tmp_path: Path, was: str) -> None:
+    """Two that overlap end in any order, an end may come twice; the host's own word stays."""
+    state = tmp_path / "state"
+    state.write_text(f"{was}\n")
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\n[ -z "$2" ] && {{ cat {state}; exit; }}\necho "$2" > {state}\n')
+    program.chmod(0o755)
+    production = Inventory.load("production")
+    words = units.Units(production.hosts[0], {})
+    one, two = (f"{tmp_path}/{name}.held" for name in ("one", "two"))
+    told = []
+    for text in (
+        words.patient(one),
+        words.patient(two),
+        words.impatient(one),
+        words.impatient(one),
+        words.impatient(two),
+        words.impatient(two),
+    ):
+        subprocess.run(
+            ["sh", "-c", text], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, check=False
+        )
+        told.append(state.read_text().strip())
+
+    assert told == ["no", "no", "no", "no", was, was]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["state", "systemctl"]
 
 
 @AS_ROOT

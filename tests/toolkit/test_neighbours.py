@@ -39,6 +39,19 @@ def test_the_environments_of_this_checkout_share_nothing(tmp_path: Path) -> None
             assert neighbours.clashes(load(name, paths.inventories(), tmp_path)) == []
 
 
+def test_who_lives_on_the_same_hosts_is_named(tmp_path: Path) -> None:
+    """Not only who shares a port or a folder: also who just lives there."""
+    folder = folder_with_beta(tmp_path, ports=True, names=True)
+
+    found = neighbours.sharing(load("beta", folder, tmp_path))
+
+    assert {host: [each.name for each in others] for host, others in found.items()} == {
+        "localhost": ["dev", "staging"],
+        "aitbc1": ["staging"],
+    }
+    assert neighbours.sharing(load("production", folder, tmp_path)) == {}
+
+
 @pytest.mark.proves("E72")
 def test_a_plain_copy_of_staging_is_refused_with_everything_that_it_shares(tmp_path: Path) -> None:
     """Ports, keys and configuration of the same nodes: all are named at once, from both sides."""

@@ -104,7 +104,8 @@ class Mesh:
         self.cut_off = planned.targets
         begun = self.clock
         self.clock += self.held_s  # hosts count from the beginning
-        yield Bite(self.clock, begun + planned.lease_s + self.late_s, "counters rise")
+        ends_from = begun + planned.lease_s
+        yield Bite(self.clock, ends_from + self.late_s, ends_from, "counters rise")
         self.cut_off = ()
         self.free_at = self.clock + self.slow_s
         if self.leaves:
@@ -119,6 +120,17 @@ class Mesh:
     def note(self, kind: str, **fields: object) -> None:
         del fields
         self.notes.append(kind)
+
+
+def test_recovery_counts_from_the_first_host_that_ended_its_part(tmp_path: Path) -> None:
+    """What passes until the last of them has is no time that nobody counts."""
+    told = {}
+    for late_s in (0.0, 3.0):
+        engine = Engine(a_case(tmp_path), Mesh(late_s=late_s), seed=1)
+        engine.play()
+        told[late_s] = engine.findings.records["t_tip"]
+
+    assert told[3.0] - told[0.0] == pytest.approx(3.0, abs=0.5)
 
 
 class Late(Mesh):

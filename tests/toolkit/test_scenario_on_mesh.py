@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,14 +61,34 @@ def watching(environment: Environment, history: History) -> Witness:
     )
 
 
-def strayed(mesh: Any, name: str) -> None:
-    """Let one node hold other blocks final from now on."""
-    mesh.ports[name].view.finals = [
-        msgspec.structs.replace(
-            final, certificate=msgspec.structs.replace(final.certificate, block_id=b"x" * 32)
+class Strayed(Sequence[Any]):
+    """Be the final blocks of others under another name, those that are still to come included."""
+
+    def __init__(self, finals: Sequence[Any]) -> None:
+        self._finals = finals
+
+    def __len__(self) -> int:
+        return len(self._finals)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self._finals[index]
+        return (
+            [self._stray(each) for each in found]
+            if isinstance(index, slice)
+            else self._stray(found)
         )
-        for final in mesh.ledger.finals
-    ]
+
+    def _stray(self, final: Any) -> Any:
+        certificate = msgspec.structs.replace(final.certificate, block_id=b"x" * 32)
+        return msgspec.structs.replace(final, certificate=certificate)
+
+
+def strayed(mesh: Any, name: str) -> None:
+    """Let one node hold other blocks final from now on.
+
+    It goes on as the others do: what the witness has read of it by now, it does not read again.
+    """
+    mesh.ports[name].view.finals = Strayed(mesh.ledger.finals)
 
 
 def test_every_block_of_every_node_is_kept(growing: Any, eventually: Callable[..., None]) -> None:
@@ -132,6 +152,7 @@ class Told:
     """Tell since when a fault bites."""
 
     bitten_at: float
+    ends_from: float
     ends_at: float
     evidence: object = "planted"
 
@@ -157,7 +178,8 @@ class Hand:
         if self._refused:
             raise self._refused
         self._begin()
-        yield Told(time.time(), time.time() + planned.lease_s)
+        ends = time.time() + planned.lease_s
+        yield Told(time.time(), ends, ends)
         if self._left:
             raise self._left
 

@@ -21,6 +21,7 @@ from aitbc_toolkit.release import sparing
 from aitbc_toolkit.remote import Hosts
 
 _POWER_MAX = 33.4
+_NOT_COMPARED = "other faults go on, so not every host was compared"
 _WHOLE = "; all hosts are as before"
 
 
@@ -209,8 +210,9 @@ def _tell(record: Mapping[str, Any]) -> None:
             for host, evidence in record["evidence"].items():
                 say(f"  {host:<14} {_evidence(evidence)}")
         case _:
-            say("healed    " + ("NOT" if record["residue"] else "all hosts are as before"))
-            for host, left in record["residue"].items():
+            said = _NOT_COMPARED if record["active"] else "all hosts are as before"
+            say("healed    " + ("NOT" if record["residue"] else said))
+            for host, left in [*record["residue"].items(), *record["active"].items()]:
                 say("\n".join(f"  {host:<14} {each}" for each in left))
 
 

@@ -20,6 +20,8 @@ from aitbc_toolkit.remote import Hosts, Row
 PROVE_S = 5.0
 SETTLE_S = 15.0
 _STEP_S = 40
+# An order that is being carried out holds its host for so long; its heal waits for that.
+_END_S = 2 * _STEP_S + int(SETTLE_S)
 _POLL_S = 0.1
 
 Tell = Callable[[Mapping[str, object]], None]
@@ -40,16 +42,25 @@ class Residue(AitbcError):  # noqa: N818 - a verdict is told by this name
 
 @dataclass(slots=True)
 class Told:
-    """Hold what a fault has shown so far; times are those of this machine's wall clock."""
+    """Hold what a fault has shown so far; times are those of this machine's wall clock.
+
+    A host counts the lease from when it was told, which is between `asked_at` and `began_at`: no
+    host ends it before `ends_from`, and none after `ends_at`. Recovery is counted from the early
+    one, so it was no longer than told. `active` has the hosts that nobody could compare, with the
+    faults that go on there.
+    """
 
     id: str
     fault: Fault
+    asked_at: float = 0.0
     began_at: float = 0.0
     bitten_at: float = 0.0
+    ends_from: float = 0.0
     ends_at: float = 0.0
     healed_at: float = 0.0
     evidence: dict[str, Any] = field(default_factory=dict)
     residue: dict[str, list[str]] = field(default_factory=dict)
+    active: dict[str, list[str]] = field(default_factory=dict)
     _ends_s: float = 0.0
 
     def to_document(self) -> dict[str, Any]:
@@ -58,12 +69,15 @@ class Told:
             "id": self.id,
             "fault": self.fault.kind,
             "about": self.fault.about,
+            "asked_at": self.asked_at,
             "began_at": self.began_at,
             "bitten_at": self.bitten_at,
+            "ends_from": self.ends_from,
             "ends_at": self.ends_at,
             "healed_at": self.healed_at,
             "evidence": self.evidence,
             "residue": self.residue,
+            "active": self.active,
         }
 
     def wait_end(self) -> None:
@@ -71,8 +85,13 @@ class Told:
         while (left_s := self._ends_s - time.monotonic()) > 0:
             time.sleep(min(left_s, _POLL_S))
 
+    def ask(self) -> None:
+        """Note that hosts are told now; none of them has begun before."""
+        self.asked_at = time.time()
+        self.ends_from = self.asked_at + self.fault.lease_s
+
     def begin(self) -> None:
-        """Count the lease from now on; the hosts have counted theirs a moment longer."""
+        """Note that all hosts have begun; none of them ends later than counted from now."""
         self.began_at = time.time()
         self.ends_at = self.began_at + self.fault.lease_s
         self._ends_s = time.monotonic() + self.fault.lease_s
@@ -171,9 +190,12 @@ def _begin(plan: Plan, remote: Hosts, told: Told) -> None:
             "kind": fault.kind,
             "about": fault.about,
             "lease_s": fault.lease_s,
+            "nodes": list(plan.radius.nodes),
+            "targets": list(fault.targets),
             "do": list(each.do),
             "undo": each.undo,
         }
+    told.ask()
     rows = remote.step("fault-inject", params, deadline_s=_STEP_S)
     told.begin()
     unclean = {name: [row.error] for name, row in rows.items() if row.kind == "residue"}
@@ -214,6 +236,11 @@ def _end(plan: Plan, remote: Hosts, told: Told) -> None:
         for name, row in rows.items()
         if (found := list(row.answer["residue"]) if row.ok else [f"unknown: {row.error}"])
     }
+    told.active = {
+        name: [str(each["about"]) for each in row.answer["active"]]
+        for name, row in rows.items()
+        if row.ok and row.answer["active"]
+    }
 
 
 def _ask_end(
@@ -226,7 +253,7 @@ def _ask_end(
 ) -> dict[str, Row]:
     chosen = None if ids is None else list(ids)
     params = planning.documents(environment, hosts, ids=chosen, settle_s=SETTLE_S, accept=accept)
-    return remote.step("fault-end", params, deadline_s=_STEP_S)
+    return remote.step("fault-end", params, deadline_s=_END_S)
 
 
 def _require_clean(environment: Environment, residue: Mapping[str, Collection[str]]) -> None:

@@ -142,6 +142,20 @@ KINDS: Mapping[str, Kind] = {
     ),
 }
 
+_ON_THE_HOST = {"disk.full", "proc.stop", "proc.freeze"}
+"""These fill the disk of a host, or let none of its watchdogs bite."""
+
+
+def grips(kind: str) -> bool:
+    """Tell whether a fault has a node's process in its hands, which no second one may have."""
+    return KINDS[kind].hits == "nodes" and kind != "disk.full"
+
+
+def is_wide(kind: str) -> bool:
+    """Tell whether everything on a host feels a fault, other meshes included."""
+    return KINDS[kind].hits == "links" or kind in _ON_THE_HOST
+
+
 _LATER = "no host offers a mechanism for it"
 _BY_DEPLOY = "that is a verb of the toolkit, not a fault: a scenario runs it as a step"
 REFUSED: Mapping[str, str] = {

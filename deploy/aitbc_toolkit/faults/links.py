@@ -3,11 +3,13 @@
 A host is told by address, so two nodes of one host cannot be told apart by what comes from there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aitbc_sim import edges as algebra
+from aitbc_toolkit import neighbours
 from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.faults import kinds
 from aitbc_toolkit.faults.kinds import Fault
 from aitbc_toolkit.inventory import Environment
 
@@ -16,7 +18,7 @@ Edges = frozenset[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Cap:
-    """Bound what one fault may hit: nodes, power in percent, and minutes."""
+    """Bound what may be broken at a time: nodes, power in percent; and minutes of one fault."""
 
     nodes: int = 1_000
     power_percent: float = 100.0
@@ -68,12 +70,16 @@ def between_hosts(environment: Environment, edges: Edges) -> Edges:
     return lifted
 
 
-def radius(environment: Environment, fault: Fault) -> Radius:
-    """Say whom a fault hits: its targets, or who is left outside the strongest part."""
+def radius(environment: Environment, fault: Fault, *, beside: Collection[str] = ()) -> Radius:
+    """Say whom a fault hits: its targets, or who is left outside the strongest part.
+
+    Whom other faults hit, `beside` it, is counted in.
+    """
     powers = {each.name: each.power for each in environment.instances}
     hit = fault.targets
     if fault.edges:
         hit = _outside(powers, fault.edges)
+    hit = tuple(dict.fromkeys([*hit, *(name for name in beside if name in powers)]))
     return Radius(hit, sum(powers[name] for name in hit), sum(powers.values()))
 
 
@@ -90,15 +96,42 @@ def allow(environment: Environment) -> None:
         )
 
 
-def judge(environment: Environment, fault: Fault, cap: Cap) -> Radius:
+def spare_neighbours(environment: Environment, fault: Fault) -> None:
+    """Refuse what another environment on the same hosts would feel, unless that may be broken, too.
+
+    On a machine that is nobody's alone a fault hits nothing but the nodes of its own mesh.
+    Raises: AitbcError (denied).
+    """
+    if not kinds.is_wide(fault.kind):
+        return
+    names = {*fault.targets, *(name for edge in fault.edges for name in edge)}
+    hosts = {environment.instance(name).host for name in names}
+    ours = {name for name in hosts if environment.host(name).manager == "systemd"}
+    if not ours:
+        return
+    for host, others in neighbours.sharing(environment).items():
+        spared = [each.name for each in others if not each.rules.chaos_allowed]
+        if host in ours and spared:
+            raise AitbcError(
+                f"{fault.about} refused: {host} carries {' '.join(spared)}, too, "
+                "whose inventory does not allow it",
+                hint=f"inventories/{spared[0]}/inventory.toml: chaos_allowed = true",
+                exit_status=Exit.DENIED,
+            )
+
+
+def judge(
+    environment: Environment, fault: Fault, cap: Cap, *, beside: Collection[str] = ()
+) -> Radius:
     """Refuse a fault where none is allowed, or one that hits more than the cap.
 
+    What other faults hit, `beside` it, is broken as well, and counts.
     Raises: AitbcError (denied, refused), UsageError for an unknown node.
     """
     for name in fault.targets:
         environment.instance(name)
     allow(environment)
-    hit = radius(environment, fault)
+    hit = radius(environment, fault, beside=beside)
     over = [
         f"{asked:g} {what}, allowed {allowed:g}"
         for what, asked, allowed in (
@@ -109,7 +142,8 @@ def judge(environment: Environment, fault: Fault, cap: Cap) -> Radius:
         if asked > allowed
     ]
     if over:
-        raise _refused(f"{fault.about} hits more than the cap: {'; '.join(over)}")
+        more = f" (with {' '.join(sorted(beside))} of other faults)" if beside else ""
+        raise _refused(f"{fault.about} hits more than the cap: {'; '.join(over)}{more}")
     return hit
 
 

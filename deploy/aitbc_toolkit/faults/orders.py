@@ -71,7 +71,9 @@ class Site:
     def rules(self, chains: tuple[packets.Chain, ...]) -> packets.Rules:
         """Make the rules of this fault."""
         table = table_of(self.environment)
-        return packets.Rules(table, self.id, self.host.ssh_port, self.fault.lease_s, chains)
+        # Every host's way in: the toolkit may run on one of them, and reach the others from there.
+        ports = tuple(sorted({each.ssh_port for each in self.environment.hosts}))
+        return packets.Rules(table, self.id, ports, self.fault.lease_s, chains)
 
     def those(self, hosts: Iterable[str]) -> list[str]:
         """List the addresses of some hosts, without those that this host has itself."""
@@ -209,7 +211,9 @@ def _limit(site: Site) -> _Parts:
         # As the node's user: root in a container may not, and this one may undo it, too.
         own = f"setpriv --reuid={user} --regid={user} --clear-groups prlimit --pid {pid}"
         do.append(f"size={size}\n{own} --as=$size:")
-        undo.append(f"{own} --as=unlimited: 2>/dev/null")
+        # Should it be gone, its number may be another one's by now.
+        same = f"systemctl show -p MainPID --value {each.paths.unit} | grep -qx {pid}"
+        undo.append(f"{same} && {own} --as=unlimited: 2>/dev/null")
     return do, undo, [{"what": "limited", "node": each.name} for each in site.targets]
 
 
@@ -225,8 +229,7 @@ def _fill(site: Site) -> _Parts:
 
 
 def _read_only(site: Site) -> _Parts:
-    do, undo = [], []
-    proofs: list[Proof] = []
+    do, undo, proofs = [], [], list[Proof]()
     for each in site.targets:
         path = str(each.paths.data)
         lines = ["ReadWritePaths=", f"ReadWritePaths={each.paths.keys}", f"ReadOnlyPaths={path}"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 _PRIORITY = -400
 _HOOKS = {"in": "prerouting", "out": "output", "refuse": "input"}
 _WAYS = {"in": "saddr", "out": "daddr", "refuse": "saddr"}
+_ENDS = ("dport", "sport")
 _HANDLE_DIGITS = 4
 # What `tc` takes for no handle, and for the root.
 _NO_HANDLES = {0, 2**16 - 1}
@@ -33,7 +34,7 @@ class Rules:
 
     table: str
     id: str
-    ssh_port: int
+    ssh_ports: tuple[int, ...]
     lease_s: float
     chains: tuple[Chain, ...]
 
@@ -48,7 +49,7 @@ class Rules:
             lines += [f"  {self._set(chain, name, family)}" for family in _FAMILIES]
             hook = f"type filter hook {_HOOKS[chain.way]} priority {_PRIORITY}; policy accept;"
             lines += [f"  chain {name} {{", f"    {hook}"]
-            lines += [f"    tcp {end} {self.ssh_port} accept" for end in ("dport", "sport")]
+            lines += [f"    tcp {end} {_either(self.ssh_ports)} accept" for end in _ENDS]
             for family, (protocol, _) in _FAMILIES.items():
                 whom = f"{protocol} {_WAYS[chain.way]} @{name}_{family}"
                 lines.append(f"    {whom} {chain.verdict}")
@@ -67,7 +68,7 @@ class Rules:
         table = f"inet {self.table}"
         return (
             f"{self._transaction(lines)}\n"
-            f"{self._locked()} sh -c 'nft list table {table} | grep -q chain || "
+            f'{self._locked()} sh -c \'nft list table {table} | grep -q "^[[:space:]]*chain " || '
             f"nft delete table {table}'"
         )
 
@@ -83,6 +84,12 @@ class Rules:
     def _locked(self) -> str:
         # Faults that overlap share the table, and nobody may remove it while another fills it.
         return f"flock /run/lock/{self.table}"
+
+
+def _either(ports: Sequence[int]) -> str:
+    """Write one port, or several, as a rule has them."""
+    text = ", ".join(map(str, ports))
+    return f"{{ {text} }}" if len(ports) > 1 else text
 
 
 def handle_of(name: str) -> str:

@@ -74,12 +74,16 @@ def plan(environment: Environment, fault: Fault, remote: Hosts, *, cap: Cap | No
     Raises: UsageError, AitbcError (denied, refused, unreachable).
     """
     kinds.judge(fault)
-    hit = links.judge(environment, fault, cap or Cap())
+    cap = cap or Cap()
+    links.judge(environment, fault, cap)
+    links.spare_neighbours(environment, fault)
     edges = links.between_hosts(environment, fault.edges)
     hosts = {name for edge in edges for name in edge}
     hosts |= {environment.instance(name).host for name in fault.targets}
     others = {name: {host for edge in edges if name in edge for host in edge} for name in hosts}
     looks = look(environment, remote, {name: others[name] - {name} for name in hosts})
+    links.judge(environment, fault, cap, beside=_broken(environment, remote, looks, cap))
+    hit = links.radius(environment, fault)
     addresses = {name: _addresses(environment.host(name), looks[name]) for name in hosts}
     name = _name()
     sites = [
@@ -157,6 +161,23 @@ def require(environment: Environment, rows: Mapping[str, Row], *, status: Exit) 
         )
 
 
+def _broken(
+    environment: Environment, remote: Hosts, looks: Mapping[str, Mapping[str, Any]], cap: Cap
+) -> set[str]:
+    """Name the nodes that other faults hit now, where that matters.
+
+    Hosts that have no part in this fault are asked, too; one that is silent has nothing to tell.
+    """
+    rest = {each.name for each in environment.hosts} - looks.keys()
+    bounds = cap.power_percent < 100 or cap.nodes < len(environment.instances)  # noqa: PLR2004 - all of it
+    if not bounds:
+        return set()
+    params = documents(environment, rest, probe=False, peers=[])
+    rows = remote.step("fault-look", params, deadline_s=LOOK_S)
+    told = [*looks.values(), *(row.answer for row in rows.values() if row.ok)]
+    return {name for each in told for record in each["active"] for name in record["nodes"]}
+
+
 def _name() -> str:
     """Draw a name for a fault, one that its queue can have, too."""
     while not packets.names_a_queue(name := secrets.token_hex(4)):
@@ -180,6 +201,15 @@ def _refusal(site: Site) -> str:
             return "its peers are not all reached over one interface"
         if site.look["queue"]:
             return f"{site.look['device']} has a queue already: {site.look['queue']}"
+    held = [
+        f"{each.name} is held already: {other['about']}"
+        for each in site.targets
+        for other in site.look["active"]
+        if kinds.grips(site.fault.kind) and kinds.grips(other["kind"])
+        if each.name in other["targets"]
+    ]
+    if held:
+        return "; ".join(held)
     down = [each.name for each in site.targets if not site.look["processes"][each.name]]
     if down:
         return f"{' '.join(down)} does not run"

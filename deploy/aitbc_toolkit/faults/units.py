@@ -44,14 +44,21 @@ class Units:
 
     def patient(self, marker: str) -> str:
         """Let nobody end a node that does not beat."""
-        return f"touch {marker}\nsystemctl service-watchdogs no" if self._is_systemd else ":"
-
-    def impatient(self, marker: str) -> str:
-        """Watch over nodes again, unless another fault still holds one."""
         if not self._is_systemd:
             return ":"
-        others = str(PurePosixPath(marker).with_name("*.held"))
-        return f"rm -f {marker}\nls {others} >/dev/null 2>&1 || systemctl service-watchdogs yes"
+        others = PurePosixPath(marker).with_name("*.held")
+        # What the host had before the first of them is what is there after the last.
+        first = f"{{ cat {others} 2>/dev/null || true; systemctl service-watchdogs; }} | head -n 1"
+        return f"{first} > {marker}.new\nmv {marker}.new {marker}\nsystemctl service-watchdogs no"
+
+    def impatient(self, marker: str) -> str:
+        """Watch over nodes as before, unless another fault still holds one."""
+        if not self._is_systemd:
+            return ":"
+        others, last = PurePosixPath(marker).with_name("*.held"), f"{marker}.last"
+        held = f"[ ! -e {last} ] || ls {others} >/dev/null 2>&1"
+        restored = f"{held} || xargs systemctl service-watchdogs < {last}"
+        return "\n".join([f"mv {marker} {last} 2>/dev/null", restored, f"rm -f {last}"])
 
 
 def changed(instance: Instance, name: str, lines: Sequence[str]) -> str:

@@ -19,6 +19,8 @@ from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
 _POLL_S = 0.2
 _DO_S = 30.0
+# Who injects holds the lock for the whole of a step, and is ended with it.
+_LOCK_S = 45.0
 
 
 def inject(params: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
         undo = _whole(order, folder)
         moment = Moment.read()
         record = {
-            **{key: order[key] for key in ("id", "kind", "about", "lease_s")},
+            **{key: order[key] for key in residue.SHOWN},
             "undo": undo,
             "boot": moment.boot,
             "began": time.time(),
@@ -63,7 +65,7 @@ def end(params: dict[str, Any]) -> dict[str, Any]:
     With `accept` what is left is told, and is from then on how this host should be.
     """
     folder = Path(params["chaos"])
-    with files.locked(folder / "lock"):
+    with files.locked(folder / "lock", timeout_s=_LOCK_S):
         known = residue.active(folder)
         wanted = [each for each in known if params["ids"] is None or each["id"] in params["ids"]]
         for record in wanted:

@@ -109,7 +109,7 @@ def locked(path: Path, *, timeout_s: float = 5.0) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise Trouble(f"another deploy holds {path}", kind="busy") from None
+                    raise Trouble(f"another step holds {path}", kind="busy") from None
                 time.sleep(_LOCK_POLL_S)
         yield
 

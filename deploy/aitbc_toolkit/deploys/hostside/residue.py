@@ -18,6 +18,9 @@ from typing import Any
 from aitbc_toolkit.deploys.hostside import files, services
 from aitbc_toolkit.deploys.hostside.moments import Moment
 
+SHOWN = ("id", "kind", "about", "lease_s", "nodes", "targets")
+"""What is kept of a fault while it goes on, for whoever asks."""
+
 _PICTURE = "before.json"
 _CLOCK_S = 1.0
 _DISK_MIB = 64
@@ -44,7 +47,7 @@ def active(folder: Path) -> list[dict[str, Any]]:
 def shown(record: dict[str, Any]) -> dict[str, Any]:
     """Say of a fault what an operator wants to know."""
     left_s = round(record["ends_s"] - Moment.read().now_s, 1)
-    return {**{key: record[key] for key in ("id", "kind", "about", "lease_s")}, "left_s": left_s}
+    return {**{key: record[key] for key in SHOWN}, "left_s": left_s}
 
 
 def remember(folder: Path, params: dict[str, Any]) -> None:
@@ -95,17 +98,19 @@ def differences(before: Picture, after: Picture) -> Iterator[str]:
 def _picture(params: dict[str, Any]) -> Picture:
     is_ours = params["manager"]["kind"] == "systemd"
     manager = services.manager(params)
-    own = params["mesh"]
+    own, table = params["mesh"], params["table"]
+    rules = _ruleset() if is_ours else ""
     return {
         "boot": Moment.read().boot,
         "texts": {
-            "nftables": _rules(params["table"]) if is_ours else "",
+            "nftables": _rules(rules, table),
             "queues": _said("tc", "qdisc", "show") if is_ours else "",
             "watchdogs": _said("systemctl", "service-watchdogs") if is_ours else "",
         },
         "lists": {
             "failed unit": _units("--state=failed", "--all") if is_ours else [],
             "unit of a fault": _units("--all", f"{own}-chaos-*") if is_ours else [],
+            "table of a fault": _tables(rules, table),
             "stopped process": sorted(_stopped(_processes(params, manager))),
         },
         "nodes": {each["name"]: _node(each, manager, params) for each in params["instances"]},
@@ -115,13 +120,26 @@ def _picture(params: dict[str, Any]) -> Picture:
     }
 
 
-def _rules(table: str) -> str:
-    """Give the host's own rules, without what faults put beside them, counters or time-outs."""
-    said = _said("nft", "--stateless", "list", "ruleset")
-    bounds = [*(found.start() for found in _TABLE.finditer(said)), len(said)]
-    tables = [said[at:to] for at, to in pairwise(bounds)]
-    own = tuple(f"table {family} {table} {{" for family in ("inet", "ip"))
-    return "".join(each for each in tables if not each.startswith(own))
+def _ruleset() -> str:
+    """Give all rules of the host, without counters or time-outs."""
+    return _said("nft", "--stateless", "list", "ruleset")
+
+
+def _rules(ruleset: str, table: str) -> str:
+    """Leave out what faults put beside the host's own rules."""
+    bounds = [*(found.start() for found in _TABLE.finditer(ruleset)), len(ruleset)]
+    tables = [ruleset[at:to] for at, to in pairwise(bounds)]
+    return "".join(each for each in tables if not each.startswith(_own(table)))
+
+
+def _tables(ruleset: str, table: str) -> list[str]:
+    """Name the tables of faults, which a host without any has not."""
+    found = [line for line in ruleset.splitlines() if line.startswith(_own(table))]
+    return [line.removeprefix("table ").removesuffix(" {") for line in found]
+
+
+def _own(table: str) -> tuple[str, ...]:
+    return tuple(f"table {family} {table} {{" for family in ("inet", "ip"))
 
 
 def _node(

@@ -60,10 +60,14 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bite(NamedTuple):
-    """Say since when a fault is known to bite and when it ends, by the mesh's clock."""
+    """Say since when a fault is known to bite and when it ends, by the mesh's clock.
+
+    Between `ends_from` and `ends_at` each host ends its part; recovery counts from the former.
+    """
 
     at: float
     ends_at: float
+    ends_from: float
     evidence: object = None
 
 

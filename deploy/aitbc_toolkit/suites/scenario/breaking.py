@@ -14,6 +14,7 @@ class Told(Protocol):
     """Be what a fault says of itself while it bites."""
 
     bitten_at: float
+    ends_from: float
     ends_at: float
     evidence: Any
 

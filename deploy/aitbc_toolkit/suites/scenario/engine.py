@@ -128,8 +128,8 @@ class Engine:
         running = self._running[name]
         while (left := running.ends_at - self._arena.now()) > 0:
             self._pause(min(left, POLL_S))
-        # What is left is looked for behind it: recovery is counted from the end itself.
-        self.mark(after=running.ends_at)
+        # What is left is looked for behind it: recovery is counted from the first host's end.
+        self.mark(after=running.bite.ends_from)
         self.heal(name)
 
     def heal(self, name: str) -> None:

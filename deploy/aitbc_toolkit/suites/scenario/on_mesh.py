@@ -90,7 +90,12 @@ class LiveArena:
         try:
             with self._inject(self._environment, planned) as told:
                 back_s = time.time() - time.monotonic()
-                yield Bite(told.bitten_at - back_s, told.ends_at - back_s, told.evidence)
+                yield Bite(
+                    told.bitten_at - back_s,
+                    told.ends_at - back_s,
+                    told.ends_from - back_s,
+                    told.evidence,
+                )
         except AitbcError as failure:
             left = getattr(failure, "__notes__", [])  # of a fault that did not even begin
             if failure.exit_status != Exit.UNHEALED and not left:

@@ -104,7 +104,8 @@ class SimArena:
         for index in hit:
             staging.WAYS[planned.fault].begin(self.world, index, planned)
         try:
-            yield Bite(self.now(), self.now() + planned.lease_s, {"edges": len(planned.edges)})
+            ends_at = self.now() + planned.lease_s
+            yield Bite(self.now(), ends_at, ends_at, {"edges": len(planned.edges)})
         finally:
             for index in hit:
                 staging.WAYS[planned.fault].end(self.world, index, planned)
