@@ -52,6 +52,7 @@ ENVIRONMENT_READERS: dict[str, str] = {
 # Where a test waits for a condition, which is the only way that a test may wait.
 WAITING: dict[str, str] = {
     "tests/conftest.py": "the fixtures `eventually` poll",
+    "tests/toolkit/fake_mesh.py": "is a program that makes a block now and then, and stands still",
 }
 
 ENDINGS = (("ies", "y"), ("es", ""), ("s", ""), ("ed", ""), ("ing", ""), ("er", ""))

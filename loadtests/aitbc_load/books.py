@@ -51,6 +51,8 @@ class Books:
 
     to_final: Latencies = field(default_factory=Latencies)
     """From the intended start until this swarm heard that it is final."""
+    recent: Latencies = field(default_factory=Latencies)
+    """The same of what became final since the live view was told the last time."""
     refusals: Counter[str] = field(default_factory=Counter)
     """Answers that took nothing, by code; the same bytes may have been taken later."""
     rejects: Counter[str] = field(default_factory=Counter)
@@ -100,7 +102,9 @@ class Books:
         self._sums.accepted += not line.is_accepted  # a block took it, whatever the answer was
         if how == FINAL:
             self._sums.final += 1
-            self.to_final.record_us(round(1_000_000 * (at_s - line.due_s)))
+            took_us = round(1_000_000 * (at_s - line.due_s))
+            self.to_final.record_us(took_us)
+            self.recent.record_us(took_us)
         else:
             self._sums.rejected += 1
             self.rejects[code] += 1
@@ -113,6 +117,20 @@ class Books:
     def open_ids(self) -> Iterable[bytes]:
         """Name those that have not ended."""
         return tuple(self._open)
+
+    def take_recent(self) -> Latencies:
+        """Return what became final since the last call."""
+        taken, self.recent = self.recent, Latencies()
+        return taken
+
+    def open_numbers(self) -> tuple[int, ...]:
+        """Return the numbers of those that have not ended."""
+        return tuple(line.number for line in self._open.values())
+
+    @property
+    def open(self) -> int:
+        """Count those that have not ended."""
+        return len(self._open)
 
     @property
     def promised(self) -> int:

@@ -5,6 +5,8 @@ end of the pipe says so, too. Up: `Funds`, `Second` after `Second`, at last the 
 object of one key that names it. Do not add what a result holds: `results.py` does.
 """
 
+from typing import Any
+
 import msgspec
 
 
@@ -55,6 +57,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     terms: Terms
     nodes: tuple[Place, ...]
     folder: str
+    circumstances: dict[str, Any]
+    """What the command line knows and the result repeats: environment, machine, versions."""
 
 
 class Funds(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,102 @@
+"""What did a node answer, and what does its stream of events say? Bytes in, values out.
+
+Pure, so that every cut of the bytes can be tested. Only what our nodes write is read: a length or
+chunks, JSON. Do not add sockets here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_HEAD_END = b"\r\n\r\n"
+_HEAD_BYTES_MAX = 64 * 1024
+_STATUS_AT = slice(9, 12)
+
+
+class NotHttpError(Exception):
+    """What came is no answer of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Hold what the first lines say; a body in chunks has no `length` of its own."""
+
+    status: int
+    length: int
+    begins: int
+    """Where the body begins."""
+    is_chunked: bool
+    is_last: bool
+    """The node closes the connection behind it."""
+
+
+def head(data: bytes) -> Head | None:
+    """Read the first lines of an answer; None while they are not all there.
+
+    Raises: NotHttpError.
+    """
+    end = data.find(_HEAD_END)
+    if end < 0:
+        if len(data) > _HEAD_BYTES_MAX:
+            raise NotHttpError("no end of the head")
+        return None
+    status = data[_STATUS_AT]
+    if not data.startswith(b"HTTP/1.") or not status.isdigit():
+        raise NotHttpError("no status")
+    lines = data[:end].lower()
+    is_chunked = b"\r\ntransfer-encoding: chunked" in lines
+    written = b"0" if is_chunked else _header(lines, b"\r\ncontent-length:")
+    if not written.isdigit():
+        raise NotHttpError("neither a length nor chunks")
+    is_last = _header(lines, b"\r\nconnection:") == b"close"
+    return Head(int(status), int(written), end + len(_HEAD_END), is_chunked, is_last)
+
+
+def _header(lines: bytes, name: bytes) -> bytes:
+    _, found, rest = lines.partition(name)
+    return rest.partition(b"\r\n")[0].strip() if found else b""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Hold one event of a stream."""
+
+    name: str
+    data: bytes
+
+
+class Stream:
+    """Take a stream of events in chunks apart, however it was cut on its way."""
+
+    def __init__(self) -> None:
+        self._framed = b""
+        self._text = b""
+
+    def feed(self, data: bytes) -> Iterator[Event]:
+        """Take more bytes; yield the events that are whole now. Raises: NotHttpError."""
+        self._framed += data
+        self._unframe()
+        while (end := self._text.find(b"\n\n")) >= 0:
+            block, self._text = self._text[:end], self._text[end + 2 :]
+            fields = dict(_field(line) for line in block.split(b"\n") if not line.startswith(b":"))
+            if b"event" in fields:
+                yield Event(fields[b"event"].decode(), fields.get(b"data", b""))
+
+    def _unframe(self) -> None:
+        """Move whole chunks over to the text."""
+        at = 0
+        while (end := self._framed.find(b"\r\n", at)) >= 0:
+            try:
+                size = int(self._framed[at:end], 16)
+            except ValueError as wrong:
+                raise NotHttpError("a chunk without a size") from wrong
+            until = end + 2 + size
+            if len(self._framed) < until + 2:
+                break
+            self._text += self._framed[end + 2 : until]
+            at = until + 2
+        self._framed = self._framed[at:]
+
+
+def _field(line: bytes) -> tuple[bytes, bytes]:
+    name, _, value = line.partition(b":")
+    return name, value.removeprefix(b" ")

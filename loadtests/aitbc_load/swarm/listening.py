@@ -1,0 +1,133 @@
+"""When did each transaction become final? One stream of events for the whole worker tells.
+
+A stream that breaks is opened at the next node; what was missed meanwhile is read from blocks, so
+that a lost event is a late one, never a lost transaction. Do not add what the sums mean.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import gevent
+import msgspec
+
+from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books
+from aitbc_load.orders import Place
+from aitbc_load.replies import Event, NotHttpError, Stream
+from aitbc_load.swarm.reading import Reader
+from aitbc_load.swarm.wire import Connection, Silent, Wires, get
+
+_PAUSE_S = 0.25
+_ENDS = {"committed": FINAL, "rejected": REJECTED, "expired": EXPIRED}
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """Hold one row of the events about transactions."""
+
+    id: str
+    status: Literal["committed", "rejected", "expired"]
+    code: str = ""
+
+
+class Fates(msgspec.Struct, frozen=True):
+    """Hold the fates of one block, or of what expired."""
+
+    height: int | None
+    txs: list[Fate]
+
+
+class Height(msgspec.Struct, frozen=True):
+    """Hold what counts of a new block."""
+
+    height: int
+
+
+_fates = msgspec.json.Decoder(Fates)
+_block = msgspec.json.Decoder(Height)
+
+
+class Listener:
+    """Follow the chain in `run`, a greenlet of its own; `height` is the newest block heard of."""
+
+    def __init__(
+        self,
+        nodes: Sequence[Place],
+        wires: Wires,
+        reader: Reader,
+        books: Books,
+        now_s: Callable[[], float],
+    ) -> None:
+        self.height = 0
+        self.gaps = 0
+        """How often something of the stream was missed."""
+        self.is_listening = gevent.event.Event()
+        self._nodes = nodes
+        self._wires = wires
+        self._reader = reader
+        self._books = books
+        self._now_s = now_s
+
+    def run(self) -> None:
+        """Listen for ever, at one node after the other where one breaks."""
+        turn = 0
+        while True:
+            node = self._nodes[turn % len(self._nodes)]
+            turn += 1
+            try:
+                connection = self._wires.open(node)
+            except Silent:
+                gevent.sleep(_PAUSE_S)
+                continue
+            try:
+                self._listen(node, connection)
+            except (Silent, NotHttpError, OSError, msgspec.MsgspecError):
+                self.gaps += 1
+                gevent.sleep(_PAUSE_S)
+            finally:
+                connection.close()
+
+    def catch_up(self, node: Place) -> None:
+        """Read from blocks what no event told, up to the node's newest block.
+
+        The newest that was heard of is read again: its transactions are told after it.
+        """
+        last = self._reader.height_of(node)
+        for height, block in sorted(self._reader.blocks(node, max(1, self.height), last).items()):
+            for name in block.tx_ids:
+                if self._books.is_open(bytes.fromhex(name)):
+                    self._ask(node, name)
+            self.height = max(self.height, height)
+
+    def _listen(self, node: Place, connection: Connection) -> None:
+        stream = Stream()
+        data = connection.stream(get(node, "/events?topic=block,tx"))
+        # Only now, so that nothing lies between the blocks read and the events heard.
+        if self.height:
+            self.catch_up(node)
+        self.is_listening.set()
+        while True:
+            for event in stream.feed(data):
+                self._hear(node, event)
+            data = connection.more()
+
+    def _hear(self, node: Place, event: Event) -> None:
+        match event.name:
+            case "block":
+                self.height = max(self.height, _block.decode(event.data).height)
+            case "tx":
+                now_s = self._now_s()
+                for fate in _fates.decode(event.data).txs:
+                    end = _ENDS[fate.status]
+                    self._books.fate(bytes.fromhex(fate.id), end, at_s=now_s, code=fate.code)
+            case "gap":
+                self.gaps += 1
+                self.catch_up(node)
+            case "closing":
+                raise Silent("the node stops")
+            case _:
+                pass  # a newer node may tell more
+
+    def _ask(self, node: Place, name: str) -> None:
+        told = self._reader.fate(node, name)
+        if told is not None and told.status != "pending":
+            end = _ENDS[told.status]
+            self._books.fate(bytes.fromhex(name), end, at_s=self._now_s(), code=told.code)

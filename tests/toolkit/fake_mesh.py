@@ -1,0 +1,248 @@
+"""A mesh that is one small program: four ports, one chain, and on request one of its bugs.
+
+Run as a program with one argument in JSON: {nodes, interval_ms, bug, freeze: [first, every, for]}.
+It prints its ports. It believes every signature: what it is for
+is to be watched. Each bug is one that real meshes had.
+"""
+
+import asyncio
+import hashlib
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from aitbc_node import bech32
+from aitbc_node.blocks import tx_id
+from aitbc_node.codes import Refusal
+from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.ledger.transfers import Transfer
+
+HRP = "aitt"
+CHAIN_ID = "aitbc-fake-1"
+BUGS = ("loses", "forks", "twice", "mints", "skips")
+"""Told final and in no block; another block on one node; in two blocks; money; a nonce."""
+_AFTER = 20  # of ours
+
+
+@dataclass
+class Block:
+    """Be one height as all nodes but a forked one hold it."""
+
+    height: int
+    time_ms: int
+    ids: list[str]
+
+    def id(self, salt: str) -> str:
+        """Name it."""
+        text = f"{self.height} {self.ids} {salt}"
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass
+class Mesh:
+    """Be the chain and whoever listens to it."""
+
+    bug: str
+    interval_ms: int
+    blocks: list[Block] = field(default_factory=list)
+    unread: dict[str, bytes] = field(default_factory=dict)
+    pending: dict[str, Parsed] = field(default_factory=dict)
+    done: dict[str, int] = field(default_factory=dict)
+    nonces: Counter[str] = field(default_factory=Counter)
+    units: Counter[str] = field(default_factory=Counter)
+    policies: set[str] = field(default_factory=set)
+    listeners: list[asyncio.StreamWriter] = field(default_factory=list)
+    is_bug_done: bool = False
+
+    def add(self, raw: bytes) -> dict[str, Any]:
+        """Take one transaction; it is read when there is time, so that the answer takes none."""
+        name = tx_id(raw).hex()
+        if name not in self.done and name not in self.pending:
+            self.unread[name] = raw
+        return {"id": name, "status": "pending", "code": "ok"}
+
+    def make_block(self) -> None:
+        """Make all that waits in order final."""
+        block = Block(len(self.blocks) + 1, time.time_ns() // 1_000_000, [])
+        told = []
+        for name, raw in self.unread.items():
+            parsed = parse(raw)
+            assert not isinstance(parsed, Refusal), "the swarm hands in what can be read"
+            self.pending[name] = parsed
+        self.unread.clear()
+        waiting = sorted(self.pending.items(), key=lambda row: (row[1].tx.sender, row[1].tx.nonce))
+        for name, parsed in waiting:
+            if parsed.tx.nonce != self.nonces[parsed.tx.sender.hex()]:
+                continue
+            del self.pending[name]
+            self.done[name] = block.height
+            self._apply(parsed)
+            told.append({"id": name, "status": "committed", "code": "ok"})
+            if not self._has_bug("loses"):
+                block.ids.append(name)
+            if self._has_bug("skips"):
+                self.nonces[parsed.tx.sender.hex()] += 1
+        if self._has_bug("twice") and self.blocks:
+            block.ids += next((before.ids[:1] for before in self.blocks if before.ids), [])
+        self.blocks.append(block)
+        self._publish("block", {"height": block.height})
+        self._publish("tx", {"height": block.height, "txs": told})
+
+    def _apply(self, parsed: Parsed) -> None:
+        sender = parsed.tx.sender.hex()
+        self.nonces[sender] += 1
+        self.policies.add(sender)
+        for body in parsed.tx.bodies:
+            assert isinstance(body, Transfer)
+            for out in body.outs:
+                self.units[out.to.hex()] += out.amount + self._has_bug("mints")
+
+    def _has_bug(self, name: str) -> bool:
+        """Do it once, when a run is under way."""
+        if self.bug != name or self.is_bug_done or len(self.done) < _AFTER:
+            return False
+        self.is_bug_done = True
+        return True
+
+    def _publish(self, name: str, data: dict[str, Any]) -> None:
+        text = f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
+        for writer in self.listeners:
+            writer.write(f"{len(text):x}\r\n".encode() + text + b"\r\n")
+
+    def answer(self, node: int, path: str) -> tuple[int, object]:
+        """Answer one read."""
+        route, _, query = path.partition("?")
+        parts = route.strip("/").split("/")
+        match parts:
+            case ["status"]:
+                return 200, _status(node, len(self.blocks))
+            case ["blocks"]:
+                options = dict(each.split("=") for each in query.split("&"))
+                first = int(options["from"])
+                page = self.blocks[first - 1 : first - 1 + int(options["count"])]
+                rows = [self._view(node, block) for block in page]
+                return 200, {"height": len(self.blocks), "blocks": rows}
+            case ["tx", name] if name in self.done:
+                return 200, {"id": name, "status": "committed", "height": self.done[name]}
+            case ["state", "accounts", address]:
+                return 200, self._account(address)
+            case _:
+                return 404, {"error": {"code": "not-found", "message": "no"}}
+
+    def _account(self, address: str) -> dict[str, Any]:
+        name = bech32.parse_address(address, hrp=HRP).hex()
+        units = str(self.units[name])
+        policy = {"threshold": 1, "keys": ["00"]} if name in self.policies else None
+        return {
+            "address": address,
+            "height": len(self.blocks),
+            "nonce": self.nonces[name],
+            "next_nonce": self.nonces[name],
+            "balances": {"AIT": {"balance": units, "locked": "0", "available": units}},
+            "policy": policy,
+        }
+
+    def _view(self, node: int, block: Block) -> dict[str, Any]:
+        is_forked = self.bug == "forks" and node == 3 and len(self.done) > _AFTER
+        certificate = {"round": 0, "signers": [], "power": 4}
+        return {
+            "height": block.height,
+            "id": block.id("fork" if is_forked else ""),
+            "previous_id": "",
+            "time": "",
+            "time_ms": block.time_ms,
+            "proposer": "",
+            "round": 0,
+            "state_root": "",
+            "receipts_root": "",
+            "tx_count": len(block.ids),
+            "tx_ids": block.ids,
+            "certificate": certificate,
+            "last_commit": certificate,
+        }
+
+
+def _status(node: int, height: int) -> dict[str, Any]:
+    texts = ("chain_id", "genesis_hash", "version", "commit", "step", "block_id", "block_time")
+    counts = ("data_version", "round", "block_age_ms", "state_root_height", "peers", "mempool")
+    return {
+        **dict.fromkeys((*texts, "state_root", "proposer"), ""),
+        **dict.fromkeys((*counts, "last_voted_height"), 0),
+        "power": 1,
+        "total_power": 4,
+        "reachable_power": 4,
+        "node": f"v{node + 1}",
+        "role": "validator",
+        "hrp": HRP,
+        "height": height,
+        "validator": "",
+        "syncing": False,
+        "stale": False,
+        "sign_state": None,
+    }
+
+
+async def _serve(
+    mesh: Mesh, node: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    while True:
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+            return
+        method, path, _ = head.split(" ", 2)
+        if path.startswith("/events"):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n: hello\n\r\n")
+            writer.write(b"1\r\n\n\r\n")
+            mesh.listeners.append(writer)
+            continue
+        if method == "POST":
+            size = int(head.partition("Content-Length:")[2].partition("\r\n")[0])
+            raws = msgspec.msgpack.decode(await reader.readexactly(size), type=list[bytes])
+            told: object = {"results": [mesh.add(raw) for raw in raws]}
+            status = 202
+        else:
+            status, told = mesh.answer(node, path)
+        body = json.dumps(told).encode()
+        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+async def _freeze(first_s: float, every_s: float, for_s: float) -> None:
+    """Stand still as a whole, on and on."""
+    at_s = time.monotonic() + first_s
+    while True:
+        await asyncio.sleep(max(0.0, at_s - time.monotonic()))
+        time.sleep(max(0.0, at_s + for_s - time.monotonic()))  # noqa: ASYNC251 - the point
+        at_s += every_s
+
+
+async def main(options: dict[str, Any]) -> None:
+    """Serve until the process is ended."""
+    mesh = Mesh(options.get("bug", ""), options.get("interval_ms", 200))
+    ports = []
+    for node in range(options.get("nodes", 4)):
+
+        async def serve(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, node: int = node
+        ) -> None:
+            await _serve(mesh, node, reader, writer)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=4_096)
+        ports.append(server.sockets[0].getsockname()[1])
+    sys.stdout.write(json.dumps({"ports": ports}) + "\n")
+    sys.stdout.flush()
+    tasks = [asyncio.create_task(_freeze(*options["freeze"]))] if "freeze" in options else []
+    while True:
+        await asyncio.sleep(mesh.interval_ms / 1000)
+        mesh.make_block()
+        assert not any(each.done() for each in tasks)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(json.loads(sys.argv[1])))
