@@ -16,6 +16,8 @@ from aitbc_toolkit.entries import Entry
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,15}")
 
+BAKE_S_MAX = 3_600
+
 _APPROVALS_OF_PRODUCTION = 2
 
 Port = Annotated[int, Meta(ge=1024, le=65535)]
@@ -56,6 +58,7 @@ class Chain(Entry, frozen=True, kw_only=True):
 class Profile(Entry, frozen=True, kw_only=True):
     """Say how an environment is run; none of this changes the result of a block.
 
+    The first `canary` nodes of a deploy are watched for `bake_s` before the others follow.
     `trusted_height` and `trusted_hash` name a block that people told each other, so that no peer
     can tell a node that was away for long, or is new, another history.
     """
@@ -64,6 +67,8 @@ class Profile(Entry, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     approvals: Annotated[int, Meta(ge=0)] = 0
     rollout: Literal["serial", "all"] = "serial"
+    canary: Annotated[int, Meta(ge=0)] = 0
+    bake_s: Annotated[int, Meta(ge=1, le=BAKE_S_MAX)] = 30
     rpc_bind: Literal["loopback", "private"] = "private"
     trusted_height: Annotated[int, Meta(ge=0, le=2**53)] = 0
     trusted_hash: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""

@@ -5,6 +5,7 @@ keys there are stands in `declared`.
 """
 
 import ipaddress
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from aitbc_toolkit import entries, paths
+from aitbc_toolkit import entries, paths, placing
 from aitbc_toolkit.declared import (
     NAME,
     Declared,
@@ -27,6 +28,7 @@ from aitbc_toolkit.entries import MistakenError
 from aitbc_toolkit.errors import ConfigError
 
 _VALIDATORS_MIN = 4
+_KEY = re.compile(r"(?:unknown key )?([\w.-]+)")
 
 _Entry = TypeVar("_Entry", HostEntry, InstanceEntry)
 
@@ -42,20 +44,29 @@ def parse(text: str, *, path: Path) -> Declared:
     except tomllib.TOMLDecodeError as wrong:
         raise refusal(path, [f"not TOML: {wrong}"]) from wrong
     except MistakenError as wrong:
-        raise refusal(path, [*wrong.found, *_contradictions_beside(document)]) from wrong
+        found = [*wrong.found, *_contradictions_beside(document)]
+        raise refusal(path, found, text=text) from wrong
     mistakes = list(_contradictions(written))
     if mistakes:
-        raise refusal(path, mistakes)
+        raise refusal(path, mistakes, text=text)
     return written
 
 
-def refusal(path: Path, mistakes: list[str]) -> ConfigError:
-    """Put all mistakes of one file into one error."""
+def refusal(path: Path, mistakes: list[str], *, text: str = "") -> ConfigError:
+    """Put all mistakes of one file into one error; those of a key of its text have their line."""
     name = shown(path)
+    placed = [(_line_of(each, text), each) for each in mistakes]
     if len(mistakes) == 1:
-        return ConfigError(f"{name}: {mistakes[0]}", hint=f"edit {name}")
-    lines = "\n".join(f"  {each}" for each in mistakes)
+        ((line, mistake),) = placed
+        where = f"{name}:{line}" if line else name
+        return ConfigError(f"{where}: {mistake}", hint=f"edit {name}")
+    lines = "\n".join(f"  line {line}: {each}" if line else f"  {each}" for line, each in placed)
     return ConfigError(f"{name}: {len(mistakes)} mistakes\n{lines}", hint=f"edit {name}")
+
+
+def _line_of(mistake: str, text: str) -> int:
+    key = _KEY.match(mistake)
+    return placing.line_of(text, key[1]) if key else 0
 
 
 def shown(path: Path) -> str:
@@ -77,6 +88,9 @@ def _contradictions(written: Declared) -> Iterator[str]:
         yield f"instances: {len(validators)} validators, at least {_VALIDATORS_MIN} bear a fault"
     if bool(written.profile.trusted_height) != bool(written.profile.trusted_hash):
         yield "profile.trusted_height and trusted_hash come together or not at all"
+    nodes = len(written.instances)
+    if 0 < written.profile.canary >= nodes:
+        yield f"profile.canary: {written.profile.canary} leaves none of {nodes} nodes to protect"
     yield from _production_rules(written)
 
 

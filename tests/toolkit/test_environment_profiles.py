@@ -41,6 +41,7 @@ def written(environment: Environment) -> str:
     ready = render.configurations(environment, commit=COMMIT, peer_ids=peer_ids, genesis="{}")
     files = ready[environment.instances[0].name].files
     head = f"# {environment.name}: {json.dumps(msgspec.to_builtins(environment.chain))}\n"
+    head += f"# profile: {json.dumps(msgspec.to_builtins(environment.profile))}\n"
     return head + "".join(f"==== {name}\n{files[name]}" for name in ("node.toml", "service"))
 
 
@@ -59,6 +60,26 @@ def test_only_production_addresses_bear_the_production_prefix() -> None:
 
     assert [name for name, chain in chains.items() if chain.hrp == "ait"] == ["production"]
     assert len({chain.id for chain in chains.values()}) == len(chains)
+
+
+@pytest.mark.proves("E53")
+@pytest.mark.parametrize(
+    ("name", "rollout", "canary", "bake_s", "approvals"),
+    [
+        ("dev", "all", 0, 30, 0),
+        ("lab", "serial", 0, 30, 0),
+        ("staging", "serial", 0, 30, 1),
+        ("production", "serial", 1, 600, 2),
+    ],
+)
+def test_how_a_release_comes_to_an_environment_is_that_of_the_table(
+    name: str, rollout: str, canary: int, bake_s: int, approvals: int
+) -> None:
+    """All at once in development, one by one in staging; production watches a canary before."""
+    profile = Inventory.read(name).profile
+
+    assert (profile.rollout, profile.approvals) == (rollout, approvals)
+    assert (profile.canary, profile.bake_s) == (canary, bake_s)
 
 
 @pytest.mark.parametrize(

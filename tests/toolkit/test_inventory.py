@@ -239,6 +239,9 @@ def test_every_mistake_of_a_file_is_named_at_once(tmp_path: Path) -> None:
         ('id = "aitbc-dev-1"', 'id = "dev"', "chain.id"),
         ("dirty = true", 'dirty = "yes"', "environment.dirty"),
         ("approvals = 0", "approvals = 0\ntrusted_height = 7", "profile.trusted_height"),
+        ("approvals = 0", "canary = 4", "profile.canary: 4 leaves none of 4 nodes to protect"),
+        ("approvals = 0", "bake_s = 0", "profile.bake_s: input should be greater than or equal"),
+        ("approvals = 0", "canary = true", "profile.canary: input should be a valid integer"),
     ],
 )
 def test_contradictions_are_found(tmp_path: Path, before: str, after: str, said: str) -> None:
@@ -249,6 +252,32 @@ def test_contradictions_are_found(tmp_path: Path, before: str, after: str, said:
         Inventory.read("dev", folder=a_folder(tmp_path, dev_text().replace(before, after)))
 
     assert said in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        ("approvals = 0", "canary = 4", "canary = 4"),
+        ("approvals = 0", "bake_s = 9_999", "bake_s = 9_999"),
+        ("approvals = 0", "canry = 1", "canry = 1"),
+        ("network_size = 10", "", "[profile]"),
+        ("rpc = 8711", "rpc = 80", "rpc = 80"),
+    ],
+)
+def test_a_mistake_is_named_with_its_line(
+    tmp_path: Path, before: str, after: str, line: str
+) -> None:
+    """The line of the key, of the table that lacks it, or of the inline table that holds it."""
+    text = dev_text().replace(before, after)
+    lines = text.splitlines()
+    number = next(place for place, each in enumerate(lines, start=1) if line in each)
+
+    with pytest.raises(ConfigError) as refused:
+        Inventory.read("dev", folder=a_folder(tmp_path, text))
+
+    path = tmp_path / "inventories/dev/inventory.toml"
+    assert refused.value.message.startswith(f"{path}:{number}: ")
+    assert refused.value.hint == f"edit {path}"
 
 
 def test_no_failure_domain_of_production_holds_a_third() -> None:

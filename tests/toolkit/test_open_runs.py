@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from aitbc_toolkit.cli import main
@@ -14,7 +15,7 @@ from aitbc_toolkit.release import arming, history, inquiry, journal, resuming
 from aitbc_toolkit.release.drift import Difference, Report
 from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.inquiry import Inquiry
-from aitbc_toolkit.release.request import Choice, Request
+from aitbc_toolkit.release.request import Choice, Request, Settled
 
 RUN = "00000000000000ab"
 FIRED = {
@@ -56,7 +57,7 @@ def a_record(outcome: str = "unknown") -> Record:
 def begin(environment: Environment, **choice: Any) -> Record:
     """Write down that a run began, and no end of it."""
     record = a_record()
-    began = {"record": record.to_document(), "choice": Choice(**choice).to_document()}
+    began = {"record": record.to_document(), "choice": Settled(**choice).to_document()}
     journal.of(environment, RUN).write("begun", nodes=["v1", "v2"], **began)
     history.append(environment, record)
     return record
@@ -156,6 +157,18 @@ def test_an_open_run_of_another_machine_is_judged_by_nobody_here(
 ) -> None:
     """How it was begun stands in a journal that is elsewhere."""
     resuming.refuse_other_wishes(environment, Request(choice=Choice(canary=1)), a_record())
+
+
+def test_what_the_inventory_says_of_a_canary_is_no_other_wish(environment: Environment) -> None:
+    """Who names no option takes the run as it was begun; who names none of the canary does not."""
+    profile = msgspec.structs.replace(environment.profile, canary=1, bake_s=600)
+    production = replace(environment, profile=profile)
+    record = begin(production, canary=1, bake_s=60)
+
+    resuming.refuse_other_wishes(production, Request(), record)
+
+    with pytest.raises(AitbcError, match="begun with another --canary --bake"):
+        resuming.refuse_other_wishes(production, Request(choice=Choice(canary=0)), record)
 
 
 def test_a_run_that_is_resumed_has_no_plan_to_print(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 import click
 
 from aitbc_toolkit.cli.saying import say
+from aitbc_toolkit.declared import BAKE_S_MAX
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.release.plan import Plan
-from aitbc_toolkit.release.request import BAKE_S, Choice, Lost, Request
+from aitbc_toolkit.release.request import Choice, Lost, Request
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -20,14 +21,17 @@ _OPTIONS = (
     click.option("--ref", help="A commit, tag or branch; HEAD unless given."),
     click.option("--dirty", is_flag=True, help="Take uncommitted work along (dev and lab)."),
     click.option("--only", multiple=True, metavar="NODE", help="This node alone; may be repeated."),
-    click.option("--canary", type=click.IntRange(min=0), default=0, help="So many nodes first."),
+    click.option(
+        "--canary",
+        type=click.IntRange(min=0),
+        metavar="COUNT",
+        help="So many nodes first, 0 for none; else as the inventory says.",
+    ),
     click.option(
         "--bake",
-        type=click.IntRange(1, 3600),
-        default=BAKE_S,
-        show_default=True,
+        type=click.IntRange(1, BAKE_S_MAX),
         metavar="SECONDS",
-        help="How long the canary is watched before the others follow.",
+        help="How long the canary is watched before the others follow; else as the inventory says.",
     ),
     click.option("--allow-stall", is_flag=True, help="Accept that the mesh stops meanwhile."),
 )
@@ -68,7 +72,7 @@ def chosen(
 
     Raises: UsageError when a named plan, or a run that is resumed, says an option already.
     """
-    said = [name for name in ("ref", "dirty", "only", "canary", "allow_stall") if options[name]]
+    said = _said(options, "ref", "dirty", "only", "canary", "bake", "allow_stall")
     if plan and said:
         flag = f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--plan says {flag} already", hint=f"aitbc deploy --plan {plan}")
@@ -79,11 +83,6 @@ def chosen(
     if resume and (plan or said[:1] not in ([], ["allow_stall"])):
         flag = "--plan" if plan else f"--{said[0].replace('_', '-')}"
         raise UsageError(f"--resume does what was begun, not {flag}", hint="aitbc deploy --resume")
-    if options["bake"] != BAKE_S and not options["canary"]:
-        raise UsageError(
-            "--bake says how long a canary is watched, and there is none",
-            hint="aitbc deploy --canary 1 --bake 60",
-        )
     choice = Choice(
         only=tuple(sorted(set(options["only"]))),
         canary=options["canary"],
@@ -101,6 +100,13 @@ def chosen(
         load=options.get("load") or 0,
         lost=_lost(options, by_run=bool(plan or resume)),
     )
+
+
+def _said(options: dict[str, Any], *names: str) -> list[str]:
+    """List which of these options were given; a count of 0 says something, too."""
+    return [
+        name for name in names if options[name] not in ((), None, "") and options[name] is not False
+    ]
 
 
 def show(plan: Plan, *, as_json: bool) -> Exit:
@@ -135,7 +141,7 @@ def _lost(options: dict[str, Any], *, by_run: bool) -> Lost | None:
             hint="aitbc deploy ENV --host HOST --restore --identity ~/.ssh/id_ed25519 "
             "--old-host-is-gone 'its disk is destroyed'",
         )
-    said = [name for name in ("ref", "dirty", "only", "canary") if options[name]]
+    said = _said(options, "ref", "dirty", "only", "canary", "bake")
     if said or by_run:
         why = "a restore brings back what the others run, on the host's nodes"
         flag = f"--{said[0]}" if said else "--plan or --resume"

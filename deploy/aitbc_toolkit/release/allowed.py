@@ -106,9 +106,9 @@ def parse(text: str, *, path: Path, strict: bool) -> Allowed:
     except tomllib.TOMLDecodeError as wrong:
         raise ConfigError(f"{shown(path)} is not TOML: {wrong}", hint=f"edit {path}") from wrong
     except MistakenError as wrong:
-        raise refusal(path, wrong.found) from wrong
+        raise refusal(path, wrong.found, text=text) from wrong
     if mistakes := list(_mistakes(written, strict=strict)):
-        raise refusal(path, mistakes)
+        raise refusal(path, mistakes, text=text)
     return written
 
 

@@ -10,7 +10,7 @@ from aitbc_toolkit.release import history
 from aitbc_toolkit.release.course import Course
 from aitbc_toolkit.release.history import Record
 from aitbc_toolkit.release.reading import Pace
-from aitbc_toolkit.release.request import Choice
+from aitbc_toolkit.release.request import Settled
 from aitbc_toolkit.release.verifying import Prove
 
 
@@ -33,7 +33,7 @@ class Change:
     prove: Prove
     stall_ms: int = 0
     load: int = 0
-    choice: Choice = field(default_factory=Choice)
+    choice: Settled = field(default_factory=Settled)
     lines: Sequence[str] = ()
     open: Record | None = None
     returning: str = ""

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aitbc_toolkit.release import gates
+from aitbc_toolkit.release.floor import Floor
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.outcome import counted, fact, seconds
-from aitbc_toolkit.release.request import Choice
+from aitbc_toolkit.release.request import Settled
 from aitbc_toolkit.release.source import SHORT, Revision
 from aitbc_toolkit.release.waves import Budget, Order, Seen, Wave
 
@@ -52,28 +52,6 @@ class NodePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """Say the least time of the waves: each restarts, then votes in some heights.
-
-    `restart_ms` is what the last deploy measured, 0 when none did yet.
-    """
-
-    waves: int
-    restart_ms: int
-    interval_ms: int
-
-    @property
-    def ms(self) -> int:
-        """Give the sum."""
-        return self.waves * (self.restart_ms + gates.HEIGHTS * self.interval_ms)
-
-    @property
-    def stall_ms(self) -> int:
-        """Give the least time without a block where a wave stops the mesh."""
-        return self.restart_ms + self.interval_ms
-
-
-@dataclass(frozen=True, slots=True)
 class Plan:
     """Hold everything that a deploy is going to do, and the facts that it follows from.
 
@@ -88,7 +66,7 @@ class Plan:
     nodes: tuple[NodePlan, ...]
     order: Order
     budgets: tuple[Budget, ...]
-    choice: Choice
+    choice: Settled
     floor: Floor
     facts: Mapping[str, Any]
     seen: Seen
@@ -137,11 +115,7 @@ class Plan:
             "canary_waves": self.order.canary,
             "stalls": self.order.stalls,
             "choice": self.choice.to_document(),
-            "floor": {
-                "ms": self.floor.ms,
-                "restart_ms": self.floor.restart_ms,
-                "interval_ms": self.floor.interval_ms,
-            },
+            "floor": self.floor.to_document(),
             "facts": dict(self.facts),
         }
 
@@ -186,13 +160,11 @@ class Plan:
         return lines
 
     def _cost_lines(self) -> list[str]:
-        floor = self.floor
-        restart = f"restart {seconds(floor.restart_ms)}" if floor.restart_ms else "restart"
-        each = f"({restart} + {gates.HEIGHTS} x {seconds(floor.interval_ms)})"
-        waves = counted(floor.waves, "wave")
-        lines = [fact("floor", f"{waves} x {each} = {seconds(floor.ms)} at least")]
+        lines = [fact("floor", self.floor.text)]
         if self.order.stalls:
-            stall = f"no blocks for {seconds(floor.stall_ms)} at least in each wave that stops it"
+            stall = (
+                f"no blocks for {seconds(self.floor.stall_ms)} at least in each wave that stops it"
+            )
             lines.append(fact("stall", stall))
         return lines
 

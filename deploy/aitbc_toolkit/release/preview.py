@@ -10,8 +10,9 @@ from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Instance
 from aitbc_toolkit.release import (
     configuring,
+    floor,
     founding,
-    history,
+    gates,
     inquiry,
     reviving,
     safekeeping,
@@ -24,9 +25,9 @@ from aitbc_toolkit.release.founding import Founded
 from aitbc_toolkit.release.history import NOTHING, Place
 from aitbc_toolkit.release.occupation import looking
 from aitbc_toolkit.release.outcome import counted
-from aitbc_toolkit.release.plan import Floor, NodePlan, Plan, diff, moved
+from aitbc_toolkit.release.plan import NodePlan, Plan, diff, moved
 from aitbc_toolkit.release.progress import Tell, note
-from aitbc_toolkit.release.request import Choice, Request
+from aitbc_toolkit.release.request import Choice, Request, Settled
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT, Revision
 from aitbc_toolkit.render import Configuration
@@ -60,13 +61,7 @@ def settle(environment: Environment, request: Request) -> tuple[Request, Revisio
         revision = source.resolve(request.ref, snapshot=request.snapshot, root=request.checkout)
         return request, revision
     known = read(environment, request.plan)
-    said = known["choice"]
-    choice = Choice(
-        only=tuple(said["only"]),
-        canary=said["canary"],
-        bake_s=said["bake_s"],
-        allow_stall=said["allow_stall"],
-    )
+    choice = Choice.of(known["choice"])
     revision = source.resolve(known["commit"], snapshot=False, root=request.checkout)
     snapshot, subject = bool(known["snapshot"]), str(known["subject"])
     settled = replace(request, ref=known["ref"] or None, choice=choice, snapshot=snapshot)
@@ -85,9 +80,14 @@ def warn_uncommitted(environment: Environment, revision: Revision, tell: Tell) -
 
 
 def _require_others(environment: Environment, choice: Choice) -> None:
-    """Refuse a canary that is everybody: nobody would be left for it to protect."""
+    """Refuse a canary that is everybody, for nobody would be left for it to protect, or nobody."""
     nodes = choice.only or [each.name for each in environment.instances]
-    if choice.canary >= len(nodes):
+    if choice.bake_s and not choice.settled(environment.profile).canary:
+        raise UsageError(
+            "--bake says how long a canary is watched, and there is none",
+            hint=f"aitbc deploy {environment.name} --canary 1 --bake {choice.bake_s}",
+        )
+    if (choice.canary or 0) >= len(nodes):
         raise UsageError(
             f"--canary {choice.canary} leaves none of {len(nodes)} nodes to protect",
             hint=f"aitbc deploy {environment.name} --canary 1"
@@ -120,16 +120,17 @@ def make(
 
     Raises: AitbcError (refused) when the mesh cannot spare what would be restarted.
     """
-    environment, choice = run.environment, request.choice
+    environment = run.environment
     ready, genesis_hash = _ready(environment, revision, learned)
-    chosen = _chosen(environment, choice)
+    chosen = _chosen(environment, request.choice)
     targets = {
         each.name: (revision.commit, ready[each.name].hash if ready else "") for each in chosen
     }
-    if not ready and choice.only:
+    if not ready and request.choice.only:
         raise _needs_whole(environment)
     before, view = places(facts), seen(run, facts)
     changed = differing(run, facts, targets)
+    choice = settled(environment, request.choice, view, nodes=len(chosen))
     order = _order(environment, changed, view, choice)
     diffs = _diffs(run, before, changed, ready, commit=revision.commit)
     return Plan(
@@ -153,7 +154,7 @@ def make(
         order=order,
         budgets=tuple(waves.budgets(view.powers, order.waves, view.voting)),
         choice=choice,
-        floor=_floor(environment, order),
+        floor=floor.of(environment, order, choice),
         facts={
             "hosts": sorted(facts),
             "active": sorted(view.active),
@@ -228,8 +229,21 @@ def _ready(
     return configuring.configurations(environment, revision.commit, public, founded), founded.hash
 
 
+def settled(environment: Environment, choice: Choice, view: waves.Seen, *, nodes: int) -> Settled:
+    """Settle how careful a run is.
+
+    The profile's canary is left out where it would protect nobody: among so few nodes, or on a
+    mesh that makes no blocks, whose nodes come up together. One that was asked for is refused.
+    """
+    found = choice.settled(environment.profile)
+    lives = gates.quorum(view.powers.sum(view.voting), view.powers.total)
+    if choice.canary is None and (found.canary >= nodes or not lives):
+        return replace(found, canary=0)
+    return found
+
+
 def _order(
-    environment: Environment, changed: Collection[str], view: waves.Seen, choice: Choice
+    environment: Environment, changed: Collection[str], view: waves.Seen, choice: Settled
 ) -> waves.Order:
     if not changed:
         return waves.Order((), stalls=False)
@@ -258,16 +272,6 @@ def _diffs(
         )
         for name in differ
     }
-
-
-def _floor(environment: Environment, order: waves.Order) -> Floor:
-    measured = [
-        int(each.figures["restart_ms"])
-        for each in history.read(environment)
-        if each.figures.get("restart_ms")
-    ]
-    restart_ms = measured[-1] if measured else 0
-    return Floor(len(order.waves), restart_ms, environment.chain.block_interval_ms)
 
 
 def _running(facts: Facts, targets: Mapping[str, Place]) -> dict[str, str]:

@@ -1,20 +1,20 @@
 """What did the operator ask a deploy for? Values only; what follows is decided elsewhere."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aitbc_toolkit import paths
+from aitbc_toolkit.declared import Profile
 from aitbc_toolkit.release import verifying
 from aitbc_toolkit.release.verifying import Prove
-
-BAKE_S = 30
 
 OnFailure = Literal["rollback", "pause", "continue"]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Settled:
     """Say how much of an environment changes, and how carefully; part of a plan and its hash.
 
     `only` names the nodes that change, all when empty; the first `canary` nodes are watched for
@@ -23,7 +23,7 @@ class Choice:
 
     only: tuple[str, ...] = ()
     canary: int = 0
-    bake_s: int = BAKE_S
+    bake_s: int = 0
     allow_stall: bool = False
 
     def to_document(self) -> dict[str, Any]:
@@ -35,6 +35,35 @@ class Choice:
             "bake_s": bake_s,
             "allow_stall": self.allow_stall,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Say what the operator chose; what is None is as the environment's profile has it."""
+
+    only: tuple[str, ...] = ()
+    canary: int | None = None
+    bake_s: int | None = None
+    allow_stall: bool = False
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Self:
+        """Choose exactly what a plan or the journal of a run says."""
+        return cls(
+            only=tuple(document["only"]),
+            canary=int(document["canary"]),
+            bake_s=int(document["bake_s"]),
+            allow_stall=bool(document["allow_stall"]),
+        )
+
+    def settled(self, profile: Profile) -> Settled:
+        """Take from the profile what nobody chose."""
+        return Settled(
+            only=self.only,
+            canary=profile.canary if self.canary is None else self.canary,
+            bake_s=profile.bake_s if self.bake_s is None else self.bake_s,
+            allow_stall=self.allow_stall,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ def other_wishes(environment: Environment, request: Request, record: Record) -> 
     points = journal.read(environment, record.id)
     if not points:
         return []
-    wanted, default = request.choice.to_document(), Choice().to_document()
+    profile = environment.profile
+    wanted = request.choice.settled(profile).to_document()
+    default = Choice().settled(profile).to_document()
     known = [points[0]["choice"], default]
     others = [
         name
@@ -144,7 +146,7 @@ def finish(
         records=history.read(environment, hosts=told(facts), genesis_hash=genesis_hash),
         began=began,
         prove=request.prove,
-        choice=request.choice,
+        choice=request.choice.settled(environment.profile),
         open=record,
         returning=returning,
     )
@@ -185,13 +187,8 @@ def _as_begun(request: Request, points: inquiry.Points) -> Request:
     if not points:
         return request
     begun = points[0]
-    said = begun["choice"]
-    choice = Choice(
-        only=tuple(said["only"]),
-        canary=int(said["canary"]),
-        bake_s=int(said["bake_s"]),
-        allow_stall=bool(said["allow_stall"]) or request.choice.allow_stall,
-    )
+    choice = Choice.of(begun["choice"])
+    choice = replace(choice, allow_stall=choice.allow_stall or request.choice.allow_stall)
     # Nobody asks for the default; who says another one now has thought again.
     on_failure = begun["on_failure"] if request.on_failure == "rollback" else request.on_failure
     return replace(request, choice=choice, on_failure=on_failure, gated=bool(begun["gated"]))
@@ -223,9 +220,11 @@ def _course(
         return _way_back(run, facts, targets, before), why
     changed = differing(run, facts, targets)
     arrived = [name for name in targets if name not in changed and targets[name] != before[name]]
+    choice = request.choice.settled(run.environment.profile)
+    # Another machine's journal is not here, but nobody went beyond a canary that was not watched.
+    beyond = not points and len(arrived) > choice.canary
+    watched = beyond or any(each["point"] == "bake-passed" for each in points)
     # Of a canary that was not watched to the end, these have still to be switched.
-    watched = any(each["point"] == "bake-passed" for each in points)
-    choice = request.choice
     is_watched = choice.canary > 0 and not watched and has_quorum(run.mesh)
     canary = max(0, choice.canary - len(arrived)) if is_watched else 0
     order = waves.Order((), stalls=False, at_once=run.environment.profile.rollout == "all")

@@ -49,7 +49,8 @@ def settle(environment: Environment, request: Request, lost: Lost) -> Request:
     last = history.newest_healthy(history.read(environment))
     if last is None:
         raise _refused(environment, "no release was healthy here yet", "aitbc history")
-    choice = replace(request.choice, only=names)
+    # The others run that release, so there is nobody for whom it has still to be tried.
+    choice = replace(request.choice, only=names, canary=0)
     return replace(request, ref=last.commit, choice=choice)
 
 

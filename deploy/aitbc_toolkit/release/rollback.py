@@ -21,7 +21,7 @@ from aitbc_toolkit.release.occupation import at_work
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
 from aitbc_toolkit.release.reading import following
-from aitbc_toolkit.release.request import Choice
+from aitbc_toolkit.release.request import Settled
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT
 from aitbc_toolkit.release.verifying import Prove
@@ -78,7 +78,7 @@ def rollback(
             began=began,
             prove=prove,
             load=load,
-            choice=Choice(allow_stall=allow_stall),
+            choice=Settled(allow_stall=allow_stall),
         )
         said = {"action": "rollback", "commit": target.commit, "subject": target.subject}
         hooks = Hooks(environment, tell, {**said, "by": permit.who})

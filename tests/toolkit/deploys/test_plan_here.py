@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_runs import forget_everything, killed, resumed
 
 from aitbc_toolkit.cli import planning
 from aitbc_toolkit.errors import AitbcError, ConfigError, Exit, UsageError
-from aitbc_toolkit.release import configuring, history
+from aitbc_toolkit.release import configuring, history, rolling
 from aitbc_toolkit.release.plan import Plan
 from aitbc_toolkit.release.preview import preview
 from aitbc_toolkit.release.request import Choice, Request
@@ -209,6 +210,89 @@ def test_a_canary_that_stops_voting_in_its_bake_ends_the_rollout(a_project: Buil
     assert watched.endswith(" for 20 s, alerts: not available")
     assert not [each for each in project.records if each.get("place") == "wave 2/4"]
     assert set(project.running().values()) == {good}
+
+
+def declare(project: Any, **profile: int) -> None:
+    """Write more settings into the profile of a project's inventory."""
+    path = project.root / "inventories/dev/inventory.toml"
+    more = "".join(f"{key} = {value}\n" for key, value in profile.items())
+    path.write_text(path.read_text().replace("[profile]\n", f"[profile]\n{more}"))
+
+
+def test_the_canary_of_the_inventory_goes_first_where_it_protects_somebody(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody names an option: none in a first deploy, for one node or in a rollback; else watched.
+
+    The plan has its time, and a flag says otherwise.
+    """
+    project = a_project()
+    declare(project, canary=1, bake_s=600)
+    watched: list[tuple[int, float]] = []
+
+    def watching(_mesh: Any, names: Any, *, bake_s: float, stall_s: float) -> dict[str, str]:
+        assert stall_s > 0
+        watched.append((len(names), bake_s))
+        return {}
+
+    monkeypatch.setattr(rolling, "bake", watching)
+    first = a_plan(project)
+    assert project.deploy().exit is Exit.OK
+    assert watched == [], "a mesh without a block has nothing that a canary could spare"
+    project.commit("ok", "a second build")
+
+    planned = a_plan(project)
+    others = [
+        a_plan(project, choice=choice)
+        for choice in (Choice(only=("v2",)), Choice(canary=0), Choice(canary=2, bake_s=7))
+    ]
+    done, back = project.deploy(), project.rollback()
+
+    assert (first.order.canary, first.choice.canary) == (0, 0)
+    assert (planned.order.canary, planned.choice.bake_s) == (1, 600)
+    assert "        then 600 s of watching, the canary's bake" in planned.to_lines()
+    assert " + 600 s of watching = 6" in "\n".join(planned.to_lines())
+    assert planned.floor.ms > 600_000
+    assert json.loads(planned.to_bytes())["choice"]["canary"] == 1
+    assert [(each.choice.canary, each.floor.bake_s) for each in others] == [(0, 0), (0, 0), (2, 7)]
+    assert (done.exit, back.exit) == (Exit.OK, Exit.OK), done.error + back.error
+    assert watched == [(1, 600)]
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(("arrived", "watches"), [(1, [1]), (2, [])])
+def test_another_machine_watches_the_canary_of_the_inventory(
+    a_project: Build, monkeypatch: pytest.MonkeyPatch, arrived: int, watches: list[int]
+) -> None:
+    """It cannot know how far the watch came: whoever has arrived alone is watched anew."""
+    project = a_project()
+    project.deploy()
+    project.commit("ok", "a second build")
+    killed(project, "gate-passed", arrived)
+    forget_everything(project)
+    declare(project, canary=1, bake_s=600)
+    watched: list[int] = []
+
+    def watching(_mesh: Any, names: Any, **_more: float) -> dict[str, str]:
+        watched.append(len(names))
+        return {}
+
+    monkeypatch.setattr(rolling, "bake", watching)
+
+    done = resumed(project)
+
+    assert done.exit is Exit.OK, done.error
+    assert watched == watches
+
+
+def test_a_watch_of_no_canary_is_refused(a_project: Build) -> None:
+    """It would look like care and be none; where the inventory has a canary it is its time."""
+    project = a_project()
+    with pytest.raises(UsageError, match="how long a canary is watched, and there is none"):
+        a_plan(project, choice=Choice(bake_s=60))
+    declare(project, canary=1)
+
+    a_plan(project, choice=Choice(bake_s=60))
 
 
 def test_a_canary_that_fails_while_it_is_watched_takes_nobody_along(a_project: Build) -> None:
