@@ -51,7 +51,7 @@ from aitbc_node.voting import Voting
 from aitbc_node.witness import Witness
 from aitbc_node.workshop import Workshop
 
-SPREADING = (VotesSent, ProposalSent, Transactions, TransactionsHanded)
+SPREADING = frozenset({VotesSent, ProposalSent, Transactions, TransactionsHanded})
 Reply = Bodies | BlockFound | Finals | OfferFound | Piece
 Request = BodiesWanted | BlockWanted | FinalsWanted | OfferWanted | PieceWanted
 
@@ -97,7 +97,7 @@ class Conversation:
         try:
             message = decode_message(payload)
             self._mesh.peers.count(peer, message)
-            if isinstance(message, SPREADING):
+            if type(message) in SPREADING:
                 self._mesh.spread.take(payload)
             self._on_message(peer, message)
         except PeerFault as fault:
@@ -114,29 +114,29 @@ class Conversation:
                 self.lending.on_read(event)
 
     def _on_message(self, peer: PeerId, message: Message) -> None:
-        match message:
+        match message:  # the most frequent first: the kinds are tried one after the other
             case VotesSent():
                 self._voting.on_votes(peer, message)
-            case ProposalSent():
-                self._voting.on_proposal(peer, message)
-            case SummarySent():
-                self._voting.on_summary(peer, message)
-            case Transactions(raws=raws):
-                self._intake.gossip(peer, raws)
-            case TransactionsHanded(raws=raws):
-                self._mesh.relay.handed(tx_id(raw) for raw in raws)
-                self._intake.gossip(peer, raws)
-            case EvidenceSeen(raw=raw):
-                self._witness.hear(peer, raw)
-            case Ping(number=number):
-                self._out.send((peer,), Pong(number))
-            case Pong(number=number):
-                self._mesh.peers.on_pong(peer, number, self._out.now_ms)
             case Status(height=height):
                 self._mesh.catch_up.claim(peer, height)
                 if not self._following.diverged:
                     self._arriving.poll()
                 self._following.poll()
+            case Ping(number=number):
+                self._out.send((peer,), Pong(number))
+            case Pong(number=number):
+                self._mesh.peers.on_pong(peer, number, self._out.now_ms)
+            case Transactions(raws=raws):
+                self._intake.gossip(peer, raws)
+            case ProposalSent():
+                self._voting.on_proposal(peer, message)
+            case SummarySent():
+                self._voting.on_summary(peer, message)
+            case TransactionsHanded(raws=raws):
+                self._mesh.relay.handed(tx_id(raw) for raw in raws)
+                self._intake.gossip(peer, raws)
+            case EvidenceSeen(raw=raw):
+                self._witness.hear(peer, raw)
             case Hello() | Neighbours() | PeersKnown() | PeersWanted() | RoomNeeded():
                 self._mesh.heard(peer, message)
             case BodiesWanted() | BlockWanted() | FinalsWanted() | OfferWanted() | PieceWanted():

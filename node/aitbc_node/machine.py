@@ -322,7 +322,7 @@ class Machine:
             self._voting.freeze()
         self._voting.run()
         self._operating.poll()
-        if self._mesh.relay.waiting and not self._relay_armed:
+        if not self._relay_armed and self._mesh.relay.waiting:
             self._relay_armed = True
             self._out.add(SetTimer(_RELAY, FLUSH_MS))
 

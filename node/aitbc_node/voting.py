@@ -272,11 +272,11 @@ class Voting:
                 self._chain.add_late_votes(certificate)
 
     def _hear(self, vote: Vote) -> None:
-        voters = {
-            self._chain.height: self._chain.tip_validators,
-            self._chain.next_height: self._chain.state.validators,
-        }.get(vote.height)
-        if voters is not None and vote.validator < len(voters.members):
+        ahead = vote.height - self._chain.height
+        if ahead not in {0, 1}:
+            return
+        voters = self._chain.state.validators if ahead else self._chain.tip_validators
+        if vote.validator < len(voters.members):
             self._mesh.reach.heard(voters.members[vote.validator].key, self._out.now_ms)
 
     def _send_proposal(self, peers: tuple[PeerId, ...], proposal: Proposal) -> None:

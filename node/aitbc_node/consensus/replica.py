@@ -154,7 +154,8 @@ class Consensus:
         """Take one input; return what to do about it, in order."""
         self._listen(now_ms, wall_ms)
         self._dispatch(event)
-        self._settle()
+        if self._out or not isinstance(event, VoteReceived):  # a vote that counts is `Accepted`
+            self._settle()
         return self._out
 
     def _listen(self, now_ms: int, wall_ms: int) -> None:

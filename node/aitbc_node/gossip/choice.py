@@ -99,7 +99,8 @@ def dials(
     count = min(room - len(chosen), limits.OUTBOUND_TARGET - len(outbound) - hopeful)
     if count > 0:
         far = [entry for entry in book.far() if may_dial(entry)]
-        chosen += _mixed(far, outbound, count=count, fame=fame, draw=draw)
+        if far:
+            chosen += _mixed(far, outbound, count=count, fame=fame, draw=draw)
     return chosen
 
 

@@ -111,7 +111,7 @@ class Tally:
 
     def forget(self, frames: int) -> None:
         """Let time pass, told as how many frames in all a peer may send in it."""
-        for topic, bound in BOUNDS.items():
-            if self._counts[topic]:
-                less = frames * bound.per_s // limits.PEER_FRAMES_PER_S
-                self._counts[topic] = max(0, self._counts[topic] - less)
+        for topic, count in enumerate(self._counts):
+            if count:
+                less = frames * BOUNDS[Topic(topic)].per_s // limits.PEER_FRAMES_PER_S
+                self._counts[topic] = max(0, count - less)
