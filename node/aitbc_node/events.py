@@ -45,6 +45,12 @@ class PeerDown(Event, frozen=True, kw_only=True):
     was_up: bool
 
 
+class WireFull(Event, frozen=True, kw_only=True):
+    """Bytes for a peer have stood before the wire lately, though the peer had room for them."""
+
+    peer: PeerId
+
+
 class FrameReceived(Event, frozen=True, kw_only=True):
     """A peer sent one frame; the bytes are whatever the peer chose."""
 

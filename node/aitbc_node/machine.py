@@ -42,6 +42,7 @@ from aitbc_node.events import (
     Timer,
     TimerFired,
     Verified,
+    WireFull,
 )
 from aitbc_node.following import Following
 from aitbc_node.gossip.messages import Status
@@ -245,16 +246,15 @@ class Machine:
                 judged = self._intake.on_verified(event)
                 self._workshop.on_verified(judged)
                 for peer in judged.culprits:
-                    what = "a transaction that is signed falsely"
-                    self._mesh.fault(peer, what, is_forgery=True)
+                    self._mesh.fault(peer, "a transaction signed falsely", is_forgery=True)
             case BlocksRead() | OfferRead() | PieceRead():
                 self._conversation.on_read(event)
             case SnapshotJudged():
                 self._arriving.on_judged(event)
             case PeerUp():
                 self._on_peer_up(event)
-            case PeerDown():
-                self._mesh.down(event)
+            case PeerDown() | WireFull():
+                self._mesh.worse(event)
             case OrderGiven():
                 self._operating.take(event)
             case DiskFailed(reason=reason):

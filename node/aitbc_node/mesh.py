@@ -13,7 +13,7 @@ import msgspec
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Signer, Verifier
-from aitbc_node.events import Dial, PeerDown, PeerUp, SaveBans
+from aitbc_node.events import Dial, PeerDown, PeerUp, SaveBans, WireFull
 from aitbc_node.gossip.catch_up import CatchUp
 from aitbc_node.gossip.exchange import Exchange
 from aitbc_node.gossip.fetch import Fetches
@@ -166,8 +166,11 @@ class Mesh:
         self._out.extend(effects)
         return sum(isinstance(effect, Dial) for effect in effects)
 
-    def down(self, event: PeerDown) -> None:
-        """Forget a link."""
+    def worse(self, event: PeerDown | WireFull) -> None:
+        """Forget a link, or note that it carries less than it is given."""
+        if isinstance(event, WireFull):
+            self.peers.speeds.full(event.peer, self._out.now_ms)
+            return
         self._out.extend(self.peers.on_down(event, self._out.now_ms))
         self._forget_who_is_gone()
 

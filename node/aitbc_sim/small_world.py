@@ -197,7 +197,7 @@ class SmallWorld:
 
         def tell(to: Node) -> None:
             assert to.mesh is not None, "only a running node is told"
-            to.mesh.down(down)
+            to.mesh.worse(down)
 
         # Behind what is under way on the same link.
         self._later(node, DELAY_MS if was_up else REFUSED_MS, tell)

@@ -21,6 +21,7 @@ from aitbc_node.events import (
     Send,
     Submitted,
     Verify,
+    WireFull,
 )
 from aitbc_node.gossip.links import REQUESTS_PER_TICK_MAX
 from aitbc_node.gossip.messages import (
@@ -536,6 +537,19 @@ def test_boasters_neither_stop_voting_nor_catching_up(count: int) -> None:
         pump.wait(500)
 
     assert min(pump.heights()) - begin > 45
+
+
+def test_a_full_wire_counts_for_its_own_link() -> None:
+    """The machine notes when it was; one to somebody who has just left is no news."""
+    pump = Pump().start()
+    pump.run_to(2)
+    speeds = pump.machine(0)._mesh.peers.speeds
+
+    for peer in (pump.nodes[1].id, PeerId(b"?" * 20)):
+        pump._deliver(pump.nodes[0], WireFull(wall_ms=0, peer=peer))
+
+    full = {peer: link.full_ms is not None for peer, link in speeds._links.items()}
+    assert full == {node.id: node is pump.nodes[1] for node in pump.nodes[1:]}
 
 
 def test_a_full_disk_is_not_fed_with_greetings() -> None:

@@ -1,10 +1,11 @@
 """How fast is the link to a peer, by what this node has measured itself?
 
 A ping travels behind what was sent before it, so its answer says that all of that has arrived: how
-much, in which time, and whether it had to queue on the way. Four kinds follow from that, and from
-the kind how much is sent at a time and to how many. A kind is lost when bytes have queued twice in
-a row at a lower rate, and won back one by one after more and more calm answers, so that a link at
-a border does not swing. Do not add what is sent.
+much and in which time. A late answer alone makes no link slow, because a busy host answers late as
+well: the driver must have seen that the wire itself held bytes up (`WireFull`). Four kinds follow
+from that, and from the kind how much is sent at a time and to how many. A kind is lost when bytes
+have queued twice in a row at a lower rate, and won back one by one after more and more calm
+answers, so that a link at a border does not swing. Do not add what is sent.
 """
 
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from aitbc_node.types import PeerId
 MEASURED_BYTES_MIN = 32 * limits.KIB
 """Less in front of a ping says nothing: any pause of either process would look like a slow link."""
 QUEUED_MS = 250
-"""A ping that takes so much longer than the quickest one has stood behind other bytes."""
+"""A ping that is away for so long while the wire is full has stood behind other bytes."""
 BAD_IN_A_ROW = 2
 CALM_IN_A_ROW = 8
 CALM_IN_A_ROW_MAX = 256
@@ -89,7 +90,6 @@ class Speed(msgspec.Struct):
     kind: Kind = BEGIN
     carries: int = 0
     """What a slow link has carried lately, less as much as empties its queue."""
-    quickest_ms: int | None = None
     sent: int = 0
     """All bytes that ever left."""
     arrived: int = 0
@@ -97,6 +97,10 @@ class Speed(msgspec.Struct):
     since_ms: int = 0
     awaited: dict[int, tuple[int, int]] = {}
     """Pings that are away: what was sent before each, and when it left."""
+    judged: int = -1
+    """The last ping that was judged while it was away: each counts once."""
+    full_ms: int | None = None
+    """When bytes stood before the wire the last time."""
     bad: int = 0
     calm: int = 0
     patience: int = CALM_IN_A_ROW
@@ -112,11 +116,15 @@ class Speed(msgspec.Struct):
             self.since_ms = now_ms  # nothing was under way: the time before says nothing
         self.sent += size
 
+    def full(self, now_ms: int) -> None:
+        """Note that bytes stand before the wire, not before the peer's process."""
+        self.full_ms = now_ms
+
     def ping(self, number: int, now_ms: int) -> None:
         """Begin to wait for an answer; one that is late tells already how little arrived."""
-        oldest = next(iter(self.awaited.values()), None)
-        if oldest is not None and now_ms - oldest[1] >= LATE_MS:
-            self._measure(oldest[0], now_ms, delay_ms=now_ms - oldest[1], is_over=False)
+        late = [each for each, (_, at_ms) in self.awaited.items() if now_ms - at_ms >= LATE_MS]
+        if late:
+            self._measure_queued(late[-1], *self.awaited[late[0]], now_ms)
         self.awaited[number] = (self.sent, now_ms)
         if len(self.awaited) > AWAITED_MAX:
             del self.awaited[next(iter(self.awaited))]
@@ -127,28 +135,37 @@ class Speed(msgspec.Struct):
             return
         sent, at_ms = self.awaited[number]
         self.awaited = {each: row for each, row in self.awaited.items() if each > number}
-        rtt_ms = now_ms - at_ms
-        # Routes change: the quickest is forgotten slowly.
-        known_ms = rtt_ms if self.quickest_ms is None else self.quickest_ms + 1
-        self.quickest_ms = min(rtt_ms, known_ms)
-        self._measure(sent, now_ms, delay_ms=rtt_ms - self.quickest_ms, is_over=True)
+        if not self._measure_queued(number, sent, at_ms, now_ms):
+            size = sent - self.arrived
+            if self._has_queued(at_ms, now_ms):
+                return  # too little for a rate: what comes next counts with it
+            self._flowed(size, self._rate(size, now_ms))
+        self.arrived, self.since_ms = sent, now_ms
 
-    def _measure(self, sent: int, now_ms: int, *, delay_ms: int, is_over: bool) -> None:
-        size = sent - self.arrived
-        rate = size * 1_000 // max(1, now_ms - self.since_ms)
-        if delay_ms < QUEUED_MS:
-            self._flowed(size, rate)
-        elif size >= MEASURED_BYTES_MIN:
-            self._queued(rate, delay_ms)
-        else:
-            return  # too little for a rate: what comes next counts with it
-        if is_over:
-            self.arrived, self.since_ms = sent, now_ms
+    def _has_queued(self, at_ms: int, now_ms: int) -> bool:
+        """Tell whether what left at `at_ms` has waited, and for the wire."""
+        is_full = self.full_ms is not None and self.full_ms >= at_ms
+        return is_full and now_ms - at_ms >= QUEUED_MS
 
-    def _queued(self, rate: int, delay_ms: int) -> None:
+    def _rate(self, size: int, now_ms: int) -> int:
+        return size * 1_000 // max(1, now_ms - self.since_ms)
+
+    def _measure_queued(self, number: int, sent: int, at_ms: int, now_ms: int) -> bool:
+        """Measure by what has stood before the wire; False when it has not, or was too little.
+
+        It counts against the kind once for each ping, whose `number` this is.
+        """
+        size, delay_ms = sent - self.arrived, now_ms - at_ms
+        if size < MEASURED_BYTES_MIN or not self._has_queued(at_ms, now_ms):
+            return False
+        rate = self._rate(size, now_ms)
         found = kind_of(rate)
         self.calm = 0
-        self.bad = self.bad + 1 if found < self.kind else 0
+        if found >= self.kind:
+            self.bad = 0
+        elif number > self.judged:
+            self.bad += 1
+        self.judged = max(self.judged, number)
         if self.bad == BAD_IN_A_ROW:
             self.kind, self.bad = found, 0
             self.patience = min(2 * self.patience, CALM_IN_A_ROW_MAX)
@@ -156,6 +173,7 @@ class Speed(msgspec.Struct):
             # The longer the queue, the more room to empty it.
             part = 8 if delay_ms < LATE_MS else 5 if delay_ms < 2 * LATE_MS else 1
             self.carries = max(RATE_MIN, LEAST[self.kind], rate * part // 10)
+        return True
 
     def _flowed(self, size: int, rate: int) -> None:
         self.bad = 0
@@ -193,6 +211,11 @@ class Speeds:
         for peer in peers:
             if peer in self._links:
                 self._links[peer].send(size, now_ms)
+
+    def full(self, peer: PeerId, now_ms: int) -> None:
+        """Note that bytes stand before the wire to a peer."""
+        if peer in self._links:
+            self._links[peer].full(now_ms)
 
     def ping(self, peer: PeerId, number: int, now_ms: int) -> None:
         """Begin to wait for an answer."""

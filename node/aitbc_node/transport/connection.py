@@ -8,7 +8,6 @@ nothing for long, its connection is dropped; nobody waits. Which connections a n
 import asyncio
 import logging
 import secrets
-import socket
 import ssl
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -20,13 +19,12 @@ from aitbc_node.errors import PeerFault
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.limits import (
     ALL_QUEUES_BYTES_MAX,
-    DEAD_AFTER_MS,
     FRAME_BYTES_MAX,
     PEER_QUEUE_BYTES_MAX,
     PEERS_MAX,
     SUBNET_LINKS_MAX,
 )
-from aitbc_node.transport import handshake
+from aitbc_node.transport import handshake, kernel
 from aitbc_node.transport.addresses import format_address
 from aitbc_node.transport.frames import FrameDecoder, framed
 from aitbc_node.transport.handshake import Identity, Peer
@@ -84,6 +82,9 @@ class Keeper(Protocol):
     def received(self, peer: PeerId, payload: bytes) -> None:
         """Take one payload."""
 
+    def full(self, peer: PeerId) -> None:
+        """Learn that the wire to a peer takes less than it is given."""
+
     def gone(self, link: "Connection", peer: PeerId | None, reason: str) -> None:
         """Forget a closed connection; `peer` is set when it was up."""
 
@@ -108,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._queue = Outgoing()
         self._stuck: asyncio.TimerHandle | None = None
+        self._watch: kernel.Watch
         self._flush_is_due = False
         self._reason = ""
 
@@ -117,7 +119,8 @@ class Connection(asyncio.Protocol):
         """Begin the handshake; TLS is done."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=SLICE_BYTES)
-        self.address = _tune(self._transport)
+        self._watch = kernel.Watch(transport.get_extra_info("socket"), self._tell_full)
+        self.address = format_address(*transport.get_extra_info("peername")[:2])
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HANDSHAKE_S, self.close, "no handshake in time")
         try:
@@ -154,6 +157,7 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
         self._forget_stuck()
         self._forget_queue()
+        self._watch.end()
         # Why we closed it says more than what the closing ran into.
         self._reason = self._reason or (said(exc) if exc else "closed by the peer")
         if not self.settled.done():
@@ -256,6 +260,10 @@ class Connection(asyncio.Protocol):
             self._write(handshake.verdict(what))
         self.close(what)
 
+    def _tell_full(self) -> None:
+        if self._peer is not None and self._is_up:
+            self._links.full(self._peer.id)
+
     # Bytes out.
 
     def _write(self, payload: bytes) -> None:
@@ -274,6 +282,7 @@ class Connection(asyncio.Protocol):
             self._links.bytes_sent += len(data)
             self._links.bytes_queued -= len(data)
             self._transport.write(data)
+            self._watch.begin()
 
     def _forget_queue(self) -> None:
         self._links.bytes_queued -= self.bytes_queued
@@ -288,13 +297,3 @@ class Connection(asyncio.Protocol):
 def said(error: Exception) -> str:
     """Return the shortest true text of a foreign error."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _tune(transport: asyncio.Transport) -> str:
-    """Set the socket's options; return the other end's address."""
-    sock = transport.get_extra_info("socket")
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)
-    host, port = transport.get_extra_info("peername")[:2]
-    return format_address(host, port)

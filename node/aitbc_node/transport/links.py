@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
+from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp, WireFull
 from aitbc_node.gossip.subnets import host_of
 from aitbc_node.transport.addresses import parse_address
 from aitbc_node.transport.connection import ALREADY_LINKED, Connection, Terms, said
@@ -210,6 +210,10 @@ class Links:
     def received(self, peer: PeerId, payload: bytes) -> None:
         """Hand one payload on."""
         self._report(FrameReceived(wall_ms=self._wall_ms(), peer=peer, payload=payload))
+
+    def full(self, peer: PeerId) -> None:
+        """Hand on that bytes stand before the wire to a peer."""
+        self._report(WireFull(wall_ms=self._wall_ms(), peer=peer))
 
     def gone(self, link: Connection, peer: PeerId | None, reason: str) -> None:
         """Forget a link that is closed."""

@@ -15,10 +15,10 @@ import uvloop
 
 from aitbc_node.crypto import SigningKey
 from aitbc_node.errors import ConfigError
-from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
+from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp, WireFull
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.keyfiles import load_private_key, make_key
-from aitbc_node.transport import connection, door
+from aitbc_node.transport import connection, door, kernel
 from aitbc_node.transport.door import STRANGERS_PER_SOURCE_MAX
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
@@ -27,6 +27,7 @@ from aitbc_node.types import Hash, PeerId
 
 pytestmark = pytest.mark.integration
 WAIT_S = 10.0
+SO_MAX_PACING_RATE = 47
 HALF_OPEN = 10_000
 
 
@@ -428,7 +429,7 @@ def test_a_peer_that_reads_nothing_is_cut_off_after_a_time_and_nobody_waits(
 ) -> None:
     """However little waits for it: what is old is of no use; its bytes are forgotten."""
     monkeypatch.setattr(connection, "STUCK_S", 0.5)
-    monkeypatch.setattr(connection, "DEAD_AFTER_MS", 600_000)  # the kernel would be the first
+    monkeypatch.setattr(kernel, "DEAD_AFTER_MS", 600_000)  # the kernel would be the first
 
     async def main() -> None:
         async with nodes(tmp_path, 3) as (a, stuck, other):
@@ -452,6 +453,34 @@ def test_a_peer_that_reads_nothing_is_cut_off_after_a_time_and_nobody_waits(
             assert (down.peer, down.reason) == (stuck.id, "it has read nothing for long")
             assert a.links.peers == (other.id,)
             assert a.links.bytes_queued == 0
+
+    run(main())
+
+
+def test_a_link_whose_wire_is_full_is_told(run: Callable[..., None], tmp_path: Path) -> None:
+    """The kernel paces it here; the peer reads all that comes."""
+
+    async def main() -> None:
+        async with nodes(tmp_path) as (a, b):
+            a.dial(b)
+            await a.until_linked(b)
+            transport = a.links._up[b.id]._transport
+            assert transport is not None
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 20_000)
+
+            def is_told() -> bool:
+                if a.links.bytes_queued < 1_000_000:
+                    a.links.send([b.id], b"x" * 200_000)
+                return any(isinstance(event, WireFull) for event in a.events)
+
+            a.links.send([b.id], b"x" * 2_000_000)
+            await a.until(is_told, "a full wire")
+            told = await a.first(WireFull)
+            assert isinstance(told, WireFull)
+            assert told.peer == b.id
+            a.links._up[b.id].abort("enough")
+            await a.first(PeerDown)
 
     run(main())
 

@@ -1,0 +1,120 @@
+"""Whether a wire is full: what a kernel says of real connections, and what follows from it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from aitbc_node.transport.kernel import FULL_MS, LOOK_MS, Mark, Reading, Watch, read
+
+SO_MAX_PACING_RATE = 47
+WAIT_S = 60.0
+MUCH = 400_000
+"""More than a kernel takes for a process that does not read."""
+
+
+def a_reading(
+    *,
+    arrived: int = 1_000,
+    waiting: int = 1_000,
+    is_moving: bool = True,
+    shut_us: int = 0,
+    quickest_ms: int = 0,
+) -> Reading:
+    """Be a connection on which half of the bytes have arrived and the rest is moving."""
+    return Reading(
+        arrived=arrived,
+        waiting=waiting,
+        is_moving=is_moving,
+        shut_us=shut_us,
+        quickest_ms=quickest_ms,
+    )
+
+
+@contextmanager
+def linked() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Connect two sockets over TCP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        near = socket.create_connection(server.getsockname())
+        far, _ = server.accept()
+    with near, far:
+        near.settimeout(0)
+        far.settimeout(0)
+        yield near, far
+
+
+async def is_told_full(near: socket.socket, far: socket.socket | None, *, looks: int) -> bool:
+    """Send without end, read what comes unless nobody does, and watch so many looks long."""
+    told = asyncio.Event()
+    watch = Watch(near, told.set)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + looks * LOOK_MS / 1_000
+    while loop.time() < until and not told.is_set():
+        with contextlib.suppress(BlockingIOError):
+            near.send(bytes(MUCH))
+        with contextlib.suppress(BlockingIOError):
+            while far is not None and far.recv(1 << 20):
+                pass
+        watch.begin()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), LOOK_MS / 1_000)
+    watch.end()
+    return told.is_set()
+
+
+def test_bytes_that_have_not_arrived_after_a_while_stood_before_the_wire() -> None:
+    """Not at once, and not while the round trip alone takes so long."""
+    mark = Mark()
+
+    assert not mark.is_full(a_reading(), 0)
+    assert not mark.is_full(a_reading(arrived=1_900, waiting=900), FULL_MS - 1)
+    assert not mark.is_full(a_reading(arrived=1_900, waiting=900, quickest_ms=1), FULL_MS)
+    assert mark.is_full(a_reading(arrived=1_900, waiting=900), FULL_MS)
+
+
+def test_what_was_marked_has_arrived_however_much_waits_behind_it() -> None:
+    """A wire in full use is not full: the mark moves on."""
+    mark = Mark()
+    for turn in range(20):
+        arrived = 1_000 * turn
+        assert not mark.is_full(a_reading(arrived=arrived, waiting=1_000), turn * LOOK_MS)
+
+
+def test_a_peer_whose_process_reads_nothing_has_no_full_wire() -> None:
+    """All that its kernel had room for has arrived, and the rest waits for it, not for the wire."""
+    mark = Mark()
+    for turn in range(20):
+        shut = a_reading(is_moving=False, shut_us=1_000 * LOOK_MS * turn)
+        assert not mark.is_full(shut, turn * LOOK_MS)
+    # It goes on: what moves now is not what stood. What still stands a look later is.
+    assert not mark.is_full(a_reading(shut_us=10**9), 20 * LOOK_MS)
+    assert mark.is_full(a_reading(shut_us=10**9), 21 * LOOK_MS)
+
+
+@pytest.mark.integration
+def test_a_kernel_tells_a_slow_wire() -> None:
+    """Paced by the kernel to 20 KB/s, bytes stay here, and the peer had room for them."""
+    with linked() as (near, far):
+        near.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, 20_000)
+        assert read(near) is not None
+
+        assert asyncio.run(is_told_full(near, far, looks=int(WAIT_S * 1_000 / LOOK_MS)))
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("reads", [True, False], ids=["a quick reader", "nobody reads"])
+def test_a_kernel_tells_no_slow_wire_where_there_is_none(*, reads: bool) -> None:
+    """Neither of a peer that reads, nor of one whose process has stopped for ten looks."""
+    with linked() as (near, far):
+        assert not asyncio.run(is_told_full(near, far if reads else None, looks=10))
+
+
+@pytest.mark.integration
+def test_a_closed_connection_tells_nothing() -> None:
+    """A look that comes too late is no error."""
+    with linked() as (near, _):
+        near.close()
+        assert read(near) is None
