@@ -12,12 +12,13 @@ import pytest
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.suites import evidence, playing
 from aitbc_toolkit.suites.catalogue import Part
+from aitbc_toolkit.suites.checkers import History
 from aitbc_toolkit.suites.scenario import figures, loading
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.engine import Engine
 from aitbc_toolkit.suites.scenario.schema import Case
 from aitbc_toolkit.suites.scene import Result, judged
-from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
 
 NAMES = ("v1", "v2", "v3", "v4")
 TOWN = Town(dict.fromkeys(NAMES, 1), 1.0, 1.0)
@@ -390,7 +391,7 @@ def test_a_run_that_judges_nothing_is_invalid(tmp_path: Path) -> None:
         seed=1,
         started=0.0,
         took_s=0.0,
-        verdict=playing.worst([]),
+        verdict=worst([]),
         results=(),
     )
 
@@ -404,7 +405,7 @@ def test_a_checker_that_throws_is_unknown_and_no_pass() -> None:
         raise RuntimeError("planted")
 
     verdict, line, words = judged(
-        Verdict.PASS, "fine", playing.simulated.History(), {"agreement": planted}, complete=True
+        Verdict.PASS, "fine", History(), {"agreement": planted}, complete=True
     )
 
     assert (verdict, words) == (Verdict.INCONCLUSIVE, {"agreement": "unknown: planted"})

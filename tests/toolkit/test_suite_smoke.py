@@ -16,6 +16,7 @@ from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.junit import Outcome
 from aitbc_toolkit.suites import live, playing, smoke, transfers, waiting
+from aitbc_toolkit.suites.checkers import CHECKERS
 from aitbc_toolkit.suites.history import Recorder
 from aitbc_toolkit.suites.scene import Scene, play
 from aitbc_toolkit.suites.verdicts import Verdict
@@ -64,7 +65,7 @@ def test_what_happened_is_told_as_it_happens(growing: Any, tmp_path: Path) -> No
     told = verdict_of(tmp_path)
     events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     heights = [json.loads(line) for line in (tmp_path / "heights.jsonl").read_text().splitlines()]
-    assert [each["kind"] for each in events] == ["step", *["check"] * 7, "step"]
+    assert [each["kind"] for each in events] == ["step", *["check"] * len(CHECKERS), "step"]
     assert {each["node"] for each in heights} == {"v1", "v2", "v3", "v4"}
     assert told["repro"] == f"./aitbc test smoke/boot -e {growing.environment.name} --seed 7"
     assert {each["outcome"] for each in told["checks"]} == {"held"}
@@ -86,7 +87,8 @@ def test_the_quick_form_after_a_deploy(growing: Any) -> None:
     told = live.smoke(growing.environment, quick=True)
 
     assert told.problem == ""
-    assert told.done.startswith("8 of 8 checks, 4 transfers, one through each node")
+    checks = 1 + len(CHECKERS)
+    assert told.done.startswith(f"{checks} of {checks} checks, 4 transfers, one through each node")
 
 
 def test_a_dead_node_is_infrastructure(growing: Any, tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ from aitbc_toolkit.suites.stages import NIGHTLY, STAGES, TIERS
 )
 @click.option("--scenario", help="Play only this one of a SUITE: minority, quorum-loss[30s].")
 @click.option("--seed", type=int, help="Repeat a SUITE with the seed that it printed.")
+@click.option(
+    "-n",
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    help="Share a SUITE out over so many processes, each with a lab of its own.",
+)
 @click.option("--tier", type=click.Choice(TIERS), help="How much to run; nightly takes hours.")
 @click.option(
     "--stage",
@@ -39,6 +46,7 @@ def test(
     environment: str | None,
     scenario: str | None,
     seed: int | None,
+    workers: int,
     tier: str | None,
     chosen: tuple[str, ...],
     as_json: bool,
@@ -54,20 +62,26 @@ def test(
     if suite == NIGHTLY and tier is None:
         suite, tier = None, NIGHTLY
     if suite is None:
-        if environment is not None or seed is not None or scenario is not None:
-            what = "--env, --scenario and --seed need a suite"
+        if (environment, seed, scenario, workers) != (None, None, None, 1):
+            what = "--env, --scenario, --seed and --workers need a suite"
             raise UsageError(what, hint="aitbc test smoke -e dev")
         return _prove_project(tier=tier or "ci", chosen=chosen, as_json=as_json)
     if chosen:
         what = "--stage chooses among the project's own tests, not suites"
         raise UsageError(what, hint=f"aitbc test {suite}")
-    from aitbc_toolkit.suites import playing  # noqa: PLC0415 - the project's own tests need no mesh
+    from aitbc_toolkit.suites import playing, showing  # noqa: PLC0415 - own tests need no mesh
 
     named = (
-        environment if environment == playing.SIMULATED else environments.chosen(environment or "")
+        environment if environment == showing.SIMULATED else environments.chosen(environment or "")
     )
     return playing.run(
-        suite, named, scenario=scenario, seed=seed, tier=tier or "ci", as_json=as_json
+        suite,
+        named,
+        scenario=scenario,
+        seed=seed,
+        tier=tier or "ci",
+        workers=workers,
+        as_json=as_json,
     )
 
 

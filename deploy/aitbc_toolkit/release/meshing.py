@@ -19,15 +19,24 @@ from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.progress import Tell, duration, note, step
 
 
-def up(name: str, request: Request, tell: Tell, *, validators: int = 0) -> Outcome:
+def up(
+    name: str,
+    request: Request,
+    tell: Tell,
+    *,
+    validators: int = 0,
+    owner_pid: int | None = None,
+) -> Outcome:
     """Bring a mesh up from this checkout and prove it; a mesh that is up already stays.
 
-    With a number of validators, a mesh on this machine has that many until its chain is wiped.
+    With a number of validators, a mesh on this machine has that many until its chain is wiped; with
+    `owner_pid` a new lab ends when that process does.
     """
     began = time.monotonic()
     canonical = canonical_name(name)
     if canonical == LAB or canonical.startswith(f"{LAB}-"):
-        _lab_up(canonical.removeprefix(f"{LAB}-"), len(Inventory.read(canonical).hosts), tell)
+        hosts = len(Inventory.read(canonical).hosts)
+        _lab_up(canonical.removeprefix(f"{LAB}-"), hosts, tell, owner_pid=owner_pid)
     environment = Inventory.load(canonical)
     _refuse_shared(environment, hint=f"aitbc deploy {canonical}")
     if validators:
@@ -139,10 +148,12 @@ def down_by_name(name: str, tell: Tell, *, wipe: bool, break_lease: str = "") ->
     return down(Inventory.load(canonical), tell, wipe=wipe, break_lease=break_lease)
 
 
-def _lab_up(name: str, hosts: int, tell: Tell) -> None:
+def _lab_up(name: str, hosts: int, tell: Tell, *, owner_pid: int | None) -> None:
     with step(tell, "lab", f"{hosts} hosts and forge") as now:
         found = lab.bring_up(
-            lab.LabSpec(name, hosts), progress=lambda text: note(tell, f"  {text}")
+            lab.LabSpec(name, hosts),
+            progress=lambda text: note(tell, f"  {text}"),
+            owner_pid=owner_pid,
         )
         now.say(f"{found.name}: {len(found.hosts)} hosts and forge run")
 

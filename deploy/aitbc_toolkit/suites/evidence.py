@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from aitbc_toolkit import junit, measured, paths
 from aitbc_toolkit.junit import Case, Outcome
 from aitbc_toolkit.suites.scene import Result
@@ -24,6 +26,13 @@ _PROVES = {
     "smoke/tx-lifecycle": ("A9", "M12"),
     "smoke/cold-join": ("M12",),
 }
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """Name what was asked for and not played."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,48 +1,35 @@
 """How is a suite run from the command line? Part by part, judged, and kept as evidence.
 
-On a live mesh, or in the simulator when the environment is called `sim`. Do not add scenarios here:
-`catalogue` knows them.
+On a live mesh, in the simulator when the environment is called `sim`, or shared out over several
+workers. Do not add scenarios here: `catalogue` knows them.
 """
 
-import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from itertools import groupby
 from pathlib import Path
 
 import click
-import msgspec
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Hosts
-from aitbc_toolkit.suites import catalogue, evidence, runs
+from aitbc_toolkit.suites import catalogue, crew, runs, showing
 from aitbc_toolkit.suites.catalogue import Part
+from aitbc_toolkit.suites.evidence import LeftOut
+from aitbc_toolkit.suites.keeping import Run, kept
 from aitbc_toolkit.suites.live import a_seed
-from aitbc_toolkit.suites.report import reading, writing
-from aitbc_toolkit.suites.scenario import breaking, figures, on_mesh, simulated
+from aitbc_toolkit.suites.scenario import breaking, on_mesh, simulated
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scene import Result, play
+from aitbc_toolkit.suites.showing import SIMULATED
 from aitbc_toolkit.suites.timeline import Timeline
-from aitbc_toolkit.suites.verdicts import Verdict, exit_of, worst
+from aitbc_toolkit.suites.verdicts import exit_of
 
 DEFAULT_ENVIRONMENT = "dev"
-SIMULATED = "sim"
-"""The environment that is no mesh at all, but the simulator."""
 
-_NAME_WIDTH = 28
-_VERDICT_WIDTH = 13
-
-Say = Callable[[str], None]
 Player = Callable[[Part, Timeline], Result]
-
-
-class _LeftOut(msgspec.Struct, frozen=True):
-    name: str
-    why: str
 
 
 def run(
@@ -52,6 +39,7 @@ def run(
     scenario: str | None = None,
     seed: int | None = None,
     tier: str = "ci",
+    workers: int = 1,
     as_json: bool = False,
 ) -> Exit:
     """Run `smoke`, `partition/minority` or another suite; return the exit status of the worst.
@@ -61,10 +49,14 @@ def run(
     # What is wrong with a name or a file is told before a mesh is looked for.
     parts = catalogue.parts(suite, scenario, tier=tier)
     name = environment or DEFAULT_ENVIRONMENT
-    found = None if name == SIMULATED else Inventory.load(name)
-    folder = runs.begin(paths.state_root())
     used = a_seed() if seed is None else seed
     wanted = f"{suite}/{scenario}" if scenario and "/" not in scenario else scenario or suite
+    if workers > 1:
+        names = crew.names(name, min(workers, len(parts)))
+        folder = runs.begin(paths.state_root())
+        return _share_out(names, parts, Run(wanted, name, used, folder, ()), as_json=as_json)
+    found = None if name == SIMULATED else Inventory.load(name)
+    folder = runs.begin(paths.state_root())
     return play_parts(found, parts, wanted, folder=folder, seed=used, as_json=as_json)
 
 
@@ -91,40 +83,52 @@ def play_parts(
     Faults go to the hosts of the mesh unless another way is given to `inject` them.
     """
     where = environment.name if environment else SIMULATED
-    fit, left_out = _sorted_out(environment, parts)
-    _narrate(f"{suite} on {where}: {_count(fit, 'run')}, seed {seed}")
-    for each in left_out:
-        _narrate(f"  not run      {each.name:<{_NAME_WIDTH}} {each.why}")
-    started, began = time.time(), time.monotonic()
-    say = _narrate if as_json else click.echo
-    try:
-        with ExitStack() as stack:
-            timeline = stack.enter_context(Timeline(folder))
-            if environment and inject is None and any(part.case for part in fit):
-                inject = breaking.over(stack.enter_context(Hosts(environment)))
-            player = _player(stack, environment, seed, inject)
-            results = list(_results(player, fit, timeline, say))
-        record = evidence.Record(
-            suite=suite,
-            environment=where,
-            seed=seed,
-            started=started,
-            took_s=round(time.monotonic() - began, 1),
-            verdict=worst(each.verdict for each in results),
-            results=tuple(results),
-            left_out=tuple(msgspec.structs.asdict(each) for each in left_out),
-            proves={part.name: part.proves for part in fit if part.proves},
-        )
-        evidence.write(folder, record)
-    finally:  # also of a run that was ended early: what was seen until then is on the disk
-        writing.attempt(folder, _narrate)
-    _tell(record, folder, as_json=as_json)
+    fit, left_out = sorted_out(environment, parts)
+    showing.announce(suite, where, len(fit), left_out, seed=seed)
+    say = showing.narrate if as_json else click.echo
+    with kept(Run(suite, where, seed, folder, fit, left_out)) as run_, ExitStack() as stack:
+        timeline = stack.enter_context(Timeline(folder))
+        player = player_of(stack, environment, seed, inject)
+        for part in fit:
+            run_.begun[part.name] = None
+            result = play_part(player, part, timeline)
+            run_.heard(result)
+            say(showing.row(result))
+    return _told(run_, as_json=as_json)
+
+
+def _share_out(names: Sequence[str], parts: Sequence[Part], run_: Run, *, as_json: bool) -> Exit:
+    """Play parts in several processes, each with a mesh of its own."""
+    say = showing.narrate if as_json else click.echo
+    with crew.hired(names, run_.folder, seed=run_.seed) as hands:
+        first = hands.first()
+        environment = None if first == SIMULATED else Inventory.load(first)
+        run_.parts, run_.left_out = sorted_out(environment, parts)
+        where = f"{run_.where}, {len(names)} workers"
+        showing.announce(run_.suite, where, len(run_.parts), run_.left_out, seed=run_.seed)
+        with kept(run_):
+            try:
+                for result in hands.play(run_.parts, run_.begun):
+                    run_.heard(result)
+                    say(showing.row(result))
+            finally:
+                hands.merge()
+    return _told(run_, as_json=as_json)
+
+
+def _told(run_: Run, *, as_json: bool) -> Exit:
+    record = run_.record
+    assert record is not None, "it was kept"
+    for result in record.results:
+        if result.name not in run_.ended:  # what is only known when all are played
+            (showing.narrate if as_json else click.echo)(showing.row(result))
+    showing.tell(record, run_.folder, as_json=as_json)
     return exit_of(record.verdict)
 
 
-def _sorted_out(
+def sorted_out(
     environment: Environment | None, parts: Sequence[Part]
-) -> tuple[list[Part], list[_LeftOut]]:
+) -> tuple[list[Part], list[LeftOut]]:
     """Part what can be played here from what cannot; one that was named alone must be played.
 
     Raises: UsageError.
@@ -134,7 +138,7 @@ def _sorted_out(
     if not fit:
         part, why = found[0]
         raise UsageError(f"{part.name} cannot be played here: {why}", hint="aitbc test smoke")
-    return fit, [_LeftOut(part.name, why) for part, why in found if why]
+    return fit, [LeftOut(part.name, why) for part, why in found if why]
 
 
 def _unfit(environment: Environment | None, part: Part) -> str:
@@ -145,23 +149,24 @@ def _unfit(environment: Environment | None, part: Part) -> str:
     return on_mesh.unfit(part.case, environment)
 
 
-def _player(
-    stack: ExitStack, environment: Environment | None, seed: int, inject: Injector | None
+def player_of(
+    stack: ExitStack, environment: Environment | None, seed: int, inject: Injector | None = None
 ) -> Player:
+    """Make what plays a part, on a mesh or in the simulator; what it opens, the stack closes."""
     if environment is None:
         return lambda part, timeline: _simulate(part, timeline, seed)
     mesh = stack.enter_context(open_mesh(environment))
+    injector = inject or breaking.over(stack.enter_context(Hosts(environment)))
 
     def live(part: Part, timeline: Timeline) -> Result:
         if part.case is not None:
-            assert inject is not None, "made where a part needs it"
             return on_mesh.play(
                 part.case,
                 environment=environment,
                 mesh=mesh,
                 seed=seed,
                 timeline=timeline,
-                inject=inject,
+                inject=injector,
             )
         assert part.scenario is not None, "a part is one or the other"
         return play(
@@ -181,90 +186,12 @@ def _simulate(part: Part, timeline: Timeline, seed: int) -> Result:
     return simulated.play(part.case, seed=seed, timeline=timeline)
 
 
-def _results(
-    player: Player, parts: Sequence[Part], timeline: Timeline, say: Say
-) -> Iterator[Result]:
-    """Play part by part; behind the last case of a scenario its figures are compared."""
-    for _title, group in groupby(parts, key=lambda part: part.name.partition("[")[0]):
-        played: list[tuple[Part, Result]] = []
-        for part in group:
-            timeline.event("step", scenario=part.name, name="begin")
-            result = player(part, timeline)
-            _note(timeline, result)
-            say(_row(result))
-            played.append((part, result))
-            yield result
-        grown = _growth(played)
-        if grown is not None:
-            say(_row(grown))
-            yield grown
-
-
-def _growth(played: Sequence[tuple[Part, Result]]) -> Result | None:
-    """Judge what is compared between the cases of one scenario."""
-    rows = [
-        (part.case, result.records)
-        for part, result in played
-        if part.case and result.verdict in {Verdict.PASS, Verdict.OBJECTIVE}
-    ]
-    judged = list(figures.growth(rows))
-    if not judged:
-        return None
-    missed = [figure for figure in judged if not figure.met]
-    name = rows[0][0].written.scenario + evidence.GROWTH
-    line = "; ".join(figure.told for figure in missed or judged)
-    verdict = Verdict.OBJECTIVE if missed else Verdict.PASS
-    told = tuple(msgspec.structs.asdict(figure) for figure in judged)
-    return Result(name, verdict, line, 0.0, objectives=told)
-
-
-def _note(timeline: Timeline, result: Result) -> None:
-    for check, word in result.invariants.items():
-        timeline.event("check", scenario=result.name, name=check, outcome=word)
-    timeline.event(
-        "step", scenario=result.name, name="end", verdict=result.verdict, line=result.line
-    )
-
-
-def _row(result: Result) -> str:
-    line = result.line.partition("\n")[0]  # an error of many hosts goes on below
-    return f"  {result.verdict:<{_VERDICT_WIDTH}}{result.name:<{_NAME_WIDTH}} {line}"
-
-
-def _tell(record: evidence.Record, folder: Path, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(record.to_document(folder)))
-    else:
-        click.echo("\n".join(_summary(record, str(folder))))
-    if record.verdict is Verdict.PASS:
-        return
-    bad = next(each.line for each in record.results if each.verdict is not Verdict.PASS)
-    _narrate(f"error: {record.suite} on {record.environment}: {record.verdict}, {bad}")
-    again = record.environment == SIMULATED
-    help_ = record.repro if again else f"aitbc network health -e {record.environment}"
-    _narrate(f"hint: {help_}")
-
-
-def _summary(record: evidence.Record, folder: str) -> list[str]:
-    words = [word for each in record.results for word in each.invariants.values()]
-    held = sum(word == "held" for word in words)
-    passed = sum(each.verdict is Verdict.PASS for each in record.results)
-    total = len(record.results)
-    lines = [f"  invariants held in {held} of {len(words)} judgements", ""]
-    if passed == total:
-        lines.append(f"{passed} of {total} passed.  took {record.took_s:.1f} s")
-    else:
-        lines.append(f"{total - passed} of {total} did not pass. Worst: {record.verdict}")
-        lines.append(f"  repeat    {record.repro}")
-    lines.append(f"  record    {folder}")
-    if Path(folder, reading.PAGE).exists():
-        lines.append(f"  report    {folder}/{reading.PAGE}")
-    return lines
-
-
-def _count(things: Sequence[object], word: str) -> str:
-    return f"{len(things)} {word}" + ("" if len(things) == 1 else "s")
-
-
-def _narrate(line: str) -> None:
-    click.echo(line, err=True)
+def play_part(player: Player, part: Part, timeline: Timeline) -> Result:
+    """Play one part, and note its begin and end where everything is noted."""
+    with timeline.act(part.name):
+        timeline.event("step", name="begin")
+        result = player(part, timeline)
+        for check, word in result.invariants.items():
+            timeline.event("check", name=check, outcome=word)
+        timeline.event("step", name="end", verdict=result.verdict, line=result.line)
+    return result

@@ -4,7 +4,8 @@ A run that is killed leaves what it saw until then. The files are for reports an
 `jq`; they are written here only, and read by nobody who judges.
 
 Shape: `events.jsonl` {at, mono, kind, ...}, `heights.jsonl` {at, node, height, round}, `load.jsonl`
-{at, accepted, final, refused, p50_ms, p95_ms, p99_ms}. Units: `at` is seconds since 1970 by this
+{at, accepted, final, refused, p50_ms, p95_ms, p99_ms}; in a run of a suite each row names its
+`scenario`. Units: `at` is seconds since 1970 by this
 machine's wall clock, `mono` its steady clock, which no correction of the time moves; `virtual_s` is
 the simulator's time, where there is one.
 """
@@ -12,7 +13,8 @@ the simulator's time, where there is one.
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +51,7 @@ class Timeline:
         self._steady = steady
         self._lock = threading.Lock()
         self._told: dict[str, tuple[int, int]] = {}
+        self._scenario = ""
         self._files = {
             name: (folder / name).open("a", encoding="utf-8") for name in (EVENTS, HEIGHTS, LOAD)
         }
@@ -65,6 +68,16 @@ class Timeline:
         with self._lock:
             for file in self._files.values():
                 file.close()
+
+    @contextmanager
+    def act(self, scenario: str) -> Iterator[None]:
+        """Let every row say of which scenario it is, until the block ends."""
+        self._scenario = scenario
+        self._told.clear()
+        try:
+            yield
+        finally:
+            self._scenario = ""
 
     def event(self, kind: str, **fields: object) -> None:
         """Note something that happened once: a step, a fault's begin or end, a check, a note."""
@@ -89,5 +102,6 @@ class Timeline:
         with self._lock:
             file = self._files[name]
             if not file.closed:  # a thread that ends late has nothing to add to a verdict
-                file.write(json.dumps(row) + "\n")
+                named = {"scenario": self._scenario, **row} if self._scenario else row
+                file.write(json.dumps(named) + "\n")
                 file.flush()

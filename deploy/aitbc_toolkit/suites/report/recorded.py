@@ -120,6 +120,7 @@ class Height(Row, frozen=True, kw_only=True):
     at: float
     node: str
     height: int
+    scenario: str = ""
     virtual_s: float | None = None
 
 
@@ -127,6 +128,7 @@ class Load(Row, frozen=True, kw_only=True):
     """Hold a line of `load.jsonl`."""
 
     at: float
+    scenario: str = ""
     accepted: int = 0
     final: int = 0
     refused: int = 0

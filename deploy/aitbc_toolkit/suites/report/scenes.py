@@ -57,8 +57,10 @@ def scenes(run: Run) -> list[Scene]:
         first, last = events[0].at, events[-1].at
         # An act that was cut off lasts as long as anything was heard.
         until = last if is_ended else float("inf")
-        heights = [each for each in run.heights if first <= each.at <= until]
-        load = [each for each in run.load if first <= each.at <= until]
+        # Scenarios that several workers played at a time tell whose each row is.
+        its = {"", name}
+        heights = [h for h in run.heights if first <= h.at <= until and h.scenario in its]
+        load = [row for row in run.load if first <= row.at <= until and row.scenario in its]
         found.append(_scene(name, events, heights, load, faults.get(name, []), is_ended=is_ended))
     if not run.events and (run.heights or run.load):
         found.append(_scene("", [], run.heights, run.load, [], is_ended=False))

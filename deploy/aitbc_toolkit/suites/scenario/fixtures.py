@@ -17,11 +17,11 @@ from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, runs
 from aitbc_toolkit.suites.history import Recorder
-from aitbc_toolkit.suites.playing import SIMULATED
 from aitbc_toolkit.suites.scenario import breaking, loading, on_mesh, simulated
 from aitbc_toolkit.suites.scenario.schema import Case
 from aitbc_toolkit.suites.scenario.trial import Chaos, Load, Net, Trial, in_simulator, on_scene
 from aitbc_toolkit.suites.scene import Result, Scene
+from aitbc_toolkit.suites.showing import SIMULATED
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
 

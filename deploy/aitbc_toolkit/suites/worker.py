@@ -1,0 +1,81 @@
+"""What does one worker of a shared suite do? It has a mesh of its own, and plays what it is told.
+
+`python -m aitbc_toolkit.suites.worker ENVIRONMENT FOLDER SEED`: a name of a part comes in by line,
+its result goes out by line; the end of the names is the end of the worker. Do not share out here:
+`crew.py`.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from aitbc_toolkit import lab
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.lab_record import name_of
+from aitbc_toolkit.release import meshing
+from aitbc_toolkit.release.deploy import Request
+from aitbc_toolkit.suites import catalogue, playing, showing
+from aitbc_toolkit.suites.crew import READY
+from aitbc_toolkit.suites.timeline import Timeline
+
+
+def main(name: str, folder: Path, seed: int, names: BinaryIO, results: BinaryIO) -> None:
+    """Play until there is nothing more to play."""
+    with ExitStack() as stack:
+        simulates = name == showing.SIMULATED
+        environment = None if simulates else stack.enter_context(own_lab(name))
+        timeline = stack.enter_context(Timeline(folder))
+        player = playing.player_of(stack, environment, seed)
+        _send(results, READY)
+        while line := names.readline():
+            (part,) = catalogue.parts(line.decode().strip())
+            result = playing.play_part(player, part, timeline)
+            _send(results, msgspec.json.encode(result, enc_hook=str) + b"\n")
+
+
+@contextmanager
+def own_lab(name: str) -> Iterator[Environment]:
+    """Have a lab with a mesh; one that was not up before is gone afterwards, whatever happens.
+
+    Raises: AitbcError where it does not come up.
+    """
+    own = name_of(name)
+    is_there = any(each.lab.name == own and each.state == "up" for each in lab.list_labs())
+    try:
+        if not is_there:
+            done = meshing.up(name, Request(), _tell, owner_pid=os.getpid())
+            if done.exit is not Exit.OK:
+                raise AitbcError(done.error, hint=done.hint, exit_status=done.exit)
+        yield Inventory.load(name)
+    finally:
+        if not is_there:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            meshing.down_by_name(name, _tell, wipe=True)
+            lab.destroy(own)
+
+
+def _tell(record: Mapping[str, object]) -> None:
+    sys.stderr.write(json.dumps(record, default=str) + "\n")
+
+
+def _send(results: BinaryIO, line: bytes) -> None:
+    results.write(line)
+    results.flush()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints is no result
+        try:
+            main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.stdin.buffer, out)
+        except AitbcError as failure:
+            sys.exit(f"error: {failure.message}\nhint: {failure.hint}")

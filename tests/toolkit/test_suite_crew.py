@@ -1,0 +1,203 @@
+"""A suite that several workers share: who plays what, what is left when one of them dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aitbc_toolkit.cli.main import run
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.suites import catalogue, crew
+from aitbc_toolkit.suites.verdicts import Verdict
+
+PARTS = ["partition/minority", "crash/leader-kill[1]", "crash/leader-kill[2]"]
+FAKE = """
+import json, os, sys
+name, folder, seed = sys.argv[1:]
+said = []
+{before}
+sys.stdout.write("ready\\n"); sys.stdout.flush()
+for line in sys.stdin:
+    part = line.strip()
+    {each}
+    print(json.dumps({{"name": part, "verdict": "PASS", "line": name, "took_s": 1.0}}), flush=True)
+"""
+
+
+@pytest.fixture
+def hired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., crew.Crew]:
+    """Hire workers that say what a test wants: a module of a few lines."""
+
+    def hire(*names: str, before: str = "", each: str = "") -> crew.Crew:
+        (tmp_path / "made_up.py").write_text(FAKE.format(before=before, each=each))
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        folder = tmp_path / "run"
+        folder.mkdir()
+        return crew.Crew(names, folder, seed=3, module="made_up")
+
+    return hire
+
+
+def test_every_part_is_played_once_and_by_whoever_is_free(
+    hired: Callable[..., crew.Crew],
+) -> None:
+    """Two workers, three parts: each result comes once, with the name of its mesh."""
+    hands = hired("lab-w1", "lab-w2")
+    parts = [catalogue.parts(name)[0] for name in PARTS]
+    begun: dict[str, None] = {}
+
+    assert hands.first() == "lab-w1"
+    told = list(hands.play(parts, begun))
+    hands.end()
+
+    assert sorted(each.name for each in told) == sorted(PARTS) == sorted(begun)
+    assert {each.verdict for each in told} == {Verdict.PASS}
+    assert {each.line for each in told} <= {"lab-w1", "lab-w2"}
+
+
+def test_what_a_dead_worker_played_is_infrastructure_and_the_others_go_on(
+    hired: Callable[..., crew.Crew],
+) -> None:
+    """Each worker dies at one part: that part is told by name, the rest is played or told too."""
+    hands = hired("lab-w1", "lab-w2", each='sys.exit("out of luck") if "minority" in part else 0')
+    parts = [catalogue.parts(name)[0] for name in PARTS]
+
+    told = {each.name: each for each in hands.play(parts, {})}
+    hands.end()
+
+    assert told["partition/minority"].verdict is Verdict.INFRA
+    assert "out of luck" in told["partition/minority"].line
+    assert {told[name].verdict for name in PARTS[1:]} == {Verdict.PASS}
+
+
+def test_parts_that_no_worker_is_left_for_are_no_pass(hired: Callable[..., crew.Crew]) -> None:
+    """The only worker dies at its first part: the others are told as infrastructure."""
+    hands = hired("lab-w1", each='sys.exit("out of luck")')
+    parts = [catalogue.parts(name)[0] for name in PARTS]
+
+    told = list(hands.play(parts, {}))
+    hands.end()
+
+    assert sorted(each.name for each in told) == sorted(PARTS)
+    assert {each.verdict for each in told} == {Verdict.INFRA}
+
+
+def test_a_mesh_that_does_not_come_up_is_told_with_the_reason(
+    hired: Callable[..., crew.Crew],
+) -> None:
+    """Nothing is played, and the error says what the worker said."""
+    hands = hired("lab-w1", before='sys.exit("error: no room for a lab")')
+
+    with pytest.raises(AitbcError, match="no room for a lab") as refused:
+        hands.first()
+    hands.stop()
+    hands.end()
+
+    assert refused.value.exit_status == Exit.INFRASTRUCTURE
+
+
+HOLDING = """
+def hold():
+    import pathlib, time
+    try:
+        pathlib.Path(folder, "playing").touch()
+        time.sleep(600)
+    finally:
+        pathlib.Path(folder, "cleared").touch()
+"""
+
+
+def test_who_ends_a_run_ends_what_each_worker_plays(
+    hired: Callable[..., crew.Crew], tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """A worker hears of the end once, and clears up before the run is over."""
+    hands = hired("lab-w1", before=HOLDING, each="hold()")
+    told = hands.play([catalogue.parts(PARTS[0])[0]], {})
+    waits = threading.Thread(target=lambda: list(told))
+    waits.start()
+    eventually("the part", (tmp_path / "run" / "w1" / "playing").exists)
+
+    hands.stop()
+    hands.end()
+    waits.join()
+
+    assert (tmp_path / "run" / "w1" / "cleared").exists()
+
+
+def test_one_mesh_cannot_be_shared_out() -> None:
+    """Hosts that are there once are not given to two workers."""
+    with pytest.raises(UsageError, match="staging is one mesh"):
+        crew.names("staging", 2)
+
+    assert crew.names("lab", 2) == ["lab-w1", "lab-w2"]
+    assert crew.names("lab-mine", 1) == ["lab-mine-w1"]
+
+
+def test_workers_merge_into_one_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`-n 2` in the simulator: one record, growth compared, every row with its scenario."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path)
+
+    assert run(["test", "partition/quorum-loss", "-e", "sim", "--seed", "11", "-n", "2"]) == Exit.OK
+
+    folder = tmp_path / "runs" / "0001"
+    told = json.loads((folder / "verdict.json").read_text())
+    assert [each["name"] for each in told["scenarios"]] == [
+        "partition/quorum-loss[5s]",
+        "partition/quorum-loss[30s]",
+        "partition/quorum-loss growth",
+    ]
+    rows = [json.loads(line) for line in (folder / "heights.jsonl").read_text().splitlines()]
+    assert {row["scenario"] for row in rows} == {each["name"] for each in told["scenarios"][:2]}
+    assert "3 of 3 passed" in capsys.readouterr().out
+    assert (folder / "report.html").exists()
+
+
+def test_a_run_that_is_ended_by_hand_leaves_its_record(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Ctrl-C while a scenario is played: it is INCONCLUSIVE, the rest is left out by name."""
+    script = tmp_path / "held.py"
+    script.write_text(HELD)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    child = subprocess.Popen([sys.executable, str(script), str(folder)])
+    try:
+        eventually("the scenario", (folder / "playing").exists)
+        os.kill(child.pid, signal.SIGINT)
+        assert child.wait(60) != 0
+    finally:
+        child.kill()
+        child.wait()
+
+    told = json.loads((folder / "verdict.json").read_text())
+    assert [(each["name"], each["verdict"]) for each in told["scenarios"]] == [
+        ("partition/minority", "INCONCLUSIVE")
+    ]
+    assert told["left_out"] == [
+        {"name": "crash/leader-kill[1]", "why": "the run was ended before it"}
+    ]
+    assert (folder / "junit.xml").exists()
+
+
+HELD = """
+import sys, time
+from pathlib import Path
+from aitbc_toolkit.suites import catalogue, playing
+from aitbc_toolkit.suites.scenario import simulated
+
+folder = Path(sys.argv[1])
+def hold(*_, **__):
+    (folder / "playing").touch()
+    time.sleep(600)
+simulated.play = hold
+parts = [catalogue.parts(name)[0] for name in ("partition/minority", "crash/leader-kill[1]")]
+playing.play_parts(None, parts, "made", folder=folder, seed=1)
+"""
