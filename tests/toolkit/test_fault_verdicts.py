@@ -21,7 +21,9 @@ pytestmark = pytest.mark.unit
 STOP = Fault(kind="proc.stop", lease_s=20, targets=("v1", "v2"))
 LOOK = {
     "ok": True,
-    "offers": dict.fromkeys({need for kind in kinds.KINDS.values() for need in kind.needs}, ""),
+    "offers": dict.fromkeys(
+        {need for kind in kinds.KINDS.values() for need in (*kind.needs, *kind.relay_needs)}, ""
+    ),
     "addresses": [],
     "device": "eth0",
     "library": "",

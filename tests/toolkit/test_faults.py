@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 from aitbc_sim import edges as algebra
 from aitbc_toolkit import faults
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.faults import Cap, Fault, Seen, aiming, kinds, links, orders, packets, targets
+from aitbc_toolkit.faults import Cap, Fault, Seen, aiming, kinds, links, packets, sites, targets
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Row
 
 pytestmark = pytest.mark.unit
 
 SEEN = Seen({"v1": 1, "v2": 1, "v3": 1, "v4": 1, "f1": 0}, order=["v2", "v3", "v4", "v1"])
-OFFERS = dict.fromkeys({need for kind in kinds.KINDS.values() for need in kind.needs}, "")
+OFFERS = dict.fromkeys(
+    {need for kind in kinds.KINDS.values() for need in (*kind.needs, *kind.relay_needs)}, ""
+)
 
 
 def breakable(name: str = "production") -> Environment:
@@ -436,6 +439,51 @@ def test_a_plan_only_looks() -> None:
     assert remote.steps == ["fault-look"]
 
 
+def in_a_lab(fault: Fault, **lacking: str) -> faults.Plan:
+    """Plan a fault on lab hosts whose kernel lacks something."""
+    environment = dataclasses.replace(breakable(), lab="a")
+    remote = PretendRemote(
+        environment, {name.replace("_", "-"): why for name, why in lacking.items()}
+    )
+    return faults.plan(environment, fault, remote)  # type: ignore[arg-type] - as much of it as a plan needs
+
+
+def test_a_lab_without_netem_delays_by_a_relay() -> None:
+    """Each host relays what it begins itself; a way back that is not delayed waits for nothing."""
+    one_way = Fault(
+        kind="net.delay", lease_s=20, edges=frozenset({("v1", "v2")}), parameters={"ms": 40}
+    )
+    found = in_a_lab(one_way, tc_delay="no such kind")
+    words = {each.host: each for each in found.orders}
+
+    assert set(words) == {"node1", "node2"}
+    assert " 192.0.2.12,40,0" in words["node1"].do[0].splitlines()[-1]
+    assert " 192.0.2.11,0,40" in words["node2"].do[0].splitlines()[-1]
+    port = re.search(r"redirect to :(\d+)", words["node1"].do[2])
+    assert port is not None
+    assert f" {port[1]} " in words["node1"].do[0]
+    late = [proof for proof in words["node2"].proofs if proof["what"] == "late"]
+    assert [peer[2:] for peer in late[0]["peers"]] == [["v1", 40]]
+    lines = words["node1"].undo.splitlines()
+    assert lines[0].startswith("flock")
+    assert f"systemctl stop production-chaos-{found.id}-work" in lines
+
+
+def test_a_delay_is_by_the_kernel_where_it_can_and_refused_where_nothing_can() -> None:
+    """With netem a lab uses it as well; hosts that are no lab's get no relay; two do not add up."""
+    assert "netem delay 100ms" in in_a_lab(of("net.delay")).orders[0].do[0]
+    assert planned(of("net.delay"), lacking={"tc-delay": "no such kind"}).refusals["node1"] == (
+        "tc-delay: no such kind"
+    )
+    without = in_a_lab(of("net.delay"), tc_delay="none", nft_redirect="no nat")
+    assert without.refusals["node1"] == "nft-redirect: no nat"
+    environment = dataclasses.replace(breakable(), lab="a")
+    remote = PretendRemote(environment, {"tc-delay": "none"})
+    remote.active = {"node1": [active("net.delay", "v1")]}
+    found = faults.plan(environment, of("net.delay"), remote)  # type: ignore[arg-type] - as above
+    assert found.refusals == {"node1": "it relays already: net.delay now"}
+
+
 def test_one_way_is_proved_where_it_leaves() -> None:
     """Where nothing arrives there is nothing to count; there the connection that fails counts."""
     cut = algebra.mute("v1", ["v1", "v2", "v3"])
@@ -451,4 +499,4 @@ def test_names_of_faults_do_not_repeat() -> None:
     names = [planned(of("proc.kill")).id for _ in range(50)]
 
     assert all(a != b for a, b in itertools.pairwise(sorted(names)))
-    assert orders.table_of(breakable()) == "production_chaos"
+    assert sites.table_of(breakable()) == "production_chaos"

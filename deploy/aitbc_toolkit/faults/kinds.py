@@ -39,12 +39,16 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Describe one kind of fault; `needs` names what its hosts have to offer."""
+    """Describe one kind of fault; `needs` names what its hosts have to offer.
+
+    In a lab a relay of ours stands in where they do not, if they offer what that needs.
+    """
 
     about: str
     hits: Literal["links", "nodes"]
     needs: tuple[str, ...]
     parameters: Mapping[str, Range | Choice] = field(default_factory=dict)
+    relay_needs: tuple[str, ...] = ()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +101,7 @@ KINDS: Mapping[str, Kind] = {
         "links",
         ("nft-mark", "tc-rate", "tc-delay"),
         {"ms": Range(100, 1, 60_000, "ms")},
+        relay_needs=("nft-redirect", "nft-reset", "systemd"),
     ),
     "proc.kill": Kind("killed, and kept down", "nodes", _SIGNALS),
     "proc.restart": Kind("killed; its manager brings it back", "nodes", _SIGNALS),

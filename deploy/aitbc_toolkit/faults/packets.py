@@ -10,8 +10,18 @@ from dataclasses import dataclass
 
 # Before conntrack (-200) and before whatever a host filters itself.
 _PRIORITY = -400
-_HOOKS = {"in": "prerouting", "out": "output", "refuse": "input"}
-_WAYS = {"in": "saddr", "out": "daddr", "refuse": "saddr"}
+_HOOKS = {
+    "in": f"filter hook prerouting priority {_PRIORITY}",
+    "out": f"filter hook output priority {_PRIORITY}",
+    "refuse": f"filter hook input priority {_PRIORITY}",
+    # Addresses are changed after conntrack; what was not sent elsewhere there comes by here.
+    "detour": "nat hook output priority -150",
+    "past": "filter hook output priority -50",
+}
+_WAYS = {"in": "saddr", "out": "daddr", "refuse": "saddr", "detour": "daddr", "past": "daddr"}
+MARK = 0x00A17BC0
+"""Is on all that our relays send themselves."""
+
 _ENDS = ("dport", "sport")
 _HANDLE_DIGITS = 4
 # What `tc` takes for no handle, and for the root.
@@ -47,8 +57,7 @@ class Rules:
         lines = [f"table inet {self.table} {{"]
         for chain, name in zip(self.chains, self.names(), strict=True):
             lines += [f"  {self._set(chain, name, family)}" for family in _FAMILIES]
-            hook = f"type filter hook {_HOOKS[chain.way]} priority {_PRIORITY}; policy accept;"
-            lines += [f"  chain {name} {{", f"    {hook}"]
+            lines += [f"  chain {name} {{", f"    type {_HOOKS[chain.way]}; policy accept;"]
             lines += [f"    tcp {end} {_either(self.ssh_ports)} accept" for end in _ENDS]
             for family, (protocol, _) in _FAMILIES.items():
                 whom = f"{protocol} {_WAYS[chain.way]} @{name}_{family}"
@@ -123,6 +132,16 @@ def reset(peers_in: Sequence[str], peers_out: Sequence[str]) -> tuple[Chain, ...
     verdict = "meta l4proto tcp counter reject with tcp reset"
     chains = (Chain("refuse", peers_in, verdict), Chain("out", peers_out, verdict))
     return tuple(each for each in chains if each.peers)
+
+
+def detour(peers_out: Sequence[str], ports: Sequence[int], to: int) -> tuple[Chain, ...]:
+    """Send connections to some doors of peers to a relay, and reset those that go past it."""
+    which = f"meta mark != {MARK} tcp dport {_either(ports)}"
+    return (
+        Chain("detour", peers_out, f"{which} counter redirect to :{to}"),
+        # A reset itself has to reach the peer.
+        Chain("past", peers_out, f"{which} tcp flags & rst == 0 counter reject with tcp reset"),
+    )
 
 
 def marked(peers_out: Sequence[str], handle: str) -> tuple[Chain, ...]:

@@ -10,10 +10,11 @@ from typing import Any
 
 from aitbc_toolkit import render, telling
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.faults import kinds, links, orders, packets
+from aitbc_toolkit.faults import kinds, links, orders, packets, sites
 from aitbc_toolkit.faults.kinds import KINDS, Fault
 from aitbc_toolkit.faults.links import Cap, Radius
-from aitbc_toolkit.faults.orders import Order, Site
+from aitbc_toolkit.faults.orders import Order
+from aitbc_toolkit.faults.sites import Site
 from aitbc_toolkit.inventory import Environment, Host
 from aitbc_toolkit.remote import Hosts, Row
 
@@ -85,8 +86,8 @@ def plan(environment: Environment, fault: Fault, remote: Hosts, *, cap: Cap | No
     links.judge(environment, fault, cap, beside=_broken(environment, remote, looks, cap))
     hit = links.radius(environment, fault)
     addresses = {name: _addresses(environment.host(name), looks[name]) for name in hosts}
-    name = _name()
-    sites = [
+    name, relayed = _name(), _needs_relay(environment, fault, looks)
+    found = [
         Site(
             environment,
             environment.host(host),
@@ -97,11 +98,12 @@ def plan(environment: Environment, fault: Fault, remote: Hosts, *, cap: Cap | No
             heard=sorted(a for a, b in edges if b == host),
             told=sorted(b for a, b in edges if a == host),
             targets=[each for each in environment.on(host) if each.name in fault.targets],
+            relayed=relayed,
         )
         for host in sorted(hosts)
     ]
-    refusals = {site.host.name: why for site in sites if (why := _refusal(site))}
-    able = [site for site in sites if site.host.name not in refusals and _has_part(site)]
+    refusals = {site.host.name: why for site in found if (why := _refusal(site))}
+    able = [site for site in found if site.host.name not in refusals and _has_part(site)]
     return Plan(environment, fault, name, hit, tuple(map(orders.write, able)), refusals)
 
 
@@ -138,8 +140,8 @@ def documents(
             "manager": render.manager(environment.host(name)),
             "instances": [telling.node(each) for each in environment.on(name)],
             "mesh": environment.name,
-            "chaos": str(orders.folder(environment, environment.host(name))),
-            "table": orders.table_of(environment),
+            "chaos": str(sites.folder(environment, environment.host(name))),
+            "table": sites.table_of(environment),
             **more,
         }
         for name in hosts
@@ -192,11 +194,15 @@ def _addresses(host: Host, look: Mapping[str, Any]) -> list[str]:
 
 def _refusal(site: Site) -> str:
     """Say why a host cannot be given the fault."""
-    offers = site.look["offers"]
-    lacking = [f"{need}: {offers[need]}" for need in KINDS[site.fault.kind].needs if offers[need]]
+    offers, kind = site.look["offers"], KINDS[site.fault.kind]
+    needs = kind.relay_needs if site.relayed else kind.needs
+    lacking = [f"{need}: {offers[need]}" for need in needs if offers[need]]
     if lacking:
         return "; ".join(lacking)
-    if site.told and "tc-rate" in KINDS[site.fault.kind].needs:
+    if site.relayed:
+        others = [each["about"] for each in site.look["active"] if each["kind"] == site.fault.kind]
+        return f"it relays already: {others[0]}" if others else ""
+    if site.told and "tc-rate" in needs:
         if not site.look["device"]:
             return "its peers are not all reached over one interface"
         if site.look["queue"]:
@@ -216,12 +222,21 @@ def _refusal(site: Site) -> str:
     return ""
 
 
+def _needs_relay(
+    environment: Environment, fault: Fault, looks: Mapping[str, Mapping[str, Any]]
+) -> bool:
+    """Tell whether a relay stands in for what a lab's kernel lacks; for all hosts, or for none."""
+    kind = KINDS[fault.kind]
+    lacks = any(each["offers"][need] for each in looks.values() for need in kind.needs)
+    return bool(environment.lab and kind.relay_needs and lacks)
+
+
 def _has_part(site: Site) -> bool:
     """Tell whether there is anything to do on a host: loss is made where packets arrive."""
     match site.fault.kind:
         case "net.loss":
             return bool(site.heard)
         case "net.rate" | "net.delay":
-            return bool(site.told)
+            return site.relayed or bool(site.told)
         case _:
             return True

@@ -22,6 +22,7 @@ Found = tuple[bool, Any]
 
 _POLL_S = 0.1
 _CONNECT_S = 1.0
+_GREET_S = 4.0
 _SAMPLES = 50
 _SAMPLE_S = 0.02
 _STOPPED_SHARE_MIN = 0.1
@@ -49,6 +50,38 @@ def reachable(peers: list[list[Any]]) -> dict[str, str]:
     with ThreadPoolExecutor(max_workers=len(peers)) as pool:
         told = pool.map(_connect, peers)
     return {str(peer[2]): why for peer, why in zip(peers, told, strict=True)}
+
+
+def _late(proof: Proof, _params: dict[str, Any]) -> Found:
+    """What a peer answers first arrives no sooner than it may; who is silent is late, too."""
+    with ThreadPoolExecutor(max_workers=len(proof["peers"])) as pool:
+        answered = pool.map(_greet, proof["peers"])
+        took = dict(zip((each[2] for each in proof["peers"]), answered, strict=True))
+    told, late = {}, []
+    for _address, _port, name, least_ms in proof["peers"]:
+        late.append(took[name] >= min(least_ms, _GREET_S * 1000))
+        told[name] = f"{took[name]:.0f} ms, at least {least_ms} ms" if took[name] else "it hung up"
+    return all(late), told
+
+
+def _greet(peer: list[Any]) -> float:
+    """Measure in ms how long a peer takes to answer the first words of TLS; 0 if it never does."""
+    import ssl  # noqa: PLC0415 - for the one proof that needs it
+
+    words = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    words.check_hostname, words.verify_mode = False, ssl.CERT_NONE
+    began = time.monotonic()
+    try:
+        with (
+            socket.create_connection((peer[0], peer[1]), timeout=_GREET_S) as plain,
+            words.wrap_socket(plain),
+        ):
+            pass
+    except TimeoutError:
+        return _GREET_S * 1000
+    except OSError:
+        return 0.0
+    return (time.monotonic() - began) * 1000
 
 
 def _connect(peer: list[Any]) -> str:
@@ -187,6 +220,7 @@ _TABLE: dict[str, Callable[[Proof, dict[str, Any]], Found]] = {
     "unreachable": _unreachable,
     "packets": _counted,
     "bytes": _queued,
+    "late": _late,
     "stopped": _stopped,
     "frozen": _frozen,
     "down": _down,

@@ -19,7 +19,13 @@ _RULES = {
     "nft-random": "numgen random mod 10000 < 500 counter drop",
     "nft-reset": "meta l4proto tcp counter reject with tcp reset",
     "nft-mark": "meta priority set 1:2 counter",
+    "nft-redirect": "tcp dport 1 counter redirect to :2",
 }
+_HOOKS = {
+    "nft-reset": "filter hook input priority -400",
+    "nft-redirect": "nat hook output priority -150",
+}
+_HOOK = "filter hook prerouting priority -400"
 _QUEUES = {
     "tc-rate": "tc qdisc add dev lo root handle 1: htb default 1 && "
     "tc class add dev lo parent 1: classid 1:2 htb rate 1mbit",
@@ -29,7 +35,7 @@ _FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
 _TRIAL = """nft -f - <<'END'
 table inet trial {{
   set peers {{ type ipv4_addr; flags timeout; elements = {{ 192.0.2.1 timeout 9s }} }}
-  chain in {{ type filter hook {hook} priority -400; ip saddr @peers {rule}; }}
+  chain in {{ type {hook}; ip daddr @peers {rule}; }}
 }}
 END"""
 
@@ -62,8 +68,7 @@ def _offers(params: dict[str, Any]) -> dict[str, str]:
         missing = "this machine is not the mesh's alone, and its nodes share one address"
         return found | dict.fromkeys([*_RULES, *_QUEUES, "faketime", "freezer", "prlimit"], missing)
     for name, rule in _RULES.items():
-        hook = "input" if name == "nft-reset" else "prerouting"
-        found[name] = _tried(_TRIAL.format(hook=hook, rule=rule))
+        found[name] = _tried(_TRIAL.format(hook=_HOOKS.get(name, _HOOK), rule=rule))
     for name, text in _QUEUES.items():
         found[name] = _tried(text)
     found["faketime"] = "" if glob.glob(_FAKETIME) else "libfaketime is not installed there"  # noqa: PTH207 - as above
