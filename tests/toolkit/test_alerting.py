@@ -12,6 +12,7 @@ from aitbc_toolkit.monitor import promql, rules
 from aitbc_toolkit.monitor.alerting import Alerter, Change
 from aitbc_toolkit.monitor.collecting import Collector
 from aitbc_toolkit.monitor.series import KEPT_S, Sample, Series, labels
+from aitbc_toolkit.release import alarming
 
 RULES = """
 groups:
@@ -164,6 +165,43 @@ def test_the_collector_raises_and_clears_what_happens_to_a_node(fake_mesh: Any) 
         assert [(alert.name, alert.node) for alert in collector.firing] == [("NodeDown", "v2")]
 
     assert heard == [("raised", "NodeDown", "v2")]
+
+
+def test_an_alarm_is_what_is_new_and_about_a_canary(fake_mesh: Any) -> None:
+    """What stood before, another node's trouble and a mere notice stop no rollout."""
+    full = b"aitbc_disk_failed 1\n"
+    starts = iter([b"aitbc_start_time_seconds 1\n"])
+    told = {name: fake_mesh.ports[name].view for name in ("v1", "v2", "v3")}
+    told["v3"].metrics = lambda: b"aitbc_height 3\n" + full
+    before = alarming.standing(fake_mesh.environment)
+    told["v2"].metrics = lambda: b"aitbc_height 3\n" + next(starts, b"aitbc_start_time_seconds 2\n")
+
+    with alarming.Alarm(fake_mesh.environment, before) as alarm:
+        said = alarm.words()
+        alarm.wait_look(2)
+        assert alarm.heard(["v1", "v2", "v3"]) == {}
+        told["v1"].metrics = lambda: b"aitbc_height 3\n" + full
+        alarm.wait_look(2)
+        assert alarm.heard(["v2", "v3"]) == {}
+        assert alarm.heard(["v1"]) == {"v1": "alert DiskRefuses: the disk of v1 takes nothing"}
+        told["v3"].metrics = lambda: b"aitbc_height 3\n"
+        alarm.wait_look(2)
+        assert alarm.heard(["v3"]) == {}
+        told["v3"].metrics = lambda: b"aitbc_height 3\n" + full
+        alarm.wait_look(2)
+        assert list(alarm.heard(["v3"])) == ["v3"]
+    assert before == {("DiskRefuses", "v3")}
+    assert said.startswith("no alert of ")
+
+
+def test_where_nobody_tells_metrics_alerts_are_not_available(fake_mesh: Any) -> None:
+    """Releases without metrics: that is said, and no rule is called quiet."""
+    for port in fake_mesh.ports.values():
+        port.view.metrics = lambda: b"{ this is no metric"
+
+    with alarming.Alarm(fake_mesh.environment, frozenset()) as alarm:
+        assert alarm.words() == "alerts: not available, no node tells its metrics"
+        assert alarm.heard(["v1"]) == {}
 
 
 def test_the_list_tells_ok_from_unknown(fake_mesh: Any, capsys: pytest.CaptureFixture[str]) -> None:

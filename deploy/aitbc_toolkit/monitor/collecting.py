@@ -90,6 +90,17 @@ class Collector:
         return [alert for alert in self.alerts if alert.is_firing]
 
     @property
+    def looks(self) -> int:
+        """Count how often the mesh was looked at."""
+        with self._looked:
+            return self._looks
+
+    @property
+    def rules(self) -> int:
+        """Count the rules."""
+        return len(self._alerter.rules)
+
+    @property
     def blind(self) -> dict[str, list[str]]:
         """Name the rules that nobody can judge, since no node tells what they ask for."""
         with self._looked:
@@ -152,13 +163,18 @@ def _samples(environment: Environment, mesh: MeshClient) -> Iterator[Sample]:
     told = mesh.ask_all(lambda node: node.text("/metrics"))
     for name, answer in told.items():
         target = {"env": environment.name, "instance": name}
-        yield Sample("up", labels(target), float(isinstance(answer, str)))
-        if isinstance(answer, str):
-            yield from read(answer, target)
+        samples = read(answer, target) if isinstance(answer, str) else None
+        yield Sample("up", labels(target), float(samples is not None))
+        yield from samples or ()
 
 
-def read(text: str, target: Mapping[str, str]) -> Iterator[Sample]:
-    """Read what one node tells."""
-    for family in text_string_to_metric_families(text):
-        for each in family.samples:
-            yield Sample(each.name, labels({**each.labels, **target}), each.value)
+def read(text: str, target: Mapping[str, str]) -> list[Sample] | None:
+    """Read what one node tells; None for what is not the format, as if it had not answered."""
+    try:
+        return [
+            Sample(each.name, labels({**each.labels, **target}), each.value)
+            for family in text_string_to_metric_families(text)
+            for each in family.samples
+        ]
+    except ValueError:
+        return None

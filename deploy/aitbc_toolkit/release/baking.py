@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from aitbc_node.rpc import schema
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import roots
+from aitbc_toolkit.release.alarming import Alarm
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.reading import Mesh, tip
 
@@ -15,7 +16,9 @@ _POLL_S = 0.2
 _LAG_MAX = 3
 
 
-def bake(mesh: Mesh, names: Collection[str], *, bake_s: float, stall_s: float) -> dict[str, str]:
+def bake(
+    mesh: Mesh, names: Collection[str], *, bake_s: float, stall_s: float, alarm: Alarm
+) -> dict[str, str]:
     """Watch the named nodes; return those that did not stay well, and why."""
     began = time.monotonic()
     since = dict.fromkeys(names, 0.0)
@@ -29,6 +32,8 @@ def bake(mesh: Mesh, names: Collection[str], *, bake_s: float, stall_s: float) -
         unwell = _unwell(mesh.environment, statuses, names)
         since = {name: (since[name] or now) if name in unwell else 0.0 for name in names}
         lasting = {name: why for name, why in unwell.items() if now - since[name] > _UNWELL_S}
+        if alarmed := alarm.heard(names):
+            return {name: f"{why}, while it was watched" for name, why in alarmed.items()}
         if lasting:
             return {name: f"{why} while it was watched" for name, why in lasting.items()}
         time.sleep(_POLL_S)

@@ -12,6 +12,7 @@ from aitbc_toolkit import inventory, junit, locks, paths
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.junit import Outcome
+from aitbc_toolkit.monitor import proving, rules
 from aitbc_toolkit.release import history, provenance, roles, safekeeping, signatures, signoffs
 from aitbc_toolkit.release.checks import Area, Check, State
 from aitbc_toolkit.release.outcome import seconds
@@ -40,7 +41,7 @@ def here(environment: Environment, root: Path) -> Iterator[Check]:
     yield _documents("runbooks", "documents", _RUNBOOKS, root)
     yield _documents("api docs", "documents", _API, root)
     yield _tests(environment)
-    yield Check("alerts", "thresholds", "n.a.", "this version has no alert rules")
+    yield _alerts(environment)
     yield Check("database", "database", "n.a.", "a node keeps its own files, there is no other")
     yield Check("external api", "calls", "n.a.", "nodes call nobody but each other")
     yield from _signed(environment)
@@ -90,6 +91,18 @@ def _documents(area: Area, item: str, names: tuple[str, ...], root: Path) -> Che
     if missing:
         return Check(area, item, "fail", f"missing: {' '.join(missing)}", "git status")
     return Check(area, item, "pass", " ".join(names))
+
+
+def _alerts(environment: Environment) -> Check:
+    """Try the rules, with the thresholds of this environment, on made-up metrics."""
+    proof = proving.prove(environment)
+    wrong = [*proof.wrong, *(f"{name} is not tested" for name in proof.untested)]
+    hint = f"aitbc alerts test -e {environment.name}"
+    if wrong:
+        return Check("alerts", "thresholds", "fail", wrong[0], hint)
+    limits = rules.thresholds(environment)
+    numbers = f"stalled after {limits.stall_s} s, behind from {limits.lag_blocks} blocks"
+    return Check("alerts", "thresholds", "pass", f"{proof.rules} rules hold and end; {numbers}")
 
 
 def _tests(environment: Environment) -> Check:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import arming, gates, roots, watching
+from aitbc_toolkit.release.alarming import Alarm, standing
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.baking import bake
 from aitbc_toolkit.release.course import Course, Rolled
@@ -48,6 +49,8 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     """
     statuses = run.mesh.statuses()
     rolled.first_height, rolled.taking_part = tip(statuses), following(statuses)
+    if course.bake_s:
+        rolled.standing = standing(run.environment)
     rolled.switched += course.arrived
     rolled.failed = gate_arrived(run, course, rolled)
     if rolled.ok and course.watches_arrived:
@@ -155,13 +158,20 @@ def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
 
 def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
     names = " ".join(rolled.switched)
-    # No alert rules exist: whoever reads that a canary stayed well is told that none was asked.
-    watch = f"{course.bake_s:.0f} s, alerts: not available"
+    watch = f"{course.bake_s:.0f} s"
     run.journal.write("bake-begun", nodes=list(rolled.switched))
     with step(run.tell, "bake", f"watching {names} for {watch}") as now:
         limits = gates.patience(run.environment, live=True)
-        failed = bake(run.mesh, rolled.switched, bake_s=course.bake_s, stall_s=limits.stall_s)
-        now.say(next(iter(failed.values()), f"{names} stayed well for {watch}"))
+        with Alarm(run.environment, rolled.standing) as alarm:
+            failed = bake(
+                run.mesh,
+                rolled.switched,
+                bake_s=course.bake_s,
+                stall_s=limits.stall_s,
+                alarm=alarm,
+            )
+            said = next(iter(failed.values()), "") or alarm.words()
+        now.say(said if failed else f"{names} stayed well for {watch}, {said}")
     run.journal.write("bake-failed" if failed else "bake-passed", nodes=list(rolled.switched))
     return failed
 

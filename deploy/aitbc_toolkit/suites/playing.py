@@ -20,6 +20,7 @@ from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.evidence import LeftOut
 from aitbc_toolkit.suites.keeping import Run, kept
 from aitbc_toolkit.suites.live import a_seed
+from aitbc_toolkit.suites.overhearing import overheard
 from aitbc_toolkit.suites.scenario import breaking, on_mesh, simulated
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scene import Result, play
@@ -160,14 +161,15 @@ def player_of(
 
     def live(part: Part, timeline: Timeline) -> Result:
         if part.case is not None:
-            return on_mesh.play(
-                part.case,
-                environment=environment,
-                mesh=mesh,
-                seed=seed,
-                timeline=timeline,
-                inject=injector,
-            )
+            with overheard(environment, timeline):
+                return on_mesh.play(
+                    part.case,
+                    environment=environment,
+                    mesh=mesh,
+                    seed=seed,
+                    timeline=timeline,
+                    inject=injector,
+                )
         assert part.scenario is not None, "a part is one or the other"
         return play(
             part.name,

@@ -306,9 +306,9 @@ def test_a_canary_may_be_watched_for_longer_than_its_switch_waits(
     project.commit("ok", "a build to watch")
     left_s: list[float] = []
 
-    def watch(_mesh: Any, _names: Any, *, bake_s: float, stall_s: float) -> dict[str, str]:
+    def watch(_mesh: Any, _names: Any, *, bake_s: float, **_: Any) -> dict[str, str]:
         left_s.append(kept(project)["due_s"] - Moment.read().now_s - bake_s)
-        assert kept(project)["state"] == "armed", stall_s
+        assert kept(project)["state"] == "armed"
         return {}
 
     monkeypatch.setattr(rolling, "bake", watch)

@@ -207,7 +207,23 @@ def test_a_canary_that_stops_voting_in_its_bake_ends_the_rollout(a_project: Buil
     assert "did not vote" in failed.error
     assert "while it was watched" in failed.error
     watched = next(each["text"] for each in project.records if each.get("step") == "bake")
-    assert watched.endswith(" for 20 s, alerts: not available")
+    assert watched.endswith(" for 20 s")
+    assert not [each for each in project.records if each.get("place") == "wave 2/4"]
+    assert set(project.running().values()) == {good}
+
+
+@pytest.mark.proves("C31")
+def test_a_canary_that_raises_an_alert_in_its_bake_goes_back(a_project: Build) -> None:
+    """It votes on, and its disk refuses writes: the alert rules see that, and it is named."""
+    project = a_project()
+    project.deploy()
+    good = project.git("rev-parse", "HEAD")
+    project.commit("hot")
+
+    failed = project.deploy(choice=Choice(canary=1, bake_s=20))
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert "alert DiskRefuses: the disk of v" in failed.error
     assert not [each for each in project.records if each.get("place") == "wave 2/4"]
     assert set(project.running().values()) == {good}
 

@@ -306,9 +306,9 @@ def test_a_resumed_deploy_is_as_careful_as_it_was_begun(
     watched: list[float] = []
     bake = rolling.bake
 
-    def watching(mesh: Any, names: Any, *, bake_s: float, stall_s: float) -> dict[str, str]:
+    def watching(mesh: Any, names: Any, *, bake_s: float, **more: Any) -> dict[str, str]:
         watched.extend([bake_s, list(project.running().values()).count(new)])
-        return bake(mesh, names, bake_s=bake_s, stall_s=stall_s)
+        return bake(mesh, names, bake_s=bake_s, **more)
 
     monkeypatch.setattr(rolling, "bake", watching)
 
