@@ -1,6 +1,7 @@
 """The witness, the payers and the engine against four real RPC servers over one ledger."""
 
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites import playing, waiting, witness
+from aitbc_toolkit.suites import paying, per_node, playing, waiting, witness
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.checkers import BlockFact, History, agreement
 from aitbc_toolkit.suites.history import Recorder
@@ -310,3 +311,46 @@ def test_who_was_heard_twice_with_other_blocks_has_a_fork_with_itself() -> None:
     recorder._keep("v1", {1: BlockFact("x1", "r1", ())})
 
     assert agreement(recorder.history)
+
+
+class Slow:
+    """Be a client whose every answer takes longer than the load has time for."""
+
+    def __init__(self, node: Any) -> None:
+        self._node = node
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._node, name)
+
+    def submit(self, raw: bytes) -> Any:
+        threading.Event().wait(0.5)
+        return self._node.submit(raw)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [("slow", "the load handed in "), ("thrown", "the load ended early: {'v1': ")],
+)
+def test_a_load_that_was_not_handed_in_makes_the_run_invalid(
+    growing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, said: str
+) -> None:
+    """A generator that stays behind its schedule, or dies, has shown nothing: INVALID, 16."""
+
+    class Broken(paying._Payer):
+        def __init__(self, scene: Any, own: Any, node: Any) -> None:
+            asked: Any = Slow(node) if broken == "slow" else node
+            super().__init__(scene, own, asked)
+            self._dies = broken == "thrown" and node.name == "v1"
+
+        def hand_in(self) -> str:
+            if self._dies:
+                raise RuntimeError("planted")
+            return super().hand_in()
+
+    monkeypatch.setattr(paying, "_Payer", Broken)
+    monkeypatch.setattr(per_node, "JOIN_S", 1.0)
+
+    ended, told = played(growing, tmp_path, Hand())
+
+    assert ended == Exit.INVALID, told["scenarios"]
+    assert said in told["scenarios"][0]["line"]

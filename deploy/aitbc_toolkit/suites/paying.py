@@ -1,8 +1,9 @@
 """How does a scenario keep transactions coming? One payer for each node, at a steady pace.
 
-Each payer hands in one transfer after the other at its own node; what that node may have taken is
-only ever handed in again as the same bytes. Which of them are final is heard from the blocks. Do
-not add other kinds of load: a swarm is a process of its own.
+Each payer hands in one transfer after the other at its own node, at the moments of a schedule; late
+ones are made up for, and a load that stayed behind makes the run INVALID. What that node may have
+taken is only ever handed in again as the same bytes. Which of them are final is heard from the
+blocks. Do not add other kinds of load: a swarm is a process of its own.
 """
 
 import statistics
@@ -20,11 +21,11 @@ from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.transfers import Output
 from aitbc_node.types import Address, Amount
 from aitbc_toolkit import wallet
-from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.rpc_client import RefusedError, RpcClient, SilentError
 from aitbc_toolkit.suites import transfers
 from aitbc_toolkit.suites.checkers import BlockFact
+from aitbc_toolkit.suites.per_node import PerNode
 from aitbc_toolkit.suites.scene import LIVENESS_S, Scene
 from aitbc_toolkit.suites.timeline import LoadSecond, Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
@@ -34,7 +35,8 @@ from aitbc_toolkit.wallet import ChainNow, Wallet
 FUNDS = 50_000_000
 UNITS = 1
 REFRESH_S = 5.0
-JOIN_S = 15.0
+SENT_MIN = 0.95
+"""Which share of what was asked for must have been handed in, taken or not."""
 _TENTHS = 100  # of percentiles
 
 
@@ -47,26 +49,27 @@ class Payers:
         self._scene = scene
         self._every_s = len(scene.mesh.nodes) / rate
         self._timeline = timeline
+        self._rate = rate
+        self._began = self._ended = 0.0
+        self._sent = 0
         self._lock = threading.Lock()
-        self._over = threading.Event()
         self._took_ms: list[float] = []
         self._counts = {"accepted": 0, "final": 0, "refused": 0}
         self._final_at: dict[str, float] = {}
         """When each transaction of anybody was first heard of in a block."""
         self._wallets = transfers.payers(scene)
-        self._mesh = open_mesh(scene.environment, retries=0)
-        self._threads = [
-            threading.Thread(target=self._pay, args=(node,), daemon=True)
-            for node in self._mesh.nodes
-        ]
-        self._threads.append(threading.Thread(target=self._tell, daemon=True))
+        self._each = PerNode(scene.environment, self._pay, beside=self._tell)
 
     def __enter__(self) -> Self:
         funds: dict[Address, int] = {each.account: FUNDS for each in self._wallets.values()}
-        paid = transfers.pay_each(self._scene, funds)
-        self._scene.mesh.wait(paid, deadline_s=LIVENESS_S)
-        for thread in self._threads:
-            thread.start()
+        try:
+            paid = transfers.pay_each(self._scene, funds)
+            self._scene.mesh.wait(paid, deadline_s=LIVENESS_S)
+        except BaseException:
+            self._each.__exit__(None, None, None)
+            raise
+        self._began = time.monotonic()
+        self._each.__enter__()
         return self
 
     def __exit__(
@@ -77,14 +80,13 @@ class Payers:
     ) -> None:
         self.stop()
         # However the scenario ended: what was accepted must not be lost.
-        self._scene.recorder.accepted(self.accepted)
-        self._mesh.__exit__(kind, value, trace)
+        self._scene.recorder.accepted(self._taken())
+        self._each.__exit__(kind, value, trace)
 
     def stop(self) -> None:
-        """Take no more transactions."""
-        self._over.set()
-        for thread in self._threads:
-            thread.join(JOIN_S)
+        """Hand in no more transactions."""
+        self._ended = self._ended or time.monotonic()
+        self._each.stop()
 
     def on_block(self, _node: str, fact: BlockFact) -> None:
         """Hear of a final block."""
@@ -98,22 +100,44 @@ class Payers:
     def settle(self, final: Callable[[], set[str]]) -> str:
         """Stop, and wait until all that was accepted is final; tell how many.
 
-        Raises: ScenarioError when some are not.
+        Raises: ScenarioError when some are not, or when the load was not what was asked for.
         """
         self.stop()
+        taken = self._taken()
 
         def look() -> Look[None]:
-            left = set(self.accepted) - final()
-            return Look(not left, None, f"{len(left)} of {len(self.accepted)} are not final")
+            left = taken - final()
+            return Look(not left, None, f"{len(left)} of {len(taken)} are not final")
 
         wait_until("every accepted transfer final everywhere", look, deadline_s=LIVENESS_S)
-        if not self.accepted:
+        if not taken:
             raise ScenarioError(Verdict.INVALID, "no node took a single transfer of the load")
-        return f"{len(self.accepted)} transfers final"
+        self._require_pace()
+        return f"{len(taken)} transfers final"
+
+    def _require_pace(self) -> None:
+        """Require that what was asked for was handed in: what was not sent shows nothing."""
+        if self._each.failures:
+            raise ScenarioError(Verdict.INVALID, f"the load ended early: {self._each.failures}")
+        per_payer = (self._ended - self._began) / self._every_s
+        asked = int(per_payer) * len(self._wallets)  # each payer's first is one interval late
+        if self._sent < SENT_MIN * asked:
+            why = f"the load handed in {self._sent} of {asked} transfers ({self._rate:g}/s)"
+            raise ScenarioError(Verdict.INVALID, why)
+
+    def _taken(self) -> set[str]:
+        with self._lock:
+            return set(self.accepted)
 
     def _pay(self, node: RpcClient) -> None:
         payer = _Payer(self._scene, self._wallets[node.name], node)
-        while not self._over.wait(self._every_s):
+        due = self._began
+        while True:
+            due += self._every_s
+            if self._each.over.wait(max(0.0, due - time.monotonic())) and due > self._ended:
+                return  # all that was due before the end is handed in
+            with self._lock:
+                self._sent += 1
             try:
                 taken = payer.hand_in()
             except AitbcError:
@@ -137,7 +161,7 @@ class Payers:
 
     def _tell(self) -> None:
         """Write a line for each second."""
-        while not self._over.wait(1.0):
+        while not self._each.over.wait(1.0):
             with self._lock:
                 counts, took_ms = dict(self._counts), self._took_ms
                 self._counts = dict.fromkeys(counts, 0)

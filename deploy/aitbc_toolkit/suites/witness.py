@@ -13,7 +13,6 @@ from typing import NamedTuple, Self
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit import proposing
-from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.rpc_client import RpcClient
@@ -26,9 +25,9 @@ from aitbc_toolkit.suites.checkers import (
     state_root_equal,
 )
 from aitbc_toolkit.suites.history import OnHeight, read_blocks
+from aitbc_toolkit.suites.per_node import PerNode
 
 POLL_S = 0.2
-JOIN_S = 10.0
 AT_ONCE: Mapping[str, Checker] = {"agreement": agreement, "state_root_equal": state_root_equal}
 """What is judged block by block; the rest needs the whole history."""
 
@@ -56,8 +55,7 @@ class Witness:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.breaches: list[str] = []
-        self.unknown: dict[str, str] = {}
-        """Checkers that threw: nobody knows what they would have found."""
+        self._thrown: dict[str, str] = {}
         self._history = history
         self._first = first
         self._on_height = on_height
@@ -67,16 +65,10 @@ class Witness:
         self._climbed: dict[str, list[tuple[int, float]]] = {}
         """Each height that was new of a node, and when it was heard."""
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._mesh = open_mesh(environment, retries=0)
-        self._threads = [
-            threading.Thread(target=self._follow, args=(node,), daemon=True)
-            for node in self._mesh.nodes
-        ]
+        self._each = PerNode(environment, self._follow)
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        self._each.__enter__()
         return self
 
     def __exit__(
@@ -85,10 +77,12 @@ class Witness:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(JOIN_S)
-        self._mesh.__exit__(kind, value, trace)
+        self._each.__exit__(kind, value, trace)
+
+    @property
+    def unknown(self) -> dict[str, str]:
+        """Name who threw, checker or thread: nobody knows what it would have found."""
+        return {**self._thrown, **self._each.failures}
 
     def told(self) -> dict[str, Told]:
         """Return what every node said last."""
@@ -114,7 +108,7 @@ class Witness:
         """Ask the most advanced node whose key proposes behind the present one; empty if silent."""
         told = {name: row.status for name, row in self.told().items() if row.status is not None}
         for name in sorted(told, key=lambda each: -told[each].height):
-            node = next(node for node in self._mesh.nodes if node.name == name)
+            node = self._each.node(name)
             try:
                 status, voters = node.status(), node.validators()
             except AitbcError:
@@ -129,9 +123,9 @@ class Witness:
             return {key for blocks in told for fact in blocks.values() for key in fact.guilty}
 
     def _follow(self, node: RpcClient) -> None:
-        while not self._over.is_set():
+        while not self._each.over.is_set():
             self._look(node)
-            self._over.wait(POLL_S)
+            self._each.over.wait(POLL_S)
 
     def _look(self, node: RpcClient) -> None:
         at = self._clock()
@@ -179,4 +173,4 @@ class Witness:
             try:
                 self.breaches += [f"{name}: {violation}" for violation in checker(history)]
             except Exception as bug:  # noqa: BLE001 - a checker that throws is unknown, never a pass
-                self.unknown[name] = str(bug)
+                self._thrown[name] = str(bug)
