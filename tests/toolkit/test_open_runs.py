@@ -171,6 +171,15 @@ def test_what_the_inventory_says_of_a_canary_is_no_other_wish(environment: Envir
         resuming.refuse_other_wishes(production, Request(choice=Choice(canary=0)), record)
 
 
+@pytest.mark.parametrize("flag", ["--resume", "--dry-run"])
+def test_what_begins_no_deploy_pushes_nothing(
+    flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who looks, or goes on with a run, gives no commit away in passing."""
+    assert main.run(["deploy", "dev", "--push", flag]) == Exit.USAGE
+    assert capsys.readouterr().err.endswith("hint: leave --push out\n")
+
+
 def test_a_run_that_is_resumed_has_no_plan_to_print(capsys: pytest.CaptureFixture[str]) -> None:
     """What it would do is told by its status; a flag is never ignored."""
     assert main.run(["deploy", "dev", "--resume", "--dry-run"]) == Exit.USAGE

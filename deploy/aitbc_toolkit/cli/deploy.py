@@ -71,6 +71,7 @@ class WithStatus(click.Command):
     help="What follows when a wave fails.",
 )
 @click.option("--allow-downgrade", is_flag=True, help="Accept an older signed release; audited.")
+@click.option("--push", is_flag=True, help="Give the commit and its tag to origin before.")
 @_load
 @click.option("--dry-run", is_flag=True, help="Print the plan and change nothing.")
 @break_lease_option

@@ -78,6 +78,9 @@ def chosen(
         raise UsageError(f"--plan says {flag} already", hint=f"aitbc deploy --plan {plan}")
     if resume and dry_run:
         raise UsageError("--resume has no plan to print", hint="aitbc deploy status")
+    if options.get("push") and (resume or dry_run):
+        why = "--resume does what was begun" if resume else "--dry-run changes nothing anywhere"
+        raise UsageError(f"{why}, and --push gives commits away", hint="leave --push out")
     if resume and options["load"]:
         raise UsageError("--resume has no load beside it", hint="aitbc deploy --resume")
     if resume and (plan or said[:1] not in ([], ["allow_stall"])):
@@ -97,6 +100,7 @@ def chosen(
         on_failure=options.get("on_failure", "rollback"),
         allow_downgrade=options.get("allow_downgrade", False),
         break_lease=options.get("break_lease", ""),
+        push=options.get("push", False),
         load=options.get("load") or 0,
         lost=_lost(options, by_run=bool(plan or resume)),
     )

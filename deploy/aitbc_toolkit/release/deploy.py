@@ -20,6 +20,7 @@ from aitbc_toolkit.release import (
     occupation,
     permission,
     preview,
+    pushing,
     resuming,
     reviving,
     vouching,
@@ -48,6 +49,8 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     """Take a commit to the nodes and prove that the mesh works with it."""
     began = time.monotonic()
     refuse_snapshot(environment, request)
+    if request.push:
+        pushing.refuse_elsewhere(environment)
     neighbours.refuse_clashes(environment)
     remote.reach_early(environment)
     if request.lost:

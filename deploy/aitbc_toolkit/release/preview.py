@@ -85,7 +85,7 @@ def _require_others(environment: Environment, choice: Choice) -> None:
     if choice.bake_s and not choice.settled(environment.profile).canary:
         raise UsageError(
             "--bake says how long a canary is watched, and there is none",
-            hint=f"aitbc deploy {environment.name} --canary 1 --bake {choice.bake_s}",
+            hint=f"aitbc deploy {environment.name} --canary 1 --bake 60",
         )
     if (choice.canary or 0) >= len(nodes):
         raise UsageError(

@@ -86,6 +86,7 @@ class Request:
 
     `plan` is the hash of a plan that was made before: it says the commit and the choice then.
     With `lost` the nodes of one host come back, at the release that the others run.
+    With `push` origin is given the commit before, where it lacks it.
     `load` is how many payments a second go on beside the change.
     `gated` is as in a course; without `compared` nobody asks whether the new build understands the
     old one. No command offers either.
@@ -99,6 +100,7 @@ class Request:
     on_failure: OnFailure = "rollback"
     allow_downgrade: bool = False
     break_lease: str = ""
+    push: bool = False
     prove: Prove = verifying.smoke
     gated: bool = True
     load: int = 0

@@ -86,7 +86,12 @@ def publish(
         case "forge":
             return _push(environment, revision, beside=beside, root=root)
         case "origin":
-            return _pushed(revision, root=root)
+            return _pushed(environment, revision, root=root)
+
+
+def is_at_origin(commit: str, *, root: Path) -> bool:
+    """Tell whether a branch of origin has a commit, as far as this checkout knows."""
+    return bool(_git(root, "branch", "--remotes", "--list", "origin/*", "--contains", commit))
 
 
 def lock(commit: str, *, root: Path) -> str:
@@ -112,13 +117,13 @@ def _push(
     return Source(found.git_url, ref, str(found.ssh_config))
 
 
-def _pushed(revision: Revision, *, root: Path) -> Source:
+def _pushed(environment: Environment, revision: Revision, *, root: Path) -> Source:
     """Hosts fetch from the same remote as everybody; what is not there is not deployed."""
     url = provenance.origin(root)
-    if not _git(root, "branch", "--remotes", "--contains", revision.commit):
+    if not is_at_origin(revision.commit, root=root):
         raise AitbcError(
             f"deploy refused: {revision.short} is on no branch of origin; hosts only fetch",
-            hint="git push origin HEAD",
+            hint=f"git push origin HEAD\naitbc deploy {environment.name} --push   # both in one",
             exit_status=Exit.REFUSED,
         )
     return Source(url, revision.commit)

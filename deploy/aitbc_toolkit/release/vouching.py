@@ -19,6 +19,7 @@ from aitbc_toolkit.release import (
     lab_signing,
     permission,
     provenance,
+    pushing,
     reviews,
     roles,
     safekeeping,
@@ -82,6 +83,8 @@ def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell
     """
     commit, root = revision.commit, asked.checkout
     permit = permission.require(environment, "deploy", subject=commit, root=root)
+    if asked.push:
+        pushing.push(environment, asked.ref or "", revision, root=root, who=permit.who, tell=tell)
     if environment.rules.source == "forge":
         return Admission(commit, permit.who)
     known = safekeeping.load(environment)

@@ -11,7 +11,7 @@ from killed_runs import asked, killed, resumed
 from signed_work import a_key, public
 from tomlkit import TOMLDocument
 
-from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.release import audit, cutting, reviews, safekeeping, source, standing, vouching
 
 pytestmark = pytest.mark.integration
@@ -41,8 +41,8 @@ class Trusting:
         named: str = git("rev-parse", "HEAD")
         return named
 
-    def cut(self, *, key: str = "rita") -> str:
-        """Sign the next release tag on HEAD and push it."""
+    def cut(self, *, key: str = "rita", push: bool = True) -> str:
+        """Sign the next release tag on HEAD, and push it unless told else."""
         manifest, _ = cutting.cut(
             "dev",
             ref="HEAD",
@@ -51,7 +51,8 @@ class Trusting:
             by=f"{key}@example",
             numbers=set(),
         )
-        cutting.push(manifest.tag, root=self.project.checkout)
+        if push:
+            cutting.push(manifest.tag, root=self.project.checkout)
         return manifest.tag
 
     def approve(self, commit: str, *names: str) -> None:
@@ -99,6 +100,56 @@ def trusting(a_project: Build, tmp_path: Path) -> Trusting:
 
     safekeeping.change(folder / "trust.toml", people, strict=False)
     return Trusting(project, origin, keys)
+
+
+def test_commits_are_pushed_only_when_they_are_meant_to_be(trusting: Trusting) -> None:
+    """The commit and its tag, and nothing that was committed after it; a moved branch refuses."""
+    project, git = trusting.project, trusting.project.git
+    git("branch", "--move", "main")
+    trusting.commit("known to all")
+    commit, tag = trusting.commit("release me", key="rita", push=False), trusting.cut(push=False)
+    later = trusting.commit("not yet", key="rita", push=False)
+    with pytest.raises(AitbcError) as refused:
+        project.deploy(ref=tag)
+    kept_back = git("ls-remote", "origin", "refs/heads/main")
+
+    git("checkout", "--quiet", "--detach")
+    with pytest.raises(AitbcError, match="no branch that is named or checked out"):
+        project.deploy(ref=tag, push=True)
+    git("checkout", "--quiet", "main")
+    done = project.deploy(ref=tag, push=True)
+    given = git("ls-remote", "origin")
+    again = project.deploy(ref=tag, push=True)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert commit not in kept_back
+    assert (done.exit, again.exit) == (Exit.OK, Exit.OK), done.error + again.error
+    assert f"{commit}\trefs/heads/main" in given
+    assert f"refs/tags/{tag}" in given
+    assert later not in given
+    assert [each.subject for each in trusting.audited() if each.action == "push"] == [commit] * 2
+
+
+def test_a_branch_that_went_another_way_at_origin_is_not_replaced(trusting: Trusting) -> None:
+    """Nothing is forced: what others have pushed meanwhile stays, and no host is asked."""
+    project, git = trusting.project, trusting.project.git
+    git("branch", "--move", "main")
+    theirs = trusting.commit("theirs")
+    git("reset", "--quiet", "--hard", "HEAD~1")
+    trusting.commit("ours", key="rita", push=False)
+
+    with pytest.raises(AitbcError, match="origin did not take") as refused:
+        project.deploy(push=True)
+
+    assert refused.value.exit_status is Exit.REFUSED
+    assert git("ls-remote", "origin", "refs/heads/main").split()[0] == theirs
+    assert trusting.releases() == set()
+
+
+def test_there_is_nothing_to_push_where_hosts_fetch_from_here(a_project: Build) -> None:
+    """The flag would be ignored in silence, and the operator would believe it done."""
+    with pytest.raises(UsageError, match="nothing to push"):
+        a_project().deploy(push=True)
 
 
 @pytest.mark.proves("E46")
