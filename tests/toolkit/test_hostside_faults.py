@@ -381,6 +381,7 @@ OWN = "nft add table inet own\n" + "\n".join(
 CHAINS = {
     "cut": packets.cut(["127.0.0.2", "fd00::2"], ["127.0.0.2"], starts=False),
     "starts": packets.cut(["127.0.0.2"], ["127.0.0.2"], starts=True),
+    "loss of all": packets.lose(["127.0.0.2"], percent=100),
     "loss": packets.lose(["127.0.0.2"], percent=12.5),
     "reset": packets.reset(["127.0.0.2"], ["127.0.0.2"]),
     "detour": packets.detour(["127.0.0.2", "fd00::2"], [8600, 8601], 20_001),
@@ -409,6 +410,41 @@ def test_rules_come_and_go_beside_fifty_of_the_host(name: str) -> None:
     assert "table inet mesh_chaos {" in said[1]
     assert said[1].count("; policy accept;") == len(CHAINS[name])
     assert said[1].index("tcp dport 22 accept") < said[1].index("127.0.0.2")
+
+
+@AS_ROOT
+def test_a_packet_arrives_twice_and_its_table_goes_again() -> None:
+    """Every one of a hundred per cent, and none any more after; each protocol has a table."""
+    rules = packets.Rules(
+        "mesh_chaos",
+        "a1",
+        (22,),
+        600,
+        packets.repeat(["127.0.0.2", "::1"], percent=100),
+        ("ip", "ip6"),
+    )
+    script = """
+import socket
+for family, address in ((socket.AF_INET, "127.0.0.2"), (socket.AF_INET6, "::1")):
+    ear = socket.socket(family, socket.SOCK_DGRAM)
+    ear.bind((address, 9000))
+    socket.socket(family, socket.SOCK_DGRAM).sendto(b"x", (address, 9000))
+    heard = 0
+    ear.settimeout(60)
+    while ear.recv(9):
+        heard += 1
+        ear.settimeout(1)
+        try:
+            ear.recv(9, socket.MSG_PEEK)
+        except TimeoutError:
+            break
+    print(heard)
+"""
+    ask = f"{sys.executable} -c '{script}'"
+
+    said = in_a_network(rules.load(), ask, rules.unload(), ask, "nft list ruleset")
+
+    assert said.split() == ["2", "2", "1", "1"]
 
 
 @AS_ROOT
@@ -529,7 +565,7 @@ def test_a_cut_is_proved_by_counters_and_by_connections(loaded: bool) -> None:  
     """With the rules both hold; the planted fault, whose rules never came, shows neither."""
     rules = some_rules("cut")
     proofs = [
-        {"what": "packets", "table": "mesh_chaos", "chains": rules.names(),
+        {"what": "packets", "families": ["inet"], "table": "mesh_chaos", "chains": rules.names(),
          "peers": [["127.0.0.2", 8600, "v2"]]},
         {"what": "unreachable", "peers": [["127.0.0.2", 8600, "v2"]]},
     ]  # fmt: skip

@@ -54,6 +54,7 @@ def _counted(site: Site, hosts: list[str]) -> Mapping[str, Any]:
     return {
         "what": "packets",
         "table": table_of(site.environment),
+        "families": ["inet"],
         "chains": [f"detour_{site.id}"],
         "peers": site.peers(hosts),
     }

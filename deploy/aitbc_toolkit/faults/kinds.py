@@ -89,6 +89,12 @@ KINDS: Mapping[str, Kind] = {
         ("nft-random",),
         {"percent": Range(20, 0.1, 100, "%")},
     ),
+    "net.dup": Kind(
+        "a share of packets arrives twice",
+        "links",
+        ("nft-dup",),
+        {"percent": Range(20, 0.1, 100, "%")},
+    ),
     "net.rate": Kind(
         "an edge carries no more than this",
         "links",
@@ -164,7 +170,6 @@ def is_wide(kind: str) -> bool:
 _LATER = "no host offers a mechanism for it"
 _BY_DEPLOY = "that is a verb of the toolkit, not a fault: a scenario runs it as a step"
 REFUSED: Mapping[str, str] = {
-    "net.dup": "only netem repeats packets, and the kernels that we met lack it",
     "proc.oom": "a limit of memory does not end a node by the kernel's hand; mem.limit denies it",
     "disk.slow": "needs a device of its own below the data, which hosts do not have",
     "wal.lose_unsynced": "a kernel keeps what was written; the simulator loses it",

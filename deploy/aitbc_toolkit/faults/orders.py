@@ -42,6 +42,7 @@ def _packets(site: Site, way: str, hosts: Iterable[str]) -> Proof:
     return {
         "what": "packets",
         "table": table_of(site.environment),
+        "families": ["inet"],
         "chains": [f"{way}_{site.id}"],
         "peers": site.peers(hosts),
     }
@@ -61,6 +62,13 @@ def _cut(site: Site) -> _Parts:
 def _lose(site: Site) -> _Parts:
     chains = packets.lose(site.those(site.heard), percent=float(site.fault.parameter("percent")))
     return _with_rules(site, chains, [_packets(site, "in", site.heard)])
+
+
+def _repeat(site: Site) -> _Parts:
+    chains = packets.repeat(site.those(site.told), percent=float(site.fault.parameter("percent")))
+    rules = site.rules(chains, packets.ONE_EACH)
+    proof = {**_packets(site, "out", site.told), "families": list(packets.ONE_EACH)}
+    return [rules.load()], [rules.unload()], [proof]
 
 
 def _reset(site: Site) -> _Parts:
@@ -212,6 +220,7 @@ def _truncate(site: Site) -> _Parts:
 _TABLE: Mapping[str, Callable[[Site], _Parts]] = {
     "net.cut": _cut,
     "net.loss": _lose,
+    "net.dup": _repeat,
     "net.rate": _narrow,
     "net.reset": _reset,
     "net.delay": _delay,

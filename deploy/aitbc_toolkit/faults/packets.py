@@ -27,11 +27,17 @@ _HANDLE_DIGITS = 4
 # What `tc` takes for no handle, and for the root.
 _NO_HANDLES = {0, 2**16 - 1}
 _FAMILIES = {4: ("ip", "ipv4_addr"), 6: ("ip6", "ipv6_addr")}
+_PROTOCOLS = {"inet": (4, 6), "ip": (4,), "ip6": (6,)}
+ONE_EACH = ("ip", "ip6")
+"""The tables that know how to repeat a packet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Say what becomes of packets from, or to, some peers; `way` is a place in the kernel."""
+    """Say what becomes of packets from, or to, some peers; `way` is a place in the kernel.
+
+    Shape: in a verdict `IP` stands for the protocol of those packets.
+    """
 
     way: str
     peers: Sequence[str]
@@ -47,6 +53,8 @@ class Rules:
     ssh_ports: tuple[int, ...]
     lease_s: float
     chains: tuple[Chain, ...]
+    tables: tuple[str, ...] = ("inet",)
+    """Families that have a table each: some verdicts are known in those of one protocol only."""
 
     def names(self) -> list[str]:
         """List the chains by name, as a proof counts them."""
@@ -54,31 +62,39 @@ class Rules:
 
     def load(self) -> str:
         """Write the shell text that puts the rules in force, all at once."""
-        lines = [f"table inet {self.table} {{"]
-        for chain, name in zip(self.chains, self.names(), strict=True):
-            lines += [f"  {self._set(chain, name, family)}" for family in _FAMILIES]
-            lines += [f"  chain {name} {{", f"    type {_HOOKS[chain.way]}; policy accept;"]
-            lines += [f"    tcp {end} {_either(self.ssh_ports)} accept" for end in _ENDS]
-            for family, (protocol, _) in _FAMILIES.items():
-                whom = f"{protocol} {_WAYS[chain.way]} @{name}_{family}"
-                lines.append(f"    {whom} {chain.verdict}")
-            lines.append("  }")
-        return self._transaction([*lines, "}"])
+        lines = []
+        for table in self.tables:
+            lines.append(f"table {table} {self.table} {{")
+            for chain, name in zip(self.chains, self.names(), strict=True):
+                lines += [f"  {self._set(chain, name, each)}" for each in _PROTOCOLS[table]]
+                lines += [f"  chain {name} {{", f"    type {_HOOKS[chain.way]}; policy accept;"]
+                lines += [f"    tcp {end} {_either(self.ssh_ports)} accept" for end in _ENDS]
+                for family in _PROTOCOLS[table]:
+                    protocol = _FAMILIES[family][0]
+                    whom = f"{protocol} {_WAYS[chain.way]} @{name}_{family}"
+                    lines.append(f"    {whom} {chain.verdict.replace('IP ', f'{protocol} ')}")
+                lines.append("  }")
+            lines.append("}")
+        return self._transaction(lines)
 
     def unload(self) -> str:
         """Write the shell text that takes them away, and the table with the last of them.
 
         The elements have ended by themselves; an empty rule is all that there is to remove.
         """
-        lines = []
-        for name in self.names():
-            lines += [f"{verb} chain inet {self.table} {name}" for verb in ("flush", "delete")]
-            lines += [f"delete set inet {self.table} {name}_{family}" for family in _FAMILIES]
-        table = f"inet {self.table}"
+        lines, gone = [], []
+        for family in self.tables:
+            table = f"{family} {self.table}"
+            for name in self.names():
+                lines += [f"{verb} chain {table} {name}" for verb in ("flush", "delete")]
+                lines += [f"delete set {table} {name}_{each}" for each in _PROTOCOLS[family]]
+            gone.append(self._without_chains(table))
+        return "\n".join([self._transaction(lines), *gone])
+
+    def _without_chains(self, table: str) -> str:
         return (
-            f"{self._transaction(lines)}\n"
-            f'{self._locked()} sh -c \'nft list table {table} | grep -q "^[[:space:]]*chain " || '
-            f"nft delete table {table}'"
+            f"{self._locked()} sh -c 'nft list table {table} | "
+            f'grep -q "^[[:space:]]*chain " || nft delete table {table}\''
         )
 
     def _set(self, chain: Chain, name: str, family: int) -> str:
@@ -99,6 +115,11 @@ def _either(ports: Sequence[int]) -> str:
     """Write one port, or several, as a rule has them."""
     text = ", ".join(map(str, ports))
     return f"{{ {text} }}" if len(ports) > 1 else text
+
+
+def _chance(percent: float) -> str:
+    """Meet so many of a hundred packets; all of them, too."""
+    return f"numgen random mod 10000 <= {round(percent * 100) - 1}"
 
 
 def handle_of(name: str) -> str:
@@ -123,8 +144,12 @@ def cut(peers_in: Sequence[str], peers_out: Sequence[str], *, starts: bool) -> t
 
 def lose(peers_in: Sequence[str], *, percent: float) -> tuple[Chain, ...]:
     """Drop a share of what comes from some peers."""
-    share = round(percent * 100)
-    return (Chain("in", peers_in, f"numgen random mod 10000 < {share} counter drop"),)
+    return (Chain("in", peers_in, f"{_chance(percent)} counter drop"),)
+
+
+def repeat(peers_out: Sequence[str], *, percent: float) -> tuple[Chain, ...]:
+    """Send a share of what goes to some peers twice."""
+    return (Chain("out", peers_out, f"{_chance(percent)} counter dup to IP daddr"),)
 
 
 def reset(peers_in: Sequence[str], peers_out: Sequence[str]) -> tuple[Chain, ...]:

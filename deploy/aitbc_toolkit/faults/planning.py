@@ -236,7 +236,7 @@ def _has_part(site: Site) -> bool:
     match site.fault.kind:
         case "net.loss":
             return bool(site.heard)
-        case "net.rate" | "net.delay":
+        case "net.dup" | "net.rate" | "net.delay":
             return site.relayed or bool(site.told)
         case _:
             return True

@@ -57,12 +57,14 @@ class Site:
             for each in self.environment.on(host)
         ]
 
-    def rules(self, chains: tuple[packets.Chain, ...]) -> packets.Rules:
+    def rules(
+        self, chains: tuple[packets.Chain, ...], tables: tuple[str, ...] = ("inet",)
+    ) -> packets.Rules:
         """Make the rules of this fault."""
         table = table_of(self.environment)
         # Every host's way in: the toolkit may run on one of them, and reach the others from there.
         ports = tuple(sorted({each.ssh_port for each in self.environment.hosts}))
-        return packets.Rules(table, self.id, ports, self.fault.lease_s, chains)
+        return packets.Rules(table, self.id, ports, self.fault.lease_s, chains, tables)
 
     def those(self, hosts: Iterable[str]) -> list[str]:
         """List the addresses of some hosts, without those that this host has itself."""

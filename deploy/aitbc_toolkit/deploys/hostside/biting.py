@@ -4,6 +4,7 @@ Reads only, but for connections that are opened and closed again. Standard libra
 """
 
 import errno
+import itertools
 import json
 import os
 import re
@@ -104,8 +105,8 @@ def _counted(proof: Proof, _params: dict[str, Any]) -> Found:
     """The rules of the fault have met packets; connections are tried so that there are some."""
     reachable(proof["peers"])
     total = 0
-    for chain in proof["chains"]:
-        said = _said("nft", "--json", "list", "chain", "inet", proof["table"], chain)
+    for family, chain in itertools.product(proof["families"], proof["chains"]):
+        said = _said("nft", "--json", "list", "chain", family, proof["table"], chain)
         for item in json.loads(said)["nftables"] if said else ():
             for part in item.get("rule", {}).get("expr", ()):
                 total += part["counter"]["packets"] if "counter" in part else 0

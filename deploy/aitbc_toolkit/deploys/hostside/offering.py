@@ -19,6 +19,7 @@ _RULES = {
     "nft-random": "numgen random mod 10000 < 500 counter drop",
     "nft-reset": "meta l4proto tcp counter reject with tcp reset",
     "nft-mark": "meta priority set 1:2 counter",
+    "nft-dup": "counter dup to ip daddr",
     "nft-redirect": "tcp dport 1 counter redirect to :2",
 }
 _HOOKS = {
@@ -33,7 +34,7 @@ _QUEUES = {
 }
 _FAKETIME = "/usr/lib/*/faketime/libfaketime.so.1"
 _TRIAL = """nft -f - <<'END'
-table inet trial {{
+table {family} trial {{
   set peers {{ type ipv4_addr; flags timeout; elements = {{ 192.0.2.1 timeout 9s }} }}
   chain in {{ type {hook}; ip daddr @peers {rule}; }}
 }}
@@ -68,7 +69,9 @@ def _offers(params: dict[str, Any]) -> dict[str, str]:
         missing = "this machine is not the mesh's alone, and its nodes share one address"
         return found | dict.fromkeys([*_RULES, *_QUEUES, "faketime", "freezer", "prlimit"], missing)
     for name, rule in _RULES.items():
-        found[name] = _tried(_TRIAL.format(hook=_HOOKS.get(name, _HOOK), rule=rule))
+        family = "ip" if name == "nft-dup" else "inet"
+        text = _TRIAL.format(family=family, hook=_HOOKS.get(name, _HOOK), rule=rule)
+        found[name] = _tried(text)
     for name, text in _QUEUES.items():
         found[name] = _tried(text)
     found["faketime"] = "" if glob.glob(_FAKETIME) else "libfaketime is not installed there"  # noqa: PTH207 - as above

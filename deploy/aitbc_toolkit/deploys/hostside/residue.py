@@ -139,7 +139,7 @@ def _tables(ruleset: str, table: str) -> list[str]:
 
 
 def _own(table: str) -> tuple[str, ...]:
-    return tuple(f"table {family} {table} {{" for family in ("inet", "ip"))
+    return tuple(f"table {family} {table} {{" for family in ("inet", "ip", "ip6"))
 
 
 def _node(
