@@ -164,6 +164,7 @@ class Intake:
             self.tips.block_is_final(txs)
             included = [(parsed.id, parsed.tx.sender) for parsed in txs]
             dead = self._pool.advance(included=included, next_height=next_height, nonce_of=nonce_of)
+        self._relay.advance(self._pool.__contains__)
         if dead:
             self._out.add(Expired(dead))
 

@@ -94,7 +94,7 @@ class Mesh:
         self._forget_who_is_gone()
         if not self.peers.is_linked(event.peer):
             return False
-        self.relay.peer_up(event.peer)
+        self.relay.peer_up(event.peer, is_own=event.outbound, release=event.version)
         return True
 
     def greet(self, peer: PeerId, height: Height) -> None:

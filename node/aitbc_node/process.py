@@ -22,6 +22,7 @@ from aitbc_node.announcing import Announcer
 from aitbc_node.config import Config
 from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
+from aitbc_node.gossip.messages import READS_HANDED
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.heartbeat import BEAT_S, Heart
 from aitbc_node.machine import Machine
@@ -181,7 +182,7 @@ def _terms(config: Config, identities: Identities) -> Terms:
             chain_id=identities.genesis.chain_id,
             genesis_hash=identities.genesis.hash(),
             signer=identities.node,
-            release=VERSION,
+            release=VERSION + READS_HANDED,
             advertise=config.p2p.advertise,
         ),
         acceptor_context=acceptor_context(key_file, shown),

@@ -6,6 +6,7 @@ Do not decide here whether a link is kept.
 import msgspec
 
 from aitbc_node import limits
+from aitbc_node.gossip.messages import READS_HANDED
 from aitbc_node.gossip.speed import SpeedName
 from aitbc_node.gossip.topics import Tally
 from aitbc_node.types import PeerId
@@ -110,6 +111,6 @@ class Link(msgspec.Struct):
             self.rtt_ms,
             100 * self.pongs // counted if counted else None,
             score,
-            self.version,
+            self.version.removesuffix(READS_HANDED),
             speed,
         )

@@ -89,6 +89,10 @@ class Transactions(Record, frozen=True, tag="txs"):
     raws: Annotated[tuple[RawTx, ...], Meta(max_length=limits.TX_BATCH_COUNT_MAX)]
 
 
+READS_HANDED = "+handed"
+"""The end of a release that reads the next message; an earlier one takes it for none."""
+
+
 class TransactionsHanded(Record, frozen=True, tag="txs>"):
     """Hand verified transactions to a few peers only, each of which passes them on to all others.
 

@@ -6,14 +6,21 @@ sent to it again. Portions are as large as the links carry; a peer whose link is
 its own, out of which as much leaves as arrives, so that votes never wait behind transactions. Where
 most links are slow, what clients bring is handed to a few peers, which pass it on to all of theirs.
 Everything is bounded; what does not fit is simply not passed on, because a block that needs it
-makes the others ask. Do not add verification.
+makes the others ask. What clients gave to this node nobody else could ask for: where not everybody
+got it, it is offered again until it no longer waits. Do not add verification.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from aitbc_node import limits
 from aitbc_node.events import Send
-from aitbc_node.gossip.messages import Transactions, TransactionsHanded, batches, send
+from aitbc_node.gossip.messages import (
+    READS_HANDED,
+    Transactions,
+    TransactionsHanded,
+    batches,
+    send,
+)
 from aitbc_node.gossip.speed import MANNERS, Speeds
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import PeerId, TxId
@@ -23,6 +30,8 @@ KNOWN_PER_PEER_MAX = 2 * limits.MEMPOOL_TXS_MAX
 QUEUE_MAX = limits.MEMPOOL_TXS_MAX
 LANE_MAX = 2_000
 """Transactions that wait for one slow link; the oldest are left to who asks for them."""
+LENT_BLOCKS = 10
+"""What clients brought and no block has held for so long is offered again, to others."""
 SAVED_MS = limits.PING_MS
 """A lane may send at once what it could have sent in so long."""
 
@@ -37,31 +46,66 @@ class TxRelay:
         self._handed: dict[TxId, None] = {}
         self._queue: dict[TxId, tuple[bytes, PeerId | None]] = {}
         self._has: dict[PeerId, dict[TxId, None]] = {}
+        self._own_links: set[PeerId] = set()
+        self._able: set[PeerId] = set()
+        """Peers that pass on what is handed to them."""
+        self._lent: dict[TxId, tuple[bytes, int]] = {}
+        """What clients brought and not all peers got, and after which block."""
+        self._refused: dict[TxId, bytes] = {}
+        """Those that no lane had room for."""
+        self._blocks = 0
+        self._turn = 0
 
     @property
     def waiting(self) -> int:
         """Count what waits for the next flush."""
         if not self._lanes:
             return len(self._queue)  # asked after every step, and slow links are rare
-        return len(self._queue) + sum(len(lane.rows) for lane in self._lanes.values())
+        return len(self._queue) + sum(map(len, self._lanes.values()))
 
-    def peer_up(self, peer: PeerId) -> None:
-        """Begin with a peer of which nothing is known."""
+    def peer_up(self, peer: PeerId, *, is_own: bool = False, release: str = "") -> None:
+        """Begin with a peer of which nothing is known but who dialled and its release."""
         self._has[peer] = {}
+        if is_own:
+            self._own_links.add(peer)
+        if release.endswith(READS_HANDED):
+            self._able.add(peer)
 
     def peer_down(self, peer: PeerId) -> None:
         """Forget what a peer had, and what waits for it."""
         self._has.pop(peer, None)
         self._lanes.pop(peer, None)
+        self._own_links.discard(peer)
+        self._able.discard(peer)
 
     def peer_has(self, peer: PeerId, ids: Iterable[TxId]) -> None:
         """Remember that a peer has these; the oldest are forgotten when they are too many."""
         has = self._has.get(peer)
         if has is None:
             return
-        has.update(dict.fromkeys(ids))
+        new = dict.fromkeys(ids)
+        has.update(new)
+        if peer in self._lanes:
+            self._lanes[peer].drop(new)
         for _ in range(len(has) - KNOWN_PER_PEER_MAX):
             del has[next(iter(has))]
+
+    def advance(self, is_waiting: Callable[[TxId], bool]) -> None:
+        """Go on behind a new block: drop what no longer waits, and offer again what does."""
+        self._blocks += 1
+        for lane in self._lanes.values():
+            lane.drop([tx_id for tx_id in lane if not is_waiting(tx_id)])
+        for tx_id in [tx_id for tx_id in self._lent if not is_waiting(tx_id)]:
+            del self._lent[tx_id]
+        for tx_id, raw in self._refused.items():
+            if tx_id in self._lent:
+                self._queue[tx_id] = (raw, None)
+        self._refused.clear()
+        for tx_id, (raw, block) in tuple(self._lent.items()):
+            if self._blocks - block < LENT_BLOCKS or len(self._queue) >= QUEUE_MAX:
+                break  # they are in order
+            del self._lent[tx_id]
+            self._queue[tx_id] = (raw, None)
 
     def handed(self, ids: Iterable[TxId]) -> None:
         """Remember that these came to a few only, so that all others need them from here."""
@@ -88,7 +132,8 @@ class TxRelay:
         Shape: peers with equal needs share one frame's bytes.
         """
         groups: dict[tuple[tuple[PeerId, ...], bool], list[tuple[TxId, bytes]]] = {}
-        few = self._few(linked)
+        few = self._few(linked) if self._queue else linked
+        few_only = len(few) < len(linked)
         targets: dict[PeerId | None, tuple[PeerId, ...]] = {None: few}
         for tx_id, (raw, source) in self._queue.items():
             if source not in targets:
@@ -98,31 +143,50 @@ class TxRelay:
                 wanted = tuple(peer for peer in linked if peer != source)
             needy = tuple(peer for peer in wanted if tx_id not in self._has.get(peer, ()))
             if needy:
-                is_handed = source is None and len(few) < len(linked)
-                groups.setdefault((needy, is_handed), []).append((tx_id, raw))
+                groups.setdefault((needy, source is None), []).append((tx_id, raw))
+            if source is None and (few_only or any(map(self._is_bounded, needy))):
+                self._lend(tx_id, raw)
         self._queue.clear()
-        for (peers, is_handed), rows in groups.items():
+        for (peers, is_own), rows in groups.items():
+            is_handed = is_own and few_only
+            quick = tuple(peer for peer in peers if not self._is_bounded(peer))
+            refused = {} if quick or not is_own else dict(rows)
             for peer in peers:
                 self.peer_has(peer, (tx_id for tx_id, _ in rows))
-            quick = tuple(peer for peer in peers if not self._is_bounded(peer))
-            for peer in peers:
-                if peer not in quick:
-                    self._lane(peer, now_ms).put(rows, is_handed=is_handed)
+                if peer in quick:
+                    continue
+                lane = self._lanes.setdefault(peer, _Lane(now_ms))
+                without = set(lane.put(rows, is_own=is_own, is_handed=is_handed))
+                for tx_id in without:
+                    self._has[peer].pop(tx_id, None)
+                refused = {tx_id: raw for tx_id, raw in refused.items() if tx_id in without}
+            self._refused.update(refused)
             yield from self._send(quick, [raw for _, raw in rows], now_ms, is_handed=is_handed)
         yield from self._drain(now_ms)
 
     def _few(self, linked: tuple[PeerId, ...]) -> tuple[PeerId, ...]:
-        """Choose who gets what clients bring: all, or the quickest few where links are slow."""
+        """Choose who gets what clients bring: all, or a few where links are slow.
+
+        They are others each time, of the quicker half, and one is a link that this node dialled:
+        who comes and is quick gets no more than its share.
+        """
         count = self._speeds.fan_out
-        if len(linked) <= count:
+        able = [peer for peer in linked if peer in self._able]
+        if len(linked) <= count or len(able) < count:
             return linked
-        return tuple(sorted(linked, key=self._speeds.kind, reverse=True)[:count])
+        self._turn += 1
+        half = max(count, (len(able) + 1) // 2)
+        able = _turned(able, self._turn)
+        quick = sorted(able, key=self._speeds.kind, reverse=True)[:half]
+        own = [peer for peer in able if peer in self._own_links][:1]
+        return tuple(dict.fromkeys(own + _turned(quick, self._turn)))[:count]
+
+    def _lend(self, tx_id: TxId, raw: bytes) -> None:
+        if len(self._lent) < QUEUE_MAX:
+            self._lent[tx_id] = (raw, self._blocks)
 
     def _is_bounded(self, peer: PeerId) -> bool:
         return bool(self._speeds.allowed(peer)) or peer in self._lanes
-
-    def _lane(self, peer: PeerId, now_ms: int) -> "_Lane":
-        return self._lanes.setdefault(peer, _Lane(now_ms))
 
     def _drain(self, now_ms: int) -> Iterator[Send]:
         """Send out of the lanes what their links have carried away since the last time."""
@@ -130,7 +194,7 @@ class TxRelay:
             rate = self._speeds.allowed(peer)
             for is_handed, raws in lane.take(rate, now_ms):
                 yield from self._send((peer,), raws, now_ms, is_handed=is_handed)
-            if not lane.rows and not rate:
+            if not len(lane) and not rate:
                 del self._lanes[peer]
 
     def _send(
@@ -145,26 +209,58 @@ class TxRelay:
             yield from send(peers, kind(some))
 
 
+def _turned(peers: list[PeerId], turn: int) -> list[PeerId]:
+    """Begin a list at another place each turn."""
+    begin = turn % len(peers) if peers else 0
+    return peers[begin:] + peers[:begin]
+
+
 class _Lane:
-    """Hold what waits for one slow link. Units: bytes a second, microseconds within."""
+    """Hold what waits for one slow link. Units: bytes a second, microseconds within.
+
+    What clients brought leaves first, because nobody else can be asked for it.
+    """
 
     def __init__(self, now_ms: int) -> None:
-        self.rows: dict[TxId, tuple[bytes, bool]] = {}
+        self._own: dict[TxId, tuple[bytes, bool]] = {}
+        self._others: dict[TxId, bytes] = {}
         self._paid_until_us = 1_000 * (now_ms - SAVED_MS)
 
-    def put(self, rows: Iterable[tuple[TxId, bytes]], *, is_handed: bool) -> None:
-        """Let these wait; the oldest make room."""
-        self.rows.update((tx_id, (raw, is_handed)) for tx_id, raw in rows)
-        for _ in range(len(self.rows) - LANE_MAX):
-            del self.rows[next(iter(self.rows))]
+    def __len__(self) -> int:
+        return len(self._own) + len(self._others)
+
+    def __iter__(self) -> Iterator[TxId]:
+        yield from self._own
+        yield from self._others
+
+    def put(
+        self, rows: Iterable[tuple[TxId, bytes]], *, is_own: bool, is_handed: bool
+    ) -> list[TxId]:
+        """Let these wait; return who made room: the oldest of others, or the newest of clients."""
+        if is_own:
+            self._own.update((tx_id, (raw, is_handed)) for tx_id, raw in rows)
+        else:
+            self._others.update(rows)
+        dropped = []
+        while len(self) > LANE_MAX:
+            tx_id = next(iter(self._others)) if self._others else next(reversed(self._own))
+            self.drop((tx_id,))
+            dropped.append(tx_id)
+        return dropped
+
+    def drop(self, ids: Iterable[TxId]) -> None:
+        """Let these wait no longer."""
+        for tx_id in ids:
+            self._own.pop(tx_id, None)
+            self._others.pop(tx_id, None)
 
     def take(self, rate: int, now_ms: int) -> Iterator[tuple[bool, list[bytes]]]:
         """Take what may leave now, in order, cut where it was handed over in another way."""
         self._paid_until_us = max(self._paid_until_us, 1_000 * (now_ms - SAVED_MS))
         taken: list[bytes] = []
         was_handed = False
-        while self.rows and (not rate or self._paid_until_us <= 1_000 * now_ms):
-            raw, is_handed = self.rows.pop(next(iter(self.rows)))
+        while len(self) and (not rate or self._paid_until_us <= 1_000 * now_ms):
+            raw, is_handed = self._next()
             if taken and is_handed != was_handed:
                 yield was_handed, taken
                 taken = []
@@ -174,3 +270,8 @@ class _Lane:
                 self._paid_until_us += 1_000_000 * len(raw) // rate
         if taken:
             yield was_handed, taken
+
+    def _next(self) -> tuple[bytes, bool]:
+        if self._own:
+            return self._own.pop(next(iter(self._own)))
+        return self._others.pop(next(iter(self._others))), False

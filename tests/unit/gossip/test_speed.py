@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from aitbc_node.gossip.messages import Transactions, TransactionsHanded, decode_message
+from aitbc_node.gossip.messages import (
+    READS_HANDED,
+    Transactions,
+    TransactionsHanded,
+    decode_message,
+)
 from aitbc_node.gossip.relay import FLUSH_MS, LANE_MAX, TxRelay
 from aitbc_node.gossip.speed import (
     BEGIN,
@@ -27,6 +32,7 @@ from aitbc_node.types import PeerId, TxId
 
 A = PeerId(b"a" * 20)
 TX_BYTES, VOTE_BYTES = 2_000, 200
+ABLE = "0.1.0" + READS_HANDED
 MEASURED = 40_000
 
 
@@ -286,7 +292,7 @@ def spread(count: int, kind: Kind) -> tuple[int, Counter[PeerId]]:
         relays[node] = TxRelay(topology, speeds)
         for peer in nodes:
             if peer != node:
-                relays[node].peer_up(peer)
+                relays[node].peer_up(peer, release=ABLE)
     for number in range(10):
         relays[nodes[0]].add(TxId(bytes([number]) * 32), bytes([number]) * 250, source=None)
     seen = {nodes[0]: set(range(10))}
