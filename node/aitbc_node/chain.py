@@ -187,7 +187,7 @@ class Chain:
         assert header.parent_id == self.tip_id, "a final block follows the final one before it"
         assert certificate.block_id == candidate.id, "the certificate is of this block"
         self.tip_validators = self.state.validators
-        apply.commit(self.state, candidate.execution)
+        self.adopt(candidate.execution)
         assert self.state.root == header.state_root, "the state is what the header says"
         self.height = header.height
         self.tip = header
@@ -195,6 +195,10 @@ class Chain:
         self.tip_certificate = certificate
         self.tip_block = candidate.block
         self.lineage = grown(self.lineage, Link(header, certificate, self.tip_validators))
+
+    def adopt(self, execution: Execution) -> None:
+        """Let the state be what an executed block leads to."""
+        apply.commit(self.state, execution)
 
     def add_late_votes(self, certificate: Certificate) -> None:
         """Take a fuller certificate of the newest block, so that the next one can carry it."""

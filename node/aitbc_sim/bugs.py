@@ -146,7 +146,7 @@ def _apply_without_root(self: Chain, candidate: Candidate, certificate: Certific
     """Make a candidate final without a look at the state."""
     header = candidate.block.header
     self.tip_validators = self.state.validators
-    apply.commit(self.state, candidate.execution)
+    self.adopt(candidate.execution)
     self.height, self.tip, self.tip_id = header.height, header, candidate.id
     self.tip_certificate = certificate
 

@@ -1,9 +1,9 @@
 """What need a simulation do only once, although every node does it?
 
 A frame goes to many nodes as the same bytes: it is read once, and all get the same frozen record.
-In a very large mesh the genesis state and the execution of a block are shared as well, between
-nodes whose state is one and the same tree; who has come to another tree executes by itself. Do not
-share what nodes may differ in.
+In a very large mesh states and the execution of a block are shared as well, between nodes whose
+state is one and the same; who has come to another one executes by itself. Do not share what nodes
+may differ in.
 """
 
 import copy
@@ -17,7 +17,10 @@ from aitbc_node import certificates, conversation, intake, voting, workshop
 from aitbc_node import chain as chain_module
 from aitbc_node.blocks import Certificate, Proposed, block_id
 from aitbc_node.chain import Candidate, Chain
+from aitbc_node.consensus import replica
+from aitbc_node.consensus.electorate import Electorate
 from aitbc_node.ledger import genesis as genesis_module
+from aitbc_node.ledger.apply import Execution
 from aitbc_node.ledger.at_stake import AtStake
 from aitbc_node.ledger.genesis import Genesis
 from aitbc_node.ledger.listing import Listing
@@ -50,6 +53,8 @@ def shared(options: Options) -> Iterator[None]:
             stack.enter_context(patch.object(chain_module, "initial_state", done.initial_state))
             stack.enter_context(patch.object(Chain, "build", done.build))
             stack.enter_context(patch.object(Chain, "judge", done.judge))
+            stack.enter_context(patch.object(Chain, "adopt", done.adopt))
+            stack.enter_context(patch.object(replica, "Electorate", done.electorate))
             stack.enter_context(patch.object(certificates, "fault_of", done.fault_of))
         yield
 
@@ -61,30 +66,48 @@ def alone(options: Options) -> Iterator[None]:
         if options.shares_execution:
             stack.enter_context(patch.object(chain_module, "initial_state", _initial_state))
             stack.enter_context(patch.object(Chain, "judge", _judge))
+            stack.enter_context(patch.object(Chain, "adopt", _adopt))
             stack.enter_context(patch.object(certificates, "fault_of", _fault_of))
         yield
 
 
 class _Done:
-    """Remember genesis states and executed blocks of one run."""
+    """Remember states, electorates and executed blocks of one run.
+
+    Nobody changes a state that is shared: who adopts the result of a block gets the next one.
+    """
 
     def __init__(self) -> None:
         self._states: dict[Hash, State] = {}
+        self._next: dict[tuple[int, int], tuple[State, Execution, State]] = {}
+        self._electorates: dict[int, tuple[ValidatorSet, Electorate]] = {}
         self._candidates: dict[tuple[int, BlockId], tuple[object, Candidate]] = {}
         self._faults: dict[tuple[int, int, BlockId], tuple[object, object, str]] = {}
         self.initial_state = self._initial_state
         # Plain functions, so that they become methods of the chain that they are put into.
         self.build = lambda chain, rows, **rest: self._build(chain, rows, **rest)  # noqa: PLW0108 - as said
         self.judge = lambda chain, proposed, txs: self._judge(chain, proposed, txs)  # noqa: PLW0108 - as said
+        self.adopt = lambda chain, execution: self._adopt(chain, execution)  # noqa: PLW0108 - as said
 
     def _initial_state(self, genesis: Genesis) -> State:
         name = genesis.hash()
         if name not in self._states:
             self._states[name] = _initial_state(genesis)
-        twin = copy.copy(self._states[name])
-        twin._objects = dict(twin._objects)  # noqa: SLF001 - the tree is shared, what changes is not
-        twin.tally, twin.listing = _apart(twin.tally), _apart(twin.listing)
-        return twin
+        return self._states[name]
+
+    def _adopt(self, chain: Chain, execution: Execution) -> None:
+        name = (id(chain.state), id(execution))
+        if name not in self._next:  # what is kept with it keeps both ids from being used again
+            before, chain.state = chain.state, _twin(chain.state)
+            _adopt(chain, execution)
+            self._next[name] = (before, execution, chain.state)
+        chain.state = self._next[name][2]
+
+    def electorate(self, validators: ValidatorSet) -> Electorate:
+        """Work turns out once for all whose voters are this very set."""
+        if id(validators) not in self._electorates:
+            self._electorates[id(validators)] = (validators, Electorate(validators))
+        return self._electorates[id(validators)][1]
 
     def _build(self, chain: Chain, rows: Iterable[Parsed], **rest: Any) -> Candidate:
         candidate = _build(chain, rows, **rest)
@@ -118,6 +141,14 @@ class _Done:
         self._candidates[id(tree), candidate.id] = (tree, candidate)
 
 
+def _twin(state: State) -> State:
+    """Return a state that can be changed without the other; their tree is one as yet."""
+    twin = copy.copy(state)
+    twin._objects = dict(twin._objects)  # noqa: SLF001 - of the ledger's own making, and nowhere else
+    twin.tally, twin.listing = _apart(twin.tally), _apart(twin.listing)
+    return twin
+
+
 def _apart(found: Any) -> Any:
     """Copy what is changed in place, down to the records, which never are.
 
@@ -140,4 +171,5 @@ def _apart(found: Any) -> Any:
 _initial_state = genesis_module.initial_state
 _build = Chain.build
 _judge = Chain.judge
+_adopt = Chain.adopt
 _fault_of = certificates.fault_of

@@ -5,7 +5,6 @@ the full nodes are healed, every other fault stays as it is, and the healed must
 finish what was promised. Do not judge here: `checkers.py`.
 """
 
-import heapq
 import random
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from aitbc_node.blocks import FinalBlock
 from aitbc_node.events import Committed, Effect, Event, Reply, Send
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import BlockId, Hash, Height, PeerId
+from aitbc_sim.agenda import Agenda
 from aitbc_sim.casting import cast
 from aitbc_sim.checkers import Checkers, Violation
 from aitbc_sim.founding import a_genesis, account_of, operator
@@ -39,8 +39,7 @@ class World:
         self.history = history
         self.options = options
         self._dice = random.Random(f"run {seed}")  # noqa: S311 - repeatable on purpose
-        self._agenda: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
-        self._order = 0
+        self._agenda = Agenda()
         self._network = Network(options, self._dice)
         self._workload = Workload(self._dice, history, options)
         self._genesis = a_genesis(options)
@@ -91,10 +90,11 @@ class World:
         end_ms = self.now_ms + limit_ms
         while not (self._has_news and done()):
             self._has_news = False
-            if not self._agenda or self._agenda[0][0] > end_ms:
+            following = self._agenda.take(end_ms)
+            if following is None:
                 self.now_ms = end_ms
                 return False
-            self.now_ms, _, act, arguments = heapq.heappop(self._agenda)
+            self.now_ms, (act, arguments) = following
             act(*arguments)
         return True
 
@@ -129,8 +129,7 @@ class World:
 
     def later(self, delay_ms: int, act: Callable[..., None], *arguments: object) -> None:
         """Call something after a while; in the order of asking when at the same time."""
-        self._order += 1
-        heapq.heappush(self._agenda, (self.now_ms + delay_ms, self._order, act, arguments))
+        self._agenda.plan(self.now_ms + delay_ms, act, *arguments)
 
     # Clients.
 
@@ -278,9 +277,7 @@ class World:
                 continue
             target = self.nodes[index]
             for at_ms in network.arrivals(source.index, index, kind, self.now_ms):
-                self._order += 1
-                what = (source, target, number, payload)
-                heapq.heappush(self._agenda, (at_ms, self._order, self._deliver, what))
+                self._agenda.plan(at_ms, self._deliver, source, target, number, payload)
 
     def _deliver(self, source: Process, target: Process, number: int, payload: bytes) -> None:
         if self._network.carries(source.index, target.index, number):

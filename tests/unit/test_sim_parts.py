@@ -9,6 +9,7 @@ from aitbc_node.canonical import encode
 from aitbc_node.errors import Exit
 from aitbc_node.gossip.messages import Ping
 from aitbc_node.storage.disk import DiskUnavailableError
+from aitbc_sim.agenda import Agenda
 from aitbc_sim.checkers import Checkers, Violation
 from aitbc_sim.disk import PowerCutError, SimDisk
 from aitbc_sim.edges import deafen, isolate, mute, ring, split
@@ -32,6 +33,25 @@ def some_checkers() -> Checkers:
 def a_disk(seed: int) -> SimDisk:
     """Return an empty folder."""
     return SimDisk(random.Random(seed))  # noqa: S311 - repeatable on purpose
+
+
+def test_what_is_planned_happens_by_its_time_and_then_in_the_order_of_asking() -> None:
+    """The same as a list sorted by time, also where the present grows while it is worked off."""
+    agenda, said = Agenda(), list[tuple[int, str]]()
+
+    def say(word: str) -> None:
+        said.append((at_ms, word))
+
+    for at_ms, word in ((7, "late"), (3, "first"), (3, "second"), (9, "never")):
+        agenda.plan(at_ms, say, word)
+    while (following := agenda.take(until_ms=8)) is not None:
+        at_ms, (act, arguments) = following
+        act(*arguments)
+        if arguments == ("first",):
+            agenda.plan(at_ms, say, "at once")
+
+    assert said == [(3, "first"), (3, "second"), (3, "at once"), (7, "late")]
+    assert agenda.take(until_ms=8) is None
 
 
 def test_synced_bytes_survive_any_loss_of_power() -> None:
