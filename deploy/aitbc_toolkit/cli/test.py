@@ -53,14 +53,16 @@ def test(
 ) -> Exit:
     """Prove the project: lint, types, imports, tests, simulator, mesh and lab.
 
-    With SUITE (smoke, partition, chaos, security, soak, all, or one scenario such as smoke/boot)
-    judge the live mesh of an environment instead, or the simulator with `-e sim`; `nightly` is the
-    whole form of the project's own tests and takes hours.
+    With SUITE (smoke, partition, chaos, security, soak, all, one scenario such as smoke/boot, or a
+    scenario file) judge the live mesh of an environment instead, or the simulator with `-e sim`;
+    `nightly` is the whole form of the project's own tests and takes hours.
 
     Example: aitbc test smoke -e lab
     """
     if suite == NIGHTLY and tier is None:
         suite, tier = None, NIGHTLY
+    if suite is None and scenario and scenario.endswith(".yaml"):
+        suite, scenario = scenario, None
     if suite is None:
         if (environment, seed, scenario, workers) != (None, None, None, 1):
             what = "--env, --scenario, --seed and --workers need a suite"

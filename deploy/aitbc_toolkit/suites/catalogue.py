@@ -26,6 +26,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 }
 """Which folders of scenarios a suite plays."""
 ALL = "all"
+FILE = ".yaml"
+"""How the name of a file ends that is no built-in one."""
 
 
 class Part(NamedTuple):
@@ -49,12 +51,14 @@ def folder() -> Path:
 def parts(
     suite: str, scenario: str | None = None, *, tier: str = "ci", where: Path | None = None
 ) -> list[Part]:
-    """List what a suite plays, or one scenario of it; `suite` may be `FAMILY/NAME` itself.
+    """List what a suite plays, or one scenario of it; `suite` may be `FAMILY/NAME`, or a file.
 
     Cases that take long are part of the nightly tier, or are named with their choice.
 
     Raises: UsageError for a name that does not exist, ConfigError for a file with mistakes.
     """
+    if suite.endswith(FILE):
+        return [Part(case.name, case=case) for case in loading.load(Path(suite))]
     name, _, rest = suite.partition("/")
     wanted = scenario or rest
     known = [*FAMILIES, ALL]

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import msgspec
 
-from aitbc_toolkit import junit, measured, paths
+from aitbc_toolkit import junit, measured, mistakes, paths
 from aitbc_toolkit.junit import Case, Outcome
+from aitbc_toolkit.suites.scenario import replaying
 from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
@@ -62,6 +63,7 @@ class Record:
             "verdict": self.verdict,
             "exit": int(exit_of(self.verdict)),
             "repro": self.repro,
+            "replay": self.replay(folder),
             "started": _moment(self.started),
             "took_s": self.took_s,
             "ended": _moment(self.started + self.took_s),
@@ -96,10 +98,23 @@ class Record:
     def repro(self) -> str:
         """Return the one line that runs the worst of it again."""
         name = next((r.name for r in self.results if r.verdict == self.verdict), self.suite)
-        if self.verdict is Verdict.PASS:
+        if self.verdict is Verdict.PASS or self.suite.endswith(".yaml"):
             name = self.suite
         name = shlex.quote(name.removesuffix(GROWTH))  # a growth is judged behind its cases
         return f"./aitbc test {name} -e {self.environment} --seed {self.seed}"
+
+    def replay(self, folder: Path) -> str:
+        """Return the line that plays what was broken in the simulator; empty where nothing was."""
+        row = next((r for r in self.results if r.verdict is self.verdict and r.replay), None)
+        if row is None:
+            return ""
+        path = mistakes.shown(replay_file(folder, row))
+        return f"./aitbc test {shlex.quote(path)} -e sim --seed {self.seed}"
+
+
+def replay_file(folder: Path, result: Result) -> Path:
+    """Name the file that has what was broken."""
+    return folder / replaying.FOLDER / f"{replaying.stem(result.name)}.yaml"
 
 
 def write(folder: Path, record: Record) -> None:
@@ -112,6 +127,10 @@ def write(folder: Path, record: Record) -> None:
     for each in record.results:
         path = folder / f"{each.name.replace('/', '-')}.json"
         path.write_text(json.dumps(each.evidence) + "\n", encoding="utf-8")
+        if each.replay:
+            again = replay_file(folder, each)
+            again.parent.mkdir(exist_ok=True)
+            again.write_text(each.replay, encoding="utf-8")
 
 
 def _checks(result: Result) -> Iterator[dict[str, object]]:

@@ -16,17 +16,18 @@ from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, crew, runs, showing
-from aitbc_toolkit.suites.catalogue import Part
+from aitbc_toolkit.suites.catalogue import FILE, Part
 from aitbc_toolkit.suites.evidence import LeftOut
 from aitbc_toolkit.suites.keeping import Run, kept
 from aitbc_toolkit.suites.live import a_seed
 from aitbc_toolkit.suites.overhearing import overheard
-from aitbc_toolkit.suites.scenario import breaking, on_mesh, simulated
+from aitbc_toolkit.suites.scenario import breaking, on_mesh, replaying, simulated
 from aitbc_toolkit.suites.scenario.breaking import Injector
+from aitbc_toolkit.suites.scenario.schema import FaultStep
 from aitbc_toolkit.suites.scene import Result, play
 from aitbc_toolkit.suites.showing import SIMULATED
 from aitbc_toolkit.suites.timeline import Timeline
-from aitbc_toolkit.suites.verdicts import exit_of
+from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
 DEFAULT_ENVIRONMENT = "dev"
 
@@ -47,6 +48,8 @@ def run(
 
     Raises: UsageError for a name that does not exist, ConfigError for a scenario with mistakes.
     """
+    if scenario and scenario.endswith(FILE):
+        suite, scenario = scenario, None
     # What is wrong with a name or a file is told before a mesh is looked for.
     parts = catalogue.parts(suite, scenario, tier=tier)
     name = environment or DEFAULT_ENVIRONMENT
@@ -58,7 +61,10 @@ def run(
         return _share_out(names, parts, Run(wanted, name, used, folder, ()), as_json=as_json)
     found = None if name == SIMULATED else Inventory.load(name)
     folder = runs.begin(paths.state_root())
-    return play_parts(found, parts, wanted, folder=folder, seed=used, as_json=as_json)
+    ended = play_parts(found, parts, wanted, folder=folder, seed=used, as_json=as_json)
+    if found is None and suite.endswith(FILE) and ended != Exit.OK:
+        _shrink(parts, folder, seed=used)
+    return ended
 
 
 def run_on(
@@ -115,6 +121,22 @@ def _share_out(names: Sequence[str], parts: Sequence[Part], run_: Run, *, as_jso
             finally:
                 hands.merge()
     return _told(run_, as_json=as_json)
+
+
+def _shrink(parts: Sequence[Part], folder: Path, *, seed: int) -> None:
+    """Write down the least of each failing case that fails in the same way."""
+    for case in (part.case for part in parts if part.case):
+        least, verdict, count = replaying.shrunk(
+            case, fails=lambda each: simulated.play(each, seed=seed).verdict
+        )
+        if verdict is Verdict.PASS:
+            continue
+        name = f"{replaying.stem(case.name.removeprefix('replay/'))}-shrunk"
+        path = folder / replaying.FOLDER / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(replaying.written_out(least, name), encoding="utf-8")
+        faults = sum(isinstance(step, FaultStep) for step in least.steps)
+        showing.narrate(f"shrunk to {faults} faults in {count} runs, still {verdict}: {path}")
 
 
 def _told(run_: Run, *, as_json: bool) -> Exit:

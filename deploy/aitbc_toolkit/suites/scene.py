@@ -71,6 +71,8 @@ class Result:
     records: Mapping[str, float] = field(default_factory=dict)
     residues: tuple[str, ...] = ()
     """What was left of faults, whatever the verdict is."""
+    replay: str = ""
+    """What was broken, as a scenario file of the simulator, where the run was live and no pass."""
 
 
 def play(

@@ -67,6 +67,8 @@ def _summary(record: evidence.Record, folder: str) -> list[str]:
     else:
         lines.append(f"{total - passed} of {total} did not pass. Worst: {record.verdict}")
         lines.append(f"  repeat    {record.repro}")
+        if again := record.replay(Path(folder)):
+            lines.append(f"  replay    {again}")
     lines.append(f"  record    {folder}")
     if Path(folder, reading.PAGE).exists():
         lines.append(f"  report    {folder}/{reading.PAGE}")

@@ -23,6 +23,7 @@ from aitbc_toolkit.suites.scenario.schema import (
     EventuallyStep,
     ExpectStep,
     FaultStep,
+    PauseStep,
     Punished,
     Step,
     WaitEndStep,
@@ -78,6 +79,10 @@ class Engine:
                 self.expect(name)
             case WaitEndStep(wait_end=name):
                 self.wait_end(name)
+            case PauseStep(pause=length):
+                until = self._arena.now() + seconds(length)
+                while (left := until - self._arena.now()) > 0:
+                    self._pause(min(left, POLL_S))
             case EventuallyStep(eventually=awaited):
                 for condition in awaited:
                     self.wait_for(condition)
@@ -111,6 +116,8 @@ class Engine:
             "lease_s": planned.lease_s,
         }
         self._arena.note("fault.begin", id=step.id, **row)
+        row["parameters"] = dict(planned.parameters)
+        row["edges"] = sorted(planned.edges)
         row["began"] = self._arena.moment()
         self.findings.faults.append(row)
         stack, begun_at = ExitStack(), self._arena.now()

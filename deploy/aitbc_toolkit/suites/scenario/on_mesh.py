@@ -4,6 +4,7 @@ Nodes are watched by the witness and broken by the faults package, whose hosts k
 fault. Do not add steps here: `engine.py`.
 """
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.faults import KINDS, REFUSED
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites.paying import Payers
-from aitbc_toolkit.suites.scenario import judging
+from aitbc_toolkit.suites.scenario import judging, replaying
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scenario.engine import Engine
@@ -36,11 +37,7 @@ class LiveArena:
     def __init__(
         self, environment: Environment, witness: Witness, timeline: Timeline, inject: Injector
     ) -> None:
-        self.town = Town(
-            {each.name: each.power for each in environment.instances},
-            environment.chain.block_interval_ms / 1000,
-            ROUND_TIMEOUT_S,
-        )
+        self.town = town_of(environment)
         self._environment = environment
         self._witness = witness
         self._timeline = timeline
@@ -118,6 +115,12 @@ class LiveArena:
         self._timeline.event(kind, **fields)
 
 
+def town_of(environment: Environment) -> Town:
+    """Tell who lives on a live mesh."""
+    powers = {each.name: each.power for each in environment.instances}
+    return Town(powers, environment.chain.block_interval_ms / 1000, ROUND_TIMEOUT_S)
+
+
 def play(
     case: Case,
     *,
@@ -154,7 +157,13 @@ def play(
             return ", ".join(told)
 
     result = play_scene(case.name, scenario, environment=environment, mesh=mesh, seed=seed)
-    return judging.as_meant(case, engines[0].findings.outcome(result)) if engines else result
+    if not engines:
+        return result
+    told = judging.as_meant(case, engines[0].findings.outcome(result))
+    if told.verdict is Verdict.PASS:
+        return told
+    town = town_of(environment)
+    return dataclasses.replace(told, replay=replaying.exported(case, told.faults, town))
 
 
 def unfit(case: Case, environment: Environment) -> str:

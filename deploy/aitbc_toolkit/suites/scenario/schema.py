@@ -58,21 +58,21 @@ Value = str | int | float
 Targets = str | list[str]
 
 
-class Requires(Entry, frozen=True, kw_only=True):
+class Requires(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say what a mesh must offer, or the scenario does not start on it."""
 
     validators_min: Annotated[int, Meta(ge=1)] = 1
     full_min: Annotated[int, Meta(ge=0)] = 0
 
 
-class Blast(Entry, frozen=True, kw_only=True):
+class Blast(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say how much of a mesh one scenario may break at a time."""
 
     power: Percent = "100%"
     nodes: Annotated[int, Meta(ge=0)] | None = None
 
 
-class Budget(Entry, frozen=True, kw_only=True):
+class Budget(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say how long a scenario may take, and how much it may break for how long."""
 
     wall: Duration = "5m"
@@ -80,7 +80,7 @@ class Budget(Entry, frozen=True, kw_only=True):
     blast: Blast = Blast()
 
 
-class Validators(Entry, frozen=True, kw_only=True):
+class Validators(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say who votes in a simulated mesh; without powers, all alike."""
 
     count: Annotated[int, Meta(ge=1, le=64)] = 4
@@ -89,14 +89,14 @@ class Validators(Entry, frozen=True, kw_only=True):
     """Who breaks the rules from the first block on, and how."""
 
 
-class Parameters(Entry, frozen=True, kw_only=True):
+class Parameters(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say how quick a simulated mesh is."""
 
     block_interval: Duration = "500ms"
     round_timeout: Duration = "1s"
 
 
-class Network(Entry, frozen=True, kw_only=True):
+class Network(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Describe the mesh that the simulator makes; a live one is as it is."""
 
     validators: Validators = Validators()
@@ -104,7 +104,7 @@ class Network(Entry, frozen=True, kw_only=True):
     params: Parameters = Parameters()
 
 
-class Load(Entry, frozen=True, kw_only=True):
+class Load(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say who hands in what while the scenario lasts; the shares of a mix are relative."""
 
     role: Literal["user"]
@@ -112,7 +112,7 @@ class Load(Entry, frozen=True, kw_only=True):
     mix: dict[Literal["transfer"], Annotated[int, Meta(ge=1)]]
 
 
-class HeightsAdvance(Entry, frozen=True, kw_only=True):
+class HeightsAdvance(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require so many new blocks on every node that is named."""
 
     by: Annotated[int, Meta(ge=1)]
@@ -120,7 +120,7 @@ class HeightsAdvance(Entry, frozen=True, kw_only=True):
     on: Targets = "all"
 
 
-class AllAtTip(Entry, frozen=True, kw_only=True):
+class AllAtTip(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require that every node is at most so many blocks behind the highest."""
 
     lag: Annotated[int, Meta(ge=0)] = 1
@@ -128,14 +128,14 @@ class AllAtTip(Entry, frozen=True, kw_only=True):
     on: Targets = "all"
 
 
-class Punished(Entry, frozen=True, kw_only=True):
+class Punished(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require that the ledger finds exactly these guilty of signing twice."""
 
     on: Targets
     within: Duration = "60s"
 
 
-class Condition(Entry, frozen=True, kw_only=True):
+class Condition(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say what must come to be; `record` keeps the seconds that it took since the last fault."""
 
     heights_advance: HeightsAdvance | None = None
@@ -144,7 +144,7 @@ class Condition(Entry, frozen=True, kw_only=True):
     record: Name = ""
 
 
-class Groups(Entry, frozen=True, kw_only=True):
+class Groups(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Cut the nodes into groups, by shares of the voting power or of their number."""
 
     by: Literal["power", "count"]
@@ -152,7 +152,7 @@ class Groups(Entry, frozen=True, kw_only=True):
     pick: Literal["seeded", "in_order"] = "seeded"
 
 
-class Between(Entry, frozen=True, kw_only=True):
+class Between(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say whom a cut divides: one of these."""
 
     groups: Groups | None = None
@@ -160,10 +160,12 @@ class Between(Entry, frozen=True, kw_only=True):
     """These, together, from all the others."""
     sides: Annotated[list[Targets], Meta(min_length=2)] | None = None
     """Every node of one of these from every node of the others; who is in none keeps all ways."""
+    ways: list[Annotated[str, Meta(pattern=r"^[^ >]+>[^ >]+\Z")]] | None = None
+    """Exactly these, each from one node to another: `v1>v2`."""
     shape: Literal["majorities_ring", "leader_isolated", "bridge"] | None = None
 
 
-class FaultStep(Entry, frozen=True, kw_only=True):
+class FaultStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Begin a fault, whose end the target enforces."""
 
     id: Name = ""
@@ -175,36 +177,43 @@ class FaultStep(Entry, frozen=True, kw_only=True):
     parameters: dict[str, Value] = field(default_factory=dict)
 
 
-class ExpectStep(Entry, frozen=True, kw_only=True):
+class ExpectStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require, while a fault lasts, what follows from who can vote together."""
 
     expect: Literal["auto"]
     during: Name
 
 
-class WaitEndStep(Entry, frozen=True, kw_only=True):
+class WaitEndStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Wait until a fault has ended, and see that nothing of it is left."""
 
     wait_end: Name
 
 
-class EventuallyStep(Entry, frozen=True, kw_only=True):
+class EventuallyStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require that each of these comes to be, in this order."""
 
     eventually: Annotated[list[Condition], Meta(min_length=1)]
 
 
-Step = FaultStep | ExpectStep | WaitEndStep | EventuallyStep
+class PauseStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """Let time pass, so that what comes next begins as late as it did once."""
+
+    pause: Duration
+
+
+Step = FaultStep | ExpectStep | WaitEndStep | EventuallyStep | PauseStep
 STEPS: dict[str, type[Step]] = {
     "fault": FaultStep,
     "expect": ExpectStep,
     "wait_end": WaitEndStep,
     "eventually": EventuallyStep,
+    "pause": PauseStep,
 }
 """Which key makes a step which kind."""
 
 
-class Objective(Entry, frozen=True, kw_only=True):
+class Objective(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Bound what was recorded: a value itself, or how it grows over a dimension of the matrix.
 
     A growth is measured from `floor` on where the least is less: twice nothing is nothing.
@@ -217,7 +226,7 @@ class Objective(Entry, frozen=True, kw_only=True):
     floor: Duration | int | float = 0
 
 
-class Written(Entry, frozen=True, kw_only=True):
+class Written(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Hold a scenario as its file says it, for one choice of the matrix; steps apart."""
 
     scenario: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*/[a-z0-9][a-z0-9-]*\Z")]

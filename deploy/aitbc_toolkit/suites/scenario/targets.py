@@ -145,6 +145,10 @@ def _divided(between: Between, aim: Aim) -> tuple[Sequence[Sequence[str]], Edges
     if between.sides is not None:
         listed = [chosen(side, aim) for side in between.sides]
         return listed, algebra.split(listed)
+    if between.ways is not None:
+        ways = [way.partition(">") for way in between.ways]
+        ends = [chosen([one], aim) + chosen([other], aim) for one, _, other in ways]
+        return (), frozenset((one, other) for one, other in ends)
     match between.shape:
         case "majorities_ring":
             quorum = 2 * len(town.validators) // 3 + 1
