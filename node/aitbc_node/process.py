@@ -188,6 +188,7 @@ def _terms(config: Config, identities: Identities) -> Terms:
         acceptor_context=acceptor_context(key_file, shown),
         dialer_context=dialer_context(),
         admits=lambda peer: is_open or peer in known,
+        homes={peer.peer_id: parse_address(peer.address)[0] for peer in config.p2p.bootstrap},
         named=known - {crypto.peer_id(identities.node.public_key)},
         peers_max=config.p2p.max_peers,
         subnets=Subnets(config.p2p.free_networks),

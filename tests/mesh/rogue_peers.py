@@ -30,7 +30,7 @@ REDIAL_S = 0.2
 FRAMES_PER_S = 5_000
 KEYS_PER_S = 100
 AT_ONCE_MAX = 64
-ASKED_PER_S = 100
+ASKED_PER_S = 10
 OWED_S_MAX = 0.2
 """What was not done while this process was held is not made up for in one go."""
 

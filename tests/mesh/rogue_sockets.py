@@ -18,9 +18,11 @@ from aitbc_node.transport.addresses import parse_address
 
 HALF_OPEN = 10_000
 OPENED_PER_S = 1_000
-OF_EACH_WAY = 40
+OF_EACH_WAY = 10
 STEP_S = 1.0
 SMALL_BUFFER = 4_096
+ANSWERS = 30
+"""So many of one request are more than the kernels take for who does not read them."""
 _GONE = select.EPOLLRDHUP | select.EPOLLHUP | select.EPOLLERR
 
 
@@ -107,7 +109,7 @@ WAYS = {
     ),
     "answer": Way(
         "rpc",
-        b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 30,
+        b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * ANSWERS,
         lambda sock: sock.recv(1),
         buffer=SMALL_BUFFER,
     ),

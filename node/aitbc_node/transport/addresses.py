@@ -22,4 +22,10 @@ def parse_address(text: str) -> tuple[str, int]:
 
 def format_address(host: str, port: int) -> str:
     """Join a host and a port."""
+    host = unmapped(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def unmapped(host: str) -> str:
+    """Return an IPv4 address that came over an IPv6 socket as what it is."""
+    return host.removeprefix("::ffff:") if "." in host else host

@@ -45,7 +45,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
     Who `is_banned` is refused as well, for a while, who `is_revoked` for ever. `named` are the
     peers for which room is kept; of others at most `subnet_links` come from one of the networks
-    that `subnets` tells apart.
+    that `subnets` tells apart. `homes` is from which hosts named peers come, as far as is known.
     """
 
     identity: Identity
@@ -60,6 +60,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     all_queues_bytes_max: int = ALL_QUEUES_BYTES_MAX
     subnets: Subnets = Subnets()
     subnet_links: int = SUBNET_LINKS_MAX
+    homes: dict[PeerId, str] = {}
 
 
 class Keeper(Protocol):

@@ -18,14 +18,18 @@ from typing import Any
 
 from aitbc_node.buckets import Buckets
 from aitbc_node.errors import ConfigError
-from aitbc_node.transport.addresses import format_address
+from aitbc_node.transport.addresses import format_address, unmapped
 from aitbc_node.transport.connection import HANDSHAKE_S, Connection
 
 STRANGERS_MAX = 256
 STRANGERS_PER_SOURCE_MAX = 16
 ATTEMPTS_PER_S = 10
 ATTEMPTS_BURST = 100
-"""Of one source, or of one network: as many as a whole mesh on one machine makes when it starts."""
+"""Of one source: as many as a whole mesh on one machine makes when it starts."""
+NETWORK_BURST = 32
+"""Of one network: a whole rack that starts at once is in after two tries of its slowest."""
+GREET_PAUSE_S = 0.02
+"""So long nobody else is let in: what else this process does goes on between two handshakes."""
 PAUSE_S = 0.1
 BACKLOG = 128
 
@@ -53,6 +57,7 @@ class Door:
         self._tasks: set[asyncio.Task[None]] = set()
         self._strangers: Counter[str] = Counter()
         self._attempts = Buckets[str](rate=ATTEMPTS_PER_S, burst=ATTEMPTS_BURST)
+        self._networks = Buckets[str](rate=ATTEMPTS_PER_S, burst=NETWORK_BURST)
 
     def open(self, host: str, port: int) -> int:
         """Accept from now on; return the port, which matters when 0 was asked.
@@ -88,19 +93,28 @@ class Door:
                 log.warning("door.trouble", extra={"error": str(error)})
                 await asyncio.sleep(PAUSE_S)
                 continue
-            source = address[0]
-            now_ms = time.monotonic_ns() // 1_000_000
-            payers = {source, self._network_of(source) or source}
-            if self._is_full(source) or any(
-                self._attempts.wait_s(payer, now_ms=now_ms) for payer in payers
-            ):
+            source = unmapped(address[0])
+            network = self._network_of(source)
+            if self._is_full(source) or not self._may_try(source, network):
                 self.turned_away += 1
                 sock.close()
-            else:
-                for payer in payers:
-                    self._attempts.pay(payer, tokens=1, now_ms=now_ms)
-                self._strangers[source] += 1
-                self._start(self._greet(sock, source))
+                continue
+            self._strangers[source] += 1
+            self._start(self._greet(sock, source))
+            if network:
+                await asyncio.sleep(GREET_PAUSE_S)
+
+    def _may_try(self, source: str, network: str) -> bool:
+        """Count an attempt of a source and of its network; False when it was one too many."""
+        now_ms = time.monotonic_ns() // 1_000_000
+        payers = [(self._attempts, source)]
+        if network:
+            payers.append((self._networks, network))
+        if any(buckets.wait_s(payer, now_ms=now_ms) for buckets, payer in payers):
+            return False
+        for buckets, payer in payers:
+            buckets.pay(payer, tokens=1, now_ms=now_ms)
+        return True
 
     async def _greet(self, sock: socket.socket, source: str) -> None:
         # Made here, because uvloop returns a protocol of its own from the call below.

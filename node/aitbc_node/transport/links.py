@@ -44,7 +44,7 @@ class Links:
         self._up: dict[PeerId, Connection] = {}
         self._strangers: set[Connection] = set()
         self._dials: dict[PeerId, asyncio.Task[None]] = {}
-        self._homes: dict[PeerId, str] = {}
+        self._homes = dict(terms.homes)
         self.door = Door(
             terms.acceptor_context,
             lambda: Connection(self, dialled=None),
