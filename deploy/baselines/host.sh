@@ -12,8 +12,8 @@
 # RUN names this run; ASKED is yes on the one host that asks the build what data it reads.
 set -eu
 verb=$1 env=$2 instance=$3 commit=$4
-base=/opt/aitbc/$env
-state=/var/lib/aitbc/$env/deploy
+base=${FLOOR_ROOT:-}/opt/aitbc/$env
+state=${FLOOR_ROOT:-}/var/lib/aitbc/$env/deploy
 release=$base/releases/$commit
 unit=aitbc-$env-$instance
 deadman=aitbc-$env-floor-deadman

@@ -1,7 +1,9 @@
 """The deploy benchmark: its ground, its figures, and what it refuses."""
 
+import hashlib
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -76,6 +78,64 @@ def test_the_floor_is_plain_shell(name: str) -> None:
     parsed = subprocess.run(["sh", "-n", str(script)], capture_output=True, check=False)
 
     assert parsed.returncode == 0, parsed.stderr
+
+
+def floor(root: Path, verb: str, commit: str, *more: str) -> int:
+    """Do one thing of the floor below a folder, as it is done on a host."""
+    script = paths.project_root() / "deploy/baselines/host.sh"
+    argv = ["sh", str(script), verb, "lab", "v1", commit, *more]
+    env = {**os.environ, "FLOOR_ROOT": str(root)}
+    return subprocess.run(argv, env=env, capture_output=True, check=False).returncode
+
+
+def test_the_floor_keeps_a_second_run_out(tmp_path: Path) -> None:
+    """What we are measured against does the same work: one holder, until it gives it back."""
+    (tmp_path / "var/lib/aitbc/lab/deploy").mkdir(parents=True)
+
+    def lease(what: str, who: str) -> int:
+        return floor(tmp_path, "lease", "c0ffee", what, who)
+
+    assert lease("hold", "ann") == 75
+    assert lease("take", "ann") == 0
+    assert [lease(what, "bob") for what in ("take", "hold")] == [75, 75]
+    assert lease("hold", "ann") == 0
+    assert (lease("give", "ann"), lease("take", "bob"), lease("hold", "ann")) == (0, 0, 75)
+
+
+@pytest.mark.parametrize(
+    "edited", ["node/it.py", "node/more.py", "node/__pycache__/it.pyc", "etc/v1-1/node.toml", "lib"]
+)
+def test_the_floor_looks_at_what_it_is_about_to_start(tmp_path: Path, edited: str) -> None:
+    """Source, one file more, compiled modules, configuration, packages: none may differ."""
+    base, state = tmp_path / "opt/aitbc/lab", tmp_path / "var/lib/aitbc/lab/deploy"
+    checkout = tmp_path / "checkout"
+    git = ["git", "-C", str(checkout), "-c", "user.name=Test", "-c", "user.email=test@localhost"]
+    for folder in (checkout / "node", checkout / "locks", base / "releases", state):
+        folder.mkdir(parents=True)
+    (checkout / "node/it.py").write_text("one = 1\n")
+    (checkout / "locks/node.lock").write_text("nothing\n")
+    for words in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "one"]):
+        subprocess.run([*git, *words], check=True)
+    named = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+    commit, release = named.stdout.strip(), base / "releases" / named.stdout.strip()
+    subprocess.run([*git, "clone", "--quiet", "--bare", ".", str(base / "repo.git")], check=True)
+    shutil.copytree(checkout, release, ignore=shutil.ignore_patterns(".git"))
+    for path in ("node/__pycache__/it.pyc", "etc/v1-1/node.toml"):
+        (release / path).parent.mkdir(parents=True)
+        (release / path).write_text("made\n")
+    lock = hashlib.sha256((release / "locks/node.lock").read_bytes()).hexdigest()[:16]
+    library = base / "venvs" / lock / "lib" / "it.py"
+    library.parent.mkdir(parents=True)
+    library.write_text("two = 2\n")
+    (release / "venv").symlink_to(base / "venvs" / lock)
+    assert floor(tmp_path, "sums", commit, str(library.parent)) == 0
+    (state / "sums.new").rename(state / f"floor-{lock}.sums")
+    assert floor(tmp_path, "keep_sums", commit) == 0
+    assert floor(tmp_path, "intact", commit) == 0
+
+    (library if edited == "lib" else release / edited).write_text("edited\n")
+
+    assert floor(tmp_path, "intact", commit) != 0
 
 
 @pytest.mark.parametrize("failing", ["no step", "switch"])

@@ -13,7 +13,7 @@ from typing import Any
 from aitbc_toolkit import render
 from aitbc_toolkit.errors import ConfigError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import masking
+from aitbc_toolkit.release import founding, masking
 from aitbc_toolkit.release.founding import Founded
 from aitbc_toolkit.render import Configuration
 
@@ -50,6 +50,19 @@ def configurations(
     return render.configurations(
         environment, commit=commit, peer_ids=peer_ids, genesis=founded.text
     )
+
+
+def foreseen(
+    environment: Environment, commit: str, learned: tuple[PublicKeys, Founded] | None = None
+) -> tuple[dict[str, Configuration], str]:
+    """Render by the keys and the genesis that are known here, or were learned while staging.
+
+    Return also the genesis' hash. Before the first deploy there are no keys, so there is nothing.
+    """
+    public, founded = learned or (known_keys(environment), founding.read(environment))
+    if founded is None or public is None:
+        return {}, founded.hash if founded else ""
+    return configurations(environment, commit, public, founded), founded.hash
 
 
 def known_keys(environment: Environment) -> dict[str, dict[str, Any]] | None:

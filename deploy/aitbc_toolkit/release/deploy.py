@@ -42,7 +42,7 @@ from aitbc_toolkit.release.source import SHORT, Revision
 from aitbc_toolkit.release.unchanged import nothing_to_do
 from aitbc_toolkit.release.vouching import Admission
 
-__all__ = ["Request", "deploy"]
+__all__ = ["Request", "deploy", "stage"]
 
 
 def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
@@ -57,11 +57,7 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
         subject = f"keys of {request.lost.host} from their backup"
         permit = permission.require(environment, "operate", subject=subject, root=request.checkout)
         _audit_gone(environment, request.lost, permit)
-    request, revision = preview.settle(environment, request)
-    preview.warn_uncommitted(environment, revision, tell)
-    configuring.rehearse(environment, revision.commit)
-    _refuse_other_wishes(environment, request, revision, tell)
-    admitted = vouching.admit(environment, request, revision, tell)
+    request, revision, admitted = _admitted(environment, request, tell)
     said = {"action": "deploy", "commit": revision.commit, "subject": revision.subject}
     hooks = Hooks(environment, tell, {**said, "by": admitted.deployer})
     hooks.before("deploy")
@@ -69,6 +65,26 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
     done = replace(done, facts={**done.facts, "bypassed": admitted.is_bypassed})
     hooks.after("deploy", outcome=done.to_record())
     return done
+
+
+def stage(environment: Environment, request: Request, tell: Tell) -> Plan:
+    """Do everything of a deploy that touches nothing that runs; return what it would change."""
+    remote.reach_early(environment)
+    request, revision, admitted = _admitted(environment, request, tell)
+    with occupation.at_work(environment, tell, reason="stage") as run:
+        facts, plan = _look(run, request, revision)
+        return _prepared(run, request, plan, facts, admitted)
+
+
+def _admitted(
+    environment: Environment, request: Request, tell: Tell
+) -> tuple[Request, Revision, Admission]:
+    """Find the exact commit, and whether it may be deployed; no host is asked for it."""
+    request, revision = preview.settle(environment, request)
+    preview.warn_uncommitted(environment, revision, tell)
+    configuring.rehearse(environment, revision.commit)
+    _refuse_other_wishes(environment, request, revision, tell)
+    return request, revision, vouching.admit(environment, request, revision, tell)
 
 
 def _change_hosts(

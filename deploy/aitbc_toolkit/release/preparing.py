@@ -38,7 +38,8 @@ def prepare(
     run: Run, request: Request, revision: Revision, facts: Facts, admitted: Admission
 ) -> tuple[PublicKeys, Founded]:
     """Put release and configuration on the hosts; return what was learned about the keys."""
-    foreseen = _foreseen(run.environment, request, revision)
+    known, _ = configuring.foreseen(run.environment, revision.commit)
+    foreseen = _chosen(request, known)
     public, kept = _stage_all(run, request, revision, admitted, foreseen)
     walking.require(run.environment, Phase(walking.HOSTS, lambda: _hosts_and_keys(facts, public)))
     founded = _found(run, facts, public)
@@ -67,17 +68,6 @@ def _stage_all(
     public, kept = _stage(run, request, revision, place, vouched, foreseen)
     configuring.remember(run.environment, public)
     return public, kept
-
-
-def _foreseen(
-    environment: Environment, request: Request, revision: Revision
-) -> dict[str, Configuration]:
-    """Render by the keys and the genesis that are known here; nothing before the first deploy."""
-    founded, public = founding.read(environment), configuring.known_keys(environment)
-    if founded is None or public is None:
-        return {}
-    rendered = configuring.configurations(environment, revision.commit, public, founded)
-    return _chosen(request, rendered)
 
 
 def _chosen(request: Request, rendered: Mapping[str, Configuration]) -> dict[str, Configuration]:

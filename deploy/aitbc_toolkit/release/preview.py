@@ -11,7 +11,6 @@ from aitbc_toolkit.inventory import Environment, Instance
 from aitbc_toolkit.release import (
     configuring,
     floor,
-    founding,
     gates,
     inquiry,
     reviving,
@@ -101,7 +100,7 @@ def wanted(environment: Environment, request: Request, revision: Revision) -> di
 
     Nothing is said of a deploy that does more than to take nodes there.
     """
-    ready, _ = _ready(environment, revision, None)
+    ready, _ = configuring.foreseen(environment, revision.commit)
     if not ready or request.lost:
         return {}
     chosen = _chosen(environment, request.choice)
@@ -121,7 +120,7 @@ def make(
     Raises: AitbcError (refused) when the mesh cannot spare what would be restarted.
     """
     environment = run.environment
-    ready, genesis_hash = _ready(environment, revision, learned)
+    ready, genesis_hash = configuring.foreseen(environment, revision.commit, learned)
     chosen = _chosen(environment, request.choice)
     targets = {
         each.name: (revision.commit, ready[each.name].hash if ready else "") for each in chosen
@@ -215,18 +214,6 @@ def refuse_moved(environment: Environment, named: str, plan: Plan) -> None:
 
 def _chosen(environment: Environment, choice: Choice) -> list[Instance]:
     return [each for each in environment.instances if not choice.only or each.name in choice.only]
-
-
-def _ready(
-    environment: Environment, revision: Revision, learned: tuple[PublicKeys, Founded] | None
-) -> tuple[dict[str, Configuration], str]:
-    """Render from what is known: nothing before the first deploy, when there are no keys yet."""
-    founded, public = founding.read(environment), configuring.known_keys(environment)
-    if learned is not None:
-        public, founded = dict(learned[0]), learned[1]  # type: ignore[arg-type]
-    if founded is None or public is None:
-        return {}, founded.hash if founded else ""
-    return configuring.configurations(environment, revision.commit, public, founded), founded.hash
 
 
 def settled(environment: Environment, choice: Choice, view: waves.Seen, *, nodes: int) -> Settled:
