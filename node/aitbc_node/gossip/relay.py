@@ -11,6 +11,7 @@ got it, it is offered again until it no longer waits. Do not add verification.
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 from aitbc_node import limits
 from aitbc_node.events import Send
@@ -30,10 +31,16 @@ KNOWN_PER_PEER_MAX = 2 * limits.MEMPOOL_TXS_MAX
 QUEUE_MAX = limits.MEMPOOL_TXS_MAX
 LANE_MAX = 2_000
 """Transactions that wait for one slow link; the oldest are left to who asks for them."""
+GROUPS_MAX = 8
+"""More kinds of need than this, and each peer gets portions of its own: fewer frames for each."""
 LENT_BLOCKS = 10
 """What clients brought and no block has held for so long is offered again, to others."""
 SAVED_MS = limits.PING_MS
 """A lane may send at once what it could have sent in so long."""
+
+
+_Groups: TypeAlias = dict[tuple[tuple[PeerId, ...], bool], list[tuple[TxId, bytes]]]
+"""What goes to whom, and whether clients brought it."""
 
 
 class TxRelay:
@@ -131,7 +138,7 @@ class TxRelay:
 
         Shape: peers with equal needs share one frame's bytes.
         """
-        groups: dict[tuple[tuple[PeerId, ...], bool], list[tuple[TxId, bytes]]] = {}
+        groups: _Groups = {}
         few = self._few(linked) if self._queue else linked
         few_only = len(few) < len(linked)
         targets: dict[PeerId | None, tuple[PeerId, ...]] = {None: few}
@@ -147,7 +154,7 @@ class TxRelay:
             if source is None and (few_only or any(map(self._is_bounded, needy))):
                 self._lend(tx_id, raw)
         self._queue.clear()
-        for (peers, is_own), rows in groups.items():
+        for (peers, is_own), rows in _joined(groups).items():
             is_handed = is_own and few_only
             quick = tuple(peer for peer in peers if not self._is_bounded(peer))
             refused = {} if quick or not is_own else dict(rows)
@@ -207,6 +214,17 @@ class TxRelay:
         for some in batches(raws, bytes_max=portion):
             self._speeds.send(peers, sum(map(len, some)), now_ms)
             yield from send(peers, kind(some))
+
+
+def _joined(groups: _Groups) -> _Groups:
+    """Bound how many frames a peer gets at once, whatever sets of peers lack a transaction."""
+    if len(groups) <= GROUPS_MAX:
+        return groups
+    joined: _Groups = {}
+    for (peers, is_own), rows in groups.items():
+        for peer in peers:
+            joined.setdefault(((peer,), is_own), []).extend(rows)
+    return joined
 
 
 def _turned(peers: list[PeerId], turn: int) -> list[PeerId]:

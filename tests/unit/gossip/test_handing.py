@@ -12,7 +12,7 @@ from aitbc_node.gossip.messages import (
     TransactionsHanded,
     decode_message,
 )
-from aitbc_node.gossip.relay import FLUSH_MS, LENT_BLOCKS, TxRelay
+from aitbc_node.gossip.relay import FLUSH_MS, GROUPS_MAX, LENT_BLOCKS, TxRelay
 from aitbc_node.gossip.speed import MANNERS, Kind, Speeds
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import PeerId, TxId
@@ -35,6 +35,7 @@ class Node:
         self.now_ms = 0
         self.sent: dict[PeerId, Counter[TxId]] = {peer: Counter() for peer in PEERS}
         self.handed_to: set[PeerId] = set()
+        self.frames: Counter[PeerId] = Counter()
         for number, peer in enumerate(PEERS):
             speeds.begin(peer)
             speeds._links[peer].kind = kind
@@ -59,6 +60,7 @@ class Node:
     def _take(self, effect: Send) -> None:
         message = decode_message(effect.payload)
         assert isinstance(message, Transactions | TransactionsHanded)
+        self.frames.update(effect.peers)
         for peer in effect.peers:
             self.sent[peer].update(TxId(raw[:32]) for raw in message.raws)
             if isinstance(message, TransactionsHanded):
@@ -155,3 +157,23 @@ def test_what_a_peer_has_meanwhile_leaves_its_lane() -> None:
 
     assert 0 < node.relay.waiting < before
     assert not len(node.relay._lanes[PEERS[0]])
+
+
+@pytest.mark.parametrize("kind", [Kind.GIGABIT, Kind.HOME])
+def test_a_peer_gets_few_frames_however_the_needs_of_all_differ(kind: Kind) -> None:
+    """A stranger that sends each transaction over other links makes nobody say too much."""
+    node = Node(kind, able=0)
+    for number in range(200):
+        tx_id = TxId(number.to_bytes(32))
+        node.relay.add(tx_id, number.to_bytes(32) * 8, source=PEERS[0])
+        for bit, peer in enumerate(PEERS[1:]):
+            if number >> bit % 8 & 1:
+                node.relay.peer_has(peer, (tx_id,))
+
+    node.flush()
+
+    assert max(node.frames.values()) <= GROUPS_MAX
+    for bit, peer in enumerate(PEERS[1:]):
+        lacks = {TxId(number.to_bytes(32)) for number in range(200) if not number >> bit % 8 & 1}
+        assert set(node.sent[peer]) == lacks
+        assert node.sent[peer].total() == len(lacks)
