@@ -602,7 +602,7 @@ def serve():
         threading.Thread(target=echo, args=[door.accept()[0]], daemon=True).start()
 
 def connected():
-    return socket.create_connection(("127.0.0.2", 8600), timeout=60)
+    return socket.create_connection((address, 8600), timeout=60)
 
 def asked(link):
     began = time.monotonic()
@@ -617,12 +617,13 @@ def broken(link):
     except OSError:
         return True
 
-door = socket.create_server(("127.0.0.2", 8600))
+load, unload, ready, address = sys.argv[1:]
+family = socket.AF_INET6 if ":" in address else socket.AF_INET
+door = socket.create_server((address, 8600), family=family)
 threading.Thread(target=serve, daemon=True).start()
-load, unload, ready = sys.argv[1:]
 old = connected()
 print(asked(old) < 30_000)
-words = ["600", "20001", str(packets.MARK), ready, "127.0.0.2,200,100"]
+words = ["600", "20001", str(packets.MARK), ready, f"{address},200,100"]
 argv = [sys.executable, relaying.__file__, *words]
 relay = subprocess.Popen(argv)
 deadline = time.monotonic() + 60
@@ -643,25 +644,31 @@ relay.wait()
 print(broken(link))
 link = connected()
 asked(link)
-late = {"what": "late", "peers": [["127.0.0.2", 8600, "v2", 300]]}
+late = {"what": "late", "peers": [[address, 8600, "v2", 300]]}
 told = biting.prove({"within_s": 0, "proofs": [late]})
 print(told["bites"])
 """
 
 
 @AS_ROOT
-def test_a_relay_holds_both_ways_back_and_ends_with_its_connections(tmp_path: Path) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.2", "fd00::2"])
+def test_a_relay_holds_both_ways_back_and_ends_with_its_connections(
+    tmp_path: Path, address: str
+) -> None:
     """A connection of before is reset, the next one is late both ways; none outlives the relay."""
     rules = some_rules("detour")
     script = tmp_path / "script.py"
     script.write_text(RELAYED)
     words = [sys.executable, str(script), rules.load(), rules.unload(), str(tmp_path / "ready")]
+    own = "ip address add fd00::2/128 dev lo"
 
     # A host that knows its connections does not take an old one for new, and would not redirect it.
     knows = "add rule inet own c ct state established accept"
     hook = "add chain inet own c { type filter hook output priority 0; }"
 
-    said = in_a_network(f"nft 'add table inet own; {hook}; {knows}'", shlex.join(words))
+    said = in_a_network(
+        own, f"nft 'add table inet own; {hook}; {knows}'", shlex.join([*words, address])
+    )
 
     assert said.split("\n") == ["True", "True", "True True", "True", "True", "False", ""]
 
