@@ -74,7 +74,7 @@ _EDITS: Mapping[Kind, _Edit | None] = {
     "slow": _Edit(
         "node/aitbc_node/voting.py",
         "                candidate = self._build()\n",
-        "                __import__('time').sleep(2)\n                candidate = self._build()\n",
+        "                __import__('time').sleep(1)\n                candidate = self._build()\n",
     ),
     "takes no payments": _Edit(
         "node/aitbc_node/rpc/dispatch.py",
