@@ -32,6 +32,8 @@ class Staged(World):
         super().__init__(seed, options, history)
         self.told: dict[int, dict[int, Committed]] = defaultdict(dict)
         """What each node has called final, by height, over all its lives."""
+        self.told_ms: dict[int, dict[int, int]] = defaultdict(dict)
+        """When it did so first."""
         self._kept_down: set[int] = set()
 
     def begin(self) -> None:
@@ -127,7 +129,9 @@ class Staged(World):
 
     def announced(self, source: Process, committed: Committed) -> None:
         """Keep what a node says, and judge it as in every run."""
-        self.told[source.index][committed.final.block.header.height] = committed
+        height = committed.final.block.header.height
+        self.told[source.index][height] = committed
+        self.told_ms[source.index].setdefault(height, self.now_ms)
         super().announced(source, committed)
 
     def _boot(self, process: Process) -> None:

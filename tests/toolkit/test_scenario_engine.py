@@ -115,6 +115,9 @@ class Mesh:
     def next_leader(self) -> str:
         return "v3"
 
+    def measures(self) -> dict[str, float]:
+        return {}
+
     def punished(self) -> frozenset[str]:
         return frozenset()
 

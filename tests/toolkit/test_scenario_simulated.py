@@ -37,6 +37,7 @@ def played(name: str, *, bug: str | None = None) -> Result:
         "partition/one-way-deaf",
         "partition/swizzle-flap[1]",
         "clock/skew[-30]",
+        "scale/soak[3m]",
         "crash/disk-full-and-slow",
         pytest.param("crash/rolling-third[8s]", marks=pytest.mark.nightly),
         pytest.param("partition/majorities-ring", marks=pytest.mark.nightly),
@@ -50,6 +51,15 @@ def test_a_built_in_scenario_passes_in_the_simulator(name: str) -> None:
     assert told.verdict is Verdict.PASS, told.line
     assert set(told.invariants.values()) == {"held"}
     assert told.faults
+
+
+@pytest.mark.nightly  # twenty seconds of one processor
+def test_a_thousand_nodes_are_told_of_every_block() -> None:
+    """Sixteen validators and a tree of full nodes: no fork, and how soon all had a block."""
+    told = played("scale/sim-1000[20]")
+
+    assert told.verdict is Verdict.PASS, told.line
+    assert [row["name"] for row in told.objectives] == ["arrival_p95"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +124,7 @@ def test_whom_nobody_can_show_to_be_guilty_is_not_punished() -> None:
     [
         ("accept-2f-votes", "partition/quorum-loss[30s]", Verdict.SAFETY, "certificate"),
         ("never-redial", "partition/minority", Verdict.LIVENESS, "all within 1 of the tip"),
+        ("never-redial", "scale/soak[3m]", Verdict.LIVENESS, ""),
         ("mint-one", "partition/minority", Verdict.SAFETY, "supply_conserved"),
         ("finalise-twice", "crash/leader-kill[1]", Verdict.SAFETY, "height_monotone"),
     ],

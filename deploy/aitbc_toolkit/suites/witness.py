@@ -95,6 +95,15 @@ class Witness:
             climbed = self._climbed.get(name, [])
             return next((at for above, at in climbed if above >= height), None)
 
+    def arrived(self) -> dict[int, dict[str, float]]:
+        """Tell of each height that was heard when each node was first heard at it."""
+        found: dict[int, dict[str, float]] = {}
+        with self._lock:
+            for name, climbed in self._climbed.items():
+                for height, at in climbed:
+                    found.setdefault(height, {})[name] = at
+        return found
+
     def final_everywhere(self) -> set[str]:
         """Name the transactions that are in a block of every node that was ever heard."""
         with self._lock:

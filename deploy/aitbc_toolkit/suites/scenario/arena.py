@@ -102,5 +102,8 @@ class Arena(Protocol):
     def punished(self) -> frozenset[str]:
         """Name the validators that the ledger has found guilty of signing twice."""
 
+    def measures(self) -> Mapping[str, float]:
+        """Tell the figures that no step has to ask for, of all that was seen: see `MEASURES`."""
+
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""

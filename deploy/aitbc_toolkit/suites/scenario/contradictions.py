@@ -12,6 +12,7 @@ from aitbc_toolkit import features, paths
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.suites.checkers import CHECKERS
 from aitbc_toolkit.suites.scenario import targets
+from aitbc_toolkit.suites.scenario.measuring import MEASURES
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import (
     FAULTS,
@@ -20,6 +21,7 @@ from aitbc_toolkit.suites.scenario.schema import (
     ExpectStep,
     FaultStep,
     Step,
+    SwarmStep,
     Targets,
     WaitEndStep,
     Written,
@@ -41,7 +43,7 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
     for place, condition in enumerate(written.steady):
         for what in _condition_faults(condition):
             yield Mistake(text.line(("steady", place)), what)
-    recorded = _recorded(text.data.get("steps"))
+    recorded = [*_recorded(text.data.get("steps")), *MEASURES]
     for name, objective in written.objectives.items():
         line = text.line(("objectives", name))
         wanted = objective.of or name
@@ -111,6 +113,8 @@ def of_step(step: Step, written: Written, begun: Mapping[str, FaultStep]) -> Ite
         case EventuallyStep(eventually=conditions):
             for condition in conditions:
                 yield from _condition_faults(condition)
+        case SwarmStep(swarm=kinds):
+            yield from (_unknown("fault", kind, FAULTS) for kind in kinds if kind not in FAULTS)
     for word in _words_of(step):
         if not targets.is_known(word, begun):
             yield _unknown("target", word, targets.WORDS)

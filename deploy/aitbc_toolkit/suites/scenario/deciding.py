@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from aitbc_toolkit.suites.scenario import expecting, targets
 from aitbc_toolkit.suites.scenario.arena import Planned, Town
 from aitbc_toolkit.suites.scenario.quantities import seconds, share
-from aitbc_toolkit.suites.scenario.schema import Blast, FaultStep, Value
+from aitbc_toolkit.suites.scenario.schema import Blast, FaultStep
 from aitbc_toolkit.suites.scenario.targets import Aim
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
@@ -29,16 +29,9 @@ def planned(step: FaultStep, aim: Aim) -> Planned:
         targets=whom,
         edges=edges,
         lease_s=seconds(step.lease),
-        parameters=parameters(step),
+        parameters=step.differences,
         groups=groups,
     )
-
-
-def parameters(step: FaultStep) -> dict[str, Value]:
-    """Tell how a fault differs from the plain one of its kind, whomever it hits."""
-    if step.direction == "initiate_only":  # the others are other edges
-        return {**step.parameters, "direction": step.direction}
-    return dict(step.parameters)
 
 
 def require_budget(wanted: Planned, blast: Blast, town: Town, *, hit: Sequence[str]) -> None:

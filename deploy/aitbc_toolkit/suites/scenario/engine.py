@@ -6,13 +6,19 @@ same as standing still. Do not add how anything is broken: that is the arena's.
 """
 
 import random
-from collections.abc import Sequence
 from contextlib import ExitStack
 
 import msgspec
 
-from aitbc_toolkit.suites.scenario import conditions, deciding, expecting, figures, targets
-from aitbc_toolkit.suites.scenario.arena import Arena, Sight
+from aitbc_toolkit.suites.scenario import (
+    conditions,
+    deciding,
+    expecting,
+    figures,
+    swarming,
+    targets,
+)
+from aitbc_toolkit.suites.scenario.arena import Arena
 from aitbc_toolkit.suites.scenario.findings import Findings
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.running import Running
@@ -26,15 +32,15 @@ from aitbc_toolkit.suites.scenario.schema import (
     PauseStep,
     Punished,
     Step,
+    SwarmStep,
     WaitEndStep,
 )
+from aitbc_toolkit.suites.scenario.watching import Watch
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 from aitbc_toolkit.suites.waiting import POLL_S, wait_until
 
 STRETCH = 5
 """How many times its deadline a wait may last while every look shows progress."""
-IN_FLIGHT = 1
-"""How many blocks were decided when a cut came, and are told to a group behind it."""
 FRESH_S = 1.0
 """How old an answer may be from which is read what a group did until now."""
 MARGIN = 0.1
@@ -54,6 +60,7 @@ class Engine:
         self._since = arena.now()
         self._tip = 0
         self._told: list[str] = []
+        self._watch = Watch(arena, self.findings, self._told)
         self._ever_hit: set[str] = set()
         self._groups: dict[str, tuple[tuple[str, ...], ...]] = {}
 
@@ -68,6 +75,7 @@ class Engine:
                 self._take(step)
         finally:
             self.heal_all()
+        self.findings.records.update(self._arena.measures())
         self._judge_objectives()
         return ", ".join(self._told) or "every step done"
 
@@ -80,9 +88,9 @@ class Engine:
             case WaitEndStep(wait_end=name):
                 self.wait_end(name)
             case PauseStep(pause=length):
-                until = self._arena.now() + seconds(length)
-                while (left := until - self._arena.now()) > 0:
-                    self._pause(min(left, POLL_S))
+                self.let_pass(seconds(length))
+            case SwarmStep():
+                swarming.play(step, self, self._dice)
             case EventuallyStep(eventually=awaited):
                 for condition in awaited:
                     self.wait_for(condition)
@@ -133,8 +141,7 @@ class Engine:
     def wait_end(self, name: str) -> None:
         """Let a lease run out, and see that nothing is left."""
         running = self._running[name]
-        while (left := running.ends_at - self._arena.now()) > 0:
-            self._pause(min(left, POLL_S))
+        self.let_pass(running.ends_at - self._arena.now())
         # What is left is looked for behind it: recovery is counted from the first host's end.
         self.mark(after=running.bite.ends_from)
         self.heal(name)
@@ -190,9 +197,9 @@ class Engine:
         if began >= end:  # an expectation that nobody watched would hold of anything
             raise ScenarioError(Verdict.INCONCLUSIVE, f"{name} was over before it was watched")
         for group in must.progress:
-            self._require_progress(group, first, last, watched_s=watched_s)
+            self._watch.require_progress(group, first, last, watched_s=watched_s)
         for group in must_not.still:
-            self._require_stillness(group, last, both)
+            self._watch.require_stillness(group, last, both)
 
     def _under(self, kinds: frozenset[str]) -> set[str]:
         return {
@@ -201,47 +208,6 @@ class Engine:
             if each.planned.fault in kinds
             for name in each.planned.targets
         }
-
-    def _require_progress(
-        self, group: frozenset[str], first: Sight, last: Sight, *, watched_s: float
-    ) -> None:
-        """Require a block in so many intervals and time-outs as there are proposers away."""
-        town = self._arena.town
-        away = sum(name not in group for name in town.validators)
-        each_s = 3 * town.interval_s + (1 + away) * town.round_timeout_s
-        least = int(watched_s / each_s)
-        made = last.top_of(group) - first.top_of(group)
-        told = f"{conditions.shown(group)} {made} blocks in {watched_s:.0f} s"
-        conditions.require_heard(group, first)
-        if not least and made <= IN_FLIGHT:
-            why = f"{told}, too short to expect any: one may take {each_s:.1f} s"
-            raise ScenarioError(Verdict.INCONCLUSIVE, why)
-        self._check("progress", told, met=made >= least)
-        if made < least:
-            raise ScenarioError(Verdict.LIVENESS, f"{told}, at least {least} expected")
-
-    def _require_stillness(
-        self, group: frozenset[str], last: Sight, faults: Sequence[Running]
-    ) -> None:
-        """Require no block of a group without a quorum but what was decided before it was one."""
-        tip = max(each.tip for each in faults)
-        made = max(0, last.top_of(group) - tip)
-        told = f"{conditions.shown(group)} {made} blocks"
-        conditions.require_heard(group, last)
-        self._check("stillness", told, met=made <= IN_FLIGHT)
-        if made > IN_FLIGHT:
-            aim = tip + IN_FLIGHT + 1
-            high = [name for name in group if last.heights.get(name, 0) >= aim]
-            surely_until = min(each.surely_until for each in faults)
-            if min(self._arena.reached(name, aim) for name in high) > surely_until:
-                raise ScenarioError(Verdict.INCONCLUSIVE, f"{told}, perhaps behind the fault")
-            raise ScenarioError(Verdict.SAFETY, f"{told} without a quorum")
-
-    def _check(self, name: str, told: str, *, met: bool) -> None:
-        outcome = "held" if met else "broken"
-        self._told.append(told)
-        self.findings.checks.append({"name": name, "outcome": outcome, "detail": told})
-        self._arena.note("check", name=name, outcome=outcome, detail=told)
 
     def wait_for(self, condition: Condition) -> None:
         """Wait until something has come to be; keep what it took, where that is asked for."""
@@ -277,6 +243,20 @@ class Engine:
         self._since = after or self._arena.now()
         # When all are silent, what they had told before is still final.
         self._tip = max(self._tip, self._arena.sight(after=self._since).tip)
+
+    def now(self) -> float:
+        """Return the seconds of the mesh's clock."""
+        return self._arena.now()
+
+    def let_pass(self, length_s: float) -> None:
+        """Let time pass. Raises: ScenarioError as soon as anything unsafe was seen."""
+        until = self._arena.now() + length_s
+        while (left := until - self._arena.now()) > 0:
+            self._pause(min(left, POLL_S))
+
+    def lasting(self) -> list[tuple[str, float]]:
+        """Name the faults that last, with the moments when they end."""
+        return [(name, each.ends_at) for name, each in self._running.items()]
 
     def _pause(self, wait_s: float) -> None:
         self._arena.pause(wait_s)

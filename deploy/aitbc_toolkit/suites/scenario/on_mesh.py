@@ -18,8 +18,9 @@ from aitbc_toolkit.suites.scenario import judging, replaying
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scenario.engine import Engine
+from aitbc_toolkit.suites.scenario.measuring import measured
 from aitbc_toolkit.suites.scenario.quantities import rate
-from aitbc_toolkit.suites.scenario.schema import Case, FaultStep
+from aitbc_toolkit.suites.scenario.schema import Case
 from aitbc_toolkit.suites.scene import ROUND_TIMEOUT_S, Result, Scene
 from aitbc_toolkit.suites.scene import play as play_scene
 from aitbc_toolkit.suites.timeline import Timeline
@@ -110,6 +111,10 @@ class LiveArena:
         """Name the validators whose double signatures are in blocks that anybody holds final."""
         return frozenset(self._keys[key] for key in self._witness.guilty() if key in self._keys)
 
+    def measures(self) -> dict[str, float]:
+        """Tell how evenly blocks came, and how soon they were everywhere, as far as was heard."""
+        return measured(self._witness.arrived())
+
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""
         self._timeline.event(kind, **fields)
@@ -177,7 +182,7 @@ def unfit(case: Case, environment: Environment) -> str:
     wanted, there = case.written.requires.full_min, len(environment.instances) - there
     if there < wanted:
         return f"it needs {wanted} full nodes, {environment.name} has {there}"
-    faults = [step.fault for step in case.steps if isinstance(step, FaultStep)]
+    faults = [fault for fault, _ in case.broken_by]
     if faults and not environment.rules.chaos_allowed:
         return f"the inventory of {environment.name} does not allow to break it (chaos_allowed)"
     lacking = [fault for fault in faults if fault not in KINDS]

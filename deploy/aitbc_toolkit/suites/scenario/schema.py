@@ -176,6 +176,13 @@ class FaultStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     lease: Duration
     parameters: dict[str, Value] = field(default_factory=dict)
 
+    @property
+    def differences(self) -> dict[str, Value]:
+        """Tell how it differs from the plain fault of its kind, whomever it hits."""
+        if self.direction == "initiate_only":  # the others are other edges
+            return {**self.parameters, "direction": self.direction}
+        return dict(self.parameters)
+
 
 class ExpectStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require, while a fault lasts, what follows from who can vote together."""
@@ -202,13 +209,25 @@ class PauseStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     pause: Duration
 
 
-Step = FaultStep | ExpectStep | WaitEndStep | EventuallyStep | PauseStep
+class SwarmStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """Break one validator after the other, drawn from the seed, also several at a time."""
+
+    swarm: Annotated[list[str], Meta(min_length=1)]
+    """Kinds of faults."""
+    lasts: Duration
+    at_once: Annotated[int, Meta(ge=1)] = 2
+    lease: tuple[Duration, Duration]
+    rest: tuple[Duration, Duration]
+
+
+Step = FaultStep | ExpectStep | WaitEndStep | EventuallyStep | PauseStep | SwarmStep
 STEPS: dict[str, type[Step]] = {
     "fault": FaultStep,
     "expect": ExpectStep,
     "wait_end": WaitEndStep,
     "eventually": EventuallyStep,
     "pause": PauseStep,
+    "swarm": SwarmStep,
 }
 """Which key makes a step which kind."""
 
@@ -255,6 +274,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     choice: dict[str, Value]
     is_nightly: bool
+
+    @property
+    def broken_by(self) -> list[tuple[str, dict[str, Value]]]:
+        """List the kinds of faults that it begins, each with how it differs from a plain one."""
+        found: list[tuple[str, dict[str, Value]]] = []
+        for step in self.steps:
+            match step:
+                case FaultStep():
+                    found.append((step.fault, step.differences))
+                case SwarmStep(swarm=kinds):
+                    found += [(kind, {}) for kind in kinds]
+        return found
 
     @property
     def name(self) -> str:

@@ -12,18 +12,22 @@ from contextlib import contextmanager
 from aitbc_sim.checkers import Violation
 from aitbc_sim.history import History as Trace
 from aitbc_sim.options import Options
+from aitbc_sim.sharing import shared
 from aitbc_sim.staged import Staged
 from aitbc_toolkit.suites.checkers import CHECKERS, BlockFact, Checker, History
-from aitbc_toolkit.suites.scenario import deciding, judging, staging
+from aitbc_toolkit.suites.scenario import judging, staging
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.engine import Engine
+from aitbc_toolkit.suites.scenario.measuring import measured
 from aitbc_toolkit.suites.scenario.quantities import rate, seconds
-from aitbc_toolkit.suites.scenario.schema import Case, FaultStep, Validators
+from aitbc_toolkit.suites.scenario.schema import Case, Validators
 from aitbc_toolkit.suites.scene import Result, judged
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 WAKE_MS = 60_000
+LARGE = 100
+"""From so many full nodes on they are a tree that fetches blocks, and share what all compute."""
 
 _MS = 1000
 
@@ -124,6 +128,14 @@ class SimArena:
         """Name the validators that the ledger has found guilty of signing twice."""
         return frozenset(self._names[index] for index in self.world.punished())
 
+    def measures(self) -> dict[str, float]:
+        """Tell how evenly blocks came, and how soon they were everywhere."""
+        arrived: dict[int, dict[str, float]] = {}
+        for index, heights in self.world.told_ms.items():
+            for height, at_ms in heights.items():
+                arrived.setdefault(height, {})[self._names[index]] = at_ms / _MS
+        return measured(arrived)
+
     def wake(self) -> None:
         """Let the mesh make its first blocks."""
         until = self.now() + WAKE_MS / _MS
@@ -180,6 +192,13 @@ def play(
     checkers: Mapping[str, Checker] = CHECKERS,
 ) -> Result:
     """Play a case from its first block on, and judge everything that was said."""
+    with shared(_options(case)):
+        return _played(case, seed=seed, timeline=timeline, checkers=checkers)
+
+
+def _played(
+    case: Case, *, seed: int, timeline: Timeline | None, checkers: Mapping[str, Checker]
+) -> Result:
     began = time.monotonic()
     arena = SimArena(case, seed=seed, timeline=timeline)
     engine = Engine(case, arena, seed=seed)
@@ -204,8 +223,7 @@ def unfit(case: Case) -> str:
     """Say why a case cannot be played here; empty when it can."""
     if "sim" not in case.written.backends:
         return "it is not for the simulator"
-    faults = [step for step in case.steps if isinstance(step, FaultStep)]
-    found = {staging.lacking(step.fault, deciding.parameters(step)) for step in faults} - {""}
+    found = {staging.lacking(fault, more) for fault, more in case.broken_by} - {""}
     return f"the simulator has no {', '.join(sorted(found))} of scenarios" if found else ""
 
 
@@ -214,7 +232,11 @@ def _options(case: Case) -> Options:
     network = case.written.network
     powers = network.validators.power or [1] * network.validators.count
     arrivals = sum(rate(load.arrivals) for load in case.written.load) or 5.0
+    large = network.full >= LARGE
     return Options(
+        uplinks=int(large),
+        followers_hear_votes=not large,
+        shares_execution=large,
         powers=tuple(powers),
         byzantine=_liars(network.validators, len(powers)),
         full_nodes=network.full,

@@ -27,11 +27,12 @@ WORDS = (
     "role:full",
     "any(N)",
     "fresh(N)",
+    "unhit(N)",
     "power(<1/3)",
     "component(STEP.a)",
 )
-_COUNTED = re.compile(r"(any|fresh)\(([0-9]+)\)")
-_CALLED = re.compile(r"(any|fresh)\([0-9]+\)|power\((<1/3|=f)\)")
+_COUNTED = re.compile(r"(any|fresh|unhit)\(([0-9]+)\)")
+_CALLED = re.compile(r"(any|fresh|unhit)\([0-9]+\)|power\((<1/3|=f)\)")
 _PART = re.compile(r"component\(([a-z0-9_-]+)\.([a-z])\)")
 
 
@@ -95,13 +96,13 @@ def is_known(word: str, ids: Collection[str]) -> bool:
 
 
 def _drawn(aim: Aim, how: str, count: int) -> tuple[str, ...]:
-    """Draw validators; fresh ones are those that no fault of the scenario has hit yet."""
+    """Draw validators; fresh ones were never hit by the scenario, unhit ones are not hit now."""
     among = aim.town.validators
-    if how == "fresh":
-        among = tuple(name for name in among if name not in aim.ever_hit)
-        if len(among) < count:
-            why = f"{len(among)} validators were not hit yet, {count} are asked for"
-            raise ScenarioError(Verdict.INFRA, why)
+    without = {"any": (), "fresh": aim.ever_hit, "unhit": aim.hit}[how]
+    among = tuple(name for name in among if name not in without)
+    if how != "any" and len(among) < count:
+        why = f"{len(among)} validators were not hit yet, {count} are asked for"
+        raise ScenarioError(Verdict.INFRA, why)
     return tuple(aim.dice.sample(among, min(count, len(among))))
 
 

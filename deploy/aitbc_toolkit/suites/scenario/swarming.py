@@ -1,0 +1,98 @@
+"""Which faults come one upon the other in a swarm, and what must hold between them?
+
+Kind, victim, lease and pause are drawn from the seed. Whenever nothing is broken the chain must go
+on: what a swarm has worn down shows there. Do not break anything here: `engine.py` does.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from aitbc_toolkit.suites.scenario.quantities import seconds
+from aitbc_toolkit.suites.scenario.schema import (
+    AllAtTip,
+    Between,
+    Condition,
+    FaultStep,
+    HeightsAdvance,
+    SwarmStep,
+)
+
+WITHIN = "60s"
+
+
+class Act(NamedTuple):
+    """Begin a fault after a pause."""
+
+    rest_s: float
+    fault: FaultStep
+
+
+class Player(Protocol):
+    """Be an engine that plays."""
+
+    def now(self) -> float:
+        """Return the seconds of the mesh's clock."""
+
+    def let_pass(self, length_s: float) -> None:
+        """Let time pass."""
+
+    def begin(self, step: FaultStep) -> None:
+        """Break something."""
+
+    def wait_end(self, name: str) -> None:
+        """Wait for the end of a fault."""
+
+    def lasting(self) -> Sequence[tuple[str, float]]:
+        """Name the faults that last, with the moments when they end."""
+
+    def wait_for(self, condition: Condition) -> None:
+        """Wait until something has come to be."""
+
+
+def acts(step: SwarmStep, dice: random.Random) -> Iterator[Act]:
+    """Draw one fault after the other, without an end."""
+    number = 0
+    while True:
+        number += 1
+        kind = dice.choice(step.swarm)
+        lease_s = dice.uniform(*map(seconds, step.lease))
+        victim = "unhit(1)"
+        is_link = kind.startswith("net.")
+        fault = FaultStep(
+            id=f"swarm-{number}",
+            fault=kind,
+            lease=f"{lease_s:.1f}s",
+            on=None if is_link else victim,
+            between=Between(isolate=victim) if is_link else None,
+        )
+        yield Act(dice.uniform(*map(seconds, step.rest)), fault)
+
+
+def play(step: SwarmStep, player: Player, dice: random.Random) -> None:
+    """Break things for as long as the step says, so many at a time at the most."""
+    until = player.now() + seconds(step.lasts)
+    for act in acts(step, dice):
+        player.let_pass(act.rest_s)
+        _end_due(player)
+        if player.now() >= until:
+            break
+        if len(player.lasting()) < step.at_once:
+            player.begin(act.fault)
+    for name, _ in player.lasting():
+        player.wait_end(name)
+    _require_progress(player)
+
+
+def _end_due(player: Player) -> None:
+    """See that what is over has left nothing; when all is, the chain goes on."""
+    due = [name for name, ends_at in player.lasting() if ends_at <= player.now()]
+    for name in due:
+        player.wait_end(name)
+    if due and not player.lasting():
+        _require_progress(player)
+
+
+def _require_progress(player: Player) -> None:
+    player.wait_for(Condition(heights_advance=HeightsAdvance(by=1, within=WITHIN)))
+    player.wait_for(Condition(all_at_tip=AllAtTip(lag=1, within=WITHIN)))

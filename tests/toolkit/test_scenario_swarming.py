@@ -1,0 +1,42 @@
+"""Faults that come one upon the other, and the figures of what was seen meanwhile."""
+
+import random
+from itertools import islice
+
+import pytest
+
+from aitbc_toolkit.suites.scenario import swarming
+from aitbc_toolkit.suites.scenario.measuring import measured
+from aitbc_toolkit.suites.scenario.quantities import seconds
+from aitbc_toolkit.suites.scenario.schema import SwarmStep
+
+STEP = SwarmStep(swarm=["net.cut", "proc.kill"], lasts="5m", lease=("4s", "15s"), rest=("1s", "8s"))
+
+
+def drawn(seed: int) -> list[swarming.Act]:
+    """Draw the first faults of a seed."""
+    return list(islice(swarming.acts(STEP, random.Random(seed)), 50))  # noqa: S311 - repeatable on purpose
+
+
+def test_a_seed_draws_the_same_swarm_again() -> None:
+    """Kinds, leases and pauses are those of the seed, and within what the file says."""
+    acts = drawn(3)
+
+    assert acts == drawn(3) != drawn(4)
+    assert {act.fault.fault for act in acts} == set(STEP.swarm)
+    assert all(4 <= seconds(act.fault.lease) <= 15 and 1 <= act.rest_s <= 8 for act in acts)
+    cuts = [act.fault for act in acts if act.fault.fault == "net.cut"]
+    assert all(cut.between is not None and cut.on is None for cut in cuts)
+    assert len({act.fault.id for act in acts}) == len(acts)
+
+
+def test_figures_are_those_of_the_late_and_of_the_gaps() -> None:
+    """How long behind the first the others had a block, and how long behind it the next came."""
+    arrived = {
+        1: {"v1": 10.0, "v2": 10.5},
+        2: {"v1": 11.0, "v2": 11.5},
+        3: {"v1": 13.0, "v2": 13.5},
+    }
+
+    assert measured(arrived) == {"arrival_p95": 0.5, "interval_p95": pytest.approx(1.95)}
+    assert measured({1: {"v1": 1.0}}) == {}
