@@ -155,7 +155,7 @@ def test_ten_nodes_hold_together(
 
 
 @pytest.mark.nightly
-@pytest.mark.proves("E14", "E17", "M2")
+@pytest.mark.proves("E14", "E17", "M2", "M4")
 def test_fifty_nodes_hold_together(
     tmp_path: Path, eventually: Eventually, record_property: Record
 ) -> None:

@@ -20,7 +20,7 @@ from aitbc_node.consensus.inputs import (
 )
 from aitbc_node.consensus.messages import Vote
 from aitbc_node.consensus.signing import NO_SIGNATURE, Signed, SignGuard
-from aitbc_node.events import Note, SaveSignState, SignState
+from aitbc_node.events import Note, OwnKey, SaveSignState, SignState
 from aitbc_node.storage.sign_state import NOTHING_SIGNED
 from aitbc_node.types import BlockId, Height, Round, Signature
 from aitbc_sim.testing import (
@@ -30,6 +30,7 @@ from aitbc_sim.testing import (
     a_core,
     a_key,
     a_proposal,
+    a_set,
     a_value,
     a_vote,
 )
@@ -554,3 +555,21 @@ def test_a_stored_proposal_is_given_again() -> None:
     again = guard.sign(fresh, lock=State(Height(1)), proof=())
 
     assert again == Signed(a_proposal(V, by=3), ())
+
+
+def test_of_several_keys_the_set_says_which_signs_and_each_has_its_own_sign_state() -> None:
+    """A key is taken once; where the set has none of them, the one that signed last stays."""
+    guard = a_guard()
+    guard.add(OwnKey(2, FakeSigner(a_key(5)), NOTHING_SIGNED))
+    guard.add(OwnKey(2, FakeSigner(a_key(4)), NOTHING_SIGNED))
+
+    chosen = []
+    for powers in (FOUR, (1,) * 6, (1, 1)):
+        guard.choose(a_set(powers))
+        chosen.append(guard.key)
+    message = signed(guard, unsigned(PREVOTE, V))
+
+    assert chosen == [a_key(3), a_key(5), a_key(5)]
+    assert isinstance(message, Signed)
+    assert guard.stored is not None
+    assert message.effects == (SaveSignState(guard.stored, 2),)
