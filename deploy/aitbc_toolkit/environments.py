@@ -94,5 +94,5 @@ def describe(name: str) -> Description:
 
 def _shown(value: object) -> str:
     if not isinstance(value, Mapping):
-        return str(value)
+        return str(value) or "none"
     return ", ".join(f"{name} ({entry['mint_policy']})" for name, entry in value.items()) or "none"

@@ -96,8 +96,11 @@ def test_going_on_with_a_rotation_that_was_cut_is_in_the_audit_log(
     monkeypatch.setattr(rotating, "_seen", lambda *_given: (row, 40))
 
     way = rotating.Way(force=True)
-    found = rotating._begin(environment, "v1", silent_tell, way, PERMIT)
+    told: list[Any] = []
+    found = rotating._begin(environment, "v1", told.append, way, PERMIT)
 
     assert found == rotating.Rotation("v1", "old", "new", 40)
+    (warned,) = [each["text"] for each in told]
+    assert "the ledger's next key of v1, new, was not made from this machine" in warned
     (entry,) = audited(environment)
     assert (entry["outcome"], entry["who"], entry["bypassed"]) == ("waited on", "Ann", True)

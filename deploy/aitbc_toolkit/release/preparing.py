@@ -4,6 +4,7 @@ Nothing that runs is touched here, so a failure costs nothing.
 """
 
 import hashlib
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from aitbc_toolkit.release import (
     configuring,
     founding,
     labs,
+    reviews,
     source,
     vouching,
     walking,
@@ -105,7 +107,8 @@ def _stage(
 ) -> tuple[PublicKeys, Kept]:
     """Stage on the hosts of the chosen nodes; the keys of the others are known already."""
     with step(run.tell, "stage", f"{revision.short} on {host_count(run.environment)}") as now:
-        manifest = {"subject": revision.subject, "by": source.who(), "snapshot": revision.snapshot}
+        made = {"by": source.who(), "when": reviews.moment(time.time())}
+        manifest = {**made, "subject": revision.subject, "snapshot": revision.snapshot}
         told = vouched.to_wire() if vouched else {}
         only = request.choice.only or None
         parts = components.publish(run.environment, revision.commit, root=request.checkout)
@@ -114,9 +117,9 @@ def _stage(
         )
         proofs = {name: str(row["proof"]) for name, row in staged.items()}
         vouching.record(run.environment, vouched, proofs)
-        made = sorted({each for row in staged.values() for each in row["changed"]})
+        new = sorted({each for row in staged.values() for each in row["changed"]})
         now.say(
-            f"{counted(len(staged), 'host')}: " + (", ".join(made) + " made" if made else "reused")
+            f"{counted(len(staged), 'host')}: " + (", ".join(new) + " made" if new else "reused")
         )
     fresh = {name: keys for row in staged.values() for name, keys in row["keys"].items()}
     public = {**(configuring.known_keys(run.environment) or {}), **fresh}

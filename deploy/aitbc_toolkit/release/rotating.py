@@ -24,7 +24,7 @@ from aitbc_toolkit.release import audit, configuring, permission, services
 from aitbc_toolkit.release.occupation import at_work, looking
 from aitbc_toolkit.release.outcome import Outcome, fact
 from aitbc_toolkit.release.permission import Permit
-from aitbc_toolkit.release.progress import Tell, duration, step
+from aitbc_toolkit.release.progress import Tell, duration, note, step
 from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.wallet import ChainNow
 
@@ -121,6 +121,7 @@ def _begin(environment: Environment, name: str, tell: Tell, way: Way, permit: Pe
             services.spare(run, name, reason, again=again, would=would)
         row, since = _seen(mesh, name)
         if row.next_key is not None:
+            _warn_foreign(environment, name, row.next_key, tell)
             change = _change(name, row.key, row.next_key)
             _audit(environment, permit, change, "waited on", "the ledger has the new key already")
             return Rotation(name, row.key, row.next_key, since)
@@ -180,6 +181,17 @@ def _seen(mesh: MeshClient, name: str) -> tuple[MemberView, int]:
         hint="aitbc validator list",
         exit_status=Exit.REFUSED,
     )
+
+
+def _warn_foreign(environment: Environment, name: str, key: str, tell: Tell) -> None:
+    """Say of a next key that this machine did not order that it may be nobody's here.
+
+    To ask its host for the key would make another one there.
+    """
+    known = (configuring.known_keys(environment) or {}).get(name, {})
+    if key not in known.get("later_keys", ()):
+        why = f"the ledger's next key of {name}, {key[:_SHOWN]}, was not made from this machine"
+        note(tell, f"warning: {why}: unless its host holds it, nobody will vote with it")
 
 
 def _remember(environment: Environment, name: str, key: str) -> None:

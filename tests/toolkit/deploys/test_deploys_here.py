@@ -171,7 +171,9 @@ def test_code_comes_by_git_and_by_nothing_else(
     assert not [line for line in lines if json.dumps(line)[1:-1] in "".join(sent)]
     commit = project.git("rev-parse", "HEAD")
     release = project.host_file(f"opt/aitbc/dev/releases/{commit}")
-    assert json.loads((release / "manifest.json").read_text())["commit"] == commit
+    manifest = json.loads((release / "manifest.json").read_text())
+    assert manifest["commit"] == commit
+    assert {"tag", "lock", "proof", "by", "when", "subject", "snapshot"} <= manifest.keys()
     assert (release / "node/aitbc_node/__main__.py").read_text() == code
     mirror = project.host_file("opt/aitbc/dev/repo.git")
     assert (mirror / "HEAD").is_file()
