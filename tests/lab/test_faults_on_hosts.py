@@ -80,6 +80,7 @@ def test_a_fault_ends_though_its_injector_was_killed(
         if kind.startswith("net."):
             assert is_whole(after), after
         eventually("a whole mesh", lambda: is_whole(looks(environment, remote)))
+    print(f"{kind}: whole {found.age_s:.1f} s after its beginning")  # noqa: T201 - measured
 
 
 def test_ssh_answers_during_full_isolation_and_own_rules_stay(
