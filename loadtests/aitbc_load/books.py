@@ -26,6 +26,8 @@ class Line:
     number: int
     due_s: float
     is_accepted: bool = False
+    is_doubtful: bool = False
+    """A node that did not answer may have taken it."""
 
 
 @dataclass(slots=True)
@@ -76,13 +78,28 @@ class Books:
             line.is_accepted = True
             self._sums.accepted += 1
 
-    def refuse(self, tx_id: bytes, code: str, *, for_good: bool) -> None:
-        """Write down that a node did not take one; `for_good` where asking again cannot help."""
+    def doubt(self, tx_id: bytes, reason: str) -> None:
+        """Write down that a node did not answer: it may have taken it, and may not."""
+        self.refusals[reason] += 1
+        line = self._open.get(tx_id)
+        if line is not None:
+            line.is_doubtful = True
+
+    def refuse(self, tx_id: bytes, code: str, *, for_good: bool) -> bool:
+        """Write down that a node did not take one; tell whether it has ended with that.
+
+        It has where asking again cannot help, and no node has it: one that a node took, or may have
+        taken, can be in a block by now that nobody has told us of.
+        """
         self.refusals[code] += 1
-        if for_good and self._open.pop(tx_id, None) is not None:
-            self.ended[tx_id] = REJECTED
-            self._sums.rejected += 1
-            self.rejects[code] += 1
+        line = self._open.get(tx_id)
+        if not for_good or line is None or line.is_accepted or line.is_doubtful:
+            return line is None
+        del self._open[tx_id]
+        self.ended[tx_id] = REJECTED
+        self._sums.rejected += 1
+        self.rejects[code] += 1
+        return True
 
     def fate(self, tx_id: bytes, how: str, *, at_s: float, code: str = "") -> bool:
         """Write down what a node says became of a transaction; tell whether it was news.

@@ -45,7 +45,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rate: float
     for_s: float
     batch: int = 1
-    accounts: int
     in_flight_max: int = 2_000
     drain_s: float = 60.0
 

@@ -6,9 +6,9 @@ nonces. Pure. Do not add how anything is sent.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
 
-P = TypeVar("P")
+RATE_PER_ACCOUNT = 4.0
+"""An account may have 64 waiting: at this rate enough for a mesh that stands for 16 s."""
 
 
 class Rings:
@@ -47,12 +47,12 @@ class Rings:
         return number
 
 
-def accounts_for(rate: float, nodes: int, *, batch: int, per_account: float) -> int:
+def accounts_for(rate: float, nodes: int, *, batch: int) -> int:
     """Return how many accounts a rate needs, as many for each node.
 
     A batch should not hold two of one account, or their order would be that of the batch.
     """
-    needed = max(rate / per_account, batch * nodes)
+    needed = max(rate / RATE_PER_ACCOUNT, batch * nodes)
     return nodes * -(-int(needed) // nodes)
 
 

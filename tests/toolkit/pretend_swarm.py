@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def an_order(folder: Path, ports: list[int], **plan: Any) -> Document:
         {"name": f"v{place}", "host": "127.0.0.1", "port": port, "power": 1}
         for place, port in enumerate(ports, 1)
     ]
-    usual = {"scenario": "load/fake", "seed": 7, "rate": 100.0, "for_s": 2.0, "accounts": 24}
+    usual = {"scenario": "load/fake", "seed": 7, "rate": 100.0, "for_s": 2.0}
     return {
         "plan": {**usual, "drain_s": 60.0, **plan},
         "terms": TERMS,
@@ -50,7 +50,12 @@ def an_order(folder: Path, ports: list[int], **plan: Any) -> Document:
     }
 
 
-def a_swarm(order: Document, seconds: list[Document]) -> Swarm:
+def a_swarm(
+    order: Document,
+    seconds: list[Document],
+    *,
+    each_second: Callable[[Swarm], None] = lambda _: None,
+) -> Swarm:
     """Make a swarm whose money is there, as everything is in that mesh."""
 
     def money(_amounts: Mapping[str, int]) -> Document:
@@ -59,8 +64,10 @@ def a_swarm(order: Document, seconds: list[Document]) -> Swarm:
     def tell(what: str, told: Document) -> None:
         if what == "second":
             seconds.append(told)
+            each_second(swarm)
 
-    return Swarm(order, money=money, tell=tell)
+    swarm = Swarm(order, money=money, tell=tell)
+    return swarm
 
 
 def is_believed(result: Document) -> bool:

@@ -39,7 +39,7 @@ def test_every_built_in_scenario_can_be_read(path: Path) -> None:
     cases = loading.load(path)
 
     assert cases
-    assert all(case.steps for case in cases)
+    assert all(bool(case.steps) != (path.parent.name == "load") for case in cases)
 
 
 def test_the_examples_of_the_documents_can_be_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A swarm finds what a mesh does wrong, nothing where nothing is, and knows when it was late."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 from pretend_swarm import a_fake_mesh, a_swarm, an_order, is_believed
 
 from aitbc_load.histograms import Latencies
+from aitbc_toolkit.suites.swarm import Swarm
 
 _UNTIL_S = 600.0
 CAUGHT_BY = {
@@ -46,6 +48,47 @@ def test_a_run_accounts_for_all_that_it_sent(tmp_path: Path) -> None:
 
 
 @pytest.mark.nightly
+def test_a_run_that_is_stopped_accounts_for_what_it_sent(tmp_path: Path) -> None:
+    """Told to stop, it begins nothing more, drains, and says that it shows nothing."""
+    with a_fake_mesh() as ports:
+        order = an_order(tmp_path, ports, for_s=600.0)
+        result = a_swarm(order, [], each_second=Swarm.stop).run()
+
+    assert result["verdict"] == "INVALID"
+    assert "it was stopped before its time" in result["why"]
+    assert 0 < result["books"]["sent"] < 60_000
+    assert result["books"]["pending"] == balance(result["books"]) == 0
+
+
+@pytest.mark.nightly
+def test_a_listener_that_fails_makes_the_run_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Locust goes on, and ends well, where a listener of its events raises; the run does not."""
+    planted = tmp_path / "planted.py"
+    planted.write_text(
+        "from locust.event import Events\n"
+        "before = Events.__init__\n"
+        "def after(self):\n"
+        "    before(self)\n"
+        "    self.request.add_listener(lambda **told: 1 / 0)\n"
+        "Events.__init__ = after\n"
+        "from aitbc_load.__main__ import main\n"
+        "main()\n"
+    )
+    program = tmp_path / "python"
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} -P {planted}\n")
+    program.chmod(0o755)
+
+    with a_fake_mesh() as ports:
+        monkeypatch.setattr(sys, "executable", str(program))
+        result = run(tmp_path / "run", ports)
+
+    assert result["verdict"] == "INVALID"
+    assert any("exceptions inside the swarm" in why for why in result["why"])
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize("bug", CAUGHT_BY)
 def test_a_mesh_with_a_bug_is_caught(tmp_path: Path, bug: str) -> None:
     """Each of five bugs is a violation, found by the check that is meant for it."""
@@ -80,7 +123,7 @@ def test_a_frozen_server_is_seen_as_its_clients_would(tmp_path: Path) -> None:
     while True:
         number += 1
         with a_fake_mesh(freeze=[1.0, 5.0, 1.0]) as ports:
-            result = run(tmp_path / str(number), ports, rate=200.0, for_s=20.0, accounts=48)
+            result = run(tmp_path / str(number), ports, rate=200.0, for_s=20.0)
         if is_believed(result):
             break
         assert time.monotonic() < until, "this machine was never quiet enough"

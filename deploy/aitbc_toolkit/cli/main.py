@@ -87,6 +87,7 @@ COMMANDS = {
     "test": Entry("test", "Prove the project; with a suite, prove a live mesh."),
     "chaos": Entry("chaos", "Break a live mesh on purpose; each fault ends by itself."),
     "alerts": Entry("alerts", "Show what is wrong with a mesh; watch, print and test the rules."),
+    "load": Entry("load", "Let a swarm hand in transactions, and judge what comes of it."),
     "report": Entry("report", "List the runs of suites, show one, or open its page."),
     "benchmark": Entry("benchmark", "Measure deploys beside plain ssh and Ansible."),
     "sim": Entry("sim", "Run seeds of the deterministic simulator."),

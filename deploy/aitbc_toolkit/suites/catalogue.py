@@ -65,7 +65,8 @@ def parts(
     families = FAMILIES.get(name, (name,))
     if name not in known and not any(name in each for each in FAMILIES.values()):
         raise _unknown("suite", name, [*known, NIGHTLY])
-    found = list(_all(families if name != ALL else None, where or folder()))
+    every = tuple(family for some in FAMILIES.values() for family in some)
+    found = list(_all(families if name != ALL else every, where or folder()))
     if not wanted:
         picked = [part for part in found if tier == NIGHTLY or not _takes_long(part)]
         if not picked:
@@ -86,12 +87,12 @@ def parts(
     return exact
 
 
-def _all(families: Sequence[str] | None, where: Path) -> Iterable[Part]:
+def _all(families: Sequence[str], where: Path) -> Iterable[Part]:
     for name, scenario in live.SMOKE.items():
-        if families is None or name.partition("/")[0] in families:
+        if name.partition("/")[0] in families:
             yield Part(name, scenario=scenario)
     for path in sorted(where.glob("*/*.yaml")):
-        if families is None or path.parent.name in families:
+        if path.parent.name in families:
             for case in loading.load(path):
                 yield Part(case.name, case=case)
 

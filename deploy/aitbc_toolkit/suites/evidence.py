@@ -51,6 +51,8 @@ class Record:
     """What was asked for and cannot be played there: rows {name, why}."""
     proves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which features a scenario shows whole when it passes."""
+    command: str = ""
+    """What runs it again, where `aitbc test` does not."""
 
     def to_document(self, folder: Path) -> dict[str, object]:
         """Return what a program reads: verdicts, but not what was seen."""
@@ -97,6 +99,8 @@ class Record:
     @property
     def repro(self) -> str:
         """Return the one line that runs the worst of it again."""
+        if self.command:
+            return self.command
         name = next((r.name for r in self.results if r.verdict == self.verdict), self.suite)
         if self.verdict is Verdict.PASS or self.suite.endswith(".yaml"):
             name = self.suite

@@ -164,7 +164,8 @@ class Dispatcher:
             results = self._read(answer, len(rows))
         except Silent as silent:
             for number, tries in rows:
-                self._put_off(number, tries, "silent")
+                self._books.doubt(self._store.id(number), "silent")
+                self._put_off(number, tries)
             return silent
         refusal: Exception | None = None
         for (number, tries), result in zip(rows, results, strict=True):
@@ -174,11 +175,11 @@ class Dispatcher:
                 self._look_again(number, tries, AGAIN_ACCEPTED_S)
                 continue
             refusal = refusal or Refused(result.code)
-            if result.code in _LATER:
-                self._put_off(number, tries, result.code)
-            else:
+            for_good = result.code not in _LATER
+            if self._books.refuse(name, result.code, for_good=for_good):
                 self.taken.refused += 1
-                self._books.refuse(name, result.code, for_good=True)
+            else:
+                self._put_off(number, tries)
         return refusal
 
     def _read(self, answer: Answer, count: int) -> list[schema.TxResult]:
@@ -194,9 +195,8 @@ class Dispatcher:
             raise Silent(f"status {answer.status} and no answer of a node") from wrong
         return [schema.TxResult(id="", status="rejected", code=code)] * count
 
-    def _put_off(self, number: int, tries: int, code: str) -> None:
+    def _put_off(self, number: int, tries: int) -> None:
         self.taken.refused += 1
-        self._books.refuse(self._store.id(number), code, for_good=False)
         self._look_again(number, tries, AGAIN_REFUSED_S[min(tries, len(AGAIN_REFUSED_S) - 1)])
 
     def _look_again(self, number: int, tries: int, pause_s: float) -> None:

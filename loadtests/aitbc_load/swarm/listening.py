@@ -85,13 +85,13 @@ class Listener:
             finally:
                 connection.close()
 
-    def catch_up(self, node: Place) -> None:
+    def catch_up(self, node: Place, *, since: int = 0) -> None:
         """Read from blocks what no event told, up to the node's newest block.
 
         The newest that was heard of is read again: its transactions are told after it.
         """
-        last = self._reader.height_of(node)
-        for height, block in sorted(self._reader.blocks(node, max(1, self.height), last).items()):
+        last, first = self._reader.height_of(node), since or max(1, self.height)
+        for height, block in sorted(self._reader.blocks(node, first, last).items()):
             for name in block.tx_ids:
                 if self._books.is_open(bytes.fromhex(name)):
                     self._ask(node, name)

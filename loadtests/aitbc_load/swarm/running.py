@@ -19,7 +19,7 @@ from aitbc_load.arrivals import Arrivals
 from aitbc_load.books import EXPIRED, Books
 from aitbc_load.identities import Identity, identities
 from aitbc_load.orders import Funds, Order, Terms
-from aitbc_load.rings import Rings, each_for
+from aitbc_load.rings import Rings, accounts_for, each_for
 from aitbc_load.signing import Opening, cost_max, transfers
 from aitbc_load.store import Store
 from aitbc_load.swarm.dispatching import Dispatcher
@@ -74,6 +74,7 @@ class Run:
         self.reader = Reader(self.wires, order.nodes)
         self.spent = Spent()
         self.engine_faults = 0
+        self.accounts = accounts_for(plan.rate, len(order.nodes), batch=plan.batch)
         self._money = money
         self._environment = Environment()
         self._stop = False
@@ -85,9 +86,9 @@ class Run:
         Raises: SwarmError.
         """
         order, plan = self.order, self.order.plan
-        *accounts, payee = identities(plan.seed, WORKER, plan.accounts + 1)
+        *accounts, payee = identities(plan.seed, WORKER, self.accounts + 1)
         nodes = len(order.nodes)
-        each = each_for(self.arrivals.count, plan.batch, nodes, plan.accounts)
+        each = each_for(self.arrivals.count, plan.batch, nodes, self.accounts)
         amount = each * cost_max(order.terms)
         terms = self._money(Funds(amounts={row.account.hex(): amount for row in accounts}))
         names = [row.address(terms.hrp) for row in (*accounts, payee)]
@@ -100,7 +101,7 @@ class Run:
         raws = transfers(accounts, openings, terms, payee=payee.account, each=each)
         store = Store.write(Path(order.folder) / "signed", raws)
         signing_s = time.monotonic() - began
-        rings = Rings(nodes, plan.accounts, each=each)
+        rings = Rings(nodes, self.accounts, each=each)
         return Ready(accounts, payee, before, terms, store, rings, signing_s)
 
     def perform(self, ready: Ready, tell: Callable[[Dispatcher, Listener], None]) -> Dispatcher:
@@ -168,7 +169,7 @@ class Run:
             gevent.sleep(_POLL_S)
         if self.books.open:
             for node in self.order.nodes:
-                listener.catch_up(node)
+                listener.catch_up(node, since=self.spent.first_height)
         if listener.height >= terms.height + terms.ttl_blocks:
             for name in self.books.open_ids():
                 self.books.fate(name, EXPIRED, at_s=dispatcher.now_s())

@@ -7,7 +7,8 @@ from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["accept", "again", "refuse", FINAL, REJECTED, EXPIRED]), st.integers(0, 30)
+        st.sampled_from(["accept", "again", "doubt", "refuse", FINAL, REJECTED, EXPIRED]),
+        st.integers(0, 30),
     ),
     max_size=120,
 )
@@ -34,6 +35,8 @@ def test_the_columns_always_add_up(count: int, actions: list[tuple[str, int]]) -
         match what:
             case "accept":
                 books.accept(name_of(number))
+            case "doubt":
+                books.doubt(name_of(number), "silent")
             case "again" | "refuse":
                 books.refuse(name_of(number), "E_ANY", for_good=what == "refuse")
             case _:
@@ -78,3 +81,18 @@ def test_a_promise_is_open_until_its_end() -> None:
     assert books.promised == 1
     assert set(books.open_ids()) == {name_of(0), name_of(2)}
     assert (books.is_open(name_of(0)), books.is_open(name_of(1))) == (True, False)
+
+
+def test_what_a_node_may_have_is_not_ended_by_another_ones_refusal() -> None:
+    """A used nonce may be its own: it is in a block that nobody has told us of yet."""
+    books = opened(3)
+    books.accept(name_of(0))
+    books.doubt(name_of(1), "silent")
+
+    ended = [books.refuse(name_of(number), "nonce", for_good=True) for number in range(3)]
+
+    assert ended == [False, False, True]
+    for number in (0, 1):
+        books.fate(name_of(number), FINAL, at_s=1.0)
+    assert books.contradictions == []
+    assert (books.sums().final, books.sums().rejected) == (2, 1)

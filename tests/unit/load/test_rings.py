@@ -11,7 +11,7 @@ from aitbc_load.rings import Rings, accounts_for, each_for
 def test_a_schedule_never_runs_out(nodes: int, batch: int, rate: float, for_s: float) -> None:
     """Each number is dealt once, an account's in order and at one node; enough were signed."""
     arrivals = Arrivals(rate, for_s, batch)
-    accounts = accounts_for(rate, nodes, batch=batch, per_account=4)
+    accounts = accounts_for(rate, nodes, batch=batch)
     each = each_for(arrivals.count, batch, nodes, accounts)
     rings = Rings(nodes, accounts, each=each)
     last: dict[int, int] = {}

@@ -28,6 +28,11 @@ from aitbc_toolkit.suites.scenario.schema import (
 )
 from aitbc_toolkit.suites.scenario.yaml_text import Text
 
+LOAD_FAMILY = "load"
+"""The family whose files say what a swarm hands in, and have no steps."""
+LOAD_FIGURES = ("final_p50", "final_p95", "final_p99", "committed")
+"""What a swarm records: seconds from the intended start to final, and final ones a second."""
+
 
 class Mistake(NamedTuple):
     """Say what is wrong, and in which line."""
@@ -40,10 +45,13 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
     """Find what is wrong between keys of a head that are right each for itself."""
     yield from _claim_faults(text, written)
     yield from _liar_faults(text, written)
+    yield from _load_faults(text, written)
     for place, condition in enumerate(written.steady):
         for what in _condition_faults(condition):
             yield Mistake(text.line(("steady", place)), what)
-    recorded = [*_recorded(text.data.get("steps")), *MEASURES]
+    is_load = written.scenario.startswith(f"{LOAD_FAMILY}/")
+    measured = LOAD_FIGURES if is_load else MEASURES
+    recorded = [*_recorded(text.data.get("steps")), *measured]
     for name, objective in written.objectives.items():
         line = text.line(("objectives", name))
         wanted = objective.of or name
@@ -55,6 +63,25 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
             yield Mistake(line, _unknown("dimension", objective.over, written.matrix))
         if objective.max is None and objective.min is None:
             yield Mistake(line, f"objective {name} bounds nothing: say max or min")
+
+
+def _load_faults(text: Text, written: Written) -> Iterator[Mistake]:
+    """Find keys that only a swarm heeds, and those that it would not heed."""
+    if not written.scenario.startswith(f"{LOAD_FAMILY}/"):
+        for place, load in enumerate(written.load):
+            if load.lasts or load.batch != 1:
+                what = f"only files of family {LOAD_FAMILY} say how long a load lasts, or its batch"
+                yield Mistake(text.line(("load", place)), what)
+        return
+    if len(written.load) != 1 or not written.load[0].lasts:
+        what = f"a file of family {LOAD_FAMILY} has one load, which says how long it `lasts`"
+        yield Mistake(text.line(("load",)), what)
+    unheeded = [key for key in ("steady", "matrix", "nightly") if getattr(written, key)]
+    unheeded += ["steps"] if text.data.get("steps") else []
+    unheeded += ["backends"] if "sim" in written.backends else []
+    for key in unheeded:
+        what = f"`{key}` is not heeded in family {LOAD_FAMILY}: leave it out, or use another family"
+        yield Mistake(text.line((key,)), what)
 
 
 def _claim_faults(text: Text, written: Written) -> Iterator[Mistake]:

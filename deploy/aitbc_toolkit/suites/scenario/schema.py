@@ -110,6 +110,10 @@ class Load(Entry, frozen=True, kw_only=True, omit_defaults=True):
     role: Literal["user"]
     arrivals: Rate
     mix: dict[Literal["transfer"], Annotated[int, Meta(ge=1)]]
+    lasts: Duration | None = None
+    """How long arrivals come, in the files of family load; elsewhere as long as the steps."""
+    batch: Annotated[int, Meta(ge=1, le=100)] = 1
+    """How many come at once, in the files of family load."""
 
 
 class HeightsAdvance(Entry, frozen=True, kw_only=True, omit_defaults=True):

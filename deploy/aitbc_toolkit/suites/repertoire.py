@@ -1,0 +1,113 @@
+"""Which load scenarios are there, and what did runs of them leave? Read from the disk only."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from aitbc_toolkit.declared import nearest
+from aitbc_toolkit.errors import UsageError
+from aitbc_toolkit.suites import catalogue
+from aitbc_toolkit.suites.loads import ORDER, RESULT
+from aitbc_toolkit.suites.report import reading
+from aitbc_toolkit.suites.scenario import loading
+from aitbc_toolkit.suites.scenario.contradictions import LOAD_FAMILY
+from aitbc_toolkit.suites.scenario.schema import Written
+from aitbc_toolkit.suites.timeline import LOAD
+
+_SUFFIX = ".yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Describe a built-in scenario in a line."""
+
+    name: str
+    arrivals: str
+    lasts: str
+    about: str
+
+    def to_document(self) -> dict[str, str]:
+        """Write it for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Hold what is known of a run: what was asked, its newest second, and its end if it has one."""
+
+    order: dict[str, Any]
+    second: dict[str, Any] | None
+    verdict: str
+    result: dict[str, Any] | None
+
+    def to_document(self) -> dict[str, object]:
+        """Write it for programs."""
+        plan = self.order.get("plan", {})
+        return {"plan": plan, "verdict": self.verdict, "second": self.second, "result": self.result}
+
+
+def built_in() -> list[Offer]:
+    """List the scenarios that come with the project."""
+    found = []
+    for path in sorted((catalogue.folder() / LOAD_FAMILY).glob(f"*{_SUFFIX}")):
+        written = loading.load(path)[0].written
+        (load,) = written.load
+        found.append(Offer(written.scenario, load.arrivals, load.lasts or "", written.about))
+    return found
+
+
+def find(named: str) -> Written:
+    """Read a scenario by its name or its file.
+
+    Raises: UsageError for a name that does not exist, ConfigError for a file with mistakes.
+    """
+    path = Path(named)
+    if path.suffix != _SUFFIX:
+        name = named.removeprefix(f"{LOAD_FAMILY}/")
+        path = catalogue.folder() / LOAD_FAMILY / f"{name}{_SUFFIX}"
+        if "/" in name or not path.is_file():
+            known = [each.name for each in built_in()]
+            near = nearest(named, known)
+            end = f", the nearest is {near}" if near else ""
+            what = f"unknown load scenario {named!r}{end}"
+            raise UsageError(what, hint=f"known: {', '.join(known)}")
+    written = loading.load(path)[0].written
+    if not written.scenario.startswith(f"{LOAD_FAMILY}/"):
+        what = f"{written.scenario} is no load scenario"
+        raise UsageError(what, hint=f"aitbc test {written.scenario}")
+    return written
+
+
+def folders(state: Path) -> list[Path]:
+    """List the runs of swarms, the newest first."""
+    return [each for each in reading.folders(state) if (each / ORDER).is_file()]
+
+
+def seen(folder: Path) -> Seen:
+    """Read what a run has left until now; what cannot be read is not there."""
+    judged = reading.verdict(folder)
+    rows = _lines(folder / LOAD)
+    return Seen(
+        order=_document(folder / ORDER) or {},
+        second=rows[-1] if rows else None,
+        verdict=judged.verdict if judged else "",
+        result=_document(folder / RESULT),
+    )
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
+
+
+def _lines(path: Path) -> Sequence[dict[str, Any]]:
+    """Read the whole lines of a file; the last may still be on its way."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines[-1:]]
+    except (OSError, ValueError):
+        return []
