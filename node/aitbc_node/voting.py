@@ -227,6 +227,8 @@ class Voting:
 
     def _carry_out_one(self, effect: ConsensusEffect) -> None:
         match effect:
+            case Accepted(message=message, sender=sender):
+                self._on_accepted(message, sender)
             case SaveSignState() | Note():
                 self._out.add(effect)
             case CastVote(vote=vote):
@@ -234,8 +236,6 @@ class Voting:
             case Propose(proposal=proposal):
                 self._mesh.flush()  # so that the others have the bodies before the ids
                 self._send_proposal(self._mesh.linked(), proposal)
-            case Accepted(message=message, sender=sender):
-                self._on_accepted(message, sender)
             case ScheduleTimeout(step=step, height=height, round=round_, delay_ms=delay_ms):
                 timer = Timer(TIMEOUT_PREFIX + step.name.lower(), height, round_)
                 self._out.add(SetTimer(timer, delay_ms))

@@ -154,17 +154,10 @@ class HeightRecord:
         """Name values that something hangs on, are not here, and were not asked for lately."""
         if self.state.step is Step.IDLE:
             return []  # decided: whatever else was proposed is of no use any more
-        lacking: dict[BlockId, None] = {}
-        if self.offer is not None:
-            self._note_lack(self.offer.block_id, lacking)
-        for proposal in self.proposals.values():
-            self._note_lack(proposal.block_id, lacking)
-        for votes in self.book.rounds.values():
-            self._note_lack(votes.prevotes.winner, lacking)
-            self._note_lack(votes.precommits.winner, lacking)
-        self.asked.update(lacking)
-        return list(lacking)
-
-    def _note_lack(self, value: BlockId | None, lacking: dict[BlockId, None]) -> None:
-        if value and value not in self.checked and value not in self.asked:
-            lacking[value] = None
+        wanted = [] if self.offer is None else [self.offer.block_id]
+        wanted += [proposal.block_id for proposal in self.proposals.values()]
+        wanted += self.book.winners()
+        checked, asked = self.checked, self.asked
+        lacking = [value for value in wanted if value not in checked and value not in asked]
+        asked.update(lacking)
+        return list(dict.fromkeys(lacking))

@@ -172,6 +172,11 @@ class VoteBook:
         variants = self.rounds[vote.round].of(vote.kind).variants(vote.validator)
         return variants.get(vote.block_id) or next(iter(variants.values()), None)
 
+    def winners(self) -> list[BlockId]:
+        """List the values that more than two thirds voted for, in the order of the rounds."""
+        both = [(votes.prevotes.winner, votes.precommits.winner) for votes in self.rounds.values()]
+        return [winner for pair in both for winner in pair if winner]
+
     def has_quorum_past(self, kind: int, round_: Round) -> bool:
         """Tell whether more than two thirds have voted in a step of a round, or are beyond it.
 
