@@ -129,7 +129,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bare]:
 
 
 @pytest.mark.proves("A21")
-def test_preflight_names_what_a_bare_host_lacks(bare: Bare) -> None:
+def test_check_21_preflight_names_what_a_bare_host_lacks(bare: Bare) -> None:
     """No Python, so most cannot be asked; what is missing is named, and nothing is installed."""
     found = preflight(bare.environment)
 

@@ -142,7 +142,7 @@ def test_check_04_votes_of_a_life_that_has_ended_prove_nothing() -> None:
     assert slow.passed, "the same process was silent for a while, and had voted"
 
 
-def test_an_open_port_that_answers_but_does_not_vote_fails() -> None:
+def test_check_04_an_open_port_that_answers_but_does_not_vote_fails() -> None:
     """It is at the tip, says that it voted, and no block carries its precommit."""
     verdict = judge(FakeMesh(voters=lambda _height: NAMES[1:]))
 
