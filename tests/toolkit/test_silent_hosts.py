@@ -142,3 +142,18 @@ def test_a_step_on_a_silent_host_is_69_unless_it_was_refused(
     assert refused.value.exit_status is status
     if kind == "unreachable":
         assert refused.value.hint == "ssh -p 22 root@10.0.0.2 true"
+
+
+def test_the_way_to_the_host_that_is_silent_is_told_and_not_to_another(tmp_path: Path) -> None:
+    """Of two that failed only one was not reached: the hint is about that one."""
+    environment = Inventory.load("staging", state=tmp_path)
+    said = {"localhost": "failed", "aitbc1": "unreachable"}
+    rows = {
+        name: Row(name, ok=False, answer={"kind": kind, "error": "why"}, took_ms=1)
+        for name, kind in said.items()
+    }
+
+    with pytest.raises(AitbcError) as refused:
+        Crew(environment, Hosts(environment)).require(rows, verb="plan", changed="nothing")
+
+    assert refused.value.hint == "ssh -p 22 root@10.0.0.2 true"

@@ -371,8 +371,9 @@ class Crew:
         head += "one host cannot" if len(bad) == 1 else f"{len(bad)} hosts cannot"
         lines = [f"  {row.host:<14} {row.error}" for row in bad]
         hints = [row.hint for row in bad if row.hint]
-        if not hints and any(row.kind == "unreachable" for row in bad):
-            hints = [self.mend(bad[0])]
+        cut_off = [row for row in bad if row.kind == "unreachable"]
+        if not hints and cut_off:
+            hints = [self.mend(cut_off[0])]
         raise AitbcError(
             "\n".join([head, *lines, f"  changed so far {changed}"]),
             hint="\n".join(dict.fromkeys(hints)),
