@@ -145,6 +145,9 @@ class Stranger:
         """Hand a frame on."""
         self._take(payload)
 
+    def full(self, _: PeerId) -> None:
+        """Do not mind that the node's wire is slow."""
+
     def gone(self, _: Connection, peer: PeerId | None, reason: str) -> None:
         """Forget the link; one that never was up is told of by the dial."""
         if peer is not None:
