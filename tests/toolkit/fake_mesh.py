@@ -12,6 +12,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -56,7 +57,7 @@ class Mesh:
     nonces: Counter[str] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)
     policies: set[str] = field(default_factory=set)
-    listeners: list[asyncio.StreamWriter] = field(default_factory=list)
+    listeners: list[asyncio.Transport] = field(default_factory=list)
     is_bug_done: bool = False
 
     def add(self, raw: bytes) -> dict[str, Any]:
@@ -111,8 +112,8 @@ class Mesh:
 
     def _publish(self, name: str, data: dict[str, Any]) -> None:
         text = f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
-        for writer in self.listeners:
-            writer.write(f"{len(text):x}\r\n".encode() + text + b"\r\n")
+        for wire in self.listeners:
+            wire.write(f"{len(text):x}\r\n".encode() + text + b"\r\n")
 
     def answer(self, node: int, path: str) -> tuple[int, object]:
         """Answer one read."""
@@ -187,30 +188,47 @@ def _status(node: int, height: int) -> dict[str, Any]:
     }
 
 
-async def _serve(
-    mesh: Mesh, node: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
-    while True:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-            return
+class Client(asyncio.Protocol):
+    """Be one connection of a client; a protocol, because streams cost more than the answers."""
+
+    def __init__(self, mesh: Mesh, node: int) -> None:
+        self._mesh = mesh
+        self._node = node
+        self._data = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep where answers go."""
+        assert isinstance(transport, asyncio.Transport)
+        self._wire = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what is whole."""
+        self._data += data
+        while (end := self._data.find(b"\r\n\r\n")) >= 0:
+            head = self._data[:end].decode()
+            size = int(head.partition("Content-Length:")[2].partition("\r\n")[0] or 0)
+            until = end + 4 + size
+            if len(self._data) < until:
+                return
+            body, self._data = self._data[end + 4 : until], self._data[until:]
+            self._answer(head, body)
+
+    def _answer(self, head: str, body: bytes) -> None:
         method, path, _ = head.split(" ", 2)
         if path.startswith("/events"):
-            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n: hello\n\r\n")
-            writer.write(b"1\r\n\n\r\n")
-            mesh.listeners.append(writer)
-            continue
+            self._wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            self._wire.write(b"9\r\n: hello\n\n\r\n")
+            self._mesh.listeners.append(self._wire)
+            return
         if method == "POST":
-            size = int(head.partition("Content-Length:")[2].partition("\r\n")[0])
-            raws = msgspec.msgpack.decode(await reader.readexactly(size), type=list[bytes])
-            told: object = {"results": [mesh.add(raw) for raw in raws]}
+            raws = msgspec.msgpack.decode(body, type=list[bytes])
+            told: object = {"results": [self._mesh.add(raw) for raw in raws]}
             status = 202
         else:
-            status, told = mesh.answer(node, path)
-        body = json.dumps(told).encode()
-        writer.write(f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            status, told = self._mesh.answer(self._node, path)
+        text = msgspec.json.encode(told)
+        lines = f"HTTP/1.1 {status} X\r\nContent-Length: {len(text)}\r\n\r\n"
+        self._wire.write(lines.encode() + text)
 
 
 async def _freeze(first_s: float, every_s: float, for_s: float) -> None:
@@ -226,14 +244,10 @@ async def main(options: dict[str, Any]) -> None:
     """Serve until the process is ended."""
     mesh = Mesh(options.get("bug", ""), options.get("interval_ms", 200))
     ports = []
+    loop = asyncio.get_running_loop()
     for node in range(options.get("nodes", 4)):
-
-        async def serve(
-            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, node: int = node
-        ) -> None:
-            await _serve(mesh, node, reader, writer)
-
-        server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=4_096)
+        make = partial(Client, mesh, node)
+        server = await loop.create_server(make, "127.0.0.1", 0, backlog=4_096)
         ports.append(server.sockets[0].getsockname()[1])
     sys.stdout.write(json.dumps({"ports": ports}) + "\n")
     sys.stdout.flush()
