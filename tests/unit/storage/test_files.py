@@ -186,3 +186,11 @@ def test_a_file_that_could_not_be_replaced_costs_no_space(
     monkeypatch.undo()
     disk.replace("journal", b"new")
     assert disk.read("journal") == b"new"
+
+
+def test_how_full_the_disk_is_lies_between_nothing_and_all(tmp_path: Path) -> None:
+    """What is kept back for root counts as used up: a node is not root."""
+    told, ratio = os.statvfs(tmp_path), FileDisk(tmp_path).used_ratio()
+
+    assert 0 < ratio <= 1
+    assert ratio >= (told.f_blocks - told.f_bfree) / told.f_blocks - 0.01
