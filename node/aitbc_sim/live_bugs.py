@@ -3,7 +3,7 @@
 Those of the simulator that show on real processes, and those that only a process can have: it is
 killed, and read back from its files. A test starts a node, or deploys a release, in which one of
 them is planted; no wheel of the node holds any. Do not add a bug without the scenario that must
-turn red (`tests/lab/test_teeth_on_hosts.py`), or the test of what it does.
+turn red: `tests/mesh/test_teeth_live.py`, `tests/lab/test_teeth_on_hosts.py`.
 """
 
 from collections.abc import Callable, Iterator

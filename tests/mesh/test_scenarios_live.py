@@ -1,53 +1,18 @@
 """Scenario files against real node processes, which a test kills by their ids."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from driven_mesh import environment_of
-from local_mesh import Mesh, local_mesh
+from killing import Killer
+from local_mesh import local_mesh
 
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import catalogue, playing
-from aitbc_toolkit.suites.scenario.arena import Planned
 
 pytestmark = pytest.mark.mesh
-
-
-@dataclass
-class Killed:
-    """Tell since when processes are dead."""
-
-    bitten_at: float
-    ends_from: float
-    ends_at: float
-    evidence: object
-
-
-class Killer:
-    """Kill processes, and start them again at once or when the fault is over."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        self._nodes = {node.name: node for node in mesh.nodes}
-
-    @contextmanager
-    def __call__(self, _environment: Environment, planned: Planned) -> Iterator[Killed]:
-        hit = [self._nodes[name] for name in planned.targets]
-        for node in hit:
-            node.kill()
-        pids = [node.process.pid for node in hit if node.process]
-        if planned.fault == "proc.restart":  # as a supervisor does, at once
-            for node in hit:
-                node.start()
-        yield Killed(time.time(), time.time() + planned.lease_s, {"pids": pids})
-        for node in hit:
-            if not node.is_running:
-                node.start()
 
 
 @pytest.mark.nightly  # tests/toolkit/test_scenario_*.py show in seconds what the engine does
