@@ -13,7 +13,7 @@ from aitbc_node.chain import Chain
 from aitbc_node.crypto import Verifier
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import AppendBase, ForgetGathered, GatherPiece, JudgeSnapshot, SnapshotJudged
-from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece
+from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece, Status
 from aitbc_node.gossip.pieces import Pieces
 from aitbc_node.intake import Intake
 from aitbc_node.lineage import Known, Offer, behind, fault_of_links, joined, joins
@@ -120,7 +120,7 @@ class Arriving:
         self._workshop.advance(base.height)
         self._mesh.catch_up.moved()
         self._intake.advance(None)
-        self._out.extend(self._mesh.catch_up.announce(self._mesh.linked(), chain.height))
+        self._mesh.broadcast(Status(chain.height))
         return base
 
     def on_offer(self, peer: PeerId, message: OfferFound) -> None:

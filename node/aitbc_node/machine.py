@@ -45,6 +45,7 @@ from aitbc_node.events import (
     WireFull,
 )
 from aitbc_node.following import Following
+from aitbc_node.gossip.messages import Status
 from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.relay import FLUSH_MS
 from aitbc_node.gossip.subnets import Subnets
@@ -366,7 +367,7 @@ class Machine:
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._incidents.block_is_final(self._chain.state, candidate.txs, candidate.execution)
         self._introductions.poll(self._out.now_ms)
-        self._out.extend(self._mesh.catch_up.announce(self._mesh.linked(), self._chain.height))
+        self._mesh.broadcast(Status(self._chain.height))
         self._plan_next_height(self._config.block_interval_ms)
         self._witness.block_is_final()
         self._following.heed_rules()

@@ -15,7 +15,7 @@ from aitbc_node import limits
 from aitbc_node.blocks import FinalBlock
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import Send
-from aitbc_node.gossip.messages import FinalsWanted, Status, send
+from aitbc_node.gossip.messages import FinalsWanted, send
 from aitbc_node.types import Height, PeerId
 
 ANSWER_MS = 3_000
@@ -67,12 +67,6 @@ class CatchUp:
             record = self._records[peer] = _Record()
         record.claim = height
         self._highest = max(self._highest, height)
-
-    def announce(self, linked: tuple[PeerId, ...], tip: Height) -> Iterator[Send]:
-        """Tell those of the newest final block who have not said that they have it too."""
-        records = self._records
-        behind = (peer for peer in linked if peer not in records or records[peer].claim < tip)
-        yield from send(behind, Status(tip))
 
     def forget(self, peer: PeerId) -> None:
         """Drop the claim of a peer whose link is gone; its failures are remembered."""

@@ -58,10 +58,7 @@ class Hello(Record, frozen=True, tag="hello"):
 
 
 class Status(Record, frozen=True, tag="status"):
-    """Say which block is the newest final one here.
-
-    Sent on link up, and after each commit to whoever has not said that it has that block too.
-    """
+    """Say which block is the newest final one here; sent on link up and after each commit."""
 
     height: At
 

@@ -16,7 +16,6 @@ from aitbc_node.gossip.messages import (
     FinalsWanted,
     Hello,
     Message,
-    Status,
     Transactions,
     decode_message,
     hello_sign_bytes,
@@ -260,20 +259,6 @@ def test_a_peer_far_ahead_is_asked_at_once_and_one_ahead_after_a_moment() -> Non
     assert at_once == [((A,), FinalsWanted(Height(6), Height(69)))]
     assert not near.is_far_behind(Height(5))
     assert far.is_far_behind(Height(5))
-
-
-def test_a_new_block_is_told_to_all_but_those_who_say_that_they_have_it() -> None:
-    """Who is behind hears of it, who has said nothing, too, and again who has come anew."""
-    follower = a_follower((A, 4), (B, 5), (C, 6))
-
-    told = sent(list(follower.announce((A, B, C, D), Height(5))))
-    follower.forget(B)
-    anew = sent(list(follower.announce((B, C), Height(5))))
-    later = sent(list(follower.announce((C,), Height(7))))
-
-    assert told == [((A, D), Status(Height(5)))]
-    assert anew == [((B,), Status(Height(5)))]
-    assert later == [((C,), Status(Height(7)))]
 
 
 def test_one_request_is_open_at_a_time() -> None:
