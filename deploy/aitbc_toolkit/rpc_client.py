@@ -15,7 +15,7 @@ import msgspec
 
 from aitbc_node.codes import Code
 from aitbc_node.rpc import electorate, estimates, schema
-from aitbc_toolkit import unanswered
+from aitbc_toolkit import decoding, unanswered
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.exchange import Asked, Reply, exchange
 
@@ -292,8 +292,8 @@ class RpcClient:
     def _read(self, response: Reply, shape: type[Answer]) -> Answer:
         try:
             if response.is_good:
-                return msgspec.json.decode(response.body, type=shape)
-            told = msgspec.json.decode(response.body, type=schema.ErrorAnswer)
+                return decoding.decode(response.body, shape)
+            told = decoding.decode(response.body, schema.ErrorAnswer)
         except msgspec.MsgspecError as error:
             reason = f"status {response.status} and no answer of an AITBC node"
             raise SilentError(self.name, self.url, reason, may_be_taken=True) from error

@@ -18,6 +18,7 @@ import msgspec
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit import identity
+from aitbc_toolkit.decoding import decode
 from aitbc_toolkit.inventory import Environment, Instance
 
 _TIMEOUT_S = 2.0
@@ -86,7 +87,7 @@ class Mesh:
             return None
         body = _get(instance, route)
         try:
-            return msgspec.json.decode(body, type=shape) if body is not None else None
+            return decode(body, shape) if body is not None else None
         except msgspec.MsgspecError:
             return None
 
