@@ -64,6 +64,8 @@ class Books:
     ended: dict[bytes, str] = field(default_factory=dict)
     _open: dict[bytes, Line] = field(default_factory=dict)
     _sums: Sums = field(default_factory=Sums)
+    _broken_promises: int = 0
+    """What a node took and that was in no block when its time was over."""
 
     def send(self, tx_id: bytes, number: int, *, due_s: float) -> None:
         """Write down a transaction before it is handed in for the first time."""
@@ -115,6 +117,7 @@ class Books:
         self.ended[tx_id] = how
         if how == EXPIRED:
             self._sums.expired += 1
+            self._broken_promises += line.is_accepted
             return True
         self._sums.accepted += not line.is_accepted  # a block took it, whatever the answer was
         if how == FINAL:
@@ -151,8 +154,8 @@ class Books:
 
     @property
     def promised(self) -> int:
-        """Count those that a node took and that have not ended."""
-        return sum(line.is_accepted for line in self._open.values())
+        """Count those that a node took and that have not ended, or ended in no block."""
+        return self._broken_promises + sum(line.is_accepted for line in self._open.values())
 
     def sums(self) -> Sums:
         """Add it up, as of now."""

@@ -5,7 +5,7 @@ own events, says nothing about the mesh. Only what a mesh must never do outranks
 fault of ours makes two blocks of one. Pure. Do not add how anything is measured.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,8 @@ PASS: Final = "PASS"  # noqa: S105 - a verdict, not a password
 OFFERED_MIN = 0.99
 LAG_P99_MAX_MS = 10.0
 CPU_SHARE_MAX = 0.80
+ERRORS_BELOW = 0.001
+"""Of what users who keep the rules send, less than this share may end in any other way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,15 @@ class Facts:
     offered: int
     final: int
     promised: int
-    """What a node took, and that was neither final nor expired when waiting ended."""
+    """What a node took, and that was not final, nor in a block at all, when waiting ended."""
     lag_p99_ms: float | None
     cpu_share: float
     drain_s: float
     out_of_files: int = 0
     engine_faults: int = 0
-    workers_lost: Sequence[str] = ()
+    sent: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    """How many of those that were sent did not become final, by what became of them."""
     is_stopped: bool = False
     """Somebody ended it before its time."""
     checks: Sequence[Check] = field(default_factory=tuple)
@@ -66,16 +70,24 @@ def judge(facts: Facts) -> Judgement:
     )
     if unseen:
         return Judgement(INCONCLUSIVE, unseen)
-    if facts.promised:
-        what = f"{facts.promised:,} that a node took were not final after {facts.drain_s:.0f} s"
-        return Judgement(LIVENESS, (what,))
+    if unfinished := tuple(_unfinished(facts)):
+        return Judgement(LIVENESS, unfinished)
     return Judgement(PASS, ())
+
+
+def _unfinished(facts: Facts) -> Iterator[str]:
+    """Say what the mesh owes: every promise, and nearly all that it was asked."""
+    if facts.promised:
+        yield f"{facts.promised:,} that a node took were not final after {facts.drain_s:.0f} s"
+    errors = sum(facts.errors.values())
+    if errors and errors >= ERRORS_BELOW * facts.sent:
+        parts = ", ".join(f"{count:,} {how}" for how, count in facts.errors.items() if count)
+        share = f"less than {100 * ERRORS_BELOW:.1f} % may be"
+        yield f"{errors:,} of {facts.sent:,} sent did not become final ({parts}), {share}"
 
 
 def _doubts(facts: Facts) -> Iterator[str]:
     """Say why the run says nothing about the mesh."""
-    for name in facts.workers_lost:
-        yield f"worker {name} was lost"
     if facts.engine_faults:
         yield f"{facts.engine_faults} exceptions inside the swarm; swarm.log says which"
     if facts.out_of_files:

@@ -16,7 +16,7 @@ from aitbc_toolkit.suites.swarm import Document
 from aitbc_toolkit.suites.verdicts import Verdict
 
 LATENCY = {"percentiles_ms": {"p50": 812.4, "p95": 1_700.0, "p99": 1_900.0}}
-COUNTS = {"sent": 1_500, "final": 1_490, "rejected": 10, "expired": 0, "pending": 0}
+COUNTS = {"sent": 1_500, "final": 1_499, "rejected": 1, "expired": 0, "pending": 0}
 
 
 def a_result(**changed: object) -> Document:
@@ -26,7 +26,7 @@ def a_result(**changed: object) -> Document:
         "why": [],
         "for_s": 30.0,
         "rates": {"asked": 50.0, "offered": 50.0, "accepted": 49.9, "committed": 49.6},
-        "books": {**COUNTS, "rejects": {"nonce": 10}, "refusals": {"rate-limited": 3}},
+        "books": {**COUNTS, "rejects": {"nonce": 1}, "refusals": {"rate-limited": 3}},
         "to_final": LATENCY,
         "submit": LATENCY,
         "send_lag": {"percentiles_ms": {"p99": 1.8}},
@@ -54,8 +54,8 @@ def test_a_good_run_is_told_in_a_few_lines(tmp_path: Path) -> None:
     )
     assert "asked 50.0, offered 50.0, accepted 49.9, committed 49.6" in text
     assert "p50 812.4 ms, p95 1.70 s, p99 1.90 s" in text
-    assert "sent 1,500 = final 1,490 + rejected 10 + expired 0 + pending 0" in text
-    assert "nonce 10" in text
+    assert "sent 1,500 = final 1,499 + rejected 1 + expired 0 + pending 0" in text
+    assert "nonce 1" in text
     assert "rate-limited 3" in text
     assert "because" not in text
     assert str(tmp_path / "result.json") in text
@@ -63,7 +63,7 @@ def test_a_good_run_is_told_in_a_few_lines(tmp_path: Path) -> None:
 
 def test_every_reason_is_told(tmp_path: Path) -> None:
     """A run that shows nothing says why, before any figure."""
-    reasons = ["send lag p99 was 30.0 ms, at most 10 are good", "worker w2 was lost"]
+    reasons = ["send lag p99 was 30.0 ms, at most 10 are good", "nothing became final"]
 
     text = told(tmp_path, Verdict.INVALID, a_result(verdict="INVALID", why=reasons))
 

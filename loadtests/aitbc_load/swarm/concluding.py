@@ -4,6 +4,7 @@ import time
 
 import gevent
 
+from aitbc_load.books import EXPIRED, PENDING, REJECTED
 from aitbc_load.chainwatch import Check, Seen, agreed, checks, rate
 from aitbc_load.histograms import Latencies
 from aitbc_load.judging import Facts, judge
@@ -21,6 +22,8 @@ def facts_of(run: Run, dispatcher: Dispatcher, *, checked: tuple[Check, ...] = (
     """Put together what the run is judged by, as of now; `checked` is known at the end only."""
     taken, spent = dispatcher.taken, run.spent
     is_over = spent.took_s > 0
+    sums = run.books.sums()
+    errors = {REJECTED: sums.rejected, EXPIRED: sums.expired, PENDING: sums.pending}
     lag_us = taken.lag.percentile_us(_LAG_PERCENT)
     due = run.arrivals.asked
     if not is_over:
@@ -33,6 +36,8 @@ def facts_of(run: Run, dispatcher: Dispatcher, *, checked: tuple[Check, ...] = (
         lag_p99_ms=None if lag_us is None else lag_us / 1000,
         cpu_share=spent.sending_cpu_s / spent.sending_s if spent.sending_s else 0.0,
         drain_s=run.order.plan.drain_s,
+        sent=sums.sent,
+        errors=errors if is_over else {},
         out_of_files=run.wires.out_of_files,
         engine_faults=run.engine_faults,
         is_stopped=spent.is_stopped,

@@ -83,6 +83,18 @@ def test_a_promise_is_open_until_its_end() -> None:
     assert (books.is_open(name_of(0)), books.is_open(name_of(1))) == (True, False)
 
 
+def test_a_promise_that_expires_is_still_owed() -> None:
+    """What a node took and let expire was in no block; what none took was promised to nobody."""
+    books = opened(3)
+    books.accept(name_of(0))
+    books.accept(name_of(1))
+    books.fate(name_of(0), EXPIRED, at_s=9.0)
+    books.fate(name_of(1), REJECTED, at_s=9.0, code="nonce")
+    books.fate(name_of(2), EXPIRED, at_s=9.0)
+
+    assert books.promised == 1
+
+
 def test_what_a_node_may_have_is_not_ended_by_another_ones_refusal() -> None:
     """A used nonce may be its own: it is in a block that nobody has told us of yet."""
     books = opened(3)
