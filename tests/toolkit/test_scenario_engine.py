@@ -249,8 +249,29 @@ def test_what_was_watched_too_short_to_make_a_block_did_not_hold(tmp_path: Path)
     """No block in less time than one may take is no progress."""
     told = played(a_case(tmp_path, MINORITY.replace("lease: 20s", "lease: 4s")), Mesh(stalls=True))
 
-    assert (told.verdict, "too short to expect any" in told.line) == (Verdict.INCONCLUSIVE, True)
+    assert (told.verdict, "too short to expect any" in told.line) == (
+        Verdict.INCONCLUSIVE,
+        True,
+    )
     assert told.checks == ()
+
+
+def test_the_block_that_was_decided_before_is_no_progress(tmp_path: Path) -> None:
+    """A mesh that stalls at the cut still tells one; where one is enough, it shows nothing."""
+
+    class OneMore(Mesh):
+        def pause(self, seconds: float) -> None:
+            self.stalls = self.clock > 3.0
+            super().pause(seconds)
+
+        def sight(self, *, after: float = 0.0) -> Sight:
+            told = super().sight(after=after)
+            more = self.stalls and self.cut_off != () and after > 0
+            return Sight({n: h + more for n, h in told.heights.items()}, "v2")
+
+    text = MINORITY.replace("lease: 20s", "lease: 8s")
+    told = played(a_case(tmp_path, text), OneMore())
+    assert (told.verdict, "1 blocks" in told.line) == (Verdict.INCONCLUSIVE, True), told.line
 
 
 def test_an_expectation_of_two_faults_ends_with_the_first_of_them(tmp_path: Path) -> None:
