@@ -11,7 +11,7 @@ from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.suites import catalogue
 from aitbc_toolkit.suites.checkers import CHECKERS
-from aitbc_toolkit.suites.scenario import loading, simulated
+from aitbc_toolkit.suites.scenario import judging, loading, simulated
 from aitbc_toolkit.suites.scenario.schema import Condition, EventuallyStep, Punished, Value
 from aitbc_toolkit.suites.scenario.trial import in_simulator
 from aitbc_toolkit.suites.scene import Result
@@ -103,6 +103,29 @@ def test_a_checker_that_keeps_silent_of_a_fork_makes_the_run_invalid() -> None:
 
     assert told.verdict is Verdict.INVALID
     assert told.line.startswith("agreement was not reported")
+
+
+@pytest.mark.parametrize("beside", ["supply_conserved", "height_monotone"])
+def test_what_a_fork_does_not_explain_is_red_beside_it(beside: str) -> None:
+    """Money out of nowhere is no part of what the scenario is there to show."""
+    (part,) = catalogue.parts("byzantine/over-threshold")
+    assert part.case is not None
+    more = {**CHECKERS, beside: lambda _history: ["v1 did wrong"]}
+
+    told = simulated.play(part.case, seed=SEED, checkers=more)
+
+    assert told.verdict is Verdict.SAFETY
+    assert told.line.startswith(f"not meant to be broken: {beside}; agreement")
+
+
+def test_a_node_that_crashes_is_red_beside_a_fork() -> None:
+    """The same holds of an honest node whose own code fails."""
+    (part,) = catalogue.parts("byzantine/over-threshold")
+    assert part.case is not None
+    line = f"agreement: two blocks; {judging.CRASHED}: AssertionError"
+    crashed = Result(part.name, Verdict.SAFETY, line, 1.0, {"agreement": "broken"})
+
+    assert judging.as_meant(part.case, crashed).verdict is Verdict.SAFETY
 
 
 def test_whom_nobody_can_show_to_be_guilty_is_not_punished() -> None:

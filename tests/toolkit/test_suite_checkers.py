@@ -127,6 +127,19 @@ PLANTED: tuple[tuple[Callable[[History], None], str], ...] = (
 )
 
 
+def test_supplies_are_compared_above_one_block_only() -> None:
+    """A fork has a supply on each side; who holds the same block, or none, is compared."""
+    history = a_history()
+    minted_alone(history)
+    history.blocks["v2"][3] = BlockFact("x3", "x3", ())
+    assert checkers.supply_conserved(history) == []
+
+    history.audits["v3"] = an_audit(supply={"AIT": "102"})
+    assert ["of v3" in line for line in checkers.supply_conserved(history)] == [True]
+    del history.blocks["v3"][3]
+    assert ["of v3" in line for line in checkers.supply_conserved(history)] == [True]
+
+
 @pytest.mark.parametrize("name", CHECKERS)
 def test_a_sound_history_passes(name: str) -> None:
     """No checker cries wolf."""

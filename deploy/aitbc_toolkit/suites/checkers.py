@@ -79,7 +79,10 @@ def time_monotone(history: History) -> list[str]:
 
 
 def supply_conserved(history: History) -> list[str]:
-    """Find money out of nowhere: a node's own audit, and supplies that differ at one height."""
+    """Find money out of nowhere: a node's own audit, and supplies that differ above one block.
+
+    Where nodes hold different blocks, `agreement` says so, and each side has a supply of its own.
+    """
     found = [
         f"{name} at height {audit.height}: {line}"
         for name, audit in history.audits.items()
@@ -89,12 +92,7 @@ def supply_conserved(history: History) -> list[str]:
     for name, audit in history.audits.items():
         by_height[audit.height][name] = audit.supply
     for height, supplies in by_height.items():
-        first, *others = supplies.items()
-        found += [
-            f"height {height}: supply of {first[0]} is {dict(first[1])}, of {name} {dict(supply)}"
-            for name, supply in others
-            if supply != first[1]
-        ]
+        found += _supplies_differ(history, height, supplies)
     return found
 
 
@@ -137,6 +135,20 @@ def has_changed(history: History) -> bool:
     """Tell whether the state changed at all while it was watched: else equal roots say nothing."""
     roots = {fact.state_root for blocks in history.blocks.values() for fact in blocks.values()}
     return len(roots) > 1
+
+
+def _supplies_differ(
+    history: History, height: int, supplies: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    facts = {name: history.blocks.get(name, {}).get(height) for name in supplies}
+    firsts: dict[str, str] = {}
+    for name in sorted(supplies, key=lambda each: facts[each] is None):
+        fact = facts[name]
+        side = next(iter(firsts), "") if fact is None else fact.id
+        first = firsts.setdefault(side, name)
+        if supplies[name] != supplies[first]:
+            one, other = dict(supplies[first]), dict(supplies[name])
+            yield f"height {height}: supply of {first} is {one}, of {name} {other}"
 
 
 def _differences(history: History, what: str, key: Callable[[BlockFact], str]) -> Iterator[str]:

@@ -68,7 +68,7 @@ class SimArena:
             raise ScenarioError(kind, str(violation)) from violation
         except AssertionError as bug:
             last = traceback.format_exc().strip().splitlines()[-1]
-            raise ScenarioError(Verdict.SAFETY, f"a node's own code failed: {last}") from bug
+            raise ScenarioError(Verdict.SAFETY, f"{judging.CRASHED}: {last}") from bug
 
     def sight(self, *, after: float = 0.0) -> Sight:
         """Tell what every node knows at this moment."""
