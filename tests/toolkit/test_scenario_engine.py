@@ -436,6 +436,19 @@ def test_a_checker_that_throws_is_unknown_and_no_pass() -> None:
     assert line == "agreement unknown: planted"
 
 
+def test_what_was_not_measured_meets_no_objective(tmp_path: Path) -> None:
+    """Too few values for a figure, or for its growth, are a miss that is told, and no pass."""
+    text = MINORITY + "  arrival_p95: {max: 1s}\n"
+
+    told = played(a_case(tmp_path, text), Mesh())
+
+    assert (told.verdict, told.line) == (
+        Verdict.OBJECTIVE,
+        "arrival_p95 not measured, allowed at most 1s",
+    )
+    assert [row["met"] for row in told.objectives] == [True, False]
+
+
 def test_growth_is_judged_between_the_least_and_the_greatest(tmp_path: Path) -> None:
     """Recovery that takes four times as long behind a longer cut misses an objective of two."""
     text = MINORITY.replace("lease: 20s", 'lease: "{outage}"').replace(
@@ -447,8 +460,10 @@ def test_growth_is_judged_between_the_least_and_the_greatest(tmp_path: Path) -> 
     short, long = loading.load(path)
 
     (told,) = figures.growth([(short, {"t_tip": 1.0}), (long, {"t_tip": 4.0})])
+    (lacks,) = figures.growth([(short, {"t_tip": 1.0}), (long, {})])
 
     assert (told.measured, told.met) == (4.0, False)
+    assert (lacks.measured, lacks.met) == (None, False)
 
 
 def test_a_growth_from_nothing_is_measured_from_its_floor(tmp_path: Path) -> None:
