@@ -246,7 +246,9 @@ def test_the_canary_of_the_inventory_goes_first_where_it_protects_somebody(
     declare(project, canary=1, bake_s=600)
     watched: list[tuple[int, float]] = []
 
-    def watching(_mesh: Any, names: Any, *, bake_s: float, stall_s: float) -> dict[str, str]:
+    def watching(
+        _mesh: Any, names: Any, *, bake_s: float, stall_s: float, **_more: Any
+    ) -> dict[str, str]:
         assert stall_s > 0
         watched.append((len(names), bake_s))
         return {}
