@@ -2,7 +2,9 @@
 
 import itertools
 import json
-from typing import Any
+import threading
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +15,10 @@ from aitbc_toolkit.monitor.alerting import Alerter, Change
 from aitbc_toolkit.monitor.collecting import Collector
 from aitbc_toolkit.monitor.series import KEPT_S, Sample, Series, labels
 from aitbc_toolkit.release import alarming
+from aitbc_toolkit.suites.overhearing import overheard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 RULES = """
 groups:
@@ -192,6 +198,63 @@ def test_an_alarm_is_what_is_new_and_about_a_canary(fake_mesh: Any) -> None:
         assert list(alarm.heard(["v3"])) == ["v3"]
     assert before == {("DiskRefuses", "v3")}
     assert said.startswith("no alert of ")
+
+
+def test_what_anybody_could_raise_takes_back_no_canary(fake_mesh: Any) -> None:
+    """An attack during the watch is told to operators, and held against no release."""
+    attacks, double = itertools.count(), itertools.count()
+
+    def noted() -> bytes:
+        told = f'{{name="attack.stake-grinding"}} {next(attacks)}\n'
+        return f"aitbc_height 3\naitbc_notes_total{told}".encode()
+
+    def twice() -> bytes:
+        return noted() + f'aitbc_notes_total{{name="vote.twin"}} {next(double)}\n'.encode()
+
+    fake_mesh.ports["v3"].view.metrics = noted
+    with alarming.Alarm(fake_mesh.environment, frozenset()) as alarm:
+        assert alarm.wait_look(3)
+        firing = [alert.name for alert in alarm._collector.firing]
+        quiet = alarm.heard(["v1"])
+        fake_mesh.ports["v3"].view.metrics = twice
+        assert alarm.wait_look(3)
+        loud = alarm.heard(["v1"])
+
+    assert firing == ["AttackSeen"]
+    assert quiet == {}
+    assert loud["v1"].startswith("alert DoubleSign: ")
+
+
+def test_a_watch_that_a_bug_ends_is_unknown_and_never_quiet(
+    fake_mesh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a first good look the rules throw: nobody says "no alert" in a bake or elsewhere."""
+    looks: Iterator[list[Change]] = iter([[]])
+    noted: list[tuple[str, str]] = []
+
+    def once(_alerter: Alerter, _samples: Any, *, now: float) -> list[Change]:
+        if now and (found := next(looks, None)) is not None:
+            return found
+        raise ZeroDivisionError
+
+    def note(kind: str, **fields: str) -> None:
+        noted.append((kind, fields["text"]))
+
+    monkeypatch.setattr(Alerter, "step", once)
+    with alarming.Alarm(fake_mesh.environment, frozenset()) as alarm:
+        alarm.wait_look()
+        said, held = alarm.words(), alarm.heard(["v1"])
+    with overheard(fake_mesh.environment, SimpleNamespace(event=note)):  # type: ignore[arg-type]
+        for each in threading.enumerate():
+            if each.name == "alerts":
+                each.join(60)
+    for seconds in (None, 60.0):
+        with pytest.raises(ZeroDivisionError), Collector(fake_mesh.environment) as collector:
+            collector.look_for(seconds)
+
+    assert said == "alerts: not available, a bug ended the watch, ZeroDivisionError()"
+    assert held == {}
+    assert noted == [("alert.unknown", "a bug ended the watch, ZeroDivisionError()")]
 
 
 def test_where_nobody_tells_metrics_alerts_are_not_available(fake_mesh: Any) -> None:

@@ -60,6 +60,7 @@ class Collector:
         self._alerter = Alerter(rules.load(environment))
         self._looked = threading.Condition()
         self._looks = 0
+        self._bug: Exception | None = None
         self._over = threading.Event()
         self._mesh = open_mesh(environment, retries=0)
         self._thread = threading.Thread(target=self._follow, name="alerts", daemon=True)
@@ -96,6 +97,12 @@ class Collector:
             return self._looks
 
     @property
+    def bug(self) -> Exception | None:
+        """Tell what ended the watch from within; from then on nothing here is known."""
+        with self._looked:
+            return self._bug
+
+    @property
     def rules(self) -> int:
         """Count the rules."""
         return len(self._alerter.rules)
@@ -125,7 +132,10 @@ class Collector:
         return rows
 
     def look_for(self, seconds: float | None) -> None:
-        """Watch for so long, or until Ctrl-C; at least once, however slow nodes are."""
+        """Watch for so long, or until Ctrl-C; at least once, however slow nodes are.
+
+        Raises: what ended the watch from within.
+        """
         self.wait_look()
         if seconds is None:
             while not self._over.wait(_FOREVER_S):
@@ -133,14 +143,28 @@ class Collector:
         else:
             self._over.wait(seconds)
             self.wait_look()
+        if self.bug:
+            raise self.bug
 
     def wait_look(self, count: int = 1, *, timeout_s: float = 60.0) -> bool:
         """Wait until the mesh was looked at so many times more; tell whether it was."""
         with self._looked:
             wanted = self._looks + count
-            return self._looked.wait_for(lambda: self._looks >= wanted, timeout_s)
+            self._looked.wait_for(lambda: self._looks >= wanted or self._bug, timeout_s)
+            return self._looks >= wanted
 
     def _follow(self) -> None:
+        try:
+            self._look_on()
+        except Exception as bug:  # noqa: BLE001 - whatever it is, nothing is known from then on
+            # Once nobody watches any more the mesh may be closed under a look that is under way.
+            if not self._over.is_set():
+                with self._looked:
+                    self._bug = bug
+                    self._looked.notify_all()
+                self._over.set()
+
+    def _look_on(self) -> None:
         while not self._over.is_set():
             began = time.monotonic()
             samples = list(_samples(self._environment, self._mesh))

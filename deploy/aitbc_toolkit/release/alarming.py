@@ -1,7 +1,8 @@
 """Which alerts began while a canary was watched, and are they about it? Watches; changes nothing.
 
 The rules and how nodes are asked are `monitor`'s. What stood before the rollout began is no fault
-of the canary. Do not add what follows from an alert: `rolling`.
+of the canary, and neither is what a rule says that carries `canary: "no"`: anybody could bring
+that about, and so keep releases back. Do not add what follows from an alert: `rolling`.
 """
 
 from collections.abc import Collection
@@ -64,6 +65,7 @@ class Alarm:
             for alert in held
             if alert.is_firing
             and alert.rule.severity in _COUNTED
+            and alert.rule.labels.get("canary") != "no"
             and _key(alert) not in self._before
         ]
         return {
@@ -75,7 +77,12 @@ class Alarm:
 
     def words(self) -> str:
         """Say how much was heard."""
-        self.wait_look()
+        if not self.wait_look():
+            bug = self._collector.bug
+            why = (
+                f"a bug ended the watch, {bug!r}" if bug else "no look at the mesh came to its end"
+            )
+            return f"alerts: not available, {why}"
         if not self._is_told:
             return "alerts: not available, no node tells its metrics"
         blind = len(self._collector.blind)

@@ -21,5 +21,9 @@ def overheard(environment: Environment, timeline: Timeline) -> Iterator[None]:
         told = {"name": alert.name, "severity": alert.rule.severity, "node": alert.node}
         timeline.event(f"alert.{change.state}", **told, text=alert.summary)
 
-    with Collector(environment, hear=note):
-        yield
+    with Collector(environment, hear=note) as collector:
+        try:
+            yield
+        finally:
+            if collector.bug:
+                timeline.event("alert.unknown", text=f"a bug ended the watch, {collector.bug!r}")
