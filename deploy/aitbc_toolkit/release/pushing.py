@@ -30,8 +30,10 @@ def refuse_elsewhere(environment: Environment) -> None:
 
 def push(
     environment: Environment, ref: str, revision: Revision, *, root: Path, who: str, tell: Tell
-) -> None:
+) -> str:
     """Give origin the commit, and the release tag that was named, where it lacks them.
+
+    All of it or nothing; return what it was given.
 
     Raises: UsageError when no branch here has the commit, AitbcError (refused) when origin does
     not take it.
@@ -42,9 +44,9 @@ def push(
     if cutting.TAG.fullmatch(ref):
         refspecs.append(f"refs/tags/{ref}")
     if not refspecs:
-        return
+        return ""
     with step(tell, "push", f"giving {revision.short} to origin") as now:
-        argv = ["git", "-C", str(root), "push", "--quiet", "origin", *refspecs]
+        argv = ["git", "-C", str(root), "push", "--quiet", "--atomic", "origin", *refspecs]
         pushed = shell.run(argv, timeout_s=_PUSH_S, check=False)
         if not pushed.ok:
             raise AitbcError(
@@ -57,6 +59,7 @@ def push(
         named = ", ".join(each.rpartition(":")[2].removeprefix("refs/") for each in refspecs)
         now.say(f"{revision.short} is at origin: {named}")
     audit.append(audit.path_of(environment), audit.Entry("push", commit, "pushed", who, named))
+    return named
 
 
 def _branch(ref: str, commit: str, *, root: Path) -> str:

@@ -81,10 +81,12 @@ def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell
 
     Raises: AitbcError when the operator may not deploy, or when the commit waits for reviewers.
     """
-    commit, root = revision.commit, asked.checkout
+    commit, root, given = revision.commit, asked.checkout, ""
     permit = permission.require(environment, "deploy", subject=commit, root=root)
     if asked.push:
-        pushing.push(environment, asked.ref or "", revision, root=root, who=permit.who, tell=tell)
+        # Before trust is decided: rules ask for a branch of origin, and reviewers fetch from there.
+        named = asked.ref or ""
+        given = pushing.push(environment, named, revision, root=root, who=permit.who, tell=tell)
     if environment.rules.source == "forge":
         return Admission(commit, permit.who)
     known = safekeeping.load(environment)
@@ -93,7 +95,9 @@ def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell
     if decision.level is Level.DEV:
         note(tell, f"warning: dev_mode, nobody has vouched for {commit[:SHORT]}; audited")
     unknown = decision.level is Level.UNKNOWN
-    request = _require_approval(environment, decision, deployer=permit.who) if unknown else None
+    request = None
+    if unknown:
+        request = _require_approval(environment, decision, deployer=permit.who, given=given)
     if asked.allow_downgrade:
         entry = audit.Entry("downgrade", commit, "allowed", permit.who, "--allow-downgrade")
         audit.append(audit.path_of(environment), entry)
@@ -189,7 +193,9 @@ def _lines(signers: Sequence[Signer]) -> tuple[tuple[str, str], ...]:
     return tuple((each.principal, each.public_key.line) for each in signers)
 
 
-def _require_approval(environment: Environment, decision: Decision, *, deployer: str) -> Request:
+def _require_approval(
+    environment: Environment, decision: Decision, *, deployer: str, given: str
+) -> Request:
     known = safekeeping.load(environment)
     request = standing.ask(environment, decision.commit)
     found = standing.verdict(environment, known, request, deployer=deployer)
@@ -208,6 +214,7 @@ def _require_approval(environment: Environment, decision: Decision, *, deployer:
                 *missing,
                 *(fact("why", each) for each in decision.reason.split("; ")),
                 fact("changed", "nothing, on no host"),
+                *([fact("at origin", f"{given}, by --push: it stays there")] if given else []),
             ]
         ),
         hint=f"aitbc approvals {environment.name}"

@@ -146,6 +146,28 @@ def test_a_branch_that_went_another_way_at_origin_is_not_replaced(trusting: Trus
     assert trusting.releases() == set()
 
 
+def test_a_push_gives_all_or_nothing_and_a_refusal_says_what_was_given(trusting: Trusting) -> None:
+    """Origin has another tag of that name: the branch stays too. Unsigned work is named."""
+    project, git = trusting.project, trusting.project.git
+    git("branch", "--move", "main")
+    before = trusting.commit("known to all")
+    git("push", "--quiet", "origin", "HEAD:refs/tags/rel/dev/1")
+    trusting.commit("release me", key="rita", push=False)
+    tag = trusting.cut(push=False)
+    with pytest.raises(AitbcError, match="origin did not take"):
+        project.deploy(ref=tag, push=True)
+    kept = git("ls-remote", "origin", "refs/heads/main").split()[0]
+    unsigned = trusting.commit("trust me", push=False)
+
+    with pytest.raises(AitbcError, match="pending approval") as refused:
+        project.deploy(push=True)
+
+    assert (tag, kept) == ("rel/dev/1", before)
+    assert "heads/main, by --push: it stays there" in refused.value.message
+    assert git("ls-remote", "origin", "refs/heads/main").split()[0] == unsigned
+    assert trusting.releases() == set()
+
+
 def test_there_is_nothing_to_push_where_hosts_fetch_from_here(a_project: Build) -> None:
     """The flag would be ignored in silence, and the operator would believe it done."""
     with pytest.raises(UsageError, match="nothing to push"):
