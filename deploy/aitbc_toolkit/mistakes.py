@@ -176,4 +176,6 @@ def _production_rules(written: Declared) -> Iterator[str]:
                 f"chain.assets.{name}.mint_policy: {asset.mint_policy} is mock money, "
                 "refused where two approvals are needed"
             )
+    if not written.profile.canary:
+        yield "profile.canary: a node goes first and is watched where two approvals are needed"
     yield from overweight(written)

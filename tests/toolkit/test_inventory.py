@@ -289,6 +289,14 @@ def test_no_failure_domain_of_production_holds_a_third() -> None:
         inventory.parse(crowded, path=Path("inventory.toml"))
 
 
+def test_production_has_a_canary() -> None:
+    """Where two people approve, no release comes to all nodes before one was watched."""
+    written = (paths.inventories() / "production" / "inventory.toml").read_text()
+
+    with pytest.raises(ConfigError, match=r"profile\.canary: a node goes first"):
+        inventory.parse(written.replace("canary = 1\n", ""), path=Path("inventory.toml"))
+
+
 MOCK = '[chain.assets.mUSDA]\ntitle = "Mock US dollar"\nmint_policy = "authority"\n'
 
 

@@ -68,7 +68,11 @@ def deploy(environment: Environment, request: Request, tell: Tell) -> Outcome:
 
 
 def stage(environment: Environment, request: Request, tell: Tell) -> Plan:
-    """Do everything of a deploy that touches nothing that runs; return what it would change."""
+    """Do everything of a deploy that touches nothing that runs; return what it would change.
+
+    For the benchmark of staging, and no command: what a deploy refuses before it (uncommitted work,
+    clashes with neighbours, lost keys, `--push`) is not looked at here.
+    """
     remote.reach_early(environment)
     request, revision, admitted = _admitted(environment, request, tell)
     with occupation.at_work(environment, tell, reason="stage") as run:
