@@ -221,7 +221,7 @@ def test_hosts_fetch_and_never_receive(hosts: Hosts) -> None:
     )
 
 
-def test_the_records_are_on_every_host_and_here(hosts: Hosts) -> None:
+def test_check_23_n_deploys_are_n_records_on_every_host(hosts: Hosts) -> None:
     """As many deploys, as many records, the same everywhere: announced, then closed."""
     here = [record.id for record in history.read(hosts.environment)]
 
@@ -414,21 +414,32 @@ def test_a_restarted_node_is_back_at_the_tip(hosts: Hosts) -> None:
 
 @pytest.mark.proves("D14")
 def test_a_node_that_hangs_is_restarted_within_twenty_seconds(
-    hosts: Hosts, eventually: Callable[..., None]
+    hosts: Hosts, eventually: Callable[..., None], request: pytest.FixtureRequest
 ) -> None:
-    """Who is stopped does not beat: systemd kills it, writes that down, and another one votes."""
+    """Who is stopped does not beat: systemd kills it, writes that down, and another one votes.
+
+    What the host itself allows is under twenty seconds, by its unit and in the line that it writes;
+    how late a busy machine was is measured by its clock, and judged in the nightly form.
+    """
     unit = f"aitbc-lab-{hosts.name}-v2"
     show = ["systemctl", "show", "--value", unit, "--property"]
     hung = hosts.on("lab2", *show, "MainPID").strip()
+    allowed = [hosts.on("lab2", *show, name).strip() for name in ("WatchdogUSec", "RestartUSec")]
 
-    hosts.on("lab2", "kill", "-STOP", hung)
+    stopping = f"kill -STOP {hung}; systemctl show --value {unit} -p WatchdogTimestampMonotonic"
+    last_beat_us = int(hosts.on("lab2", "sh", "-c", stopping))
     eventually(
         "another process",
         lambda: hosts.on("lab2", *show, "MainPID").strip() not in {hung, "0"},
         deadline_s=60,
     )
 
-    assert "Watchdog timeout" in hosts.on("lab2", "journalctl", "--unit", unit, "--no-pager")
+    took_s = (int(hosts.on("lab2", *show, "ExecMainStartTimestampMonotonic")) - last_beat_us) / 1e6
+    assert [each[-1] for each in allowed] == ["s", "s"]
+    assert sum(int(each[:-1]) for each in allowed) < 20
+    said = hosts.on("lab2", "journalctl", "--unit", unit, "--no-pager")
+    assert f"Watchdog timeout (limit {allowed[0]})" in said
+    assert took_s < (20 if request.config.getoption("--tier") == "nightly" else 60)
     assert int(hosts.on("lab2", *show, "NRestarts")) >= 1
     eventually("v2 to vote", lambda: state.look(hosts.environment).votes == 4, deadline_s=60)
 
