@@ -2,18 +2,21 @@
 
 import json
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from pretend_swarm import a_swarm, an_order
 
 from aitbc_load import results
 from aitbc_toolkit import paths
-from aitbc_toolkit.errors import ConfigError, UsageError
+from aitbc_toolkit.errors import AitbcError, ConfigError, UsageError
 from aitbc_toolkit.suites import catalogue, loads, repertoire
 from aitbc_toolkit.suites.loads import Wanted
 from aitbc_toolkit.suites.scenario.schema import Objective
-from aitbc_toolkit.suites.swarm import Document, LostError
+from aitbc_toolkit.suites.swarm import Document, LostError, Swarm
 from aitbc_toolkit.suites.verdicts import Verdict
 
 STEADY = (catalogue.folder() / "load" / "steady.yaml").read_text()
@@ -123,6 +126,46 @@ def test_a_lost_worker_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(LostError, match="status 3 and no result"):
         a_swarm(an_order(tmp_path, [1]), []).run()
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_line_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a result is none, and no mistake of the one who reads it."""
+    program = tmp_path / "python"
+    program.write_text('#!/bin/sh\nread order\nprintf \'{"result": {"ver\'\nkill -9 $$\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+
+    with pytest.raises(LostError, match="status -9 and no result"):
+        a_swarm(an_order(tmp_path, [1]), []).run()
+
+
+@pytest.mark.parametrize(
+    ("ended", "verdict"),
+    [
+        (AitbcError("the faucet is empty", hint="aitbc network status"), Verdict.INFRA),
+        (LostError("the worker ended with status -9 and no result"), Verdict.INVALID),
+        (KeyboardInterrupt(), Verdict.INCONCLUSIVE),
+    ],
+)
+def test_a_run_is_kept_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: BaseException, verdict: Verdict
+) -> None:
+    """Once a swarm was ordered there is a verdict on the disk, and no run is open for ever."""
+
+    def runs(_swarm: Swarm) -> Document:
+        raise ended
+
+    monkeypatch.setattr(Swarm, "run", runs)
+    monkeypatch.setattr(loads, "open_mesh", nullcontext)
+    monkeypatch.setattr(loads, "an_order", lambda *_: {})
+    environment: Any = SimpleNamespace(name="dev")
+
+    with suppress(KeyboardInterrupt):
+        loads.play(environment, wanted(), tmp_path, tell=lambda *_: None)
+
+    assert json.loads((tmp_path / "verdict.json").read_text())["verdict"] == verdict
 
 
 def test_a_run_that_was_killed_is_shown_as_far_as_it_came(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def play(
 ) -> Played:
     """Run a swarm on a mesh and keep everything that it says.
 
-    Raises: AitbcError when it cannot begin.
+    Raises: AitbcError when nothing can be asked of the mesh; from then on a record is left.
     """
     started = time.time()
     with open_mesh(environment) as mesh, Timeline(folder) as timeline:
@@ -97,7 +97,19 @@ def play(
         _write(folder / ORDER, order)
         timeline.event("step", name=asked.scenario, scenario=asked.scenario)
         swarm = Swarm(order, money=lambda funds: _pay(environment, mesh, order, funds), tell=heard)
-        told, result = _run(swarm, asked, folder)
+        try:
+            told, result = _run(swarm, asked, folder)
+        except KeyboardInterrupt:
+            by_hand = Result(asked.scenario, Verdict.INCONCLUSIVE, "it was ended by hand", 0.0)
+            _keep(environment, asked, folder, by_hand, started=started)
+            raise
+    return Played(_keep(environment, asked, folder, result, started=started), told)
+
+
+def _keep(
+    environment: Environment, asked: Wanted, folder: Path, result: Result, *, started: float
+) -> evidence.Record:
+    """Write down how a run ended."""
     took_s = round(time.time() - started, 1)
     record = evidence.Record(
         suite=asked.scenario,
@@ -110,7 +122,7 @@ def play(
         command=_command(environment, asked),
     )
     evidence.write(folder, record)
-    return Played(record, told)
+    return record
 
 
 def _run(swarm: Swarm, asked: Wanted, folder: Path) -> tuple[Document | None, Result]:
@@ -119,6 +131,8 @@ def _run(swarm: Swarm, asked: Wanted, folder: Path) -> tuple[Document | None, Re
         told = swarm.run()
     except LostError as lost:
         return None, Result(asked.scenario, Verdict.INVALID, str(lost), 0.0)
+    except AitbcError as failure:  # the faucet refused, or the swarm could not begin
+        return None, Result(asked.scenario, Verdict.INFRA, failure.message, 0.0)
     _write(folder / RESULT, told)
     verdict, line = judged(asked, told)
     return told, Result(

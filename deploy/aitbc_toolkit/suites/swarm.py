@@ -51,8 +51,7 @@ class Swarm:
                 else:
                     ((what, told),) = heard.items()
                     self._tell(what, told)
-            status = child.wait(_END_S)
-        raise LostError(f"the worker ended with status {status} and no result")
+        raise LostError(f"the worker ended with status {child.returncode} and no result")
 
     def stop(self) -> None:
         """Begin nothing more; what has begun is brought to its end."""
@@ -74,7 +73,7 @@ class Swarm:
                 is_stopped = True
                 self.stop()
                 continue
-            if not line:
+            if not line.endswith(b"\n"):  # also half a line: who wrote it was killed meanwhile
                 return
             yield line
 

@@ -1,8 +1,9 @@
 """How does the swarm speak to a node? Over raw sockets that stay open, with bytes built before.
 
 A connection holds one request at a time; whoever wants one takes it from the pool and puts it back.
-What was handed in is never sent again here: the answer may be lost after it was taken, and what
-that means is the dispatcher's business. Do not add what an answer means.
+What was handed in goes out again here, as the same bytes, only where a connection that had waited
+broke: perhaps the node took it before, and its time counts both tries. Do not add what an
+answer means.
 """
 
 import errno
@@ -115,8 +116,8 @@ class Wires:
     def ask(self, place: Place, request: bytes) -> Answer:
         """Ask one node, over a connection that waits or a new one.
 
-        A connection that waited may have been closed by the node meanwhile, before it read
-        anything: that is asked again over a new one. Raises: Silent.
+        A connection that waited may have been closed by the node meanwhile, mostly before it read
+        anything: that is asked again over another one. Raises: Silent.
         """
         idle = self._idle[place.name]
         while idle:
