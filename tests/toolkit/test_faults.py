@@ -350,9 +350,8 @@ def active(kind: str, *nodes: str) -> dict[str, Any]:
 
 
 def test_the_cap_is_over_all_that_is_broken(remote: PretendRemote) -> None:
-    """Two faults of 30 % are 60 %; a node that both hit counts once, a silent host not at all."""
+    """Two faults of 30 % are 60 %; a node that both hit counts once."""
     remote.active = {"node9": [active("proc.kill", "v8", "v9", "v10")]}
-    remote.silent = {"node7"}
     fault = Fault(kind="proc.stop", lease_s=20, targets=("v1",))
     again = Fault(kind="disk.full", lease_s=20, targets=("v9",))
 
@@ -360,12 +359,25 @@ def test_the_cap_is_over_all_that_is_broken(remote: PretendRemote) -> None:
         faults.plan(remote.environment, fault, remote, cap=Cap(power_percent=33))  # type: ignore[arg-type] - as much of it as a plan needs
 
     assert refused.value.exit_status is Exit.REFUSED
-    assert "v10 v8 v9 of other faults" in refused.value.message
+    assert "v10 v8 v9 broken already" in refused.value.message
     for each, percent in ((fault, 40), (again, 30), (fault, 100)):
         cap = Cap(power_percent=percent)
         assert faults.plan(remote.environment, each, remote, cap=cap).orders  # type: ignore[arg-type] - as above
     with pytest.raises(AitbcError, match="4 nodes hit, allowed 3"):
         faults.plan(remote.environment, fault, remote, cap=Cap(nodes=3))  # type: ignore[arg-type] - as above
+
+
+def test_a_silent_host_counts_as_broken(remote: PretendRemote) -> None:
+    """It reboots, or is frozen: its nodes are below the cap with the others, or not."""
+    remote.silent = {"node7"}
+    fault = Fault(kind="proc.stop", lease_s=20, targets=("v1",))
+
+    with pytest.raises(AitbcError, match="20 % of the power hit, allowed 19") as refused:
+        faults.plan(remote.environment, fault, remote, cap=Cap(power_percent=19))  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert "(with v7 broken already)" in refused.value.message
+    assert faults.plan(remote.environment, fault, remote, cap=Cap(nodes=2)).orders  # type: ignore[arg-type] - as above
+    assert faults.plan(remote.environment, fault, remote).orders  # type: ignore[arg-type] - as above
 
 
 @pytest.mark.parametrize(
@@ -467,6 +479,27 @@ def test_a_lab_without_netem_delays_by_a_relay() -> None:
     lines = words["node1"].undo.splitlines()
     assert lines[0].startswith("flock")
     assert f"systemctl stop production-chaos-{found.id}-work" in lines
+
+
+def test_a_relay_keeps_away_from_the_ports_of_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes the next one that is free; one that does not begin is named as the cause."""
+    monkeypatch.setattr("aitbc_toolkit.faults.planning._name", lambda: f"{8_000 * 7 + 5:08x}")
+    environment = dataclasses.replace(breakable(), lab="a")
+    crowded = [
+        dataclasses.replace(each, p2p_port=20_005, rpc_port=20_006, admin_port=20_008)
+        for each in environment.instances
+    ]
+    environment = dataclasses.replace(environment, instances=tuple(crowded))
+    remote = PretendRemote(environment, {"tc-delay": "none"})
+
+    found = faults.plan(environment, of("net.delay"), remote)  # type: ignore[arg-type] - as much of it as a plan needs
+
+    assert {re.findall(r"redirect to :(\d+)", "\n".join(each.do))[0] for each in found.orders} == {
+        "20007"
+    }
+    assert all(
+        "echo 'no relay began on port 20007' >&2; exit 1" in "\n".join(o.do) for o in found.orders
+    )
 
 
 def test_a_delay_is_by_the_kernel_where_it_can_and_refused_where_nothing_can() -> None:

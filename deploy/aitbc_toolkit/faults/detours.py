@@ -27,13 +27,20 @@ def write(site: Site) -> tuple[list[str], list[str], list[Mapping[str, Any]]]:
     words = (f"{_port(site)}", f"{packets.MARK}", ready, *peers)
     start = [
         units.working(site.unit, site.fault.lease_s, "relaying", *words),
-        f"n=0\nuntil [ -e {ready} ]; do n=$((n + 1)); [ $n -lt {_READY_TRIES} ]; sleep 0.1; done",
+        _begun(site, ready),
         # What is connected already goes past the relay, so it has to be made anew.
         rules.load(),
     ]
     # Rules first: nobody is sent to a relay that is not there.
     end = [rules.unload(), f"systemctl stop {site.unit}", f"rm -f {ready}"]
     return start, end, [_counted(site, list(delays_ms)), *_late(site, delays_ms)]
+
+
+def _begun(site: Site, ready: str) -> str:
+    """Write what waits until the relay takes connections, and names it where it does not."""
+    late = f"{{ echo 'no relay began on port {_port(site)}' >&2; exit 1; }}"
+    count = f"n=$((n + 1)); [ $n -lt {_READY_TRIES} ] || {late}"
+    return f"n=0\nuntil [ -e {ready} ]; do {count}; sleep 0.1; done"
 
 
 def _delays_ms(site: Site) -> dict[str, tuple[int, int]]:
@@ -66,5 +73,15 @@ def _late(site: Site, delays_ms: Mapping[str, tuple[int, int]]) -> list[Mapping[
 
 
 def _port(site: Site) -> int:
-    """Choose where the relay listens; should somebody be there already, the order fails."""
-    return _PORT_FIRST + int(site.id, 16) % _PORTS
+    """Choose where the relay listens: no node of its host does; for others the order fails."""
+    taken = {
+        port
+        for each in site.environment.on(site.host.name)
+        for port in (each.p2p_port, each.rpc_port, each.admin_port)
+    }
+    drawn = int(site.id, 16)
+    return next(
+        port
+        for step in range(_PORTS)
+        if (port := _PORT_FIRST + (drawn + step) % _PORTS) not in taken
+    )

@@ -125,7 +125,7 @@ def judge(
 ) -> Radius:
     """Refuse a fault where none is allowed, or one that hits more than the cap.
 
-    What other faults hit, `beside` it, is broken as well, and counts.
+    What is broken `beside` it, by other faults or as its host is silent, counts as well.
     Raises: AitbcError (denied, refused), UsageError for an unknown node.
     """
     for name in fault.targets:
@@ -142,7 +142,7 @@ def judge(
         if asked > allowed
     ]
     if over:
-        more = f" (with {' '.join(sorted(beside))} of other faults)" if beside else ""
+        more = f" (with {' '.join(sorted(beside))} broken already)" if beside else ""
         raise _refused(f"{fault.about} hits more than the cap: {'; '.join(over)}{more}")
     return hit
 

@@ -166,9 +166,9 @@ def require(environment: Environment, rows: Mapping[str, Row], *, status: Exit) 
 def _broken(
     environment: Environment, remote: Hosts, looks: Mapping[str, Mapping[str, Any]], cap: Cap
 ) -> set[str]:
-    """Name the nodes that other faults hit now, where that matters.
+    """Name the nodes that other faults hit now, or whose host is silent, where that matters.
 
-    Hosts that have no part in this fault are asked, too; one that is silent has nothing to tell.
+    Hosts that have no part in this fault are asked, too; a silent one may be rebooting.
     """
     rest = {each.name for each in environment.hosts} - looks.keys()
     bounds = cap.power_percent < 100 or cap.nodes < len(environment.instances)  # noqa: PLR2004 - all of it
@@ -177,7 +177,9 @@ def _broken(
     params = documents(environment, rest, probe=False, peers=[])
     rows = remote.step("fault-look", params, deadline_s=LOOK_S)
     told = [*looks.values(), *(row.answer for row in rows.values() if row.ok)]
-    return {name for each in told for record in each["active"] for name in record["nodes"]}
+    hit = {name for each in told for record in each["active"] for name in record["nodes"]}
+    silent = [host for host, row in rows.items() if not row.ok]
+    return hit | {each.name for host in silent for each in environment.on(host)}
 
 
 def _name() -> str:
