@@ -9,8 +9,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,23 +44,36 @@ def main(name: str, folder: Path, seed: int, names: BinaryIO, results: BinaryIO)
 
 @contextmanager
 def own_lab(name: str) -> Iterator[Environment]:
-    """Have a lab with a mesh; one that was not up before is gone afterwards, whatever happens.
+    """Have a lab with a mesh; afterwards it is as before: up, down, or not there, whatever happens.
 
     Raises: AitbcError where it does not come up.
     """
-    own = name_of(name)
-    is_there = any(each.lab.name == own and each.state == "up" for each in lab.list_labs())
+    before = _states().get(name_of(name))
     try:
-        if not is_there:
+        if before != "up":
             done = meshing.up(name, Request(), _tell, owner_pid=os.getpid())
             if done.exit is not Exit.OK:
                 raise AitbcError(done.error, hint=done.hint, exit_status=done.exit)
         yield Inventory.load(name)
     finally:
-        if not is_there:
+        if before != "up":
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-            meshing.down_by_name(name, _tell, wipe=True)
-            lab.destroy(own)
+            _clear_up(name, end=lab.take_down if before else lab.destroy)
+
+
+def _clear_up(name: str, *, end: Callable[[str], object]) -> None:
+    """Take a lab down that is there; what fails in it is told, and hides no error before it."""
+    own = name_of(name)
+    for each in (partial(meshing.down_by_name, name, _tell, wipe=True), partial(end, own)):
+        try:
+            if own in _states():
+                each()
+        except (AitbcError, OSError) as failure:
+            _tell({"event": "not cleared up", "environment": name, "error": str(failure)})
+
+
+def _states() -> dict[str, str]:
+    return {each.lab.name: each.state for each in lab.list_labs()}
 
 
 def _tell(record: Mapping[str, object]) -> None:
@@ -72,7 +86,9 @@ def _send(results: BinaryIO, line: bytes) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Who started the run may have ignored Ctrl-C, as a shell does behind `&`; that is inherited.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as out:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whoever prints is no result
         try:
