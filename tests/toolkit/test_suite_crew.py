@@ -8,17 +8,22 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.suites import catalogue, crew
+from aitbc_toolkit.suites import catalogue, crew, playing, showing
+from aitbc_toolkit.suites.scenario import simulated
+from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.verdicts import Verdict
 
 PARTS = ["partition/minority", "crash/leader-kill[1]", "crash/leader-kill[2]"]
 FAKE = """
-import json, os, sys
+import json, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # as a worker does
 name, folder, seed = sys.argv[1:]
 said = []
 {before}
@@ -102,6 +107,35 @@ def test_a_mesh_that_does_not_come_up_is_told_with_the_reason(
     assert refused.value.exit_status == Exit.INFRASTRUCTURE
 
 
+def test_a_worker_that_does_not_come_is_told_and_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second has no room: the first plays all, and the run says that it had one worker less."""
+    (tmp_path / "made_up.py").write_text(FAKE.format(before=NO_ROOM, each=""))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path)
+    whole = crew.Crew
+
+    def both_settled(*arguments: Any, **_module: str) -> crew.Crew:
+        hands = whole(*arguments, seed=3, module="made_up")
+        for hand in hands._hands:
+            hand.settled.wait()
+        return hands
+
+    monkeypatch.setattr(crew, "Crew", both_settled)
+
+    assert run(["test", "crash/leader-kill", "-e", "sim", "-n", "2"]) == Exit.OK
+
+    told = json.loads((tmp_path / "runs" / "0001" / "verdict.json").read_text())
+    assert told["left_out"] == [{"name": "sim", "why": "no worker: error: no room"}]
+    assert "not run      sim " in capsys.readouterr().err
+
+
+NO_ROOM = """
+if folder.endswith("w2"):
+    sys.exit("error: no room")
+"""
+
 HOLDING = """
 def hold():
     import pathlib, time
@@ -137,6 +171,23 @@ def test_one_mesh_cannot_be_shared_out() -> None:
 
     assert crew.names("lab", 2) == ["lab-w1", "lab-w2"]
     assert crew.names("lab-mine", 1) == ["lab-mine-w1"]
+
+
+@pytest.mark.parametrize("scenario", [None, "FILE"])
+def test_a_file_is_not_shared_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], scenario: str | None
+) -> None:
+    """Workers would play the built-in scenario of that name, and say so of the file."""
+    copy = tmp_path / "partition" / "minority.yaml"
+    copy.parent.mkdir()
+    copy.write_bytes((catalogue.folder() / "partition" / "minority.yaml").read_bytes())
+    words = [str(copy)] if scenario is None else ["partition", "--scenario", str(copy)]
+
+    assert run(["test", *words, "-e", "sim", "-n", "2"]) == Exit.USAGE
+
+    said = capsys.readouterr().err
+    assert "minority.yaml is a file, and only built-in suites are shared out" in said
+    assert f"hint: aitbc test {copy} -e sim" in said
 
 
 def test_workers_merge_into_one_record(
@@ -187,8 +238,38 @@ def test_a_run_that_is_ended_by_hand_leaves_its_record(
     assert (folder / "junit.xml").exists()
 
 
+@pytest.mark.parametrize("ended", [KeyboardInterrupt(), BrokenPipeError(32, "nobody reads")])
+def test_a_run_that_ends_between_two_parts_is_no_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: BaseException
+) -> None:
+    """One part passed, its row could not be told: what is next is INCONCLUSIVE, not forgotten."""
+
+    def passed(case: Any, **_more: Any) -> Result:
+        return Result(case.name, Verdict.PASS, "", 0.0)
+
+    def say(_row: str) -> None:
+        raise ended
+
+    monkeypatch.setattr(simulated, "play", passed)
+    monkeypatch.setattr(click, "echo", say)
+    monkeypatch.setattr(showing, "announce", lambda *_, **__: None)
+    with pytest.raises(type(ended)):
+        playing.play_parts(
+            None, [catalogue.parts(name)[0] for name in PARTS], "made", folder=tmp_path, seed=1
+        )
+
+    told = json.loads((tmp_path / "verdict.json").read_text())
+    assert told["verdict"] == "INCONCLUSIVE"
+    assert [(each["name"], each["verdict"]) for each in told["scenarios"]] == [
+        (PARTS[0], "PASS"),
+        (PARTS[1], "INCONCLUSIVE"),
+    ]
+    assert [each["name"] for each in told["left_out"]] == PARTS[2:]
+
+
 HELD = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # who tests may ignore it
 from pathlib import Path
 from aitbc_toolkit.suites import catalogue, playing
 from aitbc_toolkit.suites.scenario import simulated

@@ -21,6 +21,7 @@ from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.suites import timeline
 from aitbc_toolkit.suites.catalogue import Part
+from aitbc_toolkit.suites.evidence import LeftOut
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import FaultStep
 from aitbc_toolkit.suites.scene import Result
@@ -75,6 +76,8 @@ class Crew:
         self._may_play = threading.Event()
         self._is_over = threading.Event()
         self._told: queue.Queue[tuple[str, Result | None]] = queue.Queue()
+        self.lacking: list[LeftOut] = []
+        """Which workers never came, and why."""
         self._hands: list[_Hand] = []
         for number, name in enumerate(environments, start=1):
             own = folder / f"w{number}"
@@ -144,7 +147,10 @@ class Crew:
 
     def _work(self, hand: "_Hand") -> None:
         try:
-            if hand.begin(self._is_over):
+            if not hand.begin(self._is_over):
+                if not self._is_over.is_set():
+                    self.lacking.append(LeftOut(hand.name, f"no worker: {hand.last_words()}"))
+            else:
                 self._may_play.wait()
                 while hand.lives and (part := self._next()) is not None:
                     self._told.put((part.name, None))
@@ -194,6 +200,9 @@ class _Hand:
                     start_new_session=True,
                 )
         self.is_ready = self._line() == READY
+        if not self.is_ready:
+            with suppress(subprocess.TimeoutExpired):  # what it says last comes behind its results
+                self._process.wait(STOP_S)
         self.settled.set()
         return self.is_ready
 

@@ -60,8 +60,9 @@ def kept(run: Run) -> Iterator[Run]:
     finally:
         order = {part.name: place for place, part in enumerate(run.parts)}
         results = sorted(run.results, key=lambda each: order[each.name])
-        results += _ended_early(run, ended) if ended else _growths(run)
-        missing = [name for name in order if name not in {*run.begun, *run.ended}]
+        results += (_ended_early(run, ended) if ended else []) or _growths(run)
+        known = {*run.begun, *(each.name for each in results)}
+        missing = [name for name in order if name not in known]
         unreached = [evidence.LeftOut(name, "the run was ended before it") for name in missing]
         run.record = evidence.Record(
             suite=run.suite,
@@ -81,9 +82,11 @@ def kept(run: Run) -> Iterator[Run]:
 
 
 def _ended_early(run: Run, how: str) -> list[Result]:
-    """Say of what was being played that it showed nothing."""
+    """Say of what was being played that it showed nothing; between two parts, of the next one."""
     why = f"the run was ended {how}"
     open_ = [name for name in run.begun if name not in run.ended]
+    if not open_:
+        open_ = [part.name for part in run.parts if part.name not in run.ended][:1]
     return [Result(name, Verdict.INCONCLUSIVE, why, 0.0) for name in open_]
 
 

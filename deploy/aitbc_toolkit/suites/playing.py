@@ -52,6 +52,9 @@ def run(
         suite, scenario = scenario, None
     # What is wrong with a name or a file is told before a mesh is looked for.
     parts = catalogue.parts(suite, scenario, tier=tier)
+    if workers > 1 and suite.endswith(FILE):  # workers know parts by name: built-in ones
+        again = f"aitbc test {suite} -e {environment or DEFAULT_ENVIRONMENT}"
+        raise UsageError(f"{suite} is a file, and only built-in suites are shared out", hint=again)
     name = environment or DEFAULT_ENVIRONMENT
     used = a_seed() if seed is None else seed
     wanted = f"{suite}/{scenario}" if scenario and "/" not in scenario else scenario or suite
@@ -119,7 +122,10 @@ def _share_out(names: Sequence[str], parts: Sequence[Part], run_: Run, *, as_jso
                     run_.heard(result)
                     say(showing.row(result))
             finally:
+                run_.left_out = [*run_.left_out, *hands.lacking]
                 hands.merge()
+        for each in hands.lacking:
+            showing.not_run(each)
     return _told(run_, as_json=as_json)
 
 

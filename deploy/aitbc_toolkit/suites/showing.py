@@ -27,7 +27,12 @@ def announce(
     """Say what is going to be played, and what is not, and why."""
     narrate(f"{suite} on {where}: {_count(runs, 'run')}, seed {seed}")
     for each in left_out:
-        narrate(f"  not run      {each.name:<{_NAME_WIDTH}} {each.why}")
+        not_run(each)
+
+
+def not_run(each: evidence.LeftOut) -> None:
+    """Say what was asked for and is not there."""
+    narrate(f"  not run      {each.name:<{_NAME_WIDTH}} {each.why}")
 
 
 def row(result: Result) -> str:
