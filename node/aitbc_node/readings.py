@@ -3,7 +3,10 @@
 A reading costs nothing until somebody asks. Do not count here: `metrics.Counters`.
 """
 
+import math
+
 from aitbc_node.driver import Driver
+from aitbc_node.errors import DiskError
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters, NodeCollector, Reading
 from aitbc_node.rpc.streams import Hub
@@ -31,7 +34,7 @@ def collector_of(
     gauges: Readings = {
         **_of_machine(machine),
         "peers": ("Links that stand", lambda: len(links.peers)),
-        "disk_used_ratio": ("Of the disk below the data folder", files.data.used_ratio),
+        "disk_used_ratio": ("Of the disk below the data folder", lambda: _used_ratio(files)),
         "disk_failed": (
             "1 while the disk takes nothing",
             lambda: bool(driver.barrier.disk_failure),
@@ -46,6 +49,14 @@ def collector_of(
         totals=_totals(driver, machine, files, links),
         build={**build, "version": facts.version, "genesis": facts.genesis_hash.hex()},
     )
+
+
+def _used_ratio(files: Files) -> float:
+    """Be no number where the disk does not say: all else is told, above all that it failed."""
+    try:
+        return files.data.used_ratio()
+    except DiskError:
+        return math.nan
 
 
 def _of_machine(machine: Machine) -> Readings:

@@ -1,13 +1,15 @@
 """What need a simulation do only once, although every node does it?
 
 A frame goes to many nodes as the same bytes: it is read once, and all get the same frozen record.
-In a very large mesh states and the execution of a block are shared as well, between nodes whose
-state is one and the same; who has come to another one executes by itself. Do not share what nodes
-may differ in.
+Where a kind of day asks for it, states and the execution of a block are shared as well, between
+nodes whose state is one and the same; who has come to another one executes by itself. These are the
+two days that are there to be measured: a thousand nodes, and `EIGHT`, so the speed of both is that
+of a mesh in which each block is executed once. Do not share what nodes may differ in.
 """
 
 import copy
 import functools
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -70,13 +72,19 @@ def shared(options: Options) -> Iterator[None]:
 
 
 def _once_for_each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Let a function of one record answer once for each; what is kept keeps ids from new use."""
-    known: dict[int, tuple[object, object]] = {}
+    """Let a function of one record answer once for each; what is kept keeps ids from new use.
+
+    The oldest are forgotten, like frames, so a long run takes no more than a short one.
+    """
+    known: OrderedDict[int, tuple[object, object]] = OrderedDict()
 
     def answer(record: object) -> object:
-        if id(record) not in known:
-            known[id(record)] = (record, function(record))
-        return known[id(record)][1]
+        row = known.get(id(record))
+        if row is None:
+            row = known[id(record)] = (record, function(record))
+            if len(known) > FRAMES_KEPT:
+                known.popitem(last=False)
+        return row[1]
 
     return answer
 

@@ -1,10 +1,13 @@
 """Every metric can be read from where it is said to be, and alert rules find theirs."""
 
+import math
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from aitbc_node.errors import DiskError
 from aitbc_node.metrics import SERIOUS, Counters
 from aitbc_node.readings import collector_of
 from aitbc_node.rpc.view import Facts
@@ -24,9 +27,11 @@ FACTS = Facts(
 )
 
 
-def told_by(pump: Pump, index: int) -> dict[str, float]:
+def told_by(
+    pump: Pump, index: int, *, used_ratio: Callable[[], float] = lambda: 0.25
+) -> dict[str, float]:
     """Read what one machine of a small world tells, beside made-up disks and links."""
-    disk = SimpleNamespace(used_ratio=lambda: 0.25, sync_count=1, sync_ns=2_000_000_000)
+    disk = SimpleNamespace(used_ratio=used_ratio, sync_count=1, sync_ns=2_000_000_000)
     around: dict[str, Any] = {
         "driver": SimpleNamespace(
             barrier=_Barrier(), events_taken=7, judge=SimpleNamespace(judged=5)
@@ -75,6 +80,19 @@ def test_a_machine_tells_its_power_its_time_and_what_it_is() -> None:
     assert (told["aitbc_diverged"], told["aitbc_disk_failed"]) == (0, 0)
     assert any(name.startswith("aitbc_build_info") and "8b1f" in name for name in told)
     assert {f"aitbc_notes_total {name}" for name in SERIOUS} <= told.keys()
+
+
+def test_a_disk_that_does_not_say_how_full_it_is_silences_nothing_else() -> None:
+    """What tells that the disk has failed is wanted most just then."""
+    pump = Pump().start()
+
+    def fails() -> float:
+        raise DiskError("cannot read")
+
+    told = told_by(pump, 0, used_ratio=fails)
+
+    assert math.isnan(told["aitbc_disk_used_ratio"])
+    assert told["aitbc_disk_failed"] == 0
 
 
 def test_a_node_tells_everything_that_the_alert_rules_ask_for() -> None:

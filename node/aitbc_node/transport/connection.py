@@ -1,8 +1,7 @@
 """How one connection to a peer is proved, filled, bounded and closed.
 
 Handshake first, then frames. A slow peer pays for itself: when its queue is full, or it has read
-nothing for long, its connection is dropped; nobody waits. Which connections a node keeps is
-`links.py`; do not interpret payloads here.
+nothing for long, it is dropped; nobody waits. Which are kept is `links.py`. Interpret no payloads.
 """
 
 import asyncio
@@ -110,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._queue = Outgoing()
         self._stuck: asyncio.TimerHandle | None = None
-        self._watch: kernel.Watch
+        self._watch: kernel.Watch | None = None
         self._flush_is_due = False
         self._reason = ""
 
@@ -158,7 +157,8 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
         self._forget_stuck()
         self._forget_queue()
-        self._watch.end()
+        if self._watch is not None:
+            self._watch.end()
         # Why we closed it says more than what the closing ran into.
         self._reason = self._reason or (said(exc) if exc else "closed by the peer")
         if not self.settled.done():
@@ -276,7 +276,7 @@ class Connection(asyncio.Protocol):
     def _flush(self, *, whole: bool = False) -> None:
         """Write what waits until the peer takes no more; or, at the end, the `whole` of it."""
         self._flush_is_due = False
-        while self._transport is not None and (whole or self._stuck is None):
+        while self._transport and self._watch and (whole or self._stuck is None):
             data = self._queue.take()
             if not data:
                 return

@@ -3,7 +3,8 @@
 A TCP connection costs its opener nothing and us a TLS state, so those that have not proved
 themselves are few, and few per source, and come not too often from one: a host that opens
 thousands, or comes back with ever new keys, keeps only itself out, and so does a network whose
-addresses cost its owner nothing. How they prove themselves is `handshake.py`.
+addresses cost its owner nothing. All are accepted at once; those of counted networks are greeted
+one after the other, so they delay nobody else. How they prove themselves is `handshake.py`.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from aitbc_node.transport.addresses import format_address, unmapped
 from aitbc_node.transport.connection import HANDSHAKE_S, Connection
 
 STRANGERS_MAX = 256
+"""Of all counted networks together, and as many others: a crowd takes no peer's place."""
 STRANGERS_PER_SOURCE_MAX = 16
 ATTEMPTS_PER_S = 10
 ATTEMPTS_BURST = 100
@@ -29,7 +31,7 @@ ATTEMPTS_BURST = 100
 NETWORK_BURST = 32
 """Of one network: a whole rack that starts at once is in after two tries of its slowest."""
 GREET_PAUSE_S = 0.02
-"""So long nobody else is let in: what else this process does goes on between two handshakes."""
+"""So long no other of the counted is greeted: what else this process does goes on meanwhile."""
 PAUSE_S = 0.1
 BACKLOG = 128
 
@@ -56,6 +58,10 @@ class Door:
         self._socket: socket.socket | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._strangers: Counter[str] = Counter()
+        self._counted = 0
+        """How many of them are of counted networks."""
+        self._row: asyncio.Queue[tuple[socket.socket, str]] = asyncio.Queue()
+        """Those of them that nobody has greeted yet."""
         self._attempts = Buckets[str](rate=ATTEMPTS_PER_S, burst=ATTEMPTS_BURST)
         self._networks = Buckets[str](rate=ATTEMPTS_PER_S, burst=NETWORK_BURST)
 
@@ -72,6 +78,7 @@ class Door:
                 hint="another program holds the port, or the address is not of this host",
             ) from error
         self._start(self._accept(self._socket))
+        self._start(self._greet_counted())
         bound: int = self._socket.getsockname()[1]
         return bound
 
@@ -80,6 +87,8 @@ class Door:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        while not self._row.empty():
+            self._row.get_nowait()[0].close()
         if self._socket is not None:
             self._socket.close()
 
@@ -95,14 +104,23 @@ class Door:
                 continue
             source = unmapped(address[0])
             network = self._network_of(source)
-            if self._is_full(source) or not self._may_try(source, network):
+            if self._is_full(source, network) or not self._may_try(source, network):
                 self.turned_away += 1
                 sock.close()
                 continue
             self._strangers[source] += 1
-            self._start(self._greet(sock, source))
             if network:
-                await asyncio.sleep(GREET_PAUSE_S)
+                self._counted += 1
+                self._row.put_nowait((sock, source))
+            else:
+                self._start(self._greet(sock, source))
+
+    async def _greet_counted(self) -> None:
+        """Begin with one of the row at a time."""
+        while True:
+            sock, source = await self._row.get()
+            self._start(self._greet(sock, source, is_counted=True))
+            await asyncio.sleep(GREET_PAUSE_S)
 
     def _may_try(self, source: str, network: str) -> bool:
         """Count an attempt of a source and of its network; False when it was one too many."""
@@ -116,7 +134,7 @@ class Door:
             buckets.pay(payer, tokens=1, now_ms=now_ms)
         return True
 
-    async def _greet(self, sock: socket.socket, source: str) -> None:
+    async def _greet(self, sock: socket.socket, source: str, *, is_counted: bool = False) -> None:
         # Made here, because uvloop returns a protocol of its own from the call below.
         stranger = self._make()
         try:
@@ -127,15 +145,14 @@ class Door:
                 )
                 await asyncio.shield(stranger.settled)
         finally:
+            self._counted -= is_counted
             self._strangers[source] -= 1
             if not self._strangers[source]:
                 del self._strangers[source]
 
-    def _is_full(self, source: str) -> bool:
-        return (
-            self._strangers[source] >= STRANGERS_PER_SOURCE_MAX
-            or self._strangers.total() >= STRANGERS_MAX
-        )
+    def _is_full(self, source: str, network: str) -> bool:
+        alike = self._counted if network else self._strangers.total() - self._counted
+        return self._strangers[source] >= STRANGERS_PER_SOURCE_MAX or alike >= STRANGERS_MAX
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

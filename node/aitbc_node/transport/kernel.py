@@ -1,8 +1,9 @@
 """What is the kernel told and asked about one connection: does the wire hold up what was sent?
 
 The kernel knows when the peer's kernel has bytes, however busy the peer's process is. What is
-still here after a while has stood before the wire, unless the peer's buffer was full: then it is
-the process that does not read. Do not add what follows from it.
+still here after a while has stood before the wire; the time for which the peer's full buffer let
+nothing leave is taken off, because then it is the process that does not read, or reads slowly. Do
+not add what follows from it.
 """
 
 import asyncio
@@ -33,13 +34,11 @@ def tune(sock: socket.socket) -> None:
 class Reading(msgspec.Struct, frozen=True):
     """Be what a kernel says of one connection, as totals since it began.
 
-    `is_moving`: something is between the two kernels now. `shut_us`: so long the peer's full buffer
-    was what let nothing leave.
+    `shut_us`: so long the peer's full buffer was what let nothing leave.
     """
 
     arrived: int
     waiting: int
-    is_moving: bool
     shut_us: int
     quickest_ms: int
 
@@ -56,14 +55,12 @@ def read(sock: socket.socket) -> Reading | None:
         return None  # another system, or closed
     if len(info) < INFO_BYTES:
         return None
-    (unacked,) = struct.unpack_from("=I", info, 24)
     (arrived,) = struct.unpack_from("=Q", info, 120)
     (quickest_us,) = struct.unpack_from("=I", info, 148)
     (shut_us,) = struct.unpack_from("=Q", info, 176)
     return Reading(
         arrived=arrived,
         waiting=waiting,
-        is_moving=unacked > 0,
         shut_us=shut_us,
         quickest_ms=0 if quickest_us == UNKNOWN_US else quickest_us // 1_000,
     )
@@ -79,10 +76,8 @@ class Mark:
         """Take a reading; tell whether bytes have stood before the wire."""
         if self._at is not None and reading.arrived < self._at[1]:
             at_ms, _, shut_us = self._at
-            if reading.is_moving or reading.shut_us == shut_us:
-                return now_ms - at_ms - reading.quickest_ms >= FULL_MS
-            self._at = None  # what moves at the next look may have begun to move only then
-            return False
+            open_ms = now_ms - at_ms - (reading.shut_us - shut_us) // 1_000
+            return open_ms - reading.quickest_ms >= FULL_MS
         written = reading.arrived + reading.waiting
         self._at = (now_ms, written, reading.shut_us) if reading.waiting else None
         return False

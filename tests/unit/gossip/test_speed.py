@@ -64,7 +64,6 @@ class Wire:
         return Reading(
             arrived=max(0, self.bytes_sent - waiting),
             waiting=min(waiting, self.bytes_sent),
-            is_moving=waiting > 0,
             shut_us=0,
             quickest_ms=2 * self.delay_ms,
         )

@@ -20,30 +20,49 @@ def a_reading(
     *,
     arrived: int = 1_000,
     waiting: int = 1_000,
-    is_moving: bool = True,
     shut_us: int = 0,
     quickest_ms: int = 0,
 ) -> Reading:
-    """Be a connection on which half of the bytes have arrived and the rest is moving."""
+    """Be a connection on which half of the bytes have arrived and the rest waits."""
     return Reading(
         arrived=arrived,
         waiting=waiting,
-        is_moving=is_moving,
         shut_us=shut_us,
         quickest_ms=quickest_ms,
     )
 
 
 @contextmanager
-def linked() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Connect two sockets over TCP."""
+def linked(*, buffer: int = 0) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Connect two sockets over TCP; the far one holds so much for its process, if told."""
     with socket.create_server(("127.0.0.1", 0)) as server:
+        if buffer:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         near = socket.create_connection(server.getsockname())
         far, _ = server.accept()
     with near, far:
         near.settimeout(0)
         far.settimeout(0)
         yield near, far
+
+
+async def is_told_full_of_pieces(near: socket.socket, far: socket.socket, *, looks: int) -> bool:
+    """Send without end to a process that reads a piece now and then, for so many looks."""
+    told = asyncio.Event()
+    watch = Watch(near, told.set)
+    loop = asyncio.get_running_loop()
+    until = loop.time() + looks * LOOK_MS / 1_000
+    while loop.time() < until and not told.is_set():
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                near.send(bytes(1 << 16))
+        watch.begin()
+        with contextlib.suppress(BlockingIOError):
+            far.recv(20_000)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(told.wait(), 0.05)
+    watch.end()
+    return told.is_set()
 
 
 async def is_told_full(near: socket.socket, far: socket.socket | None, *, looks: int) -> bool:
@@ -88,11 +107,20 @@ def test_a_peer_whose_process_reads_nothing_has_no_full_wire() -> None:
     """All that its kernel had room for has arrived, and the rest waits for it, not for the wire."""
     mark = Mark()
     for turn in range(20):
-        shut = a_reading(is_moving=False, shut_us=1_000 * LOOK_MS * turn)
-        assert not mark.is_full(shut, turn * LOOK_MS)
+        shut_us = 1_000 * LOOK_MS * turn
+        assert not mark.is_full(a_reading(shut_us=shut_us), turn * LOOK_MS)
     # It goes on: what moves now is not what stood. What still stands a look later is.
-    assert not mark.is_full(a_reading(shut_us=10**9), 20 * LOOK_MS)
-    assert mark.is_full(a_reading(shut_us=10**9), 21 * LOOK_MS)
+    assert not mark.is_full(a_reading(shut_us=shut_us), turn * LOOK_MS + FULL_MS - 1)
+    assert mark.is_full(a_reading(shut_us=shut_us), (turn + 1) * LOOK_MS)
+
+
+def test_a_peer_whose_process_reads_in_pieces_has_no_full_wire() -> None:
+    """At every look something has just begun to move, and what came before stood for the peer."""
+    mark = Mark()
+    for turn in range(100):
+        now_ms = turn * LOOK_MS
+        a_piece = a_reading(arrived=200 * turn, shut_us=1_000 * (now_ms - now_ms // 10))
+        assert not mark.is_full(a_piece, now_ms), turn
 
 
 @pytest.mark.integration
@@ -111,6 +139,13 @@ def test_a_kernel_tells_no_slow_wire_where_there_is_none(*, reads: bool) -> None
     """Neither of a peer that reads, nor of one whose process has stopped for ten looks."""
     with linked() as (near, far):
         assert not asyncio.run(is_told_full(near, far if reads else None, looks=10))
+
+
+@pytest.mark.integration
+def test_a_kernel_tells_no_slow_wire_of_a_process_that_reads_in_pieces() -> None:
+    """Its buffer is full most of the time, and what it makes room for moves at once."""
+    with linked(buffer=1 << 16) as (near, far):
+        assert not asyncio.run(is_told_full_of_pieces(near, far, looks=10))
 
 
 @pytest.mark.integration
