@@ -57,8 +57,6 @@ class Listener:
         now_s: Callable[[], float],
     ) -> None:
         self.height = 0
-        self.gaps = 0
-        """How often something of the stream was missed."""
         self.is_listening = gevent.event.Event()
         self._nodes = nodes
         self._wires = wires
@@ -80,7 +78,6 @@ class Listener:
             try:
                 self._listen(node, connection)
             except (Silent, NotHttpError, OSError, msgspec.MsgspecError):
-                self.gaps += 1
                 gevent.sleep(_PAUSE_S)
             finally:
                 connection.close()
@@ -119,7 +116,6 @@ class Listener:
                     end = _ENDS[fate.status]
                     self._books.fate(bytes.fromhex(fate.id), end, at_s=now_s, code=fate.code)
             case "gap":
-                self.gaps += 1
                 self.catch_up(node)
             case "closing":
                 raise Silent("the node stops")
