@@ -59,6 +59,7 @@ class Profile(Entry, frozen=True, kw_only=True):
     """Say how an environment is run; none of this changes the result of a block.
 
     The first `canary` nodes of a deploy are watched for `bake_s` before the others follow.
+    `limits` are the bounds of nodes against crowds: `bench` has none that a measured load meets.
     `trusted_height` and `trusted_hash` name a block that people told each other, so that no peer
     can tell a node that was away for long, or is new, another history.
     """
@@ -70,6 +71,7 @@ class Profile(Entry, frozen=True, kw_only=True):
     canary: Annotated[int, Meta(ge=0)] = 0
     bake_s: Annotated[int, Meta(ge=1, le=BAKE_S_MAX)] = 30
     rpc_bind: Literal["loopback", "private"] = "private"
+    limits: Literal["usual", "bench"] = "usual"
     trusted_height: Annotated[int, Meta(ge=0, le=2**53)] = 0
     trusted_hash: Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")] = ""
 

@@ -23,11 +23,21 @@ def circumstances(root: Path) -> dict[str, object]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "cores": os.cpu_count(),
+            "cpu": _cpu(),
             "kernel": platform.release(),
             "load": [round(load, 2) for load in os.getloadavg()],
         },
         "versions": {"python": platform.python_version()},
     }
+
+
+def _cpu() -> str:
+    """Name the processor; empty where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "")
 
 
 def _git(root: Path, *words: str) -> str:

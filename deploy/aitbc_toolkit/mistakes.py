@@ -178,4 +178,6 @@ def _production_rules(written: Declared) -> Iterator[str]:
             )
     if not written.profile.canary:
         yield "profile.canary: a node goes first and is watched where two approvals are needed"
+    if written.profile.limits == "bench":
+        yield "profile.limits: bench turns nobody away, refused where two approvals are needed"
     yield from overweight(written)

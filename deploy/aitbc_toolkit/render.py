@@ -153,8 +153,10 @@ def text(name: str, values: Mapping[str, Any], *, templates: Path | None = None)
     return _render(_templates(templates), name, values)
 
 
-def start_command(instance: Instance, *, ends_with_parent: bool) -> str:
+def start_command(instance: Instance, *, ends_with_parent: bool, module: str = "aitbc_node") -> str:
     """Write the command of a node: links resolved first, then the node in the shell's place.
+
+    Another `module` of the release may run it, with words of its own before those of the node.
 
     Its environment says for as long as it lives which release and configuration it was started on.
     systemd ends what it started by its cgroup; a supervisor that is killed ends nothing, so there
@@ -165,7 +167,7 @@ def start_command(instance: Instance, *, ends_with_parent: bool) -> str:
         f"release=$(readlink -e {shell.quoted([str(instance.paths.current)])}) && "
         f"AITBC_CONFIG=$(readlink -m {shell.quoted([str(instance.paths.config)])}) "
         'PYTHONPATH="$release/node" exec '
-        f'{tie}"$release/venv/bin/python" -P -m aitbc_node run '
+        f'{tie}"$release/venv/bin/python" -P -m {module} run '
         f"--config {shell.quoted([str(instance.paths.config / 'node.toml')])}"
     )
     return f"/bin/sh -c {shell.quoted([script])}"

@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from aitbc_node.codes import Code
-from aitbc_node.rpc import electorate, estimates, schema
+from aitbc_node.rpc import electorate, estimates, mailing, schema
 from aitbc_toolkit import decoding, unanswered
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.exchange import Asked, Reply, exchange
@@ -262,14 +262,21 @@ class RpcClient:
         body = msgspec.msgpack.encode(list(raws))
         return self._post(body, "application/msgpack", schema.BatchResult).results
 
-    def _post(self, body: bytes, content_type: str, shape: type[Answer]) -> Answer:
+    def publish(self, raw: bytes) -> mailing.PostedAnswer:
+        """Hand in a message of an account; the same bytes twice are one message."""
+        body = msgspec.json.encode({"raw": raw})
+        return self._post(body, "application/json", mailing.PostedAnswer, route="/messages")
+
+    def _post(
+        self, body: bytes, content_type: str, shape: type[Answer], *, route: str = "/tx"
+    ) -> Answer:
         try:
             self._recognise()
         except (SilentError, RefusedError) as failure:
             failure.may_be_taken = False  # these bytes have not left
             raise
         asked = Asked("POST", content=body, headers={"content-type": content_type})
-        return self._read(self._exchange("/tx", asked), shape)
+        return self._read(self._exchange(route, asked), shape)
 
     def _recognise(self) -> None:
         if not self._is_ours:

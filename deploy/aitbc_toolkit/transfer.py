@@ -47,15 +47,18 @@ def send(host: Host, local: Path, remote: str) -> None:
         _run([*ssh(host), f"umask 077 && cat > {quoted}"], host=host, stdin=file)
 
 
-def ssh(host: Host) -> list[str]:
-    """Write the command that reaches a host: no agent, no password, no unknown host key."""
+def ssh(host: Host, *, alive_s: int = 5) -> list[str]:
+    """Write the command that reaches a host: no agent, no password, no unknown host key.
+
+    A host that is silent for three times `alive_s` is given up.
+    """
     options = [
         "BatchMode=yes",
         "IdentitiesOnly=yes",
         "StrictHostKeyChecking=yes",
         f"UserKnownHostsFile={host.known_hosts}",
         "ConnectTimeout=10",
-        "ServerAliveInterval=5",
+        f"ServerAliveInterval={alive_s}",
     ]
     words = ["ssh", "-F", "/dev/null", "-i", host.ssh_key, "-p", str(host.ssh_port)]
     for option in options:

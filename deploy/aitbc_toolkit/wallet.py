@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import msgspec
 
 from aitbc_node import bech32, limits
-from aitbc_node.crypto import SigningKey
+from aitbc_node.crypto import Signer
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.fees import fee_of, gas_of
+from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.policy import address_of, single_key
-from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transactions import Transaction, gas_of, sign
 from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.letters import Letter, sign_letter
 from aitbc_node.types import Address, Amount, Gas, Height
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import UsageError
@@ -42,7 +43,7 @@ class ChainNow:
 class Wallet:
     """Sign for the ordinary account of one key, or with several keys for the account named."""
 
-    def __init__(self, *keys: SigningKey, account: Address | None = None) -> None:
+    def __init__(self, *keys: Signer, account: Address | None = None) -> None:
         self._keys = keys
         self.policy = single_key(keys[0].public_key)
         self.account = account or address_of(self.policy)
@@ -80,6 +81,10 @@ class Wallet:
         gas = gas_of(unsigned, signatures=len(self._keys))
         tip = fee_of(gas, chain.tip_price)
         return sign(msgspec.structs.replace(unsigned, gas_limit=gas, tip=tip), self._keys)
+
+    def write(self, letter: Letter) -> bytes:
+        """Sign a message of the account."""
+        return sign_letter(letter, self._keys)
 
 
 def look(node: RpcClient, *, interval_ms: int) -> ChainNow:

@@ -41,9 +41,14 @@ def start_early() -> None:
     _spare.append(_Spare(_start()))
 
 
+def waits() -> bool:
+    """Tell whether a child was started early that nobody has greeted."""
+    return bool(_spare) and not _spare[-1].hello
+
+
 def greet(hello: str) -> None:
     """Tell the child that was started early which hosts there are; it connects meanwhile."""
-    if _spare and not _spare[-1].hello:
+    if waits():
         process = _spare.pop().process
         _say(process, hello)
         _say(process, CONNECT)

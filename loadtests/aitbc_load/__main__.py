@@ -5,56 +5,45 @@ Always a process of its own: locust patches everything that knows of sockets or 
 
 import os
 import sys
-from typing import Any, BinaryIO
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 import gevent
 import locust  # noqa: F401 - before everything else, or its patches come too late
 import msgspec
 from gevent.fileobject import FileObjectPosix
 
+from aitbc_load.hdrlog import TO_FINAL, Log
+from aitbc_load.histograms import Latencies
 from aitbc_load.judging import PASS, judge
-from aitbc_load.orders import Funded, Funds, Order, Second, Terms
+from aitbc_load.orders import KEPT, Begin, Clock, Cover, Kept, Order, Second
 from aitbc_load.results import Result
 from aitbc_load.swarm.concluding import conclude, facts_of, recent_ms
+from aitbc_load.swarm.coordinating import PING, STOP, coordinate
 from aitbc_load.swarm.dispatching import Dispatcher
 from aitbc_load.swarm.listening import Listener
 from aitbc_load.swarm.running import Run, SwarmError
+from aitbc_load.swarm.talking import Talk
 
-STOP = b"stop"
-
-
-class Talk:
-    """Speak with whoever started this process."""
-
-    def __init__(self, words: BinaryIO, answers: BinaryIO) -> None:
-        self._words = words
-        self._answers = answers
-
-    def hear(self) -> bytes:
-        """Wait for a line; nothing at the end."""
-        return self._words.readline()
-
-    def tell(self, **named: Any) -> None:
-        """Say one thing by its name."""
-        self._answers.write(msgspec.json.encode(named) + b"\n")
-        self._answers.flush()
-
-    def money(self, asked: Funds) -> Terms:
-        """Ask for money and wait until it is there. Raises: SwarmError when nobody gives any."""
-        self.tell(funds=asked)
-        line = self.hear()
-        if not line.startswith(b"{"):
-            raise SwarmError("it was stopped before it began")
-        return msgspec.json.decode(line, type=Funded).terms
+KEPT_MAX = 8 * 1024 * 1024
+"""Of a file that goes to the coordinator; what a worker of some hours writes is a tenth of it."""
+LOG = "swarm.log"
 
 
 class View:
     """Tell each second what happened in it."""
 
-    def __init__(self, run: Run, talk: Talk) -> None:
+    def __init__(self, run: Run, talk: Talk, log: Log) -> None:
         self._run = run
         self._talk = talk
+        self._log = log
         self._before = (0, 0, 0, 0)
+        self._handed_in: Counter[str] = Counter()
+        self._at_s = 0.0
+        self._began = self._told = time.monotonic()
 
     def tell(self, dispatcher: Dispatcher, listener: Listener) -> None:
         """Tell one second."""
@@ -63,7 +52,9 @@ class View:
         now = (taken.offered, sums.accepted, sums.final, taken.refused)
         offered, accepted, final, refused = (n - b for n, b in zip(now, self._before, strict=True))
         self._before = now
-        p50, p95, p99 = recent_ms(books.take_recent())
+        recent = books.take_recent()
+        self._write(recent)
+        p50, p95, p99 = recent_ms(recent)
         lag_us = taken.lag.percentile_us(99)
         second = Second(
             at_s=round(dispatcher.now_s(), 3),
@@ -78,44 +69,116 @@ class View:
             p99_ms=p99,
             lag_p99_ms=None if lag_us is None else lag_us / 1000,
             verdict=_so_far(self._run, dispatcher),
+            phase=self._phase(dispatcher.now_s()),
+            endpoints=dict(taken.by_node - self._handed_in),
         )
+        self._handed_in = taken.by_node.copy()
         self._talk.tell(second=second)
+
+    def _phase(self, at_s: float) -> str:
+        """Name the phase of the middle of the second that has passed."""
+        before, self._at_s = self._at_s, at_s
+        return self._run.phases[self._run.arrivals.phase_at((before + at_s) / 2)].name
+
+    def end(self, dispatcher: Dispatcher) -> None:
+        """Write what is known of the whole run only."""
+        taken = dispatcher.taken
+        kinds = {"submit": taken.submit, "service": taken.service, "send_lag": taken.lag}
+        self._log.add_whole(kinds, until_s=time.monotonic() - self._began)
+
+    def _write(self, recent: Latencies) -> None:
+        before, self._told = self._told, time.monotonic()
+        span = {"from_s": before - self._began, "until_s": self._told - self._began}
+        self._log.add(TO_FINAL, recent, **span)
 
 
 def main() -> int:
-    """Do what the first line orders; its end, or a line that says so, stops the run early."""
-    words = FileObjectPosix(0, "rb")
-    answers = os.fdopen(os.dup(1), "wb")
+    """Do what the first line orders; its end, or a line that says so, stops the run early.
+
+    A worker of another host is told the folder that it has there.
+    """
+    words, answers = FileObjectPosix(0, "rb"), FileObjectPosix(os.dup(1), "wb")
     line = words.readline()
     if not line:
         return 0  # nobody has anything to be done
     order = msgspec.json.decode(line, type=Order)
+    elsewhere = sys.argv[1] if sys.argv[1:] else ""
+    if elsewhere:
+        Path(elsewhere).mkdir(parents=True, exist_ok=True)
+        order = msgspec.structs.replace(order, folder=elsewhere)
     # Whatever a library prints must not stand between our answers.
-    log = os.open(f"{order.folder}/swarm.log", os.O_WRONLY | os.O_CREAT, 0o644)
+    log = os.open(f"{order.folder}/{LOG}", os.O_WRONLY | os.O_CREAT, 0o644)
     os.dup2(log, 1)
     os.dup2(log, 2)
     talk = Talk(words, answers)
-    try:
-        talk.tell(result=_run(order, talk))
-    except SwarmError as wrong:
-        talk.tell(error=str(wrong))
-        return 1
+    talk.begin(is_part=order.is_part)
+    with _handed_over(Path(elsewhere), talk) if elsewhere else nullcontext():
+        try:
+            result = _run(order, talk)
+        except SwarmError as wrong:
+            talk.tell(error=str(wrong))
+            return 1
+    talk.tell(result=result)
     return 0
 
 
+@contextmanager
+def _handed_over(folder: Path, talk: Talk) -> Iterator[None]:
+    """Give what was written here to whoever coordinates: nothing stays on this host."""
+    try:
+        yield
+    finally:
+        for name in KEPT:
+            path = folder / name
+            text = path.read_bytes()[-KEPT_MAX:].decode(errors="replace") if path.exists() else ""
+            talk.tell(kept=Kept(name=name, text=text))
+
+
 def _run(order: Order, talk: Talk) -> Result:
+    if (order.plan.workers > 1 or order.ways) and not order.is_part:
+        return coordinate(order, talk)
     run = Run(order, talk.money)
     ready = run.prepare()
     talk.tell(signed={"count": len(ready.store), "took_s": round(ready.signing_s, 3)})
-    ear = gevent.spawn(_listen_for_stop, talk, run)
-    dispatcher = run.perform(ready, View(run, talk).tell)
-    ear.kill()
+    ears: list[gevent.Greenlet] = []
+
+    def await_begin() -> None:
+        if order.is_part:
+            _await_begin(talk)
+        ears.append(gevent.spawn(_listen_on, talk, run))
+
+    with Log(order.folder, began=time.time()) as log:
+        view = View(run, talk, log)
+        dispatcher = run.perform(ready, view.tell, await_begin)
+        view.end(dispatcher)
+    # What is read of the chain from here on is our doing, and no part of what transactions cost.
+    talk.tell(drained={"final": run.books.to_final.count})
+    gevent.killall(ears)
     return conclude(run, ready, dispatcher)
 
 
-def _listen_for_stop(talk: Talk, run: Run) -> None:
-    while (line := talk.hear()) and line.strip() != STOP:
-        pass
+def _await_begin(talk: Talk) -> None:
+    """Answer for the clock until it is said when to begin, then wait until then.
+
+    Raises: SwarmError when nobody says so.
+    """
+    talk.tell(ready={})
+    while (line := talk.hear()).strip() == PING:
+        talk.tell(clock=Clock(wall_s=time.time()))
+    if not line.startswith(b"{"):
+        raise SwarmError("it was stopped before it began")
+    begin = msgspec.json.decode(line, type=Begin).begin
+    gevent.sleep(max(0.0, begin - time.time()))
+
+
+def _listen_on(talk: Talk, run: Run) -> None:
+    """Hear that it is over, or that others are lost whose part is to be taken over."""
+    while line := talk.hear():
+        if line.strip() == STOP:
+            run.stop()
+            continue
+        for take_over in run.covering:
+            take_over(msgspec.json.decode(line, type=Cover))
     run.stop()
 
 

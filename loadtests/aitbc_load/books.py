@@ -5,8 +5,9 @@ that has. Only a node's stream of fates, or its blocks, end one; that a node too
 Do not add how anything is sent, or what the sums mean.
 """
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -62,10 +63,17 @@ class Books:
     contradictions: list[str] = field(default_factory=list)
     """What the mesh said and then did not hold to, as sentences."""
     ended: dict[bytes, str] = field(default_factory=dict)
+    ends_s: Sequence[float] = ()
+    """Where the phases of a run end; empty where there is one."""
+    by_phase: list[Latencies] = field(default_factory=list)
+    """What `to_final` holds, apart by the phase of the intended start."""
     _open: dict[bytes, Line] = field(default_factory=dict)
     _sums: Sums = field(default_factory=Sums)
     _broken_promises: int = 0
     """What a node took and that was in no block when its time was over."""
+
+    def __post_init__(self) -> None:
+        self.by_phase = [Latencies() for _ in self.ends_s]
 
     def send(self, tx_id: bytes, number: int, *, due_s: float) -> None:
         """Write down a transaction before it is handed in for the first time."""
@@ -104,7 +112,27 @@ class Books:
         return True
 
     def fate(self, tx_id: bytes, how: str, *, at_s: float, code: str = "") -> bool:
-        """Write down what a node says became of a transaction; tell whether it was news.
+        """Write down what a node says became of a transaction; tell whether it was news."""
+        line = self._end(tx_id, how, code=code)
+        if line is not None and how == FINAL:
+            self._count(line.due_s, 1, at_s=at_s)
+        return line is not None
+
+    def fates(self, told: Iterable[tuple[bytes, str, str]], *, at_s: float) -> None:
+        """Write down what became of many at once: those that were due together took as long.
+
+        Shape: rows of id, how and code.
+        """
+        finals: Counter[float] = Counter()
+        for tx_id, how, code in told:
+            line = self._end(tx_id, how, code=code)
+            if line is not None and how == FINAL:
+                finals[line.due_s] += 1
+        for due_s, count in finals.items():
+            self._count(due_s, count, at_s=at_s)
+
+    def _end(self, tx_id: bytes, how: str, *, code: str) -> Line | None:
+        """End a transaction and return its line; None where that is no news.
 
         Others than ours are nothing to us. An end that follows another one is a contradiction.
         """
@@ -113,22 +141,28 @@ class Books:
             before = self.ended.get(tx_id)
             if before is not None and before != how:
                 self.contradictions.append(f"{tx_id.hex()[:12]} was {before}, then {how}")
-            return False
+            return None
         self.ended[tx_id] = how
         if how == EXPIRED:
             self._sums.expired += 1
             self._broken_promises += line.is_accepted
-            return True
+            return line
         self._sums.accepted += not line.is_accepted  # a block took it, whatever the answer was
         if how == FINAL:
             self._sums.final += 1
-            took_us = round(1_000_000 * (at_s - line.due_s))
-            self.to_final.record_us(took_us)
-            self.recent.record_us(took_us)
         else:
             self._sums.rejected += 1
             self.rejects[code] += 1
-        return True
+        return line
+
+    def _count(self, due_s: float, count: int, *, at_s: float) -> None:
+        """Count how long some took that were due together."""
+        took_us = round(1_000_000 * (at_s - due_s))
+        self.to_final.record_us(took_us, count=count)
+        self.recent.record_us(took_us, count=count)
+        if self.by_phase:
+            place = min(bisect_right(self.ends_s, due_s), len(self.by_phase) - 1)
+            self.by_phase[place].record_us(took_us, count=count)
 
     def is_open(self, tx_id: bytes) -> bool:
         """Tell whether a transaction has not ended."""

@@ -18,6 +18,8 @@ UNKNOWN: Final = "unknown"
 
 _NAMED_MAX = 3
 _MS = 1000
+_STEADY_MIN = 3
+"""A rate needs so many blocks: two between which transactions came, and one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,15 @@ class Account:
     """Compare one account before, what blocks hold of ours, and after, as a quorum knows it.
 
     The blocks are read last, so what the account counts they hold; `undecided` of theirs may be
-    newer than what was told of the account.
+    newer than what was told of the account. Where heights were not read (`is_partial`), blocks may
+    hold more of ours than is known here.
     """
 
     before: int
     ours: int
     after: int | None
     undecided: int = 0
+    is_partial: bool = False
 
     @property
     def surplus(self) -> int:
@@ -57,6 +61,29 @@ class Account:
         assert self.after is not None, "asked where a quorum told it"
         more = self.after - self.before - self.ours
         return more if more > 0 else min(0, more + self.undecided)
+
+    @property
+    def is_wrong(self) -> bool:
+        """Tell whether it counts what cannot be, whatever lies in the heights not read."""
+        return self.surplus < 0 if self.is_partial else self.surplus != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """Compare one account's money before, what its receipts say that it spent, and after."""
+
+    before: int
+    spent: int | None
+    after: int | None
+    is_partial: bool = False
+    """Heights were not read: it may have spent more than is known here."""
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether something that was not read may be what it lacks."""
+        assert self.spent is not None, "asked where all receipts are known"
+        assert self.after is not None, "asked where a quorum told it"
+        return self.is_partial and self.after < self.before - self.spent
 
 
 Seen = Mapping[int, Mapping[str, Block]]
@@ -81,18 +108,29 @@ def agreed(seen: Seen, powers: Mapping[str, int]) -> dict[int, Block]:
 def rate(blocks: Mapping[int, Block], ended: Mapping[bytes, str]) -> float | None:
     """Return how many of ours a second became final, by the blocks' own times.
 
-    From the first block that holds one of ours to the last; those of the first came before it.
-    None where that is no length of time.
+    From the first block that holds one of ours on, because those of the first came before it, and
+    without what a few stragglers and a last, partly filled block would add to the time. None where
+    that is no length of time.
     """
     counts = []
     for height in sorted(blocks):
         ours = sum(ended.get(bytes.fromhex(each)) == FINAL for each in blocks[height].tx_ids)
         if ours:
             counts.append((blocks[height].time_ms, ours))
+    counts = _steady(counts)
     span_ms = counts[-1][0] - counts[0][0] if counts else 0
     if span_ms <= 0:
         return None
     return _MS * sum(ours for _, ours in counts[1:]) / span_ms
+
+
+def _steady(counts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Leave out the last hundredth, and then the last block: it holds what came in a part of it."""
+    spare = sum(ours for _, ours in counts) // 100
+    while len(counts) > _STEADY_MIN and counts[-1][1] <= spare:
+        spare -= counts[-1][1]
+        counts = counts[:-1]
+    return counts[:-1] if len(counts) > _STEADY_MIN else counts
 
 
 def checks(
@@ -127,6 +165,8 @@ def balance(account: Account) -> Check:
     more = account.after - account.before
     if not account.surplus:
         return Check(name, HELD, f"the payee has {more:,} more")
+    if not account.is_wrong:
+        return Check(name, UNKNOWN, "what the payee has more may lie in heights that were not read")
     return Check(name, BROKEN, f"the payee has {more:,} more, {account.ours:,} were paid to it")
 
 
@@ -137,13 +177,34 @@ def nonces(accounts: Mapping[str, Account]) -> Check:
     wrong = [
         f"{each} used {told.after - told.before} for {told.ours}"
         for each, told in accounts.items()
-        if told.after is not None and told.surplus
+        if told.after is not None and told.is_wrong
     ]
     if wrong:
         return Check(name, BROKEN, _few(wrong))
     if silent:
         return Check(name, UNKNOWN, f"no quorum told {len(silent)} accounts")
+    if ahead := sum(bool(told.surplus) for told in accounts.values()):
+        return Check(name, UNKNOWN, f"{ahead} accounts used more than the heights read hold")
     return Check(name, HELD, f"{len(accounts):,} accounts")
+
+
+def purses(wallets: Mapping[str, Purse]) -> Check:
+    """Judge that accounts have what is left of their money when all receipts are paid."""
+    name = "wallets_agree"
+    wrong = [
+        f"{each} has {told.after:,}, by its receipts {told.before - told.spent:,}"
+        for each, told in wallets.items()
+        if told.after is not None and told.spent is not None
+        if told.after != told.before - told.spent and not told.is_short
+    ]
+    if wrong:
+        return Check(name, BROKEN, _few(wrong))
+    silent = sum(
+        told.after is None or told.spent is None or told.is_short for told in wallets.values()
+    )
+    if silent:
+        return Check(name, UNKNOWN, f"nobody told all of {silent} wallets")
+    return Check(name, HELD, f"{len(wallets):,} wallets")
 
 
 def _agreement(seen: Seen) -> Check:

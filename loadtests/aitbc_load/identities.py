@@ -1,6 +1,8 @@
 """Whose accounts does a swarm act for? They follow from its seed, and no two workers share one.
 
-The keys are never written down: the same seed makes them again. Do not sign anything here.
+The keys are never written down: the same seed makes them again. A second run of a seed on one mesh
+is its next `turn`, with accounts of its own: what an earlier one left waiting may still come into a
+block, and would be taken for this one's. Do not sign anything here.
 """
 
 import hashlib
@@ -25,15 +27,21 @@ class Identity:
         return bech32.address_text(hrp, self.account)
 
 
-def identity(seed: int, worker: int, number: int) -> Identity:
-    """Make one account of one worker."""
-    # Divided by a sign that no number holds, so that no two places have the same text.
-    written = f"aitbc/load {seed}/{worker}/{number}"
+def identity(seed: int, worker: int, number: int, *, role: str = "", turn: int = 0) -> Identity:
+    """Make one account of one worker; a role beside the honest users has accounts of its own.
+
+    Else a second run of one seed, at another rate, would be in the way of what the first left.
+    """
+    # Divided by signs that no role and no number holds, so that no two places have the same text.
+    written = f"aitbc/load {role} {seed}/{worker}/{number}".replace("  ", " ")
+    written += f"/{turn}" if turn else ""
     key = SigningKey(hashlib.sha256(written.encode()).digest())
     policy = single_key(key.public_key)
     return Identity(key, policy, address_of(policy))
 
 
-def identities(seed: int, worker: int, count: int) -> list[Identity]:
+def identities(
+    seed: int, worker: int, count: int, *, role: str = "", turn: int = 0
+) -> list[Identity]:
     """Make the accounts of one worker."""
-    return [identity(seed, worker, number) for number in range(count)]
+    return [identity(seed, worker, number, role=role, turn=turn) for number in range(count)]

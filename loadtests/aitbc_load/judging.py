@@ -45,6 +45,13 @@ class Facts:
     sent: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     """How many of those that were sent did not become final, by what became of them."""
+    phases: Sequence[tuple[str, int, int]] = field(default_factory=tuple)
+    """Name, asked and offered of each phase, where a run has several."""
+    acts: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """What closed bots did, and how much of it failed, by the class of the error."""
+    idle: Sequence[str] = ()
+    """Attackers and bots of which nothing is known: no act, or none that a node judged."""
     is_stopped: bool = False
     """Somebody ended it before its time."""
     checks: Sequence[Check] = field(default_factory=tuple)
@@ -84,6 +91,10 @@ def _unfinished(facts: Facts) -> Iterator[str]:
         parts = ", ".join(f"{count:,} {how}" for how, count in facts.errors.items() if count)
         share = f"less than {100 * ERRORS_BELOW:.1f} % may be"
         yield f"{errors:,} of {facts.sent:,} sent did not become final ({parts}), {share}"
+    failed = sum(facts.failures.values())
+    if failed and failed >= ERRORS_BELOW * facts.acts:
+        parts = ", ".join(f"{count:,} {kind}" for kind, count in facts.failures.items())
+        yield f"{failed:,} of {facts.acts:,} acts of bots failed ({parts})"
 
 
 def _doubts(facts: Facts) -> Iterator[str]:
@@ -97,6 +108,8 @@ def _doubts(facts: Facts) -> Iterator[str]:
     elif facts.offered < OFFERED_MIN * facts.asked:
         share = 100 * facts.offered / facts.asked
         yield f"{share:.1f} % of what was asked was offered, {100 * OFFERED_MIN:.0f} % are needed"
+    else:
+        yield from _skipped(facts)
     if facts.lag_p99_ms is None:
         yield "nothing was sent"
     elif facts.lag_p99_ms > LAG_P99_MAX_MS:
@@ -108,3 +121,13 @@ def _doubts(facts: Facts) -> Iterator[str]:
         )
     if not facts.final:
         yield "nothing became final"
+    for role in facts.idle:
+        yield f"no node judged anything of role {role}, so that nothing is shown of it"
+
+
+def _skipped(facts: Facts) -> Iterator[str]:
+    """Name each phase that was not what it was meant to be, whatever the whole run was."""
+    for name, asked, offered in facts.phases:
+        if offered < OFFERED_MIN * asked:
+            share = 100 * offered / asked
+            yield f"{share:.1f} % of what phase {name} asked was offered"

@@ -1,4 +1,4 @@
-"""What does a swarm hand in? Transfers of one unit, each account's in the order of its nonces.
+"""How are the transactions of a swarm made? Most are transfers of one unit, in order of nonces.
 
 All of an account's lie behind each other, so that the number of a transaction says whose it is.
 Which of them are handed in when is the dispatcher's business.
@@ -6,14 +6,16 @@ Which of them are handed in when is the dispatcher's business.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from aitbc_load.identities import Identity
 from aitbc_load.orders import Terms
-from aitbc_node.ledger.fees import fee_of, gas_of
+from aitbc_node.ledger.families import Body
+from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transactions import Transaction, gas_of, sign
 from aitbc_node.ledger.transfers import TRANSFER_GAS, Output, Transfer
 from aitbc_node.types import Address, Amount, Gas, Height
 
@@ -29,10 +31,9 @@ class Opening:
     """It has no policy on record yet, so its transactions carry it."""
 
 
-def cost_max(terms: Terms) -> int:
+def cost_max(terms: Terms, *, gas: int = TRANSFER_GAS) -> int:
     """Return what one transfer can take of its account at most; fee and tip are rounded up."""
-    fee = fee_of(TRANSFER_GAS, terms.gas_price_max)
-    return UNITS + fee + fee_of(TRANSFER_GAS, terms.tip_price)
+    return UNITS + fee_of(gas, terms.gas_price_max) + fee_of(gas, terms.tip_price)
 
 
 def transfers(
@@ -46,20 +47,30 @@ def transfers(
     """Sign `each` transfers of every account, account by account."""
     body = Transfer((Output(payee, NATIVE, Amount(UNITS)),), "")
     for account, opening in zip(accounts, openings, strict=True):
-        draft = Transaction(
-            chain_id=terms.chain_id,
-            sender=account.account,
-            nonce=0,
-            valid_until=Height(terms.height + terms.ttl_blocks),
-            gas_limit=Gas(0),
-            max_gas_price=terms.gas_price_max,
-            tip=Amount(0),
-            policy=account.policy if opening.is_new else None,
-            bundle=False,
-            bodies=(body,),
-        )
-        gas = gas_of(draft)
-        tip = fee_of(gas, terms.tip_price)
+        draft = a_draft(account, terms, body, brings_policy=opening.is_new)
         for nonce in range(opening.nonce, opening.nonce + each):
-            numbered = msgspec.structs.replace(draft, nonce=nonce, gas_limit=gas, tip=tip)
-            yield sign(numbered, [account.key])
+            yield sign(msgspec.structs.replace(draft, nonce=nonce), [account.key])
+
+
+def signed(account: Identity, terms: Terms, body: Body, *, nonce: int, **changed: Any) -> bytes:
+    """Sign one transaction as the ledger wants it, but for the fields that are `changed`."""
+    draft = a_draft(account, terms, body, brings_policy=True)
+    return sign(msgspec.structs.replace(draft, nonce=nonce, **changed), [account.key])
+
+
+def a_draft(account: Identity, terms: Terms, body: Body, *, brings_policy: bool) -> Transaction:
+    """Write what an account is about to sign; a policy may always be brought along."""
+    draft = Transaction(
+        chain_id=terms.chain_id,
+        sender=account.account,
+        nonce=0,
+        valid_until=Height(terms.height + terms.ttl_blocks),
+        gas_limit=Gas(0),
+        max_gas_price=terms.gas_price_max,
+        tip=Amount(0),
+        policy=account.policy if brings_policy else None,
+        bundle=False,
+        bodies=(body,),
+    )
+    gas = gas_of(draft)
+    return msgspec.structs.replace(draft, gas_limit=gas, tip=fee_of(gas, terms.tip_price))

@@ -42,6 +42,11 @@ class Store:
         offset, size, _ = self._row(number)
         return self._map[offset : offset + size]
 
+    def row(self, number: int) -> tuple[bytes, bytes]:
+        """Return the id and the piece of a transaction in one look."""
+        offset, size, name = self._row(number)
+        return name, self._map[offset : offset + size]
+
     def raw(self, number: int) -> bytes:
         """Return the very bytes that were signed."""
         return msgspec.msgpack.decode(self.piece(number), type=bytes)
@@ -61,7 +66,11 @@ class Store:
 
     @classmethod
     def write(cls, path: Path, raws: Iterable[bytes]) -> Self:
-        """Write transactions as they come, then open the file."""
+        """Write transactions as they come, then open the file, which has no name any more then.
+
+        Each run has its own bytes and no other reads them: the disk has its room back when this
+        process ends, however it does.
+        """
         encode = msgspec.msgpack.Encoder().encode
         rows = bytearray()
         offset, count = _HEAD.size, 0
@@ -76,4 +85,7 @@ class Store:
             file.write(rows)
             file.seek(0)
             file.write(_HEAD.pack(_MAGIC, count, offset))
-        return cls(path)
+        try:
+            return cls(path)
+        finally:
+            path.unlink()

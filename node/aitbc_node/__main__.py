@@ -129,6 +129,14 @@ def _sign_rotation(options: argparse.Namespace) -> int:
     return Exit.OK
 
 
+def _node_key(options: argparse.Namespace) -> int:
+    from aitbc_node import renaming  # noqa: PLC0415 - see _run
+
+    done = renaming.act(options.what, options.key_dir, sys.stdin.buffer.read())
+    _print(done, as_json=True)
+    return Exit.OK
+
+
 def _inspect(options: argparse.Namespace) -> int:
     from aitbc_node import inspection  # noqa: PLC0415 - see _run
 
@@ -311,6 +319,13 @@ def _key_commands(commands: Any) -> tuple[argparse.ArgumentParser, argparse.Argu
     )
     rotation.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
     rotation.set_defaults(command=_sign_rotation)
+
+    node_key = commands.add_parser(
+        "node-key", help="another key by which the others know the node; words on standard input"
+    )
+    node_key.add_argument("what", choices=("offer", "take", "sign"))
+    node_key.add_argument("--key-dir", type=Path, required=True, metavar="DIR")
+    node_key.set_defaults(command=_node_key)
     return init, begin
 
 

@@ -1,4 +1,4 @@
-"""Who hears of final blocks, fates and notes: index, event streams, counters and the log.
+"""Who hears of final blocks, fates, messages and notes: index, event streams, counters and the log.
 
 Nobody hears of a final block before its certificate is written behind the own vote for it: what was
 told as final must still be final after a loss of power. Do not carry out anything here that the
@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from aitbc_node.codes import Code
 from aitbc_node.events import Committed, Expired, Note
 from aitbc_node.metrics import SERIOUS, Counters
+from aitbc_node.posting import Delivered
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
-from aitbc_node.storage.index import Fate, TxIndex
+from aitbc_node.storage.fates import Fate
+from aitbc_node.storage.index import TxIndex
 from aitbc_node.types import TxId
 
 _TOPICS = {
@@ -30,9 +33,10 @@ log = logging.getLogger(__name__)
 class Announcer:
     """Tell everybody who only listens."""
 
-    def __init__(self, index: TxIndex, hub: Hub, counters: Counters) -> None:
+    def __init__(self, index: TxIndex, hub: Hub, counters: Counters, *, post: Post) -> None:
         self._index = index
         self._hub = hub
+        self._post = post
         self._counters = counters
         # Transactions that the machine calls final, while the disk is not that far.
         self._foretold: set[TxId] = set()
@@ -59,6 +63,7 @@ class Announcer:
         self._counters.txs_failed += failed
         self._counters.rounds_wasted += round_
         self._hub.committed(committed)
+        self._post.ended(header.height)
         log.info(
             "block.final",
             extra={
@@ -69,6 +74,16 @@ class Announcer:
                 "state_root": header.state_root.hex()[:16],
             },
         )
+
+    def take(self, told: Delivered | Expired | Note) -> None:
+        """Announce what nobody waits for."""
+        match told:
+            case Delivered():
+                self._post.delivered(told)
+            case Expired():
+                self.expired(told)
+            case Note():
+                self.note(told)
 
     def expired(self, expired: Expired) -> None:
         """Announce transactions that can never be final."""

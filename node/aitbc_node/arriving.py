@@ -13,7 +13,7 @@ from aitbc_node.chain import Chain
 from aitbc_node.crypto import Verifier
 from aitbc_node.errors import PeerFault
 from aitbc_node.events import AppendBase, ForgetGathered, GatherPiece, JudgeSnapshot, SnapshotJudged
-from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece, Status
+from aitbc_node.gossip.messages import OfferFound, OfferWanted, Piece
 from aitbc_node.gossip.pieces import Pieces
 from aitbc_node.intake import Intake
 from aitbc_node.lineage import Known, Offer, behind, fault_of_links, joined, joins
@@ -77,7 +77,7 @@ class Arriving:
         """From whom nothing came in time; others are chosen before them."""
         self._chosen: Offer | None = None
         self._pieces: Pieces | None = None
-        self._base: Base | None = None
+        self.base: Base | None = None
 
     def poll(self) -> None:
         """Begin when there is reason to, and see to it that what was begun ends."""
@@ -89,7 +89,7 @@ class Arriving:
                 self._is_asking = self._mesh.catch_up.is_held = True
                 self._until_ms, self._above = now_ms + OFFERS_MS, self._lowest()
                 self._ask()
-        elif self._base is not None:
+        elif self.base is not None:
             self._drop_if_passed()
         elif self._pieces is not None:
             self._fetch(self._pieces)
@@ -106,11 +106,11 @@ class Arriving:
     @property
     def is_ready(self) -> bool:
         """Tell whether a state is here and proved, and above what is here already."""
-        return self._base is not None and self._base.height > self._chain.height
+        return self.base is not None and self.base.height > self._chain.height
 
     def arrive(self) -> Base:
         """Go on from the state that was fetched; nobody may be reading the log."""
-        base, chain = self._base, self._chain
+        base, chain = self.base, self._chain
         assert base is not None, "a state is here"
         self._end()
         self._tries, self._slow = 0, {}
@@ -120,7 +120,7 @@ class Arriving:
         self._workshop.advance(base.height)
         self._mesh.catch_up.moved()
         self._intake.advance(None)
-        self._mesh.broadcast(Status(chain.height))
+        self._mesh.grown(chain.height)
         return base
 
     def on_offer(self, peer: PeerId, message: OfferFound) -> None:
@@ -164,7 +164,7 @@ class Arriving:
             return
         name = self._chosen.contents.name()
         if isinstance(event.base, Base):
-            self._base = event.base
+            self.base = event.base
             self._drop_if_passed()
             return
         what = "snapshot.false" if event.is_lie else "snapshot.failed"
@@ -176,8 +176,8 @@ class Arriving:
 
     def _drop_if_passed(self) -> None:
         """Let go of a state that blocks on their way have brought this node past meanwhile."""
-        if self._base is not None and self._base.height <= self._chain.height:
-            self._out.note("snapshot.passed", height=self._base.height)
+        if self.base is not None and self.base.height <= self._chain.height:
+            self._out.note("snapshot.passed", height=self.base.height)
             self._end()
 
     def _lowest(self) -> Height:
@@ -297,4 +297,4 @@ class Arriving:
         self._is_asking = self._mesh.catch_up.is_held = False
         self._asked.clear()
         self._offered.clear()
-        self._chosen = self._pieces = self._base = None
+        self._chosen = self._pieces = self.base = None

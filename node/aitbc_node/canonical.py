@@ -4,6 +4,7 @@ Records are msgpack arrays in shortest form; a decoder refuses anything that wou
 the same bytes again, so that one value never has two hashes. Do not add record types here.
 """
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -15,12 +16,13 @@ class NotCanonicalError(ValueError):
     """The bytes are not the one canonical encoding of the wanted record."""
 
 
-class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+# Records hold values and records, so they form no cycles: the garbage collector need not look.
+class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Make a frozen record that travels as a msgpack array of its fields in order."""
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoders: dict[object, msgspec.msgpack.Decoder[object]] = {}
+_readers: dict[object, Callable[[bytes], object]] = {}
 
 
 def encode(value: object) -> bytes:
@@ -33,13 +35,23 @@ def decode(data: bytes, kind: type[T]) -> T:
 
     Raises: NotCanonicalError when the bytes are malformed, of another shape, or not canonical.
     """
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind)
-    try:
-        value = decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise NotCanonicalError(str(error)) from error
-    if _encoder.encode(value) != data:
-        raise NotCanonicalError("not the shortest encoding of its value")
-    return value  # type: ignore[return-value]  # the decoder was built for `kind`
+    reader = _readers.get(kind)
+    if reader is None:
+        reader = _readers[kind] = reader_of(kind)
+    return reader(data)  # type: ignore[return-value]  # the reader is that of `kind`
+
+
+def reader_of(kind: type[T]) -> Callable[[bytes], T]:
+    """Return what reads records of one kind as `decode` does."""
+    read, write = msgspec.msgpack.Decoder(kind).decode, _encoder.encode
+
+    def reader(data: bytes) -> T:
+        try:
+            value = read(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise NotCanonicalError(str(error)) from error
+        if write(value) != data:
+            raise NotCanonicalError("not the shortest encoding of its value")
+        return value
+
+    return reader

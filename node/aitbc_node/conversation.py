@@ -9,10 +9,12 @@ from typing import assert_never
 from aitbc_node import limits
 from aitbc_node.arriving import Arriving
 from aitbc_node.blocks import tx_id
+from aitbc_node.broker import Broker
 from aitbc_node.chain import Chain
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import BlocksRead, OfferRead, PieceRead, ReadBlocks
+from aitbc_node.events import BlocksRead, OfferRead, PieceRead, ReadBlocks, Verified
 from aitbc_node.following import Following
+from aitbc_node.gossip.links import Link
 from aitbc_node.gossip.messages import (
     BlockFound,
     BlockWanted,
@@ -22,6 +24,7 @@ from aitbc_node.gossip.messages import (
     Finals,
     FinalsWanted,
     Hello,
+    Letters,
     Message,
     Neighbours,
     OfferFound,
@@ -82,6 +85,7 @@ class Conversation:
         self._arriving = arriving
         self._witness = witness
         self._reading: dict[PeerId, None] = {}
+        self.broker = Broker(outbox, chain, mesh)
         self.lending = Lending(outbox, mesh, is_closed=lambda: arriving.is_proved)
 
     @property
@@ -89,19 +93,33 @@ class Conversation:
         """Tell whether the disk is being read for a peer."""
         return bool(self._reading) or self.lending.is_reading
 
-    def on_frame(self, peer: PeerId, payload: bytes) -> None:
+    def on_frame(self, link: Link, payload: bytes) -> None:
         """Take a frame; whatever is in it, at worst the link is closed."""
-        if self._mesh.peers.is_flooding(peer):
+        peer = link.peer
+        if link.is_flooding:
             self._mesh.fault(peer, "more frames than any node sends")
             return
         try:
             message = decode_message(payload)
-            self._mesh.peers.count(peer, message)
+            flooded = link.tally.take(message)
+            if flooded:
+                raise PeerFault(f"more about {flooded} than any node says")  # noqa: TRY301 - ends here, like all faults
             if type(message) in SPREADING:
                 self._mesh.spread.take(payload)
             self._on_message(peer, message)
         except PeerFault as fault:
             self._mesh.fault(peer, fault.what)
+
+    def on_verified(self, event: Verified) -> None:
+        """Go on with what was judged; who passed on what is signed falsely is a forger's friend."""
+        if self.broker.owns(event):
+            culprits = self.broker.on_verified(event)
+        else:
+            judged = self._intake.on_verified(event)
+            self._workshop.on_verified(judged)
+            culprits = judged.culprits
+        for peer in culprits:
+            self._mesh.fault(peer, "passed on what is signed falsely", is_forgery=True)
 
     def on_read(self, event: BlocksRead | OfferRead | PieceRead) -> None:
         """Send a peer what it asked for, now that the disk gave it."""
@@ -114,14 +132,21 @@ class Conversation:
                 self.lending.on_read(event)
 
     def _on_message(self, peer: PeerId, message: Message) -> None:
-        match message:  # the most frequent first: the kinds are tried one after the other
-            case VotesSent():
-                self._voting.on_votes(peer, message)
-            case Status(height=height):
-                self._mesh.catch_up.claim(peer, height)
-                if not self._following.diverged:
-                    self._arriving.poll()
-                self._following.poll()
+        if type(message) is VotesSent:  # the others are told apart one by one, which takes longer
+            self._voting.on_votes(peer, message)
+        elif type(message) is Status:
+            self._mesh.catch_up.claim(peer, message.height)
+            self._mesh.news.claimed(peer, message.height)
+            if not self._following.diverged:
+                self._arriving.poll()
+            self._following.poll()
+        else:
+            self._on_seldom(peer, message)
+
+    def _on_seldom(self, peer: PeerId, message: Message) -> None:
+        match message:
+            case VotesSent() | Status():
+                raise AssertionError("taken above")
             case Ping(number=number):
                 self._out.send((peer,), Pong(number))
             case Pong(number=number):
@@ -135,6 +160,8 @@ class Conversation:
             case TransactionsHanded(raws=raws):
                 self._mesh.relay.handed(tx_id(raw) for raw in raws)
                 self._intake.gossip(peer, raws)
+            case Letters(raws=raws):
+                self.broker.hear(peer, raws)
             case EvidenceSeen(raw=raw):
                 self._witness.hear(peer, raw)
             case Hello() | Neighbours() | PeersKnown() | PeersWanted() | RoomNeeded():
@@ -173,6 +200,7 @@ class Conversation:
                 if block is not None and self._mesh.peers.may_get(peer, sum(map(len, block.txs))):
                     self._out.send((peer,), BlockFound(block))
             case FinalsWanted(first=first, last=last):
+                self._mesh.news.asked(peer, last)
                 self._read(peer, first, last)
             case OfferWanted():
                 self.lending.on_offer_wanted(peer, message)

@@ -79,12 +79,15 @@ class Draining:
         self._asked: DrainAsked | None = None
         self._deadline_ms = 0
         self._held_until_ms: int | None = None
+        self.is_under_way = False
+        """Whether there is a moment that `poll` waits for."""
 
     def ask(self, event: DrainAsked) -> None:
         """Begin to wait; who asked before is answered at once."""
         if self._asked is not None:
             self._answer(self._outlook(), in_time=False)
         self._asked = event
+        self.is_under_way = True
         self._deadline_ms = self._out.now_ms + event.deadline_ms
 
     def poll(self) -> None:
@@ -136,4 +139,5 @@ class Draining:
 
     def _hold(self, *, until_ms: int | None) -> None:
         self._held_until_ms = until_ms
+        self.is_under_way = self._asked is not None or until_ms is not None
         self._voting.consensus.hold_proposals(held=until_ms is not None)

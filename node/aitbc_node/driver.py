@@ -48,6 +48,7 @@ from aitbc_node.judging import Judge
 from aitbc_node.keeping import Keeper
 from aitbc_node.ledger.upgrades import APP_VERSION
 from aitbc_node.machine import Machine
+from aitbc_node.posting import Delivered
 from aitbc_node.storage.snapshots import Snapshots
 from aitbc_node.storage.store import Store
 from aitbc_node.types import Height, PeerId, TxId
@@ -226,10 +227,8 @@ class Driver:
                 self._unannounced -= 1
                 if not self._unannounced:
                     self._announced.set()
-            case Expired():
-                self._announcer.expired(effect)
-            case Note():
-                self._announcer.note(effect)
+            case Delivered() | Expired() | Note():
+                self._announcer.take(effect)
             case Dial(peer=peer, address=address):
                 self.wire.dial(peer, address)
             case Disconnect(peer=peer, reason=reason):

@@ -161,7 +161,7 @@ class Timer(msgspec.Struct, frozen=True):
     round: Round
 
 
-class SignatureCheck(msgspec.Struct, frozen=True):
+class SignatureCheck(msgspec.Struct, frozen=True, gc=False):
     """Ask whether `signature` by `key` covers `message`."""
 
     key: PublicKey
@@ -369,7 +369,7 @@ class JudgeSnapshot(Effect, frozen=True):
     offer: Offer
 
 
-class TxOutcome(msgspec.Struct, frozen=True):
+class TxOutcome(msgspec.Struct, frozen=True, gc=False):
     """Tell a client what became of one transaction it handed in; `code` is `ok` when taken."""
 
     id: TxId
@@ -457,7 +457,7 @@ class Answer(Effect, frozen=True):
     answer: Drained | Finalized | KeyTaken | Snapshotted | PeersSought | Refusal
 
 
-class TxReceipt(msgspec.Struct, frozen=True):
+class TxReceipt(msgspec.Struct, frozen=True, gc=False):
     """Tell how one transaction of a final block went; `code` is `ok` when its body took effect."""
 
     id: TxId

@@ -6,6 +6,8 @@ question. A new kind of message or body needs an example here, or a test fails.
 
 from collections.abc import Iterator
 
+from msgspec import structs
+
 from aitbc_node.blocks import (
     NO_BLOCK,
     PRECOMMIT,
@@ -42,11 +44,13 @@ from aitbc_node.ledger.motions import (
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
-from aitbc_node.ledger.records import RecordPut, revoked_by
+from aitbc_node.ledger.records import RecordPut, ended_by, revoked_by
+from aitbc_node.ledger.revoking import replacement
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Transaction, sign
 from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.letters import Letter, sign_letter
 from aitbc_node.lineage import Contents, Link, Offer
 from aitbc_node.transport import handshake
 from aitbc_node.types import (
@@ -66,6 +70,11 @@ from aitbc_node.version import VERSION
 CHAIN_ID = "aitbc-wire"
 GENESIS = sha256(b"aitbc/wire")
 KEY = SigningKey(bytes(range(32)))
+NEEDS = {
+    "message.txs>": messages.READS_HANDED,
+    "message.letters": messages.READS_LETTERS,
+}
+"""What a release has to say of itself before it is sent these; an older build never gets them."""
 
 
 def values() -> Iterator[tuple[str, object]]:
@@ -118,6 +127,7 @@ def _messages(
     yield messages.ProposalSent(encode(proposal), proposed)
     yield messages.VotesSent((encode(prevote), encode(precommit)))
     yield messages.TransactionsHanded(block.txs[:1])
+    yield messages.Letters(tuple(letters()))
     yield messages.SummarySent(encode(summary))
     yield messages.EvidenceSeen(encode(_evidence()))
     yield messages.BodiesWanted(name, ids)
@@ -144,6 +154,8 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.asset.supply", _signed(supply)
     yield "transaction.record.put", _signed(RecordPut("name", b"shop", bytes(range(9)), 1_000))
     yield "transaction.record.put.revoked", _signed(revoked_by(CHAIN_ID, KEY))
+    said = replacement(CHAIN_ID, KEY, SigningKey(b"\x01" * 32))
+    yield "transaction.record.put.replaced", _signed(ended_by(KEY.public_key, said))
     keys = tuple(sorted(SigningKey(bytes([seed]) * 32).public_key for seed in (1, 2, 3)))
     yield "transaction.account.policy", _signed(AccountPolicy(2, keys))
     coin = AssetDefine("COIN2", "Zweite Münze", 18, own, Amount(7), Amount(2**63 - 1))
@@ -163,6 +175,25 @@ def transactions() -> Iterator[tuple[str, bytes]]:
     yield "transaction.reward.claim", _signed(RewardClaim(own))
     yield "transaction.evidence.submit", _signed(_evidence())
     yield "transaction.bundle", _signed(transfer, supply)
+
+
+def letters() -> Iterator[bytes]:
+    """Yield raw bytes of each kind of message of an account."""
+    own = address_of(single_key(KEY.public_key))
+    to_all = Letter(
+        chain_id=CHAIN_ID,
+        sender=own,
+        to=None,
+        topic="prices.gpu-hour",
+        correlation=b"",
+        number=300,
+        valid_until=Height(70_000),
+        policy=single_key(KEY.public_key),
+        content="Grüße".encode(),
+    )
+    to_one = structs.replace(to_all, to=own, topic="", correlation=bytes(range(16)), policy=None)
+    yield sign_letter(to_all, [KEY])
+    yield sign_letter(to_one, [KEY])
 
 
 def _evidence() -> EvidenceSubmit:

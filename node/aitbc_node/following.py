@@ -35,7 +35,8 @@ class Following:
         self._mesh = mesh
         self._workshop = workshop
         self._on_final = on_final
-        self._queue: deque[tuple[PeerId, FinalBlock]] = deque()
+        self.queue: deque[tuple[PeerId, FinalBlock]] = deque()
+        """Blocks that wait to be applied, and who sent them."""
         self._supplied: BlockId | None = None
         self._supplied_ms = 0
         self.diverged = ""
@@ -44,17 +45,17 @@ class Following:
     @property
     def is_busy(self) -> bool:
         """Tell whether blocks wait to be applied."""
-        return bool(self._queue)
+        return bool(self.queue)
 
     @property
     def waiting(self) -> int:
         """Count the blocks that wait to be applied."""
-        return len(self._queue)
+        return len(self.queue)
 
     def on_finals(self, peer: PeerId, blocks: tuple[FinalBlock, ...]) -> None:
         """Take a peer's answer. Raises: PeerFault when it is not what was asked for."""
         fresh = self._mesh.catch_up.answered(peer, blocks, self._out.now_ms)
-        self._queue.extend((peer, final) for final in fresh)
+        self.queue.extend((peer, final) for final in fresh)
 
     def heed_rules(self) -> None:
         """Stop before the first block whose rules this build does not know. Source: rules 2.12."""
@@ -66,10 +67,9 @@ class Following:
 
     def advance(self) -> None:
         """Apply what can be applied; a block whose bodies are being verified holds up the rest."""
-        if not self._queue:
-            return
-        self._apply_queue()
-        self.poll()
+        if self.queue:
+            self._apply_queue()
+            self.poll()
 
     def poll(self) -> None:
         """Ask for more when peers are ahead."""
@@ -77,13 +77,13 @@ class Following:
             return
         catch_up = self._mesh.catch_up
         now_ms = self._out.now_ms
-        self._out.extend(catch_up.poll(self._chain.height, now_ms, busy=self.is_busy))
+        self._out.extend(catch_up.poll(self._chain.height, now_ms, busy=bool(self.queue)))
 
     def _apply_queue(self) -> None:
-        while self._queue:
-            peer, final = self._queue[0]
+        while self.queue:
+            peer, final = self.queue[0]
             if final.block.header.height <= self._chain.height:
-                self._queue.popleft()
+                self.queue.popleft()
                 continue
             try:
                 candidate = self._candidate_of(peer, final)
@@ -93,7 +93,7 @@ class Following:
                 return
             if candidate is None:
                 return
-            self._queue.popleft()
+            self.queue.popleft()
             self._on_final(candidate, final.certificate)
             self._mesh.catch_up.applied(peer, self._out.now_ms)
 
@@ -130,9 +130,9 @@ class Following:
 
     def _stand_still(self, why: str) -> None:
         self.diverged = why
-        self._queue.clear()
+        self.queue.clear()
 
     def _give_up(self, peer: PeerId) -> None:
-        self._queue.clear()
+        self.queue.clear()
         self._supplied = None
         self._mesh.catch_up.failed(peer, self._out.now_ms)

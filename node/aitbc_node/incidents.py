@@ -6,10 +6,10 @@ sees of its peers. Source: the drivers E29a to E29e.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from aitbc_node.bech32 import address_text
-from aitbc_node.ledger.apply import Execution
+from aitbc_node.ledger.apply import Execution, events_but_transfers
 from aitbc_node.ledger.family import Event
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.state import State
@@ -51,7 +51,7 @@ class Incidents:
         if epoch != self._epoch:
             self._epoch, self._registrations = epoch, 0
             self._acts.clear()
-        for event in _events(done):
+        for event in (*done.events, *events_but_transfers(done.receipts)):
             if event[0] in _HEEDED:
                 self._heed(state, event)
         self._heed_gas(state, txs, done)
@@ -98,7 +98,7 @@ class Incidents:
     def _heed_gas(self, state: State, txs: Sequence[Parsed], done: Execution) -> None:
         """See one account push the price: it pays for most of what is bought at it."""
         params = state.params
-        used = sum(receipt.gas_used for receipt in done.receipts)
+        used = sum([receipt.gas_used for receipt in done.receipts])
         if used * BPS <= params.max_block_gas * params.gas_high_bps:
             self._spammer = None
             return
@@ -122,10 +122,3 @@ class Incidents:
 
 def _text(state: State, account: str) -> str:
     return address_text(state.chain.hrp, Address(bytes.fromhex(account)))
-
-
-def _events(done: Execution) -> Iterator[Event]:
-    """Go through what happened in the block, by rule and by transaction."""
-    yield from done.events
-    for receipt in done.receipts:
-        yield from receipt.events

@@ -21,7 +21,7 @@ from aitbc_node.events import Expired, Reply, TxOutcome, Verified
 from aitbc_node.gossip.relay import TxRelay
 from aitbc_node.ledger.admission import check_admission, spending
 from aitbc_node.ledger.transactions import Parsed, parse
-from aitbc_node.mempool import Entry, Mempool, PoolLimits
+from aitbc_node.mempool import WAITING, Entry, Mempool, PoolLimits
 from aitbc_node.outbox import Outbox
 from aitbc_node.tipping import Tips, price_of
 from aitbc_node.types import Address, Height, PeerId, TxId
@@ -61,6 +61,7 @@ class Intake:
         self._chain = chain
         self._pool = pool
         self._relay = relay
+        relay.txs_max = bounds.txs_max
         self.tips = Tips(chain, pool, self.nonce_of)
         self._verifying = Verifying()
         self._own: dict[TxId, None] = {}
@@ -101,7 +102,11 @@ class Intake:
         request = Request(number, len(raws))
         items = []
         for slot, raw in enumerate(raws):
-            item = self._admit(raw, by_client=True)
+            name = id_of(raw)
+            if name in self._pool:  # clients hand in again what waits for long: 1 us, where it is 7
+                request.settle(slot, outcome_of(name, WAITING))
+                continue
+            item = self._admit(raw, name, by_client=True)
             if isinstance(item, Item):
                 item.request, item.slot = request, slot
                 items.append(item)
@@ -126,7 +131,7 @@ class Intake:
                 continue
             if tx_id in self._pool:
                 continue
-            item = self._admit(raw)
+            item = self._admit(raw, tx_id)
             if isinstance(item, Item):
                 item.source = peer
                 items.append(item)
@@ -193,20 +198,24 @@ class Intake:
         culprits = dict.fromkeys(item.source for item in bad if item.source is not None)
         return Judged(tuple(good), tuple(item.parsed.id for item in bad), tuple(culprits))
 
-    def _admit(self, raw: bytes, *, by_client: bool = False) -> Item | TxOutcome:
+    def _admit(
+        self, raw: bytes, name: TxId | None = None, *, by_client: bool = False
+    ) -> Item | TxOutcome:
         """Check all that costs no signature, and count what passed as being verified."""
-        parsed = parse(raw)
+        parsed = parse(raw, name)
         if isinstance(parsed, Refusal):
             return outcome_of(id_of(raw), parsed)
+        tx = parsed.tx
         entry = self._entry(parsed)
         refusal = self._refusal_of(parsed, entry)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
             refusal = self._refusal_of(parsed, entry)
         if refusal is None and by_client:
-            refusal = self._too_fast(parsed.tx.sender)
+            refusal = self._too_fast(tx.sender)
         if refusal is not None:
             return outcome_of(parsed.id, refusal)
-        item = Item(parsed, self._chain.height, entry)
+        promised = self._pool.promised(tx.sender, before_nonce=tx.nonce)
+        item = Item(parsed, self._chain.height, entry, promised)
         self._verifying.add(item)
         return item
 
@@ -286,13 +295,13 @@ class Intake:
 
     def _take(self, item: Item, entry: Entry[Parsed]) -> Refusal | None:
         """Pool and relay a verified transaction; much may have changed since it was admitted."""
-        parsed = item.parsed
-        sender = parsed.tx.sender
-        if item.height != self._chain.height or self._pool.count_of(sender):
+        parsed, tx = item.parsed, item.parsed.tx
+        promised = self._pool.promised(tx.sender, before_nonce=tx.nonce)
+        if item.height != self._chain.height or item.promised != promised:
             refusal = self._check_admission(parsed)
             if refusal is not None:
                 return refusal
-        next_nonce = self.nonce_of(sender)
+        next_nonce = self.nonce_of(tx.sender)
         refusal = self._pool.add(entry, next_nonce=next_nonce)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
             refusal = self._pool.add(entry, next_nonce=next_nonce)

@@ -3,8 +3,8 @@
 Each may keep one record `peer`/`node` of its own account, with what its node has signed about
 itself. Who operates a validator is entitled, nobody else: others' records cost their writer a fee
 and this node nothing. So whoever has the chain knows ways in, though every bootstrap host be gone.
-A key that has ended is refused from the very block on that says so. Do not add what is done with
-addresses.
+A key that has ended is refused from the very block on that says so, and one that it has put in its
+place is as good as it was. Do not add what is done with addresses.
 """
 
 from aitbc_node.canonical import NotCanonicalError, decode
@@ -32,7 +32,8 @@ class Introductions:
 
     def poll(self, now_ms: int) -> None:
         """Look at the ledger: for ended keys always, for names now and then."""
-        self._mesh.part_with(self._chain.state.listing.revoked)
+        listing = self._chain.state.listing
+        self._mesh.part_with(listing.revoked, listing.heirs)
         height = self._chain.height
         if self._looked is not None and height - self._looked < EVERY_BLOCKS:
             return

@@ -25,6 +25,8 @@ from aitbc_node.errors import AitbcError, ConfigError
 CONSENSUS_KEY = "consensus.key"
 """The key of a validator's making; those that replaced it are `consensus.2.key` and so on."""
 NODE_KEY = "node.key"
+"""The key by which others know the node now; those before it are `node.1.key` and so on."""
+NEXT_NODE_KEY = "node.next.key"
 OPERATOR_KEY = "operator.key"
 
 TOKEN_CHARS_MIN = 32
@@ -113,6 +115,35 @@ def make_key(path: Path) -> bool:
     except OSError as error:
         raise AitbcError(f"{path}: cannot make the key: {error.strerror}") from error
     return True
+
+
+def replace_node_key(folder: Path) -> None:
+    """Put the next node key in the place of the present one, which keeps a number.
+
+    A crash leaves both under some name, and the same again does what is left to be done.
+    """
+    present = folder / NODE_KEY
+    try:
+        _number(present)
+        _sync_folder(folder)  # the old key has its other name for good before it loses this one
+        (folder / NEXT_NODE_KEY).replace(present)
+        _sync_folder(folder)
+    except OSError as error:
+        raise AitbcError(f"{present}: cannot be replaced: {error.strerror}") from error
+
+
+def _number(present: Path) -> None:
+    """Give a key that is to be replaced the first number that no other key has."""
+    for number in range(1, NUMBER_MAX):
+        kept = present.with_name(f"node.{number}.key")
+        try:
+            os.link(present, kept)
+        except FileExistsError:
+            # Whatever has the name may have appeared a moment ago: only the key itself will do.
+            if not kept.samefile(present):
+                continue
+        return
+    raise AitbcError(f"{present}: all {NUMBER_MAX - 1} numbers of older node keys are taken")
 
 
 def _read_secret(path: Path, *, what: str, hint: str) -> bytes:

@@ -87,6 +87,36 @@ MEMPOOL_BYTES_MAX = 64 * MIB
 TX_TTL_BLOCKS_DEFAULT = 300
 VALID_UNTIL_AHEAD_MAX = 100_000
 
+# Messages of accounts, which are on no block; in code they are letters.
+LETTER_BYTES_MAX = 32 * KIB
+LETTER_TOPIC_CHARS_MAX = 64
+LETTER_CORRELATION_BYTES_MAX = 32
+LETTER_BLOCKS_MAX = 600
+"""How far ahead a letter may say that it ends: five minutes of the lab's blocks."""
+LETTERS_COUNT_MAX = 64
+LETTERS_BYTES_MAX = 256 * KIB
+"""Of one message between peers."""
+LETTERS_SEEN_MAX = 32_768
+"""Letters that have not ended and are remembered, so that none is heard twice."""
+LETTERS_PER_ACCOUNT_MAX = 1_024
+LETTERS_PER_ACCOUNT_CROWDED_MAX = 64
+"""Of one account while more than half of what may be remembered is."""
+LETTER_CHECKS_MAX = 1_024
+"""Signatures of letters that are being judged."""
+LETTERS_CHECKED_PER_ACCOUNT_MAX = 200
+"""Letters of one account whose signatures are being judged."""
+LETTER_ACCOUNT_RATE = 20
+LETTER_GOAL_RATE = 100
+"""A second, on one topic or to one account."""
+LETTERS_RATE = 500
+LETTERS_BURST_S = 5
+LETTERS_KEPT_MAX = 512
+LETTERS_KEPT_BYTES_MAX = MIB
+"""Letters to accounts that a new peer is told of."""
+LETTERS_BACKLOG = 1_024
+LETTERS_BACKLOG_BYTES_MAX = 8 * MIB
+"""Of letters on topics, and as much of letters to accounts, that listeners may have missed."""
+
 # RPC.
 RPC_BODY_BYTES_MAX = 8 * MIB
 RPC_BATCH_TXS_MAX = 1_000
@@ -115,5 +145,15 @@ assert DEGREE_MIN < OUTBOUND_TARGET < OUTBOUND_MAX < PEERS_MAX
 assert DEAD_AFTER_MS >= 2 * PING_MS
 # A client may hand in the largest body at once, or it never could.
 assert RPC_BODY_BYTES_MAX // 2_048 < RPC_BURST + RPC_RATE * 60
+# A letter of the greatest size must still fit into one message.
+assert LETTER_BYTES_MAX <= LETTERS_BYTES_MAX
+# What one account says at once may be under way, and is remembered.
+assert LETTER_ACCOUNT_RATE * LETTERS_BURST_S < LETTERS_PER_ACCOUNT_MAX < LETTERS_SEEN_MAX
+# Hundreds of accounts, not some dozens, are needed to fill the second half of what is remembered.
+assert LETTERS_PER_ACCOUNT_CROWDED_MAX * 256 <= LETTERS_SEEN_MAX // 2
+# What a peer may pass on of one account at once can be judged at once.
+assert 2 * LETTER_ACCOUNT_RATE * LETTERS_BURST_S <= LETTERS_CHECKED_PER_ACCOUNT_MAX
+# What a new peer is told at once is within what it takes of one mailbox.
+assert LETTERS_KEPT_MAX <= 2 * LETTER_GOAL_RATE * LETTERS_BURST_S
 assert TIMEOUT_CAP_MS >= PROPOSE_TIMEOUT_MS + TIMEOUT_DELTA_MS
 assert BLOCK_TXS_DEFAULT <= BLOCK_TXS_MAX

@@ -45,7 +45,6 @@ from aitbc_node.events import (
     WireFull,
 )
 from aitbc_node.following import Following
-from aitbc_node.gossip.messages import Status
 from aitbc_node.gossip.records import OwnRecord
 from aitbc_node.gossip.relay import FLUSH_MS
 from aitbc_node.gossip.subnets import Subnets
@@ -59,6 +58,7 @@ from aitbc_node.mempool import Mempool, PoolLimits
 from aitbc_node.mesh import Meeting, Mesh, mesh_of
 from aitbc_node.operating import Operating
 from aitbc_node.outbox import Outbox
+from aitbc_node.posting import Published
 from aitbc_node.resuming import Base
 from aitbc_node.skewing import Skew
 from aitbc_node.storage.store import Recovered
@@ -118,12 +118,10 @@ class Machine:
         self._pool = Mempool[Parsed](config.mempool)
         self._chain = Chain(genesis, verify, config.trusted, app_version_max=config.app_version_max)
         self._mesh = mesh = self._new_mesh(own_id)
-        out, chain = self._out, self._chain
+        out, chain, _ = parts = self._out, self._chain, mesh
         self._intake = intake = Intake(out, chain, self._pool, mesh.relay, bounds=config.mempool)
         self._workshop = workshop = self._new_workshop()
-        self._following = Following(
-            out, chain, mesh, workshop=workshop, on_final=self._catch_up_with
-        )
+        self._following = Following(*parts, workshop=workshop, on_final=self._catch_up_with)
         distance = config.snapshot_distance
         self._arriving = Arriving(
             out, chain, mesh, workshop=workshop, intake=intake, distance=distance, verify=verify
@@ -133,9 +131,7 @@ class Machine:
         self._voting = self._new_voting()
         self._operating = self._new_operating()
         self._conversation = Conversation(
-            self._out,
-            self._chain,
-            self._mesh,
+            *parts,
             intake=self._intake,
             workshop=self._workshop,
             voting=self._voting,
@@ -161,6 +157,7 @@ class Machine:
             mesh=self._mesh,
             voting=self._voting,
             following=self._following,
+            broker=self._conversation.broker,
             own_key=self._voting.own_key,
             last_voted_height=self._last_voted,
             data_version=self._operating.data_version,
@@ -220,11 +217,16 @@ class Machine:
 
     def step(self, event: Event, *, now_ms: int) -> list[Effect]:
         """Take one input; return what to do about it, in order."""
-        assert now_ms >= self._out.now_ms, "the driver's clock ran backwards"
-        self._out.now_ms, self._out.wall_ms = now_ms, event.wall_ms
-        self._on_event(event)
+        out = self._out
+        assert now_ms >= out.now_ms, "the driver's clock ran backwards"
+        out.now_ms, out.wall_ms = now_ms, event.wall_ms
+        if type(event) is FrameReceived:  # nearly all are: the others are told apart one by one
+            if (link := self._mesh.peers.heard(event.peer, now_ms)) and not self._disk_failed:
+                self._conversation.on_frame(link, event.payload)
+        else:
+            self._on_event(event)
         self._settle()
-        effects = self._out.take()
+        effects = out.take()
         if self._disk_failed:
             # They would only pile up behind the write that does not succeed; when it does, every
             # peer is greeted anew, and summaries bring back what was lost.
@@ -234,19 +236,13 @@ class Machine:
     # What comes in.
 
     def _on_event(self, event: Event) -> None:
-        match event:
-            case FrameReceived(peer=peer, payload=payload):
-                if self._mesh.peers.heard(peer, self._out.now_ms) and not self._disk_failed:
-                    self._conversation.on_frame(peer, payload)
+        match event:  # the most frequent first: the kinds are tried one after the other
             case TimerFired(timer=timer):
                 self._on_timer(timer)
-            case Submitted():
-                self._on_submitted(event)
+            case Submitted() | Published():
+                self._on_handed_in(event)
             case Verified():
-                judged = self._intake.on_verified(event)
-                self._workshop.on_verified(judged)
-                for peer in judged.culprits:
-                    self._mesh.fault(peer, "a transaction signed falsely", is_forgery=True)
+                self._conversation.on_verified(event)
             case BlocksRead() | OfferRead() | PieceRead():
                 self._conversation.on_read(event)
             case SnapshotJudged():
@@ -277,15 +273,19 @@ class Machine:
         """Tell a peer all that it may have missed, and ask it for what was missed here."""
         self._mesh.greet(peer, self._chain.height)
         self._out.extend(self._mesh.relay.greet(peer, self._intake.own_waiting()))
+        self._conversation.broker.greet(peer)
         self._witness.greet(peer)
         self._voting.feed(PeerLinked(peer))
 
-    def _on_submitted(self, event: Submitted) -> None:
-        refusal = self._mesh.refusal(self._chain.state.validators)
+    def _on_handed_in(self, event: Submitted | Published) -> None:
+        no_quorum = self._mesh.refusal(self._chain.state.validators)
+        refusal = no_quorum if isinstance(event, Submitted) else None  # messages need none
         if self._disk_failed or self._following.diverged:
             trouble = self._following.diverged or "the disk of this node cannot be written"
             refusal = Refusal(Code.E_UNAVAILABLE, "", trouble)
-        if refusal is None:
+        if isinstance(event, Published):
+            self._conversation.broker.publish(event, refusal)
+        elif refusal is None:
             self._intake.submit(event.request, event.raws)
         else:
             self._intake.refuse(event.request, event.raws, refusal)
@@ -314,15 +314,20 @@ class Machine:
 
     def _settle(self) -> None:
         """Let everything that this event set in motion come to rest."""
-        self._voting.run()
-        if self._arriving.is_ready and not self._conversation.is_reading:
+        voting, following = self._voting, self._following
+        if voting.queue:
+            voting.run()
+        if self._arriving.base and self._arriving.is_ready and not self._conversation.is_reading:
             self._arrive()
-        self._following.advance()
-        if self._following.diverged:
-            self._voting.freeze()
-        self._voting.run()
-        self._operating.poll()
-        if not self._relay_armed and self._mesh.relay.waiting:
+        if following.queue:
+            following.advance()
+        if following.diverged:
+            voting.freeze()
+        if voting.queue:
+            voting.run()
+        if self._operating.draining.is_under_way:
+            self._operating.draining.poll()
+        if not self._relay_armed and (self._mesh.relay.waiting or self._mesh.courier.waiting):
             self._relay_armed = True
             self._out.add(SetTimer(_RELAY, FLUSH_MS))
 
@@ -367,7 +372,7 @@ class Machine:
         self._out.add(Committed(candidate.id, final, candidate.execution.receipts))
         self._incidents.block_is_final(self._chain.state, candidate.txs, candidate.execution)
         self._introductions.poll(self._out.now_ms)
-        self._mesh.broadcast(Status(self._chain.height))
+        self._mesh.grown(self._chain.height)
         self._plan_next_height(self._config.block_interval_ms)
         self._witness.block_is_final()
         self._following.heed_rules()
@@ -406,8 +411,7 @@ class Machine:
     def _plan_next_height(self, wait_ms: int) -> None:
         """Begin the next height some time after a commit. Source: rules 1.9."""
         self._due_ms = self._out.now_ms + wait_ms
-        timer = Timer("height", self._chain.next_height, Round(0))
-        self._out.add(SetTimer(timer, wait_ms))
+        self._out.add(SetTimer(Timer("height", self._chain.next_height, Round(0)), wait_ms))
 
     def _enter_if_due(self) -> None:
         if (
@@ -466,13 +470,10 @@ class Machine:
         )
 
     def _new_operating(self) -> Operating:
-        out, chain, config = self._out, self._chain, self._config
-        ms = config.block_interval_ms
-        draining = Draining(out, chain, self._mesh, voting=self._voting, interval_ms=ms)
-        every = config.snapshot_blocks
-        return Operating(
-            out, chain, self._mesh, draining, voting=self._voting, snapshot_blocks=every
-        )
+        out, chain, mesh, config = self._out, self._chain, self._mesh, self._config
+        ms, every = config.block_interval_ms, config.snapshot_blocks
+        draining = Draining(out, chain, mesh, voting=self._voting, interval_ms=ms)
+        return Operating(out, chain, mesh, draining, voting=self._voting, snapshot_blocks=every)
 
     def _new_consensus(self, recovered: Recovered | None = None) -> Consensus:
         consensus = Consensus(

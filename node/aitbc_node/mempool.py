@@ -18,7 +18,11 @@ from aitbc_node.types import Address, Height, TxId
 
 Content = TypeVar("Content")
 
+WAITING = Refusal(Code.E_DUPLICATE, "", "already waiting here")
+
 PARKED_MAX = 10 * limits.MEMPOOL_TXS_MAX
+
+_NEVER = Height(limits.INT_MAX)
 
 NonceOf = Callable[[Address], int]
 
@@ -35,7 +39,7 @@ class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
     account_rate: int = limits.ACCOUNT_RATE
 
 
-class Entry(msgspec.Struct, Generic[Content], frozen=True):
+class Entry(msgspec.Struct, Generic[Content], frozen=True, gc=False):
     """Describe one waiting transaction; `content` is the caller's and is handed back untouched.
 
     Units: `price` is whatever the caller ranks by, higher first; `size` in bytes; `spending` is
@@ -64,6 +68,8 @@ class Mempool(Generic[Content]):
         self.reordered = 0
         """How often a block had something behind what came here later and pays no more."""
         self._parked: dict[TxId, Height] = {}
+        self._soonest = _NEVER
+        """No transaction here expires before this height; nobody looks through all until then."""
         self.bytes_total = 0
 
     def __len__(self) -> int:
@@ -85,26 +91,30 @@ class Mempool(Generic[Content]):
 
     def promised(self, sender: Address, *, before_nonce: int) -> int:
         """Sum what an account's waiting transactions spend before this nonce."""
-        queue = self._queues.get(sender, {})
-        return sum(entry.spending for nonce, entry in queue.items() if nonce < before_nonce)
+        queue = self._queues.get(sender)
+        if queue is None:
+            return 0
+        return sum([entry.spending for nonce, entry in queue.items() if nonce < before_nonce])
 
     def count_of(self, sender: Address) -> int:
         """Count an account's waiting transactions."""
-        return len(self._queues.get(sender, {}))
+        queue = self._queues.get(sender)
+        return 0 if queue is None else len(queue)
 
     def refusal_of(self, entry: Entry[Content], *, next_nonce: int) -> Refusal | None:
         """Say why `add` would not take this now; asked before signatures cost anything."""
         if entry.id in self._entries:
-            return Refusal(Code.E_DUPLICATE, "", "already waiting here")
-        queue = self._queues.get(entry.sender, {})
-        if entry.nonce in queue:
+            return WAITING
+        queue = self._queues.get(entry.sender)
+        if queue is not None and entry.nonce in queue:
             message = f"another transaction of this account waits with nonce {entry.nonce}"
             return Refusal(Code.E_NONCE, "nonce", message)
-        if len(queue) >= self.limits.per_account_max:
+        if queue is not None and len(queue) >= self.limits.per_account_max:
             message = f"{len(queue)} transactions of this account wait already"
             return Refusal(Code.E_QUEUE_FULL, "sender", message)
-        if len(self) >= self._room_for(entry, next_nonce):
-            return Refusal(Code.E_POOL_FULL, "", f"{len(self)} transactions wait already")
+        count = len(self._entries)
+        if count >= self.limits.txs_max // 2 and count >= self._room_for(entry, next_nonce):
+            return Refusal(Code.E_POOL_FULL, "", f"{count} transactions wait already")
         if self.bytes_total + entry.size > self.limits.bytes_max:
             return Refusal(Code.E_POOL_FULL, "", f"{self.bytes_total} bytes wait already")
         return None
@@ -165,13 +175,7 @@ class Mempool(Generic[Content]):
         dead = [entry.id for entry in self._stale(senders, nonce_of)]
         for tx_id in dead:
             self.remove(tx_id)
-        late = [entry.id for entry in self._entries.values() if entry.valid_until < next_height]
-        for tx_id in late:
-            self.remove(tx_id)
-        late += [tx_id for tx_id, until in self._parked.items() if until < next_height]
-        for tx_id in late:
-            self._parked.pop(tx_id, None)
-        return (*dead, *late)
+        return (*dead, *self._expire(next_height))
 
     def skip(self, *, next_height: Height, nonce_of: NonceOf) -> tuple[TxId, ...]:
         """Follow the chain over blocks that nobody saw here; return what `advance` does."""
@@ -203,6 +207,20 @@ class Mempool(Generic[Content]):
         if not queue:
             del self._queues[entry.sender]
 
+    def _expire(self, next_height: Height) -> list[TxId]:
+        """Forget what no block may hold any more, and return it."""
+        if next_height <= self._soonest:
+            return []
+        late = [entry.id for entry in self._entries.values() if entry.valid_until < next_height]
+        for tx_id in late:
+            self.remove(tx_id)
+        late += [tx_id for tx_id, until in self._parked.items() if until < next_height]
+        for tx_id in late:
+            self._parked.pop(tx_id, None)
+        left = [*(entry.valid_until for entry in self._entries.values()), *self._parked.values()]
+        self._soonest = min(left, default=_NEVER)
+        return late
+
     def _is_overtaken(self, entry: Entry[Content], *, by: Entry[Content]) -> bool:
         """Tell whether the order of arrival, and of prices, would have had them otherwise."""
         is_later = self._arrival[by.id] > self._arrival[entry.id]
@@ -221,6 +239,7 @@ class Mempool(Generic[Content]):
         self._queues.setdefault(entry.sender, {})[entry.nonce] = entry
         self._arrival[entry.id] = self._arrivals
         self._arrivals += 1
+        self._soonest = min(self._soonest, entry.valid_until)
         self.bytes_total += entry.size
 
     def _head(self, entry: Entry[Content]) -> tuple[int, int, Entry[Content]]:

@@ -4,7 +4,7 @@ Binds the parts of `gossip` together: a link that comes or goes is told to all o
 peers learn of it. Do not add what is done with blocks, votes or transactions.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import assert_never
 
@@ -15,6 +15,7 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import Signer, Verifier
 from aitbc_node.events import Dial, PeerDown, PeerUp, SaveBans, WireFull
 from aitbc_node.gossip.catch_up import CatchUp
+from aitbc_node.gossip.courier import Courier
 from aitbc_node.gossip.exchange import Exchange
 from aitbc_node.gossip.fetch import Fetches
 from aitbc_node.gossip.messages import (
@@ -26,6 +27,7 @@ from aitbc_node.gossip.messages import (
     RoomNeeded,
     Status,
 )
+from aitbc_node.gossip.news import News
 from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach, hello_of
 from aitbc_node.gossip.records import OwnRecord
@@ -68,19 +70,18 @@ class Mesh:
     ) -> None:
         self._out = outbox
         self.exchange = exchange
-        self._shaping = Shaping()
-        self._hello = hello
-        self._held: tuple[PeerId, ...] = ()
-        self._told: tuple[PeerId, ...] = ()
-        self._bans: tuple[bytes, ...] = ()
-        self._bans_at_ms = 0
+        self._hello, self._shaping = hello, Shaping()
+        self._held = self._told = tuple[PeerId, ...]()
+        self._bans, self._bans_at_ms = tuple[bytes, ...](), 0
         self.peers = peers
         self.reach = reach
         self.topology = topology
         self.relay = TxRelay(self.topology, peers.speeds)
+        self.courier = Courier(self.topology, peers.speeds)
         self.spread = Spread()
         self.fetches = Fetches()
         self.catch_up = CatchUp(peers.is_named)
+        self.news = News()
 
     def linked(self) -> tuple[PeerId, ...]:
         """Return the peers that can be sent to."""
@@ -92,16 +93,17 @@ class Mesh:
         self._forget(event.peer)
         self._out.extend(self.peers.on_up(event, self._out.now_ms))
         self._forget_who_is_gone()
-        if not self.peers.is_linked(event.peer):
-            return False
-        self.relay.peer_up(event.peer, is_own=event.outbound, release=event.version)
-        return True
+        if is_up := self.peers.is_linked(event.peer):
+            self.relay.peer_up(event.peer, is_own=event.outbound, release=event.version)
+            self.courier.peer_up(event.peer, release=event.version)
+        return is_up
 
     def greet(self, peer: PeerId, height: Height) -> None:
         """Tell a peer who this node is, what it has, and whom it is linked with."""
         if self._hello is not None:
             self._out.send((peer,), self._hello)
         self._out.send((peer,), Status(height))
+        self.news.greeted(peer, height)
         self._out.send((peer,), Neighbours(self.linked()))
 
     def become(self, chain_id: str, signer: Signer | None) -> None:
@@ -153,10 +155,13 @@ class Mesh:
         record = self.exchange.own_record(self._out.wall_ms)
         return Surroundings(links=links, known=len(book), vouched=vouched, record=record)
 
+    def grown(self, height: Height) -> None:
+        """Tell who waits for it that there is another block; `tick` tells the others."""
+        self._out.send(self.news.at_once(height), Status(height))
+
     def discover(self) -> int:
         """Ask all peers now which others there are; return how many are asked."""
-        asked = self.exchange.ask_all(self.linked())
-        self._out.extend(asked)
+        self._out.extend(asked := self.exchange.ask_all(self.linked()))
         return len(asked)
 
     def recover(self) -> int:
@@ -176,13 +181,12 @@ class Mesh:
 
     def fault(self, peer: PeerId, what: str, *, is_forgery: bool = False) -> None:
         """Punish a peer for what no honest node does."""
-        now_ms = self._out.now_ms
-        self._out.extend(self.peers.fault(peer, what, now_ms, is_forgery=is_forgery))
+        self._out.extend(self.peers.fault(peer, what, self._out.now_ms, is_forgery=is_forgery))
         self._forget_who_is_gone()
 
-    def part_with(self, revoked: AbstractSet[PeerId]) -> None:
-        """Have nothing more to do with nodes whose keys have ended."""
-        self._out.extend(self.peers.part_with(revoked, self._out.now_ms))
+    def part_with(self, revoked: AbstractSet[PeerId], heirs: Mapping[PeerId, PeerId]) -> None:
+        """Have nothing more to do with nodes whose keys have ended, but with their heirs."""
+        self._out.extend(self.peers.part_with(revoked, self._out.now_ms, heirs=heirs))
         self._forget_who_is_gone()
 
     def refusal(self, voters: ValidatorSet) -> Refusal | None:
@@ -211,21 +215,20 @@ class Mesh:
         self._make_room()
         self._forget_who_is_gone()
         self._tell_neighbours()
+        self._out.send(self.news.by_and_by(now_ms), Status(self.news.newest))
         self._keep_bans()
-        # In a small mesh there is nobody else, and asking again and again finds nobody.
-        count, known = len(self.linked()), len(self.peers.book)
-        has_few = self.peers.dialled_count() < limits.OUTBOUND_TARGET
-        is_short = has_few and (count < limits.DEGREE_MIN or known > count)
-        self._out.extend(self.exchange.tick(self.linked(), is_short=is_short, now_ms=now_ms))
-        self._out.extend(self.fetches.tick(self.linked(), self._out.now_ms))
+        linked, is_short = self.linked(), self.peers.is_short
+        self._out.extend(self.exchange.tick(linked, is_short=is_short, now_ms=now_ms))
+        self._out.extend(self.fetches.tick(linked, now_ms))
 
     def broadcast(self, message: Message) -> None:
         """Send to all peers."""
         self._out.send(self.linked(), message)
 
     def flush(self) -> None:
-        """Send the transactions that wait for company."""
+        """Send the transactions and messages of accounts that wait for company."""
         self._out.extend(self.relay.flush(self.linked(), self._out.now_ms))
+        self._out.extend(self.courier.flush(self.linked(), self._out.now_ms))
 
     def _make_room(self) -> None:
         """Let a single link go, if there is reason to."""
@@ -236,17 +239,13 @@ class Mesh:
 
     def _forget_who_is_gone(self) -> None:
         """Notice which links are gone, whatever has ended them."""
-        linked = self.linked()
-        for peer in self._held:
-            if peer not in linked:
+        held, self._held = self._held, self.linked()
+        for peer in () if held is self._held else held:
+            if peer not in self._held:
                 self._forget(peer)
-        self._held = linked
 
     def _tell_neighbours(self) -> None:
-        """Tell the peers who is linked here, when that has changed.
-
-        Only now and then: strangers who come and go must not make this node say too much.
-        """
+        """Tell the peers who is linked here; now and then, for strangers may come and go."""
         linked = self.linked()
         if linked != self._told:
             self._told = linked
@@ -266,7 +265,9 @@ class Mesh:
         self.topology.forget(peer)
         self.reach.forget(peer)
         self.relay.peer_down(peer)
+        self.courier.peer_down(peer)
         self.catch_up.forget(peer)
+        self.news.forget(peer)
 
 
 def mesh_of(

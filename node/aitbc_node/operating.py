@@ -50,7 +50,7 @@ class Operating:
         self._out = outbox
         self._chain = chain
         self._mesh = mesh
-        self._draining = draining
+        self.draining = draining
         self._voting = voting
         self._snapshot_blocks = snapshot_blocks
         self.data_version = self._data_version_max = DATA_VERSIONS.oldest
@@ -64,7 +64,7 @@ class Operating:
         """Do what is asked; the answer may come later."""
         match event:
             case DrainAsked():
-                self._draining.ask(event)
+                self.draining.ask(event)
             case FinalizeAsked():
                 self._finalize(event)
             case KeyMade(request=request, key=key):
@@ -78,10 +78,6 @@ class Operating:
                 self._sought(request, self._mesh.recover())
             case _:
                 raise AssertionError(f"an order that nobody carries out: {event}")
-
-    def poll(self) -> None:
-        """Look whether a moment that is waited for has come."""
-        self._draining.poll()
 
     def block_is_final(self) -> None:
         """Keep the state now and then, so that a start need not execute what led to it."""

@@ -11,24 +11,26 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from typing import Any
 
 import uvloop
 from msgspec import structs
 
-from aitbc_node import crypto, keyfiles
+from aitbc_node import crypto, inheriting, keyfiles
 from aitbc_node.announcing import Announcer
 from aitbc_node.config import Config
 from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
-from aitbc_node.gossip.messages import READS_HANDED
+from aitbc_node.gossip.book import Book
+from aitbc_node.gossip.messages import READS_HANDED, READS_LETTERS
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.heartbeat import BEAT_S, Heart
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters
 from aitbc_node.readings import collector_of
 from aitbc_node.restarts import YOUNG_S, FastExits
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.server import Server, admin_server, public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.serving import NodePort, OperatorPort
@@ -95,7 +97,8 @@ async def _running(
     """Start everything, and stop it in the reverse order however this ends."""
     clock = Clock()
     counters = Counters(started_ms=clock.wall_ms())
-    hub = Hub(boot=f"{clock.wall_ms():x}")
+    boot = f"{clock.wall_ms():x}"
+    hub, post = Hub(boot=boot), Post(boot=boot, hrp=identities.genesis.hrp)
     async with contextlib.AsyncExitStack() as stack:
         index = TxIndex(config.data_dir / "index.db" if config.storage.backend == "disk" else None)
         stack.callback(index.close)
@@ -103,7 +106,7 @@ async def _running(
         absence = absence_of(machine, config, wall_ms=clock.wall_ms())
         if absence:
             log.warning("chain.long_absence", extra={"reason": absence})
-        announcer = Announcer(index, hub, counters)
+        announcer = Announcer(index, hub, counters, post=post)
         driver = Driver(
             machine,
             found.store,
@@ -116,7 +119,7 @@ async def _running(
         asyncio.get_running_loop().set_exception_handler(_failing(driver))
         peers = machine.view.mesh.peers
         terms = structs.replace(
-            _terms(config, identities),
+            _terms(config, identities, peers.book),
             is_banned=lambda peer: peers.standing.is_banned(peer, clock.now_ms()),
             is_revoked=peers.is_revoked,
         )
@@ -124,13 +127,15 @@ async def _running(
             terms,
             feed=driver.feed,
             wall_ms=clock.wall_ms,
-            kept=lambda: [entry.peer for entry in peers.book.near],
+            kept=lambda: kept(terms.named, peers.book),
         )
         driver.wire = links
         stack.push_async_callback(links.close)
-        port = NodePort(config, identities, driver, machine=machine, announcer=announcer, hub=hub)
+        port = NodePort(
+            config, identities, driver, machine=machine, announcer=announcer, hub=hub, post=post
+        )
         collector = collector_of(
-            counters, port.facts, driver=driver, machine=machine, files=files, links=links, hub=hub
+            counters, port, driver=driver, machine=machine, files=files, links=links
         )
         port.collector = collector if config.metrics.enabled else None
         for server in _servers(config, port, driver, machine):
@@ -140,16 +145,28 @@ async def _running(
         links.listen(*parse_address(config.p2p.listen))
         gc.collect()
         gc.freeze()  # the chain's state lives long; looking at it again and again is in vain
-        log.info(
-            "node.running",
-            extra={
-                "height": machine.view.height,
-                "p2p": config.p2p.listen,
-                "rpc": config.rpc.listen,
-            },
-        )
+        told = {"height": machine.view.height, "p2p": config.p2p.listen, "rpc": config.rpc.listen}
+        log.info("node.running", extra=told)
         driver.begin(machine.start(now_ms=clock.now_ms(), wall_ms=clock.wall_ms()))
+        own_id = crypto.peer_id(identities.node.public_key)
+        stack.callback(_watch_own_key(config, driver, lambda: peers.book.heirs_of((own_id,))))
         yield driver
+
+
+def _watch_own_key(
+    config: Config, driver: Driver, heirs: Callable[[], Collection[PeerId]]
+) -> Callable[[], object]:
+    """Let the node take the key that the ledger has put in its own one's place; return the end."""
+
+    def ended(done: asyncio.Task[None]) -> None:
+        if not done.cancelled() and (error := done.exception()):
+            driver.fail(error)
+
+    watch = asyncio.get_running_loop().create_task(
+        inheriting.until_renamed(config.key_dir, heirs), name="own key"
+    )
+    watch.add_done_callback(ended)
+    return watch.cancel
 
 
 def _servers(config: Config, port: NodePort, driver: Driver, machine: Machine) -> Iterator[Server]:
@@ -165,7 +182,7 @@ def _servers(config: Config, port: NodePort, driver: Driver, machine: Machine) -
         yield admin_server(operator, name=name, listen=listen, token=token)
 
 
-def _terms(config: Config, identities: Identities) -> Terms:
+def _terms(config: Config, identities: Identities, book: Book) -> Terms:
     key_file = config.key_dir / keyfiles.NODE_KEY
     shown = config.run_dir / "node.crt"
     try:
@@ -176,24 +193,33 @@ def _terms(config: Config, identities: Identities) -> Terms:
     known = frozenset(peer.peer_id for peer in config.p2p.bootstrap) | frozenset(
         PeerId(bytes.fromhex(peer)) for peer in config.p2p.allowed
     )
-    is_open = config.p2p.admission == "open"
     return Terms(
         identity=Identity(
             chain_id=identities.genesis.chain_id,
             genesis_hash=identities.genesis.hash(),
             signer=identities.node,
-            release=VERSION + READS_HANDED,
+            release=VERSION + READS_LETTERS + READS_HANDED,
             advertise=config.p2p.advertise,
         ),
         acceptor_context=acceptor_context(key_file, shown),
         dialer_context=dialer_context(),
-        admits=lambda peer: is_open or peer in known,
+        admits=admission(known, book, is_open=config.p2p.admission == "open"),
         homes={peer.peer_id: parse_address(peer.address)[0] for peer in config.p2p.bootstrap},
         named=known - {crypto.peer_id(identities.node.public_key)},
         peers_max=config.p2p.max_peers,
         subnets=Subnets(config.p2p.free_networks),
         subnet_links=config.p2p.subnet_links,
     )
+
+
+def admission(listed: frozenset[PeerId], book: Book, *, is_open: bool) -> Callable[[PeerId], bool]:
+    """Judge who may link: everybody, or who is listed, or in the place of one who was."""
+    return lambda peer: is_open or peer in listed or peer in book.heirs_of(listed)
+
+
+def kept(listed: frozenset[PeerId], book: Book) -> set[PeerId]:
+    """Name those for whom room is kept beside who is listed."""
+    return {*(entry.peer for entry in book.near), *book.heirs_of(listed)}
 
 
 def _keep_beating(heart: Heart) -> None:

@@ -4,11 +4,13 @@ A reading costs nothing until somebody asks. Do not count here: `metrics.Counter
 """
 
 import math
+from typing import Protocol
 
 from aitbc_node.driver import Driver
 from aitbc_node.errors import DiskError
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import Counters, NodeCollector, Reading
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.view import Facts
 from aitbc_node.startup import Files
@@ -18,17 +20,33 @@ from aitbc_node.transport.links import Links
 Readings = dict[str, tuple[str, Reading]]
 
 
+class Told(Protocol):
+    """Be what says which node this is, and counts who listens."""
+
+    @property
+    def facts(self) -> Facts:
+        """Return what does not change."""
+
+    @property
+    def hub(self) -> Hub:
+        """Return the ring of the node's own events."""
+
+    @property
+    def post(self) -> Post:
+        """Return the rings of messages of accounts."""
+
+
 def collector_of(
     counters: Counters,
-    facts: Facts,
+    told: Told,
     *,
     driver: Driver,
     machine: Machine,
     files: Files,
     links: Links,
-    hub: Hub,
 ) -> NodeCollector:
     """Tie metrics to where they are counted."""
+    facts = told.facts
     build = {"node": facts.node, "role": facts.role, "commit": facts.commit}
     started_s = counters.started_ms / 1000
     gauges: Readings = {
@@ -40,13 +58,23 @@ def collector_of(
             lambda: bool(driver.barrier.disk_failure),
         ),
         "start_time_seconds": ("Start of this process, since 1970", lambda: started_s),
-        "event_streams": ("Listeners", lambda: hub.listeners),
+        "event_streams": ("Listeners", lambda: told.hub.listeners),
+        "message_streams": (
+            "Listeners to messages of accounts",
+            lambda: told.post.topics.listeners + told.post.mail.listeners,
+        ),
         "effects_waiting": ("Effects behind a write", lambda: len(driver.barrier)),
     }
     return NodeCollector(
         counters,
         gauges=gauges,
-        totals=_totals(driver, machine, files, links),
+        totals={
+            **_totals(driver, machine, files, links),
+            "message_streams_dropped": (
+                "Listeners to messages of accounts that were too slow",
+                lambda: told.post.topics.dropped + told.post.mail.dropped,
+            ),
+        },
         build={**build, "version": facts.version, "genesis": facts.genesis_hash.hex()},
     )
 
@@ -93,7 +121,7 @@ def _of_machine(machine: Machine) -> Readings:
 
 
 def _totals(driver: Driver, machine: Machine, files: Files, links: Links) -> Readings:
-    mesh = machine.view.mesh
+    mesh, broker = machine.view.mesh, machine.view.broker
 
     def seconds(disk: FileDisk) -> float:
         return disk.sync_ns / 1e9
@@ -112,6 +140,13 @@ def _totals(driver: Driver, machine: Machine, files: Files, links: Links) -> Rea
         "p2p_turned_away": ("Connections beyond the bounds", lambda: links.door.turned_away),
         "p2p_spread": ("Votes, proposals, batches from peers", lambda: mesh.spread.taken),
         "p2p_repeated": ("Those that were here before", lambda: mesh.spread.repeated),
+        "messages": ("Messages of accounts, each once", lambda: broker.taken),
+        "messages_repeated": ("Those that peers sent again", lambda: broker.repeated),
+        "messages_refused": ("Those of peers that go no further", lambda: broker.refused),
+        "messages_dropped": (
+            "Messages left out for a peer, whose link is slow or whose queue is full",
+            lambda: mesh.courier.dropped,
+        ),
         "p2p_received_bytes": ("Bytes from peers", lambda: links.bytes_received),
         "p2p_sent_bytes": ("Bytes to peers", lambda: links.bytes_sent),
     }

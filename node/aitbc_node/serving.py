@@ -1,13 +1,16 @@
 """What the HTTP interfaces see of a running node.
 
-Everybody reads, and has one way in: `submit`. The operator has a few more. How requests are
-answered is in `rpc`.
+Everybody reads, and has two ways in: `submit` and `publish`. The operator has a few more. How
+requests are answered is in `rpc`.
 """
+
+from collections.abc import Sequence
 
 import msgspec
 
 from aitbc_node import crypto
 from aitbc_node.announcing import Announcer
+from aitbc_node.answering import outcome_of
 from aitbc_node.blocks import FinalBlock
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.config import Config
@@ -23,15 +26,18 @@ from aitbc_node.events import (
     RecoverAsked,
     SnapshotAsked,
     Snapshotted,
+    TxOutcome,
 )
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.machine import Machine
 from aitbc_node.metrics import NodeCollector
+from aitbc_node.posting import Published
 from aitbc_node.rpc.admin import MadeKey
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.view import Facts
 from aitbc_node.startup import Identities
-from aitbc_node.storage.index import Fate
+from aitbc_node.storage.fates import Fate
 from aitbc_node.succession import Succession
 from aitbc_node.types import Height, TxId
 from aitbc_node.version import VERSION
@@ -65,8 +71,10 @@ class NodePort:
         machine: Machine,
         announcer: Announcer,
         hub: Hub,
+        post: Post,
     ) -> None:
         self.hub = hub
+        self.post = post
         self.reader = self
         self.submit = driver.submit
         self.settled = driver.settled
@@ -91,6 +99,15 @@ class NodePort:
         if not trouble and self.facts.validator is not None and view.own_key is None:
             trouble = _NO_SIGN_STATE
         return TroubledView(**msgspec.structs.asdict(view), trouble=trouble) if trouble else view
+
+    async def publish(self, raw: bytes) -> Sequence[TxOutcome]:
+        """Hand a message of an account to the machine and wait for what it says."""
+        if refusal := _unwritable(self._driver):
+            return [outcome_of(TxId(b""), refusal)]
+        outcomes: Sequence[TxOutcome] = await self._driver.ask(
+            lambda request, wall_ms: Published(wall_ms=wall_ms, request=request, raw=raw)
+        )
+        return outcomes
 
     def block(self, height: Height, /) -> FinalBlock | None:
         """Return a final block."""
@@ -171,6 +188,10 @@ class OperatorPort:
         return sought
 
     def _refusal(self) -> Refusal | None:
-        """Say why there is no answer now: it would wait behind a write that the disk refuses."""
-        failure = self._driver.barrier.disk_failure
-        return Refusal(Code.E_UNAVAILABLE, "", f"the disk: {failure}") if failure else None
+        return _unwritable(self._driver)
+
+
+def _unwritable(driver: Driver) -> Refusal | None:
+    """Say why there is no answer now: it would wait behind a write that the disk refuses."""
+    failure = driver.barrier.disk_failure
+    return Refusal(Code.E_UNAVAILABLE, "", f"the disk: {failure}") if failure else None

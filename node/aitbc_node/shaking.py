@@ -17,13 +17,15 @@ from aitbc_node import examples, keyfiles, wire
 from aitbc_node.canonical import encode
 from aitbc_node.errors import Exit, PeerFault
 from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp
-from aitbc_node.gossip.messages import Ping, decode_message
+from aitbc_node.gossip.messages import READS_HANDED, READS_LETTERS, Ping, decode_message
 from aitbc_node.transport.connection import Connection
 from aitbc_node.transport.handshake import Identity
 from aitbc_node.transport.links import Links, Terms
 from aitbc_node.transport.tls import acceptor_context, certificate, dialer_context
 from aitbc_node.types import PeerId
 from aitbc_node.version import VERSION
+
+READS = READS_LETTERS + READS_HANDED
 
 LAST = Ping(2**62)
 """What says that no more examples follow, in both builds."""
@@ -91,7 +93,7 @@ class _Shake:
 
     def _send_all(self, peer: PeerId) -> None:
         assert self.links is not None, "a link that nobody holds"
-        for payload in (*wire.frames(), encode(LAST)):
+        for payload in (*wire.frames(self._release), encode(LAST)):
             self.links.send((peer,), payload)
 
     def _read(self, payload: bytes) -> None:
@@ -106,7 +108,8 @@ class _Shake:
 
     def _end(self, why: str) -> None:
         if not self.done.done():
-            told = Shaken(not why, self._peer, self._release, self._frames, self._refused, why)
+            number = self._release.partition("+")[0]
+            told = Shaken(not why, self._peer, number, self._frames, self._refused, why)
             self.done.set_result(told)
 
 
@@ -154,7 +157,7 @@ def _terms() -> Iterator[Terms]:
         shown.write_bytes(certificate(keyfiles.load_private_key(key_file)))
         signer = keyfiles.load_signer(key_file)
         yield Terms(
-            identity=Identity(examples.CHAIN_ID, examples.GENESIS, signer, VERSION),
+            identity=Identity(examples.CHAIN_ID, examples.GENESIS, signer, VERSION + READS),
             acceptor_context=acceptor_context(key_file, shown),
             dialer_context=dialer_context(),
         )

@@ -16,26 +16,31 @@ from aitbc_node.crypto import Signer, SigningKey
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import OwnKey
 from aitbc_node.ledger.enrolment import ValidatorPut
-from aitbc_node.ledger.fees import gas_of
+from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.policy import Policy, address_of
-from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transactions import Transaction, gas_of, sign
 from aitbc_node.storage.files import FileDisk
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile, SignStates
 from aitbc_node.types import Address, Amount, Gas, Height, PublicKey, Signature
 
 
-class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Hold what a transaction says that puts a key in the place of another; bytes as hex."""
+class Words(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Hold what every transaction says that an operator's key signs on its host; bytes as hex."""
 
     chain_id: str
     operator: str
-    key: str
-    proof: str
     nonce: int
     valid_until: int
     max_gas_price: int
     is_new: bool
     """Whether the operator's account has never signed: then its policy goes along."""
+
+
+class Rotation(Words, frozen=True, kw_only=True):
+    """Say which consensus key takes the place of the present one, with its proof."""
+
+    key: str
+    proof: str
 
 
 def load_later(folder: Path) -> dict[int, SigningKey]:
@@ -107,29 +112,37 @@ def sign_rotation(folder: Path, rotation: Rotation) -> bytes:
 
     Raises: ConfigError when the key here is not that of the operator named.
     """
-    operator = keyfiles.load_signer(folder / keyfiles.OPERATOR_KEY)
-    own = operator_address(operator)
-    if own.hex() != rotation.operator:
-        raise ConfigError(
-            f"{folder / keyfiles.OPERATOR_KEY} is not the key of this validator's operator",
-            hint="whoever has the operator's key says: "
-            f"aitbc validator rotate --key FILE --consensus-key {rotation.key}"
-            f" --proof {rotation.proof}",
-        )
     put = ValidatorPut(
         key=PublicKey(bytes.fromhex(rotation.key)), proof=Signature(bytes.fromhex(rotation.proof))
     )
+    hint = "whoever has the operator's key says: "
+    hint += f"aitbc validator rotate --key FILE --consensus-key {rotation.key}"
+    return sign_as_operator(folder, rotation, put, hint=f"{hint} --proof {rotation.proof}")
+
+
+def sign_as_operator(folder: Path, words: Words, body: Body, *, hint: str) -> bytes:
+    """Sign one body with the operator's key.
+
+    Raises: ConfigError when the key here is not that of the operator named.
+    """
+    operator = keyfiles.load_signer(folder / keyfiles.OPERATOR_KEY)
+    own = operator_address(operator)
+    if own.hex() != words.operator:
+        raise ConfigError(
+            f"{folder / keyfiles.OPERATOR_KEY} is not the key of this validator's operator",
+            hint=hint,
+        )
     unsigned = Transaction(
-        chain_id=rotation.chain_id,
+        chain_id=words.chain_id,
         sender=own,
-        nonce=rotation.nonce,
-        valid_until=Height(rotation.valid_until),
+        nonce=words.nonce,
+        valid_until=Height(words.valid_until),
         gas_limit=Gas(0),
-        max_gas_price=rotation.max_gas_price,
+        max_gas_price=words.max_gas_price,
         tip=Amount(0),
-        policy=Policy(1, (operator.public_key,)) if rotation.is_new else None,
+        policy=Policy(1, (operator.public_key,)) if words.is_new else None,
         bundle=False,
-        bodies=(put,),
+        bodies=(body,),
     )
     exact = msgspec.structs.replace(unsigned, gas_limit=gas_of(unsigned, signatures=1))
     return sign(exact, [operator])

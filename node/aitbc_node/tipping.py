@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from aitbc_node.chain import Chain
-from aitbc_node.ledger.fees import PRICE_UNITS, gas_of
+from aitbc_node.ledger.fees import PRICE_UNITS
 from aitbc_node.ledger.params import BPS
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.mempool import Mempool
@@ -44,7 +44,7 @@ class TipPrices(msgspec.Struct, frozen=True, kw_only=True):
 
 def price_of(parsed: Parsed) -> int:
     """Return what a transaction tips per gas, by which those that wait are ranked."""
-    return parsed.tx.tip and parsed.tx.tip * PRICE_UNITS // _gas(parsed)
+    return parsed.tx.tip and parsed.tx.tip * PRICE_UNITS // parsed.gas
 
 
 class Tips:
@@ -88,7 +88,7 @@ class Tips:
         """Return what the next block would take of what waits here, and the gas of that."""
         params, taken, used = self._chain.state.params, list[Parsed](), 0
         for entry in self._pool.ranked(self._nonce_of):
-            gas = _gas(entry.content)
+            gas = entry.content.gas
             if used + gas > params.max_block_gas or len(taken) == params.max_block_txs:
                 break
             taken.append(entry.content)
@@ -105,10 +105,6 @@ class Tips:
         )
         is_full = any(used * BPS > most * params.gas_high_bps for used, most in rows)
         return min(map(price_of, txs), default=_ROOM) if is_full else _ROOM
-
-
-def _gas(parsed: Parsed) -> int:
-    return gas_of(parsed.tx, signatures=len(parsed.sigs))
 
 
 def _of_ten_thousand(floors: Sequence[int], share_bps: int) -> int:

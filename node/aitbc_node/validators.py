@@ -21,7 +21,7 @@ class Validator(Record, frozen=True):
     priority: int = 0
 
 
-class ValidatorSet(Record, frozen=True, dict=True):
+class ValidatorSet(Record, frozen=True, dict=True, gc=True):
     """Hold the validators of one height, ordered by key.
 
     What every vote asks for is computed once per set; it is no part of the record.

@@ -28,12 +28,13 @@ class Item(msgspec.Struct):
     """Follow one transaction through its verification.
 
     `entry` is None while it is wanted for a block only; `height` is where it was found admissible
-    on its own, None where it was not asked yet.
+    on its own, None where it was not asked yet, and `promised` what was counted as spent before it.
     """
 
     parsed: Parsed
     height: Height | None
     entry: Entry[Parsed] | None
+    promised: int = 0
     source: PeerId | None = None
     request: Request | None = None
     slot: int = 0
@@ -99,7 +100,7 @@ class Verifying:
         for item in items:
             self._remove(item.parsed)
             # A list, not a generator: every verdict must be consumed, also after a bad one.
-            landed.append((item, all([next(verdicts) for _ in item.parsed.sigs])))  # noqa: C419 - see above
+            landed.append((item, all([next(verdicts) for _ in item.parsed.keys])))  # noqa: C419 - see above
         return landed
 
     def _ask(self, batch: list[Item], checks: list[SignatureCheck], *, urgent: bool) -> Verify:

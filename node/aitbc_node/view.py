@@ -7,6 +7,7 @@ formats of answers.
 import msgspec
 
 from aitbc_node.blocks import Header
+from aitbc_node.broker import Broker
 from aitbc_node.chain import Chain
 from aitbc_node.consensus.inputs import Step
 from aitbc_node.events import SignState
@@ -32,6 +33,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     mesh: Mesh
     voting: Voting
     following: Following
+    broker: Broker
     own_key: PublicKey | None
     last_voted_height: Height
     """The newest height whose commit holds the own precommit; 0 for none."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from aitbc_node.blocks import PRECOMMIT
 from aitbc_node.canonical import NotCanonicalError, T, decode, encode
 from aitbc_node.chain import Candidate, Chain
+from aitbc_node.consensus import inputs
 from aitbc_node.consensus.inputs import (
     Accepted,
     BuildValue,
@@ -75,7 +76,8 @@ class Voting:
         self._build = build
         self._on_decided = on_decided
         self._on_equivocation = on_equivocation
-        self._queue: deque[ConsensusEvent] = deque()
+        self.queue: deque[ConsensusEvent] = deque()
+        """What `run` takes."""
         self.consensus = consensus
         self.is_frozen = False
         self._listens_to = Height(0)
@@ -143,23 +145,21 @@ class Voting:
     def feed(self, event: ConsensusEvent) -> None:
         """Queue an event; `run` takes it."""
         if not self.is_frozen:
-            self._queue.append(event)
+            self.queue.append(event)
 
     def freeze(self) -> None:
         """Take no part any more: whatever this node would sign is of a chain of its own."""
         self.is_frozen = True
-        self._queue.clear()
+        self.queue.clear()
 
     def run(self) -> None:
         """Let the consensus work off its queue, including what its own effects put there."""
-        while self._queue:
-            event = self._queue.popleft()
-            if self._is_overtaken() and not self._is_ahead(event):
-                continue
-            if self._is_from_dropped(event):
-                continue
-            now_ms, wall_ms = self._out.now_ms, self._out.wall_ms
-            self._carry_out(self.consensus.step(event, now_ms=now_ms, wall_ms=wall_ms))
+        queue, out = self.queue, self._out
+        while queue:
+            event = queue.popleft()
+            if not self._is_void(event):
+                done = self.consensus.step(event, now_ms=out.now_ms, wall_ms=out.wall_ms)
+                self._carry_out(done)
 
     def on_judged(self, block_id: BlockId, candidate: Candidate | None) -> None:
         """Tell the consensus a verdict of the workshop."""
@@ -169,7 +169,7 @@ class Voting:
 
     def on_proposal(self, sender: PeerId, message: ProposalSent) -> None:
         """Take a peer's proposal. Raises: PeerFault."""
-        proposal = _decoded(message.proposal, Proposal)
+        proposal = decoded(message.proposal, Proposal)
         if not self._chain.height < proposal.height <= self._chain.next_height + 1:
             return  # long decided, or too far ahead to be of use
         if self._workshop.offer(message.proposed, sender) != proposal.block_id:
@@ -179,14 +179,14 @@ class Voting:
     def on_votes(self, sender: PeerId, message: VotesSent) -> None:
         """Take a peer's votes. Raises: PeerFault."""
         for payload in message.votes:
-            vote = _decoded(payload, Vote)
+            vote = decoded(payload, Vote)
             # A vote on a height that was caught up with is late, or of use to nobody.
-            if vote.height >= self._chain.height:
-                self.feed(VoteReceived(vote, sender))
+            if vote.height >= self._chain.height and not self.is_frozen:
+                self.queue.append(VoteReceived(vote, sender))
 
     def on_summary(self, sender: PeerId, message: SummarySent) -> None:
         """Take a peer's summary. Raises: PeerFault."""
-        summary = _decoded(message.summary, RoundSummary)
+        summary = decoded(message.summary, RoundSummary)
         self.feed(SummaryReceived(sender, summary))
         if summary.height <= self._chain.height:
             # It works on a height that is final: the news was lost, and without its vote there
@@ -198,55 +198,51 @@ class Voting:
         step = Step[timer.name.removeprefix(TIMEOUT_PREFIX).upper()]
         self.feed(TimeoutFired(step, timer.height, timer.round))
 
-    def _is_overtaken(self) -> bool:
-        """Tell whether the height was caught up with while the consensus was still at it."""
+    def _is_void(self, event: ConsensusEvent) -> bool:
+        """Tell whether an event does not count any more.
+
+        The height was caught up with while the consensus was still at it, and what is said of the
+        next one counts then; or the sender has lost its link, so that one forgery costs one check.
+        """
         state = self.consensus.state
-        return state.step is not Step.IDLE and not self.is_at_work
-
-    def _is_ahead(self, event: ConsensusEvent) -> bool:
-        """Tell whether an event will count at the height that is entered next."""
-        match event:
-            case VoteReceived(vote=vote):
-                return vote.height > self.consensus.state.height
-            case ProposalReceived(proposal=proposal):
-                return proposal.height > self.consensus.state.height
-            case _:
-                return False
-
-    def _is_from_dropped(self, event: ConsensusEvent) -> bool:
-        """Tell whether the sender lost its link meanwhile, so that one forgery costs one check."""
-        match event:
-            case VoteReceived(sender=sender) | ProposalReceived(sender=sender):
-                return sender is not None and not self._mesh.peers.is_linked(sender)
-            case _:
-                return False
+        is_overtaken = state.step is not inputs.IDLE and state.height != self._chain.height + 1
+        if type(event) is VoteReceived:
+            said: Proposal | Vote = event.vote
+        elif type(event) is ProposalReceived:
+            said = event.proposal
+        else:
+            return is_overtaken
+        if is_overtaken and said.height <= state.height:
+            return True
+        return event.sender is not None and not self._mesh.peers.is_linked(event.sender)
 
     def _carry_out(self, effects: list[ConsensusEffect]) -> None:
         for effect in effects:
-            self._carry_out_one(effect)
+            if type(effect) is Accepted:  # nearly all are: the others are told apart one by one
+                self._on_accepted(effect.message, effect.sender)
+            else:
+                self._carry_out_seldom(effect)
 
-    def _carry_out_one(self, effect: ConsensusEffect) -> None:
-        match effect:
-            case Accepted(message=message, sender=sender):
-                self._on_accepted(message, sender)
-            case SaveSignState() | Note():
-                self._out.add(effect)
-            case CastVote(vote=vote):
-                self._mesh.broadcast(VotesSent((encode(vote),)))
-            case Propose(proposal=proposal):
-                self._mesh.flush()  # so that the others have the bodies before the ids
-                self._send_proposal(self._mesh.linked(), proposal)
+    def _carry_out_seldom(self, effect: ConsensusEffect) -> None:
+        match effect:  # the most frequent first: the kinds are tried one after the other
             case ScheduleTimeout(step=step, height=height, round=round_, delay_ms=delay_ms):
                 timer = Timer(TIMEOUT_PREFIX + step.name.lower(), height, round_)
                 self._out.add(SetTimer(timer, delay_ms))
+            case Decided():
+                self._on_decided(effect)
+            case WantValue(block_id=block_id):
+                self._workshop.want(block_id)
+            case CastVote(vote=vote):
+                self._mesh.broadcast(VotesSent((encode(vote),)))
+            case SaveSignState() | Note():
+                self._out.add(effect)
+            case Propose(proposal=proposal):
+                self._mesh.flush()  # so that the others have the bodies before the ids
+                self._send_proposal(self._mesh.linked(), proposal)
             case BuildValue(height=height, round=round_):
                 candidate = self._build()
                 time_ms = candidate.block.header.time_ms
                 self.feed(ValueBuilt(height, round_, candidate.id, time_ms))
-            case WantValue(block_id=block_id):
-                self._workshop.want(block_id)
-            case Decided():
-                self._on_decided(effect)
             case Summarise(peer=peer, summary=summary):
                 peers = self._mesh.linked() if peer is None else (peer,)
                 self._out.send(peers, SummarySent(encode(summary)))
@@ -259,10 +255,12 @@ class Voting:
                 self._mesh.fault(peer, what, is_forgery=what in _FORGERIES)
 
     def _on_accepted(self, message: Proposal | Vote, sender: PeerId | None) -> None:
-        if isinstance(message, Proposal):
-            self._send_proposal(self._mesh.topology.targets(self._mesh.linked(), sender), message)
+        mesh = self._mesh
+        targets = mesh.topology.targets(mesh.peers.linked(), sender)
+        if type(message) is Proposal:
+            self._send_proposal(targets, message)
             return
-        targets = self._mesh.topology.targets(self._mesh.linked(), sender)
+        assert type(message) is Vote, "there is nothing else"
         if targets:
             self._out.send(targets, VotesSent((encode(message),)))
         self._hear(message)
@@ -293,7 +291,8 @@ class Voting:
             self._out.send((peer,), VotesSent(votes[start : start + VOTES_COUNT_MAX]))
 
 
-def _decoded(payload: bytes, kind: type[T]) -> T:
+def decoded(payload: bytes, kind: type[T]) -> T:
+    """Read what a peer's message carries. Raises: PeerFault."""
     try:
         return decode(payload, kind)
     except NotCanonicalError as error:

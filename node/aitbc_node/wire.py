@@ -41,11 +41,15 @@ class UnreadableError(ValueError):
 
 
 class Example(msgspec.Struct, frozen=True):
-    """Be one thing that travels: its bytes in hex, their hash, and what they mean."""
+    """Be one thing that travels: its bytes in hex, their hash, and what they mean.
+
+    `needs` is what a release says of itself that is sent it; empty where everybody is.
+    """
 
     bytes: str
     hash: str
     meaning: Meaning
+    needs: str = ""
 
 
 class Examples(msgspec.Struct, frozen=True):
@@ -95,16 +99,16 @@ def read(document: bytes) -> Readings:
     return Readings(is_all, VERSION, written.version, found)
 
 
-def frames() -> Iterator[bytes]:
-    """Yield the payload of every message between peers."""
+def frames(release: str) -> Iterator[bytes]:
+    """Yield the payload of every message that a peer of this release is sent."""
     for name, value in examples.values():
-        if name.startswith("message."):
+        if name.startswith("message.") and examples.NEEDS.get(name, "") in release:
             yield encode(value)
 
 
 def _example(name: str, raw: bytes) -> Example:
     _, meaning = _understood(name, raw)
-    return Example(raw.hex(), _digest(raw), meaning)
+    return Example(raw.hex(), _digest(raw), meaning, examples.NEEDS.get(name, ""))
 
 
 def _reading(name: str, example: Example) -> Reading:

@@ -235,7 +235,7 @@ class Workshop:
                 continue
             if self._intake.is_being_verified(tx_id):
                 continue
-            parsed = parse(raw)
+            parsed = parse(raw, tx_id)
             if isinstance(parsed, Refusal):
                 self._reject(block_id, offer, f"a transaction in it is {parsed.code}")
                 return

@@ -6,9 +6,10 @@ which they were planned, and only the milliseconds are sorted. Do not add what h
 
 import heapq
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Deed = tuple[Callable[..., None], tuple[object, ...]]
+"""What, and with which arguments."""
 
 
 class Agenda:
@@ -26,12 +27,15 @@ class Agenda:
             heapq.heappush(self._times_ms, at_ms)
         row.append((act, arguments))
 
-    def take(self, until_ms: int) -> tuple[int, Deed] | None:
-        """Take what comes first and tell when; None when nothing is planned until then."""
-        while self._times_ms and self._times_ms[0] <= until_ms:
-            at_ms = self._times_ms[0]
-            row = self._rows[at_ms]
-            if row:
-                return at_ms, row.popleft()
-            del self._rows[heapq.heappop(self._times_ms)]
-        return None
+    def until(self, end_ms: int) -> Iterator[tuple[int, deque[Deed]]]:
+        """Go through the milliseconds until then, each with its row, to be taken from the left.
+
+        What is planned meanwhile comes too. A row that is not taken to its end comes again.
+        """
+        rows, times_ms = self._rows, self._times_ms
+        while times_ms and times_ms[0] <= end_ms:
+            at_ms = times_ms[0]
+            row = rows[at_ms]
+            yield at_ms, row
+            if not row:
+                del rows[heapq.heappop(times_ms)]

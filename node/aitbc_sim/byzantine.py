@@ -1,8 +1,9 @@
 """How does a validator that breaks the rules speak?
 
 Each liar is the node's own machine; what it sends is bent on the way out. It holds its own key
-only, so it can sign whatever it likes in its own name and nothing in another's. Nothing here is
-ever installed on a host. Do not add faults of the network or the disk.
+only, so it can sign whatever it likes in its own name and nothing in another's. Nothing here is in
+what a host installs: who lies there is started from the sources (`live_liars`). Do not add faults
+of the network or the disk.
 """
 
 import random
@@ -26,7 +27,7 @@ from aitbc_node.consensus.algorithm import (
 )
 from aitbc_node.consensus.messages import NO_ROUND, Proposal, Vote
 from aitbc_node.consensus.replica import Consensus
-from aitbc_node.crypto import Signer, sha256
+from aitbc_node.crypto import Signer, Verifier, sha256
 from aitbc_node.events import Effect, Send
 from aitbc_node.gossip.messages import ProposalSent, VotesSent, decode_message
 from aitbc_node.ledger.evidence import EvidenceSubmit, SignedMessage
@@ -92,6 +93,10 @@ class Plot:
         """Return which of the two tongues a peer hears; liars hear the first."""
         return self._side_of.get(peer, 0)
 
+    def sides(self, peer: PeerId) -> tuple[int, ...]:
+        """Return which tongues a peer hears, in this order."""
+        return (self.side(peer),)
+
     def agree(self, place: tuple[Height, Round], pair: tuple[BlockId, BlockId]) -> None:
         """Propose these two blocks in one round."""
         self._pairs.setdefault(place, pair)
@@ -107,9 +112,20 @@ class Plot:
 class Tongue:
     """Bend what one liar sends."""
 
-    def __init__(self, kind: str, signer: Signer, plot: Plot, dice: random.Random) -> None:
+    def __init__(
+        self,
+        kind: str,
+        signer: Signer,
+        plot: Plot,
+        dice: random.Random,
+        *,
+        chain_id: str = CHAIN_ID,
+        verify: Verifier = fake_verify,
+    ) -> None:
         assert kind in BEHAVIOURS, f"nobody lies like that: {kind}"
         self.kind = kind
+        self._chain_id = chain_id
+        self._verify = verify
         self._signer = signer
         self._plot = plot
         self._dice = dice
@@ -157,8 +173,7 @@ class Tongue:
             yield send
             return
         message = decode_message(send.payload)
-        for peer in send.peers:
-            side = self._plot.side(peer)
+        for peer, side in [(p, s) for p in send.peers for s in self._plot.sides(p)]:
             match message:
                 case ProposalSent():
                     yield Send((peer,), encode(self._proposal_for(view, message, side)))
@@ -255,15 +270,15 @@ class Tongue:
 
     def _is_own(self, message: Proposal | Vote) -> bool:
         key = self._signer.public_key
-        return fake_verify(key, message.sign_bytes(CHAIN_ID), message.signature)
+        return self._verify(key, message.sign_bytes(self._chain_id), message.signature)
 
     def _signed(self, message: M) -> M:
-        return replace(message, signature=self._signer.sign(message.sign_bytes(CHAIN_ID)))
+        return replace(message, signature=self._signer.sign(message.sign_bytes(self._chain_id)))
 
 
-def mind_of(liar: Tongue | None) -> AbstractContextManager[object]:
+def mind_of(behaviour: str | None) -> AbstractContextManager[object]:
     """Give a machine that is made meanwhile the consensus of a liar, if it is one of those."""
-    kind = None if liar is None else _CONSENSUS.get(liar.kind)
+    kind = None if behaviour is None else _CONSENSUS.get(behaviour)
     return nullcontext() if kind is None else patch.object(machine, "Consensus", kind)
 
 

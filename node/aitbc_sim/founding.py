@@ -5,6 +5,8 @@ Keys are made from names and sign cheaply. Do not add what anybody does later.
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from aitbc_node.ledger import genesis
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.ledger.params import Params
@@ -33,6 +35,11 @@ def operator(index: int) -> FakeSigner:
 def newcomer(index: int) -> FakeSigner:
     """Return the account key of somebody who may come to validate with a spare node."""
     return signer_of(f"newcomer {index}")
+
+
+def patron(index: int) -> FakeSigner:
+    """Return the account key of somebody rich whom the run itself leaves alone."""
+    return signer_of(f"patron {index}")
 
 
 def consensus_key(index: int) -> FakeSigner:
@@ -69,6 +76,7 @@ def a_genesis(options: Options) -> genesis.Genesis:
         accounts=[_rich(signer) for signer in _all_rich(options)],
         assets=[genesis.GenesisAsset(MOCK, "mock dollar", 6, account_of(citizen(0)))],
         params=_params(options),
+        reward_pool=options.reward_pool,
         single_node_dev=len(options.powers) < genesis.VALIDATORS_MIN,
     )
 
@@ -78,6 +86,7 @@ def _all_rich(options: Options) -> Iterator[FakeSigner]:
     if options.churn:
         yield from map(operator, range(len(options.powers)))
         yield from map(newcomer, range(options.spares))
+    yield from map(patron, range(options.patrons))
 
 
 def _rich(signer: FakeSigner) -> genesis.GenesisAccount:
@@ -86,6 +95,11 @@ def _rich(signer: FakeSigner) -> genesis.GenesisAccount:
 
 
 def _params(options: Options) -> Params:
+    params = _periods(options)
+    return replace(params, max_block_gas=options.block_gas) if options.block_gas else params
+
+
+def _periods(options: Options) -> Params:
     """Let bonds come back, and the jailed out, within the few blocks of a run."""
     if options.epoch_blocks == Params().epoch_blocks:
         return Params()

@@ -3,14 +3,11 @@
 Frames are looked at without reading all of them. Do not add judgements here.
 """
 
-from typing import Any
-
-import msgspec
-
 from aitbc_node.blocks import PRECOMMIT
-from aitbc_node.canonical import decode, encode
+from aitbc_node.canonical import encode
 from aitbc_node.consensus.messages import Proposal, Vote
-from aitbc_node.gossip.messages import Finals
+from aitbc_node.gossip.messages import Finals, ProposalSent, VotesSent, decode_message
+from aitbc_node.voting import decoded
 
 _KINDS = {
     b"proposal": "proposal",
@@ -28,27 +25,27 @@ _KINDS = {
 FINALS = encode(Finals(()))[:-1]
 """How each frame with final blocks begins."""
 
-_reader: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder()
 
+def look_into(payload: bytes, *, closely: bool) -> tuple[str, tuple[Proposal | Vote, ...]]:
+    """Name the kind of message for the network, which may lose some and not others.
 
-def signed_payloads(payload: bytes) -> tuple[Proposal | Vote, ...]:
-    """Return the proposals and votes inside a frame that a node sends."""
-    match tag_of(payload):
-        case b"votes":
-            return tuple(decode(vote, Vote) for vote in _reader.decode(payload)[1])
-        case b"proposal":
-            return (decode(_reader.decode(payload)[1], Proposal),)
-        case _:
-            return ()
+    Where it is looked at `closely`, with the proposals and votes inside, read like its receivers
+    read them, so that what they share is shared with them.
+    """
+    tag = tag_of(payload)
+    if closely and tag == b"votes":
+        message = decode_message(payload)
+        assert isinstance(message, VotesSent), "said by its tag"
+        votes = tuple([decoded(vote, Vote) for vote in message.votes])
+        is_late = bool(votes) and votes[0].kind == PRECOMMIT
+        return "precommit" if is_late else "prevote" if votes else "", votes
+    if closely and tag == b"proposal":
+        message = decode_message(payload)
+        assert isinstance(message, ProposalSent), "said by its tag"
+        return "proposal", (decoded(message.proposal, Proposal),)
+    return _KINDS.get(tag, ""), ()
 
 
 def tag_of(payload: bytes) -> bytes:
     """Return the tag of a frame: an array whose first element is a short string."""
     return payload[2 : 2 + (payload[1] & 0x1F)] if len(payload) > 1 else b""
-
-
-def kind_of(payload: bytes, messages: tuple[Proposal | Vote, ...]) -> str:
-    """Name the kind of message for the network, which may lose some and not others."""
-    if messages and isinstance(messages[0], Vote):
-        return "precommit" if messages[0].kind == PRECOMMIT else "prevote"
-    return _KINDS.get(tag_of(payload), "")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from aitbc_node.blocks import FinalBlock
-from aitbc_node.events import Committed, Effect, Event, Reply, Send
+from aitbc_node.events import Committed, Effect, Reply, Send
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import PeerId
 from aitbc_sim.history import History
@@ -35,8 +35,8 @@ class Host(Protocol[Node_contra]):
     def transmit(self, source: Node_contra, effect: Send) -> None:
         """Put a frame on its way to its receivers."""
 
-    def observed(self, source: Node_contra, event: Event | str, effects: list[Effect]) -> None:
-        """See a step of a node before anything of it is carried out."""
+    def observed(self, source: Node_contra, effects: list[Effect]) -> None:
+        """See what a node would do, before anything of it is carried out."""
 
     def power_cut(self, process: Node_contra) -> None:
         """Kill a node in the middle of what it does."""

@@ -8,29 +8,39 @@ turn red: `tests/mesh/test_teeth_live.py`, `tests/lab/test_teeth_on_hosts.py`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from unittest.mock import patch
 
 from msgspec.structs import replace
 
 from aitbc_node.blocks import Certificate, block_id
 from aitbc_node.chain import Candidate
+from aitbc_node.codes import Refusal
 from aitbc_node.events import AppendBlock
+from aitbc_node.intake import Intake
+from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.machine import Machine
+from aitbc_node.mempool import Entry
 from aitbc_node.storage.store import Store
+from aitbc_node.verifying import Item
 from aitbc_sim import bugs
 
 SHARED = ("accept-2f-votes", "mint-one", "never-redial")
 """Bugs of the simulator that a live mesh shows, too."""
-FORK, LOSE = "fork-at-a-height", "lose-last-blocks"
-LIVE = (*SHARED, FORK, LOSE)
+FORK, LOSE, FORGET = "fork-at-a-height", "lose-last-blocks", "lose-accepted"
+LIVE = (*SHARED, FORK, LOSE, FORGET)
 
 LOST = 20
 """Blocks that are lost: more than are made between two looks of a witness."""
+
+FORGOTTEN_EVERY = 10
+"""Of so many transactions that clients hand in, the last is taken, and lost."""
 
 Asked = Callable[[], bool]
 
 _make_final = Machine._make_final  # noqa: SLF001 - the bug does it to another block
 _recover_blocks = Store.recover_blocks
+_take = Intake._take  # noqa: SLF001 - as above
 
 
 def _fork_when(is_asked: Asked) -> object:
@@ -50,6 +60,18 @@ def _fork_when(is_asked: Asked) -> object:
     return make_another_final
 
 
+def _forget_some() -> object:
+    """Say of some transactions that they were taken, and keep nothing of them."""
+    numbers = count(1)
+
+    def take_or_forget(self: Intake, item: Item, entry: Entry[Parsed]) -> Refusal | None:
+        if item.request is not None and next(numbers) % FORGOTTEN_EVERY == 0:
+            return None
+        return _take(self, item, entry)
+
+    return take_or_forget
+
+
 def _recover_fewer(self: Store) -> int:
     """Come back from a crash without the newest blocks."""
     data_version = _recover_blocks(self)
@@ -67,6 +89,7 @@ def planted(name: str, *, is_asked: Asked = lambda: True) -> Iterator[None]:
     owner, part, replacement = {
         FORK: (Machine, "_make_final", _fork_when(is_asked)),
         LOSE: (Store, "recover_blocks", _recover_fewer),
+        FORGET: (Intake, "_take", _forget_some()),
     }[name]
     with patch.object(owner, part, replacement):
         yield

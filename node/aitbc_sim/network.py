@@ -6,7 +6,7 @@ Do not add reactions of nodes.
 """
 
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from aitbc_sim.edges import deafen, isolate, mute, ring, split
 from aitbc_sim.options import Options
@@ -16,7 +16,19 @@ Edge = tuple[int, int]
 
 
 SOUND_DELAY_MS = 20
-NODES_MAX = 1 << 16
+
+
+class Way:
+    """Be the way from one node to another, of which each frame asks anew."""
+
+    __slots__ = ("edge", "free_at_ms", "number")
+
+    def __init__(self, edge: Edge) -> None:
+        self.edge = edge
+        self.number: int | None = None
+        """That of the link which it belongs to now; frames of older ones are void."""
+        self.free_at_ms = 0
+        """When the last frame arrives: none comes before it."""
 
 
 class Network:
@@ -26,12 +38,13 @@ class Network:
         self._options = options
         self._dice = dice
         self._loss = dict(options.loss)
-        self._links: dict[Edge, int] = {}
+        self._ways: dict[int, dict[int, Way]] = {}
+        """By the node where it begins, and the one where it ends."""
         self._count = 0
-        self._free_at_ms: dict[Edge, int] = {}
         self._sound: frozenset[int] = frozenset()
-        low_ms, high_ms = options.delay_ms
-        self._sound_delay_ms = (low_ms, min(high_ms, SOUND_DELAY_MS))
+        self._low_ms, high_ms = options.delay_ms
+        self._span_ms = high_ms - self._low_ms + 1
+        self._sound_span_ms = min(high_ms, SOUND_DELAY_MS) - self._low_ms + 1
         self.blocked: frozenset[Edge] = frozenset()
         self.lossy: frozenset[Edge] = frozenset()
         """Edges that lose, repeat and hold up messages at the moment."""
@@ -39,69 +52,101 @@ class Network:
     def link(self, one: int, other: int) -> int:
         """Make a link, in the place of an older one; return its number."""
         self._count += 1
-        self._links[one, other] = self._links[other, one] = self._count
+        self._way(one, other).number = self._way(other, one).number = self._count
         return self._count
 
-    def number(self, one: int, other: int) -> int | None:
-        """Return the number of the link between two nodes; frames of older ones are void."""
-        return self._links.get((one, other))
+    def is_linked(self, one: int, other: int) -> bool:
+        """Tell whether there is a link between two nodes."""
+        return self._way(one, other).number is not None
 
-    def carries(self, source: int, target: int, number: int) -> bool:
+    def carries(self, way: Way, number: int) -> bool:
         """Tell whether a frame that was sent over a certain link arrives now."""
-        edge = (source, target)
-        return self._links.get(edge) == number and edge not in self.blocked
+        return way.number == number and not (self.blocked and way.edge in self.blocked)
 
     def cut(self, one: int, other: int) -> bool:
         """Remove a link; tell whether there was one."""
-        self._links.pop((other, one), None)
-        return self._links.pop((one, other), None) is not None
+        was_linked = self.is_linked(one, other)
+        self._way(one, other).number = self._way(other, one).number = None
+        return was_linked
 
     def partners(self, index: int) -> list[int]:
         """List the nodes that a node is linked with."""
-        return sorted(other for one, other in self._links if one == index)
+        ways = self._ways.get(index, {})
+        return sorted(other for other, way in ways.items() if way.number is not None)
 
     def can_dial(self, source: int, target: int) -> bool:
         """Tell whether a handshake would come through both ways."""
         return not {(source, target), (target, source)} & self.blocked
 
-    def arrivals(self, source: int, target: int, kind: str, now_ms: int) -> tuple[int, ...]:
-        """Return when a frame sent now arrives: once, twice when repeated, or never."""
-        edge = (source, target)
-        if edge in self.blocked:
-            return ()
-        is_sound = source in self._sound and target in self._sound
-        low_ms, high_ms = self._sound_delay_ms if is_sound else self._options.delay_ms
-        draw = self._dice.random
-        at_ms = now_ms + low_ms + int(draw() * (high_ms - low_ms + 1))
-        is_lossy = edge in self.lossy and not is_sound
-        if is_lossy:
-            if draw() < self._loss.get(kind, 0.0):
-                return ()
-            if self._options.clog and draw() < self._options.clog:
-                at_ms += self._dice.randrange(500, 2_500)
-        free_at_ms = self._free_at_ms.get(edge, 0)
-        at_ms = max(at_ms, free_at_ms)
-        self._free_at_ms[edge] = at_ms
-        if is_lossy and draw() < self._options.duplicate:
-            return at_ms, at_ms + self._dice.randrange(1, 3_000)
-        return (at_ms,)
+    def ways(
+        self, source: int, targets: Iterable[int], kind: str, now_ms: int
+    ) -> Iterator[tuple[Way, int]]:
+        """Yield how a frame sent now goes: by which ways, and when it arrives.
 
-    def deaf_from(self, kind: str) -> int:
-        """Return the first node that does not hear this kind of message: full nodes may not."""
+        Twice when it is repeated; not at all when it is lost, or nobody hears it there.
+        """
+        known = self._ways.get(source)
+        if known is None:
+            return
+        if self.blocked or self.lossy or self._sound:
+            yield from self._uneven_ways(source, self._hearing(targets, kind), kind, now_ms)
+            return
+        draw, first_ms, span_ms = self._dice.random, now_ms + self._low_ms, self._span_ms
+        for target in self._hearing(targets, kind):
+            way = known.get(target)
+            if way is None or way.number is None:
+                continue
+            at_ms = first_ms + int(draw() * span_ms)
+            if at_ms < way.free_at_ms:  # noqa: PLR1730 - `max` is a call for each frame
+                at_ms = way.free_at_ms
+            way.free_at_ms = at_ms
+            yield way, at_ms
+
+    def _uneven_ways(
+        self, source: int, targets: Iterable[int], kind: str, now_ms: int
+    ) -> Iterator[tuple[Way, int]]:
+        """Likewise where some ways are closed, worse or better than others."""
+        draw, blocked, lossy, sound = self._dice.random, self.blocked, self.lossy, self._sound
+        first_ms, known, options = now_ms + self._low_ms, self._ways[source], self._options
+        can_be_sound = source in sound
+        for target in targets:
+            way = known.get(target)
+            if way is None or way.number is None or way.edge in blocked:
+                continue
+            is_sound = can_be_sound and target in sound
+            at_ms = first_ms + int(draw() * (self._sound_span_ms if is_sound else self._span_ms))
+            is_lossy = not is_sound and way.edge in lossy
+            if is_lossy:
+                if draw() < self._loss.get(kind, 0.0):
+                    continue
+                if options.clog and draw() < options.clog:
+                    at_ms += self._dice.randrange(500, 2_500)
+            at_ms = way.free_at_ms = max(at_ms, way.free_at_ms)
+            yield way, at_ms
+            if is_lossy and draw() < options.duplicate:
+                yield way, at_ms + self._dice.randrange(1, 3_000)
+
+    def _hearing(self, targets: Iterable[int], kind: str) -> Iterable[int]:
+        """Leave out who does not hear this kind of message: full nodes may not."""
         options = self._options
         if options.followers_hear_votes or kind not in {"proposal", "prevote", "precommit"}:
-            return NODES_MAX
-        return len(options.powers)
+            return targets
+        return filter(len(options.powers).__gt__, targets)
 
     def heal(self, sound: Collection[int]) -> None:
         """Freeze the faults, but make every way between these nodes sound and quick."""
         self._sound = frozenset(sound)
         self.blocked = frozenset(edge for edge in self.blocked if not self._sound.issuperset(edge))
-        self._free_at_ms = {
-            edge: at_ms
-            for edge, at_ms in self._free_at_ms.items()
-            if not self._sound.issuperset(edge)
-        }
+        for one in sound:
+            for other, way in self._ways.get(one, {}).items():
+                if other in self._sound:
+                    way.free_at_ms = 0
+
+    def _way(self, one: int, other: int) -> Way:
+        ways = self._ways.setdefault(one, {})
+        if other not in ways:
+            ways[other] = Way((one, other))
+        return ways[other]
 
 
 def draw_partition(dice: random.Random, count: int) -> frozenset[Edge]:

@@ -25,6 +25,7 @@ from aitbc_node.events import (
     Event,
     FrameReceived,
     Halt,
+    Note,
     PeerDown,
     PeerUp,
     Persist,
@@ -97,6 +98,8 @@ class Process:
         self._dice = dice
         self.clock = clock
         self._liar = liar
+        self.is_honest = liar is None
+        """Whether this node keeps the rules."""
         self._store = self.new_store()
         self._queue: deque[Effect] = deque()
         self._syncing = False
@@ -114,11 +117,6 @@ class Process:
         """Return what this host's clock on the wall says."""
         return GENESIS_MS + self.clock.read(self._host.now_ms)
 
-    @property
-    def is_honest(self) -> bool:
-        """Tell whether this node keeps the rules."""
-        return self._liar is None
-
     def prepare(self) -> None:
         """Make the key folder as `aitbc-node init` does."""
         if self.signer is not None:
@@ -131,7 +129,7 @@ class Process:
         self._store = self.new_store()
         recovered = self._store.recover()
         self.machine = self.new_machine()
-        with mind_of(self._liar):
+        with mind_of(self._liar.kind if self._liar else None):
             self.restore(self.machine, recovered, self._store)
         self._appended_height = self.durable_height = recovered.last_height
         self._host.returned(self, recovered)
@@ -140,7 +138,7 @@ class Process:
 
     def new_machine(self) -> Machine:
         """Return a machine as this node runs it, at height 0."""
-        with mind_of(self._liar):
+        with mind_of(self._liar.kind if self._liar else None):
             return Machine(
                 msgspec.structs.replace(self._config, app_version_max=self.knows),
                 self._genesis,
@@ -196,8 +194,10 @@ class Process:
     def _take(self, event: Event | str, effects: list[Effect]) -> None:
         if self._liar is not None and self.machine is not None:
             effects = self._liar.bend(self.machine.view, effects)
-        self._host.observed(self, event, effects)
+        host = self._host
+        host.history.add(host.now_ms, self.index, event, effects)
         if effects:
+            host.observed(self, effects)
             self._queue.extend(effects)
             self._pump()
 
@@ -215,15 +215,22 @@ class Process:
                 self._wait_for_disk(effect, error.message)
 
     def _carry_out(self, effect: Effect) -> None:
+        if type(effect) is Send:  # to look whether it is a `Note` or the like costs more than that
+            self._host.transmit(self, effect)
+        elif type(effect) is SetTimer:
+            name = effect.timer.name
+            number = self._timers[name] = self._timers.get(name, 0) + 1
+            self._host.later(effect.delay_ms, self._fire, self.life, effect, number)
+        elif type(effect) is not Note:
+            self._carry_out_seldom(effect)
+
+    def _carry_out_seldom(self, effect: Effect) -> None:
         match effect:
-            case Send():
-                self._host.transmit(self, effect)
             case Persist():
                 self._persist(effect)
-            case SetTimer(timer=timer, delay_ms=delay_ms):
-                number = self._timers.get(timer.name, 0) + 1
-                self._timers[timer.name] = number
-                self._host.later(delay_ms, self._fire, self.life, effect, number)
+            case Committed():
+                self.announced_height = effect.final.block.header.height
+                self._host.announced(self, effect)
             case AppendCertificate() | AppendTransactions():
                 self._store.run(effect)
                 if isinstance(effect, AppendCertificate):
@@ -246,11 +253,8 @@ class Process:
                 self._host.hang_up(self, peer)
             case Reply():
                 self._host.answered(effect)
-            case Committed():
-                self.announced_height = effect.final.block.header.height
-                self._host.announced(self, effect)
             case _:
-                pass  # notes and expiries are seen by the history
+                pass  # expiries and the like are seen by the history
 
     def _answer_to(self, effect: Asked) -> Event | None:
         """Do what a machine wants to hear of later."""
@@ -325,7 +329,12 @@ class Process:
         """Hand over a frame."""
         if self._liar is not None:
             self._liar.hear(payload)
-        self.feed(FrameReceived(wall_ms=self.wall_ms, peer=peer, payload=payload))
+        machine = self.machine
+        if machine is not None:
+            now_ms = self._host.now_ms
+            wall_ms = GENESIS_MS + self.clock.read(now_ms)
+            event = FrameReceived(wall_ms=wall_ms, peer=peer, payload=payload)
+            self._take(event, machine.step(event, now_ms=now_ms))
 
     def submit(self, request: int, raws: tuple[bytes, ...]) -> None:
         """Hand in a client's transactions."""

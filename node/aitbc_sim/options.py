@@ -25,6 +25,7 @@ Chance = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=10_000)]
 Least = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+Coins = Annotated[int, msgspec.Meta(ge=0, le=10**12)]
 Span = tuple[Milliseconds, Milliseconds]
 
 
@@ -112,6 +113,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     byzantine: tuple[tuple[int, str], ...] = ()
     """Which validators break the rules, and how: `byzantine.py`. They do so in both phases."""
     tx_every_ms: Least = 150
+    patrons: Count = 0
+    """How many accounts are rich that no client of the run uses: whoever stages it does."""
+    reward_pool: Coins = 0
+    """What the chain begins with to pay for blocks."""
+    block_gas: Coins = 0
+    """Most gas in a block; 0 is as usual."""
 
     def __post_init__(self) -> None:
         """Refuse what is no day at all. Raises: ValueError, which msgspec tells as its own."""

@@ -19,7 +19,6 @@ from aitbc_node.crypto import Signer, peer_id
 from aitbc_node.events import (
     Answer,
     AppendBase,
-    AppendBlock,
     AppendCertificate,
     AppendTransactions,
     BlocksRead,
@@ -39,15 +38,11 @@ from aitbc_node.events import (
     OwnKey,
     PeerDown,
     PeerUp,
+    Persist,
     ReadBlocks,
     ReadOffer,
     ReadPiece,
     Reply,
-    SaveBans,
-    SaveDataVersion,
-    SaveEvidence,
-    SavePeers,
-    SaveSignState,
     SaveSnapshot,
     Send,
     SetTimer,
@@ -58,8 +53,9 @@ from aitbc_node.events import (
     Verified,
     Verify,
 )
-from aitbc_node.gossip.messages import VotesSent, decode_message
+from aitbc_node.gossip.messages import READS_LETTERS, VotesSent, decode_message
 from aitbc_node.machine import Machine, MachineConfig
+from aitbc_node.posting import Delivered
 from aitbc_node.resuming import Lending, carried_out, newest_base
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStateFile
@@ -98,6 +94,7 @@ class Node:
     answers: dict[int, object] = field(default_factory=dict)
     notes: Counter[str] = field(default_factory=Counter)
     persisted: list[Effect] = field(default_factory=list)
+    delivered: list[Delivered] = field(default_factory=list)
     halted: list[Halt] = field(default_factory=list)
     later: list[Signer] = field(default_factory=list)
 
@@ -123,6 +120,8 @@ class Pump:
         self.wall_skew_ms: dict[int, int] = {}
         self.knows_rules: dict[int, int] = {}
         """The newest rules of nodes whose build is another; a change counts from a restart on."""
+        self.older: frozenset[int] = frozenset()
+        """Nodes whose build reads no messages of accounts."""
         self._trusts: dict[int, Trusted] = {}
         self.blocks: dict[int, set[BlockId]] = defaultdict(set)
         self.frames: Counter[str] = Counter()
@@ -365,23 +364,13 @@ class Pump:
         at_ms = self.now_ms + self.crash_back_ms
         heapq.heappush(self._queue, (at_ms, self._order, node.index, node.life, "start"))
 
-    def _carry_out_one(self, node: Node, effect: Effect) -> None:
+    def _carry_out_one(self, node: Node, effect: Effect) -> None:  # noqa: C901, PLR0912 - all effects
         wall_ms = self._wall(node)
         match effect:
-            case (
-                SaveSignState()
-                | SaveDataVersion()
-                | SaveEvidence()
-                | SavePeers()
-                | SaveBans()
-                | AppendBase()
-                | AppendBlock()
-                | AppendCertificate()
-                | AppendTransactions()
-            ):
+            case Persist() | AppendBase() | AppendCertificate() | AppendTransactions():
                 assert node.store is not None, "a node that runs has a store"
                 node.persisted.append(effect)
-                node.store.run(effect)
+                node.store.run(effect)  # type: ignore[arg-type]  # every Persist is storable
             case Send(peers=peers, payload=payload):
                 for peer in peers:
                     self._send(node, self._by_id[peer], payload)
@@ -406,8 +395,6 @@ class Pump:
                 self.blocks[height].add(block_id)
                 assert len(self.blocks[height]) == 1, f"two final blocks at height {height}"
                 node.committed[height] = block_id
-            case Expired(ids=ids):
-                node.expired.extend(ids)
             case Reply(request=request, outcomes=outcomes):
                 assert request not in node.replies, "a request is answered once"
                 node.replies[request] = outcomes
@@ -423,6 +410,10 @@ class Pump:
             case Answer(request=request, answer=answer):
                 assert request not in node.answers, "the operator is answered once"
                 node.answers[request] = answer
+            case Expired(ids=ids):
+                node.expired.extend(ids)
+            case Delivered():
+                node.delivered.append(effect)
             case Note(name=name):
                 node.notes[name] += 1
             case _:
@@ -478,7 +469,7 @@ class Pump:
                 peer=other.id,
                 outbound=outbound,
                 address=f"node{other.index}:1",
-                version="test",
+                version="test" if other.index in self.older else "test" + READS_LETTERS,
             )
             self._later(one, LATENCY_MS, up)
 

@@ -15,12 +15,21 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from aitbc_node import certificates, conversation, following, intake, voting, workshop
+from aitbc_node import (
+    certificates,
+    conversation,
+    following,
+    intake,
+    verifying,
+    voting,
+    workshop,
+)
 from aitbc_node import chain as chain_module
 from aitbc_node.blocks import Certificate, Proposed, block_id
 from aitbc_node.chain import Candidate, Chain
 from aitbc_node.consensus import replica
 from aitbc_node.consensus.electorate import Electorate
+from aitbc_node.consensus.messages import Vote
 from aitbc_node.ledger import genesis as genesis_module
 from aitbc_node.ledger.apply import Execution
 from aitbc_node.ledger.at_stake import AtStake
@@ -31,24 +40,34 @@ from aitbc_node.ledger.tally import Tally
 from aitbc_node.ledger.transactions import Parsed
 from aitbc_node.types import BlockId, Hash
 from aitbc_node.validators import ValidatorSet
+from aitbc_sim import checkers, frames, nodes
 from aitbc_sim.options import Options
 
 FRAMES_KEPT = 4_096
 _ONCE = (
-    (conversation, "decode_message"),
-    (voting, "_decoded"),
-    (intake, "parse"),
-    (workshop, "parse"),
+    ((conversation, "decode_message"), (frames, "decode_message")),
+    ((voting, "decoded"), (frames, "decoded")),
+    ((intake, "parse"), (workshop, "parse")),
+    ((nodes, "fake_verify"), (checkers, "fake_verify")),
 )
-"""Who reads bytes: the same ones give equal records, none of which can be changed."""
+"""Who reads bytes or judges their signature, each by all of its names: the same ones give equal
+records, none of which can be changed, and the same verdict."""
 _ONCE_FOR_EACH = (
-    (chain_module, "block_id"),
-    (following, "block_id_of"),
-    (following, "as_proposed"),
-    (following, "check_form"),
-    (workshop, "check_form"),
+    ((chain_module, "block_id"), (following, "block_id_of"), (workshop, "block_id_of")),
+    ((following, "as_proposed"), (workshop, "as_proposed")),
+    ((following, "check_form"), (workshop, "check_form")),
+    ((verifying, "signature_checks"),),
+    ((Vote, "sign_bytes"),),
 )
-"""Who hashes a record that all have: known again as the very same, for comparing costs more."""
+"""Who writes or hashes a record that all have: known again as the very same, for comparing costs
+more. What else is asked with it is the same for all."""
+
+_ONCE_FOR_BOTH = (
+    (certificates, "median_time_ms"),
+    (intake, "check_admission"),
+    (intake, "spending"),
+)
+"""Who judges a record by another that all have: by the voters, or by a state that is shared."""
 
 
 @contextmanager
@@ -56,10 +75,11 @@ def shared(options: Options) -> Iterator[None]:
     """Let the nodes of one run share what this kind of day allows."""
     once = functools.lru_cache(maxsize=FRAMES_KEPT)
     with ExitStack() as stack:
-        for owner, name in _ONCE:
-            stack.enter_context(patch.object(owner, name, once(getattr(owner, name))))
-        for owner, name in _ONCE_FOR_EACH:
-            stack.enter_context(patch.object(owner, name, _once_for_each(getattr(owner, name))))
+        for kept, functions in ((once, _ONCE), (_once_for_each, _ONCE_FOR_EACH)):
+            for names in functions:
+                function = kept(getattr(*names[0]))
+                for owner, name in names:
+                    stack.enter_context(patch.object(owner, name, function))
         if options.shares_execution:
             done = _Done()
             stack.enter_context(patch.object(chain_module, "initial_state", done.initial_state))
@@ -68,23 +88,42 @@ def shared(options: Options) -> Iterator[None]:
             stack.enter_context(patch.object(Chain, "adopt", done.adopt))
             stack.enter_context(patch.object(replica, "Electorate", done.electorate))
             stack.enter_context(patch.object(certificates, "fault_of", done.fault_of))
+            for owner, name in _ONCE_FOR_BOTH:
+                function = _once_for_both(getattr(owner, name))
+                stack.enter_context(patch.object(owner, name, function))
         yield
 
 
-def _once_for_each(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+def _once_for_each(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function of one record answer once for each; what is kept keeps ids from new use.
 
     The oldest are forgotten, like frames, so a long run takes no more than a short one.
     """
     known: OrderedDict[int, tuple[object, object]] = OrderedDict()
 
-    def answer(record: object) -> object:
+    def answer(record: object, *same: object, **named: object) -> object:
         row = known.get(id(record))
         if row is None:
-            row = known[id(record)] = (record, function(record))
+            row = known[id(record)] = (record, function(record, *same, **named))
             if len(known) > FRAMES_KEPT:
                 known.popitem(last=False)
         return row[1]
+
+    return answer
+
+
+def _once_for_both(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Likewise for a function of two records, and of numbers that are told by name."""
+    known: OrderedDict[tuple[object, ...], tuple[object, object, object]] = OrderedDict()
+
+    def answer(one: object, other: object, **numbers: int) -> object:
+        asked = (id(one), id(other), *numbers.values())
+        row = known.get(asked)
+        if row is None:
+            row = known[asked] = (one, other, function(one, other, **numbers))
+            if len(known) > FRAMES_KEPT:
+                known.popitem(last=False)
+        return row[2]
 
     return answer
 

@@ -6,13 +6,14 @@ kept for judges that know nothing of the simulator. Do not add drawn mishaps: `m
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 
-from aitbc_node.events import Committed
+from aitbc_node.events import Committed, Reply, TxReceipt
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.audit import audit
 from aitbc_node.machine import Machine
 from aitbc_node.rpc.schema import AuditAnswer
-from aitbc_node.types import Address, Height, PublicKey, Round
+from aitbc_node.types import Address, Height, PublicKey, Round, TxId
 from aitbc_sim.edges import Edges
 from aitbc_sim.founding import account_of, operator
 from aitbc_sim.history import History
@@ -34,6 +35,10 @@ class Staged(World):
         """What each node has called final, by height, over all its lives."""
         self.told_ms: dict[int, dict[int, int]] = defaultdict(dict)
         """When it did so first."""
+        self.answers: dict[TxId, str] = {}
+        """What a node has said last of each transaction that was handed in."""
+        self.receipts: dict[TxId, tuple[Height, int, TxReceipt]] = {}
+        """Where each transaction is, and what it did there, as who had the block first told."""
         self._kept_down: set[int] = set()
 
     def begin(self) -> None:
@@ -68,6 +73,15 @@ class Staged(World):
         process = self.nodes[index]
         process.data.refusal = process.keys.refusal = refusal
 
+    def submit(self, index: int, raws: Sequence[bytes]) -> None:
+        """Hand in what somebody has signed; who is down takes nothing and says nothing."""
+        self._requests += 1
+        self.nodes[index].submit(self._requests, tuple(raws))
+
+    def teach(self, index: int, more: int) -> None:
+        """Let a node's build, when it begins again, know so many newer rules."""
+        self.nodes[index].knows += more
+
     def settle(self) -> int:
         """Take no more from clients; return how many promises are left open after a while."""
         self._mishaps.are_over = True
@@ -85,7 +99,7 @@ class Staged(World):
 
         Nobody while none runs; who has no node of its own is left out.
         """
-        first = self._first()
+        first = self.first()
         if first is None:
             return []
         view = first.view
@@ -94,7 +108,7 @@ class Staged(World):
 
     def punished(self) -> set[int]:
         """Return the validators of the genesis that the most advanced ledger calls offenders."""
-        first = self._first()
+        first = self.first()
         if first is None:
             return set()
         names = {name for kind, name in first.view.state.contents if kind == objects.OFFENCE}
@@ -102,7 +116,27 @@ class Staged(World):
         founders = range(len(self.options.powers))
         return {index for index in founders if account_of(operator(index)) in guilty}
 
-    def _first(self) -> Machine | None:
+    def powers(self) -> dict[int, int]:
+        """Return which nodes vote on the next block, by the most advanced one, and what counts."""
+        first = self.first()
+        members = () if first is None else first.view.validators.members
+        places = {each.key: int(each.power) for each in members}
+        return {
+            index: power
+            for key, power in places.items()
+            if (index := self._index_of(key)) is not None
+        }
+
+    def last_votes(self) -> dict[int, Height]:
+        """Return the newest height with a vote of each node that runs, as its blocks show it."""
+        return {
+            process.index: process.machine.view.last_voted_height
+            for process in self.nodes
+            if process.machine is not None
+        }
+
+    def first(self) -> Machine | None:
+        """Return the most advanced machine that runs and keeps the rules."""
         running = [p for p in self.honest if p.machine is not None]
         return max(running, key=lambda process: process.height).machine if running else None
 
@@ -132,7 +166,14 @@ class Staged(World):
         height = committed.final.block.header.height
         self.told[source.index][height] = committed
         self.told_ms[source.index].setdefault(height, self.now_ms)
+        for place, receipt in enumerate(committed.receipts if source.is_honest else ()):
+            self.receipts.setdefault(receipt.id, (height, place, receipt))
         super().announced(source, committed)
+
+    def answered(self, reply: Reply) -> None:
+        """Keep what was said to whoever handed something in."""
+        self.answers.update((outcome.id, outcome.code) for outcome in reply.outcomes)
+        super().answered(reply)
 
     def _boot(self, process: Process) -> None:
         if process.index not in self._kept_down:

@@ -9,19 +9,19 @@ import random
 from collections.abc import Callable
 
 from aitbc_node.blocks import FinalBlock
-from aitbc_node.events import Committed, Effect, Event, Reply, Send
+from aitbc_node.events import Committed, Effect, Reply, Send
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import BlockId, Hash, Height, PeerId
 from aitbc_sim.agenda import Agenda
 from aitbc_sim.casting import cast
 from aitbc_sim.checkers import Checkers, Violation
 from aitbc_sim.founding import a_genesis, account_of, operator
-from aitbc_sim.frames import FINALS, kind_of, signed_payloads
+from aitbc_sim.frames import FINALS, look_into
 from aitbc_sim.healing import choose
 from aitbc_sim.history import History
 from aitbc_sim.mishaps import Mishaps
 from aitbc_sim.names import index_of
-from aitbc_sim.network import Network
+from aitbc_sim.network import Network, Way
 from aitbc_sim.nodes import Process
 from aitbc_sim.options import Options
 from aitbc_sim.sharing import alone
@@ -56,6 +56,7 @@ class World:
         self.top = 0
         """The highest height that anybody has called final."""
         self.nodes = cast(self, self._genesis, self._dice)
+        self._place_of = {process.peer_id: process.index for process in self.nodes}.__getitem__
         self.honest = [process for process in self.nodes if process.is_honest]
         # Without votes a node does not know whether a quorum is there, and takes nothing.
         hears_votes = options.followers_hear_votes
@@ -88,15 +89,20 @@ class World:
 
     def _run_until(self, done: Callable[[], bool], limit_ms: int) -> bool:
         end_ms = self.now_ms + limit_ms
-        while not (self._has_news and done()):
-            self._has_news = False
-            following = self._agenda.take(end_ms)
-            if following is None:
-                self.now_ms = end_ms
-                return False
-            self.now_ms, (act, arguments) = following
-            act(*arguments)
-        return True
+        if self._has_news and done():
+            return True
+        self._has_news = False
+        for at_ms, row in self._agenda.until(end_ms):
+            self.now_ms = at_ms
+            while row:
+                act, arguments = row.popleft()
+                act(*arguments)
+                if self._has_news:
+                    if done():
+                        return True
+                    self._has_news = False
+        self.now_ms = end_ms
+        return False
 
     def _promises(self) -> int:
         """Count accepted transactions that are neither final nor expired."""
@@ -257,45 +263,42 @@ class World:
             self.later(self.options.delay_ms[0] + 1, self._unlink, other, source, "closed there")
 
     def _unlink(self, process: Process, other: Process, reason: str) -> None:
-        if self._network.number(process.index, other.index) is None:
+        if not self._network.is_linked(process.index, other.index):
             process.unlinked(other.peer_id, reason, was_up=True)
 
     def transmit(self, source: Process, effect: Send) -> None:
         """Put a frame on its way, and look at what the sender has signed."""
-        messages = signed_payloads(effect.payload) if source.is_honest else ()
+        kind, messages = look_into(effect.payload, closely=source.is_honest)
         if source.signer is not None and messages:
             self._checkers.sent(source.signer.public_key, messages)
-        kind = kind_of(effect.payload, messages)
         if kind == "proposal" and messages and messages[0].valid_round >= 0:  # type: ignore[union-attr]  # a proposal
             self.history.met("valid-round re-proposal")
-        network, payload = self._network, effect.payload
-        deaf_from = network.deaf_from(kind)
-        for peer in effect.peers:
-            index = index_of(peer)
-            number = network.number(source.index, index) if index < deaf_from else None
-            if number is None:
-                continue
-            target = self.nodes[index]
-            for at_ms in network.arrivals(source.index, index, kind, self.now_ms):
-                self._agenda.plan(at_ms, self._deliver, source, target, number, payload)
+        plan, peer, payload = self._agenda.plan, source.peer_id, effect.payload
+        deliver = self._catch_up if payload.startswith(FINALS) else self._deliver
+        receivers = map(self._place_of, effect.peers)
+        for way, at_ms in self._network.ways(source.index, receivers, kind, self.now_ms):
+            plan(at_ms, deliver, peer, way, way.number, payload)
 
-    def _deliver(self, source: Process, target: Process, number: int, payload: bytes) -> None:
-        if self._network.carries(source.index, target.index, number):
-            if payload.startswith(FINALS):
-                self.history.met("catch-up")
-            target.receive(source.peer_id, payload)
+    def _deliver(self, source: PeerId, way: Way, number: int, payload: bytes) -> None:
+        if self._network.carries(way, number):
+            self.nodes[way.edge[1]].receive(source, payload)
+
+    def _catch_up(self, source: PeerId, way: Way, number: int, payload: bytes) -> None:
+        if self._network.carries(way, number):
+            self.history.met("catch-up")
+            self.nodes[way.edge[1]].receive(source, payload)
 
     # What is seen.
 
-    def observed(self, source: Process, event: Event | str, effects: list[Effect]) -> None:
-        """See a step of a node before anything of it is carried out."""
-        self.history.add(self.now_ms, source.index, event, effects)
-        if not effects or not source.is_honest:
-            return
-        commits = [effect for effect in effects if isinstance(effect, Committed)]
-        if commits:
+    def observed(self, source: Process, effects: list[Effect]) -> None:
+        """See what a node would do, before anything of it is carried out."""
+        committed = None
+        for effect in effects:
+            if type(effect) is Committed:
+                committed = effect
+        if committed is not None and source.is_honest:
             assert source.machine is not None, "a dead node committed"
-            self._checkers.executed(source.index, commits[-1], source.machine.view.state)
+            self._checkers.executed(source.index, committed, source.machine.view.state)
             if self._checkers.offences:
                 self.history.counts["double signer slashed"] = len(self._checkers.offences)
 

@@ -19,6 +19,7 @@ LEASE_S = 20.0
 # What is promised: connected, and nothing left, so long after the end of the lease.
 AFTER_S = 2.0
 SSH_S = 1.0
+TRIES = 3
 # The kernels of our labs have no cgroups of version 2 inside a host.
 LACKING = {"proc.freeze"}
 OWN_RULES = "nft add table inet own; " + "; ".join(
@@ -83,6 +84,13 @@ def test_a_fault_ends_though_its_injector_was_killed(
     print(f"{kind}: whole {found.age_s:.1f} s after its beginning")  # noqa: T201 - measured
 
 
+def answer_s(broken: LabMesh, host: str) -> float:
+    """Measure how long a host takes to be reached over SSH, and to run a command."""
+    began = time.monotonic()
+    broken.on(host, "true")
+    return time.monotonic() - began
+
+
 def test_ssh_answers_during_full_isolation_and_own_rules_stay(
     broken: LabMesh, environment: Environment
 ) -> None:
@@ -90,13 +98,13 @@ def test_ssh_answers_during_full_isolation_and_own_rules_stay(
     broken.on("lab1", "sh", "-ec", OWN_RULES)
     before = broken.on("lab1", "nft", "--stateless", "list", "ruleset")
     names = [each.name for each in environment.instances]
-    fault = Fault(kind="net.cut", lease_s=LEASE_S, edges=algebra.apart(names))
+    fault = Fault(kind="net.cut", lease_s=3 * LEASE_S, edges=algebra.apart(names))
 
     with faults.injected(environment, fault) as told:
-        began = time.monotonic()
-        for host in environment.hosts:
-            broken.on(host.name, "true")
-        took_s = (time.monotonic() - began) / len(environment.hosts)
+        # A busy machine only ever adds: of a few tries the quickest is the host's own.
+        took_s = max(
+            min(answer_s(broken, host.name) for _ in range(TRIES)) for host in environment.hosts
+        )
     after = broken.on("lab1", "nft", "--stateless", "list", "ruleset")
     broken.on("lab1", "nft", "delete", "table", "inet", "own")
 

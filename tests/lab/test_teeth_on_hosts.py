@@ -1,18 +1,22 @@
 """Signed releases with a planted bug on real hosts: the scenario named for it turns red."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lab_mesh import LabMesh, deployed
+from planted_by_hand import planting
 
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.suites import catalogue, playing
+from aitbc_toolkit.release.rollback import rollback
+from aitbc_toolkit.suites import catalogue, collecting, playing, sniffing
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 
+MINORITY = "partition/minority"
 MAIN = "node/aitbc_node/__main__.py"
 HONEST = 'if __name__ == "__main__":\n    sys.exit(main())\n'
 PLANTED = """\
@@ -66,3 +70,30 @@ def test_a_release_with_a_bug_turns_its_scenario_red(
 
     told = json.loads((tmp_path / "verdict.json").read_text())
     assert (status, told["verdict"]) == (exit_of(verdict), verdict), told
+
+
+def test_a_bug_by_hand_is_found_and_taken_back(made: LabMesh, tmp_path: Path) -> None:
+    """As the README says it: passes, is red on the bug, and passes again behind a rollback."""
+
+    def played(name: str) -> Exit:
+        folder = tmp_path / name
+        folder.mkdir()
+        parts = catalogue.parts(MINORITY)
+        return playing.play_parts(made.environment, parts, MINORITY, folder=folder, seed=5)
+
+    before = played("before")
+    subprocess.run(planting(), cwd=made.checkout, check=True)
+    made.commit("a bug")
+    done = made.deploy()
+    assert done.exit is Exit.OK, done.error
+    with_bug = played("with-bug")
+    assert rollback(made.environment, made.records.append).exit is Exit.OK
+
+    red = exit_of(Verdict.LIVENESS)
+    assert (before, with_bug, played("behind")) == (Exit.OK, red, Exit.OK)
+    [kept] = (tmp_path / "with-bug" / collecting.FOLDER).iterdir()
+    assert (kept / collecting.MISSING).read_text() == ""
+    packets = [path.stat().st_size for path in kept.glob("*.pcap")]
+    assert len(packets) == len(made.environment.hosts)
+    assert all(size > len(sniffing.HEADER) for size in packets)
+    assert sum(packets) <= 5_000_000

@@ -24,6 +24,8 @@ def environment_of(mesh: Mesh, state: Path) -> Environment:
         dataclasses.replace(
             like,
             name=node.name,
+            role=node.role,
+            power=int(node.role == "validator"),
             rpc_url=f"http://{node.rpc}",
             address="127.0.0.1",
             p2p_port=int(node.p2p.rpartition(":")[2]),

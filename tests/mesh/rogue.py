@@ -16,14 +16,16 @@ import time
 
 import msgspec
 import uvloop
-from rogue_peers import Crowd, Deaf, Flood, Forger, Victim, junk, ping
+from rogue_peers import Crowd, Deaf, Forger, LocalFlood, ping
 from rogue_sockets import HalfOpen, Loris
+
+from aitbc_toolkit.suites.strangers import Victim, junk
 
 TICK_S = 0.02
 KINDS = {
     "forge": lambda victim, say: [Forger(victim, say)],
-    "junk": lambda victim, say: [Flood(victim, say, junk)],
-    "pings": lambda victim, say: [Flood(victim, say, ping)],
+    "junk": lambda victim, say: [LocalFlood(victim, say, junk)],
+    "pings": lambda victim, say: [LocalFlood(victim, say, ping)],
     "keys": lambda victim, say: [Crowd(victim, say)],
     "half-open": lambda victim, say: [HalfOpen(victim, say)],
     "slow": lambda victim, say: [Loris(victim, say), Deaf(victim, say)],

@@ -12,9 +12,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rogue_peers import Pace, Say, Victim
-
 from aitbc_node.transport.addresses import parse_address
+from aitbc_toolkit.suites.strangers import Pace, Say, Victim
 
 HALF_OPEN = 10_000
 OPENED_PER_S = 1_000

@@ -31,6 +31,11 @@ INSTEAD = {
     "./aitbc test": "./aitbc test --stage lint --stage types",  # this test is a part of the whole
     # Only hosts of their own can be cut off from each other, or simulated ones.
     "./aitbc test partition -e lab": "./aitbc test partition -e sim --scenario minority",
+    "./aitbc test partition/minority -e lab": "./aitbc test partition/minority -e sim",
+    # A swarm judges its own machine first, and rightly says INVALID of one that others keep busy.
+    "./aitbc load run load/steady -e dev": "./aitbc load list",
+    "./aitbc load knee -e dev": "./aitbc load knee --help",
+    "./aitbc load compare dev dev": "./aitbc load compare --help",
     "./aitbc down lab": "./aitbc status dev",  # the commands after it want the mesh of this machine
 }
 SHELL_BLOCK = re.compile(r"^```sh\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -8,7 +8,8 @@ import pytest
 from driven_mesh import environment_of
 from local_mesh import local_mesh
 
-from aitbc_toolkit.suites import loads, repertoire
+from aitbc_toolkit.suites import loads, repertoire, stepping
+from aitbc_toolkit.suites.knee import Bounds
 from aitbc_toolkit.suites.swarm import Document
 from aitbc_toolkit.suites.verdicts import Verdict
 
@@ -33,7 +34,7 @@ def play(
         found = environment_of(mesh, folder / "state")
         record = folder / "run"
         record.mkdir()
-        written = repertoire.find(name)
+        written = repertoire.case(name).written
         asked = loads.wanted(written, seed=5, faster=faster, longer=longer)
         return loads.play(found, asked, record, tell=tell), seconds
 
@@ -70,3 +71,43 @@ def test_books_balance_under_more_load(
     assert played.told["books"]["pending"] == balance(played.told["books"]) == 0
     assert {row["outcome"] for row in played.told["checks"]} == {"held"}
     assert played.record.verdict in _MACHINE, played.told["why"]
+
+
+def test_the_knee_of_real_nodes_is_told_in_a_sentence(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """Every step's books balance and its checks hold; how far it came says this machine, too."""
+    with local_mesh(tmp_path, eventually) as mesh:
+        mesh.until_heights(mesh.nodes, 2)
+        found = environment_of(mesh, tmp_path / "state")
+        record = tmp_path / "run"
+        record.mkdir()
+        bounds = Bounds(start=100.0, most=800.0)
+        looked = stepping.look(found, bounds, record, seed=5, tell=lambda *_: None)
+
+    assert looked.record.verdict in {Verdict.PASS, Verdict.INVALID}, looked.document
+    assert looked.found.rate is not None, looked.document
+    assert looked.document["sentence"].startswith("The knee ")
+    results = sorted(record.glob("steps/*/result.json"))
+    assert len(results) == len(looked.found.steps)
+    for path in results:
+        told = json.loads(path.read_text())
+        assert balance(told["books"]) == 0, path
+        assert {row["outcome"] for row in told["checks"]} == {"held"}, path
+
+
+@pytest.mark.parametrize("name", ["load/hostile", "load/steady-mixed"])
+def test_attackers_and_bots_get_what_is_theirs(
+    tmp_path: Path, eventually: Callable[..., None], name: str
+) -> None:
+    """Six kinds of attackers get nothing through that they must not, and bots own what they own."""
+    played, _ = play(eventually, tmp_path, name, faster=20.0, longer=12.0)
+
+    told = played.told
+    assert told is not None
+    assert {row["outcome"] for row in told["checks"]} == {"held"}, told["checks"]
+    assert told["books"]["pending"] == balance(told["books"]) == 0
+    assert not any(row["breaches"] or row["failures"] for row in told["roles"]), told["roles"]
+    # There may have been nothing final yet that could be replayed.
+    assert all(row["sent"] for row in told["roles"] if row["role"] != "replayer")
+    assert played.record.verdict in _MACHINE, told["why"]

@@ -15,10 +15,9 @@ from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.definitions import AssetDefine
 from aitbc_node.ledger.families import Body
-from aitbc_node.ledger.fees import gas_of
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.signers import AccountPolicy
-from aitbc_node.ledger.transactions import Transaction, sign
+from aitbc_node.ledger.transactions import Transaction, gas_of, sign
 from aitbc_node.ledger.transfers import Output, Transfer
 from aitbc_node.types import Amount, Gas, Height
 from aitbc_toolkit.cli.main import run

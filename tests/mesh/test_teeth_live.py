@@ -12,7 +12,7 @@ from driven_mesh import environment_of
 from killing import Killed, Killer
 from local_mesh import local_mesh
 
-from aitbc_sim.live_bugs import FORK, LOSE
+from aitbc_sim.live_bugs import FORGET, FORK, LOSE
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import catalogue, playing
 from aitbc_toolkit.suites.scenario.arena import Planned
@@ -40,6 +40,7 @@ class Asker:
         ("mint-one", "crash/leader-kill[1]", "supply_conserved"),
         (FORK, "crash/leader-kill[1]", "agreement"),
         (LOSE, "crash/all-at-once", "height_monotone"),
+        (FORGET, "crash/leader-kill[1]", "accepted_tx_final"),
     ],
 )
 def test_a_bug_in_the_node_turns_its_scenario_red(

@@ -5,21 +5,28 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from own_mesh import bring_up
 
+from aitbc_node.rpc import schema
 from aitbc_node.rpc.splits import Partition
 from aitbc_toolkit import keys
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.books import Schedule
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.diagnose import ballots, sight
+from aitbc_toolkit.diagnose.consensus import judge
+from aitbc_toolkit.diagnose.network import diagnose
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.overview import Verdict, look
-from aitbc_toolkit.release import services, state
+from aitbc_toolkit.release import ceremony, redialling, services, state
 from aitbc_toolkit.release.deploy import Request, deploy
 from aitbc_toolkit.release.reading import Mesh, tip
+from aitbc_toolkit.release.renaming import rename
 from aitbc_toolkit.release.roots import compare
+from aitbc_toolkit.release.rotating import Way
 from aitbc_toolkit.sending import Sender
 from aitbc_toolkit.wallet import Wallet
 
@@ -164,6 +171,41 @@ def test_another_checkout_does_not_take_this_mesh_for_its_own(
     for row in (*seen.nodes, *overview.nodes):
         assert row.state.startswith("a stranger's node: genesis ")
     assert state.look(environment).votes == 4
+    found = diagnose(sight.look(other)).findings
+    assert [each.topic for each in found if each.level == "fail"] == ["chain"] * 4
+    assert {each.hint for each in found} == {"ss -ltnp   # on localhost"}
+
+
+def test_a_diagnosis_names_the_node_that_was_stopped_and_how_it_starts(
+    up: tuple[Environment, Request], eventually: Callable[..., None]
+) -> None:
+    """Nothing else is found wrong, and when it votes again nothing is: all reach all once more."""
+    environment, _ = up
+
+    def failures() -> list[str]:
+        found = diagnose(sight.look(environment)).findings
+        return [each.says for each in found if each.level == "fail"]
+
+    def lacking() -> list[str]:
+        with open_mesh(environment) as mesh:
+            found = judge(ballots.look(environment, mesh)).findings
+        return [each.node for each in found if each.level == "fail"]
+
+    def is_recovered() -> bool:
+        done = redialling.recover(environment, "", lambda _record: None)
+        return done.exit is Exit.OK and all(done.facts["dialled"].values())
+
+    eventually("nothing to be wrong", lambda: failures() == [], deadline_s=60)
+    services.control(environment, "stop", "v3", lambda _record: None)
+    try:
+        stopped = ["v3 does not run on localhost (stopped)"]
+        eventually("v3 to be found", lambda: failures() == stopped, deadline_s=60)
+        eventually("its vote to be missed", lambda: lacking() == ["v3"], deadline_s=60)
+    finally:
+        services.control(environment, "start", "v3", lambda _record: None)
+    eventually("nothing to be wrong", lambda: failures() == [], deadline_s=60)
+    eventually("all votes", lambda: lacking() == [], deadline_s=60)
+    eventually("all to dial and to reach all", is_recovered, deadline_s=60)
 
 
 def test_after_everything_was_killed_up_goes_on_from_the_last_final_block(
@@ -186,3 +228,35 @@ def test_after_everything_was_killed_up_goes_on_from_the_last_final_block(
     assert (same.problem, bool(same.root)) == ("", True)
     assert [block.height for block in kept] == list(range(1, at_kill + 1))
     assert height(environment) > at_kill
+
+
+@pytest.mark.proves("C27")
+def test_a_node_with_another_key_is_linked_by_it_and_no_more_by_the_old_one(
+    up: tuple[Environment, Request], eventually: Callable[..., None]
+) -> None:
+    """One change of one node; refused, and nothing changed, for as long as it cannot be spared."""
+    environment, _ = up
+    changes = list[Any]()
+
+    def is_renamed() -> bool:
+        try:
+            changes.append(rename(environment, "v4", lambda _record: None, Way()))
+        except AitbcError as refused:
+            if refused.exit_status != Exit.REFUSED:
+                raise
+        return bool(changes)
+
+    eventually("v4 to be spared", is_renamed, deadline_s=60)
+    assert changes[0].exit is Exit.OK, changes[0].error
+    (told,) = changes[0].facts["node_keys"]
+
+    def linked() -> list[set[str]]:
+        with open_mesh(environment) as mesh:
+            found = mesh.ask_all(lambda node: node.get("/net/peers", schema.Peers))
+        seen = [each for each in found.values() if isinstance(each, schema.Peers)]
+        rest = [each for each in seen if each.id != told["new"]]
+        return [{row.id for row in each.peers} & {told["old"], told["new"]} for each in rest]
+
+    eventually("links by the new key", lambda: linked() == [{told["new"]}] * 3, deadline_s=60)
+    assert told["new"] == ceremony.known(environment)["v4"]["peer_id"] != told["old"]
+    eventually("v4 to vote", lambda: state.look(environment).votes == 4, deadline_s=60)

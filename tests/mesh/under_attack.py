@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 from local_mesh import DEADLINE_S, Mesh, NodeProcess
-from rogue_peers import Victim
 
 from aitbc_toolkit.lab import cgroups
+from aitbc_toolkit.suites.strangers import Victim
 
 ROGUE = Path(__file__).with_name("rogue.py")
 PROCESSOR_PERCENT = 50

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from posted import taken
 
 from aitbc_node import crypto
 from aitbc_node.codes import Code, Refusal
@@ -23,6 +24,7 @@ from aitbc_node.ledger.genesis import GenesisAccount, GenesisAsset, GenesisValid
 from aitbc_node.ledger.policy import address_of, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import Amount, Height, PeerId, Power, TxId
@@ -137,7 +139,9 @@ class FakePort:
         self.view.facts = self.facts
         self.reader = self.view
         self.hub = Hub(boot="b")
+        self.post = Post(boot="b", hrp="aitd")
         self.submitted: list[bytes] = []
+        self.peers: list[FakePort] = []
 
     async def settled(self) -> None:
         pass
@@ -145,6 +149,9 @@ class FakePort:
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         self.submitted += raws
         return [self._ledger.take(raw) for raw in raws]
+
+    async def publish(self, raw: bytes) -> Sequence[TxOutcome]:
+        return [taken(port.post, raw) for port in (self, *self.peers)][:1]
 
 
 class FakeMesh:
@@ -163,6 +170,8 @@ class FakeMesh:
             each.name: FakePort(each.name, place, self.ledger)
             for place, each in enumerate(written.instances)
         }
+        for port in self.ports.values():
+            port.peers = [each for each in self.ports.values() if each is not port]
         self._servers = {
             name: public_server(port, listen="127.0.0.1:0") for name, port in self.ports.items()
         }
@@ -184,6 +193,21 @@ class FakeMesh:
         )
         state = self.ledger.state
         state.adopt({(objects.VALIDATORS, b""): ValidatorSet(members)}, state.tree)
+
+    def tell_fates(self) -> None:
+        """Let the streams of every node tell each block and what became of its transaction."""
+        take = self.ledger.take
+
+        def heard(raw: bytes) -> TxOutcome:
+            outcome = take(raw)
+            height = len(self.ledger.finals)
+            fate = {"id": outcome.id.hex(), "status": "committed", "code": "ok"}
+            for port in self.ports.values():
+                port.hub.publish("block", {"height": height})
+                port.hub.publish("tx", {"height": height, "txs": [fate]})
+            return outcome
+
+        self.ledger.take = heard  # type: ignore[method-assign]
 
     def grow_every(self, seconds: float) -> None:
         """Add an empty block again and again, in the thread that answers."""
@@ -227,6 +251,8 @@ def fake_mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeM
     monkeypatch.setattr("aitbc_toolkit.cli.reaching.load", load)
     monkeypatch.setattr("aitbc_toolkit.cli.accounts.load", load)
     monkeypatch.setattr("aitbc_toolkit.cli.alerts.load", load)
+    monkeypatch.setattr("aitbc_toolkit.cli.diagnose.load", load)
+    monkeypatch.setattr("aitbc_toolkit.cli.reachability.load", load)
     try:
         yield mesh
     finally:

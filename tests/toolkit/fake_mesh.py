@@ -1,8 +1,9 @@
 """A mesh that is one small program: four ports, one chain, and on request one of its bugs.
 
-Run as a program with one argument in JSON: {nodes, interval_ms, bug, freeze: [first, every, for]}.
-It prints its ports. It believes every signature: what it is for
-is to be watched. Each bug is one that real meshes had.
+Run as a program with one argument in JSON: {nodes, interval_ms, bug, strict, freeze: [first, every,
+for], capacity}, the last in transactions a second. It prints its ports. It believes every
+signature, unless it is strict: what it is for is to be watched. Each bug is one that real meshes
+had.
 """
 
 import asyncio
@@ -17,17 +18,24 @@ from typing import Any
 
 import msgspec
 
-from aitbc_node import bech32
+from aitbc_node import bech32, crypto
 from aitbc_node.blocks import tx_id
-from aitbc_node.codes import Refusal
-from aitbc_node.ledger.transactions import Parsed, parse
+from aitbc_node.codes import Code, Refusal
+from aitbc_node.ledger.policy import address_of, check_signers
+from aitbc_node.ledger.transactions import Parsed, parse, signature_checks
 from aitbc_node.ledger.transfers import Transfer
 
 HRP = "aitt"
 CHAIN_ID = "aitbc-fake-1"
 BUGS = ("loses", "forks", "twice", "mints", "skips")
 """Told final and in no block; another block on one node; in two blocks; money; a nonce."""
+HOSTILE_BUGS = ("believes", "swallows", "both", "gaps", "replays", "overcharges")
+"""Of a strict one: takes any signature; takes junk; both of one nonce; what is behind a gap; the
+same again; takes more than its receipts say."""
+FEE = 21
+FUNDS = 10**12
 _AFTER = 20  # of ours
+_WAITING_MAX = 64
 
 
 @dataclass
@@ -50,22 +58,54 @@ class Mesh:
 
     bug: str
     interval_ms: int
+    is_strict: bool = False
     blocks: list[Block] = field(default_factory=list)
     unread: dict[str, bytes] = field(default_factory=dict)
     pending: dict[str, Parsed] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     nonces: Counter[str] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)
+    funded: set[str] = field(default_factory=set)
     policies: set[str] = field(default_factory=set)
+    capacity: float = 1e9
+    rest: float = 0.0
     listeners: list[asyncio.Transport] = field(default_factory=list)
+    waiting: Counter[bytes] = field(default_factory=Counter)
     is_bug_done: bool = False
 
     def add(self, raw: bytes) -> dict[str, Any]:
         """Take one transaction; it is read when there is time, so that the answer takes none."""
         name = tx_id(raw).hex()
-        if name not in self.done and name not in self.pending:
-            self.unread[name] = raw
+        is_known = name in self.done or name in self.pending or name in self.unread
+        if is_known and not (self.bug == "replays" and name in self.done):
+            return {"id": name, "status": "pending", "code": "ok"}
+        if self.is_strict and (code := self._judged(raw, name)) != Code.OK:
+            status = "pending" if self.bug == "swallows" else "rejected"
+            return {"id": name, "status": status, "code": "ok" if status == "pending" else code}
+        self.unread[name] = raw
         return {"id": name, "status": "pending", "code": "ok"}
+
+    def _judged(self, raw: bytes, name: str) -> str:
+        """Say why a transaction may not wait here; the few rules that attackers try."""
+        parsed = parse(raw)
+        if isinstance(parsed, Refusal):
+            return parsed.code
+        tx, sender = parsed.tx, parsed.tx.sender
+        expected = self.nonces[sender.hex()]
+        if tx.chain_id != CHAIN_ID:
+            return Code.E_CHAIN
+        if tx.valid_until > len(self.blocks) + 100_000:
+            return Code.E_TOO_FAR
+        if tx.gas_limit < FEE:
+            return Code.E_FEE
+        if self.bug != "believes" and not _is_signed(parsed):
+            return Code.E_SIGNATURE
+        if name not in self.done and not expected <= tx.nonce < expected + _WAITING_MAX:
+            return Code.E_NONCE
+        if self.waiting[sender] >= _WAITING_MAX:
+            return Code.E_QUEUE_FULL
+        self.waiting[sender] += 1
+        return Code.OK
 
     def make_block(self) -> None:
         """Make all that waits in order final."""
@@ -77,10 +117,14 @@ class Mesh:
             self.pending[name] = parsed
         self.unread.clear()
         waiting = sorted(self.pending.items(), key=lambda row: (row[1].tx.sender, row[1].tx.nonce))
+        room = self._room(block)
         for name, parsed in waiting:
-            if parsed.tx.nonce != self.nonces[parsed.tx.sender.hex()]:
+            if len(told) >= room:
+                break
+            if not self._is_next(name, parsed):
                 continue
             del self.pending[name]
+            self.waiting[parsed.tx.sender] -= 1
             self.done[name] = block.height
             self._apply(parsed)
             told.append({"id": name, "status": "committed", "code": "ok"})
@@ -94,13 +138,32 @@ class Mesh:
         self._publish("block", {"height": block.height})
         self._publish("tx", {"height": block.height, "txs": told})
 
+    def _room(self, block: Block) -> int:
+        """Say how many fit into a block, by the time since the last one."""
+        before_ms = self.blocks[-1].time_ms if self.blocks else block.time_ms
+        self.rest += self.capacity * (block.time_ms - before_ms) / 1000
+        room = int(self.rest)
+        self.rest -= room  # what is too little for a transaction is kept for the next block
+        return room
+
+    def _is_next(self, name: str, parsed: Parsed) -> bool:
+        """Tell whether a block takes one now; what another one has overtaken is dropped."""
+        ahead = parsed.tx.nonce - self.nonces[parsed.tx.sender.hex()]
+        if ahead < 0 and self.bug not in {"both", "replays"}:
+            del self.pending[name]
+            self.waiting[parsed.tx.sender] -= 1
+            return False
+        return ahead <= 0 or self.bug == "gaps"
+
     def _apply(self, parsed: Parsed) -> None:
         sender = parsed.tx.sender.hex()
         self.nonces[sender] += 1
+        self.units[sender] -= FEE + (self.bug == "overcharges")
         self.policies.add(sender)
         for body in parsed.tx.bodies:
             assert isinstance(body, Transfer)
             for out in body.outs:
+                self.units[sender] -= out.amount
                 self.units[out.to.hex()] += out.amount + self._has_bug("mints")
 
     def _has_bug(self, name: str) -> bool:
@@ -129,7 +192,8 @@ class Mesh:
                 rows = [self._view(node, block) for block in page]
                 return 200, {"height": len(self.blocks), "blocks": rows}
             case ["tx", name] if name in self.done:
-                return 200, {"id": name, "status": "committed", "height": self.done[name]}
+                height = self.done[name]
+                return 200, {"id": name, "status": "committed", "height": height, "fee": str(FEE)}
             case ["state", "accounts", address]:
                 return 200, self._account(address)
             case _:
@@ -137,7 +201,8 @@ class Mesh:
 
     def _account(self, address: str) -> dict[str, Any]:
         name = bech32.parse_address(address, hrp=HRP).hex()
-        units = str(self.units[name])
+        owned = FUNDS * (name in self.funded) + self.units[name]
+        units = str(max(0, owned))  # no node tells what is less than nothing
         policy = {"threshold": 1, "keys": ["00"]} if name in self.policies else None
         return {
             "address": address,
@@ -166,6 +231,16 @@ class Mesh:
             "certificate": certificate,
             "last_commit": certificate,
         }
+
+
+def _is_signed(parsed: Parsed) -> bool:
+    """Judge policy and signatures as the ledger does, where policies never change."""
+    policy = parsed.tx.policy
+    if policy is not None and address_of(policy) != parsed.tx.sender:
+        return False
+    if policy is not None and check_signers(policy, parsed.keys) is not None:
+        return False
+    return all(crypto.verify(*msgspec.structs.astuple(each)) for each in signature_checks(parsed))
 
 
 def _status(node: int, height: int) -> dict[str, Any]:
@@ -215,15 +290,18 @@ class Client(asyncio.Protocol):
 
     def _answer(self, head: str, body: bytes) -> None:
         method, path, _ = head.split(" ", 2)
+        told: object
         if path.startswith("/events"):
             self._wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             self._wire.write(b"9\r\n: hello\n\n\r\n")
             self._mesh.listeners.append(self._wire)
             return
-        if method == "POST":
+        if path == "/fund":
+            self._mesh.funded |= set(json.loads(body))
+            status, told = 200, {}
+        elif method == "POST":
             raws = msgspec.msgpack.decode(body, type=list[bytes])
-            told: object = {"results": [self._mesh.add(raw) for raw in raws]}
-            status = 202
+            status, told = 202, {"results": [self._mesh.add(raw) for raw in raws]}
         else:
             status, told = self._mesh.answer(self._node, path)
         text = msgspec.json.encode(told)
@@ -242,7 +320,10 @@ async def _freeze(first_s: float, every_s: float, for_s: float) -> None:
 
 async def main(options: dict[str, Any]) -> None:
     """Serve until the process is ended."""
-    mesh = Mesh(options.get("bug", ""), options.get("interval_ms", 200))
+    mesh = Mesh(
+        options.get("bug", ""), options.get("interval_ms", 200), options.get("strict", False)
+    )
+    mesh.capacity = options.get("capacity", mesh.capacity)
     ports = []
     loop = asyncio.get_running_loop()
     for node in range(options.get("nodes", 4)):

@@ -3,8 +3,11 @@
 import itertools
 import json
 import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,9 +19,6 @@ from aitbc_toolkit.monitor.collecting import Collector
 from aitbc_toolkit.monitor.series import KEPT_S, Sample, Series, labels
 from aitbc_toolkit.release import alarming
 from aitbc_toolkit.suites.overhearing import overheard
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RULES = """
 groups:
@@ -173,16 +173,29 @@ def test_the_collector_raises_and_clears_what_happens_to_a_node(fake_mesh: Any) 
     assert heard == [("raised", "NodeDown", "v2")]
 
 
+@contextmanager
+def marked(environment: Any, *, changed: tuple[str, ...] = ()) -> Iterator[alarming.Alarm]:
+    """Give an alarm for which all that holds now is standing."""
+    with alarming.Alarm(environment, poll_s=0.02) as alarm:
+        alarm.mark(changed=changed)
+        yield alarm
+
+
+def hurry(alarm: alarming.Alarm) -> None:
+    """Let six seconds go by between two looks, for rules that fire after a while."""
+    steps = itertools.count(0.0, 6.0)
+    alarm._watch._clock = lambda: time.time() + next(steps)
+
+
 def test_an_alarm_is_what_is_new_and_about_a_canary(fake_mesh: Any) -> None:
     """What stood before, another node's trouble and a mere notice stop no rollout."""
     full = b"aitbc_disk_failed 1\n"
-    starts = iter([b"aitbc_start_time_seconds 1\n"])
+    starts = iter([b"aitbc_start_time_seconds 1\n"] * 2)
     told = {name: fake_mesh.ports[name].view for name in ("v1", "v2", "v3")}
     told["v3"].metrics = lambda: b"aitbc_height 3\n" + full
-    before = alarming.standing(fake_mesh.environment)
     told["v2"].metrics = lambda: b"aitbc_height 3\n" + next(starts, b"aitbc_start_time_seconds 2\n")
 
-    with alarming.Alarm(fake_mesh.environment, before) as alarm:
+    with marked(fake_mesh.environment) as alarm:
         said = alarm.words()
         alarm.wait_look(2)
         assert alarm.heard(["v1", "v2", "v3"]) == {}
@@ -196,33 +209,120 @@ def test_an_alarm_is_what_is_new_and_about_a_canary(fake_mesh: Any) -> None:
         told["v3"].metrics = lambda: b"aitbc_height 3\n" + full
         alarm.wait_look(2)
         assert list(alarm.heard(["v3"])) == ["v3"]
-    assert before == {("DiskRefuses", "v3")}
     assert said.startswith("no alert of ")
+
+
+def test_a_mark_that_no_look_came_for_is_set_at_the_first_one(
+    fake_mesh: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stood before a canary takes it back no more because the mesh was slow to answer."""
+    full = b"aitbc_height 3\naitbc_disk_failed 1\n"
+    told = {name: fake_mesh.ports[name].view for name in ("v1", "v2")}
+    told["v1"].metrics = lambda: full
+
+    with alarming.Alarm(fake_mesh.environment, poll_s=0.02) as alarm:
+        with monkeypatch.context() as slow:
+            slow.setattr(Collector, "wait_look", lambda *_, **__: False)
+            slow.setattr(Collector, "looked_s", 0.0)
+            alarm.mark()
+        assert alarm.wait_look(3)
+        assert alarm.heard(["v1", "v2"]) == {}
+        told["v2"].metrics = lambda: full
+        assert alarm.wait_look(3)
+        assert list(alarm.heard(["v1", "v2"])) == ["v2"]
+
+
+def noting(name: str) -> Callable[[], bytes]:
+    """Tell of something that a node notes again each time that it is asked."""
+    counted = itertools.count()
+
+    def metrics() -> bytes:
+        return b'aitbc_height 3\naitbc_notes_total{name="%b"} %d\n' % (name.encode(), next(counted))
+
+    return metrics
+
+
+def wasting() -> Callable[[], bytes]:
+    """Tell of a mesh in which each block takes a second round."""
+    counted = itertools.count()
+
+    def metrics() -> bytes:
+        names = (b"aitbc_rounds_wasted_total", b"aitbc_blocks_final_total")
+        now = next(counted)
+        return b"aitbc_height 3\n" + b"".join(b"%b %d\n" % (name, now) for name in names)
+
+    return metrics
+
+
+@pytest.mark.parametrize(
+    ("rule", "metrics"), [("DoubleSign", noting("vote.twin")), ("RoundsWasted", wasting())]
+)
+def test_what_a_rule_counted_before_the_canary_is_standing(
+    fake_mesh: Any, rule: str, metrics: Callable[[], bytes]
+) -> None:
+    """It goes on through the bake and is held against nobody; what begins then is."""
+    other = fake_mesh.ports["v4"].view
+    fake_mesh.ports["v3"].view.metrics = metrics
+
+    with marked(fake_mesh.environment) as alarm:
+        hurry(alarm)
+        alarm.wait_look(5)
+        firing = [alert.name for alert in alarm._watch.firing]
+        quiet = alarm.heard(["v1"])
+        other.metrics = lambda: b"aitbc_height 3\naitbc_disk_failed 1\n"
+        alarm.wait_look(2)
+        loud = alarm.heard(["v4"])
+
+    assert firing == [rule]
+    assert quiet == {}
+    assert loud == {"v4": "alert DiskRefuses: the disk of v4 takes nothing"}
+
+
+def test_a_node_that_had_changed_before_the_watch_has_nothing_standing(fake_mesh: Any) -> None:
+    """A resumed run finds its canary switched: what is wrong with it may be the release's doing."""
+    for name in ("v1", "v2"):
+        fake_mesh.ports[name].view.metrics = lambda: b"aitbc_height 3\naitbc_disk_failed 1\n"
+
+    with marked(fake_mesh.environment, changed=("v1",)) as alarm:
+        assert list(alarm.heard(["v1", "v2"])) == ["v1"]
 
 
 def test_what_anybody_could_raise_takes_back_no_canary(fake_mesh: Any) -> None:
     """An attack during the watch is told to operators, and held against no release."""
-    attacks, double = itertools.count(), itertools.count()
-
-    def noted() -> bytes:
-        told = f'{{name="attack.stake-grinding"}} {next(attacks)}\n'
-        return f"aitbc_height 3\naitbc_notes_total{told}".encode()
-
-    def twice() -> bytes:
-        return noted() + f'aitbc_notes_total{{name="vote.twin"}} {next(double)}\n'.encode()
-
-    fake_mesh.ports["v3"].view.metrics = noted
-    with alarming.Alarm(fake_mesh.environment, frozenset()) as alarm:
+    view = fake_mesh.ports["v3"].view
+    with marked(fake_mesh.environment) as alarm:
+        view.metrics = noting("attack.stake-grinding")
         assert alarm.wait_look(3)
-        firing = [alert.name for alert in alarm._collector.firing]
+        firing = [alert.name for alert in alarm._watch.firing]
         quiet = alarm.heard(["v1"])
-        fake_mesh.ports["v3"].view.metrics = twice
+        view.metrics = noting("vote.twin")
         assert alarm.wait_look(3)
         loud = alarm.heard(["v1"])
 
     assert firing == ["AttackSeen"]
     assert quiet == {}
     assert loud["v1"].startswith("alert DoubleSign: ")
+
+
+def test_a_flood_that_fills_every_node_is_no_fault_of_the_canary(fake_mesh: Any) -> None:
+    """Where only the canary's room is used up it is: it may not let go of what is final."""
+    full = b"aitbc_height 3\naitbc_mempool_txs 95\naitbc_mempool_txs_max 100\n"
+    flooded = fake_mesh.ports["v4"].view
+    told = [alert for alert in rules.load(fake_mesh.environment) if alert.name.startswith("Mem")]
+
+    with marked(fake_mesh.environment) as alarm:
+        hurry(alarm)
+        fake_mesh.ports["v1"].view.metrics = lambda: full
+        before, flooded.metrics = flooded.metrics, lambda: full
+        alarm.wait_look(4)
+        excused = alarm.heard(["v1"])
+        flooded.metrics = before
+        alarm.wait_look(2)
+        blamed = alarm.heard(["v1"])
+
+    assert [rule.labels["canary"] for rule in told] == ["alone"]
+    assert excused == {}
+    assert blamed == {"v1": "alert MempoolNearlyFull: v1 soon takes no more transactions"}
 
 
 def test_a_watch_that_a_bug_ends_is_unknown_and_never_quiet(
@@ -241,7 +341,8 @@ def test_a_watch_that_a_bug_ends_is_unknown_and_never_quiet(
         noted.append((kind, fields["text"]))
 
     monkeypatch.setattr(Alerter, "step", once)
-    with alarming.Alarm(fake_mesh.environment, frozenset()) as alarm:
+    with alarming.Alarm(fake_mesh.environment) as alarm:
+        alarm.begin()
         alarm.wait_look()
         said, held = alarm.words(), alarm.heard(["v1"])
     with overheard(fake_mesh.environment, SimpleNamespace(event=note)):  # type: ignore[arg-type]
@@ -262,7 +363,7 @@ def test_where_nobody_tells_metrics_alerts_are_not_available(fake_mesh: Any) -> 
     for port in fake_mesh.ports.values():
         port.view.metrics = lambda: b"{ this is no metric"
 
-    with alarming.Alarm(fake_mesh.environment, frozenset()) as alarm:
+    with marked(fake_mesh.environment) as alarm:
         assert alarm.words() == "alerts: not available, no node tells its metrics"
         assert alarm.heard(["v1"]) == {}
 

@@ -31,6 +31,7 @@ GOOD = {
     "seed": "1",
     "threshold": "2",
     "decimals": "2",
+    "port": "80",
 }
 
 
@@ -77,6 +78,8 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("aitbc_toolkit.release.meshing.deploy", _never)
     monkeypatch.setattr("aitbc_toolkit.release.meshing._stop", _never)
     monkeypatch.setattr("aitbc_toolkit.benchmarks.deploying.measure", _never)
+    monkeypatch.setattr("aitbc_toolkit.benchmarks.throughput.measure", _never)
+    monkeypatch.setattr("aitbc_toolkit.benchmarks.whole.measure", _never)
     (tmp_path / "file").write_bytes(b"x")
 
 

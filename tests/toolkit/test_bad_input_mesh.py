@@ -18,7 +18,15 @@ from aitbc_toolkit.wallet import ChainNow, Wallet
 FRIEND = bech32.encode("aitd", b"f" * 20)
 AN_ID = "ab" * 32
 
-TABLES = ["network status", "network peers", "network topology", "network health", "node list"]
+TABLES = [
+    "network status",
+    "diagnose consensus",
+    "network partition",
+    "network peers",
+    "network topology",
+    "network health",
+    "node list",
+]
 QUESTIONS = [
     "node status v2",
     "node metrics v2",

@@ -279,6 +279,7 @@ def test_a_release_with_a_forged_manifest_is_not_verified(checkout: Checkout) ->
     checkout.work.commit("forged")
     checkout.run("release", "cut", "staging", key="rita")
     newest = checkout.read("release", "show", "-e", "staging")
+    assert newest.pop("deployed") is None, "it was only cut: no part of its manifest"
     forged = {**newest, "tag": "rel/staging/99", "number": 99, "repositories": {"aitbc": "0" * 40}}
     signing = ["-c", "gpg.format=ssh", "-c", f"user.signingkey={checkout.keys['rita']}"]
     text = f"Release 99 of staging\n\n{json.dumps(forged)}\n"

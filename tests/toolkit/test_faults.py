@@ -90,7 +90,7 @@ def of(kind: str, **parameters: Any) -> Fault:
     ("fault", "said"),
     [
         (Fault(kind="net.cutt", lease_s=5), "unknown fault 'net.cutt', the nearest is net.cut"),
-        (Fault(kind="byz.twin", lease_s=5), "byz.twin cannot be injected: needs a build"),
+        (Fault(kind="byz.twin", lease_s=5), "byz.twin cannot be injected: a second node"),
         (Fault(kind="net.cut", lease_s=5), "net.cut hits edges between nodes, and none was named"),
         (Fault(kind="proc.stop", lease_s=5), "proc.stop hits nodes, and none was named"),
         (Fault(kind="proc.stop", lease_s=0.5, targets=("v1",)), "a lease of 0.5 s"),
@@ -113,7 +113,7 @@ def test_every_kind_of_the_vocabulary_is_injected_or_refused_with_a_reason() -> 
         "net.cut net.loss net.rate net.delay net.dup net.reset proc.kill proc.stop proc.freeze "
         "proc.restart proc.oom host.reboot cpu.quota mem.limit disk.full disk.slow disk.readonly "
         "wal.truncate wal.lose_unsynced clock.jump clock.drift clock.strobe byz.twin chain.join "
-        "deploy.upgrade agent.dies econ.spam swarm"
+        "byz.equivocate deploy.upgrade agent.dies econ.spam swarm"
     )
     for kind in vocabulary.split():
         known = kind in kinds.KINDS

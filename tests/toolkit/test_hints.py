@@ -42,6 +42,7 @@ def test_every_failure_of_the_toolkit_has_a_hint() -> None:
         ),
         ("aitbc status", "aitbc status lab"),
         ("aitbc status dev", "aitbc status dev"),
+        ("aitbc status -e dev   # all", "aitbc status -e dev   # all"),
         ("aitbc network status\naitbc status", "aitbc network status -e lab\naitbc status lab"),
         ("aitbc lab list", "aitbc lab list"),
         ("aitbc tx wait --help", "aitbc tx wait --help"),

@@ -1,13 +1,15 @@
 """Which release a rollback returns to, whatever happened in between."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit.cli import main
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.release import history
+from aitbc_toolkit.release import cutting, history
 from aitbc_toolkit.release.history import Record
 
 
@@ -147,3 +149,27 @@ def test_hosts_keep_the_newest_healthy_commits_whatever_failed_since() -> None:
     kept = history.kept_commits([*healthy, *failures])
 
     assert [commit[0] for commit in kept] == ["g", "f", "e", "d", "c"]
+
+
+@pytest.mark.parametrize(("commit", "run"), [("b", 3), ("c", 0)])
+def test_a_release_is_shown_with_what_each_node_got_of_it(
+    commit: str, run: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The newest run of its commit: number, outcome, genesis, and each node's configuration."""
+    own = {"aitbc": commit * 40}
+    manifest = cutting.Manifest("rel/dev/1", "dev", 1, own, "t", "l", "a change", "", "rita")
+    records = [a_record(1, "a"), a_record(2, "b"), a_record(3, "b", config="2")]
+    monkeypatch.setattr(cutting, "read", lambda *_words, **_more: manifest)
+    monkeypatch.setattr(history, "read", lambda *_words: records)
+
+    assert main.run(["release", "show", "rel/dev/1", "--json"]) == Exit.OK
+    deployed = json.loads(capsys.readouterr().out)["deployed"]
+    assert main.run(["release", "show", "rel/dev/1"]) == Exit.OK
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+
+    if not run:
+        assert (deployed, "deployed not from here" in lines) == (None, True)
+        return
+    assert (deployed["number"], deployed["configs"]) == (run, {"v1": "2"})
+    assert f"deployed run {run} of 2026-01-01T00:00:03Z, healthy" in lines
+    assert {"genesis ab", f"v1 {commit * 12}, configuration 2"} <= set(lines)

@@ -96,6 +96,17 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+def test_what_is_sent_only_to_who_reads_it_keeps_no_build_out(host: Host) -> None:
+    """The old build knows no such message and says so; the new one never sends it one."""
+    host.edit("old", "gossip/messages.py", 'tag="letters"', 'tag="unknown yet"')
+    host.edit("old", "gossip/messages.py", 'READS_LETTERS = "+letters"', 'READS_LETTERS = ""')
+    host.edit("old", "examples.py", "    yield messages.Letters(tuple(letters()))\n", "")
+
+    checks = host.compare()["checks"]
+
+    assert (checks["wire"]["state"], checks["handshake"]["state"]) == ("pass", "pass")
+
+
 def test_the_same_build_twice_goes_together_and_is_remembered(host: Host) -> None:
     """All four trials pass; the node's files stay as they are; the same key is not tried again."""
     host.keep_blocks()

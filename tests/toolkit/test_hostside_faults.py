@@ -12,13 +12,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pretend_hosts import PretendHosts
 
-from aitbc_toolkit.deploys.hostside import afflicting, biting, residue
+from aitbc_toolkit.deploys.hostside import afflicting, biting, files, residue
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 from aitbc_toolkit.faults import packets, units
 from aitbc_toolkit.inventory import Inventory
@@ -110,6 +111,7 @@ def test_a_host_ends_a_fault_though_everybody_is_gone(host: Host, eventually: Ev
         "healed": [],
         "active": [],
         "residue": [],
+        "boot": residue.Moment.read().boot,
     }
 
 
@@ -150,28 +152,42 @@ def _waiting_for(folder: Path) -> list[str]:
     return found
 
 
-def test_a_heal_waits_for_an_order_that_is_being_carried_out(host: Host) -> None:
-    """Whoever injects holds the host; that is no reason to say that nobody knows what is left."""
-    host.folder.mkdir()
-    release, held = host.folder / "release", host.folder / "held"
-    script = (
-        f"touch {held}; i=0; until [ -e {release} ] || [ $i = 600 ]; do sleep 0.1; i=$((i+1)); done"
+def test_a_heal_waits_for_an_order_that_is_being_carried_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever injects holds the host; that is no reason to say that nobody knows what is left.
+
+    It waits for longer than any part of an order may take, and goes on as soon as it is let.
+    """
+    waits: list[float] = []
+    locked, lock = files.locked, tmp_path / "lock"
+
+    def waited(path: Path, *, timeout_s: float = 5.0) -> AbstractContextManager[None]:
+        waits.append(timeout_s)
+        threading.Timer(0.3, release.set).start()
+        return locked(path, timeout_s=timeout_s)
+
+    release, is_held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with locked(lock):
+            is_held.set()
+            release.wait(60)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(60)
+    monkeypatch.setattr(afflicting.files, "locked", waited)
+    monkeypatch.setattr(afflicting.residue, "left", lambda *_: [])
+
+    told = afflicting.end(
+        {"chaos": str(tmp_path), "ids": None, "settle_s": 0, "accept": False, "manager": {}}
     )
-    holder = subprocess.Popen(["flock", str(host.folder / "lock"), "sh", "-c", script])
-    try:
-        deadline = time.monotonic() + 60
-        while not held.exists():
-            assert time.monotonic() < deadline
-        timer = threading.Timer(6.0, release.touch)
-        timer.start()
 
-        row = host.end()
-
-        timer.join()
-        assert row.ok, row.error
-    finally:
-        holder.kill()
-        holder.wait()
+    holder.join()
+    assert told["residue"] == []
+    assert waits == [afflicting._LOCK_S]
+    assert afflicting._LOCK_S > afflicting._DO_S
 
 
 def test_an_order_that_fails_is_undone_at_once(host: Host) -> None:

@@ -297,6 +297,15 @@ def test_production_has_a_canary() -> None:
         inventory.parse(written.replace("canary = 1\n", ""), path=Path("inventory.toml"))
 
 
+def test_production_turns_crowds_away() -> None:
+    """A profile that is there to be measured is open to everybody's flood."""
+    written = (paths.inventories() / "production" / "inventory.toml").read_text()
+    bench = written.replace("canary = 1\n", 'canary = 1\nlimits = "bench"\n')
+
+    with pytest.raises(ConfigError, match=r"profile\.limits: bench turns nobody away"):
+        inventory.parse(bench, path=Path("inventory.toml"))
+
+
 MOCK = '[chain.assets.mUSDA]\ntitle = "Mock US dollar"\nmint_policy = "authority"\n'
 
 

@@ -49,7 +49,7 @@ def start(program: Path, *arguments: str, **environment: str) -> subprocess.Pope
     return subprocess.Popen(
         [program, *arguments],
         cwd="/",
-        env={**os.environ, **environment},
+        env={**os.environ, "AITBC_PYTHON": "", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -200,6 +200,34 @@ def test_an_old_python_is_not_taken(tmp_path: Path) -> None:
 
     assert ended == Exit.CONFIG
     assert err.splitlines()[0] == "error: no Python 3.11 or newer was found"
+
+
+@pytest.mark.parametrize(("named", "taken"), [("", "python3"), ("chosen", "chosen")])
+def test_the_python_of_ones_choice_is_taken(tmp_path: Path, named: str, taken: str) -> None:
+    """AITBC_PYTHON goes before what PATH has; both here are new enough and can do nothing else."""
+    copy = a_copy(tmp_path / "copy")
+    new_enough = "case $* in *version_info*) exit 0 ;; *) exit 1 ;; esac"
+    fakes = {"python3": new_enough, "chosen": new_enough}
+    path = a_path(tmp_path / "bin", without="python", fakes=fakes)
+
+    ended, _, err = run(copy / "aitbc", "--version", PATH=path, AITBC_PYTHON=named)
+
+    assert ended == Exit.CONFIG
+    assert err.splitlines()[0] == f"error: {taken} cannot make virtual environments"
+
+
+def test_a_python_of_ones_choice_that_is_none_is_refused(tmp_path: Path) -> None:
+    """What was asked for is not replaced by something else in silence."""
+    copy = a_copy(tmp_path / "copy")
+
+    ended, _, err = run(copy / "aitbc", "--version", AITBC_PYTHON="/bin/false")
+
+    assert ended == Exit.CONFIG
+    assert err.splitlines() == [
+        "error: AITBC_PYTHON=/bin/false is no Python 3.11 or newer",
+        "hint: unset AITBC_PYTHON",
+    ]
+    assert not (copy / ".venv").exists()
 
 
 def test_no_network_is_said_in_one_line(tmp_path: Path) -> None:

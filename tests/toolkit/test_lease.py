@@ -29,7 +29,8 @@ TRIALS = {"fast": 10, "ci": 50, "nightly": 1000}
 APART_S = 0.010
 
 Eventually = Callable[..., None]
-CHANGING = set(program.STEPS) - program.READING - program.BREAKING - program.LEASING
+FREE = program.READING | program.BREAKING | program.HASTENING
+CHANGING = set(program.STEPS) - FREE - program.LEASING
 
 
 class Deployer:

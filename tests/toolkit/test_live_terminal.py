@@ -42,6 +42,20 @@ def work(tell):
 sys.exit(narrate("deploy", work, as_json=False, waves=True))
 """
 
+LOAD = """
+import sys
+from types import SimpleNamespace
+from aitbc_toolkit.cli import swarm_view
+
+asked = SimpleNamespace(scenario="load/steady", rate=50.0, for_s=30.0, seed=7)
+second = dict.fromkeys(("offered", "accepted", "final", "refused", "pending", "height"), 5)
+second |= dict.fromkeys(("p50_ms", "p95_ms", "p99_ms", "lag_p99_ms"), 2.5)
+with swarm_view.shown(asked, "dev") as tell:
+    for at_s in (1.0, 2.0):
+        tell("second", {**second, "at_s": at_s, "verdict": "PASS", "heights": {"v1": 18_204}})
+print("load/steady on dev: PASS")
+"""
+
 
 @dataclass
 class Terminal:
@@ -52,11 +66,13 @@ class Terminal:
     said: str = ""
     children: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def run(self, *words: str, term: str = "xterm", **more: str) -> subprocess.Popen[bytes]:
-        """Start the program with all three streams on this terminal."""
+    def run(
+        self, *words: str, program: str = PROGRAM, term: str = "xterm", **more: str
+    ) -> subprocess.Popen[bytes]:
+        """Start a program with all three streams on this terminal."""
         keep = {name: text for name, text in os.environ.items() if name not in {"COLUMNS", "LINES"}}
         child = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *words],
+            [sys.executable, "-c", program, *words],
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
@@ -162,4 +178,32 @@ def test_a_dumb_terminal_gets_plain_lines(terminal: Terminal) -> None:
     terminal.read_until(lambda: child.poll() is not None, "the end of the run")
 
     assert "wave 1/1 v1 ok voted in 3 heights" in terminal.said
+    assert "\x1b[?25l" not in terminal.said
+
+
+@pytest.mark.nightly
+def test_a_load_run_is_redrawn_in_place(terminal: Terminal) -> None:
+    """One picture of its last second is left above the result."""
+    child = terminal.run(program=LOAD)
+
+    terminal.read_until(lambda: child.poll() is not None, "the end of the run")
+
+    assert child.returncode == 0
+    text = "\n".join(terminal.screen())
+    assert "\x1b[?25l" in terminal.said
+    assert text.count("load/steady on dev: 50 a second for 30 s, seed 7") == 1
+    assert "  heights    v1 18,204" in text
+    assert "  so far     PASS" in text
+    assert text.splitlines()[-1] == "load/steady on dev: PASS"
+    assert "Ctrl-C" not in text
+
+
+@pytest.mark.nightly
+def test_a_load_run_on_a_dumb_terminal_is_a_line_a_second(terminal: Terminal) -> None:
+    """Nothing is redrawn where the terminal cannot."""
+    child = terminal.run(program=LOAD, term="dumb")
+
+    terminal.read_until(lambda: child.poll() is not None, "the end of the run")
+
+    assert terminal.said.count("height 18,204") == 2
     assert "\x1b[?25l" not in terminal.said

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import forged_run
 import pytest
@@ -273,7 +274,8 @@ def test_the_page_asks_for_nothing_from_anywhere(tmp_path: Path) -> None:
     seen = Seen(text)
     found = attributes(seen)
     links = [(tag, value) for tag, name, value in found if name in {"src", "href", "xlink:href"}]
-    assert links == [("link", "data:,")]
+    own = [("a", f"./{quote(each.name)}") for each in reading.read(tmp_path).files]
+    assert links == [("link", "data:,"), *own]
     assert not [value for _, name, value in found if name in {"style", "srcset", "action"}]
     assert "http:" not in text
     assert "https:" not in text
@@ -422,6 +424,19 @@ def test_the_files_of_a_run_are_named_with_their_hashes(tmp_path: Path) -> None:
 
     assert names == ["events.jsonl", "heights.jsonl", "junit.xml", "load.jsonl", "verdict.json"]
     assert "e3b0c442" not in made(folder)  # of an empty file
+
+
+def test_what_was_collected_of_nodes_is_linked(tmp_path: Path) -> None:
+    """A click opens the journal that lies in a folder beside the page; its name is no markup."""
+    folder = forged_run.a_folder(tmp_path)
+    journal = folder / "collected" / "partition-minority" / "v1 #1.journal"
+    journal.parent.mkdir(parents=True)
+    journal.write_text("it said this last")
+
+    seen = Seen(made(folder))
+
+    found = [given["href"] for tag, given in seen.tags if tag == "a"]
+    assert found[-1] == "./collected/partition-minority/v1%20%231.journal"
 
 
 def luminance(colour: str) -> float:

@@ -13,11 +13,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from posted import taken
 
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc import app, bodies, connections, server
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.server import public_server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.types import TxId
@@ -45,6 +47,7 @@ class FakePort:
         self.reader = self.view
         self.facts = self.view.facts
         self.hub = Hub(boot="b")
+        self.post = Post(boot="b", hrp="aitd")
         self.submitted: list[bytes] = []
 
     async def settled(self) -> None:
@@ -53,6 +56,9 @@ class FakePort:
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         self.submitted += raws
         return [TxOutcome(TxId(raw.ljust(32, b"."))[:32], "ok") for raw in raws]
+
+    async def publish(self, raw: bytes) -> Sequence[TxOutcome]:
+        return [taken(self.post, raw)]
 
 
 @dataclass

@@ -7,6 +7,7 @@ import pytest
 from aitbc_node.rpc import app
 from aitbc_node.rpc.app import App
 from aitbc_node.rpc.bodies import PER_CLIENT_MAX
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.server import Server
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.throttle import Throttle
@@ -18,6 +19,7 @@ class Port:
 
     facts = view = reader = None
     hub = Hub(boot="1")
+    post = Post(boot="1", hrp="aitd")
 
     async def settled(self) -> None:
         """Have nothing to wait for."""

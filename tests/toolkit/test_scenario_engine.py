@@ -1,7 +1,7 @@
 """The engine on a mesh of a few lines: what it requires, and which verdict follows from what."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +64,8 @@ class Mesh:
     leaves: bool = False
     """Something of a fault is left when it is over."""
     breach: str = ""
+    mute: str = ""
+    """Who is at the tip, and does not vote."""
     held_s: float = 0.0
     late_s: float = 0.0
     """How much later than the hosts this machine thinks that a fault ends."""
@@ -115,7 +117,14 @@ class Mesh:
     def next_leader(self) -> str:
         return "v3"
 
-    def measures(self) -> dict[str, float]:
+    def powers(self) -> Mapping[str, int]:
+        return self.town.powers
+
+    def last_votes(self) -> Mapping[str, int]:
+        heights = self.sight().heights
+        return {name: heights[name] - 1 for name in NAMES if name != self.mute}
+
+    def measures(self, _hit: object = ()) -> dict[str, float]:
         return {}
 
     def punished(self) -> frozenset[str]:
@@ -135,6 +144,53 @@ def test_recovery_counts_from_the_first_host_that_ended_its_part(tmp_path: Path)
         told[late_s] = engine.findings.records["t_tip"]
 
     assert told[3.0] - told[0.0] == pytest.approx(3.0, abs=0.5)
+
+
+def test_recovery_never_counts_from_before_another_fault_ended(tmp_path: Path) -> None:
+    """It took long to inject the second one, which therefore ends last; it is awaited first."""
+    both = MINORITY.replace(
+        "  - {expect: auto, during: loner}\n  - {wait_end: loner}\n",
+        "  - {id: more, fault: net.cut, between: {isolate: v4}, lease: 25s}\n"
+        "  - {wait_end: more}\n  - {wait_end: loner}\n",
+    )
+    engine = Engine(a_case(tmp_path, both), Mesh(), seed=1)
+
+    engine.play()
+
+    assert engine.findings.records["t_tip"] < 1.0
+
+
+class Gone(Mesh):
+    """Go on while it is being broken, then be silent as a whole until its supervisors act."""
+
+    @contextmanager
+    def injected(self, planned: Planned) -> Iterator[Bite]:
+        self.pause(5.0)
+        with super().injected(planned) as bite:
+            yield bite
+
+    def pause(self, seconds: float) -> None:
+        super().pause(seconds)
+        if self.clock >= 10.0:
+            self.cut_off = ()
+
+    def sight(self, *, after: float = 0.0) -> Sight:
+        told = super().sight(after=after)
+        return Sight({} if self.cut_off else told.heights, "v2", told.tip)
+
+
+def test_blocks_that_came_while_a_fault_began_are_no_recovery(tmp_path: Path) -> None:
+    """Nobody tells of them once all are silent; what was told before counts."""
+    kill = MINORITY.replace(
+        "net.cut, between: {isolate: v4}, lease: 20s", "proc.kill, on: all, lease: 5s"
+    )
+    kill = kill.replace("  - {expect: auto, during: loner}\n  - {wait_end: loner}\n", "")
+    kill = kill.replace("all_at_tip: {lag: 1}", "heights_advance: {by: 2}").replace("25%", "100%")
+    engine = Engine(a_case(tmp_path, kill.replace("max: 5s", "max: 60s")), Gone(), seed=1)
+
+    engine.play()
+
+    assert engine.findings.records["t_tip"] > 1.0
 
 
 class Late(Mesh):
@@ -189,6 +245,17 @@ def test_each_way_to_fail_has_its_verdict(
     told = played(a_case(tmp_path), made())
 
     assert (told.verdict, said in told.line) == (verdict, True), told.line
+
+
+def test_what_did_not_come_in_time_is_among_the_checks_and_its_figure_is_told(
+    tmp_path: Path,
+) -> None:
+    """Who reads the record finds what failed where all else held, and what was never measured."""
+    told = played(a_case(tmp_path), Late(slow_s=900.0))
+
+    assert [each["outcome"] for each in told.checks] == ["held", "held", "broken"]
+    assert told.checks[-1]["detail"] == told.line
+    assert [(each["measured"], each["met"]) for each in told.objectives] == [(None, False)]
 
 
 def test_what_takes_longer_than_its_budget_is_inconclusive(tmp_path: Path) -> None:
@@ -312,6 +379,15 @@ def test_a_mesh_that_is_not_well_before_is_no_finding(tmp_path: Path) -> None:
     assert mesh.notes == []
 
 
+def test_a_validator_that_does_not_vote_is_no_mesh_to_break(tmp_path: Path) -> None:
+    """It is at the tip, and listens: one more that is broken would be one too many."""
+    told = played(a_case(tmp_path), Mesh(mute="v2"))
+
+    assert told.verdict is Verdict.INFRA
+    assert told.line.startswith("not steady before any fault")
+    assert told.line.endswith("last votes v2 -")
+
+
 def test_who_is_silent_has_not_lost_its_blocks(tmp_path: Path) -> None:
     """A new block is one above all that was ever told, also when everybody is down for a while."""
 
@@ -382,14 +458,17 @@ def test_no_other_end_is_ever_shown_as_a_pass(
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "tier", "wanted", "more"),
     [
-        ("partition/quorum-loss growth", "partition/quorum-loss"),
-        ("partition/quorum-loss[30s]", "'partition/quorum-loss[30s]'"),
+        ("partition/quorum-loss growth", "", "partition/quorum-loss", ""),
+        ("partition/quorum-loss growth", "nightly", "partition/quorum-loss", " --tier nightly"),
+        ("partition/quorum-loss[30s]", "nightly", "'partition/quorum-loss[30s]'", ""),
     ],
 )
-def test_what_repeats_a_run_is_a_command(tmp_path: Path, name: str, wanted: str) -> None:
-    """A shell takes it as it is, and what was left of faults is in the record."""
+def test_what_repeats_a_run_is_a_command(
+    tmp_path: Path, name: str, tier: str, wanted: str, more: str
+) -> None:
+    """A shell takes it as it is, with as many cases; what was left of faults is in the record."""
     result = Result(name, Verdict.OBJECTIVE, "slow", 1.0, residues=("lab1: a rule is left",))
     record = evidence.Record(
         suite="partition",
@@ -399,11 +478,12 @@ def test_what_repeats_a_run_is_a_command(tmp_path: Path, name: str, wanted: str)
         took_s=0.0,
         verdict=Verdict.OBJECTIVE,
         results=(result,),
+        tier=tier,
     )
 
     told = record.to_document(tmp_path)
 
-    assert told["repro"] == f"./aitbc test {wanted} -e sim --seed 1"
+    assert told["repro"] == f"./aitbc test {wanted} -e sim --seed 1{more}"
     assert told["residues"] == [{"scenario": name, "left": "lab1: a rule is left"}]
 
 

@@ -354,3 +354,25 @@ def test_a_load_that_was_not_handed_in_makes_the_run_invalid(
 
     assert ended == Exit.INVALID, told["scenarios"]
     assert said in told["scenarios"][0]["line"]
+
+
+@pytest.mark.parametrize(("late", "ended"), [("breach", Exit.UNSAFE), ("throw", Exit.INCONCLUSIVE)])
+def test_what_the_last_look_of_the_witness_found_counts(
+    growing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late: str, ended: Exit
+) -> None:
+    """A breach, or a checker that throws, while the threads come to their end is no pass."""
+    leave = Witness.__exit__
+
+    def leave_late(self: Witness, *told: Any) -> None:
+        leave(self, *told)
+        if late == "breach":
+            self.breaches.append("agreement: seen last")
+        else:
+            self._thrown["agreement"] = "thrown last"
+
+    monkeypatch.setattr(Witness, "__exit__", leave_late)
+
+    status, told = played(growing, tmp_path, Hand())
+
+    assert status == ended
+    assert "last" in told["scenarios"][0]["line"]

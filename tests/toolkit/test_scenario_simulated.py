@@ -12,9 +12,11 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.suites import catalogue
 from aitbc_toolkit.suites.checkers import CHECKERS
 from aitbc_toolkit.suites.scenario import judging, loading, simulated
-from aitbc_toolkit.suites.scenario.schema import Condition, EventuallyStep, Punished, Value
+from aitbc_toolkit.suites.scenario.schema import EventuallyStep
 from aitbc_toolkit.suites.scenario.trial import in_simulator
-from aitbc_toolkit.suites.scene import Result
+from aitbc_toolkit.suites.scenario.wanted import Condition, Punished
+from aitbc_toolkit.suites.scenario.words import Value
+from aitbc_toolkit.suites.scene import Ended, Result
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 SEED = 11
@@ -51,6 +53,34 @@ def test_a_built_in_scenario_passes_in_the_simulator(name: str) -> None:
     assert told.verdict is Verdict.PASS, told.line
     assert set(told.invariants.values()) == {"held"}
     assert told.faults
+
+
+TWO_IN_TURN = """
+scenario: crash/two-in-turn
+about: who is down next, while the one before listens still
+backends: [sim]
+budget: {wall: 5m, blast: {power: 25%}}
+steps:
+  - {id: one, fault: proc.kill, on: v4, lease: 10s}
+  - {wait_end: one}
+  - eventually:
+      - {all_at_tip: {lag: 1}}
+      - {all_vote: {}}
+  - {id: two, fault: proc.kill, on: v1, lease: 12s}
+  - {expect: auto, during: two}
+"""
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_has_come_back_is_a_voter_less_until_it_votes(tmp_path: Path, *, waits: bool) -> None:
+    """At the tip it listens yet: three of four go on only where it was waited for."""
+    path = tmp_path / "crash" / "two-in-turn.yaml"
+    path.parent.mkdir()
+    path.write_text(TWO_IN_TURN if waits else TWO_IN_TURN.replace("      - {all_vote: {}}\n", ""))
+
+    told = simulated.play(loading.load(path)[0], seed=SEED)
+
+    assert told.steps.verdict is (Verdict.PASS if waits else Verdict.LIVENESS), told.line
 
 
 @pytest.mark.nightly  # twenty seconds of one processor
@@ -122,8 +152,9 @@ def test_a_node_that_crashes_is_red_beside_a_fork() -> None:
     """The same holds of an honest node whose own code fails."""
     (part,) = catalogue.parts("byzantine/over-threshold")
     assert part.case is not None
-    line = f"agreement: two blocks; {judging.CRASHED}: AssertionError"
-    crashed = Result(part.name, Verdict.SAFETY, line, 1.0, {"agreement": "broken"})
+    steps = Ended(Verdict.SAFETY, f"{simulated.CRASHED}: AssertionError")
+    line = f"agreement: two blocks; {steps.line}"
+    crashed = Result(part.name, Verdict.SAFETY, line, 1.0, {"agreement": "broken"}, steps=steps)
 
     assert judging.as_meant(part.case, crashed).verdict is Verdict.SAFETY
 
@@ -189,7 +220,7 @@ def test_the_command_line_plays_a_suite_in_the_simulator(
 
 def test_what_needs_a_live_mesh_is_not_played(capsys: pytest.CaptureFixture[str]) -> None:
     """A scenario that the simulator cannot play is refused by name, and not shown as a pass."""
-    assert run(["test", "smoke", "-e", "sim"]) == Exit.USAGE
+    assert run(["test", "smoke", "-e", "sim", "--scenario", "boot"]) == Exit.USAGE
 
     assert "smoke/boot cannot be played here: it needs a live mesh" in capsys.readouterr().err
 

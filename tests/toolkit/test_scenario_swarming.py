@@ -9,6 +9,7 @@ from aitbc_toolkit.suites.scenario import swarming
 from aitbc_toolkit.suites.scenario.measuring import measured
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import SwarmStep
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 STEP = SwarmStep(swarm=["net.cut", "proc.kill"], lasts="5m", lease=("4s", "15s"), rest=("1s", "8s"))
 
@@ -30,6 +31,32 @@ def test_a_seed_draws_the_same_swarm_again() -> None:
     assert len({act.fault.id for act in acts}) == len(acts)
 
 
+class Idle:
+    """Be a mesh on which time passes, and nothing can be begun before the end."""
+
+    def __init__(self) -> None:
+        self.passed_s = 0.0
+
+    def now(self) -> float:
+        return self.passed_s
+
+    def let_pass(self, length_s: float) -> None:
+        self.passed_s += length_s
+
+    def lasting(self) -> list[tuple[str, float]]:
+        return []
+
+
+def test_a_swarm_that_broke_nothing_shows_nothing() -> None:
+    """Its pauses were longer than itself: that the mesh bore it is no pass."""
+    step = SwarmStep(swarm=["proc.kill"], lasts="2s", lease=("4s", "5s"), rest=("3s", "8s"))
+
+    with pytest.raises(ScenarioError, match="no fault was begun in 2s") as ended:
+        swarming.play(step, Idle(), random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
+
+    assert ended.value.verdict is Verdict.INVALID
+
+
 def test_figures_are_those_of_the_late_and_of_the_gaps() -> None:
     """How long behind the first the others had a block, and how long behind it the next came."""
     arrived = {
@@ -38,5 +65,9 @@ def test_figures_are_those_of_the_late_and_of_the_gaps() -> None:
         3: {"v1": 13.0, "v2": 13.5},
     }
 
-    assert measured(arrived) == {"arrival_p95": 0.5, "interval_p95": pytest.approx(1.95)}
+    assert measured(arrived) == {
+        "arrival_p95": 0.5,
+        "interval_p95": pytest.approx(1.95),
+        "interval_max": 2.0,
+    }
     assert measured({1: {"v1": 1.0}}) == {}

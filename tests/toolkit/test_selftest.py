@@ -218,6 +218,56 @@ def test_nightly_is_a_tier_of_its_own_and_its_record_says_where(
     assert a_stage(TRUE).deadline_s("nightly") > a_stage(TRUE).deadline_s("ci") == 60
 
 
+SUITE = """
+import json, pathlib
+record = pathlib.Path("PLACE")
+record.mkdir()
+(record / "junit.xml").write_text(
+    "<testsuite><testcase classname='all' name='boot'><properties>"
+    "<property name='proves' value='M12'/></properties></testcase>"
+    "<testcase classname='all' name='skew[30]'><failure message='LIVENESS: stuck'/></testcase>"
+    "</testsuite>"
+)
+rows = dict.fromkeys(["suite", "verdict", "seed", "took_s", "scenarios"], "as told")
+left_out = [{"name": "scale/sim-1000", "why": "for sim"}]
+print(json.dumps({**rows, "record": str(record), "objectives": [7.5], "left_out": left_out}))
+"""
+
+
+def test_a_suite_of_scenarios_is_told_case_by_case_with_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON of a run names what failed and why, what was left out, and what was measured."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda: tmp_path)
+    made = f"{SUITE.replace('PLACE', str(tmp_path / 'record'))}raise SystemExit(11)"
+    suite = Check("all", (sys.executable, "-c", made), is_suite=True)
+    monkeypatch.setattr("aitbc_toolkit.cli.test.STAGES", (a_stage(suite),))
+    ended = main.run(["test", "nightly", "--json"])
+    [told] = json.loads(capsys.readouterr().out)["stages"]
+
+    assert ended == Exit.FAILED
+    assert (told["passed"], told["failed"], told["skipped"]) == (1, 2, 1)
+    assert told["failures"] == [
+        {"name": "all.skew[30]", "detail": "LIVENESS: stuck"},
+        {"name": "all", "detail": "ended with status 11"},
+    ]
+    assert told["suites"][0]["objectives"] == [7.5]
+    assert features.proofs(junit.read_folder(tmp_path / "runs" / "last")).keys() == {"M12"}
+
+
+def test_a_suite_that_told_nothing_is_no_pass(tmp_path: Path) -> None:
+    """Neither one that ended well without a record, nor one that was ended before it."""
+    silent = Check("silent", TRUE.argv, is_suite=True)
+    late = Check("late", ("sh", "-c", "sleep 600"), is_suite=True)
+
+    (result,) = a_runner(tmp_path, []).run([a_stage(silent, late, timeout_s=2)])
+
+    assert [case.detail for case in result.cases] == [
+        "it told nothing of what it played",
+        "the deadline passed",
+    ]
+
+
 def test_a_lab_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without root the lab is skipped with the reason, and the run does not fail."""
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

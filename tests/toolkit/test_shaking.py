@@ -64,7 +64,7 @@ def test_check_20_another_protocol_version_is_refused(tmp_path: Path, *, other_d
 
 def test_check_20_a_frame_that_the_other_cannot_read_is_named(tmp_path: Path) -> None:
     """The link stands, but one message is not understood."""
-    strange = "lambda: iter([bytes.fromhex('92a46769667401')])"
+    strange = "lambda _release: iter([bytes.fromhex('92a46769667401')])"
     other = a_build(tmp_path, "wire", "frames", strange)
 
     (status, told), (_, theirs) = shaken(THIS, other)

@@ -1,5 +1,6 @@
 """What a command imports before it works: counted, because seconds depend on the machine."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit import worker
+from aitbc_toolkit.cli import early
 from aitbc_toolkit.errors import Exit
 
 # Each costs a tenth of all that a verb imports, and none is needed where nothing is to be done.
@@ -83,6 +86,55 @@ def test_the_child_starts_before_anything_that_takes_long_is_imported() -> None:
 
     assert said.stdout == "False\n"
     assert said.returncode == Exit.USAGE
+
+
+def test_hosts_are_connected_to_while_the_verb_is_imported(tmp_path: Path) -> None:
+    """The child is told which hosts there are before the verb's own modules come."""
+    (tmp_path / "envs/dev").mkdir(parents=True)
+    text = (
+        "import pathlib, runpy, sys\n"
+        "from aitbc_toolkit import paths, worker\n"
+        f"paths.state_root = lambda *_override: pathlib.Path({str(tmp_path)!r})\n"
+        "worker.start_early = lambda: worker._spare.append(worker._Spare(None))\n"
+        "verb = 'aitbc_toolkit.cli.deploy'\n"
+        "worker._say = lambda _child, line: print(verb in sys.modules, line)\n"
+        "sys.argv = ['aitbc', 'plan', '-e', 'dev', '--nonsense']\n"
+        "runpy.run_module('aitbc_toolkit.cli.main', run_name='__main__')\n"
+    )
+    argv = [sys.executable, "-P", "-c", text]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    told = said.stdout.splitlines()
+    assert [line.partition(" ")[0] for line in told] == ["False", "False"], said
+    assert json.loads(told[0].partition(" ")[2])["hosts"] == {"localhost": {}}
+    assert told[1] == f"False {worker.CONNECT}"
+    assert said.returncode == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        ("deploy", ""),
+        ("deploy lab --yes", "lab"),
+        ("deploy -e lab", "lab"),
+        ("deploy --env lab", "lab"),
+        ("deploy status lab", "lab"),
+        ("deploy status", ""),
+        ("status staging", "staging"),
+        ("rollback --yes lab", None),
+        ("deploy -e", None),
+        ("deploy --ref dev lab", None),
+        ("up lab", None),
+        ("network status", None),
+    ],
+)
+def test_only_the_environment_that_is_surely_meant_is_connected_to(
+    line: str, name: str | None
+) -> None:
+    """An option may have a word of its own: what stands behind one is no environment yet."""
+    command, *words = line.split()
+
+    assert early.named(command, words) == name
 
 
 def test_the_list_of_commands_imports_none_of_them() -> None:

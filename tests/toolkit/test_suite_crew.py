@@ -66,6 +66,21 @@ def test_every_part_is_played_once_and_by_whoever_is_free(
     assert {each.line for each in told} <= {"lab-w1", "lab-w2"}
 
 
+def test_the_longest_comes_first_and_what_spoils_a_mesh_last(
+    hired: Callable[..., crew.Crew],
+) -> None:
+    """Nobody is played on a mesh that has lost a vote; an hour of soak does not begin last."""
+    hands = hired("lab-w1")
+    wanted = ["byzantine/equivocation-on-hosts[60s]", "byzantine/liar-on-hosts[replay]"]
+    wanted += ["partition/minority", "scale/soak[60m]", "partition/quorum-loss[600s]"]
+    parts = [catalogue.parts(name)[0] for name in wanted]
+
+    told = [each.name for each in hands.play(parts, {})]
+    hands.end()
+
+    assert told == [*wanted[3:], wanted[2], wanted[1], wanted[0]]
+
+
 def test_what_a_dead_worker_played_is_infrastructure_and_the_others_go_on(
     hired: Callable[..., crew.Crew],
 ) -> None:

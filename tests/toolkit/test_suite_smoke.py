@@ -58,6 +58,13 @@ def test_a_sound_mesh_passes(growing: Any, tmp_path: Path, name: str) -> None:
     assert set(evidence["blocks"]) == {"v1", "v2", "v3", "v4"}
 
 
+def test_a_seed_may_be_played_again_on_the_same_mesh(growing: Any, tmp_path: Path) -> None:
+    """Its accounts have paid before, in that scenario or under another one's load."""
+    for name in ("first", "again"):
+        (tmp_path / name).mkdir()
+        assert run_on(growing, "smoke/tx-lifecycle", tmp_path / name) == Exit.OK
+
+
 def test_what_happened_is_told_as_it_happens(growing: Any, tmp_path: Path) -> None:
     """Heights, steps and checks have their times, and the record has the line that repeats it."""
     run_on(growing, "smoke/boot", tmp_path)

@@ -5,10 +5,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
-from pretend_swarm import a_fake_mesh, a_swarm, an_order, is_believed
+from pretend_swarm import TERMS, a_fake_mesh, a_swarm, an_order, asked, is_believed
 
 from aitbc_load.histograms import Latencies
+from aitbc_load.identities import identities
+from aitbc_load.orders import Terms
+from aitbc_load.signing import signed
+from aitbc_node.ledger.objects import NATIVE
+from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.types import Amount
 from aitbc_toolkit.suites.swarm import Swarm
 
 _UNTIL_S = 600.0
@@ -25,6 +32,16 @@ def run(folder: Path, ports: list[int], **plan: Any) -> dict[str, Any]:
     """Run once and return the result."""
     folder.mkdir()
     return a_swarm(an_order(folder, ports, **plan), []).run()
+
+
+def hand_in_behind_a_gap(port: int) -> None:
+    """Leave what the first run of a seed has signed, but for one nonce, as a refusal does."""
+    ours, payee = identities(7, 0, 2)
+    nonce = asked(port, "GET", f"/state/accounts/{ours.address(TERMS['hrp'])}")["nonce"]
+    terms = msgspec.convert(TERMS, Terms)
+    body = Transfer((Output(payee.account, NATIVE, Amount(1)),))
+    raws = [signed(ours, terms, body, nonce=nonce + ahead, tip=Amount(9)) for ahead in range(1, 6)]
+    asked(port, "POST", "/tx/batch", msgspec.msgpack.encode(raws))
 
 
 def balance(books: dict[str, int]) -> int:
@@ -47,7 +64,19 @@ def test_a_run_accounts_for_all_that_it_sent(tmp_path: Path) -> None:
     assert seconds[-1]["height"] > 0
 
 
+def test_what_an_earlier_run_of_the_seed_left_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """Five wait behind a nonce that never came; the books of the next run of the seed balance."""
+    with a_fake_mesh() as ports:
+        assert run(tmp_path / "one", ports, rate=40.0, for_s=0.5)["books"]["final"] == 20
+        hand_in_behind_a_gap(ports[0])
+        result = run(tmp_path / "two", ports, rate=40.0, for_s=0.5, drain_s=10.0)
+
+    assert {each["outcome"] for each in result["checks"]} == {"held"}, result["checks"]
+    assert result["books"]["final"] == 20
+
+
 @pytest.mark.nightly
+@pytest.mark.proves("B5")
 def test_a_run_that_is_stopped_accounts_for_what_it_sent(tmp_path: Path) -> None:
     """Told to stop, it begins nothing more, drains, and says that it shows nothing."""
     with a_fake_mesh() as ports:

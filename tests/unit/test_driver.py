@@ -47,6 +47,7 @@ from aitbc_node.events import (
 )
 from aitbc_node.lineage import Link
 from aitbc_node.metrics import Counters
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.storage.disk import DiskUnavailableError
 from aitbc_node.storage.index import TxIndex
@@ -140,7 +141,8 @@ class Stage:
         self.store.create_sign_state()
         self.index = TxIndex(None)
         self.verdict = True
-        self.announcer = Announcer(self.index, Hub(boot="t"), Counters())
+        self.post = Post(boot="t", hrp="aitd")
+        self.announcer = Announcer(self.index, Hub(boot="t"), Counters(), post=self.post)
         self.driver = Driver(
             self.script,  # type: ignore[arg-type]  # a script in a machine's place
             self.store,

@@ -1,5 +1,6 @@
 """Whom the ledger names, and who may name anybody there."""
 
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -34,7 +35,7 @@ class Ledger:
     def state(self) -> Any:
         members = [SimpleNamespace(operator=operator) for operator in self.operators]
         validators = SimpleNamespace(members=members)
-        listing = SimpleNamespace(revoked=self.revoked)
+        listing = SimpleNamespace(revoked=self.revoked, heirs={})
         return SimpleNamespace(validators=validators, record=self.records.get, listing=listing)
 
     def put(self, owner: Address, value: bytes, *, expires: int = 1_000) -> None:
@@ -52,7 +53,12 @@ def book() -> Book:
 def looking(ledger: Ledger, book: Book) -> Introductions:
     """Make what looks at the ledger for this book."""
     peers = SimpleNamespace(book=book)
-    mesh = SimpleNamespace(peers=peers, part_with=lambda ended: list(map(book.strike, ended)))
+
+    def part_with(ended: Iterable[PeerId], _heirs: object) -> None:
+        for peer in ended:
+            book.strike(peer)
+
+    mesh = SimpleNamespace(peers=peers, part_with=part_with)
     return Introductions(cast("Any", ledger), cast("Any", mesh), verify)
 
 

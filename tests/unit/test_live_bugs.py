@@ -3,6 +3,7 @@
 import pytest
 
 from aitbc_sim import bugs, live_bugs
+from aitbc_sim.citizens import a_payment, address
 from aitbc_sim.pump import Pump
 
 
@@ -30,6 +31,22 @@ def test_what_is_lost_at_a_restart_was_final() -> None:
         pump.restart(0)
 
     assert pump.heights()[0] == before - live_bugs.LOST
+
+
+def test_what_is_taken_and_lost_is_in_no_block() -> None:
+    """One of ten is said to be taken, and neither waits nor comes; those before it are final."""
+    raws = [a_payment("alice", "bob", 1, nonce=nonce) for nonce in range(live_bugs.FORGOTTEN_EVERY)]
+    with live_bugs.planted(live_bugs.FORGET):
+        pump = Pump().start()
+        pump.run_to(2)
+
+        assert pump.outcomes(0, *raws) == ["ok"] * len(raws)
+
+        pump.run_to(pump.heights()[0] + 5)
+        alice = pump.machine(0).view.state.account(address("alice"))
+        assert alice is not None
+        assert alice.nonce == len(raws) - 1
+        assert not list(pump.machine(0).pending_raws())
 
 
 @pytest.mark.parametrize("name", live_bugs.SHARED)

@@ -296,6 +296,7 @@ def test_a_pool_full_of_what_cannot_be_paid_makes_room() -> None:
     payers = ["alice", "bob", "carol", "dave", "erin"]
     pump = Pump(config=MachineConfig(mempool=PoolLimits(txs_max=7)), rich=[*payers, "eve"])
     pump.start()
+    assert pump.machine(0).view.mesh.relay.txs_max == 7
     pump.run_to(2)
     rest = [a_payment("eve", "sink", 1, nonce=nonce, valid_until=20) for nonce in (1, 2, 3)]
     everything = a_payment("eve", "sink", WEALTH - 210, nonce=0)

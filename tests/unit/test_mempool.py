@@ -129,6 +129,26 @@ def test_a_transaction_past_its_height_leaves_as_expired() -> None:
     assert chosen(pool) == ["b0"]
 
 
+def test_every_expiry_is_found_at_its_height_whatever_came_in_between() -> None:
+    """Nobody looks through the pool while nothing can have expired; nothing is missed by that."""
+    pool = a_pool(an_entry(ALICE, valid_until=12), an_entry(BOB, valid_until=9))
+    pool.park([an_entry(BOB).id])
+    late: dict[int, tuple[bytes, ...]] = {}
+
+    for height in range(5, 15):
+        if height == 7:
+            pool.add(an_entry(ALICE, nonce=1, valid_until=8), next_nonce=0)
+        gone = pool.advance(included=(), next_height=Height(height), nonce_of=lambda _sender: 0)
+        if gone:
+            late[height] = gone
+
+    assert late == {
+        9: (an_entry(ALICE, nonce=1).id,),
+        10: (an_entry(BOB).id,),
+        13: (an_entry(ALICE).id,),
+    }
+
+
 def test_a_block_removes_what_it_holds_and_what_it_made_stale() -> None:
     """A transaction whose nonce another one used can never be final, and is reported."""
     pool = a_pool(an_entry(ALICE, nonce=0), an_entry(ALICE, nonce=1), an_entry(BOB, nonce=0))

@@ -11,6 +11,7 @@ from aitbc_node.announcing import Announcer
 from aitbc_node.events import Note
 from aitbc_node.logs import JsonLines, TextLines
 from aitbc_node.metrics import SERIOUS, Counters, NodeCollector
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.storage.index import TxIndex
 
@@ -59,7 +60,7 @@ def test_notes_are_counted_logged_and_published(caplog: pytest.LogCaptureFixture
     """Each note is counted by name; reserved names of log records do no harm."""
     caplog.set_level(logging.DEBUG)
     counters, hub = Counters(), Hub(boot="t")
-    announcer = Announcer(TxIndex(None), hub, counters)
+    announcer = Announcer(TxIndex(None), hub, counters, post=Post(boot="t", hrp="aitd"))
 
     announcer.note(Note("peer.fault", (("peer", b"\x01\x02"), ("name", "odd"), ("args", (1,)))))
     announcer.note(Note("round.begins", (("height", 3), ("round", 0))))
@@ -80,7 +81,9 @@ def test_what_happened_to_validators_reaches_whoever_listens(
     """As a warning in the log, a number in the metrics, and an event of `consensus`."""
     counters, hub = Counters(), Hub(boot="t")
 
-    Announcer(TxIndex(None), hub, counters).note(Note(name, (("operator", "aitd1x"),)))
+    Announcer(TxIndex(None), hub, counters, post=Post(boot="t", hrp="aitd")).note(
+        Note(name, (("operator", "aitd1x"),))
+    )
 
     assert counters.notes == {name: 1}
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -43,10 +43,17 @@ def told_by(
             bytes_received=10,
             bytes_sent=20,
         ),
-        "hub": SimpleNamespace(listeners=3),
     }
     counters = Counters(started_ms=1_700_000_000_500)
-    collector = collector_of(counters, FACTS, machine=pump.machine(index), **around)
+    told: Any = SimpleNamespace(
+        facts=FACTS,
+        hub=SimpleNamespace(listeners=3),
+        post=SimpleNamespace(
+            topics=SimpleNamespace(listeners=1, dropped=3),
+            mail=SimpleNamespace(listeners=2, dropped=4),
+        ),
+    )
+    collector = collector_of(counters, told, machine=pump.machine(index), **around)
     families = text_string_to_metric_families(collector.text().decode())
     return {
         each.name + "".join(f" {value}" for value in each.labels.values()): each.value
@@ -77,6 +84,7 @@ def test_a_machine_tells_its_power_its_time_and_what_it_is() -> None:
     assert told["aitbc_disk_used_ratio"] == 0.25
     assert told["aitbc_mempool_txs_max"] > told["aitbc_mempool_txs"] == 0
     assert told["aitbc_log_sync_seconds_total"] == 2
+    assert told["aitbc_message_streams_dropped_total"] == 3 + 4
     assert (told["aitbc_diverged"], told["aitbc_disk_failed"]) == (0, 0)
     assert any(name.startswith("aitbc_build_info") and "8b1f" in name for name in told)
     assert {f"aitbc_notes_total {name}" for name in SERIOUS} <= told.keys()

@@ -44,14 +44,31 @@ def test_what_is_planned_happens_by_its_time_and_then_in_the_order_of_asking() -
 
     for at_ms, word in ((7, "late"), (3, "first"), (3, "second"), (9, "never")):
         agenda.plan(at_ms, say, word)
-    while (following := agenda.take(until_ms=8)) is not None:
-        at_ms, (act, arguments) = following
-        act(*arguments)
-        if arguments == ("first",):
-            agenda.plan(at_ms, say, "at once")
+    for at_ms, row in agenda.until(8):
+        while row:
+            act, arguments = row.popleft()
+            act(*arguments)
+            if arguments == ("first",):
+                agenda.plan(at_ms, say, "at once")
 
     assert said == [(3, "first"), (3, "second"), (3, "at once"), (7, "late")]
-    assert agenda.take(until_ms=8) is None
+    assert not list(agenda.until(8))
+
+
+def test_what_was_left_of_a_millisecond_is_still_there() -> None:
+    """Who goes away in the middle finds the rest, and what is planned for that time later on."""
+    agenda, said = Agenda(), list[str]()
+    agenda.plan(0, said.append, "taken")
+    agenda.plan(0, said.append, "left")
+
+    def take() -> tuple[object, ...]:
+        _, row = next(agenda.until(0))
+        return row.popleft()[1]
+
+    found = [take(), take()]
+    agenda.plan(0, said.append, "again")
+
+    assert [*found, take()] == [("taken",), ("left",), ("again",)]
 
 
 def test_synced_bytes_survive_any_loss_of_power() -> None:
@@ -150,20 +167,24 @@ def test_one_way_shapes_are_one_way() -> None:
 def test_frames_keep_their_order_and_blocked_edges_carry_nothing() -> None:
     """Like a connection: what is sent later does not arrive earlier."""
     network = Network(Options(delay_ms=(1, 400)), random.Random(3))  # noqa: S311 - repeatable on purpose
-    arrivals = [at for _ in range(200) for at in network.arrivals(0, 1, "txs", 0)]
+    network.link(0, 1)
+    ways = [way for _ in range(200) for way in network.ways(0, (1,), "txs", 0)]
+    arrivals = [at_ms for _, at_ms in ways]
     network.blocked = isolate(0, range(2))
 
     assert arrivals == sorted(arrivals)
-    assert list(network.arrivals(0, 1, "txs", 0)) == []
+    assert {way.edge for way, _ in ways} == {(0, 1)}
+    assert list(network.ways(0, (1,), "txs", 0)) == []
 
 
 def test_only_the_named_kind_is_lost_and_only_on_lossy_edges() -> None:
     """Half of the prevotes vanish from 0 to 1; nothing else does."""
     network = Network(Options(loss=(("prevote", 0.5),)), random.Random(3))  # noqa: S311 - repeatable on purpose
     network.lossy = frozenset({(0, 1)})
+    network.link(0, 1)
 
     def arrived(source: int, target: int, kind: str) -> int:
-        return sum(1 for _ in range(400) for _ in network.arrivals(source, target, kind, 0))
+        return sum(1 for _ in range(400) for _ in network.ways(source, (target,), kind, 0))
 
     assert 150 < arrived(0, 1, "prevote") < 250
     assert arrived(0, 1, "precommit") == 400

@@ -6,11 +6,13 @@ from msgspec.structs import replace
 from aitbc_node.blocks import FinalBlock, block_id
 from aitbc_node.errors import ConfigError, Exit
 from aitbc_node.events import AppendBlock, AppendCertificate
+from aitbc_node.gossip.book import Book
 from aitbc_node.ledger.upgrades import APP_VERSION
+from aitbc_node.process import admission, kept
 from aitbc_node.startup import check_app_version
 from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import Store
-from aitbc_node.types import Height
+from aitbc_node.types import Height, PeerId
 from aitbc_sim.pump import Pump
 
 
@@ -44,6 +46,21 @@ def test_an_older_build_does_not_start_on_an_upgraded_chain() -> None:
 
     assert caught.value.exit_status == Exit.CONFIG
     assert f"version {APP_VERSION + 1}, this build knows {APP_VERSION}" in caught.value.message
+
+
+def test_who_is_in_the_place_of_a_listed_node_is_admitted_as_it_was() -> None:
+    """Even where the operator wrote no address of it; in an open mesh everybody is."""
+    listed, heir, stranger = (PeerId(letter * 20) for letter in (b"l", b"h", b"s"))
+    book = Book(PeerId(b"m" * 20), (), draw=lambda peer, _: bytes(peer))
+    admits = admission(frozenset({listed}), book, is_open=False)
+    assert [admits(each) for each in (listed, heir, stranger)] == [True, False, False]
+
+    book.strike(listed)
+    book.hand_on({listed: heir})
+
+    assert [admits(each) for each in (heir, stranger)] == [True, False]
+    assert kept(frozenset({listed}), book) == {heir}
+    assert admission(frozenset(), book, is_open=True)(stranger)
 
 
 def test_the_present_version_and_an_empty_log_are_fine() -> None:

@@ -141,20 +141,35 @@ def test_addresses(account: dict[str, Any]) -> None:
         assert bech32m(prefix, unhex(account["address"])) == text
 
 
+def signed(vector: dict[str, Any], tag: bytes) -> tuple[bytes, bytes]:
+    """Make the body of what a vector describes, and the bytes of it with all signatures."""
+    body = pack(plain(vector["fields"]))
+    signers = [Ed25519PrivateKey.from_private_bytes(unhex(seed)) for seed in vector["seeds"]]
+    sigs = sorted(
+        [signer.public_key().public_bytes_raw(), signer.sign(tag + body)] for signer in signers
+    )
+    return body, pack([body, sigs])
+
+
 @pytest.mark.parametrize(
     "vector", vectors("transactions.json")["transactions"], ids=lambda vector: vector["title"]
 )
 def test_transactions(vector: dict[str, Any]) -> None:
     """From fields and seeds to the raw bytes and the id."""
-    body = pack(plain(vector["fields"]))
-    signers = [Ed25519PrivateKey.from_private_bytes(unhex(seed)) for seed in vector["seeds"]]
-    sigs = sorted(
-        [signer.public_key().public_bytes_raw(), signer.sign(b"aitbc/tx\0" + body)]
-        for signer in signers
-    )
-    raw = pack([body, sigs])
+    body, raw = signed(vector, b"aitbc/tx\0")
 
     assert body.hex() == vector["body"]
+    assert raw.hex() == vector["raw"]
+    assert sha256(raw).hex() == vector["id"]
+
+
+@pytest.mark.parametrize(
+    "vector", vectors("messages.json")["messages"], ids=lambda vector: vector["title"]
+)
+def test_messages(vector: dict[str, Any]) -> None:
+    """As transactions, under a tag of their own."""
+    _, raw = signed(vector, b"aitbc/message\0")
+
     assert raw.hex() == vector["raw"]
     assert sha256(raw).hex() == vector["id"]
 

@@ -6,10 +6,10 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from aitbc_node import wire
+from aitbc_node import examples, wire
 from aitbc_node.canonical import encode
 from aitbc_node.errors import UsageError
-from aitbc_node.gossip.messages import Message, Status
+from aitbc_node.gossip.messages import READS_HANDED, Message, Status
 from aitbc_node.ledger.families import Body
 from aitbc_node.types import Height
 from aitbc_node.wire import Examples, Readings
@@ -60,7 +60,17 @@ def test_no_kind_of_message_or_body_is_missing() -> None:
 
 def test_frames_are_one_of_each_message() -> None:
     """What two builds send over a real link are the same messages."""
-    assert len(list(wire.frames())) == len(get_args(Message))
+    everything = "1" + "".join(examples.NEEDS.values())
+    assert len(list(wire.frames(everything))) == len(get_args(Message))
+
+
+def test_a_release_is_sent_what_it_says_that_it_reads() -> None:
+    """An older build takes any other message for a fault; what all read needs no word."""
+    all_read = len(get_args(Message)) - len(examples.NEEDS)
+
+    assert len(list(wire.frames("0.1.0"))) == all_read
+    assert len(list(wire.frames("0.1.0" + READS_HANDED))) == all_read + 1
+    assert set(examples.NEEDS) <= {name for name, _ in examples.values()}
 
 
 def _new_kind(document: dict[str, Any]) -> None:

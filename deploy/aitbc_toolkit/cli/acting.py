@@ -74,6 +74,30 @@ class Way:
         return payments.signer(environment, self.key_files, self.account)
 
 
+def signing_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
+    """Give a command the options of what is signed and not waited for; it gets `way` as well."""
+
+    @_key_option
+    @_account_option
+    @node_option
+    @environment_option
+    @json_option
+    @functools.wraps(command)
+    def signing(
+        *,
+        key_files: tuple[Path, ...],
+        account: str,
+        node: str,
+        environment: str,
+        as_json: bool,
+        **rest: Any,
+    ) -> Exit:
+        way = Way(key_files, account, node, True, WAIT_S, environment, as_json)  # noqa: FBT003 - no end is waited for
+        return command(way=way, **rest)
+
+    return signing
+
+
 def acting_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
     """Give a command the options of everything that signs; it is called with `way`."""
 

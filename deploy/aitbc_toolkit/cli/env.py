@@ -57,14 +57,14 @@ def _refuse(broken: list[ConfigError]) -> Exit:
 
 
 @env.command()
-@click.argument("name", required=False, default="")
+@choice.environment_argument
 @click.option("--json", "as_json", is_flag=True, help="Write one JSON document.")
-def show(name: str, *, as_json: bool) -> Exit:
+def show(environment: str, *, as_json: bool) -> Exit:
     """Show one environment: its rules, its hosts, its nodes, and who holds how much power.
 
     Example: aitbc env show staging
     """
-    found = environments.describe(choice.chosen(name))
+    found = environments.describe(choice.chosen(environment))
     if as_json:
         click.echo(json.dumps(found.to_document()))
         return Exit.OK

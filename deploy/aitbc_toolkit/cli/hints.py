@@ -13,6 +13,9 @@ import click
 
 from aitbc_toolkit.errors import Exit
 
+OPTIONS = ("-e", "--env")
+"""How every command that is about an environment takes its name."""
+
 _PROGRAMS = ("aitbc", "./aitbc")
 _COMMENT = "   #"
 _SAME = "aitbc ... "
@@ -95,9 +98,11 @@ def _completed(line: str, root: click.Group, environment: str) -> str:
 
 
 def _is_named(parameter: click.Parameter, left: Sequence[str]) -> bool:
-    if isinstance(parameter, click.Argument):
-        return any(not word.startswith("-") for word in left[:1]) or "--help" in left
-    return any(word.split("=")[0] in {*parameter.opts, "--help"} for word in left)
+    if any(word.split("=")[0] in {*OPTIONS, "--help"} for word in left):
+        return True
+    return isinstance(parameter, click.Argument) and any(
+        not word.startswith("-") for word in left[:1]
+    )
 
 
 def _resolve(root: click.Group, words: Sequence[str]) -> tuple[str, click.Command, list[str]]:

@@ -14,6 +14,7 @@ from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.release import ceremony, revoking
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
+from aitbc_toolkit.release.renaming import rename
 from aitbc_toolkit.release.request import Request
 from aitbc_toolkit.release.rotating import Way
 from aitbc_toolkit.release.rotating import rotate as rotate_keys
@@ -71,22 +72,31 @@ def show(environment: str, *, as_json: bool) -> None:
 @keys.command()
 @click.argument("name", metavar="[NODE]", default="")
 @environment_option
+@click.option("--node-key", is_flag=True, help="The key by which others know the node instead.")
 @click.option("--force", is_flag=True, help="Even where the mesh stops if the new key fails.")
 @click.option("--no-wait", is_flag=True, help="Do not wait until the new key has voted.")
 @break_lease_option
 @_json
 def rotate(
-    name: str, environment: str, *, force: bool, no_wait: bool, break_lease: str, as_json: bool
+    name: str,
+    environment: str,
+    *,
+    node_key: bool,
+    force: bool,
+    no_wait: bool,
+    break_lease: str,
+    as_json: bool,
 ) -> Exit:
     """Give validators a new consensus key, made on the host; it votes from the next epoch on.
 
-    Of NODE, or of all validators, one in each epoch. Nothing is restarted, no vote is missed.
+    Of NODE, or of all validators, one in each epoch. Nothing is restarted, no vote is missed. With
+    --node-key: of any node, or all; the ledger tells it to everybody, and the node starts again.
 
     Example: aitbc keys rotate v1 -e lab
     """
     way = Way(force=force, wait=not no_wait, break_lease=break_lease)
-    found = load(environment)
-    return narrate("keys rotate", lambda tell: rotate_keys(found, name, tell, way), as_json=as_json)
+    found, act = load(environment), rename if node_key else rotate_keys
+    return narrate("keys rotate", lambda tell: act(found, name, tell, way), as_json=as_json)
 
 
 @keys.command()

@@ -1,30 +1,43 @@
 """How does a run stand on a terminal while it works? One region of lines, redrawn in place.
 
-What it shows is decided in `picture`. It begins with the first record, so that a question may be
-asked before, and leaves its last picture above the result.
+What it shows is decided in a picture: `picture` for deploys, `swarm_frame` for load. It begins with
+the first record, so that a question may be asked before, and leaves its last picture above the
+result.
 """
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from aitbc_toolkit.cli.picture import ROWS, Picture, clean
+from aitbc_toolkit.cli.picture import ROWS, clean
 
 _PER_SECOND = 4
+
+
+class Picture(Protocol):
+    """Turn the records of a run into lines of text; pure."""
+
+    def take(self, record: Mapping[str, Any], *, now_s: float) -> None:
+        """Take one record."""
+
+    def lines(
+        self, width: int, *, now_s: float, rows: int, is_ended: bool = False
+    ) -> Sequence[Text]:
+        """Draw all of it, at most `rows` lines of at most `width` cells."""
 
 
 class Region:
     """Draw the records of one run; use it in a `with` block, which gives the terminal back."""
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, picture: Picture) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._picture = Picture(command, time.monotonic())
+        self._picture = picture
         self._is_ended = False
         # Records come from the threads that renew and look, too, and drawing has its own.
         self._lock = threading.Lock()

@@ -75,10 +75,13 @@ COMMANDS = {
     "network": Entry("network", "Ask every node about the mesh."),
     "keys": Entry("keys", "Make keys on their hosts, show and back them up."),
     "genesis": Entry("keys", "Build the genesis; compare it on every host."),
+    "diagnose": Entry("diagnose", "Say what is wrong with a mesh, and what helps."),
     "node": Entry("node", "List, start, stop and read single nodes."),
     "tx": Entry("tx", "Send, show and wait for transactions."),
     "account": Entry("accounts", "Show an account, make a key for one, change who signs."),
     "asset": Entry("assets", "Show an asset, define one, make and destroy units."),
+    "endpoint": Entry("endpoint", "Say on the ledger where an agent answers; find one."),
+    "message": Entry("message", "Send messages to accounts and on topics; hear them, ask."),
     "validator": Entry("validator", "Show, register, change and admit validators."),
     "proposal": Entry("proposal", "Show what the validators vote on; propose and vote."),
     "economics": Entry("economics", "Show the chain's money; stake, and claim what it earned."),
@@ -89,7 +92,7 @@ COMMANDS = {
     "alerts": Entry("alerts", "Show what is wrong with a mesh; watch, print and test the rules."),
     "load": Entry("load", "Let a swarm hand in transactions, and judge what comes of it."),
     "report": Entry("report", "List the runs of suites, show one, or open its page."),
-    "benchmark": Entry("benchmark", "Measure deploys beside plain ssh and Ansible."),
+    "benchmark": Entry("benchmark", "Measure deploys, throughput and hot paths on this machine."),
     "sim": Entry("sim", "Run seeds of the deterministic simulator."),
     "trace": Entry("trace", "Show which tests prove which feature."),
     "locks": Entry("locks", "Check or renew the pinned dependencies."),
@@ -104,6 +107,10 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Put the imported command in the place of its entry."""
         name, _, rest = super().resolve_command(ctx, args)
+        if name and worker.waits():
+            from aitbc_toolkit.cli import early  # noqa: PLC0415 - only for what asks hosts
+
+            early.reach(name, rest)
         return name, (_load(name) if name else None), rest
 
 

@@ -3,7 +3,12 @@
 import click
 
 from aitbc_toolkit import widening
-from aitbc_toolkit.cli.environment import DEFAULT, break_lease_option, chosen
+from aitbc_toolkit.cli.environment import (
+    DEFAULT,
+    break_lease_option,
+    chosen,
+    placed_environment,
+)
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release import meshing
@@ -11,7 +16,7 @@ from aitbc_toolkit.release.deploy import Request
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import Tell
 
-_environment = click.argument("environment", required=False, default=DEFAULT)
+_environment = placed_environment(default=DEFAULT, otherwise=f"Else {DEFAULT}.")
 _json = click.option("--json", "as_json", is_flag=True, help="Write records as JSON lines.")
 _yes = click.option("--yes", "-y", is_flag=True, help="Accepted everywhere; nothing is asked here.")
 

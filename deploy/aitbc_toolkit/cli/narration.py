@@ -104,9 +104,10 @@ def narrate(
 def _renderer(command: str, *, waves: bool) -> Iterator[Tell]:
     if waves and sys.stderr.isatty():
         from aitbc_toolkit.cli.live import Region  # noqa: PLC0415 - rich costs 0.1 s, logs need none
+        from aitbc_toolkit.cli.picture import Picture  # noqa: PLC0415 - as above
 
         if Region.is_possible():
-            with Region(command) as region:
+            with Region(Picture(command, time.monotonic())) as region:
                 yield region.tell
             return
     plain, done = Plain(), threading.Event()

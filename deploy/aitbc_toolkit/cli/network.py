@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import click
 
-from aitbc_node.rpc import schema, surroundings
+from aitbc_node.rpc import schema
 from aitbc_toolkit.asking import Silence
-from aitbc_toolkit.cli import tables
+from aitbc_toolkit.cli import reachability, tables
 from aitbc_toolkit.cli.reaching import (
     environment_option,
     json_option,
@@ -18,7 +18,6 @@ from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.cli.tables import Column
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.overview import NodeRow, Overview, Pace, Verdict, look
-from aitbc_toolkit.shape import Shape, shape_of
 
 _SHORT = 7
 
@@ -45,14 +44,6 @@ _PEER_COLUMNS = (
     Column("UP %", spare=3, right=True),
     Column("SCORE", spare=3, right=True),
     Column("VERSION", spare=4),
-)
-
-_SHAPE_COLUMNS = (
-    Column("NODE"),
-    Column("LINKS", right=True),
-    Column("OUT", right=True),
-    Column("KNOWN", spare=1, right=True),
-    Column("LINKED WITH"),
 )
 
 
@@ -121,26 +112,8 @@ def peers(environment: str, *, as_json: bool) -> Exit:
     return Exit.OK if names else Exit.UNREACHABLE
 
 
-@network.command()
-@environment_option
-@json_option
-def topology(environment: str, *, as_json: bool) -> Exit:
-    """Draw who is linked with whom, and say whose loss would split the mesh.
-
-    Of each node a line: `>` is a link that it dialled, `<` one that the other did.
-
-    Example: aitbc network topology -e lab
-    """
-    with reach(environment) as (found, mesh):
-        told = mesh.ask_all(lambda node: node.get("/net/topology", surroundings.Topology))
-        hosts = {each.name: each.host for each in found.instances}
-    shape = shape_of(told, hosts)
-    if as_json:
-        click.echo(json.dumps(shape.to_json()))
-    else:
-        rows = [_shape_cells(name, shape) for name in told]
-        click.echo("\n".join([*tables.draw(_SHAPE_COLUMNS, rows), "", *_shape_lines(shape)]))
-    return Exit.OK if shape.up else Exit.UNREACHABLE
+for _command in (reachability.topology, reachability.partition, reachability.recover):
+    network.add_command(_command)
 
 
 def _look(environment: str) -> Overview:
@@ -254,31 +227,6 @@ def _peer_rows(
     for peer_id, left_ms in told.banned.items():
         left = f"banned for {left_ms / 1000:.0f} s more"
         yield name, names.get(peer_id, peer_id[:12]), left, "-", "-", "-", "0", "-"
-
-
-def _shape_cells(name: str, shape: Shape) -> tuple[str, ...]:
-    told = shape.told[name]
-    if isinstance(told, Silence):
-        return name, "-", "-", "-", told.state
-    linked = sorted(
-        f"{'>' if link.direction == 'out' else '<'}{shape.name(link.id)}" for link in told.links
-    )
-    return name, str(told.degree), str(told.out_degree), str(told.known), " ".join(linked) or "-"
-
-
-def _shape_lines(shape: Shape) -> Iterator[str]:
-    graph, parts = shape.graph, shape.graph.components()
-    degrees = graph.degrees().values()
-    yield (
-        f"{len(degrees)} nodes, {sum(degrees) // 2} links, {min(degrees, default=0)} to"
-        f" {max(degrees, default=0)} a node"
-    )
-    if len(parts) == 1:
-        yield f"one mesh, at most {graph.diameter()} steps from node to node"
-    else:
-        yield f"{len(parts)} parts: {'; '.join(' '.join(sorted(part)) for part in parts)}"
-    if shape.splitting_hosts:
-        yield f"the loss of one of these hosts would split it: {', '.join(shape.splitting_hosts)}"
 
 
 def _rtt(rtt_ms: float | None) -> str:

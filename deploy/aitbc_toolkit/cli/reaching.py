@@ -9,18 +9,13 @@ from contextlib import contextmanager
 import click
 
 from aitbc_toolkit.asking import MeshClient, open_mesh
-from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.environment import OTHERWISE, load
+from aitbc_toolkit.cli.hints import OPTIONS
 from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.overview import Overview, Verdict
 
-environment_option = click.option(
-    "-e",
-    "--env",
-    "environment",
-    default="",
-    help="Else AITBC_ENV, else the chosen one.",
-)
+environment_option = click.option(*OPTIONS, "environment", default="", help=OTHERWISE)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

@@ -1,6 +1,8 @@
 """`aitbc release`: signed tags that say what an environment gets."""
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,13 +17,14 @@ from aitbc_toolkit.cli.environment import (
 )
 from aitbc_toolkit.cli.narration import narrate
 from aitbc_toolkit.cli.prompting import confirm
-from aitbc_toolkit.cli.reaching import json_option
+from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.cli.signing import key_option, needed_key
-from aitbc_toolkit.errors import Exit
+from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.release import (
     audit,
     cutting,
+    history,
     permission,
     provenance,
     safekeeping,
@@ -75,32 +78,44 @@ def cut(environment: str, *, ref: str, push: bool, key: Path | None, as_json: bo
 
 @release.command()
 @click.argument("tag", default="")
-@click.option(
-    "-e",
-    "--env",
-    "environment",
-    default="",
-    help="Whose newest release to show.",
-)
+@environment_option
 @json_option
 def show(tag: str, *, environment: str, as_json: bool) -> Exit:
-    """Show the manifest of a release, the newest unless one is named.
+    """Show the manifest of a release, the newest unless one is named, and what each node got of it.
 
     Example: aitbc release show rel/staging/3
     """
     root = paths.project_root()
     named = tag or cutting.newest(load_records(environment).name, root=root)
     manifest = cutting.read(named, root=root)
+    run = None
+    with suppress(UsageError):  # of an environment that this checkout does not know
+        known = history.read(load_records(manifest.environment))
+        run = history.newest_of(known, manifest.commit)
     if as_json:
-        click.echo(json.dumps(asdict(manifest)))
+        deployed = None if run is None else run.to_document()
+        click.echo(json.dumps({**asdict(manifest), "deployed": deployed}))
         return Exit.OK
     click.echo(f"{manifest.tag}: {manifest.subject}")
     for repository, commit in manifest.repositories.items():
         click.echo(fact(repository, commit))
     for name in ("environment", "tree", "lock", "previous", "by"):
         click.echo(fact(name, asdict(manifest)[name] or "none"))
+    for line in _deployed_lines(run):
+        click.echo(line)
     say(f"next: aitbc release verify {manifest.tag}")
     return Exit.OK
+
+
+def _deployed_lines(run: history.Record | None) -> Iterator[str]:
+    """Say which configuration and genesis each node got with a release: those are no part of it."""
+    if run is None:
+        yield fact("deployed", "not from here")
+        return
+    yield fact("deployed", f"run {run.number} of {run.started}, {run.outcome}")
+    yield fact("genesis", run.genesis_hash or "none")
+    for name, (commit, config) in sorted(run.places.items()):
+        yield fact(name, f"{commit[:SHORT]}, configuration {config}")
 
 
 @release.command()

@@ -13,6 +13,9 @@ from aitbc_toolkit.junit import Outcome
 from aitbc_toolkit.suites import runs, selftest
 from aitbc_toolkit.suites.stages import NIGHTLY, STAGES, TIERS
 
+_OF_SUITES = ("suite", "verdict", "seed", "took_s", "record", "scenarios", "objectives")
+"""What is told of suites that a stage has played; the rest is in their records."""
+
 
 @click.command()
 @click.argument("suite", required=False)
@@ -144,6 +147,12 @@ def _document(
                 "took_s": round(result.took_s, 1),
                 "note": result.note,
                 "skips": [{"reason": reason, "count": n} for reason, n in result.skips()],
+                "failures": [
+                    {"name": case.name, "detail": _first_line(case.detail)}
+                    for case in result.cases
+                    if case.outcome is Outcome.FAILED
+                ],
+                "suites": [{key: told[key] for key in _OF_SUITES} for told in result.documents],
             }
             for result in results
         ],

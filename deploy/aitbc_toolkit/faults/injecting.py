@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.faults import planning
+from aitbc_toolkit.faults import planning, rebooting
 from aitbc_toolkit.faults.kinds import Fault
 from aitbc_toolkit.faults.links import Cap
 from aitbc_toolkit.faults.planning import Plan
@@ -61,6 +61,8 @@ class Told:
     evidence: dict[str, Any] = field(default_factory=dict)
     residue: dict[str, list[str]] = field(default_factory=dict)
     active: dict[str, list[str]] = field(default_factory=dict)
+    boots: dict[str, str] = field(default_factory=dict)
+    """Which boot of each host was told of the fault."""
     _ends_s: float = 0.0
 
     def to_document(self) -> dict[str, Any]:
@@ -202,13 +204,35 @@ def _begin(plan: Plan, remote: Hosts, told: Told) -> None:
     if unclean:
         raise Residue(_left(unclean), hint=_hint(plan.environment))
     planning.require(plan.environment, rows, status=Exit.INFRASTRUCTURE)
+    if fault.kind == rebooting.KIND:
+        told.boots = {name: str(row.answer["boot"]) for name, row in rows.items()}
 
 
 def _prove(plan: Plan, remote: Hosts, told: Told) -> None:
-    """Let every host measure that the fault bites.
+    """Let every host measure that the fault bites; one that starts anew is seen to be gone.
 
     Raises: NotBitten.
     """
+    within_s = PROVE_S
+    if plan.fault.kind == rebooting.KIND:
+        within_s = rebooting.GONE_S
+        gone = rebooting.await_gone([plan.environment.host(each.host) for each in plan.orders])
+        told.evidence = {name: {"way in": why or "it is open"} for name, why in gone.items()}
+        dull = [name for name, why in gone.items() if not why]
+    else:
+        dull = _measure(plan, remote, told)
+    told.bitten_at = time.time()
+    if dull:
+        told.bitten_at = 0.0
+        lines = [f"  {name:<14} {told.evidence[name]}" for name in dull]
+        head = f"{plan.fault.about} does not bite within {within_s:g} s"
+        raise NotBitten(
+            "\n".join([head, *lines]), hint=f"aitbc chaos status -e {plan.environment.name}"
+        )
+
+
+def _measure(plan: Plan, remote: Hosts, told: Told) -> list[str]:
+    """Have the proofs of each host taken; name the hosts where not all of them hold."""
     params = planning.documents(plan.environment, [each.host for each in plan.orders])
     for each in plan.orders:
         params[each.host] |= {"proofs": list(each.proofs), "within_s": PROVE_S}
@@ -216,26 +240,29 @@ def _prove(plan: Plan, remote: Hosts, told: Told) -> None:
     told.evidence = {
         name: row.answer["evidence"] if row.ok else row.error for name, row in rows.items()
     }
-    told.bitten_at = time.time()
-    dull = [name for name, row in rows.items() if not (row.ok and row.answer["bites"])]
-    if dull:
-        told.bitten_at = 0.0
-        lines = [f"  {name:<14} {told.evidence[name]}" for name in dull]
-        head = f"{plan.fault.about} does not bite within {PROVE_S:g} s"
-        raise NotBitten(
-            "\n".join([head, *lines]), hint=f"aitbc chaos status -e {plan.environment.name}"
-        )
+    return [name for name, row in rows.items() if not (row.ok and row.answer["bites"])]
 
 
 def _end(plan: Plan, remote: Hosts, told: Told) -> None:
     """Heal what the lease has not healed yet, and compare every host with what it was."""
-    rows = _ask_end(plan.environment, [each.host for each in plan.orders], remote, [plan.id])
+    hosts = [each.host for each in plan.orders]
+    rows = _ask_end(plan.environment, hosts, remote, [plan.id])
+    same: list[str] = []
+    if told.boots:
+        rows = rebooting.await_back(
+            lambda: _ask_end(plan.environment, hosts, remote, [plan.id]), told.boots
+        )
+        now = {name: str(row.answer.get("boot", row.error)) for name, row in rows.items()}
+        same = [name for name, boot in now.items() if boot == told.boots[name]]
+        for name, boot in now.items():
+            told.evidence.setdefault(name, {})["boot"] = f"{told.boots[name]}, then {boot}"
     told.healed_at = min(time.time(), told.ends_at) if told.ends_at else time.time()
     told.residue = {
         name: found
         for name, row in rows.items()
         if (found := list(row.answer["residue"]) if row.ok else [f"unknown: {row.error}"])
     }
+    told.residue |= {name: ["it was not started anew: its boot is that of before"] for name in same}
     told.active = {
         name: [str(each["about"]) for each in row.answer["active"]]
         for name, row in rows.items()

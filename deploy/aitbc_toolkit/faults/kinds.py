@@ -81,6 +81,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
 _DIRECTIONS = Choice(("both", "a_to_b", "b_to_a", "initiate_only"))
 _SIGNALS, _SYSTEMD = ("signals",), ("signals", "systemd")
 
+_LIES = {
+    "byz.equivocate": "says something else to every other peer",
+    "byz.withhold": "sends no proposal and no vote",
+    "byz.amnesia": "forgets what it was locked on",
+    "byz.bad-root": "proposes states that are none",
+    "byz.replay": "says again what was said",
+    "byz.garbage": "sends noise between its messages",
+    "byz.selective": "speaks to half of its peers",
+    "byz.slander": "proposes evidence that nobody signed",
+}
+
 KINDS: Mapping[str, Kind] = {
     "net.cut": Kind("no packet passes an edge", "links", ("nft",), {"direction": _DIRECTIONS}),
     "net.loss": Kind(
@@ -151,10 +162,15 @@ KINDS: Mapping[str, Kind] = {
         _SYSTEMD,
         {"bytes": Range(100, 1, 1_000_000, "bytes")},
     ),
+    "host.reboot": Kind("its host is started anew", "nodes", ("systemd",)),
+    **{
+        name: Kind(f"restarted as a liar: {about}", "nodes", _SYSTEMD)
+        for name, about in _LIES.items()
+    },
 }
 
-_ON_THE_HOST = {"disk.full", "proc.stop", "proc.freeze"}
-"""These fill the disk of a host, or let none of its watchdogs bite."""
+_ON_THE_HOST = {"disk.full", "proc.stop", "proc.freeze", "host.reboot"}
+"""These fill the disk of a host, let none of its watchdogs bite, or end all that runs there."""
 
 
 def grips(kind: str) -> bool:
@@ -167,15 +183,20 @@ def is_wide(kind: str) -> bool:
     return KINDS[kind].hits == "links" or kind in _ON_THE_HOST
 
 
+def lies(kind: str) -> str:
+    """Name how a fault lets a node break the rules; empty where it does not."""
+    family, _, behaviour = kind.partition(".")
+    return behaviour if family == "byz" else ""
+
+
 _LATER = "no host offers a mechanism for it"
 _BY_DEPLOY = "that is a verb of the toolkit, not a fault: a scenario runs it as a step"
 REFUSED: Mapping[str, str] = {
     "proc.oom": "a limit of memory does not end a node by the kernel's hand; mem.limit denies it",
     "disk.slow": "needs a device of its own below the data, which hosts do not have",
     "wal.lose_unsynced": "a kernel keeps what was written; the simulator loses it",
-    "host.reboot": "a lab's host comes back by the hand of its maker: aitbc lab up",
     "swarm": "a mix is drawn by the scenario engine out of the other kinds",
-    "byz": "needs a build of the node that lies; the simulator has such nodes",
+    "byz.twin": "a second node of one key: no key leaves its host; the simulator has such nodes",
     "chain": _BY_DEPLOY,
     "deploy": _BY_DEPLOY,
     "agent": _LATER,

@@ -8,10 +8,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aitbc_toolkit.faults import detours, packets, units
+from aitbc_toolkit import render, shell
+from aitbc_toolkit.faults import detours, kinds, packets, rebooting, units
+from aitbc_toolkit.faults.kinds import KINDS
 from aitbc_toolkit.faults.sites import Site, table_of
 
 Proof = Mapping[str, Any]
+
+_LIAR = "aitbc_sim.live_liars"
+"""The program of a node that breaks the rules; every release has it in its sources."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +222,31 @@ def _truncate(site: Site) -> _Parts:
     return do, undo, proofs
 
 
+def _lie(site: Site) -> _Parts:
+    behaviour, do, undo, proofs = (
+        kinds.lies(site.fault.kind),
+        list[str](),
+        list[str](),
+        list[Proof](),
+    )
+    for each in site.targets:
+        module = f"{_LIAR} {behaviour}"
+        command = render.start_command(each, ends_with_parent=False, module=module)
+        # A command is added to those before, unless they are taken away first.
+        lines = ["ExecStart=", f"ExecStart={command}"]
+        do.append(units.changed(each, f"chaos-{site.id}", lines))
+        undo.append(units.unchanged(each, f"chaos-{site.id}"))
+        proofs.append({"what": "lying", "node": each.name, "words": [_LIAR, behaviour]})
+    return do, undo, proofs
+
+
+def _reboot(site: Site) -> _Parts:
+    # A moment later, so that the answer to this order is heard.
+    later = ["--on-active=0.3s", "--timer-property=AccuracySec=20ms", f"--unit={site.unit}"]
+    argv = ["systemd-run", "--quiet", "--collect", *later, "systemctl", "reboot"]
+    return [shell.quoted(argv)], [f"systemctl stop {site.unit}.timer"], [rebooting.PROOF]
+
+
 _TABLE: Mapping[str, Callable[[Site], _Parts]] = {
     "net.cut": _cut,
     "net.loss": _lose,
@@ -236,4 +266,6 @@ _TABLE: Mapping[str, Callable[[Site], _Parts]] = {
     "clock.drift": _drift,
     "clock.strobe": _strobe,
     "wal.truncate": _truncate,
+    "host.reboot": _reboot,
+    **{name: _lie for name in KINDS if kinds.lies(name)},
 }

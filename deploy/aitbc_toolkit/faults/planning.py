@@ -10,7 +10,7 @@ from typing import Any
 
 from aitbc_toolkit import render, telling
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.faults import kinds, links, orders, packets, sites
+from aitbc_toolkit.faults import kinds, links, orders, packets, rebooting, sites
 from aitbc_toolkit.faults.kinds import KINDS, Fault
 from aitbc_toolkit.faults.links import Cap, Radius
 from aitbc_toolkit.faults.orders import Order
@@ -196,6 +196,8 @@ def _addresses(host: Host, look: Mapping[str, Any]) -> list[str]:
 
 def _refusal(site: Site) -> str:
     """Say why a host cannot be given the fault."""
+    if why := _is_spared(site):
+        return why
     offers, kind = site.look["offers"], KINDS[site.fault.kind]
     needs = kind.relay_needs if site.relayed else kind.needs
     lacking = [f"{need}: {offers[need]}" for need in needs if offers[need]]
@@ -222,6 +224,19 @@ def _refusal(site: Site) -> str:
     if down:
         return f"{' '.join(down)} does not run"
     return ""
+
+
+def _is_spared(site: Site) -> str:
+    """Say why a host, or a node on it, must not be hit like that, whatever it offers."""
+    if kinds.lies(site.fault.kind):
+        voiceless = [each.name for each in site.targets if not each.power]
+        return f"{' '.join(voiceless)} has no vote to lie with" if voiceless else ""
+    if site.fault.kind != rebooting.KIND:
+        return ""
+    if site.host.connector == "local":
+        return "the toolkit itself runs on it"
+    others = [each.name for each in site.environment.on(site.host.name) if each not in site.targets]
+    return f"{' '.join(others)} would go down with it: name all of its nodes" if others else ""
 
 
 def _needs_relay(

@@ -34,6 +34,9 @@ from aitbc_toolkit.processes import this_process
 
 _END_TIMEOUT_S = 10.0
 _REQUEST_TIMEOUT_S = 2.0
+_REBOOT_STATUS = 133
+"""With this a host's wrapper ends when the host has asked to be started anew. Source:
+systemd-nspawn(1), `--keep-unit`: whoever manages the container is to restart it."""
 
 
 @dataclass(slots=True)
@@ -51,6 +54,8 @@ class Holder:
     owner: int | None
     kept: bool = False
     wrappers: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    ends: dict[int, str] = field(default_factory=dict)
+    """Descriptors that become readable when a host has ended, with its name."""
 
     def make(self) -> None:
         """Make bridge and disks, and boot every host."""
@@ -87,13 +92,28 @@ class Holder:
             ),
         )
         with (self.lab.folder / f"console-{host.name}.log").open("ab") as console:
-            self.wrappers[host.name] = subprocess.Popen(  # noqa: S603 - our own argv, no shell
+            wrapper = subprocess.Popen(  # noqa: S603 - our own argv, no shell
                 argv,
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
                 start_new_session=True,
             )
+        self.watch(host, wrapper)
+
+    def watch(self, host: LabHost, wrapper: subprocess.Popen[bytes]) -> None:
+        """Be told when a host that was just started ends."""
+        self.wrappers[host.name] = wrapper
+        self.ends[os.pidfd_open(wrapper.pid)] = host.name
+
+    def look_after(self, ended: int) -> None:
+        """Take note that a host has ended; one that wants to be started anew is."""
+        host = self.lab.host(self.ends.pop(ended))
+        os.close(ended)
+        wrapper = self.wrappers.get(host.name)
+        # One that was cut off and booted again has ended long ago.
+        if wrapper is not None and wrapper.poll() == _REBOOT_STATUS:
+            self.boot(host)
 
     def cut(self, host: LabHost) -> None:
         """End a host at once, as a power cut would; its disk stays as it is.
@@ -178,12 +198,16 @@ def serve(holder: Holder, *, stop: int) -> None:
         listener.listen()
         while True:
             owner = [] if holder.owner is None else [holder.owner]
-            ready, _, _ = select.select([listener.fileno(), stop, *owner], [], [])
-            if ready != [listener.fileno()]:
+            heard = [listener.fileno(), stop, *owner, *holder.ends]
+            ready, _, _ = select.select(heard, [], [])
+            if {stop, *owner} & {*ready}:
                 return
-            link, _ = listener.accept()
-            with link:
-                _converse(holder, link)
+            for ended in holder.ends.keys() & {*ready}:
+                holder.look_after(ended)
+            if listener.fileno() in ready:
+                link, _ = listener.accept()
+                with link:
+                    _converse(holder, link)
 
 
 def _converse(holder: Holder, link: socket.socket) -> None:

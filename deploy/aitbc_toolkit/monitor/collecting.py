@@ -60,6 +60,7 @@ class Collector:
         self._alerter = Alerter(rules.load(environment))
         self._looked = threading.Condition()
         self._looks = 0
+        self._looked_s = 0.0
         self._bug: Exception | None = None
         self._over = threading.Event()
         self._mesh = open_mesh(environment, retries=0)
@@ -95,6 +96,12 @@ class Collector:
         """Count how often the mesh was looked at."""
         with self._looked:
             return self._looks
+
+    @property
+    def looked_s(self) -> float:
+        """Tell when the newest look was, by the clock that alerts go by."""
+        with self._looked:
+            return self._looked_s
 
     @property
     def bug(self) -> Exception | None:
@@ -167,11 +174,12 @@ class Collector:
     def _look_on(self) -> None:
         while not self._over.is_set():
             began = time.monotonic()
-            samples = list(_samples(self._environment, self._mesh))
+            told = list(samples(self._environment, self._mesh))
             at = self._clock()
             with self._looked:
-                changes = self._alerter.step(samples, now=at)
+                changes = self._alerter.step(told, now=at)
                 self._looks += 1
+                self._looked_s = at
                 self._looked.notify_all()
             for change in changes:
                 self._hear(change, at)
@@ -182,14 +190,14 @@ def _state(alert: Alert) -> Literal["firing", "pending"]:
     return "firing" if alert.is_firing else "pending"
 
 
-def _samples(environment: Environment, mesh: MeshClient) -> Iterator[Sample]:
+def samples(environment: Environment, mesh: MeshClient) -> Iterator[Sample]:
     """Ask all nodes for their metrics, with the labels that a Prometheus gives their targets."""
     told = mesh.ask_all(lambda node: node.text("/metrics"))
     for name, answer in told.items():
         target = {"env": environment.name, "instance": name}
-        samples = read(answer, target) if isinstance(answer, str) else None
-        yield Sample("up", labels(target), float(samples is not None))
-        yield from samples or ()
+        found = read(answer, target) if isinstance(answer, str) else None
+        yield Sample("up", labels(target), float(found is not None))
+        yield from found or ()
 
 
 def read(text: str, target: Mapping[str, str]) -> list[Sample] | None:

@@ -18,6 +18,12 @@ def skew_ms(told_ms: int, *, asked_ms: int, answered_ms: int) -> int:
     return min(0, told_ms - asked_ms)
 
 
+def offset_ms(row: Row) -> int:
+    """Read the least offset of a host's clock from its answer."""
+    told_ms = int(row.answer["wall_ms"])
+    return skew_ms(told_ms, asked_ms=row.asked_ms, answered_ms=row.answered_ms)
+
+
 def state(offset_ms: int) -> str:
     """Judge an offset: blocks carry times, and a clock far off stops its node from voting."""
     if abs(offset_ms) >= FAIL_MS:
@@ -34,8 +40,7 @@ def words(offset_ms: int) -> str:
 
 def check(row: Row) -> dict[str, str]:
     """Judge the clock that a host told in its answer."""
-    told_ms = int(row.answer["wall_ms"])
-    offset = skew_ms(told_ms, asked_ms=row.asked_ms, answered_ms=row.answered_ms)
+    offset = offset_ms(row)
     hint = f"timedatectl set-ntp true   # on {row.host}"
     evidence = f"the clock is {words(offset)}"
     return {"item": "clock", "state": state(offset), "evidence": evidence, "hint": hint}

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aitbc_toolkit.release import gates
-from aitbc_toolkit.release.alarming import Standing
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.request import OnFailure
 from aitbc_toolkit.release.waves import Order
@@ -53,8 +52,7 @@ class Rolled:
     `taking_part` are the nodes that followed the chain before anything was changed;
     `stopped` is why no further wave was begun although no node had failed; `unanswered` are nodes
     of hosts that did not say what they have done. `processes` are those that were started, and
-    `undrained` the nodes that found no moment at which stopping them costs no round. `standing` are
-    the alerts that were there before.
+    `undrained` the nodes that found no moment at which stopping them costs no round.
     """
 
     switched: list[str] = field(default_factory=list)
@@ -66,7 +64,6 @@ class Rolled:
     processes: dict[str, int] = field(default_factory=dict)
     restart_ms: list[int] = field(default_factory=list)
     undrained: list[str] = field(default_factory=list)
-    standing: Standing = frozenset()
     first_height: int = 0
     taking_part: Sequence[str] = ()
     began: float = field(default_factory=time.monotonic)

@@ -116,6 +116,8 @@ def _change_hosts(
             preview.refuse_moved(environment, request.plan, plan)
         if not plan.pending:
             return _nothing_left(run, request, plan, facts, hooks, began=began)
+        if plan.choice.bake_s:
+            run.alarm.begin()  # what goes on while hosts prepare is no fault of the release
         hooks.before("stage", plan=plan.to_document())
         revival = reviving.bring_keys(run, request.lost, facts) if request.lost else None
         plan = _prepared(run, request, plan, facts, admitted)

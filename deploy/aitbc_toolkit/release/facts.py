@@ -141,7 +141,7 @@ def refuse_taken_ports(environment: Environment, facts: Facts, *, verb: str) -> 
         raise AitbcError(
             "\n".join(
                 [
-                    f"{verb} {environment.name} refused: ports in use by another program",
+                    f"{verb} {environment.name} refused: ports that are not free",
                     *taken,
                     "  changed so far   nothing, on no host",
                 ]

@@ -139,6 +139,11 @@ def findings(environment: Environment) -> list[Finding]:
     return chain.check(path_of(environment), domain=DOMAIN)[1]
 
 
+def newest_of(records: Sequence[Record], commit: str) -> Record | None:
+    """Find the newest run that was to take nodes to a commit."""
+    return next((each for each in reversed(records) if each.commit == commit), None)
+
+
 def newest_healthy(records: Sequence[Record]) -> Record | None:
     """Find the record of the release that should be running."""
     line = _line_of_descent(records)

@@ -111,9 +111,13 @@ class Crew:
 
     def answers(self) -> dict[str, Mapping[str, Any]]:
         """Tell what each host shows of itself; one that does not answer is left out."""
-        params = self._params(disk_free_mib_min=0)
-        rows = self._remote.step("observe", params, deadline_s=_OBSERVE_S)
-        return {name: row.answer for name, row in rows.items() if row.ok}
+        return {name: row.answer for name, row in self.looks().items() if row.ok}
+
+    def looks(self, hosts: Collection[str] | None = None) -> dict[str, Row]:
+        """Let the named hosts, or all, show themselves; the rows are the caller's."""
+        params = self._params(disk_free_mib_min=DISK_FREE_MIB_MIN)
+        chosen = {name: each for name, each in params.items() if hosts is None or name in hosts}
+        return self._remote.step("observe", chosen, deadline_s=_OBSERVE_S)
 
     def glance(self) -> dict[str, Mapping[str, Any]]:
         """Tell what each node's host shows of it; a host that does not answer is left out."""
@@ -121,6 +125,16 @@ class Crew:
             name: told
             for answer in self.answers().values()
             for name, told in answer["instances"].items()
+        }
+
+    def meter(self) -> dict[str, Mapping[str, Any]]:
+        """Tell what the process of each node has used; a host that does not answer is left out."""
+        rows = self._remote.step("meter", self._params(), deadline_s=_TURN_S)
+        return {
+            name: told
+            for row in rows.values()
+            if row.ok
+            for name, told in row.answer["instances"].items()
         }
 
     def stage(
@@ -198,6 +212,14 @@ class Crew:
         self.require(rows, verb=f"keys rotate {name} of", changed=changed)
         return str(rows[self.environment.instance(name).host].answer["transaction"])
 
+    def node_key(self, name: str, what: str, words: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Let a host `offer` a node's next key, `take` it, or `sign` as operator for a node's."""
+        params = self._params(only={name}, what=what, words=dict(words))
+        rows = self._change("node-key", params, deadline_s=_RECORD_S)
+        changed = _NOTHING if what == "offer" else "the host holds a key that no node runs by"
+        self.require(rows, verb=f"keys rotate {name} of", changed=changed)
+        return rows[self.environment.instance(name).host].answer
+
     def compare(self, node: str, **trial: Any) -> Mapping[str, Any]:
         """Let two builds on the host of a node try each other; nothing that runs is touched."""
         rows = self._change("compare", self._params(only={node}, **trial), deadline_s=_COMPARE_S)
@@ -245,6 +267,10 @@ class Crew:
         """Let every node write a data version from now on; the rows are the caller's."""
         params = self._params(data_version=data_version)
         return self._change("finalize", params, deadline_s=_RECORD_S)
+
+    def redial(self, names: Collection[str]) -> dict[str, Row]:
+        """Let nodes dial at once whom they miss, without a lease; the rows are the caller's."""
+        return self._remote.step("redial", self._params(only=set(names)), deadline_s=_RECORD_S)
 
     def watch(self, names: Collection[str], *, lines: int = 8) -> dict[str, Mapping[str, Any]]:
         """Tell the state of services and their newest log lines; a lost host is left out."""

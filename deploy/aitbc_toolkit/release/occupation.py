@@ -14,6 +14,7 @@ from aitbc_toolkit import identity
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import anchoring, arming, audit, journal, sighting, witnessing
+from aitbc_toolkit.release.alarming import Alarm
 from aitbc_toolkit.release.errands import Errand
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
@@ -52,7 +53,7 @@ def at_work(
     Raises: Held (busy) when another run has the environment; AitbcError (refused) when a majority
     of its hosts does not answer.
     """
-    with Hosts(environment) as remote, Mesh(environment) as mesh:
+    with Hosts(environment) as remote, Mesh(environment) as mesh, Alarm(environment) as alarm:
         crew = Crew(environment, remote)
         lease = Lease(
             Claim(environment.name, reason),
@@ -65,7 +66,7 @@ def at_work(
             _take(crew, lease, tell, break_lease=break_lease, decides=decides, wanted=wanted or {})
             told = partial(sighting.tell_lease, tell, lease)
             with Renewal(lease, lambda: _second(environment), told=told):
-                yield _run(crew, mesh, tell, name=lease.claim.run)
+                yield _run(crew, mesh, alarm, tell, name=lease.claim.run)
                 # What a refused run wrote into the log is told with that of the next one.
                 if not lease.is_done:
                     statement = witnessing.last_words(environment, tell)
@@ -78,13 +79,13 @@ def at_work(
 @contextmanager
 def looking(environment: Environment, tell: Tell) -> Iterator[Run]:
     """Give the connections for a run that only reads: it holds nothing and waits for nobody."""
-    with Hosts(environment) as remote, Mesh(environment) as mesh:
-        yield _run(Crew(environment, remote), mesh, tell, name=secrets.token_hex(8))
+    with Hosts(environment) as remote, Mesh(environment) as mesh, Alarm(environment) as alarm:
+        yield _run(Crew(environment, remote), mesh, alarm, tell, name=secrets.token_hex(8))
 
 
-def _run(crew: Crew, mesh: Mesh, tell: Tell, *, name: str) -> Run:
+def _run(crew: Crew, mesh: Mesh, alarm: Alarm, tell: Tell, *, name: str) -> Run:
     environment = crew.environment
-    return Run(environment, crew, mesh, tell, name, journal.of(environment, name))
+    return Run(environment, crew, mesh, tell, name, journal.of(environment, name), alarm)
 
 
 def stay(run: Run, *, break_lease: str = "") -> bool:

@@ -1,9 +1,10 @@
 """How does a commit that only this checkout has come to where hosts fetch it from?
 
-Only by `deploy --push`, and exactly this commit and its release tag: later commits of the branch
-stay here, and nothing that is at origin is replaced.
+Only by `deploy --push`, once it is trusted or approved, and exactly this commit and its release
+tag: later commits of the branch stay here, and nothing that is at origin is replaced.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from aitbc_toolkit import shell
@@ -14,6 +15,15 @@ from aitbc_toolkit.release.progress import Tell, step
 from aitbc_toolkit.release.source import Revision, is_at_origin
 
 _PUSH_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Gift:
+    """Say what origin lacks of a release: `branch` is where its commit goes, "" where it is."""
+
+    revision: Revision
+    branch: str
+    refspecs: tuple[str, ...]
 
 
 def refuse_elsewhere(environment: Environment) -> None:
@@ -28,23 +38,28 @@ def refuse_elsewhere(environment: Environment) -> None:
         )
 
 
-def push(
-    environment: Environment, ref: str, revision: Revision, *, root: Path, who: str, tell: Tell
-) -> str:
-    """Give origin the commit, and the release tag that was named, where it lacks them.
+def gift(ref: str, revision: Revision, *, root: Path) -> Gift:
+    """Find what origin would have to be given: the commit, and the release tag that was named.
 
-    All of it or nothing; return what it was given.
-
-    Raises: UsageError when no branch here has the commit, AitbcError (refused) when origin does
-    not take it.
+    Raises: UsageError when no branch here has the commit.
     """
-    commit, refspecs = revision.commit, []
+    commit, branch, refspecs = revision.commit, "", []
     if not is_at_origin(commit, root=root):
-        refspecs.append(f"{commit}:refs/heads/{_branch(ref, commit, root=root)}")
+        branch = _branch(ref, commit, root=root)
+        refspecs.append(f"{commit}:refs/heads/{branch}")
     if cutting.TAG.fullmatch(ref):
         refspecs.append(f"refs/tags/{ref}")
+    return Gift(revision, branch, tuple(refspecs))
+
+
+def push(environment: Environment, given: Gift, *, root: Path, who: str, tell: Tell) -> None:
+    """Give it to origin: all of it, or nothing.
+
+    Raises: AitbcError (refused) when origin does not take it.
+    """
+    revision, refspecs = given.revision, given.refspecs
     if not refspecs:
-        return ""
+        return
     with step(tell, "push", f"giving {revision.short} to origin") as now:
         argv = ["git", "-C", str(root), "push", "--quiet", "--atomic", "origin", *refspecs]
         pushed = shell.run(argv, timeout_s=_PUSH_S, check=False)
@@ -58,8 +73,8 @@ def push(
             )
         named = ", ".join(each.rpartition(":")[2].removeprefix("refs/") for each in refspecs)
         now.say(f"{revision.short} is at origin: {named}")
-    audit.append(audit.path_of(environment), audit.Entry("push", commit, "pushed", who, named))
-    return named
+    entry = audit.Entry("push", revision.commit, "pushed", who, named)
+    audit.append(audit.path_of(environment), entry)
 
 
 def _branch(ref: str, commit: str, *, root: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release import arming, gates, roots, watching
-from aitbc_toolkit.release.alarming import Alarm, standing
+from aitbc_toolkit.release.alarming import Alarm
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.baking import bake
 from aitbc_toolkit.release.course import Course, Rolled
@@ -32,7 +32,10 @@ _UNGUARDED = Guard()
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Hold what every part of one run works with; `id` names it here and on all hosts."""
+    """Hold what every part of one run works with; `id` names it here and on all hosts.
+
+    `alarm` is silent until somebody begins it.
+    """
 
     environment: Environment
     crew: Crew
@@ -40,6 +43,7 @@ class Run:
     tell: Tell
     id: str
     journal: Journal
+    alarm: Alarm
 
 
 def roll(run: Run, course: Course, rolled: Rolled) -> None:
@@ -50,7 +54,7 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     statuses = run.mesh.statuses()
     rolled.first_height, rolled.taking_part = tip(statuses), following(statuses)
     if course.bake_s:
-        rolled.standing = standing(run.environment)
+        run.alarm.mark(changed=course.arrived)
     rolled.switched += course.arrived
     rolled.failed = gate_arrived(run, course, rolled)
     if rolled.ok and course.watches_arrived:
@@ -162,15 +166,15 @@ def _watch_canary(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
     run.journal.write("bake-begun", nodes=list(rolled.switched))
     with step(run.tell, "bake", f"watching {names} for {watch}") as now:
         limits = gates.patience(run.environment, live=True)
-        with Alarm(run.environment, rolled.standing) as alarm:
-            failed = bake(
-                run.mesh,
-                rolled.switched,
-                bake_s=course.bake_s,
-                stall_s=limits.stall_s,
-                alarm=alarm,
-            )
-            said = next(iter(failed.values()), "") or alarm.words()
+        failed = bake(
+            run.mesh,
+            rolled.switched,
+            bake_s=course.bake_s,
+            stall_s=limits.stall_s,
+            alarm=run.alarm,
+        )
+        said = next(iter(failed.values()), "") or run.alarm.words()
+        run.alarm.end()
         now.say(said if failed else f"{names} stayed well for {watch}, {said}")
     run.journal.write("bake-failed" if failed else "bake-passed", nodes=list(rolled.switched))
     return failed

@@ -123,7 +123,9 @@ def _begin(environment: Environment, name: str, tell: Tell, way: Way, permit: Pe
         if row.next_key is not None:
             _warn_foreign(environment, name, row.next_key, tell)
             change = _change(name, row.key, row.next_key)
-            _audit(environment, permit, change, "waited on", "the ledger has the new key already")
+            record_change(
+                environment, permit, change, "waited on", "the ledger has the new key already"
+            )
             return Rotation(name, row.key, row.next_key, since)
         return _replace(run, mesh, name, row, permit)
 
@@ -143,7 +145,7 @@ def _replace(run: Run, mesh: MeshClient, name: str, row: MemberView, permit: Per
         raw, tx_id = payments.hand_in(environment, mesh, signer, [])
         # Before the wait, which may be cut: the ledger has it nevertheless.
         change = _change(name, row.key, new)
-        _audit(environment, permit, change, "handed in", f"transaction {tx_id}")
+        record_change(environment, permit, change, "handed in", f"transaction {tx_id}")
         fate = mesh.wait(tx_id, deadline_s=_FINAL_S, raw=raw)
         after, since = _seen(mesh, name)
         # A run that was cut may have handed the same in: then this one has no effect, but that had.
@@ -157,9 +159,10 @@ def _change(name: str, old: str, new: str) -> str:
     return f"{name}: {old[:_SHOWN]} gives way to {new[:_SHOWN]}"
 
 
-def _audit(
+def record_change(
     environment: Environment, permit: Permit, change: str, outcome: str, reason: str
 ) -> None:
+    """Write into the audit log which key of a node gives way to which."""
     entry = audit.Entry(
         "keys rotate", change, outcome, permit.who, reason, bypassed=permit.bypassed
     )

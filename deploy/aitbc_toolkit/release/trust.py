@@ -31,7 +31,8 @@ class Candidate:
     """Name the commit to judge and the place that it was fetched from.
 
     `remote` is the address of that place, or the absolute path of a repository on this machine;
-    `branches` is where its branches lie in `repository`.
+    `branches` is where its branches lie in `repository`. `destined` is the branch that it is given
+    to when it is trusted, and is not on yet.
     """
 
     repository: Path
@@ -39,6 +40,7 @@ class Candidate:
     remote: str
     environment: str
     branches: str = "refs/remotes/origin/"
+    destined: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,8 @@ def _proofs(candidate: Candidate, signer: Signer, allowed: Allowed) -> Iterator[
 
 def _is_reachable(candidate: Candidate, branch: str) -> bool:
     """Tell whether the commit is on the branch; git alone would take `main/x` for `main`, too."""
+    if candidate.destined and matches(branch, candidate.destined):
+        return True
     listed = ["for-each-ref", f"--contains={candidate.commit}", "--format=%(refname)"]
     found = _git(candidate, *listed, f"{candidate.branches}{branch}")
     names = [each.removeprefix(candidate.branches) for each in found.stdout.splitlines()]

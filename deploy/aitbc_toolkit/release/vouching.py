@@ -5,8 +5,8 @@ fetch and checkout, for the same signature or for the same reviewers' words, and
 counts. In a lab its own key signs. In dev nobody vouches, which is said and audited.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from aitbc_toolkit.release import (
     trust,
 )
 from aitbc_toolkit.release.allowed import Signer
-from aitbc_toolkit.release.approvals import Request
+from aitbc_toolkit.release.approvals import Request, Verdict
 from aitbc_toolkit.release.outcome import fact
 from aitbc_toolkit.release.progress import Tell, note
 from aitbc_toolkit.release.request import Request as Asked
@@ -81,23 +81,25 @@ def admit(environment: Environment, asked: Asked, revision: Revision, tell: Tell
 
     Raises: AitbcError when the operator may not deploy, or when the commit waits for reviewers.
     """
-    commit, root, given = revision.commit, asked.checkout, ""
+    commit, root = revision.commit, asked.checkout
     permit = permission.require(environment, "deploy", subject=commit, root=root)
-    if asked.push:
-        # Before trust is decided: rules ask for a branch of origin, and reviewers fetch from there.
-        named = asked.ref or ""
-        given = pushing.push(environment, named, revision, root=root, who=permit.who, tell=tell)
     if environment.rules.source == "forge":
         return Admission(commit, permit.who)
     known = safekeeping.load(environment)
-    decision = trust.decide(provenance.candidate(environment, commit, root=root), known)
+    candidate = provenance.candidate(environment, commit, root=root)
+    given = pushing.gift(asked.ref or "", revision, root=root) if asked.push else None
+    decision = trust.decide(replace(candidate, destined=given.branch if given else ""), known)
     standing.record(environment, decision)
     if decision.level is Level.DEV:
         note(tell, f"warning: dev_mode, nobody has vouched for {commit[:SHORT]}; audited")
     unknown = decision.level is Level.UNKNOWN
     request = None
     if unknown:
-        request = _require_approval(environment, decision, deployer=permit.who, given=given)
+        pushes = given is not None and bool(given.branch)
+        request = _require_approval(environment, decision, deployer=permit.who, pushes=pushes)
+    if given:
+        # Only now: hosts fetch from there, so nobody may find there what is not to be deployed.
+        pushing.push(environment, given, root=root, who=permit.who, tell=tell)
     if asked.allow_downgrade:
         entry = audit.Entry("downgrade", commit, "allowed", permit.who, "--allow-downgrade")
         audit.append(audit.path_of(environment), entry)
@@ -194,7 +196,7 @@ def _lines(signers: Sequence[Signer]) -> tuple[tuple[str, str], ...]:
 
 
 def _require_approval(
-    environment: Environment, decision: Decision, *, deployer: str, given: str
+    environment: Environment, decision: Decision, *, deployer: str, pushes: bool
 ) -> Request:
     known = safekeeping.load(environment)
     request = standing.ask(environment, decision.commit)
@@ -214,11 +216,25 @@ def _require_approval(
                 *missing,
                 *(fact("why", each) for each in decision.reason.split("; ")),
                 fact("changed", "nothing, on no host"),
-                *([fact("at origin", f"{given}, by --push: it stays there")] if given else []),
+                *(
+                    [fact("at origin", "not given: --push gives what may be deployed")]
+                    if pushes
+                    else []
+                ),
             ]
         ),
-        hint=f"aitbc approvals {environment.name}"
-        if found.deniers
-        else f"aitbc approve {short} --reason TEXT -e {environment.name}",
+        hint="\n".join(_ways_on(environment, decision, found, short=short, pushes=pushes)),
         exit_status=Exit.REFUSED,
     )
+
+
+def _ways_on(
+    environment: Environment, decision: Decision, found: Verdict, *, short: str, pushes: bool
+) -> Iterator[str]:
+    if found.deniers:
+        yield f"aitbc approvals {environment.name}"
+        return
+    yield f"aitbc approve {short} --reason TEXT -e {environment.name}"
+    if pushes:
+        commit = decision.commit[:SHORT]
+        yield f"git push origin {commit}:refs/heads/BRANCH   # where reviewers can read it"

@@ -42,6 +42,11 @@ class Part(NamedTuple):
         """Name the features that a pass shows."""
         return tuple(self.case.written.proves) if self.case else ()
 
+    @property
+    def spoils(self) -> int:
+        """Tell how much a live mesh is not as before: what spoils most is played last."""
+        return self.case.written.spoils if self.case else 0
+
 
 def folder() -> Path:
     """Find the folder of the built-in scenario files."""
@@ -71,7 +76,7 @@ def parts(
         picked = [part for part in found if tier == NIGHTLY or not _takes_long(part)]
         if not picked:
             raise UsageError(f"suite {name} has no scenario yet", hint="aitbc test partition")
-        return picked
+        return sorted(picked, key=lambda part: part.spoils)
     names = {wanted, *(f"{family}/{wanted}" for family in families)}
     exact = [part for part in found if part.name in names]
     if not exact:

@@ -19,11 +19,11 @@ import msgspec
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.lab_record import LAB
-from aitbc_toolkit.suites import timeline
+from aitbc_toolkit.suites import collecting, timeline
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.evidence import LeftOut
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.schema import FaultStep
+from aitbc_toolkit.suites.scenario.schema import FaultStep, PauseStep, Step, SwarmStep
 from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.showing import SIMULATED
 from aitbc_toolkit.suites.verdicts import Verdict
@@ -105,7 +105,7 @@ class Crew:
 
     def play(self, parts: Sequence[Part], begun: MutableMapping[str, None]) -> Iterator[Result]:
         """Play all parts; yield each result as it comes. What no worker is left for is INFRA."""
-        self._parts.extend(sorted(parts, key=_length_s, reverse=True))
+        self._parts.extend(sorted(parts, key=lambda part: (part.spoils, -_length_s(part))))
         self._may_play.set()
         left = {part.name for part in parts}
         while left:
@@ -129,6 +129,10 @@ class Crew:
                 for hand in self._hands:
                     with suppress(FileNotFoundError):
                         whole.write((hand.folder / file).read_bytes())
+        for hand in self._hands:
+            for case in (hand.folder / collecting.FOLDER).glob("*"):
+                (self._folder / collecting.FOLDER).mkdir(exist_ok=True)
+                case.rename(self._folder / collecting.FOLDER / case.name)
 
     def stop(self) -> None:
         """Tell every worker, once, to end what it plays."""
@@ -185,7 +189,10 @@ class _Hand:
         self._lock = threading.Lock()
 
     def begin(self, over: threading.Event) -> bool:
-        """Start, one worker after the other: two labs that boot at once are slower than in turn."""
+        """Start, one worker after the other: two labs that boot at once are slower than in turn.
+
+        One that will never be ready is settled by the caller, once it is known why.
+        """
         if self._before is not None:
             self._before.wait()
         with self._lock:
@@ -200,10 +207,11 @@ class _Hand:
                     start_new_session=True,
                 )
         self.is_ready = self._line() == READY
-        if not self.is_ready:
+        if self.is_ready:
+            self.settled.set()
+        else:
             with suppress(subprocess.TimeoutExpired):  # what it says last comes behind its results
                 self._process.wait(STOP_S)
-        self.settled.set()
         return self.is_ready
 
     @property
@@ -263,5 +271,12 @@ def _length_s(part: Part) -> float:
     """Guess how long a part takes: the longest must not begin last."""
     if part.case is None:
         return _PYTHON_PART_S
-    leases = (step.lease for step in part.case.steps if isinstance(step, FaultStep))
-    return sum(map(seconds, leases))
+    return sum(seconds(wait) for step in part.case.steps for wait in _waits(step))
+
+
+def _waits(step: Step) -> tuple[str, ...]:
+    match step:
+        case FaultStep(lease=lasts) | SwarmStep(lasts=lasts) | PauseStep(pause=lasts):
+            return (lasts,)
+        case _:
+            return ()

@@ -51,6 +51,8 @@ class Record:
     """What was asked for and cannot be played there: rows {name, why}."""
     proves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Which features a scenario shows whole when it passes."""
+    tier: str = ""
+    """How much of the suite was played, where it was not what is usual."""
     command: str = ""
     """What runs it again, where `aitbc test` does not."""
 
@@ -104,8 +106,10 @@ class Record:
         name = next((r.name for r in self.results if r.verdict == self.verdict), self.suite)
         if self.verdict is Verdict.PASS or self.suite.endswith(".yaml"):
             name = self.suite
-        name = shlex.quote(name.removesuffix(GROWTH))  # a growth is judged behind its cases
-        return f"./aitbc test {name} -e {self.environment} --seed {self.seed}"
+        name = name.removesuffix(GROWTH)  # a growth is judged behind its cases
+        single = any(result.name == name for result in self.results)
+        tier = f" --tier {self.tier}" if self.tier and not single else ""
+        return f"./aitbc test {shlex.quote(name)} -e {self.environment} --seed {self.seed}{tier}"
 
     def replay(self, folder: Path) -> str:
         """Return the line that plays what was broken in the simulator; empty where nothing was."""

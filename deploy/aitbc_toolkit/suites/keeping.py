@@ -31,6 +31,7 @@ class Run:
     folder: Path
     parts: Sequence[Part]
     left_out: Sequence[evidence.LeftOut] = ()
+    tier: str = ""
     begun: dict[str, None] = field(default_factory=dict)
     """What is being played, or was."""
     results: list[Result] = field(default_factory=list)
@@ -73,6 +74,7 @@ def kept(run: Run) -> Iterator[Run]:
             verdict=worst(each.verdict for each in results),
             results=tuple(results),
             left_out=tuple(msgspec.structs.asdict(row) for row in (*run.left_out, *unreached)),
+            tier=run.tier,
             proves={part.name: part.proves for part in run.parts if part.proves},
         )
         try:

@@ -4,9 +4,10 @@ The swarm keeps the books and judges the run; what it says is written down as it
 record that every suite leaves. Do not add how the swarm works, and nothing that is printed.
 """
 
-import json
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,35 +15,43 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from aitbc_node.ledger.objects import NATIVE
-from aitbc_node.ledger.transfers import Output, Transfer
-from aitbc_node.limits import TX_OUTPUTS_MAX
 from aitbc_node.rpc import schema
-from aitbc_node.types import Address, Amount
-from aitbc_toolkit import keys, measured, paths, payments, wallet
+from aitbc_toolkit import measured, paths
 from aitbc_toolkit.asking import MeshClient, Silence, open_mesh
-from aitbc_toolkit.errors import AitbcError, UsageError
+from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites import evidence
-from aitbc_toolkit.suites.scenario.quantities import number, rate, seconds
-from aitbc_toolkit.suites.scenario.schema import Objective, Written
+from aitbc_toolkit.suites import (
+    bounding,
+    collecting,
+    evidence,
+    fingerprint,
+    outposts,
+    phasing,
+    terms,
+)
+from aitbc_toolkit.suites.beside import Beside
+from aitbc_toolkit.suites.costs import Meter
+from aitbc_toolkit.suites.funding import fund
+from aitbc_toolkit.suites.heights import Heights
+from aitbc_toolkit.suites.leaving import leave, write
+from aitbc_toolkit.suites.report import periods, reading, scenes
+from aitbc_toolkit.suites.scenario.schema import Case, Objective, Written
 from aitbc_toolkit.suites.scene import Result
 from aitbc_toolkit.suites.swarm import Document, LostError, Swarm
 from aitbc_toolkit.suites.timeline import LoadSecond, Timeline
 from aitbc_toolkit.suites.verdicts import Verdict
-from aitbc_toolkit.wallet import Wallet
+from aitbc_toolkit.suites.wear import Wear, wearing
 
-DRAIN_S = 60.0
-_SIGNING_S_PER_TX = 0.001
-_SLACK_S = 60.0
-_FUNDING_S = 60.0
-RESULT = "result.json"
+RESULT = reading.RESULT
 ORDER = "order.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Say what is to be handed in. Units: `rate` in transactions a second."""
+    """Say what is to be handed in. Units: `rate` in transactions a second.
+
+    An arrival that finds `in_flight_max` transactions without an answer is dropped and counted.
+    """
 
     scenario: str
     rate: float
@@ -50,19 +59,47 @@ class Wanted:
     batch: int
     seed: int
     objectives: Mapping[str, Objective]
+    in_flight_max: int = 2_000
+    drain_s: float = terms.DRAIN_S
+    """How long all that was sent is waited for; what has not ended then is pending."""
+    phases: tuple[Mapping[str, Any], ...] = ()
+    """As the swarm is told them; a file without any is one even phase."""
+    beside: Case | None = None
+    """What is done to the mesh meanwhile, where a file has steps."""
+    workers: int = 1
+    tags: tuple[str, ...] = ()
+    on: tuple[str, ...] = ()
+    """Hosts of the environment that the workers are on; none is this machine, as its processes."""
+
+    commands: tuple[str, ...] = ()
+    """What starts each worker, where somebody else sees to where they are."""
 
 
-def wanted(written: Written, *, seed: int, faster: float | None, longer: float | None) -> Wanted:
-    """Read a scenario, with another rate or length where somebody asks for it."""
-    (load,) = written.load
-    assert load.lasts is not None, "the files of this family say it"
+def wanted(
+    written: Written,
+    *,
+    seed: int,
+    faster: float | None,
+    longer: float | None,
+    knee: float = 0.0,
+    case: Case | None = None,
+) -> Wanted:
+    """Read a scenario, with another rate or length where somebody asks for it.
+
+    Raises: UsageError where a share of the knee is asked for, and nobody knows that of this mesh.
+    """
+    own = phasing.extent(written, knee=faster or knee)
+    asked = phasing.Extent(faster or own.rate, longer or own.for_s, own.batch)
     return Wanted(
         scenario=written.scenario,
-        rate=faster or rate(load.arrivals),
-        for_s=longer or seconds(load.lasts),
-        batch=load.batch,
+        rate=asked.rate,
+        for_s=asked.for_s,
+        batch=asked.batch,
         seed=seed,
         objectives=written.objectives,
+        phases=phasing.phases(written, asked),
+        beside=case if case is not None and case.steps else None,
+        tags=tuple(written.tags),
     )
 
 
@@ -72,6 +109,8 @@ class Played:
 
     record: evidence.Record
     told: Document | None
+    is_interrupted: bool = False
+    """It was ended early by Ctrl-C: who plays several goes on with no other."""
 
 
 def play(
@@ -86,24 +125,54 @@ def play(
     Raises: AitbcError when nothing can be asked of the mesh; from then on a record is left.
     """
     started = time.time()
-    with open_mesh(environment) as mesh, Timeline(folder) as timeline:
+    with (
+        open_mesh(environment) as mesh,
+        Timeline(folder) as timeline,
+        Meter(environment, mesh) as meter,
+        Heights(environment, timeline) as heights,
+        outposts.stationed(environment, asked.on, asked.workers, others=asked.commands) as ways,
+        wearing(environment, for_s=asked.for_s) as wear,
+    ):
 
         def heard(what: str, told: Document) -> None:
+            meter.hear(what)
+            if steps is not None:
+                steps.hear(what, told)
             if what == "second":
-                timeline.load(msgspec.convert(told, LoadSecond))
+                timeline.load(msgspec.convert({**told, "tags": asked.tags}, LoadSecond))
+                wear.final += told["final"]
+                told = {**told, "heights": heights.now()}
             tell(what, told)
 
-        order = an_order(environment, mesh, asked, folder)
-        _write(folder / ORDER, order)
-        timeline.event("step", name=asked.scenario, scenario=asked.scenario)
-        swarm = Swarm(order, money=lambda funds: _pay(environment, mesh, order, funds), tell=heard)
-        try:
-            told, result = _run(swarm, asked, folder)
-        except KeyboardInterrupt:
-            by_hand = Result(asked.scenario, Verdict.INCONCLUSIVE, "it was ended by hand", 0.0)
-            _keep(environment, asked, folder, by_hand, started=started)
-            raise
-    return Played(_keep(environment, asked, folder, result, started=started), told)
+        case = asked.beside
+        steps = Beside(case, rate=asked.rate, for_s=asked.for_s) if case else None
+        order = {**an_order(environment, mesh, asked, folder), "ways": ways}
+        write(folder / ORDER, order)
+        swarm = Swarm(
+            order, money=lambda funds: fund(environment, mesh, order["terms"], funds), tell=heard
+        )
+        beside = steps.playing(environment, timeline, seed=asked.seed) if steps else nullcontext()
+        with timeline.act(asked.scenario):
+            timeline.event("step", name="begin")
+            try:
+                with beside:
+                    told, result = _run(swarm, asked, folder, meter, wear)
+                if steps:
+                    result = steps.joined(result)
+                    _take_along(environment, mesh, asked, folder, result)
+            except KeyboardInterrupt:
+                by_hand = Result(asked.scenario, Verdict.INCONCLUSIVE, "it was ended by hand", 0.0)
+                by_hand = steps.joined(by_hand) if steps else by_hand
+                _keep(environment, asked, folder, by_hand, started=started)
+                raise
+            timeline.event("step", name="end", verdict=result.verdict, line=result.line)
+    record = _keep(environment, asked, folder, result, started=started)
+    if steps:
+        if told is not None:
+            told["broken"] = periods.figures(scenes.scenes(reading.read(folder)))
+            leave(folder, told, result.verdict)
+        steps.require_no_bug()
+    return Played(record, told, is_interrupted=swarm.is_interrupted)
 
 
 def _keep(
@@ -125,23 +194,35 @@ def _keep(
     return record
 
 
-def _run(swarm: Swarm, asked: Wanted, folder: Path) -> tuple[Document | None, Result]:
+def _take_along(
+    environment: Environment, mesh: MeshClient, asked: Wanted, folder: Path, result: Result
+) -> None:
+    """Keep what nodes said of a run that did not pass, before anything is torn down."""
+    if result.verdict is not Verdict.PASS:
+        collecting.collect(environment, mesh, folder, read=collecting.journals, case=asked.scenario)
+
+
+def _run(
+    swarm: Swarm, asked: Wanted, folder: Path, meter: Meter, wear: Wear
+) -> tuple[Document | None, Result]:
     """Run to the end; a swarm that is lost takes its books along, and shows nothing."""
     try:
         told = swarm.run()
+        told["costs"] = meter.costs(told["books"]["final"])
+        told["growth"] = wear.growth()
     except LostError as lost:
         return None, Result(asked.scenario, Verdict.INVALID, str(lost), 0.0)
     except AitbcError as failure:  # the faucet refused, or the swarm could not begin
         return None, Result(asked.scenario, Verdict.INFRA, failure.message, 0.0)
-    _write(folder / RESULT, told)
-    verdict, line = judged(asked, told)
+    verdict, line = bounding.judged(asked.objectives, told)
+    leave(folder, told, verdict)
     return told, Result(
         asked.scenario,
         verdict,
         line,
         0.0,
         invariants={row["name"]: _word(row) for row in told["checks"]},
-        objectives=tuple(_objectives(asked, told)),
+        objectives=tuple(bounding.rows(asked.objectives, told)),
     )
 
 
@@ -156,28 +237,32 @@ def an_order(environment: Environment, mesh: MeshClient, asked: Wanted, folder: 
         if isinstance(status, Silence):
             what = f"{name} does not answer: {status.reason}"
             raise AitbcError(what, hint="aitbc network status")
-    places = [
-        _place(name, environment, status)
-        for name, status in statuses.items()
-        if isinstance(status, schema.Status)
-    ]
+    told = {name: each for name, each in statuses.items() if isinstance(each, schema.Status)}
+    places = [_place(name, environment, status) for name, status in told.items()]
     plan = {
         "scenario": asked.scenario,
         "seed": asked.seed,
         "rate": asked.rate,
         "for_s": asked.for_s,
         "batch": asked.batch,
-        "drain_s": DRAIN_S,
+        "in_flight_max": asked.in_flight_max,
+        "drain_s": asked.drain_s,
+        "phases": list(asked.phases),
+        "workers": asked.workers,
     }
     return {
         "plan": plan,
-        "terms": _terms(environment, mesh, asked),
+        "terms": terms.lasting(environment, mesh, rate=asked.rate, for_s=asked.for_s),
         "nodes": places,
         "folder": str(folder),
         "circumstances": {
             "environment": environment.name,
             "validators": sum(place["power"] > 0 for place in places),
             "nodes": len(places),
+            "configuration": fingerprint.configuration(
+                environment, plan, told.values(), beside=asked.beside
+            ),
+            "builds": fingerprint.builds(told.values()),
             **measured.circumstances(paths.project_root()),
         },
     }
@@ -190,91 +275,16 @@ def _place(name: str, environment: Environment, status: schema.Status) -> Docume
     return {"name": name, "host": url.hostname, "port": url.port, "power": status.power}
 
 
-def _terms(environment: Environment, mesh: MeshClient, asked: Wanted) -> Document:
-    """Ask what transactions have to say that may wait as long as the run can last."""
-    interval_ms = environment.chain.block_interval_ms
-    chain = wallet.look_any(mesh, interval_ms=interval_ms)
-    signing_s = asked.rate * asked.for_s * _SIGNING_S_PER_TX
-    life_s = signing_s + asked.for_s + DRAIN_S + _SLACK_S
-    blocks = -(-int(1000 * life_s) // interval_ms)
-    if blocks > chain.ttl_blocks:
-        raise UsageError(
-            f"transactions may wait {chain.ttl_blocks:,} blocks here, this run needs {blocks:,}",
-            hint="aitbc load run --for 60",
-        )
-    height = mesh.ask_any(lambda node: node.status()).height
-    return {
-        "chain_id": chain.chain_id,
-        "hrp": chain.hrp,
-        "height": height,
-        "ttl_blocks": blocks,
-        "interval_ms": interval_ms,
-        "gas_price_max": chain.max_gas_price,
-        "tip_price": chain.tip_price,
-    }
-
-
-def _pay(
-    environment: Environment, mesh: MeshClient, order: Document, amounts: Mapping[str, int]
-) -> Document:
-    """Give each account what it asks for, out of the faucet; return what the chain says then."""
-    payer = Wallet(keys.read_faucet(environment.folder))
-    outs = [Output(Address(bytes.fromhex(to)), NATIVE, Amount(n)) for to, n in amounts.items()]
-    for first in range(0, len(outs), TX_OUTPUTS_MAX):
-        body = Transfer(tuple(outs[first : first + TX_OUTPUTS_MAX]))
-        raw, paid = payments.hand_in(environment, mesh, payer, [body])
-        told = mesh.wait(paid, deadline_s=_FUNDING_S, raw=raw)
-        if told.status != "committed":
-            raise payments.without_effect(told)
-    height = mesh.ask_any(lambda node: node.status()).height
-    return {**order["terms"], "height": height}
-
-
-def judged(asked: Wanted, told: Document) -> tuple[Verdict, str]:
-    """Take the swarm's verdict; a good run may still miss an objective."""
-    verdict = Verdict(told["verdict"])
-    missed = [row for row in _objectives(asked, told) if not row["met"]]
-    if verdict is Verdict.PASS and missed:
-        first = missed[0]
-        line = f"{first['name']} was {first['measured']}, allowed {first['allowed']}"
-        return Verdict.OBJECTIVE, line
-    books = told["books"]
-    line = "; ".join(told["why"]) or f"{books['final']:,} of {books['sent']:,} final"
-    return verdict, line
-
-
-def _objectives(asked: Wanted, told: Document) -> Iterator[dict[str, object]]:
-    """Compare what was measured with what the file allows."""
-    percentiles = told["to_final"]["percentiles_ms"]
-    for name, objective in asked.objectives.items():
-        if name == "committed":
-            value = told["rates"]["committed"]
-        else:
-            found_ms = percentiles[name.removeprefix("final_")]
-            value = None if found_ms is None else found_ms / 1000
-        bounds = [
-            (sign, bound)
-            for sign, bound in (("<=", objective.max), (">=", objective.min))
-            if bound is not None
-        ]
-        met = value is not None and all(
-            value <= number(bound) if sign == "<=" else value >= number(bound)
-            for sign, bound in bounds
-        )
-        allowed = " ".join(f"{sign} {bound}" for sign, bound in bounds)
-        yield {"name": name, "measured": value, "allowed": allowed, "met": met}
-
-
 def _word(row: Mapping[str, Any]) -> str:
     return f"{row['outcome']}: {row['detail']}" if row["detail"] else str(row["outcome"])
 
 
 def _command(environment: Environment, asked: Wanted) -> str:
-    return (
-        f"./aitbc load run {asked.scenario} -e {environment.name} --seed {asked.seed}"
-        f" --rate {asked.rate:g} --for {asked.for_s:g}"
-    )
-
-
-def _write(path: Path, document: Document) -> None:
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    what = f"{asked.scenario} -e {environment.name} --seed {asked.seed}"
+    how = f"--rate {asked.rate:g} --for {asked.for_s:g}"
+    if asked.commands:
+        workers = "".join(f" --worker {shlex.quote(each)}" for each in asked.commands)
+        return f"./aitbc load master {what} {how}{workers}"
+    workers = f" --workers {asked.workers}" if asked.workers > 1 else ""
+    hosts = f" --workers-on {','.join(asked.on)}" if asked.on else ""
+    return f"./aitbc load run {what} {how}{workers}{hosts}"

@@ -55,6 +55,10 @@ class PerNode:
             if thread.ident is not None:
                 thread.join(JOIN_S)
 
+    def hanging(self) -> list[str]:
+        """Name the nodes whose threads go on though all is over."""
+        return [each.name for each in self._threads if self.over.is_set() and each.is_alive()]
+
     def node(self, name: str) -> RpcClient:
         """Return the client of a node."""
         return next(node for node in self.mesh.nodes if node.name == name)
@@ -66,4 +70,4 @@ class PerNode:
             except Exception as bug:  # noqa: BLE001 - nobody joins on it: it is told instead
                 self.failures[name] = repr(bug)
 
-        return threading.Thread(target=run, daemon=True)
+        return threading.Thread(target=run, name=name, daemon=True)

@@ -15,7 +15,8 @@ from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Hosts
-from aitbc_toolkit.suites import catalogue, crew, runs, showing
+from aitbc_toolkit.suites import catalogue, collecting, crew, runs, showing
+from aitbc_toolkit.suites.capturing import Capture
 from aitbc_toolkit.suites.catalogue import FILE, Part
 from aitbc_toolkit.suites.evidence import LeftOut
 from aitbc_toolkit.suites.keeping import Run, kept
@@ -26,6 +27,7 @@ from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scenario.schema import FaultStep
 from aitbc_toolkit.suites.scene import Result, play
 from aitbc_toolkit.suites.showing import SIMULATED
+from aitbc_toolkit.suites.stages import NIGHTLY
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
@@ -56,15 +58,17 @@ def run(
         again = f"aitbc test {suite} -e {environment or DEFAULT_ENVIRONMENT}"
         raise UsageError(f"{suite} is a file, and only built-in suites are shared out", hint=again)
     name = environment or DEFAULT_ENVIRONMENT
+    named = tier if tier == NIGHTLY else ""
     used = a_seed() if seed is None else seed
     wanted = f"{suite}/{scenario}" if scenario and "/" not in scenario else scenario or suite
     if workers > 1:
         names = crew.names(name, min(workers, len(parts)))
         folder = runs.begin(paths.state_root())
-        return _share_out(names, parts, Run(wanted, name, used, folder, ()), as_json=as_json)
+        wide = Run(wanted, name, used, folder, (), tier=named)
+        return _share_out(names, parts, wide, as_json=as_json)
     found = None if name == SIMULATED else Inventory.load(name)
     folder = runs.begin(paths.state_root())
-    ended = play_parts(found, parts, wanted, folder=folder, seed=used, as_json=as_json)
+    ended = play_parts(found, parts, wanted, folder=folder, seed=used, tier=named, as_json=as_json)
     if found is None and suite.endswith(FILE) and ended != Exit.OK:
         _shrink(parts, folder, seed=used)
     return ended
@@ -85,6 +89,7 @@ def play_parts(
     *,
     folder: Path,
     seed: int,
+    tier: str = "",
     as_json: bool = False,
     inject: Injector | None = None,
 ) -> Exit:
@@ -96,7 +101,7 @@ def play_parts(
     fit, left_out = sorted_out(environment, parts)
     showing.announce(suite, where, len(fit), left_out, seed=seed)
     say = showing.narrate if as_json else click.echo
-    with kept(Run(suite, where, seed, folder, fit, left_out)) as run_, ExitStack() as stack:
+    with kept(Run(suite, where, seed, folder, fit, left_out, tier)) as run_, ExitStack() as stack:
         timeline = stack.enter_context(Timeline(folder))
         player = player_of(stack, environment, seed, inject)
         for part in fit:
@@ -188,6 +193,33 @@ def player_of(
     injector = inject or breaking.over(stack.enter_context(Hosts(environment)))
 
     def live(part: Part, timeline: Timeline) -> Result:
+        # Over connections of its own: whatever becomes of them, it must not touch the faults'.
+        with Hosts(environment) as remote:
+            capture = Capture(environment, remote, part.case)
+            try:
+                capture.begin()
+                result = judge(part, timeline)
+            except BaseException:
+                capture.end(failed=False)
+                raise
+            failed = result.verdict is not Verdict.PASS
+            packets = capture.end(failed=failed)
+        asked = part.case.written.collect if part.case else ()
+        wanted = collecting.COLLECTED if failed else [x for x in asked if isinstance(x, str)]
+        if wanted or packets or capture.missing:
+            collecting.collect(
+                environment,
+                mesh,
+                timeline.folder,
+                read=collecting.journals,
+                case=part.name,
+                wanted=wanted,
+                packets=packets,
+                lacking=capture.missing,
+            )
+        return result
+
+    def judge(part: Part, timeline: Timeline) -> Result:
         if part.case is not None:
             with overheard(environment, timeline):
                 return on_mesh.play(

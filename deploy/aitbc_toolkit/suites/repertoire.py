@@ -1,34 +1,40 @@
 """Which load scenarios are there, and what did runs of them leave? Read from the disk only."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import UsageError
-from aitbc_toolkit.suites import catalogue
+from aitbc_toolkit.suites import catalogue, phasing
 from aitbc_toolkit.suites.loads import ORDER, RESULT
 from aitbc_toolkit.suites.report import reading
-from aitbc_toolkit.suites.scenario import loading
-from aitbc_toolkit.suites.scenario.contradictions import LOAD_FAMILY
-from aitbc_toolkit.suites.scenario.schema import Written
+from aitbc_toolkit.suites.scenario import load_files, loading
+from aitbc_toolkit.suites.scenario.load_files import FAMILY as LOAD_FAMILY
+from aitbc_toolkit.suites.scenario.schema import Case, FaultStep, Written
 from aitbc_toolkit.suites.timeline import LOAD
 
 _SUFFIX = ".yaml"
+_KNEE = "knee"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Describe a built-in scenario in a line."""
+    """Describe a built-in scenario: in a line, and for programs also what it is made of."""
 
     name: str
     arrivals: str
     lasts: str
     about: str
+    families: tuple[str, ...]
+    """Of those who come: legitimate, adversarial, anti-pattern."""
+    faults: tuple[str, ...]
+    """What is broken meanwhile."""
+    objectives: tuple[str, ...]
 
-    def to_document(self) -> dict[str, str]:
+    def to_document(self) -> dict[str, Any]:
         """Write it for programs."""
         return asdict(self)
 
@@ -52,14 +58,29 @@ def built_in() -> list[Offer]:
     """List the scenarios that come with the project."""
     found = []
     for path in sorted((catalogue.folder() / LOAD_FAMILY).glob(f"*{_SUFFIX}")):
-        written = loading.load(path)[0].written
-        (load,) = written.load
-        found.append(Offer(written.scenario, load.arrivals, load.lasts or "", written.about))
+        each = loading.load(path)[0]
+        written = each.written
+        asked = phasing.extent(written, knee=1)
+        rate, lasts = f"{asked.rate:g}/s", f"{asked.for_s:g}s"
+        if any(not load.arrivals.endswith("/s") for load in written.load):
+            rate = written.load[0].arrivals
+        broken = tuple(step.fault for step in each.steps if isinstance(step, FaultStep))
+        families, bounds = tuple(load_files.families(written)), tuple(_bounds(written))
+        offer = Offer(written.scenario, rate, lasts, written.about, families, broken, bounds)
+        found.append(offer)
     return found
 
 
-def find(named: str) -> Written:
-    """Read a scenario by its name or its file.
+def _bounds(written: Written) -> Iterator[str]:
+    """Write each objective in words."""
+    for name, bound in written.objectives.items():
+        sides = (("at most", bound.max), ("at least", bound.min))
+        said = " and ".join(f"{word} {value}" for word, value in sides if value is not None)
+        yield f"{name} {said}"
+
+
+def case(named: str) -> Case:
+    """Read a scenario by its name or its file, with what is done to the mesh meanwhile.
 
     Raises: UsageError for a name that does not exist, ConfigError for a file with mistakes.
     """
@@ -69,15 +90,19 @@ def find(named: str) -> Written:
         path = catalogue.folder() / LOAD_FAMILY / f"{name}{_SUFFIX}"
         if "/" in name or not path.is_file():
             known = [each.name for each in built_in()]
+            if name == _KNEE:
+                what = "the knee is looked for, not played: it has a command of its own"
+                raise UsageError(what, hint="aitbc load knee")
             near = nearest(named, known)
             end = f", the nearest is {near}" if near else ""
             what = f"unknown load scenario {named!r}{end}"
             raise UsageError(what, hint=f"known: {', '.join(known)}")
-    written = loading.load(path)[0].written
+    found = loading.load(path)[0]
+    written = found.written
     if not written.scenario.startswith(f"{LOAD_FAMILY}/"):
         what = f"{written.scenario} is no load scenario"
         raise UsageError(what, hint=f"aitbc test {written.scenario}")
-    return written
+    return found
 
 
 def folders(state: Path) -> list[Path]:

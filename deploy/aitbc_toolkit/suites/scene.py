@@ -52,6 +52,14 @@ Scenario = Callable[[Scene], str]
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """Hold how the steps of a scenario ended, before any invariant was judged."""
+
+    verdict: Verdict
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """Hold how one scenario ended, and each invariant: `held`, `broken` or `unknown`.
 
@@ -73,6 +81,7 @@ class Result:
     """What was left of faults, whatever the verdict is."""
     replay: str = ""
     """What was broken, as a scenario file of the simulator, where the run was live and no pass."""
+    steps: Ended = Ended(Verdict.INVALID, "nobody kept how its steps ended")
 
 
 def play(
@@ -99,6 +108,7 @@ def play(
     except AitbcError as failure:
         verdict, line = Verdict.INFRA, failure.message
     recorder.finish(first=first)
+    steps = Ended(verdict, line)
     verdict, line, words = judged(
         verdict,
         line,
@@ -107,7 +117,7 @@ def play(
         complete=recorder.has_heard({each.name for each in environment.instances}),
     )
     took_s = time.monotonic() - began
-    return Result(name, verdict, line, took_s, words, recorder.to_json())
+    return Result(name, verdict, line, took_s, words, recorder.to_json(), steps=steps)
 
 
 def judged(

@@ -5,6 +5,7 @@ must leave nothing running. Stages that mostly wait run side by side. What is sk
 its reason. Do not add stages here: they are data in `stages`.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aitbc_toolkit import junit
 from aitbc_toolkit.errors import AitbcError
@@ -44,6 +46,8 @@ class Result:
     cases: tuple[Case, ...]
     took_s: float
     note: str = ""
+    documents: tuple[Mapping[str, Any], ...] = ()
+    """The records of the suites that it played, as `verdict.json` has them."""
 
     def count(self, outcome: Outcome) -> int:
         """Count the cases that ended in one way."""
@@ -64,6 +68,7 @@ class Runner:
     tier: str
     say: Say
     results: list[Result] = field(default_factory=list)
+    _documents: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     _running: set[subprocess.Popen[bytes]] = field(default_factory=set)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -91,7 +96,8 @@ class Runner:
         junit_path = self.folder / f"{stage.name}.xml"
         if not junit_path.exists():
             junit.write(junit_path, stage.name, cases)
-        result = Result(stage.name, tuple(cases), took_s, note)
+        told = tuple(self._documents.get(stage.name, ()))
+        result = Result(stage.name, tuple(cases), took_s, note, told)
         self.say(_summary(result))
         return result
 
@@ -128,14 +134,29 @@ class Runner:
     def _work(self, stage: Stage, log: Path) -> tuple[list[Case], str]:
         deadline = time.monotonic() + stage.deadline_s(self.tier)
         if stage.checks:
-            return [self._check(stage, check, log, deadline=deadline) for check in stage.checks], ""
+            checked = (self._check(stage, check, log, deadline=deadline) for check in stage.checks)
+            return [case for cases in checked for case in cases], ""
         return self._tests(stage, log, deadline=deadline)
 
-    def _check(self, stage: Stage, check: Check, log: Path, *, deadline: float) -> Case:
-        status = self._execute(stage, check.words(self.tier), log, deadline=deadline)
-        if status == 0:
-            return Case(check.name, Outcome.PASSED, "", check.proves)
-        return Case(check.name, Outcome.FAILED, _why(status), check.proves)
+    def _check(self, stage: Stage, check: Check, log: Path, *, deadline: float) -> list[Case]:
+        answer = self.folder / f"{stage.name}-{check.name}.json" if check.is_suite else None
+        words = check.words(self.tier)
+        status = self._execute(stage, words, log, deadline=deadline, answer=answer)
+        cases = self._played(stage, answer) if answer else []
+        if status == 0 and (cases or answer is None):
+            return [*cases, Case(check.name, Outcome.PASSED, "", check.proves)]
+        why = _why(status) if status != 0 else "it told nothing of what it played"
+        return [*cases, Case(check.name, Outcome.FAILED, why, check.proves)]
+
+    def _played(self, stage: Stage, answer: Path) -> list[Case]:
+        """Take in the record that a suite has printed: each scenario, and what was left out."""
+        try:
+            told = json.loads(answer.read_text(encoding="utf-8"))
+        except json.JSONDecodeError:
+            return []  # it was ended before it could tell
+        self._documents.setdefault(stage.name, []).append(told)
+        found = list(junit.read(Path(told["record"]) / "junit.xml"))
+        return found + [Case(r["name"], Outcome.SKIPPED, r["why"]) for r in told["left_out"]]
 
     def _tests(self, stage: Stage, log: Path, *, deadline: float) -> tuple[list[Case], str]:
         path = self.folder / f"{stage.name}.xml"
@@ -165,16 +186,25 @@ class Runner:
         return cases, ""
 
     def _execute(
-        self, stage: Stage, argv: Sequence[str], log: Path, *, deadline: float
+        self,
+        stage: Stage,
+        argv: Sequence[str],
+        log: Path,
+        *,
+        deadline: float,
+        answer: Path | None = None,
     ) -> int | None:
-        """Run a program with its output in the log; None means that the deadline passed."""
+        """Run a program with its output in the log; None means that the deadline passed.
+
+        What it prints as its result goes to `answer`, where that is wanted apart.
+        """
         began = time.monotonic()
-        with log.open("ab") as output:
+        with log.open("ab") as output, (answer or log).open("ab") as printed:
             child = subprocess.Popen(  # noqa: S603 - argv never passes through a shell
                 argv,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=printed,
+                stderr=output,
                 cwd=self.root,
                 env=self._environment(stage),
                 start_new_session=True,

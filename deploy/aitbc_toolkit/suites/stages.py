@@ -13,19 +13,22 @@ NIGHTLY = "nightly"
 TIERS = ("fast", "ci", NIGHTLY)
 _NIGHTLY_TIMES = 8  # whole forms take longer than the reduced ones of the other tiers
 _BIN = Path(sys.executable).parent
+_AITBC = (sys.executable, "-P", "-m", "aitbc_toolkit.cli.main")
 _COVERAGE = (sys.executable, "-m", "coverage")
 
 
 class Check(NamedTuple):
     """A program whose exit status is the verdict, and the features that a pass proves.
 
-    `whole` are words that ask for its whole form, in the nightly tier.
+    `whole` are words that ask for its whole form, in the nightly tier. One that `is_suite` plays
+    scenarios and prints its record: each of them is a case of the stage, and figures are kept.
     """
 
     name: str
     argv: tuple[str, ...]
     proves: tuple[str, ...] = ()
     whole: tuple[str, ...] = ()
+    is_suite: bool = False
 
     def words(self, tier: str) -> tuple[str, ...]:
         """Build the command for a tier."""
@@ -170,7 +173,7 @@ STAGES: Sequence[Stage] = (
     Stage(
         "tools",
         "programs and files of this machine",
-        1500,
+        2100,
         kinds=("integration",),
         elsewhere=("sim", "mesh", "lab"),
         workers=4,
@@ -181,7 +184,7 @@ STAGES: Sequence[Stage] = (
     Stage(
         "mesh",
         "meshes of real processes on this machine",
-        1500,
+        2100,
         kinds=("mesh",),
         elsewhere=("unit", "sim", "toolkit", "lab"),
         workers=2,
@@ -198,6 +201,21 @@ STAGES: Sequence[Stage] = (
         needs_root=True,
         tiers=("ci", NIGHTLY),
         together=True,
+    ),
+    # Behind the others: how soon a mesh is back is measured, and two of them take an hour each.
+    Stage(
+        "scenarios",
+        "every built-in scenario in its whole form, on two labs of their own",
+        1800,
+        checks=(
+            Check(
+                "all",
+                (*_AITBC, "test", "all", "-e", "lab", "-n", "2", "--tier", NIGHTLY, "--json"),
+                is_suite=True,
+            ),
+        ),
+        needs_root=True,
+        tiers=(NIGHTLY,),
     ),
 )
 

@@ -16,6 +16,7 @@ from aitbc_toolkit.errors import AitbcError
 
 Document = dict[str, Any]
 _END_S = 10.0
+_SHOWN = 80
 
 
 class Swarm:
@@ -32,6 +33,8 @@ class Swarm:
         self._money = money
         self._tell = tell
         self._child: subprocess.Popen[bytes] | None = None
+        self.is_interrupted = False
+        """Somebody pressed Ctrl-C, so that it ended early and in good order."""
 
     def run(self) -> Document:
         """Run to the end and return the result; Ctrl-C ends it early, a second one at once.
@@ -41,7 +44,7 @@ class Swarm:
         with self._started() as child:
             self._say(self._order)
             for line in self._lines(child):
-                heard = json.loads(line)
+                heard = _understood(line)
                 if "funds" in heard:
                     self._say({"terms": self._money(heard["funds"]["amounts"])})
                 elif "result" in heard:
@@ -63,14 +66,13 @@ class Swarm:
     def _lines(self, child: subprocess.Popen[bytes]) -> Iterator[bytes]:
         """Read what the child says; the first Ctrl-C only makes it stop."""
         assert child.stdout is not None
-        is_stopped = False
         while True:
             try:
                 line = child.stdout.readline()
             except KeyboardInterrupt:
-                if is_stopped:
+                if self.is_interrupted:
                     raise
-                is_stopped = True
+                self.is_interrupted = True
                 self.stop()
                 continue
             if not line.endswith(b"\n"):  # also half a line: who wrote it was killed meanwhile
@@ -100,6 +102,18 @@ class Swarm:
         assert child.stdin is not None
         child.stdin.write(line)
         child.stdin.flush()
+
+
+def _understood(line: bytes) -> Document:
+    """Read one line. Raises: LostError where a worker said what no worker says."""
+    try:
+        heard = json.loads(line)
+    except ValueError:
+        heard = None
+    if not isinstance(heard, dict) or len(heard) != 1:
+        said = line[:_SHOWN].decode(errors="replace").strip()
+        raise LostError(f"the worker said what nobody understands: {said}")
+    return heard
 
 
 class LostError(AitbcError):

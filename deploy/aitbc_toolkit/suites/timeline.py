@@ -4,16 +4,16 @@ A run that is killed leaves what it saw until then. The files are for reports an
 `jq`; they are written here only, and read by nobody who judges.
 
 Shape: `events.jsonl` {at, mono, kind, ...}, `heights.jsonl` {at, node, height, round}, `load.jsonl`
-{at, accepted, final, refused, p50_ms, p95_ms, p99_ms}; in a run of a suite each row names its
-`scenario`. Units: `at` is seconds since 1970 by this
-machine's wall clock, `mono` its steady clock, which no correction of the time moves; `virtual_s` is
-the simulator's time, where there is one.
+{at, accepted, final, refused, p50_ms, p95_ms, p99_ms}, of a swarm also {offered, pending,
+lag_p99_ms}; in a run of a suite each row names its `scenario`. Units: `at` is seconds since 1970 by
+this machine's wall clock, `mono` its steady clock, which no correction of the time moves;
+`virtual_s` is the simulator's time, where there is one.
 """
 
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,15 @@ class LoadSecond(msgspec.Struct, frozen=True, kw_only=True):
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+    offered: int | None = None
+    """What a swarm handed in, by the open model; other loads hand in what they get rid of."""
+    pending: int | None = None
+    lag_p99_ms: float | None = None
+    phase: str = ""
+    tags: tuple[str, ...] = ()
+    """Those of the scenario's file."""
+    endpoints: Mapping[str, int] = {}
+    """How many transactions a swarm handed in at which node, the repeated ones, too."""
 
 
 class Timeline:
@@ -47,6 +56,7 @@ class Timeline:
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.folder = folder
         self._wall = wall
         self._steady = steady
         self._lock = threading.Lock()

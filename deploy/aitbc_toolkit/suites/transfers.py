@@ -119,7 +119,10 @@ def send_through_each(scene: Scene, wallets: Mapping[str, Wallet], *, count: int
     def hand_in(node: RpcClient) -> Sent:
         payer = wallets[node.name]
         outs = [Output(home, NATIVE, Amount(UNITS))]
-        raws = [payer.transfer(chain, nonce=n, new=True, outs=outs) for n in range(count)]
+        # With the same seed these accounts may have paid before on this chain.
+        first = node.account(payer.address(scene.environment.chain.hrp)).next_nonce
+        nonces = range(first, first + count)
+        raws = [payer.transfer(chain, nonce=each, new=True, outs=outs) for each in nonces]
         for place, row in enumerate(node.submit_batch(raws)):
             if row.code != Code.OK:
                 message = f"transfer {place} was refused: {row.message} [{row.code}]"

@@ -28,6 +28,8 @@ from aitbc_toolkit.suites.history import OnHeight, read_blocks
 from aitbc_toolkit.suites.per_node import PerNode
 
 POLL_S = 0.2
+NODES_A_SECOND = 50
+"""So many answers are asked for: looked at as often as a small mesh, a large one is under load."""
 AT_ONCE: Mapping[str, Checker] = {"agreement": agreement, "state_root_equal": state_root_equal}
 """What is judged block by block; the rest needs the whole history."""
 
@@ -82,7 +84,8 @@ class Witness:
     @property
     def unknown(self) -> dict[str, str]:
         """Name who threw, checker or thread: nobody knows what it would have found."""
-        return {**self._thrown, **self._each.failures}
+        hanging = dict.fromkeys(self._each.hanging(), "its last answer was not waited for")
+        return {**self._thrown, **self._each.failures, **hanging}
 
     def told(self) -> dict[str, Told]:
         """Return what every node said last."""
@@ -94,6 +97,11 @@ class Witness:
         with self._lock:
             climbed = self._climbed.get(name, [])
             return next((at for above, at in climbed if above >= height), None)
+
+    def highest(self) -> int:
+        """Return the highest that any node was ever heard at, 0 while nobody was."""
+        with self._lock:
+            return max((climbed[-1][0] for climbed in self._climbed.values()), default=0)
 
     def arrived(self) -> dict[int, dict[str, float]]:
         """Tell of each height that was heard when each node was first heard at it."""
@@ -134,7 +142,7 @@ class Witness:
     def _follow(self, node: RpcClient) -> None:
         while not self._each.over.is_set():
             self._look(node)
-            self._each.over.wait(POLL_S)
+            self._each.over.wait(max(POLL_S, len(self._each.mesh.nodes) / NODES_A_SECOND))
 
     def _look(self, node: RpcClient) -> None:
         at = self._clock()

@@ -7,7 +7,7 @@ of blocks or verdicts.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -16,11 +16,12 @@ import gevent
 import msgspec
 from locust.env import Environment
 
-from aitbc_load.arrivals import Arrivals
+from aitbc_load.arrivals import Course
 from aitbc_load.books import Books
 from aitbc_load.histograms import Latencies
-from aitbc_load.orders import Place
+from aitbc_load.orders import Cover, Place
 from aitbc_load.rings import Rings
+from aitbc_load.sharing import hand_ins
 from aitbc_load.store import Store
 from aitbc_load.swarm.wire import Answer, Silent, Wires, post
 from aitbc_node.codes import Code
@@ -34,7 +35,7 @@ _AGAIN_POLL_S = 0.1
 _BEHIND_YIELD = 8
 _ACCEPTED = frozenset({200, 202})
 
-_LATER = frozenset(
+LATER = frozenset(
     {Code.E_RATE, Code.E_QUEUE_FULL, Code.E_POOL_FULL, Code.E_NO_QUORUM, Code.E_UNAVAILABLE}
 )
 """A node that says this may take the same bytes later, or another one now."""
@@ -52,6 +53,12 @@ class Taken:
     refused: int = 0
     in_flight: int = 0
     in_flight_max: int = 0
+    by_node: Counter[str] = field(default_factory=Counter)
+    """What was handed in at each node, the repeated ones, too."""
+    by_phase: list[int] = field(default_factory=list)
+    """What was offered, apart by phase."""
+    covered: list[int] = field(default_factory=list)
+    """What was to be offered for workers that are lost, apart by phase."""
     submit: Latencies = field(default_factory=Latencies)
     service: Latencies = field(default_factory=Latencies)
     lag: Latencies = field(default_factory=Latencies)
@@ -78,16 +85,21 @@ class Dispatcher:
         self._books = books
         self._wires = wires
         self._began = time.monotonic()
-        self._waiting: list[tuple[float, int, int]] = []
-        """A heap: when to look at which transaction again, and how often it was handed in."""
+        self._course: Course | None = None
+        self._in_flight_max = 0
+        self._covering: list[gevent.Greenlet] = []
+        self._waiting: list[tuple[float, tuple[int, ...], int]] = []
+        """A heap: when to look at which transactions again, and how often they were handed in."""
 
     def now_s(self) -> float:
         """Return the seconds since the schedule began."""
         return time.monotonic() - self._began
 
-    def run(self, arrivals: Arrivals, in_flight_max: int) -> None:
+    def run(self, arrivals: Course, in_flight_max: int) -> None:
         """Begin each hand-in when it is due; return when the last has begun."""
-        taken, batch = self.taken, arrivals.batch
+        self.taken.by_phase = [0] * len(arrivals.phases)
+        self.taken.covered = [0] * len(arrivals.phases)
+        self._course, self._in_flight_max = arrivals, in_flight_max
         self._began = time.monotonic()
         for number in range(arrivals.count):
             due_s = arrivals.due_s(number)
@@ -98,12 +110,41 @@ class Dispatcher:
                 gevent.sleep(0)  # those that have begun go on, or all of them would be late
             if self.is_stopped:
                 return
-            if taken.in_flight >= in_flight_max:
-                taken.dropped += batch
+            self._begin(due_s, arrivals.batch, arrivals.phase_at(due_s))
+        gevent.joinall(self._covering)
+
+    def cover(self, cover: Cover) -> None:
+        """Take over a part of what lost workers had to begin; all have the same schedule.
+
+        What was due before is not made up for: nobody knows what they did of it.
+        """
+        gevent.killall(self._covering)
+        if self._course is not None:
+            numbers = hand_ins(cover, self._course.count)
+            self._covering = [gevent.spawn(self._cover, self._course, each) for each in numbers]
+
+    def _cover(self, arrivals: Course, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            due_s = arrivals.due_s(number)
+            wait_s = due_s - self.now_s()
+            if wait_s < 0:
                 continue
-            taken.in_flight += batch
-            taken.in_flight_max = max(taken.in_flight_max, taken.in_flight)
-            gevent.spawn(self._arrive, due_s, batch)
+            gevent.sleep(wait_s)
+            if self.is_stopped:
+                return
+            phase = arrivals.phase_at(due_s)
+            self.taken.covered[phase] += arrivals.batch
+            self._begin(due_s, arrivals.batch, phase)
+
+    def _begin(self, due_s: float, batch: int, phase: int) -> None:
+        """Begin one hand-in, unless too many are under way."""
+        taken = self.taken
+        if taken.in_flight >= self._in_flight_max:
+            taken.dropped += batch
+            return
+        taken.in_flight += batch
+        taken.in_flight_max = max(taken.in_flight_max, taken.in_flight)
+        gevent.spawn(self._arrive, due_s, batch, phase)
 
     def again(self) -> None:
         """Hand in again for ever what a node did not take, or took and did not make final."""
@@ -118,25 +159,29 @@ class Dispatcher:
         now_s = self.now_s()
         found: dict[int, list[tuple[int, int]]] = defaultdict(list)
         while self._waiting and self._waiting[0][0] <= now_s:
-            _, number, tries = heappop(self._waiting)
-            if self._books.is_open(self._store.id(number)):
-                found[self._node_of(number, tries)].append((number, tries))
+            _, numbers, tries = heappop(self._waiting)
+            for number in numbers:
+                if self._books.is_open(self._store.id(number)):
+                    found[self._node_of(number, tries)].append((number, tries))
         return found
 
     def _node_of(self, number: int, tries: int) -> int:
         return (self._rings.home_of(number) + tries) % len(self._nodes)
 
-    def _arrive(self, due_s: float, batch: int) -> None:
+    def _arrive(self, due_s: float, batch: int, phase: int) -> None:
         """Hand in one arrival for the first time."""
         place, numbers = self._rings.deal(batch)
-        store, books, taken = self._store, self._books, self.taken
-        for number in numbers:
-            books.send(store.id(number), number, due_s=due_s)
-        request = post(self._nodes[place], [store.piece(number) for number in numbers])
+        books, taken = self._books, self.taken
+        rows = [self._store.row(number) for number in numbers]
+        for number, (name, _) in zip(numbers, rows, strict=True):
+            books.send(name, number, due_s=due_s)
+        request = post(self._nodes[place], [piece for _, piece in rows])
         sent_s = self.now_s()
         taken.offered += batch
+        taken.by_phase[phase] += batch
         taken.lag.record_us(round(1_000_000 * (sent_s - due_s)), count=batch)
-        refusal = self._hand_in(self._nodes[place], request, [(number, 0) for number in numbers])
+        due = [(number, 0, name) for number, (name, _) in zip(numbers, rows, strict=True)]
+        refusal = self._hand_in(self._nodes[place], request, due)
         done_s = self.now_s()
         taken.in_flight -= batch
         taken.service.record_us(round(1_000_000 * (done_s - sent_s)), count=batch)
@@ -152,56 +197,65 @@ class Dispatcher:
 
     def _hand_in_again(self, due: list[tuple[int, int]]) -> None:
         node = self._nodes[self._node_of(*due[0])]
-        request = post(node, [self._store.piece(number) for number, _ in due])
-        self._hand_in(node, request, due)
+        rows = [self._store.row(number) for number, _ in due]
+        request = post(node, [piece for _, piece in rows])
+        named = zip(due, rows, strict=True)
+        self._hand_in(node, request, [(number, tries, row[0]) for (number, tries), row in named])
 
     def _hand_in(
-        self, node: Place, request: bytes, rows: list[tuple[int, int]]
+        self, node: Place, request: bytes, rows: list[tuple[int, int, bytes]]
     ) -> Exception | None:
-        """Give transactions to a node and write down what it says of each."""
+        """Give transactions to a node and write down what it says of each.
+
+        Shape: rows of a number, how often it was handed in before, and its id.
+        """
+        self.taken.by_node[node.name] += len(rows)
         try:
             answer = self._wires.ask(node, request)
-            results = self._read(answer, len(rows))
+            results = results_of(answer, len(rows))
         except Silent as silent:
-            for number, tries in rows:
-                self._books.doubt(self._store.id(number), "silent")
+            for number, tries, name in rows:
+                self._books.doubt(name, "silent")
                 self._put_off(number, tries)
             return silent
         refusal: Exception | None = None
-        for (number, tries), result in zip(rows, results, strict=True):
-            name = self._store.id(number)
+        accepted: dict[int, list[int]] = {}
+        for (number, tries, name), result in zip(rows, results, strict=True):
             if result.code == Code.OK:
                 self._books.accept(name)
-                self._look_again(number, tries, AGAIN_ACCEPTED_S)
+                accepted.setdefault(tries, []).append(number)
                 continue
             refusal = refusal or Refused(result.code)
-            for_good = result.code not in _LATER
+            for_good = result.code not in LATER
             if self._books.refuse(name, result.code, for_good=for_good):
                 self.taken.refused += 1
             else:
                 self._put_off(number, tries)
+        for tries, numbers in accepted.items():
+            self._look_again(numbers, tries, AGAIN_ACCEPTED_S)
         return refusal
-
-    def _read(self, answer: Answer, count: int) -> list[schema.TxResult]:
-        """Read what a node says of each transaction. Raises: Silent where it says nothing."""
-        try:
-            if answer.status in _ACCEPTED:
-                results = _results.decode(answer.body).results
-                if len(results) != count:
-                    raise Silent(f"{len(results)} results for {count} transactions")
-                return results
-            code = _fault.decode(answer.body).error.code
-        except msgspec.MsgspecError as wrong:
-            raise Silent(f"status {answer.status} and no answer of a node") from wrong
-        return [schema.TxResult(id="", status="rejected", code=code)] * count
 
     def _put_off(self, number: int, tries: int) -> None:
         self.taken.refused += 1
-        self._look_again(number, tries, AGAIN_REFUSED_S[min(tries, len(AGAIN_REFUSED_S) - 1)])
+        self._look_again([number], tries, AGAIN_REFUSED_S[min(tries, len(AGAIN_REFUSED_S) - 1)])
 
-    def _look_again(self, number: int, tries: int, pause_s: float) -> None:
-        heappush(self._waiting, (self.now_s() + pause_s, number, tries + 1))
+    def _look_again(self, numbers: Sequence[int], tries: int, pause_s: float) -> None:
+        heappush(self._waiting, (self.now_s() + pause_s, tuple(numbers), tries + 1))
 
 
 class Refused(Exception):  # noqa: N818 - what Locust counts as a failure, named as it is
     """A node did not take a transaction; its words are the code."""
+
+
+def results_of(answer: Answer, count: int) -> list[schema.TxResult]:
+    """Read what a node says of each transaction. Raises: Silent where it says nothing."""
+    try:
+        if answer.status in _ACCEPTED:
+            results = _results.decode(answer.body).results
+            if len(results) != count:
+                raise Silent(f"{len(results)} results for {count} transactions")
+            return results
+        code = _fault.decode(answer.body).error.code
+    except msgspec.MsgspecError as wrong:
+        raise Silent(f"status {answer.status} and no answer of a node") from wrong
+    return [schema.TxResult(id="", status="rejected", code=code)] * count

@@ -112,9 +112,9 @@ class Listener:
                 self.height = max(self.height, _block.decode(event.data).height)
             case "tx":
                 now_s = self._now_s()
-                for fate in _fates.decode(event.data).txs:
-                    end = _ENDS[fate.status]
-                    self._books.fate(bytes.fromhex(fate.id), end, at_s=now_s, code=fate.code)
+                rows = _fates.decode(event.data).txs
+                told = ((bytes.fromhex(row.id), _ENDS[row.status], row.code) for row in rows)
+                self._books.fates(told, at_s=now_s)
             case "gap":
                 self.catch_up(node)
             case "closing":

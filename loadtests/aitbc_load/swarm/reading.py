@@ -37,6 +37,10 @@ class Account(msgspec.Struct, frozen=True):
     units: int
 
 
+UNUSED = Account(nonce=0, is_new=True, units=0)
+"""What is said of an account that was never paid."""
+
+
 class Reader:
     """Ask the nodes of a mesh."""
 
@@ -47,7 +51,7 @@ class Reader:
 
     def account(self, address: str) -> Account | None:
         """Return what a quorum says of an account."""
-        return self._quorum(lambda node: self._account(node, address))
+        return self._quorum(lambda node: self.account_at(node, address))
 
     def accounts(self, addresses: Iterable[str]) -> list[Account | None]:
         """Return what a quorum says of each of many."""
@@ -59,7 +63,7 @@ class Reader:
 
     def height_of(self, node: Place) -> int:
         """Return how far one node is, 0 when it does not answer."""
-        told = self._read(node, "/status", schema.Status)
+        told = self.ask(node, "/status", schema.Status)
         return told.height if told else 0
 
     def blocks(self, node: Place, first: int, last: int) -> dict[int, Block]:
@@ -67,7 +71,7 @@ class Reader:
         found: dict[int, Block] = {}
         while first <= last:
             path = f"/blocks?from={first}&count={min(_PAGE, last - first + 1)}"
-            page = self._read(node, path, schema.Blocks)
+            page = self.ask(node, path, schema.Blocks)
             if page is None or not page.blocks:
                 break
             for each in page.blocks:
@@ -87,10 +91,11 @@ class Reader:
 
     def fate(self, node: Place, tx_id: str) -> schema.TxView | None:
         """Return what one node says became of a transaction; None also where it never saw it."""
-        return self._read(node, f"/tx/{tx_id}", schema.TxView)
+        return self.ask(node, f"/tx/{tx_id}", schema.TxView)
 
-    def _account(self, node: Place, address: str) -> Account | None:
-        told = self._read(node, f"/state/accounts/{address}", schema.AccountView)
+    def account_at(self, node: Place, address: str) -> Account | None:
+        """Return what one node says of an account."""
+        told = self.ask(node, f"/state/accounts/{address}", schema.AccountView)
         if told is None:
             return None
         owned = told.balances.get(NATIVE)
@@ -114,7 +119,8 @@ class Reader:
                 gevent.sleep(_PAUSE_S)
         return None
 
-    def _read(self, node: Place, path: str, shape: type[A]) -> A | None:
+    def ask(self, node: Place, path: str, shape: type[A]) -> A | None:
+        """Read one path of a node; a node that has no time now is asked again."""
         for left in reversed(range(_TRIES)):
             try:
                 answer = self._wires.ask(node, get(node, path))

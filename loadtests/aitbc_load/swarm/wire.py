@@ -15,10 +15,13 @@ import msgspec
 from aitbc_load.orders import Place
 from aitbc_load.replies import Head, NotHttpError, head
 
+STRANGER = "127.0.0.66"
+"""Where those who harm nodes of this machine come from: one client's requests are counted apart."""
 TIMEOUT_S = 20.0
 _PIECE = 256 * 1024
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _POOL_MAX = 4_096
+_LOOPBACK = "127."
 
 
 class Silent(Exception):  # noqa: N818 - a state of a node, and no mistake of ours
@@ -39,9 +42,11 @@ class Answer(msgspec.Struct, frozen=True):
 class Connection:
     """Be one open connection to one node."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, source: str = "") -> None:
+        is_here = place.host.startswith(_LOOPBACK)
+        own = (source, 0) if source and is_here else None
         try:
-            self._socket = socket.create_connection((place.host, place.port), TIMEOUT_S)
+            self._socket = socket.create_connection((place.host, place.port), TIMEOUT_S, own)
         except OSError as error:
             if error.errno in _OUT_OF_FILES:
                 raise
@@ -90,6 +95,15 @@ class Connection:
             raise Silent(f"no stream: status {found.status}")
         return data[found.begins :]
 
+    def leave(self, request: bytes) -> None:
+        """Send a request and be gone before anything is answered. Raises: Silent."""
+        try:
+            self._socket.sendall(request)
+        except OSError as error:
+            raise Silent(f"not sent: {error}") from error
+        finally:
+            self.close()
+
     def more(self) -> bytes:
         """Wait for more of a stream. Raises: Silent where it ended."""
         try:
@@ -107,10 +121,14 @@ class Connection:
 
 
 class Wires:
-    """Keep the connections of one worker; `out_of_files` counts those that the system refused."""
+    """Keep the connections of one worker; `out_of_files` counts those that the system refused.
 
-    def __init__(self) -> None:
+    Those to nodes of this machine come from `source`, where one is given.
+    """
+
+    def __init__(self, *, source: str = "") -> None:
         self.out_of_files = 0
+        self._source = source
         self._idle: dict[str, list[Connection]] = defaultdict(list)
 
     def ask(self, place: Place, request: bytes) -> Answer:
@@ -138,7 +156,7 @@ class Wires:
     def open(self, place: Place) -> Connection:
         """Open a new connection. Raises: Silent."""
         try:
-            return Connection(place)
+            return Connection(place, self._source)
         except OSError as error:
             self.out_of_files += 1
             raise Silent(f"no connection: {error}") from error

@@ -8,6 +8,7 @@ Source: arXiv:1807.04938, Algorithm 1.
 import msgspec
 
 from aitbc_node.blocks import NO_BLOCK
+from aitbc_node.consensus import inputs
 from aitbc_node.consensus.inputs import Step
 from aitbc_node.consensus.messages import NO_ROUND
 from aitbc_node.types import BlockId, Height, Round
@@ -18,7 +19,7 @@ class State(msgspec.Struct, frozen=True):
 
     height: Height
     round: Round = Round(0)
-    step: Step = Step.IDLE
+    step: Step = inputs.IDLE
     locked_round: Round = NO_ROUND
     locked_id: BlockId = NO_BLOCK
     valid_round: Round = NO_ROUND
@@ -168,56 +169,56 @@ def advance(state: State, condition: Condition) -> _Outcome:  # noqa: PLR0911 - 
         case (_, RoundBegins(round=round_, proposing=proposing)):  # lines 10-21
             return _start_round(state, round_, proposing=proposing)
 
-        case (Step.PROPOSE, ValueArrives(block_id=value)):  # lines 18-19
+        case (inputs.PROPOSE, ValueArrives(block_id=value)):  # lines 18-19
             return state, (Offer(value, NO_ROUND),)
 
-        case (Step.PROPOSE, FreshProposal(block_id=value, valid=valid)):  # line 22
+        case (inputs.PROPOSE, FreshProposal(block_id=value, valid=valid)):  # line 22
             free = state.locked_round == NO_ROUND or state.locked_id == value  # line 23
             vote = Prevote(value if valid and free else NO_BLOCK)  # lines 24, 26
-            return _at(state, Step.PREVOTE), (vote,)  # line 27
+            return _at(state, inputs.PREVOTE), (vote,)  # line 27
 
-        case (Step.PROPOSE, Reproposal(block_id=value, valid=valid, valid_round=valid_round)):
+        case (inputs.PROPOSE, Reproposal(block_id=value, valid=valid, valid_round=valid_round)):
             # Line 28; the lock yields to prevotes that are at least as new as itself (line 29).
             free = state.locked_round <= valid_round or state.locked_id == value
             vote = Prevote(value if valid and free else NO_BLOCK)  # lines 30, 32
-            return _at(state, Step.PREVOTE), (vote,)  # line 33
+            return _at(state, inputs.PREVOTE), (vote,)  # line 33
 
-        case (Step.PREVOTE, PrevotesAny()):  # line 34
-            return state, (Wait(Step.PREVOTE),)  # line 35
+        case (inputs.PREVOTE, PrevotesAny()):  # line 34
+            return state, (Wait(inputs.PREVOTE),)  # line 35
 
-        case (Step.PREVOTE, PrevotesForValue(block_id=value)):  # lines 36-43
+        case (inputs.PREVOTE, PrevotesForValue(block_id=value)):  # lines 36-43
             locked = _with_valid(_with_lock(state, value), value)
-            return _at(locked, Step.PRECOMMIT), (Precommit(value),)
+            return _at(locked, inputs.PRECOMMIT), (Precommit(value),)
 
-        case (Step.PRECOMMIT, PrevotesForValue(block_id=value)):  # lines 36, 42-43
+        case (inputs.PRECOMMIT, PrevotesForValue(block_id=value)):  # lines 36, 42-43
             return _with_valid(state, value), ()
 
-        case (Step.PREVOTE, PrevotesForNil()):  # line 44
-            return _at(state, Step.PRECOMMIT), (Precommit(NO_BLOCK),)  # lines 45-46
+        case (inputs.PREVOTE, PrevotesForNil()):  # line 44
+            return _at(state, inputs.PRECOMMIT), (Precommit(NO_BLOCK),)  # lines 45-46
 
-        case (Step.PROPOSE | Step.PREVOTE | Step.PRECOMMIT, PrecommitsAny()):  # line 47
-            return state, (Wait(Step.PRECOMMIT),)  # line 48
+        case (inputs.PROPOSE | inputs.PREVOTE | inputs.PRECOMMIT, PrecommitsAny()):  # line 47
+            return state, (Wait(inputs.PRECOMMIT),)  # line 48
 
         case (
-            Step.PROPOSE | Step.PREVOTE | Step.PRECOMMIT,
+            inputs.PROPOSE | inputs.PREVOTE | inputs.PRECOMMIT,
             PrecommitsForValue(round=round_, block_id=value),
         ):  # lines 49-54; the next height begins when the machine says so
-            return _at(state, Step.IDLE), (Decide(round_, value),)
+            return _at(state, inputs.IDLE), (Decide(round_, value),)
 
         case (
-            Step.PROPOSE | Step.PREVOTE | Step.PRECOMMIT,
+            inputs.PROPOSE | inputs.PREVOTE | inputs.PRECOMMIT,
             OthersAhead(round=round_, proposing=proposing),
         ) if round_ > state.round:  # lines 55-56
             return _start_round(state, round_, proposing=proposing)
 
-        case (Step.PROPOSE, TimeoutPropose()):  # lines 57-60
-            return _at(state, Step.PREVOTE), (Prevote(NO_BLOCK),)
+        case (inputs.PROPOSE, TimeoutPropose()):  # lines 57-60
+            return _at(state, inputs.PREVOTE), (Prevote(NO_BLOCK),)
 
-        case (Step.PREVOTE, TimeoutPrevote()):  # lines 61-64
-            return _at(state, Step.PRECOMMIT), (Precommit(NO_BLOCK),)
+        case (inputs.PREVOTE, TimeoutPrevote()):  # lines 61-64
+            return _at(state, inputs.PRECOMMIT), (Precommit(NO_BLOCK),)
 
         case (
-            Step.PROPOSE | Step.PREVOTE | Step.PRECOMMIT,
+            inputs.PROPOSE | inputs.PREVOTE | inputs.PRECOMMIT,
             TimeoutPrecommit(proposing=proposing),
         ):  # lines 65-67
             return _start_round(state, Round(state.round + 1), proposing=proposing)
@@ -232,8 +233,8 @@ def _start_round(state: State, round_: Round, *, proposing: bool) -> _Outcome:
     The proposer waits as well: the paper's `getValue()` returns at once, ours has to execute a
     block and have it on disk, and a node that cannot do so must not hold up its own round.
     """
-    begun = msgspec.structs.replace(state, round=round_, step=Step.PROPOSE)  # lines 12-13
-    wait = Wait(Step.PROPOSE)  # line 21
+    begun = msgspec.structs.replace(state, round=round_, step=inputs.PROPOSE)  # lines 12-13
+    wait = Wait(inputs.PROPOSE)  # line 21
     if not proposing:  # line 14
         return begun, (wait,)
     if state.valid_id != NO_BLOCK:  # lines 15-16

@@ -5,25 +5,27 @@ first. A pure question about a `HeightRecord`; do not change anything here.
 """
 
 from aitbc_node.blocks import NO_BLOCK, PRECOMMIT, PREVOTE
-from aitbc_node.consensus import algorithm
+from aitbc_node.consensus import algorithm, inputs
 from aitbc_node.consensus.algorithm import Condition
 from aitbc_node.consensus.height import HeightRecord
-from aitbc_node.consensus.inputs import Step
 from aitbc_node.consensus.messages import NO_ROUND
 
 
 def enabled(record: HeightRecord) -> Condition | None:
     """Return one condition whose rule would do something, or None when all is settled."""
-    step = record.state.step
-    if step is Step.IDLE:
+    state, book = record.state, record.book
+    if state.step is inputs.IDLE:
         return None
-    condition = _decision(record) or _skip(record)
-    if condition is None and step is Step.PROPOSE:
-        condition = _proposal(record)
-    if condition is None and step is Step.PREVOTE:
-        condition = _prevotes(record)
-    if condition is None and step is Step.PRECOMMIT:
-        condition = _late_prevotes(record)
+    condition = _decision(record) if book.won else None
+    if condition is None and book.highest > state.round:
+        condition = _skip(record)
+    if condition is None:
+        if state.step is inputs.PROPOSE:
+            condition = _proposal(record)
+        elif state.step is inputs.PREVOTE:
+            condition = _prevotes(record)
+        else:
+            condition = _late_prevotes(record)
     return condition or _precommits(record)
 
 
@@ -33,16 +35,13 @@ def _decision(record: HeightRecord) -> Condition | None:
     The proposal itself is not asked for, here and in line 36: a value that is here, checked and
     has the votes is as good, and the first proposal of an equivocator must not hide its second.
     """
-    for round_, votes in record.book.rounds.items():
-        winner = votes.precommits.winner
-        if winner is not None and record.is_valid(winner):
+    for round_, kind, winner in record.book.won:
+        if kind == PRECOMMIT and record.is_valid(winner):
             return algorithm.PrecommitsForValue(round_, winner)
     return None
 
 
 def _skip(record: HeightRecord) -> Condition | None:
-    if record.book.highest <= record.state.round:
-        return None  # nobody is ahead
     round_ = record.book.round_of_others()
     if round_ <= record.state.round:
         return None

@@ -107,12 +107,10 @@ def is_sane_proposal(proposal: Proposal) -> bool:
 
 def is_sane_vote(vote: Vote, *, validator_count: int) -> bool:
     """Tell whether the fields make sense at all; costs no signature check."""
+    kind, time_ms = vote.kind, vote.time_ms
     return (
         0 <= vote.validator < validator_count
         and 0 <= vote.round <= ROUND_MAX
         and len(vote.block_id) in {0, ID_BYTES}
-        and (
-            (vote.kind == PREVOTE and vote.time_ms == 0)
-            or (vote.kind == PRECOMMIT and 0 <= vote.time_ms <= INT_MAX)
-        )
+        and (time_ms == 0 if kind == PREVOTE else kind == PRECOMMIT and 0 <= time_ms <= INT_MAX)
     )

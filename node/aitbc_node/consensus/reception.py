@@ -5,7 +5,7 @@ counts is put into the record; everything else is dropped, and blamed on its sen
 node would send it. Do not add what follows from a message: `conditions.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from aitbc_node.consensus.electorate import Electorate
 from aitbc_node.consensus.finality import FinalVotes
@@ -48,41 +48,40 @@ class Reception:
 
     def vote(
         self, event: VoteReceived, record: HeightRecord, final: FinalVotes | None
-    ) -> Iterator[ConsensusEffect]:
+    ) -> Iterable[ConsensusEffect]:
         """Take a vote on the current height, or a late one on the height before."""
         vote, sender = event.vote, event.sender
         if final is not None and vote.height == final.height:
-            yield from self._late_vote(final, vote, sender)
-            return
+            return self._late_vote(final, vote, sender)
         if vote.height != record.state.height:
             self._keep_early(event, vote.height, record)
-            return
-        if not is_sane_vote(vote, validator_count=len(record.electorate)):
-            yield from _blame(sender, "vote.malformed")
-            return
+            return ()
+        if not is_sane_vote(vote, validator_count=len(record.electorate.keys)):
+            return _blame(sender, "vote.malformed")
+        twin: tuple[ConsensusEffect, ...] = ()
         if vote.validator == record.own_index:
             # Before all that counts: the vote may be for the same block, only at another time.
             foreign = self._guard.is_foreign(vote, known=record.book.like(vote))
             if foreign and not self._is_signed(vote, record.electorate):
-                yield from _blame(sender, "vote.signature")
-                return
+                return _blame(sender, "vote.signature")
             if foreign:
-                yield self._guard.stop_for_twin(vote)
+                twin = (self._guard.stop_for_twin(vote),)
         standing = record.standing(vote)
         if standing in {"known", "useless"}:
-            return
+            return twin
         if not self._is_signed(vote, record.electorate):
-            yield from _blame(sender, "vote.signature")
-            return
+            return (*twin, *_blame(sender, "vote.signature"))
+        found = [*twin]
         if standing == "second":
-            yield from _report(record, vote.validator, record.book.first_of(vote), vote)
+            found += _report(record, vote.validator, record.book.first_of(vote), vote)
         record.book.add(vote)
-        yield Accepted(vote, sender)
+        found.append(Accepted(vote, sender))
+        return found
 
     def _late_vote(
         self, final: FinalVotes, vote: Vote, sender: PeerId | None
     ) -> Iterator[ConsensusEffect]:
-        if not is_sane_vote(vote, validator_count=len(final.electorate)):
+        if not is_sane_vote(vote, validator_count=len(final.electorate.keys)):
             yield from _blame(sender, "vote.malformed")
             return
         first = final.contradicted_by(vote)
@@ -163,6 +162,5 @@ def _report(
         yield Equivocation(first, second, place.electorate.keys[validator])
 
 
-def _blame(sender: PeerId | None, what: str) -> Iterator[Fault]:
-    if sender is not None:
-        yield Fault(sender, what)
+def _blame(sender: PeerId | None, what: str) -> tuple[Fault, ...]:
+    return () if sender is None else (Fault(sender, what),)

@@ -153,10 +153,15 @@ class Consensus:
     def step(self, event: ConsensusEvent, *, now_ms: int, wall_ms: int) -> list[ConsensusEffect]:
         """Take one input; return what to do about it, in order."""
         self._listen(now_ms, wall_ms)
-        self._dispatch(event)
-        if self._out or not isinstance(event, VoteReceived):  # a vote that counts is `Accepted`
-            self._settle()
-        return self._out
+        out = self._out
+        if type(event) is VoteReceived:  # nearly all are
+            out += self._reception.vote(event, self._record, self._final)
+            if not out:
+                return out  # a vote that counts is `Accepted`
+        else:
+            self._dispatch(event)
+        self._settle()
+        return out
 
     def _listen(self, now_ms: int, wall_ms: int) -> None:
         assert now_ms >= self._now_ms, "the driver's clock ran backwards"
@@ -164,13 +169,15 @@ class Consensus:
 
     def _dispatch(self, event: ConsensusEvent) -> None:
         record, final, now_ms = self._record, self._final, self._now_ms
-        match event:
+        match event:  # the most frequent first: the kinds are tried one after the other
             case VoteReceived():
                 self._out.extend(self._reception.vote(event, record, final))
             case ProposalReceived():
                 self._out.extend(self._reception.proposal(event, record))
             case ValueChecked(block_id=value, valid=valid, time_ms=time_ms):
                 record.remember(value, Checked(valid, time_ms))
+            case Tick():
+                self._out += self._retransmission.question(record, self._changed_ms, now_ms)
             case ValueBuilt():
                 self._on_value_built(event)
             case TimeoutFired():
@@ -179,9 +186,6 @@ class Consensus:
                 self._out.append(Summarise(peer, self.summary()))
             case SummaryReceived():
                 self._out.extend(self._retransmission.answer(event, record, final, now_ms))
-            case Tick():
-                quiet_since_ms = self._changed_ms
-                self._out.extend(self._retransmission.question(record, quiet_since_ms, now_ms))
             case _:
                 assert_never(event)
 
@@ -218,7 +222,8 @@ class Consensus:
             if condition is None:
                 break
             self._apply(condition)
-        self._out.extend(WantValue(value) for value in record.values_to_ask_for())
+        for value in record.values_to_ask_for():
+            self._out.append(WantValue(value))
 
     def _apply(self, condition: Condition) -> None:
         """Let the paper's rule change the state, then carry out what it orders."""
@@ -230,7 +235,7 @@ class Consensus:
             if now.step is Step.PROPOSE:
                 self._open_round()
         record.done.add(type(condition))
-        if isinstance(condition, algorithm.PrevotesForValue):
+        if type(condition) is algorithm.PrevotesForValue:
             record.note_proof(condition.block_id)
         for order in orders:
             self._carry_out(order)
@@ -252,12 +257,12 @@ class Consensus:
             case algorithm.Wait(step=step):
                 delay_ms = self._timeouts.delay_ms(step, round_)
                 self._out.append(ScheduleTimeout(step, height, round_, delay_ms))
+            case algorithm.Decide(round=decided, block_id=value):
+                self._decide(decided, value)
             case algorithm.FetchOwnValue():
                 self._out.append(BuildValue(height, round_))
             case algorithm.Offer():
                 self._out.extend(self._voice.offer(self._record, order))
-            case algorithm.Decide(round=decided, block_id=value):
-                self._decide(decided, value)
             case _:
                 assert_never(order)
 

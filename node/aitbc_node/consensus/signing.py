@@ -182,9 +182,12 @@ class SignGuard:
         A key that was restored with an old sign state meets its own later votes in the blocks that
         it catches up with: whoever gave them may be signing still.
         """
-        own, index = self._in(validators), self.index_in(validators)
+        own = self._in(validators)
+        index = None if own is None else validators.index_of(own.signer.public_key)
+        if own is None or index is None:
+            return None
         cast = next((vote for vote in certificate.votes if vote.validator == index), None)
-        if own is None or index is None or cast is None:
+        if cast is None:
             return None
         height, round_, id_ = certificate.height, certificate.round, certificate.block_id
         vote = Vote(PRECOMMIT, height, round_, id_, cast.time_ms, index, cast.signature)

@@ -8,7 +8,7 @@ algorithm here. Source: rules 2.7.
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from aitbc_node.blocks import PREVOTE
+from aitbc_node.blocks import PRECOMMIT, PREVOTE
 from aitbc_node.consensus.electorate import Electorate
 from aitbc_node.consensus.messages import NO_ROUND, Vote
 from aitbc_node.types import BlockId, Round
@@ -28,7 +28,8 @@ class Tally:
 
     def __init__(self, electorate: Electorate) -> None:
         self._electorate = electorate
-        self._by_voter: dict[int, dict[BlockId, Vote]] = {}
+        self.by_voter: dict[int, dict[BlockId, Vote]] = {}
+        """The votes of each; more than one make it an equivocator."""
         self._power_of: dict[BlockId, int] = {}
         self.power = 0
         """The power of all who voted, for whatever."""
@@ -37,19 +38,20 @@ class Tally:
 
     def variants(self, validator: int) -> dict[BlockId, Vote]:
         """Return the votes of one validator by id; more than one make it an equivocator."""
-        return self._by_voter.get(validator, {})
+        return self.by_voter.get(validator, {})
 
     def add(self, vote: Vote) -> None:
         """Count a vote that `standing` called new or second."""
-        own_power = self._electorate.powers[vote.validator]
-        variants = self._by_voter.setdefault(vote.validator, {})
-        if not variants:
+        voter, value = vote.validator, vote.block_id
+        own_power = self._electorate.powers[voter]
+        if voter in self.by_voter:
+            self.by_voter[voter][value] = vote
+        else:
+            self.by_voter[voter] = {value: vote}
             self.power += own_power
-        variants[vote.block_id] = vote
-        power = self._power_of.get(vote.block_id, 0) + own_power
-        self._power_of[vote.block_id] = power
+        power = self._power_of[value] = self._power_of.get(value, 0) + own_power
         if self.winner is None and self._electorate.is_quorum(power):
-            self.winner = vote.block_id
+            self.winner = value
 
     def has_quorum_for(self, block_id: BlockId) -> bool:
         """Tell whether more than two thirds voted for this id."""
@@ -58,14 +60,12 @@ class Tally:
     def voters(self, block_id: BlockId | None = None) -> Iterator[int]:
         """Name who voted, or who voted for one id."""
         return (
-            voter
-            for voter, votes in self._by_voter.items()
-            if block_id is None or block_id in votes
+            voter for voter, votes in self.by_voter.items() if block_id is None or block_id in votes
         )
 
     def votes(self) -> Iterator[Vote]:
         """Go through all votes."""
-        return (vote for votes in self._by_voter.values() for vote in votes.values())
+        return (vote for votes in self.by_voter.values() for vote in votes.values())
 
 
 class RoundVotes:
@@ -95,6 +95,8 @@ class VoteBook:
         self._ahead: dict[int, dict[int, Vote]] = {}
         self.highest: Round = NO_ROUND
         """The highest round that anybody has reached."""
+        self.won: list[tuple[Round, int, BlockId]] = []
+        """What more than two thirds voted for, nil too, in which round and kind, in that order."""
 
     def round(self, round_: Round) -> RoundVotes:
         """Return a kept round."""
@@ -103,6 +105,8 @@ class VoteBook:
     def keep(self, rounds: Iterable[Round]) -> None:
         """Keep the votes of these rounds only, and take in what was waiting for them."""
         wanted = {round_ for round_ in rounds if round_ != NO_ROUND}
+        if wanted == self.rounds.keys():
+            return  # nobody waits for a round that is kept
         self.rounds = {
             round_: self.rounds.get(round_) or RoundVotes(self._electorate)
             for round_ in sorted(wanted)
@@ -111,22 +115,36 @@ class VoteBook:
             if self._newest[validator] in wanted:
                 for vote in self._ahead.pop(validator).values():
                     self.rounds[vote.round].of(vote.kind).add(vote)
+        self._find_winners()
 
     def standing(self, vote: Vote, *, favoured: frozenset[BlockId]) -> Standing:
         """Judge before the costly signature check whether a vote could be of any use.
 
         Votes for a `favoured` id are kept even from a validator that has used up its variants.
         """
-        if vote.round not in self.rounds:
+        votes = self.rounds.get(vote.round)
+        if votes is None:
             return self._standing_ahead(vote)
-        variants = self.rounds[vote.round].of(vote.kind).variants(vote.validator)
-        if vote.block_id in variants:
-            return "known"
+        tally = votes.prevotes if vote.kind == PREVOTE else votes.precommits
+        variants = tally.by_voter.get(vote.validator)
         if not variants:
             return "new"
+        if vote.block_id in variants:
+            return "known"
         if len(variants) < VARIANTS_MAX or vote.block_id in favoured:
             return "second"
         return "useless"
+
+    def _find_winners(self) -> None:
+        self.won = [
+            (round_, kind, winner)
+            for round_, votes in self.rounds.items()
+            for kind, winner in (
+                (PREVOTE, votes.prevotes.winner),
+                (PRECOMMIT, votes.precommits.winner),
+            )
+            if winner is not None
+        ]
 
     def _standing_ahead(self, vote: Vote) -> Standing:
         newest = self._newest.get(vote.validator, NO_ROUND)
@@ -139,17 +157,21 @@ class VoteBook:
 
     def add(self, vote: Vote) -> None:
         """Take in a verified vote that `standing` found to be of use."""
-        newest = self._newest.get(vote.validator, NO_ROUND)
-        self._newest[vote.validator] = max(newest, vote.round)
-        self.highest = max(self.highest, vote.round)
-        if vote.round in self.rounds:
-            self.rounds[vote.round].of(vote.kind).add(vote)
-            if vote.round > newest:
-                self._ahead.pop(vote.validator, None)
+        voter, round_ = vote.validator, vote.round
+        is_newest = round_ > self._newest.get(voter, NO_ROUND)
+        if is_newest:
+            self._newest[voter] = round_
+            self.highest = max(self.highest, round_)
+            self._ahead.pop(voter, None)
+        votes = self.rounds.get(round_)
+        if votes is None:
+            self._ahead.setdefault(voter, {})[vote.kind] = vote
             return
-        if vote.round > newest:
-            self._ahead[vote.validator] = {}
-        self._ahead[vote.validator][vote.kind] = vote
+        tally = votes.prevotes if vote.kind == PREVOTE else votes.precommits
+        winner = tally.winner
+        tally.add(vote)
+        if tally.winner is not winner:
+            self._find_winners()
 
     def saw(self, validator: int, round_: Round) -> None:
         """Note that a validator proposed in a round, hence has reached it."""
@@ -171,11 +193,6 @@ class VoteBook:
             return None
         variants = self.rounds[vote.round].of(vote.kind).variants(vote.validator)
         return variants.get(vote.block_id) or next(iter(variants.values()), None)
-
-    def winners(self) -> list[BlockId]:
-        """List the values that more than two thirds voted for, in the order of the rounds."""
-        both = [(votes.prevotes.winner, votes.precommits.winner) for votes in self.rounds.values()]
-        return [winner for pair in both for winner in pair if winner]
 
     def has_quorum_past(self, kind: int, round_: Round) -> bool:
         """Tell whether more than two thirds have voted in a step of a round, or are beyond it.

@@ -6,7 +6,7 @@ nothing can fill the book, but not for long: whom this node never reached itself
 is linked. Do not add who of them is chosen.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 from aitbc_node import limits
@@ -19,6 +19,7 @@ from aitbc_node.gossip.entries import (
     to_disbelieve,
     to_forget,
 )
+from aitbc_node.gossip.places import Places
 from aitbc_node.gossip.records import PeerRecord, is_timely
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.types import PeerId
@@ -75,6 +76,8 @@ class Book:
         self.dialling: dict[PeerId, Entry] = {}
         self.struck: set[PeerId] = set()
         """Whose keys have ended; nobody can bring them back."""
+        self._bootstrap = {entry.peer: entry.named for entry in self.named}
+        self._places = Places(self._may_stand)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -157,11 +160,31 @@ class Book:
     def strike(self, peer: PeerId) -> None:
         """Forget for good a node whose key has ended, even one that the operator named."""
         self.struck.add(peer)
-        entry = self._entries.get(peer)
-        if entry is not None:
-            self._forget(entry)
-            self.named = tuple(each for each in self.named if each is not entry)
-            self.near = tuple(each for each in self.near if each is not entry)
+        self._drop(peer)
+
+    def hand_on(self, heirs: Mapping[PeerId, PeerId]) -> list[PeerId]:
+        """Let the operator's word for nodes that ended be good for who is in their places now.
+
+        Return who was in one until now, and is nobody in particular any more.
+        """
+        lost = self._places.change(heirs)
+        named = {peer: at for peer, at in self._bootstrap.items() if peer not in self.struck}
+        for peer, address in self._bootstrap.items():
+            heir = self._places.heir_of(peer)
+            if heir is not None:
+                named.setdefault(heir, address)
+        for peer in [entry.peer for entry in self.named if entry.peer not in named]:
+            self._drop(peer)
+        for peer, address in named.items():
+            entry = self._entries.get(peer)
+            if entry is None or entry.named != address:
+                self._name(peer, address)
+        return [peer for peer in lost if peer not in named]
+
+    def heirs_of(self, peers: Iterable[PeerId]) -> set[PeerId]:
+        """Name who is in the place of some of these now, because their keys have ended."""
+        found = (self._places.heir_of(peer) for peer in peers)
+        return {heir for heir in found if heir is not None}
 
     def far(self) -> Iterator[Entry]:
         """Go through those that are not near."""
@@ -306,6 +329,14 @@ class Book:
             self._forget(spare)
         return spare is not None
 
+    def _drop(self, peer: PeerId) -> None:
+        """Forget somebody even if the operator named it."""
+        entry = self._entries.get(peer)
+        if entry is not None:
+            self._forget(entry)
+            self.named = tuple(each for each in self.named if each is not entry)
+            self.near = tuple(each for each in self.near if each is not entry)
+
     def _forget(self, entry: Entry) -> None:
         self._crowds.remove(entry)
         self._dial_is_over(entry)
@@ -324,6 +355,15 @@ class Book:
     def _find_near(self) -> None:
         if self._votes:
             self.near = tuple(entry for entry in self._entries.values() if self._is_near(entry))
+
+    def _name(self, peer: PeerId, address: str) -> None:
+        """Take the operator's word for a peer that he could not know."""
+        entry = self._entries.setdefault(peer, Entry(peer))
+        entry.named = address
+        self._crowds.believe(entry)
+        self._crowds.recount(entry)
+        self.named = (*(each for each in self.named if each is not entry), entry)
+        self.near = (*(each for each in self.near if each is not entry), entry)
 
     def _yield_ms(self, peer: PeerId) -> int:
         return 0 if self._own_id < peer else YIELD_MS

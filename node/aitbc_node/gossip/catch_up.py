@@ -7,7 +7,7 @@ many, neither keep a node from taking part nor from catching up. Whether the blo
 judged by whoever applies them. Do not add that here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -103,8 +103,14 @@ class CatchUp:
             applied_ms is not None and now_ms - applied_ms < FLOWING_MS and self.is_far_behind(tip)
         )
 
-    def poll(self, tip: Height, now_ms: int, *, busy: bool) -> Iterator[Send]:
+    def poll(self, tip: Height, now_ms: int, *, busy: bool) -> Iterable[Send]:
         """Ask for the next blocks if there is reason to; `busy` while earlier ones are applied."""
+        if self._request is None and self._highest <= tip:
+            self._behind_since_ms = None
+            return ()  # most news are of this very block: nobody needs to be looked at
+        return self._ask(tip, now_ms, busy=busy)
+
+    def _ask(self, tip: Height, now_ms: int, *, busy: bool) -> Iterator[Send]:
         request = self._request
         if request is not None and now_ms - request.asked_ms >= ANSWER_MS:
             self.failed(request.peer, now_ms)
@@ -156,8 +162,6 @@ class CatchUp:
         self._behind_since_ms = None
 
     def _whom_to_ask(self, tip: Height, now_ms: int) -> PeerId | None:
-        if self._highest <= tip:
-            return None  # most news are of this very block: nobody needs to be looked at
         ahead = [
             (record.failures, not self._is_named(peer), record.asked_ms, peer)
             for peer, record in self._records.items()

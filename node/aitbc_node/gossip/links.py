@@ -6,7 +6,6 @@ Do not decide here whether a link is kept.
 import msgspec
 
 from aitbc_node import limits
-from aitbc_node.gossip.messages import READS_HANDED
 from aitbc_node.gossip.speed import SpeedName
 from aitbc_node.gossip.topics import Tally
 from aitbc_node.types import PeerId
@@ -78,6 +77,11 @@ class Link(msgspec.Struct):
         self.rtt_ms = sample if self.rtt_ms is None else (7 * self.rtt_ms + sample) // 8
         return True
 
+    @property
+    def is_flooding(self) -> bool:
+        """Tell whether the peer sends more frames than any honest node does."""
+        return self.frames > limits.PEER_FRAMES_BURST
+
     def begin_tick(self, frames: int) -> None:
         """Let so many frames be forgotten, and count all else anew."""
         self.requests = self.answered_bytes = self.shown = 0
@@ -111,6 +115,6 @@ class Link(msgspec.Struct):
             self.rtt_ms,
             100 * self.pongs // counted if counted else None,
             score,
-            self.version.removesuffix(READS_HANDED),
+            self.version.partition("+")[0],
             speed,
         )

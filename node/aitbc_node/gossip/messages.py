@@ -32,6 +32,7 @@ BlockName = Annotated[BlockId, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
 TxName = Annotated[TxId, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
 PeerName = Annotated[PeerId, Meta(min_length=PEER_ID_BYTES, max_length=PEER_ID_BYTES)]
 RawTx = Annotated[bytes, Meta(min_length=1, max_length=limits.TX_BYTES_MAX)]
+RawLetter = Annotated[bytes, Meta(min_length=1, max_length=limits.LETTER_BYTES_MAX)]
 Opaque = Annotated[bytes, Meta(min_length=1, max_length=CONSENSUS_BYTES_MAX)]
 
 
@@ -58,7 +59,7 @@ class Hello(Record, frozen=True, tag="hello"):
 
 
 class Status(Record, frozen=True, tag="status"):
-    """Say which block is the newest final one here; sent on link up and after each commit."""
+    """Say which block is the newest final one here: on link up, and then as `news.py` has it."""
 
     height: At
 
@@ -100,6 +101,16 @@ class TransactionsHanded(Record, frozen=True, tag="txs>"):
     """
 
     raws: Annotated[tuple[RawTx, ...], Meta(max_length=limits.TX_BATCH_COUNT_MAX)]
+
+
+READS_LETTERS = "+letters"
+"""Stands in a release that reads the next message, before what older ones look for at its end."""
+
+
+class Letters(Record, frozen=True, tag="letters"):
+    """Pass on messages of accounts, each verified here; they are on no block."""
+
+    raws: Annotated[tuple[RawLetter, ...], Meta(max_length=limits.LETTERS_COUNT_MAX)]
 
 
 class ProposalSent(Record, frozen=True, tag="proposal"):
@@ -206,6 +217,7 @@ Message = (
     | RoomNeeded
     | Transactions
     | TransactionsHanded
+    | Letters
     | ProposalSent
     | VotesSent
     | SummarySent
@@ -244,21 +256,25 @@ def decode_message(payload: bytes) -> Message:
         raise PeerFault(f"a frame that is no message: {error}") from error
     if encode(message) != payload:
         raise PeerFault("a frame that is not the shortest encoding of its message")
-    _check_size(message)
+    if type(message) not in _BOUNDED:
+        _check_size(message)
     return message
 
 
-_BULK = BlockFound | Finals | OfferFound | Piece
+_BULK = frozenset({BlockFound, Finals, OfferFound, Piece, Letters})
+"""What is no part of making the next block, and may be much."""
+_BOUNDED = frozenset({VotesSent, Status, Ping, Pong, SummarySent})
+"""What has all its bounds in its type, as nearly all messages that come."""
 
 
 def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
     """Yield the effect that puts a message into some peers' queues, or nothing for nobody.
 
-    What is large and belongs to the past leaves behind everything else.
+    What the next block does not need, and what may be large, leaves behind everything else.
     """
     targets = tuple(peers)
     if targets:
-        yield Send(targets, encode(message), isinstance(message, _BULK))
+        yield Send(targets, encode(message), type(message) in _BULK)
 
 
 def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:
@@ -270,13 +286,16 @@ def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:
 
 
 def batches(
-    raws: Sequence[bytes], *, bytes_max: int = limits.TX_BATCH_BYTES_MAX
+    raws: Sequence[bytes],
+    *,
+    bytes_max: int = limits.TX_BATCH_BYTES_MAX,
+    count_max: int = limits.TX_BATCH_COUNT_MAX,
 ) -> Iterator[tuple[bytes, ...]]:
-    """Cut raw transactions into portions of a size that fit one message; one is always whole."""
+    """Cut raw bytes into portions of a size that fit one message; one is always whole."""
     portion: list[bytes] = []
     size = 0
     for raw in raws:
-        full = len(portion) == limits.TX_BATCH_COUNT_MAX
+        full = len(portion) == count_max
         if portion and (full or size + len(raw) > bytes_max):
             yield tuple(portion)
             portion, size = [], 0
@@ -302,6 +321,8 @@ def _check_size(message: Message) -> None:
     match message:
         case Transactions(raws=raws) | TransactionsHanded(raws=raws):
             _check_total(raws, limits.TX_BATCH_BYTES_MAX)
+        case Letters(raws=raws):
+            _check_total(raws, limits.LETTERS_BYTES_MAX)
         case Bodies(raws=raws):
             _check_total(raws, limits.BLOCK_BYTES_MAX)
         case ProposalSent(proposed=proposed):

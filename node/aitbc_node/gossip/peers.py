@@ -6,19 +6,18 @@ far a peer is trusted in `standing.py`. Do not add what peers talk about.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from functools import partial
 
 from aitbc_node import limits
 from aitbc_node.canonical import encode
-from aitbc_node.errors import PeerFault
 from aitbc_node.events import Dial, Disconnect, Effect, Note, PeerDown, PeerUp
 from aitbc_node.gossip.book import DIAL_LOST_MS, Book
 from aitbc_node.gossip.choice import Held, StrangeDials, dials
 from aitbc_node.gossip.entries import Entry
 from aitbc_node.gossip.links import Link, PeerView
-from aitbc_node.gossip.messages import Message, Ping, RoomNeeded, send
+from aitbc_node.gossip.messages import Ping, RoomNeeded, send
 from aitbc_node.gossip.speed import Speeds
 from aitbc_node.gossip.standing import Standing
 from aitbc_node.gossip.subnets import Subnets, host_of
@@ -26,6 +25,11 @@ from aitbc_node.types import PeerId
 
 REVOKED = "revoked"
 """Why a link is closed or refused when the ledger says that the peer's key has ended."""
+TAKEN_BACK = "its place was taken back"
+"""Why the link to who had been put into another's place is closed."""
+
+MEASURE_MS = 4 * limits.PING_MS
+"""How often the way to a peer and back is measured where nothing else asks for it."""
 
 
 class Peers:
@@ -49,15 +53,21 @@ class Peers:
         self._fame = fame
         self.book = Book(own_id, bootstrap, draw=self.draw, votes=votes, subnets=subnets)
         self._links: dict[PeerId, Link] = {}
+        self._linked: tuple[PeerId, ...] | None = ()
+        """Who is in there, as far as that was asked for since it changed."""
         self._closing: dict[PeerId, int] = {}
         self.standing = Standing()
+        self._parted = 0, 0
+        """How many keys had ended, and how many in favour of another, when that was looked at."""
         self._strange_dials = StrangeDials()
         self.speeds = Speeds()
         self._ticked_ms: int | None = None
 
     def linked(self) -> tuple[PeerId, ...]:
         """Return the peers that can be sent to, in the order in which they came."""
-        return tuple(self._links)
+        if self._linked is None:
+            self._linked = tuple(self._links)
+        return self._linked
 
     def is_linked(self, peer: PeerId) -> bool:
         """Tell whether a peer can be sent to."""
@@ -76,9 +86,20 @@ class Peers:
         return sum(self._may_dial(entry, now_ms) for entry in self.book)
 
     @property
+    def is_short(self) -> bool:
+        """Tell whether more peers are wanted, and there may be some.
+
+        In a small mesh there is nobody else, and asking again and again finds nobody.
+        """
+        count, known = len(self._links), len(self.book)
+        has_few = self.dialled_count() < limits.OUTBOUND_TARGET
+        return has_few and (count < limits.DEGREE_MIN or known > count)
+
+    @property
     def is_too_full(self) -> bool:
         """Tell whether strangers have places that are kept for others, who were named later."""
-        return len(self._links) > self._stranger_room()
+        count = len(self._links)  # for others half of the places are kept at most
+        return count > self._peers_max // 2 and count > self._stranger_room()
 
     def held(
         self,
@@ -121,6 +142,7 @@ class Peers:
         self.book.up(peer, now_ms, outbound=event.outbound, source=event.source)
         self._closing.pop(peer, None)
         self._links.pop(peer, None)
+        self._linked = None
         self.speeds.begin(peer)
         self._links[peer] = Link(
             peer,
@@ -141,6 +163,7 @@ class Peers:
             return []
         self._closing.pop(event.peer, None)
         link = self._links.pop(event.peer, None)
+        self._linked = None
         self.speeds.forget(event.peer)
         self.book.down(event.peer)
         self.book.plan_dial(event.peer, now_ms)
@@ -148,14 +171,13 @@ class Peers:
             return []
         return [Note("peer.down", (("peer", event.peer.hex()), ("reason", event.reason)))]
 
-    def heard(self, peer: PeerId, now_ms: int) -> bool:
-        """Count a frame as a sign of life; False when the peer has no link any more."""
+    def heard(self, peer: PeerId, now_ms: int) -> Link | None:
+        """Count a frame as a sign of life; None when the peer has no link any more."""
         link = self._links.get(peer)
-        if link is None:
-            return False
-        link.heard_ms = now_ms
-        link.frames += 1
-        return True
+        if link is not None:
+            link.heard_ms = now_ms
+            link.frames += 1
+        return link
 
     def on_pong(self, peer: PeerId, number: int, now_ms: int) -> None:
         """Take the answer to a ping."""
@@ -163,18 +185,6 @@ class Peers:
         link = self._links.get(peer)
         if link is not None and link.pong(number, now_ms):
             self.book.met(peer, now_ms, link.rtt_ms)
-
-    def is_flooding(self, peer: PeerId) -> bool:
-        """Tell whether a peer sends more frames than any honest node does."""
-        link = self._links.get(peer)
-        return link is not None and link.frames > limits.PEER_FRAMES_BURST
-
-    def count(self, peer: PeerId, message: Message) -> None:
-        """Count a message under its topic. Raises: PeerFault for more than any node says of it."""
-        link = self._links.get(peer)
-        topic = "" if link is None else link.tally.take(message)
-        if topic:
-            raise PeerFault(f"more about {topic} than any node says")
 
     def may_ask(self, peer: PeerId) -> bool:
         """Count a request of a peer; False when it has asked too often since the last tick."""
@@ -200,13 +210,23 @@ class Peers:
         note = Note("peer.fault", (("peer", peer.hex()), ("what", what), ("penalty", penalty)))
         return [note, *self._close(peer, f"fault: {what}", now_ms)]
 
-    def part_with(self, revoked: AbstractSet[PeerId], now_ms: int) -> list[Effect]:
+    def part_with(
+        self,
+        revoked: AbstractSet[PeerId],
+        now_ms: int,
+        *,
+        heirs: Mapping[PeerId, PeerId] | None = None,
+    ) -> list[Effect]:
         """Close the links of nodes whose keys have ended, and forget who they were.
 
-        Keys never come back, so as many as before are the same as before.
+        Who took the place of one that the operator named is named from now on, and who lost it
+        again comes back as a stranger, if at all. No key comes back, and who has given way to
+        nobody gives way no more: so as many as before are the same as before.
         """
-        if len(revoked) == len(self.book.struck):
+        heirs = heirs or {}
+        if self._parted == (len(revoked), len(heirs)):
             return []
+        self._parted = len(revoked), len(heirs)
         effects: list[Effect] = []
         for peer in sorted(revoked - self.book.struck):
             self.book.strike(peer)
@@ -214,6 +234,9 @@ class Peers:
                 effects += self._close(peer, REVOKED, now_ms)
             elif peer == self.own_id:
                 effects.append(Note("node.revoked", (("peer", peer.hex()),)))
+        for peer in self.book.hand_on(heirs):
+            if peer in self._links:
+                effects += self._close(peer, TAKEN_BACK, now_ms)
         return effects
 
     def is_revoked(self, peer: PeerId) -> bool:
@@ -243,10 +266,19 @@ class Peers:
                 link.heard_ms = now_ms
             if now_ms - link.heard_ms >= limits.DEAD_AFTER_MS:
                 effects += self._close(link.peer, "silent", now_ms)
-            elif now_ms - link.pinged_ms >= limits.PING_MS:
+            elif now_ms - link.pinged_ms >= limits.PING_MS and self._is_ping_due(link, now_ms):
                 effects += send((link.peer,), Ping(link.ping(now_ms)))
                 self.speeds.ping(link.peer, link.ping_number, now_ms)
         return effects + self._dials(now_ms)
+
+    def _is_ping_due(self, link: Link, now_ms: int) -> bool:
+        """Tell whether there is reason to ask: what else a peer says shows that it lives, too."""
+        return (
+            now_ms - link.heard_ms >= limits.PING_MS
+            or now_ms - link.pinged_ms >= MEASURE_MS
+            or link.rtt_ms is None
+            or self.speeds.is_watched(link.peer)
+        )
 
     def _dials(self, now_ms: int) -> list[Effect]:
         for peer in self.book.lost_dials(now_ms):
@@ -272,6 +304,7 @@ class Peers:
 
     def _close(self, peer: PeerId, reason: str, now_ms: int) -> list[Effect]:
         self._links.pop(peer, None)
+        self._linked = None
         self.speeds.forget(peer)
         self._closing[peer] = now_ms
         self.book.down(peer)

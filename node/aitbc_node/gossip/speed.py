@@ -110,6 +110,11 @@ class Speed(msgspec.Struct):
         """Return how much may be sent; 0 for no bound."""
         return min(MANNERS[self.kind].rate, self.carries)
 
+    @property
+    def is_watched(self) -> bool:
+        """Tell whether every answer counts: the link is slow, or more left than says nothing."""
+        return self.kind < BEGIN or self.sent - self.arrived >= MEASURED_BYTES_MIN
+
     def send(self, size: int, now_ms: int) -> None:
         """Count what leaves."""
         if self.sent == self.arrived:
@@ -226,6 +231,11 @@ class Speeds:
         """Take an answer, however late."""
         if peer in self._links:
             self._links[peer].pong(number, now_ms)
+
+    def is_watched(self, peer: PeerId) -> bool:
+        """Tell whether a link is to be pinged as often as may be."""
+        found = self._links.get(peer)
+        return found is not None and found.is_watched
 
     def allowed(self, peer: PeerId) -> int:
         """Return how many bytes a second may be sent; 0 for no bound."""

@@ -2,8 +2,7 @@
 
 Every message belongs to one topic, and each topic has a bound of its own, far above what honest
 nodes need and below what one peer may send in all: who floods with one thing is stopped before the
-others suffer. What is new to say later, as agents' messages, gets a topic here. Do not add what is
-done with messages.
+others suffer. Whatever is new to say gets a topic here. Do not add what is done with messages.
 """
 
 from enum import IntEnum
@@ -21,6 +20,7 @@ from aitbc_node.gossip.messages import (
     Finals,
     FinalsWanted,
     Hello,
+    Letters,
     Message,
     Neighbours,
     OfferFound,
@@ -50,6 +50,7 @@ class Topic(IntEnum):
     TRANSACTIONS = 3
     EVIDENCE = 4
     BLOCKS = 5
+    MESSAGES = 6
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -66,6 +67,7 @@ BOUNDS = {
     Topic.TRANSACTIONS: Bound(500, 5_000),
     Topic.EVIDENCE: Bound(100, 1_000),
     Topic.BLOCKS: Bound(limits.PEER_FRAMES_PER_S, limits.PEER_FRAMES_BURST),
+    Topic.MESSAGES: Bound(250, 2_500),
 }
 
 _MESSAGES: dict[Topic, tuple[type, ...]] = {
@@ -87,12 +89,21 @@ _MESSAGES: dict[Topic, tuple[type, ...]] = {
         PieceWanted,
         Piece,
     ),
+    Topic.MESSAGES: (Letters,),
 }
 TOPIC_OF = {kind: topic for topic, kinds in _MESSAGES.items() for kind in kinds}
+_PLACE_OF = {kind: int(topic) for kind, topic in TOPIC_OF.items()}
+"""The same as plain numbers, which lists are quicker with: this is asked for every message."""
 
 # A message without a topic would have no bound.
 assert set(TOPIC_OF) == set(get_args(Message))
 assert set(BOUNDS) == set(Topic)
+_BURSTS = [BOUNDS[topic].burst for topic in Topic]
+_PER_S = [BOUNDS[topic].per_s for topic in Topic]
+_LEAST_PER_S = min(_PER_S)
+# Twice of what a node takes of its clients, in the largest messages, and one more for each flush.
+_LETTERS_S = 2 * limits.LETTERS_RATE * limits.LETTER_BYTES_MAX // limits.LETTERS_BYTES_MAX
+assert BOUNDS[Topic.MESSAGES].per_s >= _LETTERS_S + 50
 # A node pings twice a second and answers as often; a pause of ten seconds must not look like more.
 assert BOUNDS[Topic.LIFE].burst >= 10 * 2 * 1_000 // limits.PING_MS
 
@@ -105,13 +116,16 @@ class Tally:
 
     def take(self, message: Message) -> str:
         """Count a message; name its topic when there is too much of it, else nothing."""
-        topic = TOPIC_OF[type(message)]
-        self._counts[topic] += 1
-        return topic.name.lower() if self._counts[topic] > BOUNDS[topic].burst else ""
+        place = _PLACE_OF[type(message)]
+        count = self._counts[place] = self._counts[place] + 1
+        return Topic(place).name.lower() if count > _BURSTS[place] else ""
 
     def forget(self, frames: int) -> None:
         """Let time pass, told as how many frames in all a peer may send in it."""
-        for topic, count in enumerate(self._counts):
+        if max(self._counts) <= frames * _LEAST_PER_S // limits.PEER_FRAMES_PER_S:
+            self._counts = [0] * len(_BURSTS)
+            return
+        for place, count in enumerate(self._counts):
             if count:
-                less = frames * BOUNDS[Topic(topic)].per_s // limits.PEER_FRAMES_PER_S
-                self._counts[topic] = max(0, count - less)
+                less = frames * _PER_S[place] // limits.PEER_FRAMES_PER_S
+                self._counts[place] = count - less if count > less else 0

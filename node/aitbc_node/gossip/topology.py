@@ -43,8 +43,8 @@ class Topology:
 
     def __init__(self) -> None:
         self._neighbours: dict[PeerId, frozenset[PeerId]] = {}
-        self._targets: dict[tuple[PeerId, tuple[PeerId, ...]], tuple[PeerId, ...]] = {}
-        """What was chosen for a source and its linked peers, until a list changes."""
+        self._targets: dict[PeerId, tuple[tuple[PeerId, ...], tuple[PeerId, ...]]] = {}
+        """Of which linked peers what was chosen for a source, until a list changes."""
 
     def told(self, peer: PeerId, neighbours: Iterable[PeerId]) -> None:
         """Take a peer's newest list."""
@@ -72,11 +72,15 @@ class Topology:
         """Choose from the linked peers those that do not have it from `source` anyway."""
         if source is None:
             return linked
-        known = self._targets.get((source, linked))
-        if known is None:
-            known = tuple(p for p in linked if p != source and not self._joined(p, source))
-            self._targets[source, linked] = known
-        return known
+        known = self._targets.get(source)
+        if known is None or known[0] != linked:
+            chosen = tuple(p for p in linked if p != source and not self._joined(p, source))
+            known = self._targets[source] = (linked, chosen)
+        return known[1]
+
+    def all_have(self, linked: tuple[PeerId, ...], source: PeerId | None) -> bool:
+        """Tell whether nobody needs from here what `source` has sent, as mostly in a small mesh."""
+        return source is not None and not self.targets(linked, source)
 
     def _joined(self, one: PeerId, other: PeerId) -> bool:
         # Both must say so: while one of the two has not heard of the link, nothing went over it.

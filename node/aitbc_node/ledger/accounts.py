@@ -4,6 +4,8 @@ The order of the checks is part of the protocol: chain, validity in time, policy
 nonce, fee. A transaction that fails here is in no block. Do not add rules of bodies here.
 """
 
+from typing import Protocol
+
 import msgspec
 
 from aitbc_node import limits
@@ -12,8 +14,8 @@ from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE, Account, adjusted, balance
 from aitbc_node.ledger.policy import Policy, address_of, check_signers
 from aitbc_node.ledger.state import Reader
-from aitbc_node.ledger.transactions import Parsed, Transaction, signer_keys
-from aitbc_node.types import Height
+from aitbc_node.ledger.transactions import Parsed, Transaction
+from aitbc_node.types import Address, Height
 
 
 class Terms(msgspec.Struct, frozen=True):
@@ -48,10 +50,22 @@ def check_sender(terms: Terms, account: Account, parsed: Parsed) -> Refusal | No
     policy = policy_for(account, tx)
     if isinstance(policy, Refusal):
         return policy
-    return check_signers(policy, signer_keys(parsed))
+    return check_signers(policy, parsed.keys)
 
 
-def policy_for(account: Account, tx: Transaction) -> Policy | Refusal:
+class Act(Protocol):
+    """Be what an account signs: a transaction, or a message."""
+
+    @property
+    def sender(self) -> Address:
+        """Return who acts."""
+
+    @property
+    def policy(self) -> Policy | None:
+        """Return what was brought along."""
+
+
+def policy_for(account: Account, tx: Act) -> Policy | Refusal:
     """Return the policy that signs for the sender: the recorded one, else the one brought along.
 
     A brought policy must be the recorded one, or hash to the address. So the first few

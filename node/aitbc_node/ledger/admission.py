@@ -28,7 +28,7 @@ def check_admission(
     """
     terms = accounts.terms_of(state, height)
     account = state.account(parsed.tx.sender) or NEW_ACCOUNT
-    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
+    gas = parsed.gas
     refusal = fees.check_gas(gas, state.params) or accounts.check_sender(terms, account, parsed)
     if refusal is not None:
         return refusal
@@ -42,8 +42,9 @@ def check_admission(
 
 def spending(state: State, parsed: Parsed) -> int:
     """Return what a transaction takes of its sender's native balance if it succeeds now."""
-    gas = fees.gas_of(parsed.tx, signatures=len(parsed.sigs))
-    paid = fees.fee_of(gas, state.fees.price) + parsed.tx.tip
+    paid: int = fees.fee_of(parsed.gas, state.fees.price) + parsed.tx.tip
     sender = parsed.tx.sender
-    taken = [families.spending_of(state.params, sender, body) for body in parsed.tx.bodies]
-    return paid + sum(taken)
+    params = state.params
+    for body in parsed.tx.bodies:
+        paid += families.spending_of(params, sender, body)
+    return paid

@@ -6,6 +6,7 @@ makes a block invalid; one whose body fails pays and is counted. Do not add rule
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -27,6 +28,7 @@ from aitbc_node.ledger import (
     fees,
     objects,
     rewards,
+    transfers,
     trie,
 )
 from aitbc_node.ledger.family import Act, Event
@@ -134,11 +136,19 @@ def commit(state: State, execution: Execution) -> None:
     assert state.tree is execution.base, "executed on another state"
     price = state.fees.price
     state.adopt(execution.writes, execution.tree)
-    owed = sum(fees.fee_of(receipt.gas_used, price) for receipt in execution.receipts)
-    told = [event for receipt in execution.receipts for event in receipt.events]
-    told.extend(execution.events)
+    # Few kinds of transactions make up a block, and they cost what others of their kind do.
+    bought = Counter([receipt.gas_used for receipt in execution.receipts])
+    owed = sum(count * fees.fee_of(gas, price) for gas, count in bought.items())
+    told = [*events_but_transfers(execution.receipts), *execution.events]
     count, height = len(execution.receipts), execution.height
     state.tally.close_block(state.fees, told, owed=owed, txs=count, height=height)
+
+
+def events_but_transfers(receipts: Iterable[TxReceipt]) -> list[Event]:
+    """List what happened in transactions, without what nearly all of them do."""
+    return [
+        event for receipt in receipts for event in receipt.events if event[0] != transfers.EVENT
+    ]
 
 
 def receipt_hash(receipt: TxReceipt) -> Hash:
@@ -177,7 +187,7 @@ class _Run:
     def include(self, parsed: Parsed) -> Refusal | None:
         """Apply one transaction, or say why it cannot be in this block."""
         tx = parsed.tx
-        gas = fees.gas_of(tx, signatures=len(parsed.sigs))
+        gas = parsed.gas
         account = self._draft.account(tx.sender) or NEW_ACCOUNT
         refusal = self._check_room(parsed, gas) or self._check(account, parsed, gas)
         if refusal is not None:

@@ -27,15 +27,14 @@ class AtStake:
         """Take note that one object is another one now, or gone."""
         operator = name[:ADDRESS_BYTES]
         for sign, record in ((1, before), (-1, after)):
-            match record:
-                case Membership(bonded=bonded):
-                    self._left[operator] = self._left.get(operator, 0) + sign * bonded
-                case Unbonding(rows=rows):
-                    gone = sign * sum(row.amount for row in rows)
-                    self._left[operator] = self._left.get(operator, 0) + gone
-        if isinstance(before, Unbonding):
+            if type(record) is Membership:
+                self._left[operator] = self._left.get(operator, 0) + sign * record.bonded
+            elif type(record) is Unbonding:
+                gone = sign * sum(row.amount for row in record.rows)
+                self._left[operator] = self._left.get(operator, 0) + gone
+        if type(before) is Unbonding:
             self._waited[operator] = before.rows
-        if isinstance(after, Offence):
+        if type(after) is Offence:
             self._slashed[operator] = self._slashed.get(operator, 0) + after.slashed
 
     def faults(self, told: Iterable[tuple[str, ...]], height: Height) -> Iterator[str]:

@@ -85,8 +85,8 @@ def _stakes(state: State) -> list[str]:
     shares: dict[bytes, int] = {}
     counts: dict[bytes, int] = {}
     owed: dict[bytes, int] = {}
-    for (_, name), stake in state.items():
-        if isinstance(stake, Stake):
+    for (_, name), stake in state.contents.items():
+        if type(stake) is Stake:
             operator = Address(name[: len(name) // 2])
             member = state.membership(operator)
             shares[operator] = shares.get(operator, 0) + stake.shares
@@ -94,8 +94,8 @@ def _stakes(state: State) -> list[str]:
             earned = 0 if member is None else earned_by(member, stake)
             owed[operator] = owed.get(operator, 0) + earned
     faults = []
-    for (_, name), known in state.items():
-        if isinstance(known, Membership):
+    for (_, name), known in state.contents.items():
+        if type(known) is Membership:
             told = (known.shares, known.delegators)
             found = (shares.pop(name, 0), counts.pop(name, 0))
             if found != told:
@@ -121,5 +121,5 @@ def _offences(state: State) -> list[str]:
     return [
         f"I12: an offence cost {record.slashed} of {record.liable}"
         for record in state.contents.values()
-        if isinstance(record, Offence) and record.slashed > record.liable
+        if type(record) is Offence and record.slashed > record.liable
     ]

@@ -26,7 +26,7 @@ Outcome: TypeAlias = Refusal | list[Event]
 """What applying a body gives; after a refusal the draft is rolled back by the caller."""
 
 
-class Act(msgspec.Struct, frozen=True):
+class Act(msgspec.Struct, frozen=True, gc=False):
     """Say whose body is applied in which block, and which one of the sender's it is."""
 
     sender: Address

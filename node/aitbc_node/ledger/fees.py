@@ -1,31 +1,17 @@
-"""What a transaction costs, where its fee goes, and how the price of gas follows demand.
+"""What gas costs, where a fee goes, and how the price of gas follows demand.
 
-Gas is known from the transaction's form alone, so nobody runs out of it half-way. The price
-changes between blocks only. Do not add checks of balances here: they are in `apply.py`.
+The price changes between blocks only. Do not add checks of balances here: they are in `apply.py`.
 """
 
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import families
 from aitbc_node.ledger.objects import Fees
 from aitbc_node.ledger.params import BPS, Params
-from aitbc_node.ledger.transactions import Transaction
-from aitbc_node.types import Amount, Gas
-
-SIGNATURE_GAS = 5_000
+from aitbc_node.types import Amount
 
 PRICE_UNITS = 1_000_000
 """A price is in thousandths of a base unit per 1000 gas."""
 
 RECENT_BLOCKS = 10
-
-
-def gas_of(tx: Transaction, *, signatures: int = 1) -> Gas:
-    """Return the gas that a transaction uses, whether or not its bodies succeed.
-
-    Every validator verifies every signature, which costs more than everything else together.
-    """
-    extra = max(0, signatures - 1)
-    return Gas(sum([families.gas_of(body) for body in tx.bodies]) + SIGNATURE_GAS * extra)
 
 
 def check_gas(gas: int, params: Params) -> Refusal | None:

@@ -11,7 +11,7 @@ from aitbc_node.canonical import Record
 from aitbc_node.crypto import peer_id
 from aitbc_node.ledger import objects
 from aitbc_node.ledger.objects import Leaving, ObjectKey, StoredRecord, Unbonding
-from aitbc_node.ledger.revoking import record_name, revoked_key
+from aitbc_node.ledger.revoking import record_name, revoked_key, successor_of
 from aitbc_node.types import Address, Hash, Height, PeerId
 from aitbc_node.validators import ValidatorSet
 
@@ -35,6 +35,8 @@ class Listing:
         self.proposals: set[bytes] = set()
         self.revoked: set[PeerId] = set()
         """Nodes whose keys have ended; it only grows."""
+        self.heirs: dict[PeerId, PeerId] = {}
+        """Which other node took the place of one of them, where one did and has it still."""
         self.voters: dict[Hash, ValidatorSet] = {}
         """The newest sets of validators since this node began to look, by what headers name."""
         self.foretold: dict[Height, ValidatorSet] = {}
@@ -76,6 +78,10 @@ class Listing:
         # What an account keeps for itself under such a key, nobody has signed with that key.
         if ended is not None and name == record_name(record.ns, record.key, b""):
             self.revoked.add(peer_id(ended))
+            self.heirs.pop(peer_id(ended), None)
+            successor = successor_of(record.value)
+            if successor is not None:
+                self.heirs[peer_id(ended)] = peer_id(successor)
 
     def _note_bond(self, delegator: Address, operator: Address, *, is_there: bool) -> None:
         known = self._bonded.setdefault(delegator, set())

@@ -1,7 +1,6 @@
 """What the state is made of: one record per kind of object, each with its place in the tree.
 
-Amounts are integers in base units. Records are values: a change makes a new one. Do not add rules
-here: each is in the file of its rule set.
+Amounts are integers in base units. Records are values: a change makes a new one. No rules here.
 """
 
 import hashlib
@@ -262,8 +261,7 @@ EMPTY_POOL = Pool()
 @lru_cache(maxsize=1 << 16)
 def path_of(key: ObjectKey) -> bytes:
     """Return the place of an object in the state tree."""
-    kind, name = key
-    return hashlib.sha256(kind.encode() + b"\0" + name).digest()
+    return hashlib.sha256(key[0].encode() + b"\0" + key[1]).digest()
 
 
 def holdings_of(record: Record | None) -> Balances:
@@ -277,17 +275,21 @@ def holdings_of(record: Record | None) -> Balances:
             return ((NATIVE, deposit),)
         case Unbonding(rows=rows):
             return ((NATIVE, Amount(sum(row.amount for row in rows))),)
-        case _:
-            return ()
+    return ()
 
 
 def balance(balances: Balances, asset: str) -> Amount:
     """Return how much of an asset is there."""
-    return dict(balances).get(asset, Amount(0))
+    for ticker, amount in balances:
+        if ticker == asset:
+            return amount
+    return Amount(0)
 
 
 def adjusted(balances: Balances, asset: str, delta: int) -> Balances:
     """Return balances after adding to one; the caller has checked that it suffices."""
+    if len(balances) == 1 and balances[0][0] == asset and balances[0][1] + delta > 0:
+        return ((asset, Amount(balances[0][1] + delta)),)  # nearly all: half of the time
     for place, (ticker, amount) in enumerate(balances):
         if ticker == asset:
             left = amount + delta

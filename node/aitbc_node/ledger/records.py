@@ -2,8 +2,9 @@
 
 A record belongs to who wrote it until it expires; its room in the state is paid for in advance, by
 gas. In `name` a key belongs to whoever took it first; in every other namespace each account has
-keys of its own, so nobody can occupy another's. The one exception says that a node key has ended:
-there is one place for each key, and it stays. Do not add meanings of other values.
+keys of its own, so nobody can occupy another's. The one exception says that a node key has ended,
+or gives way to another: there is one place for each key, and it stays. Do not add meanings of
+other values.
 """
 
 from typing import Annotated, Literal, TypeAlias
@@ -18,7 +19,7 @@ from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.objects import RECORD, ObjectKey, StoredRecord
 from aitbc_node.ledger.state import Draft
 from aitbc_node.limits import INT_MAX
-from aitbc_node.types import Address, Height, PublicKey, Signature
+from aitbc_node.types import Address, Height, PublicKey
 
 KEY_BYTES_MAX = 64
 VALUE_BYTES_MAX = 4_096
@@ -87,9 +88,12 @@ def apply(draft: Draft, act: Act, body: RecordPut) -> Outcome:
 
 def revoked_by(chain_id: str, signer: Signer) -> RecordPut:
     """Make the record with which a node key ends itself, whoever hands it in."""
-    value = revoking.revocation(chain_id, signer)
-    key = revoking.record_key_of(signer.public_key)
-    return RecordPut(revoking.NAMESPACE, key, value, REVOKED_TTL_BLOCKS)
+    return ended_by(signer.public_key, revoking.revocation(chain_id, signer))
+
+
+def ended_by(key: PublicKey, value: bytes) -> RecordPut:
+    """Make the record of what a node key has signed about its end."""
+    return RecordPut(revoking.NAMESPACE, revoking.record_key_of(key), value, REVOKED_TTL_BLOCKS)
 
 
 def living(record: StoredRecord | None, height: Height) -> StoredRecord | None:
@@ -107,15 +111,28 @@ def expire(draft: Draft, key: ObjectKey, height: Height) -> None:
 def _revoke(
     draft: Draft, act: Act, body: RecordPut, place: ObjectKey, revoked: PublicKey
 ) -> Outcome:
-    """Let a node key end; nothing brings it back."""
-    if draft.record(place[1]) is not None:
+    """Let a node key end, in favour of another one if it says so; nothing brings it back.
+
+    That it named another one it takes back by ending once more, in favour of nobody.
+    """
+    found, successor = draft.record(place[1]), revoking.successor_of(body.value)
+    if found is not None and (successor or not revoking.successor_of(found.value)):
         return Refusal(Code.E_STATE, "key", "it is revoked already")
-    message = revoking.revocation_message(draft.chain.chain_id, revoked)
-    if not act.verify(revoked, message, Signature(body.value)):
+    if successor is not None and _has_ended(draft, successor):
+        return Refusal(Code.E_STATE, "value", "the key in its place is revoked already")
+    signatures = revoking.signatures_of(draft.chain.chain_id, revoked, body.value)
+    if not all(act.verify(*each) for each in signatures):
         return Refusal(Code.E_SIGNATURE, "value", "not signed by the key that it revokes")
     draft.put(place, StoredRecord(body.ns, body.key, body.value, act.sender, FOREVER))
+    ended = peer_id(revoked).hex()
     put = ("record.put", body.ns, body.key.hex(), act.sender.hex(), str(FOREVER))
-    return [put, ("node.revoked", peer_id(revoked).hex())]
+    told = [] if successor is None else [("node.replaced", ended, peer_id(successor).hex())]
+    return [put, ("node.revoked", ended), *told]
+
+
+def _has_ended(draft: Draft, key: PublicKey) -> bool:
+    _, name = record_key(revoking.NAMESPACE, revoking.record_key_of(key), Address(b""))
+    return draft.record(name) is not None
 
 
 def _gas(body: RecordPut) -> int:
@@ -133,8 +150,11 @@ def _fault(body: RecordPut) -> Refusal | None:
 
 
 def _fault_of_revocation(body: RecordPut) -> Refusal | None:
-    if len(body.value) != SIGNATURE_BYTES:
+    if len(body.value) not in {SIGNATURE_BYTES, revoking.REPLACEMENT_BYTES}:
         return Refusal(Code.E_MALFORMED, "value", "a revocation is a signature by the node key")
+    revoked = revoking.revoked_key(body.ns, body.key)
+    if revoked is not None and revoking.successor_of(body.value) == revoked:
+        return Refusal(Code.E_MALFORMED, "value", "a key does not take its own place")
     if body.ttl != REVOKED_TTL_BLOCKS:
         return Refusal(Code.E_MALFORMED, "ttl", f"a revocation has a ttl of {REVOKED_TTL_BLOCKS}")
     return None

@@ -5,6 +5,7 @@ failing body leaves nothing behind and a losing candidate is simply dropped. Do 
 """
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Protocol, TypeVar
 
 from aitbc_node.canonical import Record, encode
@@ -35,6 +36,9 @@ from aitbc_node.types import Address, Hash, PublicKey
 from aitbc_node.validators import ValidatorSet
 
 R = TypeVar("R", bound=Record)
+
+_UNTOUCHED = Record()
+"""Stands in a draft for what it has not written; what it has removed is None."""
 
 
 class Reader(Protocol):
@@ -157,9 +161,42 @@ class State(Reader):
         """Return all objects by kind and name; they change with the next `adopt`."""
         return self._objects
 
+    @cached_property
+    def params(self) -> Params:  # asked for all the time, so kept until `adopt`
+        """Return the parameters in force for the next block."""
+        return super().params
+
+    @cached_property
+    def chain(self) -> Chain:  # likewise
+        """Return which chain this is."""
+        return super().chain
+
+    @cached_property
+    def fees(self) -> Fees:  # likewise
+        """Return the price of gas, and where the newest fees went."""
+        return super().fees
+
+    @cached_property
+    def validators(self) -> ValidatorSet:  # likewise
+        """Return who validates the next height."""
+        return super().validators
+
     def lookup(self, key: ObjectKey) -> Record | None:
         """Return one committed object."""
         return self._objects.get(key)
+
+    # As `Reader` does, with a third of the calls: each transaction asks for a few accounts.
+    def account(self, address: Address) -> Account | None:
+        """Return an account, or None when nothing ever happened to it."""
+        found = self._objects.get((objects.ACCOUNT, address))
+        assert found is None or isinstance(found, Account), "not an account under its key"
+        return found
+
+    def asset(self, ticker: str) -> Asset | None:  # likewise
+        """Return an asset."""
+        found = self._objects.get((objects.ASSET, ticker.encode()))
+        assert found is None or isinstance(found, Asset), "not an asset under its key"
+        return found
 
     def accounts(self) -> Iterator[tuple[Address, Account]]:
         """Walk all accounts, in ascending order of address."""
@@ -189,13 +226,16 @@ class State(Reader):
         for key, value in writes.items():
             before = self._objects.get(key)
             self.tally.replace(key[1], before, value)
-            self.listing.replace(key, before, value)
+            if key[0] != objects.ACCOUNT:  # nearly all are, and have no place in the listing
+                self.listing.replace(key, before, value)
             if value is None:
                 self._objects.pop(key, None)
             else:
                 self._objects[key] = value
         self.tally.settle()
         self._tree = tree
+        for found in ("chain", "fees", "params", "validators"):
+            vars(self).pop(found, None)
 
     def _of_kind(self, kind: str) -> Iterator[tuple[bytes, Record]]:
         for name in sorted(name for of_kind, name in self._objects if of_kind == kind):
@@ -209,14 +249,30 @@ class Draft(Reader):
         self.base = base
         self._committed = base.contents
         self._writes: dict[ObjectKey, Record | None] = {}
-        self._undo: list[tuple[ObjectKey, Record | None, bool]] = []
+        self._undo: list[tuple[ObjectKey, Record | None]] = []
 
     def lookup(self, key: ObjectKey) -> Record | None:
         """Return one object as the draft sees it."""
-        found = self._writes.get(key)
-        if found is not None or key in self._writes:
-            return found
-        return self._committed.get(key)
+        found = self._writes.get(key, _UNTOUCHED)
+        return self._committed.get(key) if found is _UNTOUCHED else found
+
+    def account(self, address: Address) -> Account | None:
+        """Return an account, or None when nothing ever happened to it."""
+        key = (objects.ACCOUNT, address)
+        found = self._writes.get(key, _UNTOUCHED)
+        if found is _UNTOUCHED:
+            found = self._committed.get(key)
+        assert found is None or isinstance(found, Account), "not an account under its key"
+        return found
+
+    def asset(self, ticker: str) -> Asset | None:
+        """Return an asset."""
+        key = (objects.ASSET, ticker.encode())
+        found = self._writes.get(key, _UNTOUCHED)
+        if found is _UNTOUCHED:
+            found = self._committed.get(key)
+        assert found is None or isinstance(found, Asset), "not an asset under its key"
+        return found
 
     def put(self, key: ObjectKey, value: Record) -> None:
         """Set one object."""
@@ -227,12 +283,14 @@ class Draft(Reader):
         self._write(key, None)
 
     def _write(self, key: ObjectKey, value: Record | None) -> None:
-        self._undo.append((key, self._writes.get(key), key in self._writes))
+        self._undo.append((key, self._writes.get(key, _UNTOUCHED)))
         self._writes[key] = value
 
     def put_account(self, address: Address, value: Account) -> None:
         """Set an account."""
-        self.put((objects.ACCOUNT, address), value)
+        key = (objects.ACCOUNT, address)
+        self._undo.append((key, self._writes.get(key, _UNTOUCHED)))
+        self._writes[key] = value
 
     def put_asset(self, ticker: str, value: Asset) -> None:
         """Set an asset."""
@@ -245,11 +303,11 @@ class Draft(Reader):
     def roll_back(self, mark: int) -> None:
         """Take back every change since a mark."""
         while len(self._undo) > mark:
-            key, value, was_written = self._undo.pop()
-            if was_written:
-                self._writes[key] = value
-            else:
+            key, value = self._undo.pop()
+            if value is _UNTOUCHED:
                 del self._writes[key]
+            else:
+                self._writes[key] = value
 
     def writes(self) -> dict[ObjectKey, Record | None]:
         """Return what differs from the base; a change there and back is none.

@@ -16,6 +16,7 @@ from aitbc_node.ledger.objects import (
     NATIVE,
     Account,
     Asset,
+    Balances,
     Fees,
     Membership,
     Offence,
@@ -92,10 +93,14 @@ class Tally:
 
     def replace(self, name: bytes, before: Record | None, after: Record | None) -> None:
         """Take note that one object is another one now, or gone; `settle` has to follow."""
+        if isinstance(after, Account) and isinstance(before, Account):
+            # Nearly all of a full block: what follows finds the same, in three times as long.
+            self._hold(before.balances, -1)
+            self._hold(after.balances, 1)
+            self._count(name, before.nonce, after.nonce)
+            return
         for sign, record in ((-1, before), (1, after)):
-            for ticker, amount in holdings_of(record):
-                self.held[ticker] = self.held.get(ticker, 0) + sign * amount
-                self._touched.add(ticker)
+            self._hold(holdings_of(record), sign)
             match record:
                 case Membership(bonded=bonded, rewards=rewards, commission=commission):
                     self.bonded += sign * bonded
@@ -162,6 +167,11 @@ class Tally:
     def violations(self) -> list[str]:
         """List what is violated, each with its figures."""
         return [f"{row.name}: {row.detail}" for row in self.verdicts() if row.held is False]
+
+    def _hold(self, balances: Balances, sign: int) -> None:
+        for ticker, amount in balances:
+            self.held[ticker] = self.held.get(ticker, 0) + sign * amount
+            self._touched.add(ticker)
 
     def _count(self, name: bytes, before: int, after: int) -> None:
         if after < before:

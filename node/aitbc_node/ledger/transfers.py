@@ -13,11 +13,12 @@ from aitbc_node.codes import Code, Refusal
 from aitbc_node.ledger.balances import move
 from aitbc_node.ledger.family import Act, Family, Outcome
 from aitbc_node.ledger.forms import AccountName, Gain, Ticker, is_plain_text
-from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, balance
+from aitbc_node.ledger.objects import NATIVE, NEW_ACCOUNT, Account, adjusted, balance
 from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.state import Draft
 from aitbc_node.types import Address
 
+EVENT = "transfer"
 TRANSFER_GAS = 21_000
 OUTPUT_GAS = 5_000
 
@@ -39,16 +40,13 @@ class Transfer(Record, frozen=True, tag="transfer"):
 
 def apply(draft: Draft, act: Act, body: Transfer) -> Outcome:
     """Carry a transfer out, or say why not and leave the draft as it was."""
-    totals = _totals(body)
-    refusal = _check_assets(draft, body) or _check_balances(draft, act.sender, totals)
+    refusal = _check_assets(draft, body) or _take(draft, act.sender, _totals(body))
     if refusal is not None:
         return refusal
-    for asset, amount in totals.items():
-        move(draft, act.sender, asset, -amount)
     for out in body.outs:
         move(draft, out.to, out.asset, out.amount)
     source = act.sender.hex()
-    return [("transfer", source, out.to.hex(), out.asset, str(out.amount)) for out in body.outs]
+    return [(EVENT, source, out.to.hex(), out.asset, str(out.amount)) for out in body.outs]
 
 
 def _check_assets(draft: Draft, body: Transfer) -> Refusal | None:
@@ -65,19 +63,25 @@ def _check_assets(draft: Draft, body: Transfer) -> Refusal | None:
 
 
 def _totals(body: Transfer) -> dict[str, int]:
+    if len(body.outs) == 1:
+        return {body.outs[0].asset: body.outs[0].amount}
     totals: dict[str, int] = {}
     for out in body.outs:
         totals[out.asset] = totals.get(out.asset, 0) + out.amount
     return totals
 
 
-def _check_balances(draft: Draft, sender: Address, totals: dict[str, int]) -> Refusal | None:
-    balances = (draft.account(sender) or NEW_ACCOUNT).balances
+def _take(draft: Draft, sender: Address, totals: dict[str, int]) -> Refusal | None:
+    """Take all of it from the sender, or say what is missing and take nothing."""
+    account = draft.account(sender) or NEW_ACCOUNT
+    balances = account.balances
     for asset, amount in totals.items():
         owned = balance(balances, asset)
         if amount > owned:
             message = f"sends {amount} base units of '{asset}', has {owned} after the fee"
             return Refusal(Code.E_INSUFFICIENT, "outs", message)
+        balances = adjusted(balances, asset, -amount)
+    draft.put_account(sender, Account(account.nonce, account.policy, balances))
     return None
 
 
@@ -96,7 +100,11 @@ def _fault(body: Transfer) -> Refusal | None:
 
 
 def _spends(_params: Params, sender: Address, body: Transfer) -> int:
-    return sum(out.amount for out in body.outs if out.asset == NATIVE and out.to != sender)
+    spent = 0
+    for out in body.outs:
+        if out.asset == NATIVE and out.to != sender:
+            spent += out.amount
+    return spent
 
 
 FAMILY = Family(Transfer, gas=_gas, fault=_fault, apply=apply, spends=_spends)

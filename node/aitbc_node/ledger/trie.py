@@ -31,6 +31,7 @@ BRANCH_TAG = b"aitbc/branch\0"
 EMPTY_ROOT = Hash(hashlib.sha256(b"aitbc/empty\0").digest())
 
 _NO_CHILDREN = (None,) * RADIX
+_ALL_CHILDREN = (1 << RADIX) - 1
 
 
 class ProofError(ValueError):
@@ -141,6 +142,9 @@ def _merge(node: Node | None, changes: list[Change], *, known: int) -> Node | No
     if node is None:
         return _build(changes)
     if isinstance(node, Leaf):
+        if len(changes) == 1 and changes[0][0] == node.path:  # an account that is there already
+            value = changes[0][1]
+            return None if value is None else _leaf(node.path, value)
         if all(path != node.path for path, _ in changes):
             changes = sorted([*changes, (node.path, node.value)])
         return _build(changes)
@@ -167,12 +171,16 @@ def _build(changes: list[Change]) -> Node | None:
     if len(values) == 1:
         path, value = values[0]
         assert value is not None
-        return Leaf(path, value, Hash(hashlib.sha256(LEAF_TAG + path + value).digest()))
+        return _leaf(path, value)
     depth = _shared_nibbles(values[0][0], values[-1][0])
     children: list[Node | None] = list(_NO_CHILDREN)
     for nibble, group in _groups(values, depth):
         children[nibble] = _build(group)
     return _branch(depth, values[0][0], children)
+
+
+def _leaf(path: bytes, value: bytes) -> Leaf:
+    return Leaf(path, value, Hash(hashlib.sha256(LEAF_TAG + path + value).digest()))
 
 
 def _groups(changes: list[Change], depth: int) -> Iterator[tuple[int, list[Change]]]:
@@ -202,12 +210,11 @@ def _branch(depth: int, path: bytes, children: list[Node | None]) -> Node | None
 
 
 def _branch_bytes(depth: int, start: bytes, children: Sequence[Node | None]) -> bytes:
-    bitmap = 0
-    hashes = []
-    for nibble, child in enumerate(children):
-        if child is not None:
-            bitmap |= 1 << nibble
-            hashes.append(child.hash)
+    hashes = [child.hash for child in children if child is not None]
+    if len(hashes) == RADIX:  # near the root all are
+        bitmap = _ALL_CHILDREN
+    else:
+        bitmap = sum([1 << nibble for nibble, child in enumerate(children) if child is not None])
     head = (BRANCH_TAG, bytes((depth,)), start[: (depth + 1) // 2], bitmap.to_bytes(2, "big"))
     return b"".join((*head, *hashes))
 

@@ -4,6 +4,9 @@ The validators plan it; the state says which rules the next block follows, and e
 it. A build that does not know them stops before that block. Whoever changes what a block results in
 raises `APP_VERSION` and keeps the old rules where the state has an older version. Source: rules
 2.12.
+
+That binds from the first release on. Until then nobody runs a chain that has to outlive a build:
+rules change in place, `APP_VERSION` stays, and a mesh is made anew instead of upgraded across.
 """
 
 from msgspec.structs import replace

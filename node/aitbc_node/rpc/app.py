@@ -6,7 +6,7 @@ to `fanout.py` once its head is written. Do not add routes or answers here.
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -31,8 +31,9 @@ from aitbc_node.rpc.exchange import (
     send_whole,
 )
 from aitbc_node.rpc.fanout import Fan, Listener, PaidWire
+from aitbc_node.rpc.post import Post, answer_publication
 from aitbc_node.rpc.response import identity, refuse
-from aitbc_node.rpc.route import Subscription
+from aitbc_node.rpc.route import Publication, Subscription
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.throttle import Throttle
@@ -66,8 +67,15 @@ class Port(Protocol):
     def hub(self) -> Hub:
         """Return where events are published."""
 
+    @property
+    def post(self) -> Post:
+        """Return where messages of accounts are handed out."""
+
     async def submit(self, raws: tuple[bytes, ...]) -> Sequence[TxOutcome]:
         """Hand transactions to the machine; return its outcomes in their order."""
+
+    async def publish(self, raw: bytes) -> Sequence[TxOutcome]:
+        """Hand a message of an account to the machine; return its one outcome."""
 
     async def settled(self) -> None:
         """Wait until what the machine calls final is written; never for long."""
@@ -88,7 +96,8 @@ class App:
         )
         self._ids = RequestIds(name)
         self._is_closing = False
-        self._fan = Fan(port.hub, soon=lambda work: asyncio.get_running_loop().call_soon(work))
+        hubs = {"events": port.hub, "topics": port.post.topics, "mail": port.post.mail}
+        self._fans = {source: Fan(hub, soon=_soon) for source, hub in hubs.items()}
         self._streams: dict[Listener, asyncio.Future[None]] = {}
         self._looking: asyncio.TimerHandle | None = None
 
@@ -133,18 +142,36 @@ class App:
                 await self._give(scope, response, send)
             case Submission() as asked:
                 await send_whole(send, await self._submit(asked, request))
-            case Subscription(topics=topics, last_id=last_id):
-                resumed = headers.get(b"last-event-id", last_id.encode()).decode("latin-1")
-                head = (*_SSE_HEADERS, *identity(request))
-                client = _client(scope)
-                with self._place_of(client):
-                    place, first = port.hub.begin(resumed)
-                    opened = Response(200, b"", "text/event-stream", head)
-                    await send_head(send, opened, length=None)
-                    if scope["method"] != "HEAD":
-                        await send_part(send, first or b": hello\n\n")
-                        await self._listen(scope["state"][WIRE], client, place, topics)
-                    await send_end(send)
+            case Publication(raw=raw):
+                outcomes = await self._handed_in(port.publish(raw))
+                await send_whole(send, answer_publication(outcomes, request))
+            case Subscription() as wanted:
+                await self._stream(wanted, request, scope, headers, send)
+
+    async def _stream(
+        self,
+        wanted: Subscription,
+        request: Request,
+        scope: Scope,
+        headers: Mapping[bytes, bytes],
+        send: Send,
+    ) -> None:
+        """Write the head of a stream, and all that comes until either side ends it."""
+        hub = self._port.hub
+        if wanted.source != "events":
+            hub = self._port.post.hub(wanted.source)
+        resumed = headers.get(b"last-event-id", wanted.last_id.encode()).decode("latin-1")
+        client = _client(scope)
+        with self._place_of(client):
+            place, first = hub.begin(resumed, from_oldest=wanted.source == "mail")
+            if place < hub.oldest:  # told of the gap, or it would be cut off for it again
+                place, first = hub.read(place, wanted.topics)
+            head = (*_SSE_HEADERS, *identity(request))
+            await send_head(send, Response(200, b"", "text/event-stream", head), length=None)
+            if scope["method"] != "HEAD":
+                await send_part(send, first or b": hello\n\n")
+                await self._listen(scope["state"][WIRE], client, place, wanted)
+            await send_end(send)
 
     async def _give(self, scope: Scope, response: Response, send: Send) -> None:
         """Write an answer, and wait until most of it has left.
@@ -160,15 +187,18 @@ class App:
 
     async def _submit(self, asked: Submission, request: Request) -> Response:
         port = self._port
+        outcomes = await self._handed_in(port.submit(asked.raws))
+        return answer_submission(asked, outcomes, request, view=port.view, reader=port.reader)
+
+    async def _handed_in(self, outcomes: Awaitable[Sequence[TxOutcome]]) -> Sequence[TxOutcome]:
+        """Wait for what the machine says. Raises: RequestFault where it says nothing in time."""
         try:
             async with asyncio.timeout(SUBMIT_DEADLINE_S):
-                outcomes = await port.submit(asked.raws)
-        except TimeoutError:
+                return await outcomes
+        except TimeoutError as error:
             message = f"no answer within {SUBMIT_DEADLINE_S:.0f} s; the outcome is unknown"
-            hint = "hand in the same bytes again: a transaction is final at most once"
-            fault = RequestFault(503, Code.E_UNAVAILABLE, message, hint=hint)
-            return refuse(fault, request)
-        return answer_submission(asked, outcomes, request, view=port.view, reader=port.reader)
+            hint = "hand in the same bytes again: they are taken at most once"
+            raise RequestFault(503, Code.E_UNAVAILABLE, message, hint=hint) from error
 
     @contextmanager
     def _place_of(self, client: str) -> Iterator[None]:
@@ -185,23 +215,28 @@ class App:
             self._places.leave(client)
 
     async def _listen(
-        self, wire: BoundedProtocol, client: str, place: int, topics: frozenset[str]
+        self, wire: BoundedProtocol, client: str, place: int, wanted: Subscription
     ) -> None:
         """Leave the connection to the fan until the client is gone or the node stops."""
         # What is heard on this machine is free: whoever looks after a node hears all of it.
         paid = PaidWire(wire, client=client, throttle=self._throttle, now_ms=_now_ms)
         heard = wire if is_local(client) else paid
-        listener = Listener(heard, place=place, topics=topics)
-        over = self._streams[listener] = asyncio.get_running_loop().create_future()
-        wire.begin_stream(on_room=lambda: self._fan.serve(listener), on_lost=lambda: _settle(over))
-        self._fan.join(listener)
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        fan, is_post = self._fans[wanted.source], wanted.source != "events"
+        end = lambda: _settle(over)  # noqa: E731 - what ends it, twice
+        listener = Listener(
+            heard, place=place, topics=wanted.topics, on_behind=end if is_post else None
+        )
+        self._streams[listener] = over
+        wire.begin_stream(on_room=lambda: fan.serve(listener), on_lost=end)
+        fan.join(listener)
         if self._looking is None:
             self._look()
         try:
             if not self._is_closing and not wire.transport.is_closing():
                 await over
         finally:
-            self._fan.leave(listener)
+            fan.leave(listener)
             paid.pay()
             wire.end_stream()
             del self._streams[listener]
@@ -211,17 +246,23 @@ class App:
         self._is_closing = True
         if self._looking is not None:
             self._looking.cancel()
-        self._fan.close()
+        for fan in self._fans.values():
+            fan.close()
         for over in self._streams.values():
             _settle(over)
 
     def _look(self) -> None:
         """Look after the streams now and then, while there are any."""
-        self._fan.show_life()
+        for fan in self._fans.values():
+            fan.show_life()
         self._looking = None
         if self._streams and not self._is_closing:
             loop = asyncio.get_running_loop()
             self._looking = loop.call_later(KEEP_ALIVE_S, self._look)
+
+
+def _soon(work: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_soon(work)
 
 
 def _client(scope: Scope) -> str:

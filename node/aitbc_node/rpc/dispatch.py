@@ -17,8 +17,10 @@ from aitbc_node.rpc import (
     electorate,
     history,
     holdings,
+    mailing,
     mesh,
     openapi,
+    post,
     recorded,
     schema,
     splits,
@@ -28,13 +30,13 @@ from aitbc_node.rpc import (
 from aitbc_node.rpc.call import Call
 from aitbc_node.rpc.estimates import FeeEstimate
 from aitbc_node.rpc.response import refuse, respond, whole
-from aitbc_node.rpc.route import Route, Subscription, Table, Text
+from aitbc_node.rpc.route import Publication, Route, Subscription, Table, Text
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, Response
 
 TOPICS = ("block", "tx", "consensus", "peer")
 
-Outcome: TypeAlias = Response | Submission | Subscription
+Outcome: TypeAlias = Response | Submission | Subscription | Publication
 
 
 def _metrics(call: Call) -> Text:
@@ -118,6 +120,13 @@ ROUTES: tuple[Route, ...] = (
           options=("topic", "last_id"), media="text/event-stream"),
     Route("POST", "/tx", _submit, "Hand in one transaction or a batch.",
           (schema.Accepted, schema.BatchResult)),
+    Route("POST", "/messages", post.publish, "Send a signed message to an account or on a topic.",
+          (mailing.PostedAnswer,), asks=mailing.PublishRequest),
+    Route("GET", "/messages", post.on_topics, "Messages on topics, as server-sent events.",
+          options=("topic", "last_id"), media="text/event-stream"),
+    Route("GET", "/messages/{address}", post.of_account,
+          "Messages to an account, kept and new ones, as server-sent events.",
+          options=("last_id",), media="text/event-stream"),
 )
 # fmt: on
 
@@ -132,7 +141,7 @@ def dispatch(request: Request, facts: Facts, view: NodeView, reader: Reader) -> 
     except RequestFault as fault:
         return refuse(fault, request)
     match result:
-        case Submission() | Subscription():
+        case Submission() | Subscription() | Publication():
             return result
         case Text(content_type=content_type, body=body):
             return whole(body, request, content_type=content_type)
@@ -150,11 +159,12 @@ def answer_submission(
 ) -> Response:
     """Answer a `POST /tx` after the machine has spoken.
 
-    What is known of a refused transaction outranks the refusal; a taken one is new, and not looked
-    up, because the index would cost more than all the rest of a large batch.
+    What is known of a refused transaction outranks the refusal. A taken one is new and one that
+    waits has no fate, so neither is looked up: the index would cost more than all the rest of a
+    large batch, the most where a mesh is behind and clients hand in again what waits.
     """
     known = [
-        None if outcome.code == Code.OK else history.fate(view, reader, outcome.id)
+        None if _waits(outcome, view) else history.fate(view, reader, outcome.id)
         for outcome in outcomes
     ]
     if not asked.single:
@@ -165,3 +175,8 @@ def answer_submission(
     except RequestFault as fault:
         return refuse(fault, request)
     return respond(accepted, request, status=202)
+
+
+def _waits(outcome: TxOutcome, view: NodeView) -> bool:
+    is_held = outcome.code == Code.E_DUPLICATE and view.mempool.get(outcome.id) is not None
+    return is_held or outcome.code == Code.OK

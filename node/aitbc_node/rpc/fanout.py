@@ -18,6 +18,10 @@ PAID_BYTES = 16 * BYTES_PER_TOKEN
 
 _ALIVE = b": still here\n\n"
 _LAST = b"event: closing\ndata: {}\n\n"
+_TOO_SLOW = b'event: closing\ndata: {"reason":"too slow: %d messages behind","lost":%d}\n\n'
+
+_NOWHERE = 2**63
+"""A place that no event ever has."""
 
 _Told = dict[tuple[int, frozenset[str]], tuple[int, bytes]]
 
@@ -68,12 +72,21 @@ class PaidWire:
 class Listener:
     """Be who hears some topics, from a place of the ring on."""
 
-    __slots__ = ("is_quiet", "place", "topics", "wire")
+    __slots__ = ("is_quiet", "on_behind", "place", "topics", "wire")
 
-    def __init__(self, wire: Wire, *, place: int, topics: frozenset[str]) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        *,
+        place: int,
+        topics: frozenset[str],
+        on_behind: Callable[[], None] | None = None,
+    ) -> None:
+        """Be one; with `on_behind`, who falls behind the ring is told so and heard no more."""
         self.wire = wire
         self.place = place
         self.topics = topics
+        self.on_behind = on_behind
         self.is_quiet = False
 
 
@@ -157,6 +170,8 @@ class Fan:
     def _serve(self, listener: Listener, told: _Told) -> None:
         """Write what is new to a listener; those at one place share the very same bytes."""
         hub, wire = self._hub, listener.wire
+        if listener.on_behind is not None and listener.place < hub.oldest and not wire.is_full:
+            self._drop(listener, hub.oldest - listener.place)
         while hub.has_news(listener.place) and not wire.is_full:
             key = listener.place, listener.topics
             piece = told.get(key)
@@ -167,6 +182,14 @@ class Fan:
             if piece[1]:
                 listener.is_quiet = False
                 wire.push(piece[1])
+
+    def _drop(self, listener: Listener, lost: int) -> None:
+        """Tell one that is too slow that it is, and nothing after that."""
+        self._hub.dropped += 1
+        listener.wire.push(framed(_TOO_SLOW % (lost, lost)))
+        listener.place = _NOWHERE
+        assert listener.on_behind is not None, "only these are dropped"
+        listener.on_behind()
 
 
 def framed(text: bytes) -> bytes:

@@ -11,6 +11,7 @@ from functools import cache
 import msgspec
 
 from aitbc_node.rpc import schema
+from aitbc_node.rpc.mailing import MessageView
 from aitbc_node.rpc.route import ENVELOPE, Route
 
 _REF = "#/components/schemas/{name}"
@@ -29,7 +30,9 @@ def document(routes: Sequence[Route]) -> dict[str, object]:
     for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     answers = {answer for route in routes for answer in route.answers}
-    kinds: list[type[msgspec.Struct]] = [*answers, schema.ErrorAnswer, schema.SubmitRequest]
+    asked = {route.asks for route in routes if route.asks}
+    kinds: list[type[msgspec.Struct]] = [*answers, *asked, MessageView]
+    kinds += schema.ErrorAnswer, schema.SubmitRequest
     kinds.sort(key=lambda kind: kind.__name__)
     _, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     return {
@@ -37,7 +40,7 @@ def document(routes: Sequence[Route]) -> dict[str, object]:
         "info": {
             "title": "AITBC node",
             "version": "1",
-            "description": "Public reads and POST /tx of one node; fields are added, not renamed.",
+            "description": "Reads, transactions and messages; fields are added, not renamed.",
         },
         "paths": paths,
         "components": {"schemas": components},
@@ -56,7 +59,7 @@ def _operation(route: Route) -> dict[str, object]:
         },
     }
     if route.method == "POST":
-        told["requestBody"] = {"required": True, "content": _submission()}
+        told["requestBody"] = {"required": True, "content": _asked(route)}
     return told
 
 
@@ -94,7 +97,9 @@ def _fault(why: str) -> dict[str, object]:
     return {"description": why, "content": {"application/json": schema_of_fault}}
 
 
-def _submission() -> dict[str, object]:
+def _asked(route: Route) -> dict[str, object]:
+    if route.asks is not None:
+        return {"application/json": {"schema": _ref(route.asks)}}
     raws = {"type": "array", "items": {"type": "string", "format": "binary"}}
     return {
         "application/json": {"schema": _ref(schema.SubmitRequest)},

@@ -5,7 +5,7 @@ Paths are compared part by part; a written part outranks a named one. The table 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -21,11 +21,22 @@ ENVELOPE = "envelope"
 _SHOWN_CHARS = 80
 
 
+Source: TypeAlias = Literal["events", "topics", "mail"]
+"""Which ring a stream is read from: the node's own events, or messages of accounts."""
+
+
 class Subscription(msgspec.Struct, frozen=True):
     """Ask the server to stream events of these topics; `last_id` is what the client saw last."""
 
     topics: frozenset[str]
     last_id: str
+    source: Source = "events"
+
+
+class Publication(msgspec.Struct, frozen=True):
+    """Ask the server to hand this message of an account to the machine."""
+
+    raw: bytes
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -35,7 +46,7 @@ class Text(msgspec.Struct, frozen=True):
     body: bytes
 
 
-Result: TypeAlias = schema.Answer | Text | Submission | Subscription
+Result: TypeAlias = schema.Answer | Text | Submission | Subscription | Publication
 Handler: TypeAlias = Callable[[Call], Result]
 
 
@@ -43,7 +54,7 @@ class Route(NamedTuple):
     """Name one route: `{name}` stands for one part of the path.
 
     Shape: `answers` are the records it may answer with and `media` their content type; `options`
-    are the query parameters that it takes.
+    are the query parameters that it takes, `asks` the record that is handed in as JSON.
     """
 
     method: str
@@ -53,6 +64,7 @@ class Route(NamedTuple):
     answers: tuple[type[schema.Answer], ...] = ()
     options: tuple[str, ...] = ()
     media: str = "application/json"
+    asks: type[msgspec.Struct] | None = None
 
 
 class Table:

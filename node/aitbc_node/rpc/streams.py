@@ -6,6 +6,7 @@ behind the ring is told how many events were lost, and goes on. Do not add socke
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -22,16 +23,32 @@ ROWS_MAX = 400
 
 _encode = msgspec.json.Encoder().encode
 
+Data = Mapping[str, object] | msgspec.Struct
+
 
 class Item:
-    """Hold one event; it is encoded when the first listener wants it, and once."""
+    """Hold one event; it is encoded when the first listener wants it, and once.
 
-    __slots__ = ("_data", "_encoded", "name", "sequence", "topic")
+    Where `data` is made by a call, only then: most nodes have nobody who listens to transactions.
+    """
 
-    def __init__(self, sequence: int, topic: str, name: str, data: Mapping[str, object]) -> None:
+    __slots__ = ("_data", "_encoded", "name", "sequence", "size", "topic", "until")
+
+    def __init__(
+        self,
+        sequence: int,
+        topic: str,
+        name: str,
+        data: Data | Callable[[], Data],
+        *,
+        size: int = 0,
+        until: int = limits.INT_MAX,
+    ) -> None:
         self.sequence = sequence
         self.topic = topic
         self.name = name
+        self.size = size
+        self.until = until
         self._data = data
         self._encoded: bytes | None = None
 
@@ -39,8 +56,14 @@ class Item:
         """Return the event as the text of a server-sent event."""
         if self._encoded is None:
             head = f"id: {boot}-{self.sequence}\nevent: {self.name}\ndata: ".encode()
-            self._encoded = head + _encode(self._data) + b"\n\n"
+            data = self._data() if callable(self._data) else self._data
+            self._encoded = head + _encode(data) + b"\n\n"
         return self._encoded
+
+    def end(self) -> None:
+        """Be told to nobody any more, and cost nothing."""
+        self.topic, self.size, self.until = "", 0, limits.INT_MAX
+        self._data, self._encoded = {}, None
 
 
 class Hub:
@@ -49,18 +72,51 @@ class Hub:
     `boot` tells this process' ids from an earlier one's; `on_publish` is called after each event.
     """
 
-    def __init__(self, *, boot: str, backlog: int = limits.EVENT_BACKLOG) -> None:
+    def __init__(
+        self, *, boot: str, backlog: int = limits.EVENT_BACKLOG, bytes_max: int = limits.INT_MAX
+    ) -> None:
         self._boot = boot
+        self._bytes, self._bytes_max = 0, bytes_max
         self._ring: deque[Item] = deque(maxlen=backlog)
         self._next = 1
         self.on_publish: Callable[[], None] = lambda: None
         self.listeners = 0
+        self.dropped = 0
+        """Listeners that were too slow, and were told so and heard no more."""
 
-    def publish(self, topic: str, data: Mapping[str, object], *, name: str = "") -> None:
-        """Add an event; `name` defaults to the topic. Costs the same with no listener or 10,000."""
-        self._ring.append(Item(self._next, topic, name or topic, data))
+    @property
+    def oldest(self) -> int:
+        """Return the place of the oldest event that is kept."""
+        return self._ring[0].sequence if self._ring else self._next
+
+    def publish(
+        self,
+        topic: str,
+        data: Data | Callable[[], Data],
+        *,
+        name: str = "",
+        size: int = 0,
+        until: int = limits.INT_MAX,
+    ) -> None:
+        """Add an event; `name` defaults to the topic. Costs the same with no listener or 10,000.
+
+        The oldest make room where all that said their `size` are too many bytes.
+        """
+        ring = self._ring
+        self._bytes += size
+        # Not left to `maxlen`: what goes must be counted off, whatever the size of what comes.
+        while ring and (self._bytes > self._bytes_max or len(ring) == ring.maxlen):
+            self._bytes -= ring.popleft().size
+        ring.append(Item(self._next, topic, name or topic, data, size=size, until=until))
         self._next += 1
         self.on_publish()
+
+    def forget(self, *, below: int) -> None:
+        """Tell nobody any more of events that were to end before this height."""
+        for item in self._ring:
+            if item.until < below:
+                self._bytes -= item.size
+                item.end()
 
     def committed(self, committed: Committed) -> None:
         """Publish a final block, and the fates of its transactions in few events."""
@@ -77,31 +133,35 @@ class Hub:
                 "tx_count": header.tx_count,
             },
         )
-        rows = [_fate(index, receipt) for index, receipt in enumerate(committed.receipts)]
-        self._fates(header.height, rows)
+        # Not an event each: thousands of small ones would push blocks out of the ring.
+        receipts = committed.receipts
+        for first in range(0, len(receipts), ROWS_MAX):
+            some = receipts[first : first + ROWS_MAX]
+            self.publish("tx", partial(_fates, header.height, first, some))
 
     def expired(self, expired: Expired) -> None:
         """Publish transactions that can never be in a block any more."""
-        rows = [{"id": tx_id.hex(), "status": "expired"} for tx_id in expired.ids]
-        self._fates(None, rows)
+        for first in range(0, len(expired.ids), ROWS_MAX):
+            some = expired.ids[first : first + ROWS_MAX]
+            rows = [{"id": tx_id.hex(), "status": "expired"} for tx_id in some]
+            self.publish("tx", {"height": None, "txs": rows})
 
-    def _fates(self, height: int | None, rows: Sequence[Mapping[str, object]]) -> None:
-        # Not an event each: thousands of small ones would push blocks out of the ring.
-        for first in range(0, len(rows), ROWS_MAX):
-            self.publish("tx", {"height": height, "txs": rows[first : first + ROWS_MAX]})
+    def begin(self, last_id: str, *, from_oldest: bool = False) -> tuple[int, bytes]:
+        """Return where a listener goes on, and what to tell it first when events are lost to it.
 
-    def begin(self, last_id: str) -> tuple[int, bytes]:
-        """Return where a listener goes on, and what to tell it first when events are lost to it."""
+        Who was not here before begins with what is new, or with all that is kept.
+        """
         boot, _, tail = last_id.rpartition("-")
+        new = self.oldest if from_oldest else self._next
         if not last_id:
-            return self._next, b""
+            return new, b""
         if boot != self._boot or not (tail.isascii() and tail.isdigit() and len(tail) < 20):  # noqa: PLR2004 - 64 bits
-            return self._next, self._gap(None, before=self._next)
+            return new, self._gap(None, before=new)
         return min(int(tail) + 1, self._next), b""
 
     def read(self, place: int, topics: frozenset[str]) -> tuple[int, bytes]:
         """Return the listener's new place and the text of what it missed, perhaps empty."""
-        oldest = self._ring[0].sequence if self._ring else self._next
+        oldest = self.oldest
         told = [self._gap(oldest - place, before=oldest)] if place < oldest else []
         place = max(place, oldest)
         last, size = min(place + BATCH_MAX, self._next), 0
@@ -121,6 +181,11 @@ class Hub:
         """Tell that events are missing; None when nobody can say how many."""
         data = _encode({"lost": lost})
         return f"id: {self._boot}-{before - 1}\nevent: gap\ndata: ".encode() + data + b"\n\n"
+
+
+def _fates(height: int, first: int, receipts: Sequence[TxReceipt]) -> Data:
+    rows = [_fate(index, receipt) for index, receipt in enumerate(receipts, first)]
+    return {"height": height, "txs": rows}
 
 
 def _fate(index: int, receipt: TxReceipt) -> dict[str, object]:

@@ -29,8 +29,9 @@ _HTTP_STATUS = {
 }
 _REFUSED = 422
 _HINTS = {
-    Code.E_MALFORMED: "docs/protocol.md describes the bytes of a transaction",
-    Code.E_SIZE: f"a transaction has at most {limits.TX_BYTES_MAX} bytes",
+    Code.E_MALFORMED: "docs/protocol.md describes the bytes of transactions and messages",
+    Code.E_SIZE: f"a transaction has at most {limits.TX_BYTES_MAX} bytes, a message "
+    f"{limits.LETTER_BYTES_MAX}",
     Code.E_CHAIN: "GET /status names the chain of this node",
     Code.E_EXPIRED: "sign it anew with a later valid_until",
     Code.E_TOO_FAR: "GET /params names how far ahead valid_until may be",
@@ -39,6 +40,7 @@ _HINTS = {
     Code.E_NONCE: "GET /state/accounts/<address> tells next_nonce",
     Code.E_FEE: "GET /fees/estimate tells what gas costs now",
     Code.E_INSUFFICIENT: "GET /state/accounts/<address> tells what is there",
+    Code.E_UNKNOWN: "an account is known from the first payment to it on",
     Code.E_RATE: "hand in fewer a second, or spread them over several accounts",
     Code.E_QUEUE_FULL: "wait for a block, then hand in the next ones",
     Code.E_POOL_FULL: "hand in the same bytes again later, or to another node",
@@ -91,16 +93,15 @@ def single(outcome: TxOutcome, known: schema.TxView | None) -> schema.Accepted:
     result = row(outcome, known)
     if result.code == Code.OK:
         return schema.Accepted(id=result.id, status=result.status)
-    status = _HTTP_STATUS.get(Code(result.code), _REFUSED)
+    raise fault_of(result.code, result.message, field=result.field)
+
+
+def fault_of(code: str, message: str, *, field: str) -> RequestFault:
+    """Make what a client is told of what was not taken."""
+    status = _HTTP_STATUS.get(Code(code), _REFUSED)
     headers = RETRY_AFTER if status in _TRY_AGAIN else ()
-    raise RequestFault(
-        status,
-        result.code,
-        result.message,
-        field=result.field,
-        hint=_HINTS.get(Code(result.code), ""),
-        headers=headers,
-    )
+    hint = _HINTS.get(Code(code), "")
+    return RequestFault(status, code, message, field=field, hint=hint, headers=headers)
 
 
 def row(outcome: TxOutcome, known: schema.TxView | None) -> schema.TxResult:

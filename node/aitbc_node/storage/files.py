@@ -98,7 +98,7 @@ class FileDisk:
     def write_at(self, name: str, offset: int, data: bytes) -> None:
         """Put bytes at an offset."""
         with _adapted(self.folder / name, "write"):
-            is_new = not self.exists(name)
+            is_new = name not in self._files and not self.exists(name)
             file = self._open(name)
             view = memoryview(data)
             while view:

@@ -85,13 +85,19 @@ class Log:
 
     def append(self, kind: int, *parts: bytes) -> int:
         """Write one record without syncing it; return its offset."""
-        payload = b"".join(parts)
-        assert len(payload) <= RECORD_BYTES_MAX, "a record that could not be read back"
-        offset = self.end
-        record = self._record(offset, kind, payload, self.synced)
+        return self.append_all(kind, (b"".join(parts),))
+
+    def append_all(self, kind: int, payloads: Sequence[bytes]) -> int:
+        """Write records of one kind in one go, without syncing; return the first one's offset."""
+        offset = at = self.end
+        records: list[bytes] = []
+        for payload in payloads:
+            assert len(payload) <= RECORD_BYTES_MAX, "a record that could not be read back"
+            records.append(self._record(at, kind, payload, self.synced))
+            at += len(records[-1])
         # A failed write leaves `end` alone, so a second attempt overwrites what it left behind.
-        self._disk.write_at(self._name, offset, record)
-        self.end = offset + len(record)
+        self._disk.write_at(self._name, offset, b"".join(records))
+        self.end = at
         return offset
 
     def rewrite(self, records: Sequence[tuple[int, bytes]]) -> list[int]:

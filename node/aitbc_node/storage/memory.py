@@ -29,7 +29,8 @@ class MemoryDisk:
     def write_at(self, name: str, offset: int, data: bytes) -> None:
         """Put bytes at an offset; a gap before it reads as zeros, as on a real disk."""
         file = self.files.setdefault(name, bytearray())
-        file.extend(bytes(max(0, offset - len(file))))
+        if offset > len(file):
+            file.extend(bytes(offset - len(file)))
         file[offset : offset + len(data)] = data
 
     def truncate(self, name: str, size: int) -> None:

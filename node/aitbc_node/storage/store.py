@@ -185,8 +185,7 @@ class Store:
             case AppendBase(final=final):
                 self._begin_at(final)
             case AppendTransactions(raws=raws):
-                for raw in raws:
-                    self._journal.append(TRANSACTION, raw)
+                self._journal.append_all(TRANSACTION, raws)
             case _:
                 assert_never(effect)
 

@@ -119,7 +119,8 @@ class Connection(asyncio.Protocol):
         """Begin the handshake; TLS is done."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=SLICE_BYTES)
-        self._watch = kernel.Watch(transport.get_extra_info("socket"), self._tell_full)
+        sock = kernel.tuned(transport.get_extra_info("socket"))
+        self._watch = kernel.Watch(sock, self._tell_full)
         self.address = format_address(*transport.get_extra_info("peername")[:2])
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HANDSHAKE_S, self.close, "no handshake in time")
@@ -266,7 +267,6 @@ class Connection(asyncio.Protocol):
             self._links.full(self._peer.id)
 
     # Bytes out.
-
     def _write(self, payload: bytes) -> None:
         if self._transport is not None:
             frame = framed(payload)

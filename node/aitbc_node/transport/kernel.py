@@ -2,8 +2,9 @@
 
 The kernel knows when the peer's kernel has bytes, however busy the peer's process is. What is
 still here after a while has stood before the wire; the time for which the peer's full buffer let
-nothing leave is taken off, because then it is the process that does not read, or reads slowly. Do
-not add what follows from it.
+nothing leave is taken off, because then it is the process that does not read, or reads slowly. Nor
+is it the wire that holds up what was merely lost, as long as nothing waits behind that. Do not add
+what follows from it.
 """
 
 import asyncio
@@ -24,23 +25,27 @@ INFO_BYTES = 192
 UNKNOWN_US = 2**32 - 1
 
 
-def tune(sock: socket.socket) -> None:
+def tuned(sock: socket.socket) -> socket.socket:
     """Send at once what is small, and give up a peer whose host is silent."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, DEAD_AFTER_MS)
+    return sock
 
 
 class Reading(msgspec.Struct, frozen=True):
     """Be what a kernel says of one connection, as totals since it began.
 
-    `shut_us`: so long the peer's full buffer was what let nothing leave.
+    `waiting` bytes have not arrived, of which `unsent` ones have not left either; `resent` segments
+    were taken for lost. `shut_us`: so long the peer's full buffer was what let nothing leave.
     """
 
     arrived: int
     waiting: int
     shut_us: int
     quickest_ms: int
+    unsent: int = 0
+    resent: int = 0
 
 
 def read(sock: socket.socket) -> Reading | None:
@@ -55,12 +60,15 @@ def read(sock: socket.socket) -> Reading | None:
         return None  # another system, or closed
     if len(info) < INFO_BYTES:
         return None
+    (resent,) = struct.unpack_from("=I", info, 100)
     (arrived,) = struct.unpack_from("=Q", info, 120)
-    (quickest_us,) = struct.unpack_from("=I", info, 148)
+    unsent, quickest_us = struct.unpack_from("=II", info, 144)
     (shut_us,) = struct.unpack_from("=Q", info, 176)
     return Reading(
         arrived=arrived,
         waiting=waiting,
+        unsent=unsent,
+        resent=resent,
         shut_us=shut_us,
         quickest_ms=0 if quickest_us == UNKNOWN_US else quickest_us // 1_000,
     )
@@ -70,16 +78,17 @@ class Mark:
     """Mark the last byte that waits, and look later whether it has arrived."""
 
     def __init__(self) -> None:
-        self._at: tuple[int, int, int] | None = None
+        self._at: tuple[int, Reading] | None = None
 
     def is_full(self, reading: Reading, now_ms: int) -> bool:
         """Take a reading; tell whether bytes have stood before the wire."""
-        if self._at is not None and reading.arrived < self._at[1]:
-            at_ms, _, shut_us = self._at
-            open_ms = now_ms - at_ms - (reading.shut_us - shut_us) // 1_000
-            return open_ms - reading.quickest_ms >= FULL_MS
-        written = reading.arrived + reading.waiting
-        self._at = (now_ms, written, reading.shut_us) if reading.waiting else None
+        if self._at is not None:
+            at_ms, then = self._at
+            if reading.arrived < then.arrived + then.waiting:
+                open_ms = now_ms - at_ms - (reading.shut_us - then.shut_us) // 1_000
+                is_loss = reading.resent > then.resent and not reading.unsent
+                return open_ms - reading.quickest_ms >= FULL_MS and not is_loss
+        self._at = (now_ms, reading) if reading.waiting else None
         return False
 
 
@@ -87,7 +96,6 @@ class Watch:
     """Watch one connection while something on it may be waiting."""
 
     def __init__(self, sock: socket.socket, on_full: Callable[[], None]) -> None:
-        tune(sock)
         self._socket = sock
         self._on_full = on_full
         self._mark = Mark()

@@ -167,8 +167,12 @@ class Links:
         return terms.peers_max - min(absent, terms.peers_max // 2)
 
     def _kept(self) -> frozenset[PeerId]:
-        """Name those for whom room is kept: whom the operator names, and whom the ledger does."""
-        return self.terms.named.union(self._also_kept())
+        """Name those for whom room is kept: whom the operator names, and whom the ledger does.
+
+        Whose key has ended never comes back, so its place is no longer held free.
+        """
+        known = self.terms.named.union(self._also_kept())
+        return frozenset(peer for peer in known if not self.terms.is_revoked(peer))
 
     def _is_crowd(self, peer: PeerId, address: str) -> bool:
         """Tell whether strangers of one network have all the links that they may have.

@@ -23,6 +23,7 @@ TAKES_NODES_AWAY = (
     "deploy dev",
     "deploy dev --only v1 --on-failure continue",
     "keys rotate v1 -e dev",
+    "keys rotate v1 --node-key -e dev",
     "node restart v1 -e dev",
     "node stop v1 -e dev",
     "restore v1 -e dev",
@@ -31,8 +32,14 @@ TAKES_NODES_AWAY = (
 )
 # Asked for by the name of the whole: there is no power to keep, and nobody does it by accident.
 ENDS_THE_WHOLE = {"down", "lab destroy", "lab down"}
-# The operator's own words on a host, and a lab that the measurement makes for itself.
-SOMEBODY_ELSES = {"benchmark deploy", "lab exec", "lab shell"}
+# The operator's own words on a host, and nodes that a measurement makes for itself.
+SOMEBODY_ELSES = {
+    "benchmark all",
+    "benchmark deploy",
+    "benchmark throughput",
+    "lab exec",
+    "lab shell",
+}
 # Takes nodes away on purpose, never more power than its cap: `test_faults.py` shows the refusal.
 BREAKS_ON_PURPOSE = {"chaos run"}
 # Changes who votes from the next epoch on: refused with the sum by those who vote now, as
@@ -53,6 +60,10 @@ KEEPS_NODES_RUNNING = {
     "asset burn",
     "asset define",
     "asset mint",
+    "endpoint publish",
+    "endpoint withdraw",
+    "message ask",
+    "message publish",
     "audit anchor",
     "backup",
     "bootstrap",
@@ -71,8 +82,13 @@ KEEPS_NODES_RUNNING = {
     "keys new",
     "keys revoke",
     "lab up",
+    "load compare",
+    "load knee",
+    "load master",
     "load run",
+    "load worker",
     "locks update",
+    "network recover",
     "node start",
     "proposal submit",
     "proposal vote",
@@ -93,6 +109,8 @@ KEEPS_NODES_RUNNING = {
     "validator announce",
 }
 READS = {
+    "benchmark generator",
+    "benchmark performance",
     "account show",
     "alerts list",
     "alerts rules",
@@ -109,10 +127,14 @@ READS = {
     "config export",
     "config get",
     "config view",
+    "diagnose consensus",
+    "diagnose network",
     "economics gas-price",
     "economics rewards",
     "economics stakes",
     "economics stats",
+    "endpoint resolve",
+    "message watch",
     "env list",
     "env show",
     "genesis check",
@@ -125,6 +147,7 @@ READS = {
     "load status",
     "locks check",
     "network health",
+    "network partition",
     "network peers",
     "network topology",
     "network status",

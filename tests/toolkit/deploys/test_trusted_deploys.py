@@ -13,6 +13,7 @@ from tomlkit import TOMLDocument
 
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.release import audit, cutting, reviews, safekeeping, source, standing, vouching
+from aitbc_toolkit.release.request import Request
 
 pytestmark = pytest.mark.integration
 
@@ -146,26 +147,61 @@ def test_a_branch_that_went_another_way_at_origin_is_not_replaced(trusting: Trus
     assert trusting.releases() == set()
 
 
-def test_a_push_gives_all_or_nothing_and_a_refusal_says_what_was_given(trusting: Trusting) -> None:
-    """Origin has another tag of that name: the branch stays too. Unsigned work is named."""
+def test_a_push_gives_all_or_nothing(trusting: Trusting) -> None:
+    """Origin has another tag of that name: the branch stays there, too."""
     project, git = trusting.project, trusting.project.git
     git("branch", "--move", "main")
     before = trusting.commit("known to all")
     git("push", "--quiet", "origin", "HEAD:refs/tags/rel/dev/1")
     trusting.commit("release me", key="rita", push=False)
     tag = trusting.cut(push=False)
+
     with pytest.raises(AitbcError, match="origin did not take"):
         project.deploy(ref=tag, push=True)
-    kept = git("ls-remote", "origin", "refs/heads/main").split()[0]
+
+    assert tag == "rel/dev/1"
+    assert git("ls-remote", "origin", "refs/heads/main").split()[0] == before
+    assert trusting.releases() == set()
+
+
+def test_nothing_is_pushed_before_it_may_be_deployed(trusting: Trusting) -> None:
+    """Hosts and others fetch from origin: unsigned work gets there when reviewers approved it."""
+    project, git = trusting.project, trusting.project.git
+    git("branch", "--move", "main")
+    before = trusting.commit("known to all")
     unsigned = trusting.commit("trust me", push=False)
+    asked = Request(checkout=project.checkout, push=True)
+    revision = source.resolve(None, snapshot=False, root=project.checkout)
+
+    def at_origin() -> str:
+        told: str = git("ls-remote", "origin", "refs/heads/main").partition("\t")[0]
+        return told
 
     with pytest.raises(AitbcError, match="pending approval") as refused:
         project.deploy(push=True)
+    kept_back = at_origin()
+    trusting.approve(unsigned, "quin")
+    admitted = vouching.admit(project.environment, asked, revision, project.records.append)
 
-    assert (tag, kept) == ("rel/dev/1", before)
-    assert "heads/main, by --push: it stays there" in refused.value.message
-    assert git("ls-remote", "origin", "refs/heads/main").split()[0] == unsigned
+    assert kept_back == before
+    assert "not given: --push gives what may be deployed" in refused.value.message
+    assert f"git push origin {unsigned[:12]}:refs/heads/BRANCH" in refused.value.hint
+    assert at_origin() == unsigned
+    assert admitted.request is not None
     assert trusting.releases() == set()
+    assert [each.action for each in trusting.audited()][-2:] == ["admit", "push"]
+
+
+def test_a_commit_that_is_at_origin_is_not_said_to_be_missing_there(trusting: Trusting) -> None:
+    """Reviewers can read it there already, so nobody is told to push it."""
+    trusting.project.git("branch", "--move", "main")
+    trusting.commit("trust me")
+
+    with pytest.raises(AitbcError, match="pending approval") as refused:
+        trusting.project.deploy(push=True)
+
+    assert "at origin" not in refused.value.message
+    assert "git push" not in (refused.value.hint or "")
 
 
 def test_there_is_nothing_to_push_where_hosts_fetch_from_here(a_project: Build) -> None:

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from aitbc_node import limits
 from aitbc_node.events import Send
 from aitbc_node.gossip import relay
 from aitbc_node.gossip.messages import (
@@ -133,6 +134,46 @@ def test_what_a_few_kept_to_themselves_is_offered_to_others() -> None:
     assert all(len(sent) == 1 for sent in node.sent.values())
 
 
+def test_nothing_waits_longer_for_others_than_what_came_after_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Lanes that are always full have new ones refused at every block, and old ones still go on."""
+    monkeypatch.setattr(relay, "LANE_MAX", LANE)
+    node = Node(Kind.SLOW, carries=4_000)
+    for block in range(6 * LENT_BLOCKS):
+        node.bring(range(40 * block, 40 * block + 40))
+        node.flush(2)
+        node.relay.advance(lambda _: True)
+        lent = [at_block for _, at_block in node.relay._lent.values()]
+        assert lent == sorted(lent)
+        assert block + 1 - lent[0] < LENT_BLOCKS
+
+    assert node.relay._refused == {}
+    node.flush()
+    assert node.relay._refused
+
+
+@pytest.mark.parametrize("needs", [1, len(PEERS)], ids=["all need the same", "needs differ"])
+def test_what_somebody_took_is_not_offered_again_to_who_had_no_room(
+    monkeypatch: pytest.MonkeyPatch, needs: int
+) -> None:
+    """A few quick peers got all, so behind the next block nothing is queued for full links."""
+    monkeypatch.setattr(relay, "LANE_MAX", LANE)
+    node = Node(Kind.SLOW, able=0, carries=4_000)
+    for peer in PEERS[8:]:
+        node.relay._speeds._links[peer].kind = Kind.GIGABIT
+    ids = node.bring(range(5 * LANE))
+    for number, tx_id in enumerate(sorted(ids)):
+        node.relay.peer_has(PEERS[number % needs], (tx_id,))
+    node.flush()
+    before = node.relay.waiting
+    assert before > 0
+
+    node.relay.advance(lambda _: True)
+
+    assert node.relay.waiting == before
+
+
 def test_what_a_block_holds_leaves_the_lanes_and_is_never_offered_again() -> None:
     """A slow link carries each body once."""
     node = Node(Kind.SLOW, carries=4_000)
@@ -157,6 +198,17 @@ def test_what_a_peer_has_meanwhile_leaves_its_lane() -> None:
 
     assert 0 < node.relay.waiting < before
     assert not len(node.relay._lanes[PEERS[0]])
+
+
+def test_a_larger_pool_loses_nothing_of_what_clients_bring() -> None:
+    """What fits into the pool fits into what waits to be passed on, and is offered again."""
+    larger = limits.MEMPOOL_TXS_MAX + 50
+    node = Node(Kind.SLOW, able=0, carries=4_000)
+    node.relay.txs_max = larger
+    ids = node.bring(range(larger))
+    node.flush()
+
+    assert set(node.relay._lent) == ids
 
 
 @pytest.mark.parametrize("kind", [Kind.GIGABIT, Kind.HOME])

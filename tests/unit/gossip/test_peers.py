@@ -8,6 +8,7 @@ from aitbc_node.gossip.messages import Hello, Ping, decode_message
 from aitbc_node.gossip.peers import Peers
 from aitbc_node.gossip.reach import Reach
 from aitbc_node.gossip.records import PeerRecord
+from aitbc_node.gossip.speed import MEASURED_BYTES_MIN, Kind
 from aitbc_node.gossip.standing import BAN_MS
 from aitbc_node.types import Address, PeerId, Power, PublicKey, Signature
 from aitbc_node.validators import Validator, ValidatorSet
@@ -16,6 +17,9 @@ OWN = PeerId(b"m" * 20)
 LOW = PeerId(b"a" * 20)
 HIGH = PeerId(b"z" * 20)
 STRANGER = PeerId(b"s" * 20)
+
+PING_TIMES = [500, 1_000, 1_500]
+"""As often as may be, by a clock that is looked at four times a second."""
 
 
 def some_peers(*known: PeerId, listed_only: bool = False) -> Peers:
@@ -68,18 +72,20 @@ def test_a_flood_of_frames_is_seen_and_a_burst_after_a_pause_is_none() -> None:
     peers = some_peers(HIGH)
     peers.on_up(up(HIGH), 0)
     peers.tick(0)
-    for _ in range(limits.PEER_FRAMES_BURST):
+    link = peers.heard(HIGH, 0)
+    assert link is not None
+    for _ in range(limits.PEER_FRAMES_BURST - 1):
         peers.heard(HIGH, 0)
-    assert not peers.is_flooding(HIGH)
+    assert not link.is_flooding
     peers.heard(HIGH, 0)
-    assert peers.is_flooding(HIGH)
+    assert link.is_flooding
 
     peers.tick(1_000)
     for _ in range(limits.PEER_FRAMES_PER_S):
-        assert not peers.is_flooding(HIGH)
+        assert not link.is_flooding
         peers.heard(HIGH, 1_000)
     peers.heard(HIGH, 1_000)
-    assert peers.is_flooding(HIGH)
+    assert link.is_flooding
 
 
 def test_of_two_that_know_each_other_the_smaller_id_dials_first() -> None:
@@ -161,7 +167,7 @@ def test_pings_measure_the_way_and_silence_ends_a_link() -> None:
             if len(pings) == 1:
                 peers.on_pong(HIGH, message.number, now_ms + 30)
 
-    assert pings == [500, 1_000, 1_500]
+    assert pings == PING_TIMES
     assert [view.rtt_ms for view in peers.views(0)] == [30]
     assert dropped(peers.tick(1_999)) == []
     assert dropped(peers.tick(2_000)) == [HIGH]
@@ -177,6 +183,41 @@ def test_any_frame_is_a_sign_of_life() -> None:
         assert peers.heard(HIGH, now_ms)
         assert dropped(peers.tick(now_ms)) == []
     assert not peers.heard(STRANGER, 10_000)
+
+
+def pinged(peers: Peers, *, until_ms: int, bytes_in_between: int = 0) -> list[int]:
+    """Say when a peer is pinged that answers at once and says something else all the time."""
+    found = []
+    for now_ms in range(250, until_ms, 250):
+        peers.heard(HIGH, now_ms)
+        peers.speeds.send((HIGH,), bytes_in_between, now_ms)
+        for effect in peers.tick(now_ms):
+            assert isinstance(effect, Send)
+            message = decode_message(effect.payload)
+            assert isinstance(message, Ping)
+            peers.on_pong(HIGH, message.number, now_ms)
+            found.append(now_ms)
+    return found
+
+
+def test_who_is_heard_all_the_time_is_pinged_only_to_measure_the_way() -> None:
+    """Once in two seconds, not in half a second: that it lives is known without."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+
+    assert pinged(peers, until_ms=6_500) == [500, 2_500, 4_500]
+
+
+def test_a_link_that_carries_much_or_little_is_pinged_as_often_as_may_be() -> None:
+    """What its speed is judged by comes twice a second: much has left, or the link is slow."""
+    peers = some_peers(HIGH)
+    peers.on_up(up(HIGH), 0)
+    busy = pinged(peers, until_ms=1_750, bytes_in_between=MEASURED_BYTES_MIN)
+
+    peers.on_up(up(HIGH), 0)
+    peers.speeds._links[HIGH].kind = Kind.SLOW
+
+    assert busy == pinged(peers, until_ms=1_750) == PING_TIMES
 
 
 def test_after_an_own_pause_nobody_is_judged_silent_at_once() -> None:

@@ -454,3 +454,19 @@ def test_nobody_can_greet_as_a_validator_that_it_is_not() -> None:
     with pytest.raises(PeerFault):
         reach.told(B, Hello(signer("q").public_key, Signature(bytes(64))))
     assert reach.power(SET, 0) == 5
+
+
+def test_what_all_have_from_its_source_waits_for_nobody() -> None:
+    """In a small mesh nothing is queued, so no flush is due; who comes later changes that."""
+    topology = Topology()
+    joined(topology, (A, B))
+    relay = TxRelay(topology, Speeds())
+    for peer in (A, B):
+        relay.peer_up(peer)
+
+    relay.add(an_id(1), b"tx", source=A)
+    before = relay.waiting
+    relay.peer_up(C)
+    relay.add(an_id(2), b"tx", source=A)
+
+    assert (before, relay.waiting) == (0, 1)

@@ -8,6 +8,7 @@ from aitbc_node.codes import Code
 from aitbc_node.ledger import fees
 from aitbc_node.ledger.objects import Fees, balance
 from aitbc_node.ledger.params import Params
+from aitbc_node.ledger.transactions import gas_of
 from aitbc_node.ledger.transfers import TRANSFER_GAS, Output, Transfer
 from aitbc_node.types import Amount, Gas
 from aitbc_sim.town import VALIDATOR_NAMES, WEALTH, Town, a_genesis, address, pay, supply
@@ -28,16 +29,16 @@ def test_gas_grows_with_outputs_and_bodies(town: Town) -> None:
     """Each further output and each body of a bundle is paid for."""
     outs = tuple(Output(address("bob"), "AIT", Amount(1)) for _ in range(3))
 
-    assert fees.gas_of(town.draft("alice", Transfer(outs))) == 21_000 + 2 * 5_000
-    assert fees.gas_of(town.draft("mint", supply("bob", 1), pay("bob", 1))) == 40_000 + 21_000
+    assert gas_of(town.draft("alice", Transfer(outs))) == 21_000 + 2 * 5_000
+    assert gas_of(town.draft("mint", supply("bob", 1), pay("bob", 1))) == 40_000 + 21_000
 
 
 def test_each_further_signature_is_paid_for(town: Town) -> None:
     """Verifying is what costs everyone most, so sixteen signatures are not the price of one."""
     tx = town.draft("alice", pay("bob", 1))
 
-    assert fees.gas_of(tx, signatures=16) == 21_000 + 15 * 5_000
-    assert fees.gas_of(tx, signatures=0) == fees.gas_of(tx) == 21_000
+    assert gas_of(tx, signatures=16) == 21_000 + 15 * 5_000
+    assert gas_of(tx, signatures=0) == gas_of(tx) == 21_000
 
 
 def test_a_blocks_fees_are_shared_to_the_last_unit(town: Town) -> None:

@@ -15,7 +15,7 @@ import pytest
 from aitbc_node import ledger, limits
 from aitbc_node.canonical import encode
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger import evidence, objects, params, proposals
+from aitbc_node.ledger import evidence, objects, params, proposals, revoking
 from aitbc_node.ledger.assets import AssetSupply
 from aitbc_node.ledger.bonding import StakeBond
 from aitbc_node.ledger.definitions import AssetDefine
@@ -36,7 +36,7 @@ from aitbc_node.ledger.params import Params
 from aitbc_node.ledger.policy import Policy, single_key
 from aitbc_node.ledger.possession import possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
-from aitbc_node.ledger.records import RecordPut, revoked_by
+from aitbc_node.ledger.records import RecordPut, ended_by, revoked_by
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.transactions import Parsed, parse, sign
@@ -61,6 +61,11 @@ Scene = Callable[[Town], Told]
 PAYMENT = pay("bob", 5)
 NAME = RecordPut("name", b"shop", b"alice sells", 9)
 ENDED = revoked_by(CHAIN_ID, key_of("a node"))
+OTHER_NODE = key_of("another node")
+OTHER_ENDED = revoked_by(CHAIN_ID, OTHER_NODE)
+IN_FAVOUR = ended_by(
+    OTHER_NODE.public_key, revoking.replacement(CHAIN_ID, OTHER_NODE, key_of("a node"))
+)
 COIN = AssetDefine("COIN", "coin", 2, address("alice"), Amount(5), Amount(1_000))
 TWO = tuple(sorted(key_of(name).public_key for name in ("alice", "bob")))
 WEAK = PublicKey(bytes(32))
@@ -271,7 +276,8 @@ CASES: dict[str, dict[Told, Scene]] = {
         ("malformed", "value"): form(msgspec.structs.replace(NAME, ttl=0)),
         ("malformed", "ttl"): form(msgspec.structs.replace(ENDED, ttl=9)),
         ("signature", "value"): body(msgspec.structs.replace(ENDED, value=bytes(64))),
-        ("wrong-state", "key"): body(ENDED, ENDED),
+        ("wrong-state", "key"): body(IN_FAVOUR, OTHER_ENDED),
+        ("wrong-state", "value"): body(IN_FAVOUR, ENDED),
     },
     "signers": {
         ("policy", "keys"): form(AccountPolicy(1, TWO[::-1])),

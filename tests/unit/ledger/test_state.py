@@ -1,6 +1,7 @@
 """State and drafts: reading, undoing, dropping, proving."""
 
 import pytest
+from msgspec.structs import replace
 
 from aitbc_node.canonical import decode
 from aitbc_node.ledger import objects, trie
@@ -38,6 +39,21 @@ def test_a_change_there_and_back_is_no_change(town: Town) -> None:
     draft.put_account(address("alice"), Account(0, before.policy, before.balances))
 
     assert draft.writes() == {}
+
+
+def test_who_validates_and_by_which_parameters_is_what_was_adopted_last(town: Town) -> None:
+    """Asked before and after: what was found once is not told for another state."""
+    state, draft = town.state, Draft(town.state)
+    turned, params = state.validators.rotated(), replace(state.params, epoch_blocks=7)
+    draft.put((objects.VALIDATORS, b""), turned)
+    draft.put((objects.PARAMS, b""), params)
+    assert state.validators != turned
+    assert state.params != params
+
+    state.adopt(draft.writes(), draft.tree(draft.writes()))
+
+    assert state.validators == turned
+    assert state.params == params
 
 
 def test_an_account_is_proved_against_the_root_alone(town: Town) -> None:

@@ -9,10 +9,12 @@ from aitbc_load.chainwatch import (
     UNKNOWN,
     Account,
     Block,
+    Purse,
     agreed,
     balance,
     checks,
     nonces,
+    purses,
     rate,
 )
 
@@ -70,6 +72,23 @@ def test_the_rate_is_of_blocks() -> None:
     assert rate({}, ENDED) is None
 
 
+def test_neither_a_part_of_a_block_nor_a_straggler_makes_a_mesh_slow() -> None:
+    """100 a second for 10 s, then half a block, then one transaction ten seconds late."""
+    names = [f"{number:064x}" for number in range(1_051)]
+    ended = {bytes.fromhex(name): FINAL for name in names}
+    blocks = {
+        height: Block(str(height), 1_000 * height, tuple(names[100 * height - 100 : 100 * height]))
+        for height in range(1, 11)
+    }
+    late = {
+        11: Block("11", 11_000, tuple(names[1_000:1_050])),
+        21: Block("21", 21_000, (names[-1],)),
+    }
+
+    assert rate(blocks, ended) == 100
+    assert rate({**blocks, **late}, ended) == 100
+
+
 def test_a_fork_is_seen() -> None:
     """One node with another block is enough."""
     seen = {**SEEN, 2: {**SEEN[2], "v4": a_block(2, 3, fork="ff")}}
@@ -115,3 +134,26 @@ def test_money_and_nonces_are_compared_with_the_books() -> None:
     assert nonces({"a": Account(0, 2, 2), "b": Account(3, 0, 3)}).outcome == HELD
     assert nonces({"a": Account(0, 2, 3), "b": Account(3, 0, None)}).outcome == BROKEN
     assert nonces({"b": Account(3, 0, None)}).outcome == UNKNOWN
+
+
+def test_what_lies_in_a_height_that_nobody_read_is_held_against_nobody() -> None:
+    """More than the blocks read hold may lie in the others; less never does."""
+    assert balance(Account(10, 5, 16, is_partial=True)).outcome == UNKNOWN
+    assert balance(Account(10, 5, 14, is_partial=True)).outcome == BROKEN
+    assert balance(Account(10, 5, 15, is_partial=True)).outcome == HELD
+    assert nonces({"a": Account(0, 2, 3, is_partial=True)}).outcome == UNKNOWN
+    assert nonces({"a": Account(0, 2, 1, is_partial=True)}).outcome == BROKEN
+    assert purses({"a": Purse(100, 40, 59, is_partial=True)}).outcome == UNKNOWN
+    assert purses({"a": Purse(100, 40, 61, is_partial=True)}).outcome == BROKEN
+    assert purses({"a": Purse(100, 40, 60, is_partial=True)}).outcome == HELD
+
+
+def test_a_wallet_is_what_its_receipts_leave() -> None:
+    """To the unit; a receipt that nobody shows makes it unknown, a difference outranks that."""
+    right, unknown = Purse(100, 40, 60), Purse(100, None, 60)
+
+    assert purses({"a": right, "b": Purse(5, 0, 5)}).outcome == HELD
+    assert purses({"a": right, "b": unknown}).outcome == UNKNOWN
+    assert purses({"a": Purse(100, 40, None)}).outcome == UNKNOWN
+    found = purses({"a": Purse(100, 40, 61), "b": unknown})
+    assert (found.outcome, found.detail) == (BROKEN, "a has 61, by its receipts 60")

@@ -30,12 +30,14 @@ def test_a_good_run_passes() -> None:
     ("changed", "reason"),
     [
         (replace(GOOD, offered=989), "98.9 % of what was asked"),
+        (replace(GOOD, phases=(("burst", 100, 98),)), "98.0 % of what phase burst asked"),
         (replace(GOOD, lag_p99_ms=10.1), "send lag p99 was 10.1 ms"),
         (replace(GOOD, lag_p99_ms=None), "nothing was sent"),
         (replace(GOOD, cpu_share=0.81), "81 % of its core"),
         (replace(GOOD, out_of_files=3), "no file handle was left for 3"),
         (replace(GOOD, engine_faults=1), "1 exceptions inside the swarm"),
         (replace(GOOD, final=0), "nothing became final"),
+        (replace(GOOD, idle=("spammer",)), "no node judged anything of role spammer"),
         (replace(GOOD, is_stopped=True, offered=500), "stopped before its time"),
     ],
 )

@@ -34,6 +34,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, raws: list[bytes]) -> Non
     """Bytes and ids come back by number; pieces behind each other are a body of `POST /tx`."""
     store = Store.write(tmp_path / "signed", raws)
 
+    assert not (tmp_path / "signed").exists(), "a run of minutes would leave tens of megabytes"
     assert [store.raw(number) for number in range(len(store))] == raws
     assert [store.id(number) for number in range(len(store))] == [tx_id(raw) for raw in raws]
     body = bytes([0xDC]) + len(raws).to_bytes(2, "big")
@@ -52,6 +53,7 @@ def test_the_seed_makes_the_accounts() -> None:
     assert len({*addresses, *(each.address("ax") for each in other)}) == 2_000
     assert identities(8, 0, 1)[0].account != first[0].account
     assert identities(1, 10, 1)[0].account != identities(11, 0, 1)[0].account
+    assert identities(8, 0, 1, turn=1)[0].account != identities(8, 0, 1)[0].account
     assert first[0].address("dx").startswith("dx1")
 
 

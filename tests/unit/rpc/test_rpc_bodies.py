@@ -10,6 +10,7 @@ from aitbc_node.rpc import app
 from aitbc_node.rpc.app import App
 from aitbc_node.rpc.bodies import BYTES_MAX, PER_CLIENT_MAX, Bodies
 from aitbc_node.rpc.connections import WIRE
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.throttle import Throttle
 from aitbc_node.rpc.view import RequestFault, Response
@@ -60,6 +61,7 @@ class Port:
 
     facts = view = reader = None
     hub = Hub(boot="1")
+    post = Post(boot="1", hrp="aitd")
 
     async def settled(self) -> None:
         """Have nothing to wait for."""

@@ -206,10 +206,16 @@ def test_handing_in_again_what_is_final_is_no_error(node: Any, code: Code) -> No
 
 
 def test_a_waiting_duplicate_is_pending(node: Any) -> None:
-    """The same bytes again, still waiting, are simply pending."""
+    """The same bytes again, still waiting, are simply pending, and the index is not asked."""
     node.mempool.waiting = {ID}
+    asked = []
+    node.transaction = asked.append
 
-    assert answered(node, Code.E_DUPLICATE).status == 202
+    response = answered(node, Code.E_DUPLICATE)
+
+    assert response.status == 202
+    assert msgspec.json.decode(response.body) == {"id": ID.hex(), "status": "pending"}
+    assert asked == []
 
 
 def test_a_batch_answers_item_by_item(node: Any) -> None:

@@ -58,6 +58,13 @@ with commas. Each event has an `id`; `Last-Event-ID` (or `last_id=`) goes on beh
 is told by an event `gap` with the number lost, or null where nobody knows. A comment comes every
 15 s where nothing else does; whoever reads nothing for 30 s is cut off; a node that stops ends its
 streams with an event `closing`. The fates of many transactions come in several `tx` events.
+
+Messages of accounts have streams of their own, `GET /messages?topic=A,B` and
+`GET /messages/ADDRESS`: each is an event `message` whose data are a [MessageView](#messageview).
+The first begins with what is new, the second with what is kept (1,024 messages or 8 MiB for all
+accounts, none behind its `valid_until`). Who falls behind what is kept gets an event `closing` that
+says how far, and the stream ends; who comes back with `Last-Event-ID` hears of
+the `gap` and goes on.
 """
 
 

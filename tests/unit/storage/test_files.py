@@ -136,6 +136,21 @@ def test_a_short_write_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert disk.read("a") == b"0123456789"
 
 
+def test_a_file_that_is_open_is_not_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is written to for every hand-in: asking for its name each time is in vain."""
+    disk = FileDisk(tmp_path)
+    disk.write_at("a", 0, b"x")
+    asked: list[str] = []
+    monkeypatch.setattr(disk, "exists", asked.append)
+
+    disk.write_at("a", 1, b"y")
+
+    assert asked == []
+    assert (tmp_path / "a").read_bytes() == b"xy"
+
+
 def test_what_syncing_costs_is_counted(tmp_path: Path) -> None:
     """Count and time are there for the metrics."""
     disk = FileDisk(tmp_path)

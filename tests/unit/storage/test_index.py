@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header
 from aitbc_node.errors import DiskError
 from aitbc_node.events import Committed, TxReceipt
+from aitbc_node.storage import fates
 from aitbc_node.storage import index as index_module
 from aitbc_node.storage.index import TxIndex
 from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, TxId
@@ -84,6 +86,42 @@ def test_a_block_outranks_an_expiry(index: TxIndex) -> None:
     assert expired == ("expired", None, None, "expired", None, ())
 
 
+def test_transactions_with_the_same_tail_are_told_apart(tmp_path: Path) -> None:
+    """The table knows eight bytes of an id, which somebody may grind: the whole id decides."""
+    first, second = a_commit(1, "ok"), a_commit(2, "insufficient")
+    twin = TxId(b"\x01" * 24 + an_id(100)[24:])
+    renamed = msgspec.structs.replace(second.receipts[0], id=twin)
+    written = TxIndex(tmp_path / "index.db")
+    written.put_block(first)
+    written.put_block(msgspec.structs.replace(second, receipts=(renamed,)))
+    written.close()
+
+    index = TxIndex(tmp_path / "index.db")
+
+    found = [index.get(each) for each in (an_id(100), twin, TxId(b"\x02" * 24 + twin[24:]))]
+    assert [None if fate is None else fate[:2] for fate in found] == [
+        ("committed", 1),
+        ("rejected", 2),
+        None,
+    ]
+    index.close()
+
+
+def test_a_full_block_is_written_whole(tmp_path: Path) -> None:
+    """More transactions than one statement takes, each at its place; told twice is no harm."""
+    block = a_commit(3, *(["ok"] * 2_000))
+    written = TxIndex(tmp_path / "index.db")
+    written.put_block(block)
+    written.put_block(block)
+    written.close()
+
+    index = TxIndex(tmp_path / "index.db")
+
+    found = [index.get(receipt.id) for receipt in block.receipts]
+    assert [fate and fate[1:3] for fate in found] == [(3, place) for place in range(2_000)]
+    index.close()
+
+
 def test_fates_and_progress_survive_a_restart(tmp_path: Path) -> None:
     """What was written is found again, and the index knows how far it is."""
     first = TxIndex(tmp_path / "index.db")
@@ -125,6 +163,34 @@ def test_an_unusable_index_is_made_anew(tmp_path: Path, damage: str) -> None:
     index.close()
 
 
+def test_what_is_written_while_it_is_looked_for_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    """The writer may finish right behind a look at the disk that did not find it yet."""
+    write, read = fates.write, fates.read
+    looked = threading.Event()
+
+    def late(connection: sqlite3.Connection, batches: list[fates.Batch]) -> None:
+        looked.wait()
+        write(connection, batches)
+
+    def early(connection: sqlite3.Connection, tx_id: TxId) -> fates.Fate | None:
+        found = read(connection, tx_id)
+        looked.set()
+        eventually("the write", lambda: tx_id not in index._unwritten, deadline_s=60)
+        return found
+
+    monkeypatch.setattr(fates, "write", late)
+    monkeypatch.setattr(fates, "read", early)
+    index = TxIndex(tmp_path / "index.db")
+    index.put_expired([an_id(7)])
+
+    found = [index.get(an_id(7)), index.get(an_id(7))]
+
+    assert [fate and fate[0] for fate in found] == ["expired", "expired"]
+    index.close()
+
+
 def test_a_disk_that_fails_loses_nothing_while_the_node_lives(tmp_path: Path) -> None:
     """What cannot be written is still answered, and written when the disk is back."""
     index = TxIndex(tmp_path / "index.db")
@@ -158,14 +224,14 @@ def test_what_the_disk_refuses_is_written_once_it_takes_it_again(
     """The failure is told meanwhile, fates are answered from memory, and none is missing later."""
     monkeypatch.setattr(index_module, "RETRY_S", 0.001)
     healed = threading.Event()
-    write = index_module._write
+    write = fates.write
 
-    def reluctant(connection: sqlite3.Connection, batch: index_module._Batch) -> None:
+    def reluctant(connection: sqlite3.Connection, batches: list[fates.Batch]) -> None:
         if not healed.is_set():
             raise sqlite3.OperationalError("disk is full")
-        write(connection, batch)
+        write(connection, batches)
 
-    monkeypatch.setattr(index_module, "_write", reluctant)
+    monkeypatch.setattr(fates, "write", reluctant)
     index = TxIndex(tmp_path / "index.db")
 
     index.put_block(a_commit(1, "ok"))

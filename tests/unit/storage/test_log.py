@@ -148,6 +148,28 @@ def test_a_failed_write_leaves_no_trace() -> None:
     assert payloads == [b"one", b"two"]
 
 
+def test_many_records_are_one_write() -> None:
+    """What is handed over together costs the disk one call, and is read back record by record."""
+    calls = []
+
+    class CountingDisk(MemoryDisk):
+        def write_at(self, name: str, offset: int, data: bytes) -> None:
+            calls.append(len(data))
+            super().write_at(name, offset, data)
+
+    disk = CountingDisk()
+    log = a_log_with(disk, b"before", synced=True)
+    calls.clear()
+
+    first = log.append_all(2, [b"one", b"", b"three"])
+
+    assert len(calls) == 1
+    assert log.read(first).payload == b"one"
+    log.append(1, b"behind")
+    _, payloads = a_log(disk)
+    assert payloads == [b"before", b"one", b"", b"three", b"behind"]
+
+
 def test_another_chain_and_a_newer_version_are_refused() -> None:
     """Data of another genesis or of a later build are named as such, not read."""
     disk = MemoryDisk()

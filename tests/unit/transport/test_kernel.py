@@ -20,6 +20,8 @@ def a_reading(
     *,
     arrived: int = 1_000,
     waiting: int = 1_000,
+    unsent: int = 0,
+    resent: int = 0,
     shut_us: int = 0,
     quickest_ms: int = 0,
 ) -> Reading:
@@ -27,6 +29,8 @@ def a_reading(
     return Reading(
         arrived=arrived,
         waiting=waiting,
+        unsent=unsent,
+        resent=resent,
         shut_us=shut_us,
         quickest_ms=quickest_ms,
     )
@@ -121,6 +125,27 @@ def test_a_peer_whose_process_reads_in_pieces_has_no_full_wire() -> None:
         now_ms = turn * LOOK_MS
         a_piece = a_reading(arrived=200 * turn, shut_us=1_000 * (now_ms - now_ms // 10))
         assert not mark.is_full(a_piece, now_ms), turn
+
+
+def test_a_lost_segment_on_an_idle_wire_is_no_full_wire() -> None:
+    """It is sent again 200 ms later at the soonest, and nothing has waited behind it."""
+    mark = Mark()
+    assert not mark.is_full(a_reading(), 0)
+    assert not mark.is_full(a_reading(resent=1), LOOK_MS)
+
+    assert mark.is_full(a_reading(resent=1, unsent=1), 2 * LOOK_MS), "the queue of a router is full"
+
+
+@pytest.mark.integration
+def test_a_kernel_tells_what_has_not_left() -> None:
+    """Some of what waits is on its way to a peer without room, the rest is here; none is lost."""
+    with linked(buffer=1 << 12) as (near, _):
+        near.send(bytes(MUCH))
+        reading = read(near)
+
+    assert reading is not None
+    assert 0 < reading.unsent <= reading.waiting
+    assert reading.resent == 0
 
 
 @pytest.mark.integration

@@ -8,7 +8,7 @@ when file or document differ; another test computes them without the node's code
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +36,14 @@ from aitbc_node.ledger.params import PARAMETERS
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.ledger.possession import possession_message, possession_proof
 from aitbc_node.ledger.proposals import ProposalSubmit, ProposalVote
-from aitbc_node.ledger.records import RecordPut, revoked_by
+from aitbc_node.ledger.records import RecordPut, ended_by, revoked_by
+from aitbc_node.ledger.revoking import replacement
 from aitbc_node.ledger.rewards import RewardClaim
 from aitbc_node.ledger.signers import AccountPolicy
 from aitbc_node.ledger.state import State
 from aitbc_node.ledger.transactions import Parsed, Transaction, parse, sign
 from aitbc_node.ledger.transfers import Output, Transfer
+from aitbc_node.letters import Letter, Sealed, read_letter, sign_letter
 from aitbc_node.types import (
     Address,
     Amount,
@@ -201,11 +203,7 @@ def transactions() -> Vectors:
             ["ann"],
             a_transaction(own("ann"), RecordPut("name", b"shop", bytes(range(40)), 1_000)),
         ),
-        (
-            "the key of a node ends",
-            ["ann"],
-            a_transaction(own("ann"), revoked_by(CHAIN_ID, key("node")), gas_limit=Gas(300_000)),
-        ),
+        *_of_node_keys(),
         (
             "two of three keys from now on",
             ["ann"],
@@ -225,6 +223,16 @@ def transactions() -> Vectors:
         *_of_validators(),
     ]
     return {"transactions": [_transaction_row(title, signers, tx) for title, signers, tx in cases]}
+
+
+def _of_node_keys() -> Iterator[tuple[str, list[str], Transaction]]:
+    node = key("node")
+    said = replacement(CHAIN_ID, node, key("another node"))
+    for title, put in (
+        ("the key of a node ends", revoked_by(CHAIN_ID, node)),
+        ("the key of a node gives way to another", ended_by(node.public_key, said)),
+    ):
+        yield title, ["ann"], a_transaction(own("ann"), put, gas_limit=Gas(300_000))
 
 
 def _of_validators() -> list[tuple[str, list[str], Transaction]]:
@@ -290,6 +298,45 @@ def _transaction_row(title: str, signers: list[str], tx: Transaction) -> Vectors
         "sigs": [{"key": sig.key.hex(), "sig": sig.sig.hex()} for sig in parsed.sigs],
         "raw": raw.hex(),
         "id": parsed.id.hex(),
+    }
+
+
+def messages() -> Vectors:
+    """Show messages of accounts from fields to raw bytes."""
+    to_all = Letter(
+        chain_id=CHAIN_ID,
+        sender=own("ann"),
+        to=None,
+        topic="prices.gpu-hour",
+        correlation=b"",
+        number=7,
+        valid_until=Height(300),
+        policy=policy(1, "ann"),
+        content="12 für heute".encode(),
+    )
+    shared = policy(2, "ann", "ben", "cid")
+    to_one = msgspec.structs.replace(
+        to_all,
+        sender=address_of(shared),
+        to=own("dee"),
+        topic="",
+        correlation=bytes(range(16)),
+        policy=None,
+    )
+    cases = ("on a topic", ["ann"], to_all), ("to an account, by two keys", ["cid", "ann"], to_one)
+    return {"messages": [_message_row(title, signers, letter) for title, signers, letter in cases]}
+
+
+def _message_row(title: str, signers: list[str], letter: Letter) -> Vectors:
+    raw = sign_letter(letter, [key(name) for name in signers])
+    sealed = read_letter(raw)
+    assert isinstance(sealed, Sealed), sealed
+    return {
+        "title": title,
+        "seeds": [sha256(name.encode()).hex() for name in signers],
+        "fields": hexed(msgspec.msgpack.decode(encode(letter))),
+        "raw": raw.hex(),
+        "id": sealed.id.hex(),
     }
 
 
@@ -473,6 +520,7 @@ FILES: dict[str, Callable[[], Vectors]] = {
     "weak_keys.json": weak_keys,
     "addresses.json": addresses,
     "transactions.json": transactions,
+    "messages.json": messages,
     "genesis.json": founding,
     "tree.json": tree,
     "state.json": state_objects,

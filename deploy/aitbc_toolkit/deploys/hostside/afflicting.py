@@ -83,6 +83,7 @@ def end(params: dict[str, Any]) -> dict[str, Any]:
         "healed": [each["id"] for each in wanted],
         "active": [residue.shown(each) for each in left],
         "residue": found,
+        "boot": Moment.read().boot,
     }
 
 

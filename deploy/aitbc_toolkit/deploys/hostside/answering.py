@@ -13,6 +13,7 @@ _ANSWER_S = 2.0
 _DRAIN_GRACE_S = 2.0
 _FINALIZE_S = 5.0
 _NEXT_KEY_S = 15.0
+_REDIAL_S = 5.0
 _OK = 200
 
 
@@ -39,6 +40,11 @@ def finalize(instance: dict[str, Any], *, data_version: int) -> dict[str, Any] |
 def next_key(instance: dict[str, Any]) -> dict[str, Any] | None:
     """Let a node make the consensus key that is to vote next; an older release cannot."""
     return _order(instance, "next-key", {}, timeout_s=_NEXT_KEY_S)
+
+
+def redial(instance: dict[str, Any]) -> dict[str, Any] | None:
+    """Let a node dial at once whom it misses; None when it does not, or does not answer."""
+    return _order(instance, "net/recover", {}, timeout_s=_REDIAL_S)
 
 
 def _order(

@@ -192,6 +192,16 @@ def _clock(proof: Proof, params: dict[str, Any]) -> Found:
     return loaded and bool(own), " ".join(own) or "the clock of the host"
 
 
+def _lying(proof: Proof, params: dict[str, Any]) -> Found:
+    """The process that runs for the node is the program that breaks the rules."""
+    pid = _state(proof, params)["pid"]
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").split("\0")
+    except OSError as gone:
+        return False, str(gone)
+    return all(word in words for word in proof["words"]), " ".join(words[3:5])
+
+
 def _instance(proof: Proof, params: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = next(
         each for each in params["instances"] if each["name"] == proof["node"]
@@ -231,4 +241,5 @@ _TABLE: dict[str, Callable[[Proof, dict[str, Any]], Found]] = {
     "full": _full,
     "read-only": _read_only,
     "clock": _clock,
+    "lying": _lying,
 }

@@ -126,7 +126,7 @@ def _ports(observed: dict[str, Any]) -> Row:
         for name, told in observed["instances"].items()
         for port in told["taken_ports"]
     ]
-    evidence = f"in use by another program: {', '.join(taken)}" if taken else "free or our own"
+    evidence = f"not free: {', '.join(taken)}" if taken else "free or our own"
     return _judged("ports", good=not taken, evidence=evidence, hint="ss -ltnp   # on this host")
 
 

@@ -70,17 +70,26 @@ def _wire(old: Build, new: Build) -> Check:
             return _fail(f"the {build.name} build cannot write: {written[build.name].why}")
     for writer, reader in ((new, old), (old, new)):
         said = reader.run("wire", "read", stdin=written[writer.name].out)
-        if said.status or not said.told.get("ok"):
+        known = written[reader.name].told["examples"]
+        unsent = _unsent(written[writer.name].told["examples"], known)
+        misread = _misread(said, unsent)
+        if misread or not said.told.get("examples"):
             what = f"what the {writer.name} build sends the {reader.name} one does not read"
-            return _fail(f"{what}: {_misread(said)}")
+            return _fail(f"{what}: {misread or said.why}")
     return _pass(examples=len(written["new"].told["examples"]))
 
 
-def _misread(said: Said) -> str:
+def _unsent(written: dict[str, Any], known: dict[str, Any]) -> set[str]:
+    """Name what is sent only to builds that say that they read it, and the reader has not got."""
+    return {name for name, each in written.items() if each.get("needs") and name not in known}
+
+
+def _misread(said: Said, unsent: set[str]) -> str:
     examples = said.told.get("examples", {})
-    bad = [f"{name} ({each['why']})" for name, each in examples.items() if not each["ok"]]
+    wrong = {name: each for name, each in examples.items() if not each["ok"]}
+    bad = [f"{name} ({each['why']})" for name, each in wrong.items() if name not in unsent]
     more = f" and {len(bad) - _SHOWN_MAX} more" if len(bad) > _SHOWN_MAX else ""
-    return ", ".join(bad[:_SHOWN_MAX]) + more if bad else said.why
+    return ", ".join(bad[:_SHOWN_MAX]) + more
 
 
 def _handshake(old: Build, new: Build, params: dict[str, Any]) -> Check:

@@ -1,5 +1,6 @@
 """What is on this host now? Reads only; the plan writes nothing. Standard library only."""
 
+import errno
 import os
 import socket
 import time
@@ -87,20 +88,22 @@ def _variable(pid: int, wanted: str) -> str:
 
 
 def _taken(instance: dict[str, Any]) -> list[str]:
-    """List the ports of an instance that is down and that somebody else listens on."""
+    """List the ports of an instance that is down and that it could not listen on."""
+    troubles = {what: _trouble(*listen) for what, listen in instance["listen"].items()}
     return [
-        f"{address}:{port} ({what})"
+        f"{address}:{port} ({what}){troubles[what]}"
         for what, (address, port) in instance["listen"].items()
-        if _is_taken(address, port)
+        if troubles[what] is not None
     ]
 
 
-def _is_taken(address: str, port: int) -> bool:
+def _trouble(address: str, port: int) -> str | None:
+    """Try to take a port; what is said of it is empty where just somebody else has it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
-        except OSError:
-            return True
-    return False
+        except OSError as failure:
+            return "" if failure.errno == errno.EADDRINUSE else f": {failure.strerror}"
+    return None

@@ -16,7 +16,8 @@ from aitbc_toolkit.deploys.hostside.trouble import TooLateError, Trouble
 
 MARK = "aitbc-result "
 
-# What a step may do that is not named here, or below, it may do under a lease only.
+# What a step may do that is not named here, or below, it may do under a lease only. To listen to
+# packets for a while changes nothing that a deploy could meet.
 READING = frozenset(
     {
         "observe",
@@ -26,9 +27,12 @@ READING = frozenset(
         "drift",
         "guard",
         "intact",
+        "meter",
         "versions",
         "watch",
         "witnessed",
+        "capture",
+        "captured",
         "fault-look",
         "fault-prove",
     }
@@ -36,6 +40,9 @@ READING = frozenset(
 # What breaks a host on purpose takes nothing from a run that works there: deploys are to be tried
 # under faults. Whether a host may be broken at all is the inventory's word.
 BREAKING = frozenset({"fault-inject", "fault-end"})
+# What lets a running node do at once what it would do by itself: where a network was cut, the hosts
+# that would grant a lease may be out of reach.
+HASTENING = frozenset({"redial"})
 LEASING = frozenset({"lease", "lease-renew", "lease-release"})
 
 # In which module of this folder each step is, and under which name.
@@ -50,9 +57,11 @@ STEPS = {
     "begin-signing": "unsealing.begin_signing",
     "next-key": "rotating.next_key",
     "sign-rotation": "rotating.sign_rotation",
+    "node-key": "rotating.node_key",
     "configured": "observing.configured",
     "drift": "drifting.drift",
     "guard": "guarding.guard",
+    "meter": "metering.meter",
     "intact": "drifting.intact",
     "restage": "drifting.restage",
     "backup": "keeping.backup",
@@ -66,6 +75,7 @@ STEPS = {
     "disarm": "switching.disarm",
     "service": "switching.service",
     "finalize": "switching.finalize",
+    "redial": "switching.redial",
     "watch": "switching.watch",
     "announce": "journaling.announce",
     "turn-back": "journaling.turn_back",
@@ -74,6 +84,8 @@ STEPS = {
     "shut-down": "switching.shut_down",
     "bootstrap": "bootstrapping.bootstrap",
     "confirm": "bootstrapping.confirm",
+    "capture": "capturing.begin",
+    "captured": "capturing.end",
     "fault-look": "offering.look",
     "fault-inject": "afflicting.inject",
     "fault-prove": "biting.prove",

@@ -107,6 +107,11 @@ def finalize(params: dict[str, Any]) -> dict[str, Any]:
     return {"versions": {name: each["data_version"] if each else 0 for name, each in told.items()}}
 
 
+def redial(params: dict[str, Any]) -> dict[str, Any]:
+    """Let the named nodes dial whom they miss; tell what each said, none of one that is silent."""
+    return {"nodes": {each["name"]: answering.redial(each) for each in params["instances"]}}
+
+
 def watch(params: dict[str, Any]) -> dict[str, Any]:
     """Tell the state and the newest log lines of the named nodes; take no lock, change nothing."""
     manager = services.manager(params)

@@ -12,7 +12,7 @@ from typing import Any
 from aitbc_toolkit.deploys.hostside import files, leasing, staging
 from aitbc_toolkit.deploys.hostside.trouble import Trouble
 
-_NAME = re.compile(r"(node|operator|consensus(\.[0-9]{1,4})?)\.key")
+_NAME = re.compile(r"((node|consensus)(\.[0-9]{1,4})?|node\.next|operator)\.key")
 
 
 def unseal(params: dict[str, Any]) -> dict[str, Any]:

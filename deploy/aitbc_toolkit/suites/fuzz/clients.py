@@ -15,8 +15,10 @@ from aitbc_node import bech32, examples
 from aitbc_node.codes import Refusal
 from aitbc_node.events import TxOutcome
 from aitbc_node.ledger.transactions import parse
+from aitbc_node.letters import read_letter
 from aitbc_node.rpc import admin
 from aitbc_node.rpc.dispatch import ROUTES, dispatch
+from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Facts, NodeView, Request, RequestFault, Response, TxFate
@@ -61,7 +63,7 @@ class Node:
         self._store = pump.nodes[0].store
         self.view = cast("NodeView", pump.machine(0).view)
         self.reader = self
-        self.hub = Hub(boot="fuzz")
+        self.hub, self.post = Hub(boot="fuzz"), Post(boot="fuzz", hrp="aitd")
         self.facts = Facts(
             node="v1",
             role="validator",
@@ -95,6 +97,13 @@ class Node:
             else:
                 outcomes.append(TxOutcome(read.id, "ok", "", ""))
         return outcomes
+
+    async def publish(self, raw: bytes) -> Sequence[TxOutcome]:
+        """Refuse or take it by its form alone."""
+        read = read_letter(raw)
+        if isinstance(read, Refusal):
+            return [TxOutcome(TxId(bytes(32)), read.code, read.field, read.message)]
+        return [TxOutcome(TxId(read.id), "ok", "", "")]
 
     async def settled(self) -> None:
         """Have nothing to wait for."""

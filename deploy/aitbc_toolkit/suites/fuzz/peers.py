@@ -28,6 +28,7 @@ from aitbc_node.ledger.apply import build
 from aitbc_node.ledger.bonding import StakeBond, StakeUnbond
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.transactions import Envelope, Parsed, Sig, parse, signature_checks
+from aitbc_node.letters import read_letter
 from aitbc_node.transport import handshake
 from aitbc_node.transport.frames import HEAD_BYTES, FrameDecoder, framed
 from aitbc_node.types import Amount
@@ -55,6 +56,7 @@ def decoders() -> tuple[Decoder, ...]:
         Decoder("transaction", transaction, _transactions),
         Decoder("body", body, _bodies),
         Decoder("evidence", testimony, _testimonies),
+        Decoder("letter", letter, examples.letters),
     )
 
 
@@ -198,6 +200,18 @@ def testimony(data: bytes) -> bool:
     if isinstance(read, Refusal):
         return False
     assert encode(read) == data
+    return True
+
+
+def letter(data: bytes) -> bool:
+    """Read a message of an account: good or refused with a field, never anything else."""
+    sealed = read_letter(data)
+    if isinstance(sealed, Refusal):
+        assert sealed.code
+        assert len(sealed.message) < 2 * len(data) + 400, "a refusal that outgrows its cause"
+        return False
+    assert encode(Envelope(encode(sealed.letter), sealed.sigs)) == data
+    assert len(sealed.checks) == len(sealed.signers)
     return True
 
 

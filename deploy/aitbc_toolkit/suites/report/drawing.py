@@ -104,12 +104,17 @@ def latency(scene: Scene, *, columns: int, bands: int) -> Chart | None:
 
 
 def throughput(scene: Scene, *, columns: int, bands: int) -> Chart | None:
-    """Draw how many transactions were accepted, final and refused in each second."""
+    """Draw how many transactions were accepted, final and refused in each second.
+
+    A swarm tells what it offered, too.
+    """
     measured: list[tuple[str, Callable[[Load], float | None]]] = [
         ("accepted", lambda row: row.accepted),
         ("final", lambda row: row.final),
         ("refused", lambda row: row.refused),
     ]
+    if any(row.offered is not None for _, row in scene.load):
+        measured.append(("offered", lambda row: row.offered))
     return _plot(scene, "Transactions a second", measured, unit="", columns=columns, bands=bands)
 
 

@@ -19,6 +19,7 @@ from aitbc_toolkit.suites.report.parts import parts
 from aitbc_toolkit.suites.report.recorded import Check, Judged, Objective, Run
 from aitbc_toolkit.suites.report.room import BYTES_MAX, Room
 from aitbc_toolkit.suites.report.scenes import Scene, scenes
+from aitbc_toolkit.suites.report.tallies import tallies
 
 FACTS_MAX = 40
 """How many facts about the machine are told."""
@@ -77,6 +78,7 @@ def _values(run: Run, found: Sequence[Scene], room: Room) -> dict[str, Any]:
         "more_held": _more_held(judged.checks, room),
         "objectives": _objectives(judged.objectives, room),
         "more_objectives": len(judged.objectives) - room.rows,
+        "swarm": tallies(run.swarm) if run.swarm else None,
         "groups": growing.groups(judged.objectives),
         "bar_width": growing.BAR_WIDTH,
         "residues": [

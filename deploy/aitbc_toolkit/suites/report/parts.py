@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from aitbc_toolkit.suites.report import drawing, words
+from aitbc_toolkit.suites.report.periods import Periods, periods
 from aitbc_toolkit.suites.report.recorded import UNKNOWN, Judged
 from aitbc_toolkit.suites.report.room import Room
 from aitbc_toolkit.suites.report.scenes import Scene, Window
@@ -26,7 +27,7 @@ class Part(NamedTuple):
     charts: Iterable[drawing.Chart]
     windows: Sequence[Mapping[str, str]]
     more_windows: int
-    periods: Sequence[Mapping[str, str]]
+    periods: Periods
 
 
 def parts(judged: Judged, found: Sequence[Scene], room: Room) -> list[Part]:
@@ -48,7 +49,7 @@ def parts(judged: Judged, found: Sequence[Scene], room: Room) -> list[Part]:
                 charts=_charts(scene, left, lanes=lanes, scenes_count=len(shown)),
                 windows=[_window(each) for each in windows],
                 more_windows=len(scene.windows) - len(windows),
-                periods=_periods(scene),
+                periods=periods(scene),
             )
         )
         left = left._replace(
@@ -57,7 +58,9 @@ def parts(judged: Judged, found: Sequence[Scene], room: Room) -> list[Part]:
     played = {each.name for each in found}
     for told in [each for each in judged.scenarios if each.name not in played][: room.rows]:
         name, verdict, line = (words.clean(each) for each in (told.name, told.verdict, told.line))
-        told_parts.append(Part(name, words.look(told.verdict), verdict, line, "", (), (), 0, ()))
+        told_parts.append(
+            Part(name, words.look(told.verdict), verdict, line, "", (), (), 0, Periods())
+        )
     return told_parts
 
 
@@ -108,33 +111,3 @@ def _evidence(evidence: object) -> str:
     if evidence is None:
         return "none recorded"
     return words.clean(json.dumps(evidence, ensure_ascii=False, default=str)[: 8 * words.TEXT_MAX])
-
-
-def _periods(scene: Scene) -> list[dict[str, str]]:
-    """Compare what became of transactions before the first fault, during any, and behind it."""
-    if not scene.load or not scene.windows:
-        return []
-    first = min(each.begin for each in scene.windows)
-    last = max(scene.length if each.end is None else each.end for each in scene.windows)
-    named = {
-        "before": [row for at, row in scene.load if at < first],
-        "during": [row for at, row in scene.load if first <= at <= last],
-        "after": [row for at, row in scene.load if at > last],
-    }
-    return [
-        {
-            "name": name,
-            "accepted": f"{sum(row.accepted for row in rows):,}",
-            "final": f"{sum(row.final for row in rows):,}",
-            "refused": f"{sum(row.refused for row in rows):,}",
-            "p50": _middle(row.p50_ms for row in rows),
-            "p95": _middle(row.p95_ms for row in rows),
-        }
-        for name, rows in named.items()
-    ]
-
-
-def _middle(values: Iterable[float | None]) -> str:
-    """Tell the middle second; percentiles of seconds cannot be added up to one of them all."""
-    told = sorted(value for value in values if value is not None)
-    return f"{told[len(told) // 2]:,.0f} ms" if told else "-"

@@ -9,13 +9,28 @@ from typing import TypeVar
 
 import msgspec
 
-from aitbc_toolkit.suites.report.recorded import Event, File, Height, Judged, Load, Row, Run
+from aitbc_toolkit.suites.report import hdr_text
+from aitbc_toolkit.suites.report.recorded import (
+    Event,
+    File,
+    Height,
+    Judged,
+    Load,
+    Row,
+    Run,
+    Swarm,
+)
 from aitbc_toolkit.suites.timeline import EVENTS, HEIGHTS, LOAD
 
 VERDICT = "verdict.json"
 PAGE = "report.html"
+RESULT = "result.json"
+"""What a swarm told at its end, where one ran."""
 ROWS_MAX = 1_000_000
 """How much of one file is read: a day of fifty nodes does not fit into memory, nor on a page."""
+
+INTERVALS_MAX = 20_000
+"""How many seconds of latencies are read: five hours and a half."""
 
 _PIECE_BYTES = 1 << 20
 
@@ -40,6 +55,8 @@ def read(folder: Path) -> Run:
         events=_rows(folder / EVENTS, Event, problems),
         heights=_rows(folder / HEIGHTS, Height, problems),
         load=_rows(folder / LOAD, Load, problems),
+        intervals=hdr_text.intervals(folder / hdr_text.NAME, problems, most=INTERVALS_MAX),
+        swarm=_swarm(folder / RESULT, problems),
         files=_files(folder),
         problems=tuple(problems),
     )
@@ -54,6 +71,16 @@ def verdict(folder: Path, problems: list[str] | None = None) -> Judged | None:
     except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
         if problems is not None:
             problems.append(f"{VERDICT} cannot be read: {wrong}")
+        return None
+
+
+def _swarm(path: Path, problems: list[str]) -> Swarm | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Swarm)
+    except FileNotFoundError:
+        return None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
+        problems.append(f"{path.name} cannot be read: {wrong}")
         return None
 
 
@@ -78,9 +105,16 @@ def _rows(path: Path, kind: type[R], problems: list[str]) -> tuple[R, ...]:
 
 
 def _files(folder: Path) -> tuple[File, ...]:
-    paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name != PAGE)
+    """List what is there, what was taken along from nodes behind the rest."""
+    paths = [path for path in folder.rglob("*") if path.is_file() and path != folder / PAGE]
+    paths.sort(key=lambda path: (len(path.parts), path))
     return tuple(
-        File(name=path.name, size=path.stat().st_size, sha256=_sha256(path)) for path in paths
+        File(
+            name=path.relative_to(folder).as_posix(),
+            size=path.stat().st_size,
+            sha256=_sha256(path),
+        )
+        for path in paths
     )
 
 

@@ -129,12 +129,54 @@ class Load(Row, frozen=True, kw_only=True):
 
     at: float
     scenario: str = ""
+    offered: int | None = None
     accepted: int = 0
     final: int = 0
     refused: int = 0
     p50_ms: float | None = None
     p95_ms: float | None = None
     p99_ms: float | None = None
+
+
+class Interval(Row, frozen=True, kw_only=True):
+    """Hold a line of `latencies.hlog`: the times until final of a second, as HDR tools write it."""
+
+    from_at: float
+    until_at: float
+    hdr: str
+
+
+class Kind(Row, frozen=True, kw_only=True):
+    """Tell one kind of latency of a load run."""
+
+    count: int = 0
+    percentiles_ms: Mapping[str, float | None] = {}
+    histogram: Mapping[str, Any] = {}
+
+
+class Books(Row, frozen=True, kw_only=True):
+    """Tell what became of a load run's transactions."""
+
+    sent: int = 0
+    final: int = 0
+    rejected: int = 0
+    expired: int = 0
+    pending: int = 0
+    rejects: Mapping[str, int] = {}
+    refusals: Mapping[str, int] = {}
+
+
+class Swarm(Row, frozen=True, kw_only=True):
+    """Hold `result.json` of a load run, as far as a page shows it."""
+
+    rates: Mapping[str, float | None] = {}
+    books: Books = Books()
+    to_final: Kind | None = None
+    submit: Kind | None = None
+    service: Kind | None = None
+    send_lag: Kind | None = None
+    costs: tuple[Mapping[str, Any], ...] = ()
+    growth: tuple[Mapping[str, Any], ...] = ()
 
 
 class File(Row, frozen=True, kw_only=True):
@@ -153,6 +195,8 @@ class Run(Row, frozen=True, kw_only=True):
     events: tuple[Event, ...] = ()
     heights: tuple[Height, ...] = ()
     load: tuple[Load, ...] = ()
+    intervals: tuple[Interval, ...] = ()
+    swarm: Swarm | None = None
     files: tuple[File, ...] = ()
     problems: tuple[str, ...] = ()
     """What could not be read, in words."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from aitbc_toolkit.suites.report.recorded import Event, Fault, Height, Load, Run
+from aitbc_toolkit.suites.report.recorded import Event, Fault, Height, Interval, Load, Run
 
 _BEGIN, _BITTEN, _END = "fault.begin", "fault.bitten", "fault.end"
 
@@ -46,6 +46,8 @@ class Scene(msgspec.Struct, frozen=True, kw_only=True):
     lanes: tuple[Lane, ...] = ()
     windows: tuple[Window, ...] = ()
     load: tuple[tuple[float, Load], ...] = ()
+    intervals: tuple[Interval, ...] = ()
+    """Of a load run; their moments are of this scene's clock."""
     events: tuple[tuple[float, Event], ...] = ()
 
 
@@ -61,10 +63,26 @@ def scenes(run: Run) -> list[Scene]:
         its = {"", name}
         heights = [h for h in run.heights if first <= h.at <= until and h.scenario in its]
         load = [row for row in run.load if first <= row.at <= until and row.scenario in its]
-        found.append(_scene(name, events, heights, load, faults.get(name, []), is_ended=is_ended))
+        scene = _scene(name, events, heights, load, faults.get(name, []), is_ended=is_ended)
+        found.append(_with_intervals(scene, run.intervals, first, until))
     if not run.events and (run.heights or run.load):
         found.append(_scene("", [], run.heights, run.load, [], is_ended=False))
     return found
+
+
+def _with_intervals(
+    scene: Scene, intervals: Sequence[Interval], first: float, until: float
+) -> Scene:
+    """Give a scene the latencies of its time; a run on a virtual clock has none."""
+    if scene.virtual or not intervals or not scene.load:
+        return scene
+    zero = scene.load[0][1].at - scene.load[0][0]
+    moved = tuple(
+        msgspec.structs.replace(each, from_at=each.from_at - zero, until_at=each.until_at - zero)
+        for each in intervals
+        if first <= each.from_at and each.until_at <= until
+    )
+    return msgspec.structs.replace(scene, intervals=moved)
 
 
 def _acts(events: Sequence[Event]) -> Iterator[tuple[str, list[Event], bool]]:

@@ -74,7 +74,7 @@ def sentence(run: Run) -> str:
     words = []
     if worst is not None and judged.verdict != "PASS":
         words.append(f"{worst.name}: {worst.line}.")
-    elif worst is not None and total == 1:
+    elif worst is not None and (total == 1 or worst.name == judged.suite):
         words.append(f"{worst.line}.")
     words.append(f"{passed} of {plural(total, 'scenario')} passed.")
     if judged.left_out:

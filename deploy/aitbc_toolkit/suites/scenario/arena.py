@@ -4,14 +4,18 @@ Time is the mesh's own: a simulated second costs what it costs. Do not add what 
 `engine.py`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from aitbc_sim.edges import Edges
-from aitbc_toolkit.suites.scenario.schema import Value
+from aitbc_toolkit.graph import Graph
+from aitbc_toolkit.suites.scenario.builds import Deployer
+from aitbc_toolkit.suites.scenario.ledger import Ledger
+from aitbc_toolkit.suites.scenario.measuring import Window
+from aitbc_toolkit.suites.scenario.words import Value
 
 
 class Town(NamedTuple):
@@ -35,11 +39,13 @@ class Sight(NamedTuple):
     heights: Mapping[str, int]
     leader: str = ""
     """Whose turn it is to propose; empty while nobody tells."""
+    ever: int = 0
+    """The highest that anybody has told so far, also of those who are silent now."""
 
     @property
     def tip(self) -> int:
         """Return the highest of all heights."""
-        return max(self.heights.values(), default=0)
+        return max([*self.heights.values(), self.ever])
 
     def top_of(self, names: Collection[str]) -> int:
         """Return the highest of some nodes."""
@@ -56,7 +62,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: float
     parameters: dict[str, Value] = {}
     groups: tuple[tuple[str, ...], ...] = ()
-    """What a cut divides the mesh into, in the order of its file."""
+    """What a cut divides the mesh into, in the order of its file; else who is hit, and the rest."""
 
 
 class Bite(NamedTuple):
@@ -69,6 +75,16 @@ class Bite(NamedTuple):
     ends_at: float
     ends_from: float
     evidence: object = None
+
+
+class Pace(Protocol):
+    """Be a swarm that hands in while a scenario is played."""
+
+    def require(self) -> None:
+        """Go on unless the run was ended. Raises: ScenarioError."""
+
+    def kept_up(self, share: float, over_s: float, *, since: float) -> float | None:
+        """Tell since when such a share of what was due became final for so long; None: not yet."""
 
 
 class Arena(Protocol):
@@ -99,11 +115,35 @@ class Arena(Protocol):
     def next_leader(self) -> str:
         """Tell whose turn it is behind the one whose turn it is; empty where nobody tells."""
 
+    def powers(self) -> Mapping[str, int]:
+        """Tell who votes on the next block, and what that counts; `town` has the first ones."""
+
+    def last_votes(self) -> Mapping[str, int]:
+        """Tell at which height each node voted last, as blocks show it; the silent have none."""
+
+    def deployer(self) -> Deployer:
+        """Call whoever brings builds to the nodes."""
+
+    def ledger(self) -> Ledger:
+        """Open the ledger to whoever uses it."""
+
     def punished(self) -> frozenset[str]:
         """Name the validators that the ledger has found guilty of signing twice."""
 
-    def measures(self) -> Mapping[str, float]:
-        """Tell the figures that no step has to ask for, of all that was seen: see `MEASURES`."""
+    def kept_up(self, share: float, over_s: float, *, since: float) -> float | None:
+        """Tell as `Pace` does. Raises: ScenarioError (invalid) where no swarm hands in."""
+
+    def overlay(self) -> Graph | None:
+        """Tell which nodes are linked; nothing while one of them is silent.
+
+        Raises: ScenarioError (invalid) where links are not a mesh's own doing.
+        """
+
+    def measures(self, hit: Sequence[Window] = ()) -> Mapping[str, float]:
+        """Tell the figures that no step has to ask for, of all that was seen: see `MEASURES`.
+
+        In the windows of time that were `hit`, faults lasted.
+        """
 
     def note(self, kind: str, **fields: object) -> None:
         """Write down that something happened."""

@@ -1,4 +1,7 @@
-"""How does a planned fault reach the hosts of a live mesh? As a leased one of `faults`."""
+"""How does a planned fault reach a live mesh? As a leased one of `faults`, on its hosts.
+
+A flood comes from outside, as it would: it is no change of any host.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -8,6 +11,8 @@ from aitbc_toolkit import faults
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites.scenario.arena import Planned
+
+FLOOD = "peer.flood"
 
 
 class Told(Protocol):
@@ -27,6 +32,10 @@ def over(hosts: Hosts) -> Injector:
     """Break hosts over connections that all faults of a run share."""
 
     def inject(environment: Environment, planned: Planned) -> AbstractContextManager[Told]:
+        if planned.fault == FLOOD:
+            from aitbc_toolkit.suites import flooding  # noqa: PLC0415 - it needs all that a peer does
+
+            return flooding.flooded(environment, planned)
         fault = faults.Fault(
             kind=planned.fault,
             lease_s=planned.lease_s,

@@ -11,27 +11,23 @@ import msgspec
 from aitbc_toolkit import features, paths
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.suites.checkers import CHECKERS
-from aitbc_toolkit.suites.scenario import targets
+from aitbc_toolkit.suites.scenario import load_files, targets
+from aitbc_toolkit.suites.scenario.acts import ACTS
 from aitbc_toolkit.suites.scenario.measuring import MEASURES
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import (
-    FAULTS,
-    Condition,
+    ActStep,
     EventuallyStep,
     ExpectStep,
     FaultStep,
     Step,
     SwarmStep,
-    Targets,
     WaitEndStep,
     Written,
 )
+from aitbc_toolkit.suites.scenario.wanted import Condition
+from aitbc_toolkit.suites.scenario.words import FAULTS, Targets
 from aitbc_toolkit.suites.scenario.yaml_text import Text
-
-LOAD_FAMILY = "load"
-"""The family whose files say what a swarm hands in, and have no steps."""
-LOAD_FIGURES = ("final_p50", "final_p95", "final_p99", "committed")
-"""What a swarm records: seconds from the intended start to final, and final ones a second."""
 
 
 class Mistake(NamedTuple):
@@ -45,13 +41,17 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
     """Find what is wrong between keys of a head that are right each for itself."""
     yield from _claim_faults(text, written)
     yield from _liar_faults(text, written)
-    yield from _load_faults(text, written)
+    for where, what in load_files.faults(written):
+        yield Mistake(text.line(where), what)
     for place, condition in enumerate(written.steady):
         for what in _condition_faults(condition):
             yield Mistake(text.line(("steady", place)), what)
-    is_load = written.scenario.startswith(f"{LOAD_FAMILY}/")
-    measured = LOAD_FIGURES if is_load else MEASURES
-    recorded = [*_recorded(text.data.get("steps")), *measured]
+    is_load, steps = load_files.is_one(written), text.data.get("steps")
+    measured = (
+        *(load_files.FIGURES if is_load else ()),
+        *(MEASURES if steps or not is_load else ()),
+    )
+    recorded = [*_recorded(steps), *measured]
     for name, objective in written.objectives.items():
         line = text.line(("objectives", name))
         wanted = objective.of or name
@@ -63,25 +63,6 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
             yield Mistake(line, _unknown("dimension", objective.over, written.matrix))
         if objective.max is None and objective.min is None:
             yield Mistake(line, f"objective {name} bounds nothing: say max or min")
-
-
-def _load_faults(text: Text, written: Written) -> Iterator[Mistake]:
-    """Find keys that only a swarm heeds, and those that it would not heed."""
-    if not written.scenario.startswith(f"{LOAD_FAMILY}/"):
-        for place, load in enumerate(written.load):
-            if load.lasts or load.batch != 1:
-                what = f"only files of family {LOAD_FAMILY} say how long a load lasts, or its batch"
-                yield Mistake(text.line(("load", place)), what)
-        return
-    if len(written.load) != 1 or not written.load[0].lasts:
-        what = f"a file of family {LOAD_FAMILY} has one load, which says how long it `lasts`"
-        yield Mistake(text.line(("load",)), what)
-    unheeded = [key for key in ("steady", "matrix", "nightly") if getattr(written, key)]
-    unheeded += ["steps"] if text.data.get("steps") else []
-    unheeded += ["backends"] if "sim" in written.backends else []
-    for key in unheeded:
-        what = f"`{key}` is not heeded in family {LOAD_FAMILY}: leave it out, or use another family"
-        yield Mistake(text.line((key,)), what)
 
 
 def _claim_faults(text: Text, written: Written) -> Iterator[Mistake]:
@@ -120,13 +101,14 @@ def _liar_faults(text: Text, written: Written) -> Iterator[Mistake]:
 
 def _recorded(steps: Any) -> list[str]:
     """List what the steps record, before they are read."""
-    rows = [
-        row
-        for step in (steps if isinstance(steps, list) else [])
-        if isinstance(step, dict) and isinstance(step.get("eventually"), list)
-        for row in step["eventually"]
+    tables = [step for step in (steps if isinstance(steps, list) else []) if isinstance(step, dict)]
+    waits = [step["eventually"] for step in tables if isinstance(step.get("eventually"), list)]
+    rows = [row for wait in waits for row in wait if isinstance(row, dict)]
+    deeds = [ACTS[step["act"]] for step in tables if step.get("act") in ACTS]
+    return [
+        *(str(row["record"]) for row in rows if "record" in row),
+        *(name for deed in deeds for name in deed.records),
     ]
-    return [str(row["record"]) for row in rows if isinstance(row, dict) and "record" in row]
 
 
 def of_step(step: Step, written: Written, begun: Mapping[str, FaultStep]) -> Iterator[str]:
@@ -140,6 +122,10 @@ def of_step(step: Step, written: Written, begun: Mapping[str, FaultStep]) -> Ite
         case EventuallyStep(eventually=conditions):
             for condition in conditions:
                 yield from _condition_faults(condition)
+            if not load_files.is_one(written) and any(each.rate_back for each in conditions):
+                yield f"only files of family {load_files.FAMILY} have a rate that may be back"
+        case ActStep():
+            yield from _act_faults(step)
         case SwarmStep(swarm=kinds):
             yield from (_unknown("fault", kind, FAULTS) for kind in kinds if kind not in FAULTS)
     for word in _words_of(step):
@@ -172,28 +158,37 @@ def _fault_faults(
         yield f"a lease of {step.lease}, the budget allows {written.budget.lease_max}"
 
 
+def _act_faults(step: ActStep) -> Iterator[str]:
+    deed = ACTS.get(step.act)
+    if deed is None:
+        yield _unknown("act", step.act, ACTS)
+        return
+    if deed.sides != (len(step.sides) == 2):  # noqa: PLR2004 - one and the other
+        yield f"{step.act} has {'two' if deed.sides else 'no'} `sides`"
+    for name in step.parameters:
+        if name not in deed.parameters:
+            yield _unknown("parameter", name, deed.parameters)
+
+
 def _words_of(step: Step) -> Iterator[str]:
     """List the words by which a step names nodes."""
     found: list[Targets | None] = []
     match step:
         case FaultStep(on=on, between=between):
-            sides = () if between is None else (between.isolate, *(between.sides or ()))
+            cut = () if between is None else (between.isolate, *(between.sides or ()))
+            found = [on, *cut]
+        case ActStep(on=on, sides=sides):
             found = [on, *sides]
         case EventuallyStep(eventually=conditions):
-            kinds = [
-                kind
-                for each in conditions
-                for kind in (each.heights_advance, each.all_at_tip, each.punished)
-            ]
-            found = [kind.on for kind in kinds if kind is not None]
+            found = [each.on for each in conditions]
     for written in found:
         yield from [written] if isinstance(written, str) else written or ()
 
 
 def _condition_faults(condition: Condition) -> Iterator[str]:
-    kinds = (condition.heights_advance, condition.all_at_tip, condition.punished)
-    if sum(kind is not None for kind in kinds) != 1:
-        yield "a condition is one of heights_advance, all_at_tip, punished"
+    names = [name for name in condition.__struct_fields__ if name != "record"]
+    if sum(getattr(condition, name) is not None for name in names) != 1:
+        yield f"a condition is one of {', '.join(names)}"
 
 
 def _unknown(what: str, name: str, known: Sequence[str] | Mapping[str, object]) -> str:

@@ -23,6 +23,7 @@ def planned(step: FaultStep, aim: Aim) -> Planned:
     else:
         assert step.on is not None, "the loading has seen to it"
         whom = targets.chosen(step.on, aim)
+        groups = (whom, tuple(name for name in aim.town.powers if name not in whom))
     return Planned(
         id=step.id,
         fault=step.fault,

@@ -6,11 +6,14 @@ same as standing still. Do not add how anything is broken: that is the arena's.
 """
 
 import random
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cached_property, partial
 
 import msgspec
 
 from aitbc_toolkit.suites.scenario import (
+    acts,
     conditions,
     deciding,
     expecting,
@@ -19,25 +22,25 @@ from aitbc_toolkit.suites.scenario import (
     targets,
 )
 from aitbc_toolkit.suites.scenario.arena import Arena
+from aitbc_toolkit.suites.scenario.desk import Desk
 from aitbc_toolkit.suites.scenario.findings import Findings
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.running import Running
+from aitbc_toolkit.suites.scenario.running import Running, under
 from aitbc_toolkit.suites.scenario.schema import (
-    AllAtTip,
+    ActStep,
     Case,
-    Condition,
     EventuallyStep,
     ExpectStep,
     FaultStep,
     PauseStep,
-    Punished,
     Step,
     SwarmStep,
     WaitEndStep,
 )
+from aitbc_toolkit.suites.scenario.wanted import Condition, HeightsAdvance
 from aitbc_toolkit.suites.scenario.watching import Watch
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
-from aitbc_toolkit.suites.waiting import POLL_S, wait_until
+from aitbc_toolkit.suites.waiting import POLL_S, Look, wait_until
 
 STRETCH = 5
 """How many times its deadline a wait may last while every look shows progress."""
@@ -73,16 +76,25 @@ class Engine:
         try:
             for step in self._case.steps:
                 self._take(step)
+        except ScenarioError:
+            self._judge_figures()  # whatever the verdict is, they are told beside it
+            raise
         finally:
             self.heal_all()
-        self.findings.records.update(self._arena.measures())
-        self._judge_objectives()
+        self.findings.records.update(self._arena.measures(self.findings.hit_times))
+        if missed := [figure.told for figure in self._judge_figures() if not figure.met]:
+            raise ScenarioError(Verdict.OBJECTIVE, "; ".join(missed))
         return ", ".join(self._told) or "every step done"
 
     def _take(self, step: Step) -> None:
         match step:
             case FaultStep():
                 self.begin(step)
+            case ActStep():
+                self._arena.note("act", name=step.act)
+                acts.do(step, self._desk, self._aim())
+                self.findings.records.update(self._desk.records)
+                self.mark()
             case ExpectStep(during=name):
                 self.expect(name)
             case WaitEndStep(wait_end=name):
@@ -93,14 +105,17 @@ class Engine:
                 swarming.play(step, self, self._dice)
             case EventuallyStep(eventually=awaited):
                 for condition in awaited:
-                    self.wait_for(condition)
+                    self._watch.require_in_time(partial(self.wait_for, condition))
 
     def _require_steady(self) -> None:
         """See that the mesh is well before anything is broken; else nothing would be shown."""
         self.mark()
         try:
-            for condition in self._case.written.steady:
+            for condition in self._case.steady:
                 self.wait_for(condition)
+            if self._case.acts:
+                self._desk.fund(acts.people(self._case.acts))
+                self.everywhere(self._desk.ledger.height())
         except ScenarioError as ended:
             if ended.verdict is not Verdict.LIVENESS:
                 raise
@@ -142,8 +157,8 @@ class Engine:
         """Let a lease run out, and see that nothing is left."""
         running = self._running[name]
         self.let_pass(running.ends_at - self._arena.now())
-        # What is left is looked for behind it: recovery is counted from the first host's end.
-        self.mark(after=running.bite.ends_from)
+        # Recovery is counted from the first host's end, or that of a fault which ended later.
+        self.mark(after=max(self._since, running.bite.ends_from))
         self.heal(name)
 
     def heal(self, name: str) -> None:
@@ -157,6 +172,7 @@ class Engine:
             self.findings.residues.append(left.why)
         finally:
             running.row["ended"] = self._arena.moment()
+            self.findings.hit_times.append(running.lasted(self._arena.now()))
             self._arena.note("fault.end", id=name, fault=running.planned.fault)
 
     def heal_all(self) -> None:
@@ -182,10 +198,11 @@ class Engine:
     def expect(self, name: str) -> None:
         """Watch until a fault is nearly over; require what follows from voting power."""
         running = self._running[name]
-        powers = self._arena.town.powers
+        powers = self._powers()
         cut = frozenset[expecting.Edge]().union(*(r.cut for r in self._running.values()))
-        down = self._under(expecting.DOWN)
-        must = expecting.expect(powers, cut=cut, down={*down, *self._under(expecting.AWAY)})
+        down = under(self._running.values(), expecting.DOWN)
+        away = under(self._running.values(), expecting.AWAY)
+        must = expecting.expect(powers, cut=cut, down={*down, *away})
         must_not = expecting.expect(powers, cut=cut, down=down)
         both = [each for each in self._running.values() if each is running or each.takes_part]
         began, first = self._arena.now(), self._arena.sight()
@@ -201,42 +218,55 @@ class Engine:
         for group in must_not.still:
             self._watch.require_stillness(group, last, both)
 
-    def _under(self, kinds: frozenset[str]) -> set[str]:
-        return {
-            name
-            for each in self._running.values()
-            if each.planned.fault in kinds
-            for name in each.planned.targets
-        }
+    def _powers(self) -> Mapping[str, int]:
+        """Tell who votes with which power, which in most scenarios nobody moves."""
+        town, moved = self._arena.town, acts.moves_power(self._case.acts)
+        return {**dict.fromkeys(town.powers, 0), **self._arena.powers()} if moved else town.powers
 
     def wait_for(self, condition: Condition) -> None:
         """Wait until something has come to be; keep what it took, where that is asked for."""
         awaited = self._awaited(condition)
-        wait_until(
-            awaited.what,
-            awaited.look,
-            deadline_s=awaited.within_s,
-            stretch_s=STRETCH * awaited.within_s,
-            clock=self._arena.now,
-            pause=self._pause,
-        )
+        self.until(awaited.what, awaited.look, within_s=awaited.within_s)
         took_s = max(0.0, awaited.came() - self._since)
         self._arena.note("step", name=awaited.what, took_s=round(took_s, 3))
         if condition.record:
             self.findings.records[condition.record] = took_s
             self._told.append(f"{condition.record} {took_s:.1f} s")
 
+    def until(self, what: str, look: Callable[[], Look[None]], *, within_s: float) -> None:
+        """Wait for something, longer while every look shows progress."""
+        wait_until(
+            what,
+            look,
+            deadline_s=within_s,
+            stretch_s=STRETCH * within_s,
+            clock=self._arena.now,
+            pause=self._pause,
+        )
+
+    def everywhere(self, height: int) -> None:
+        """Wait until every node has a block."""
+        wanted, names = HeightsAdvance(by=1), list(self._arena.town.powers)
+        awaited = conditions.advance(wanted, self._arena, names=names, tip=height - 1)
+        self.until(awaited.what, awaited.look, within_s=awaited.within_s)
+
+    def found(self, name: str, told: str, *, met: bool) -> None:
+        """Keep a judgement of what somebody did."""
+        self._watch.keep(name, told, met=met)
+
+    @cached_property
+    def _desk(self) -> Desk:
+        arena = self._arena
+        return Desk(arena.ledger(), arena.deployer(), self, list(arena.town.powers), self._dice)
+
     def _awaited(self, condition: Condition) -> conditions.Awaited:
-        wanted = condition.all_at_tip or condition.punished or condition.heights_advance
-        assert wanted is not None, "the loading has seen to it"
-        names = targets.chosen(wanted.on, self._aim())
-        match wanted:
-            case AllAtTip():
-                return conditions.at_tip(wanted, self._arena, names=names)
-            case Punished():
-                return conditions.punished(wanted, self._arena, names=names)
-            case _:
-                return conditions.advance(wanted, self._arena, names=names, tip=self._tip)
+        return conditions.awaited(
+            condition,
+            self._arena,
+            names=lambda words: targets.chosen(words, self._aim()),
+            tip=self._tip,
+            since=self._since,
+        )
 
     def mark(self, *, after: float = 0.0) -> None:
         """Begin to count anew: blocks from the tip as it is, seconds from now or that moment."""
@@ -264,10 +294,7 @@ class Engine:
             wall = self._case.written.budget.wall
             raise ScenarioError(Verdict.INCONCLUSIVE, f"not done within its budget of {wall}")
 
-    def _judge_objectives(self) -> None:
-        """Compare what was recorded with what was wished for."""
+    def _judge_figures(self) -> list[figures.Figure]:
         judged = list(figures.judge(self._case, self.findings.records))
         self.findings.objectives += [msgspec.structs.asdict(figure) for figure in judged]
-        missed = [figure.told for figure in judged if not figure.met]
-        if missed:
-            raise ScenarioError(Verdict.OBJECTIVE, "; ".join(missed))
+        return judged

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from aitbc_sim import edges as algebra
+from aitbc_toolkit.suites.scenario.words import FAULTS
 
 Edge = tuple[str, str]
 """From one node to another."""
@@ -29,6 +30,7 @@ AWAY = frozenset(
         "clock.jump",
         "clock.drift",
         "clock.strobe",
+        *(kind for kind in FAULTS if kind.startswith("byz.")),
     }
 )
 """Who is hit may be there or not: it comes back, or a watchdog sees to it, or it votes no more."""

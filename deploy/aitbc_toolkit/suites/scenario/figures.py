@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from aitbc_toolkit.suites.scenario.quantities import number
-from aitbc_toolkit.suites.scenario.schema import Case, Objective, Value
+from aitbc_toolkit.suites.scenario.schema import Case, Objective
+from aitbc_toolkit.suites.scenario.words import Value
 
 
 class Figure(msgspec.Struct, frozen=True):

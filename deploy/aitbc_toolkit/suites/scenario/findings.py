@@ -16,6 +16,8 @@ class Findings:
     records: dict[str, float] = field(default_factory=dict)
     residues: list[str] = field(default_factory=list)
     """What was left of faults when they were over."""
+    hit_times: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when each fault bit, by the mesh's clock."""
 
     def outcome(self, result: Result) -> Result:
         """Add everything to a result; what is left of a fault can only make its verdict worse."""

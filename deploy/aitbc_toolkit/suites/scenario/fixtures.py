@@ -1,11 +1,14 @@
-"""How does a Python test break a mesh? With the fixtures `net`, `chaos` and `load` of this plugin.
+"""How does a Python test break a mesh, or load it? With the fixtures of this plugin.
+
+`net`, `chaos` and `load` play together, `swarm` lets a load scenario run.
 
 `pytest -p aitbc_toolkit.suites.scenario.fixtures` also plays scenario files. Engine, checkers and
 verdicts are those of `aitbc test`; without `--env` the mesh is simulated.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,8 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.remote import Hosts
-from aitbc_toolkit.suites import catalogue, runs
+from aitbc_toolkit.suites import catalogue, from_python, runs
+from aitbc_toolkit.suites.from_python import Outcome
 from aitbc_toolkit.suites.history import Recorder
 from aitbc_toolkit.suites.scenario import breaking, loading, on_mesh, simulated
 from aitbc_toolkit.suites.scenario.schema import Case
@@ -101,6 +105,18 @@ def chaos(trial: Trial) -> Chaos:
 def load(trial: Trial) -> Load:
     """Keep transactions coming."""
     return trial.load
+
+
+@pytest.fixture
+def swarm(request: pytest.FixtureRequest) -> Callable[..., Outcome]:
+    """Let a swarm run on the live mesh of `--env`: `swarm("load/steady", rate=20, for_s=5)`.
+
+    In a child process, so that nothing of the test is patched.
+    """
+    environment, seed = request.config.getoption("--env"), request.config.getoption("--seed")
+    if environment == SIMULATED:
+        pytest.skip("a swarm needs a live mesh: --env")
+    return partial(from_python.run, environment=environment, seed=seed)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,15 +18,8 @@ from aitbc_toolkit.entries import MistakenError
 from aitbc_toolkit.errors import ConfigError
 from aitbc_toolkit.suites.scenario import contradictions, yaml_text
 from aitbc_toolkit.suites.scenario.contradictions import Mistake
-from aitbc_toolkit.suites.scenario.schema import (
-    STEPS,
-    Case,
-    FaultStep,
-    Network,
-    Step,
-    Value,
-    Written,
-)
+from aitbc_toolkit.suites.scenario.schema import STEPS, Case, FaultStep, Network, Step, Written
+from aitbc_toolkit.suites.scenario.words import Value
 from aitbc_toolkit.suites.scenario.yaml_text import Text, YamlError
 
 _PLACE = re.compile(r"(?:unknown key )?([\w.\-]+)")

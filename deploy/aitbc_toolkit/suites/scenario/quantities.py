@@ -23,6 +23,11 @@ def rate(written: str) -> float:
     return float(written.removesuffix("/s"))
 
 
+def megabytes(written: str) -> int:
+    """Read how many bytes."""
+    return int(written.removesuffix("MB")) * 1_000_000
+
+
 def number(written: str | float) -> float:
     """Read a plain number, or a length of time in seconds."""
     return seconds(written) if isinstance(written, str) else float(written)

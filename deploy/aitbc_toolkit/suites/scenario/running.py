@@ -3,6 +3,7 @@
 Do not begin or end one here: `engine.py`.
 """
 
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -31,6 +32,10 @@ class Running:
         """Return until when it has lasted at least, whenever its hosts began to count."""
         return self.begun_at + self.planned.lease_s
 
+    def lasted(self, now: float) -> tuple[float, float]:
+        """Tell from when to when it bit, once it is over."""
+        return self.bite.at, min(now, self.ends_at)
+
     @property
     def cut(self) -> frozenset[expecting.Edge]:
         """Return the ways that carry nothing at all; what is only slow is not among them."""
@@ -41,3 +46,8 @@ class Running:
     def takes_part(self) -> bool:
         """Tell whether anything is expected because of it."""
         return bool(self.cut) or self.planned.fault in expecting.DOWN | expecting.AWAY
+
+
+def under(faults: Iterable[Running], kinds: Collection[str]) -> set[str]:
+    """Name whom faults of these kinds hit."""
+    return {name for each in faults if each.planned.fault in kinds for name in each.planned.targets}

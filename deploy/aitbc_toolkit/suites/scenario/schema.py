@@ -10,52 +10,17 @@ import msgspec
 from msgspec import Meta, field
 
 from aitbc_toolkit.entries import Entry
-
-BACKENDS = ("sim", "dev", "lab", "hosts")
-"""The simulator, processes on this machine, hosts of a lab, other hosts."""
-
-FAULTS = (
-    "net.cut",
-    "net.loss",
-    "net.rate",
-    "net.delay",
-    "net.dup",
-    "net.reset",
-    "proc.kill",
-    "proc.stop",
-    "proc.freeze",
-    "proc.restart",
-    "proc.oom",
-    "host.reboot",
-    "cpu.quota",
-    "mem.limit",
-    "disk.full",
-    "disk.slow",
-    "disk.readonly",
-    "wal.truncate",
-    "wal.lose_unsynced",
-    "clock.jump",
-    "clock.drift",
-    "clock.strobe",
+from aitbc_toolkit.suites.scenario.crowds import Load, Phase
+from aitbc_toolkit.suites.scenario.wanted import AllVote, Condition
+from aitbc_toolkit.suites.scenario.words import (
+    Behaviour,
+    Duration,
+    Megabytes,
+    Name,
+    Percent,
+    Targets,
+    Value,
 )
-
-Behaviour = Literal[
-    "equivocate",
-    "withhold",
-    "amnesia",
-    "bad-root",
-    "replay",
-    "garbage",
-    "selective",
-    "slander",
-    "twin",
-]
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)\Z")]
-Percent = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?%\Z")]
-Rate = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?/s\Z")]
-Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z")]
-Value = str | int | float
-Targets = str | list[str]
 
 
 class Requires(Entry, frozen=True, kw_only=True, omit_defaults=True):
@@ -94,58 +59,21 @@ class Parameters(Entry, frozen=True, kw_only=True, omit_defaults=True):
 
     block_interval: Duration = "500ms"
     round_timeout: Duration = "1s"
+    epoch_blocks: Annotated[int, Meta(ge=2, le=1000)] = 20
+    absence_blocks: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Who misses nine tenths of so many blocks is jailed; 0 is nobody."""
+    block_gas: Annotated[int, Meta(ge=2_000_000, le=10**12)] = 50_000_000
+    reward_pool: Annotated[int, Meta(ge=0, le=10**12)] = 0
 
 
 class Network(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Describe the mesh that the simulator makes; a live one is as it is."""
 
     validators: Validators = Validators()
+    spares: Annotated[int, Meta(ge=0, le=20)] = 0
+    """How many nodes, `s1` and so on, have a key that nobody has registered yet."""
     full: Annotated[int, Meta(ge=0, le=1000)] = 0
     params: Parameters = Parameters()
-
-
-class Load(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """Say who hands in what while the scenario lasts; the shares of a mix are relative."""
-
-    role: Literal["user"]
-    arrivals: Rate
-    mix: dict[Literal["transfer"], Annotated[int, Meta(ge=1)]]
-    lasts: Duration | None = None
-    """How long arrivals come, in the files of family load; elsewhere as long as the steps."""
-    batch: Annotated[int, Meta(ge=1, le=100)] = 1
-    """How many come at once, in the files of family load."""
-
-
-class HeightsAdvance(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """Require so many new blocks on every node that is named."""
-
-    by: Annotated[int, Meta(ge=1)]
-    within: Duration = "60s"
-    on: Targets = "all"
-
-
-class AllAtTip(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """Require that every node is at most so many blocks behind the highest."""
-
-    lag: Annotated[int, Meta(ge=0)] = 1
-    within: Duration = "60s"
-    on: Targets = "all"
-
-
-class Punished(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """Require that the ledger finds exactly these guilty of signing twice."""
-
-    on: Targets
-    within: Duration = "60s"
-
-
-class Condition(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """Say what must come to be; `record` keeps the seconds that it took since the last fault."""
-
-    heights_advance: HeightsAdvance | None = None
-    all_at_tip: AllAtTip | None = None
-    punished: Punished | None = None
-    record: Name = ""
 
 
 class Groups(Entry, frozen=True, kw_only=True, omit_defaults=True):
@@ -201,6 +129,17 @@ class WaitEndStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     wait_end: Name
 
 
+class ActStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """Let somebody do something that nodes and ledger are there for, and wait until it is done."""
+
+    act: str
+    on: Targets = "all"
+    """At which nodes, or about which."""
+    sides: list[Targets] = field(default_factory=list)
+    """On which two sides at once, for acts that contradict themselves."""
+    parameters: dict[str, Annotated[int, Meta(ge=1)]] = field(default_factory=dict)
+
+
 class EventuallyStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Require that each of these comes to be, in this order."""
 
@@ -224,9 +163,10 @@ class SwarmStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     rest: tuple[Duration, Duration]
 
 
-Step = FaultStep | ExpectStep | WaitEndStep | EventuallyStep | PauseStep | SwarmStep
+Step = FaultStep | ActStep | ExpectStep | WaitEndStep | EventuallyStep | PauseStep | SwarmStep
 STEPS: dict[str, type[Step]] = {
     "fault": FaultStep,
+    "act": ActStep,
     "expect": ExpectStep,
     "wait_end": WaitEndStep,
     "eventually": EventuallyStep,
@@ -249,12 +189,27 @@ class Objective(Entry, frozen=True, kw_only=True, omit_defaults=True):
     floor: Duration | int | float = 0
 
 
+class Pcap(Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """Say when packets are taken along, and how much of them from all hosts together."""
+
+    on: Literal["failure", "always"] = "failure"
+    limit: Megabytes = "5MB"
+
+
+class Packets(Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """Have hosts listen while a case is played."""
+
+    pcap: Pcap
+
+
 class Written(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Hold a scenario as its file says it, for one choice of the matrix; steps apart."""
 
     scenario: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]*/[a-z0-9][a-z0-9-]*\Z")]
     about: Annotated[str, Meta(min_length=10, max_length=200)]
     proves: list[str] = field(default_factory=list)
+    tags: list[Name] = field(default_factory=list)
+    """What every second of a load run is marked with, in the files of family load."""
     backends: Annotated[list[Literal["sim", "dev", "lab", "hosts"]], Meta(min_length=1)]
     requires: Requires = Requires()
     budget: Budget = Budget()
@@ -263,12 +218,25 @@ class Written(Entry, frozen=True, kw_only=True, omit_defaults=True):
     nightly: dict[Name, list[Value]] = field(default_factory=dict)
     """More values of the matrix, for the tier that may take hours."""
     load: list[Load] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+    """In place of `load`, in the files of family load."""
     steady: list[Condition] = field(default_factory=list)
     always: list[Name] = field(default_factory=list)
     """Names every invariant, for who reads the file, or none: all are always judged."""
     must_report: list[Name] = field(default_factory=list)
     """Invariants that are broken on purpose: the scenario passes only if each is told broken."""
     objectives: dict[Name, Objective] = field(default_factory=dict)
+    collect: list[Literal["journals", "metrics", "fault_log"] | Packets] = field(
+        default_factory=list
+    )
+    """What is taken along from live nodes even where it passes; packets say themselves when."""
+    spoils: Annotated[int, Meta(ge=0, le=2)] = 0
+    """How a live mesh is afterwards: as before, warier for a while (1), or less for good (2)."""
+
+    @property
+    def pcap(self) -> Pcap | None:
+        """Tell what packets are asked for."""
+        return next((each.pcap for each in self.collect if isinstance(each, Packets)), None)
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,6 +258,16 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
                 case SwarmStep(swarm=kinds):
                     found += [(kind, {}) for kind in kinds]
         return found
+
+    @property
+    def steady(self) -> list[Condition]:
+        """List what must hold before anything is broken: also that nobody is about to come back."""
+        return [*self.written.steady, *([Condition(all_vote=AllVote())] if self.broken_by else [])]
+
+    @property
+    def acts(self) -> tuple[ActStep, ...]:
+        """List what somebody does in it."""
+        return tuple(step for step in self.steps if isinstance(step, ActStep))
 
     @property
     def name(self) -> str:

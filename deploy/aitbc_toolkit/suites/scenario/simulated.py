@@ -6,7 +6,7 @@ judge it. Do not add steps here: `engine.py`.
 
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from aitbc_sim.checkers import Violation
@@ -14,20 +14,25 @@ from aitbc_sim.history import History as Trace
 from aitbc_sim.options import Options
 from aitbc_sim.sharing import shared
 from aitbc_sim.staged import Staged
+from aitbc_toolkit.graph import Graph
 from aitbc_toolkit.suites.checkers import CHECKERS, BlockFact, Checker, History
-from aitbc_toolkit.suites.scenario import judging, staging
+from aitbc_toolkit.suites.scenario import acts, judging, staging
 from aitbc_toolkit.suites.scenario.arena import Bite, Planned, Sight, Town
 from aitbc_toolkit.suites.scenario.engine import Engine
-from aitbc_toolkit.suites.scenario.measuring import measured
+from aitbc_toolkit.suites.scenario.measuring import Window, measured
 from aitbc_toolkit.suites.scenario.quantities import rate, seconds
 from aitbc_toolkit.suites.scenario.schema import Case, Validators
-from aitbc_toolkit.suites.scene import Result, judged
+from aitbc_toolkit.suites.scenario.simulated_builds import SimDeployer
+from aitbc_toolkit.suites.scenario.simulated_ledger import SimLedger
+from aitbc_toolkit.suites.scene import Ended, Result, judged
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 WAKE_MS = 60_000
 LARGE = 100
 """From so many full nodes on they are a tree that fetches blocks, and share what all compute."""
+CRASHED = "a node's own code failed"
+"""How a line says it; no scenario is there to show that."""
 
 _MS = 1000
 
@@ -40,7 +45,8 @@ class SimArena:
         voters = [f"v{place + 1}" for place in range(len(options.powers))]
         twins = [f"{voters[index]}-twin" for index, kind in options.byzantine if kind == "twin"]
         full = [f"f{place + 1}" for place in range(options.full_nodes)]
-        self._names = [*voters, *full, *twins]
+        spare = [f"s{place + 1}" for place in range(options.spares)]
+        self._names = [*voters, *full, *spare, *twins]
         powers = {**dict.fromkeys(self._names, 0), **dict(zip(voters, options.powers, strict=True))}
         liars = frozenset({*(voters[index] for index in options.liars), *twins})
         timings = options.interval_ms / _MS, options.timeout_ms / _MS
@@ -68,7 +74,7 @@ class SimArena:
             raise ScenarioError(kind, str(violation)) from violation
         except AssertionError as bug:
             last = traceback.format_exc().strip().splitlines()[-1]
-            raise ScenarioError(Verdict.SAFETY, f"{judging.CRASHED}: {last}") from bug
+            raise ScenarioError(Verdict.SAFETY, f"{CRASHED}: {last}") from bug
 
     def sight(self, *, after: float = 0.0) -> Sight:
         """Tell what every node knows at this moment."""
@@ -124,17 +130,41 @@ class SimArena:
         if self._timeline is not None:
             self._timeline.event(kind, **{**fields, "virtual_s": self.now()})
 
+    def powers(self) -> dict[str, int]:
+        """Tell who votes on the next block, and what that counts."""
+        return {self._names[index]: power for index, power in self.world.powers().items()}
+
+    def last_votes(self) -> dict[str, int]:
+        """Tell what each node that runs knows of its own votes."""
+        return {self._names[index]: height for index, height in self.world.last_votes().items()}
+
+    def deployer(self) -> SimDeployer:
+        """Call whoever brings builds to the nodes."""
+        return SimDeployer(self.world, self._names)
+
+    def ledger(self) -> SimLedger:
+        """Open the ledger to whoever uses it."""
+        return SimLedger(self.world, self._names, self.pause)
+
     def punished(self) -> frozenset[str]:
         """Name the validators that the ledger has found guilty of signing twice."""
         return frozenset(self._names[index] for index in self.world.punished())
 
-    def measures(self) -> dict[str, float]:
+    def kept_up(self, share: float, over_s: float, *, since: float) -> float | None:
+        """Say that there is no swarm. Raises: ScenarioError (invalid)."""
+        raise ScenarioError(Verdict.INVALID, f"no swarm hands in: {share}, {over_s}, {since}")
+
+    def overlay(self) -> Graph | None:
+        """Say that nodes are linked as the run was told. Raises: ScenarioError (invalid)."""
+        raise ScenarioError(Verdict.INVALID, "links are given to simulated nodes")
+
+    def measures(self, hit: Sequence[Window] = ()) -> dict[str, float]:
         """Tell how evenly blocks came, and how soon they were everywhere."""
         arrived: dict[int, dict[str, float]] = {}
         for index, heights in self.world.told_ms.items():
             for height, at_ms in heights.items():
                 arrived.setdefault(height, {})[self._names[index]] = at_ms / _MS
-        return measured(arrived)
+        return measured(arrived, hit)
 
     def wake(self) -> None:
         """Let the mesh make its first blocks."""
@@ -211,11 +241,11 @@ def _played(
         verdict, line = ended.verdict, ended.why
     except Violation as violation:
         verdict, line = Verdict.SAFETY, str(violation)
-    history = arena.history()
+    history, steps = arena.history(), Ended(verdict, line)
     verdict, line, words = judged(
         verdict, line, history, checkers, complete=arena.complete(history)
     )
-    result = Result(case.name, verdict, line, time.monotonic() - began, words)
+    result = Result(case.name, verdict, line, time.monotonic() - began, words, steps=steps)
     return judging.as_meant(case, engine.findings.outcome(result))
 
 
@@ -223,6 +253,8 @@ def unfit(case: Case) -> str:
     """Say why a case cannot be played here; empty when it can."""
     if "sim" not in case.written.backends:
         return "it is not for the simulator"
+    if lacking := acts.unfit(case.acts, "sim"):
+        return f"the simulator has no {lacking} of scenarios"
     found = {staging.lacking(fault, more) for fault, more in case.broken_by} - {""}
     return f"the simulator has no {', '.join(sorted(found))} of scenarios" if found else ""
 
@@ -243,6 +275,12 @@ def _options(case: Case) -> Options:
         interval_ms=round(seconds(network.params.block_interval) * _MS),
         timeout_ms=round(seconds(network.params.round_timeout) * _MS),
         tx_every_ms=max(1, round(_MS / arrivals)),
+        spares=network.spares,
+        absence_blocks=network.params.absence_blocks,
+        epoch_blocks=network.params.epoch_blocks,
+        block_gas=network.params.block_gas,
+        reward_pool=network.params.reward_pool,
+        patrons=int(bool(case.acts)),
     )
 
 

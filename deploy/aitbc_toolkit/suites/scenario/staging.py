@@ -45,8 +45,11 @@ def parameter(planned: Planned, name: str) -> float:
 
 
 def _kill(world: Staged, index: int, planned: Planned) -> None:
-    """End a process, with its host or not, until the lease or its supervisor brings it back."""
-    world.kill(index, power=planned.fault in {"host.reboot", "wal.lose_unsynced"})
+    """End a process until the lease or its supervisor brings it back.
+
+    A host that starts anew writes down what it has before; only a power cut loses it.
+    """
+    world.kill(index, power=planned.fault == "wal.lose_unsynced")
     back_s = RESTART_S if planned.fault == "proc.restart" else planned.lease_s
     world.later(round(back_s * _MS), world.revive, index)
 

@@ -9,14 +9,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.schema import (
-    AllAtTip,
-    Between,
-    Condition,
-    FaultStep,
-    HeightsAdvance,
-    SwarmStep,
-)
+from aitbc_toolkit.suites.scenario.schema import Between, FaultStep, SwarmStep
+from aitbc_toolkit.suites.scenario.wanted import AllAtTip, Condition, HeightsAdvance
+from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 WITHIN = "60s"
 
@@ -70,8 +65,11 @@ def acts(step: SwarmStep, dice: random.Random) -> Iterator[Act]:
 
 
 def play(step: SwarmStep, player: Player, dice: random.Random) -> None:
-    """Break things for as long as the step says, so many at a time at the most."""
-    until = player.now() + seconds(step.lasts)
+    """Break things for as long as the step says, so many at a time at the most.
+
+    Raises: ScenarioError (invalid) where nothing was.
+    """
+    until, count = player.now() + seconds(step.lasts), 0
     for act in acts(step, dice):
         player.let_pass(act.rest_s)
         _end_due(player)
@@ -79,6 +77,9 @@ def play(step: SwarmStep, player: Player, dice: random.Random) -> None:
             break
         if len(player.lasting()) < step.at_once:
             player.begin(act.fault)
+            count += 1
+    if not count:
+        raise ScenarioError(Verdict.INVALID, f"no fault was begun in {step.lasts}")
     for name, _ in player.lasting():
         player.wait_end(name)
     _require_progress(player)

@@ -13,7 +13,8 @@ from aitbc_sim import edges as algebra
 from aitbc_sim.edges import Edges
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.suites.scenario.arena import Sight, Town
-from aitbc_toolkit.suites.scenario.schema import Between, FaultStep, Groups, Targets
+from aitbc_toolkit.suites.scenario.schema import Between, FaultStep, Groups
+from aitbc_toolkit.suites.scenario.words import Targets
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 WORDS = (
@@ -47,7 +48,7 @@ class Aim(NamedTuple):
     """Whom a fault hits now."""
     ever_hit: Collection[str] = ()
     groups: Mapping[str, Sequence[Sequence[str]]] = {}
-    """What each cut has divided the mesh into, by the name of its step."""
+    """What each fault has divided the mesh into, by the name of its step."""
 
 
 def chosen(written: Targets, aim: Aim) -> tuple[str, ...]:

@@ -16,18 +16,9 @@ from aitbc_toolkit.suites.scenario.arena import Arena
 from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.scenario.engine import Engine
 from aitbc_toolkit.suites.scenario.on_mesh import LiveArena
-from aitbc_toolkit.suites.scenario.schema import (
-    AllAtTip,
-    Between,
-    Budget,
-    Case,
-    Condition,
-    FaultStep,
-    HeightsAdvance,
-    Targets,
-    Value,
-    Written,
-)
+from aitbc_toolkit.suites.scenario.schema import Between, Budget, Case, FaultStep, Written
+from aitbc_toolkit.suites.scenario.wanted import AllAtTip, Condition, HeightsAdvance
+from aitbc_toolkit.suites.scenario.words import Targets, Value
 from aitbc_toolkit.suites.scene import Scene, judged
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
@@ -212,7 +203,7 @@ def on_scene(name: str, scene: Scene, *, timeline: Timeline, inject: Injector) -
                 on_block=heard,
             )
         )
-        arena = LiveArena(scene.environment, witness, timeline, inject)
+        arena = LiveArena(scene, witness, timeline, inject)
         engine = Engine(_case(name), arena, seed=scene.seed)
         engine.mark()
 

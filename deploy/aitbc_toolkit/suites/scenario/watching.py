@@ -3,7 +3,7 @@
 Do not decide who must do what: `expecting.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from aitbc_toolkit.suites.scenario import conditions
 from aitbc_toolkit.suites.scenario.arena import Arena, Sight
@@ -37,7 +37,7 @@ class Watch:
         if least <= made <= IN_FLIGHT:  # as many were decided before, perhaps
             why = f"{told}, too short to expect any new one: one may take {each_s:.1f} s"
             raise ScenarioError(Verdict.INCONCLUSIVE, why)
-        self._check("progress", told, met=made >= least)
+        self.keep("progress", told, met=made >= least)
         if made < least:
             raise ScenarioError(Verdict.LIVENESS, f"{told}, at least {least} expected")
 
@@ -49,7 +49,7 @@ class Watch:
         made = max(0, last.top_of(group) - tip)
         told = f"{conditions.shown(group)} {made} blocks"
         conditions.require_heard(group, last)
-        self._check("stillness", told, met=made <= IN_FLIGHT)
+        self.keep("stillness", told, met=made <= IN_FLIGHT)
         if made > IN_FLIGHT:
             aim = tip + IN_FLIGHT + 1
             high = [name for name in group if last.heights.get(name, 0) >= aim]
@@ -58,7 +58,17 @@ class Watch:
                 raise ScenarioError(Verdict.INCONCLUSIVE, f"{told}, perhaps behind the fault")
             raise ScenarioError(Verdict.SAFETY, f"{told} without a quorum")
 
-    def _check(self, name: str, told: str, *, met: bool) -> None:
+    def require_in_time(self, wait: Callable[[], None]) -> None:
+        """Wait for something; that it did not come in time is a judgement, as any other."""
+        try:
+            wait()
+        except ScenarioError as late:
+            if late.verdict is Verdict.LIVENESS:
+                self.keep("in time", late.why, met=False)
+            raise
+
+    def keep(self, name: str, told: str, *, met: bool) -> None:
+        """Keep a judgement with what was seen."""
         outcome = "held" if met else "broken"
         self._told.append(told)
         self._findings.checks.append({"name": name, "outcome": outcome, "detail": told})
