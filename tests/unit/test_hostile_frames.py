@@ -186,17 +186,22 @@ class Attack:
         return Signature(self.pick(bytes(64), b"", b"s" * 65))
 
     def place(self, validator: int) -> int:
-        """Return where a validator stands in the set."""
-        key = signer_of(f"v{validator} votes").public_key
-        index = self.pump.machine(VICTIM).view.validators.index_of(key)
-        assert index is not None, "all four are validators"
-        return index
+        """Return where a validator stands in the set: behind its end once its lies put it out."""
+        validators = self.pump.machine(VICTIM).view.validators
+        index = validators.index_of(signer_of(f"v{validator} votes").public_key)
+        return len(validators.members) if index is None else index
+
+    def a_proposer(self) -> PublicKey:
+        """Return whose block it is: the attacker's, or a borrowed name once its lies put it out."""
+        own = signer_of(f"v{ATTACKER} votes").public_key
+        validators = self.pump.machine(VICTIM).view.validators
+        return own if validators.index_of(own) is not None else validators.members[0].key
 
     def a_candidate(self) -> Candidate:
         """Make a block as an honest proposer would, then change some of it."""
         chain = self.pump.machine(VICTIM)._chain
         parsed = [tx for raw in self.some_raws() if isinstance(tx := parse(raw), Parsed)]
-        good = chain.build(iter(parsed), proposer=signer_of(f"v{ATTACKER} votes").public_key)
+        good = chain.build(iter(parsed), proposer=self.a_proposer())
         raws = self.pick(good.block.txs, self.some_raws())
         header = replace(
             good.block.header,
