@@ -7,11 +7,38 @@ block, and would be taken for this one's. Do not sign anything here.
 
 import hashlib
 from dataclasses import dataclass
+from typing import NoReturn, Self
 
 from aitbc_node import bech32
 from aitbc_node.crypto import SigningKey
 from aitbc_node.ledger.policy import Policy, address_of, single_key
 from aitbc_node.types import Address
+
+
+class ViewOnlyError(Exception):
+    """Somebody wants a signature of an account whose key is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewOnly:
+    """Be an account that can be paid and looked at; it has no key to sign with."""
+
+    account: Address
+    policy: None = None
+
+    @classmethod
+    def at(cls, text: str, *, hrp: str) -> Self:
+        """Read an address. Raises: ValueError for one of another network, or none at all."""
+        return cls(bech32.parse_address(text, hrp=hrp))
+
+    def address(self, hrp: str) -> str:
+        """Write the account's address on one network."""
+        return bech32.address_text(hrp, self.account)
+
+    @property
+    def key(self) -> NoReturn:
+        """Raises: ViewOnlyError, whoever asks."""
+        raise ViewOnlyError(f"{self.account.hex()} can only be looked at: its key is not here")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +52,10 @@ class Identity:
     def address(self, hrp: str) -> str:
         """Write the account's address on one network; the key has one on each."""
         return bech32.address_text(hrp, self.account)
+
+    def view_only(self) -> ViewOnly:
+        """Give the account without its key, to whoever has nothing to sign."""
+        return ViewOnly(self.account)
 
 
 def identity(seed: int, worker: int, number: int, *, role: str = "", turn: int = 0) -> Identity:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from aitbc_load.identities import Identity
+from aitbc_load.identities import Identity, ViewOnly
 from aitbc_load.orders import Terms
 from aitbc_node.ledger.families import Body
 from aitbc_node.ledger.fees import fee_of
@@ -37,14 +37,14 @@ def cost_max(terms: Terms, *, gas: int = TRANSFER_GAS) -> int:
 
 
 def transfers(
-    accounts: Sequence[Identity],
+    accounts: Sequence[Identity | ViewOnly],
     openings: Sequence[Opening],
     terms: Terms,
     *,
     payee: Address,
     each: int,
 ) -> Iterator[bytes]:
-    """Sign `each` transfers of every account, account by account."""
+    """Sign `each` transfers of every account, account by account. Raises: ViewOnlyError."""
     body = Transfer((Output(payee, NATIVE, Amount(UNITS)),), "")
     for account, opening in zip(accounts, openings, strict=True):
         draft = a_draft(account, terms, body, brings_policy=opening.is_new)
@@ -52,13 +52,20 @@ def transfers(
             yield sign(msgspec.structs.replace(draft, nonce=nonce), [account.key])
 
 
-def signed(account: Identity, terms: Terms, body: Body, *, nonce: int, **changed: Any) -> bytes:
-    """Sign one transaction as the ledger wants it, but for the fields that are `changed`."""
+def signed(
+    account: Identity | ViewOnly, terms: Terms, body: Body, *, nonce: int, **changed: Any
+) -> bytes:
+    """Sign one transaction as the ledger wants it, but for the fields that are `changed`.
+
+    Raises: ViewOnlyError.
+    """
     draft = a_draft(account, terms, body, brings_policy=True)
     return sign(msgspec.structs.replace(draft, nonce=nonce, **changed), [account.key])
 
 
-def a_draft(account: Identity, terms: Terms, body: Body, *, brings_policy: bool) -> Transaction:
+def a_draft(
+    account: Identity | ViewOnly, terms: Terms, body: Body, *, brings_policy: bool
+) -> Transaction:
     """Write what an account is about to sign; a policy may always be brought along."""
     draft = Transaction(
         chain_id=terms.chain_id,

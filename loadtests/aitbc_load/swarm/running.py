@@ -19,7 +19,7 @@ from locust.exception import StopUser
 
 from aitbc_load.attacks import Attacker
 from aitbc_load.books import EXPIRED, FINAL, Books
-from aitbc_load.identities import Identity, identities, identity
+from aitbc_load.identities import Identity, ViewOnly, identities, identity
 from aitbc_load.mustering import (
     Member,
     attackers_of,
@@ -54,7 +54,7 @@ class Ready:
     """Hold what is there before a run begins."""
 
     accounts: list[Identity]
-    payee: Identity
+    payee: ViewOnly
     before: dict[str, Account]
     """What a quorum says of each of them, by address."""
     terms: Terms
@@ -132,7 +132,7 @@ class Run:
         store = Store.write(Path(order.folder) / "signed", raws)
         signing_s = time.monotonic() - began
         rings = Rings(nodes, self.accounts, each=each)
-        ready = Ready(accounts, payee, before, terms, store, rings, signing_s)
+        ready = Ready(accounts, payee.view_only(), before, terms, store, rings, signing_s)
         crowds = gather(recruits, before, terms, order.nodes, self.wires, plan.workers)
         return replace(ready, squads=self._arm(ready, foes), crowds=crowds)
 
