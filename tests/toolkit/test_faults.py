@@ -271,7 +271,7 @@ def test_a_plan_shows_the_edges_and_the_exact_words_of_each_host() -> None:
 
     assert set(words) == {f"node{n}" for n in range(1, 11)}
     text = words["node2"].do[0]
-    elements = " elements = { 192.0.2.11 timeout 20s };"
+    elements = " elements = { 192.0.2.11 timeout 20000ms };"
     assert text.splitlines() == [
         "flock /run/lock/production_chaos nft -f - <<'END'",
         "table inet production_chaos {",

@@ -99,7 +99,7 @@ class Rules:
 
     def _set(self, chain: Chain, name: str, family: int) -> str:
         own = [each for each in chain.peers if ipaddress.ip_address(each).version == family]
-        elements = ", ".join(f"{each} timeout {self.lease_s:g}s" for each in own)
+        elements = ", ".join(f"{each} timeout {round(self.lease_s * 1000)}ms" for each in own)
         shown = f" elements = {{ {elements} }};" if elements else ""
         return f"set {name}_{family} {{ type {_FAMILIES[family][1]}; flags timeout;{shown} }}"
 
