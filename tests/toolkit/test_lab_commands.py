@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from aitbc_toolkit.lab import commands, image, recipes, supplies, wheels
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.lab import commands, image, ready, recipes, supplies, wheels
 from aitbc_toolkit.lab.model import Lab, LabHost, Limits, Stock
 from aitbc_toolkit.lab.places import Places
 from aitbc_toolkit.lab.recipes import Recipe
 from aitbc_toolkit.lab.sources import Mirror
-from aitbc_toolkit.shell import quoted
+from aitbc_toolkit.shell import Result, quoted
 
 pytestmark = pytest.mark.unit
 
@@ -197,3 +198,23 @@ def test_cache_is_filled_by_installing_with_hashes() -> None:
     assert quoted(sync) == (
         "/uv pip sync --quiet --require-hashes --python /t/venv/bin/python /n.lock"
     )
+
+
+@pytest.mark.parametrize(
+    ("unit", "hint"),
+    [
+        ("systemd-ask-password-wall.path", "sysctl -w fs.inotify.max_user_instances=1024"),
+        ("ssh.service", "aitbc lab exec try lab1 -- systemctl --failed"),
+    ],
+)
+def test_a_host_whose_units_failed_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, unit: str, hint: str
+) -> None:
+    """Units that watch paths fail first where a machine has more hosts than it can watch."""
+    answer = f"ssh-ed25519 key\ndegraded\n{unit} loaded failed failed\n"
+    monkeypatch.setattr(ready.shell, "run", lambda *_, **__: Result((), 0, answer, "", 0.1))
+
+    with pytest.raises(AitbcError, match=unit) as told:
+        ready._visit(a_lab(), a_lab().hosts[0], fresh=True)
+
+    assert hint in told.value.hint

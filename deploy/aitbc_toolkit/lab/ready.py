@@ -21,6 +21,8 @@ _CONNECT_TIMEOUT_S = 1.0
 _SSH_TIMEOUT_S = 60.0
 _READY_WORD = "running"
 
+# A host takes six inotify instances, and Debian gives a user 128: what watches paths fails first.
+_MORE_WATCHES = "many hosts run on this machine: sysctl -w fs.inotify.max_user_instances=1024"
 _FIRST_VISIT = f"""\
 set -eu
 test -s {DEPLOY_KEY_ON_HOST} ||
@@ -81,9 +83,10 @@ def _visit(lab: Lab, host: LabHost, *, fresh: bool) -> str:
     key, state, *failed = [*lines, "", ""]
     if fresh and state != _READY_WORD:
         units = " ".join(line.split()[0] for line in failed if line)
+        hint = f"aitbc lab exec {lab.name} {host.name} -- systemctl --failed"
         raise AitbcError(
             f"lab {lab.name}: systemd of {host.name} is {state or 'silent'}: {units}",
-            hint=f"aitbc lab exec {lab.name} {host.name} -- systemctl --failed",
+            hint=_MORE_WATCHES if ".path" in units else hint,
         )
     return key
 
