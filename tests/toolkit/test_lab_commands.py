@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit import shell
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.lab import commands, image, ready, recipes, supplies, wheels
 from aitbc_toolkit.lab.model import Lab, LabHost, Limits, Stock
@@ -212,7 +213,7 @@ def test_a_host_whose_units_failed_says_what_to_do(
 ) -> None:
     """Units that watch paths fail first where a machine has more hosts than it can watch."""
     answer = f"ssh-ed25519 key\ndegraded\n{unit} loaded failed failed\n"
-    monkeypatch.setattr(ready.shell, "run", lambda *_, **__: Result((), 0, answer, "", 0.1))
+    monkeypatch.setattr(shell, "run", lambda *_, **__: Result((), 0, answer, "", 0.1))
 
     with pytest.raises(AitbcError, match=unit) as told:
         ready._visit(a_lab(), a_lab().hosts[0], fresh=True)
