@@ -2,15 +2,13 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.cli import contest, staircase, swarm_picture, swarm_view, tables
+from aitbc_toolkit.cli import climb, contest, swarm_picture, swarm_view, tables
 from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
@@ -72,14 +70,20 @@ def run(
 ) -> Exit:
     """Run a load SCENARIO, by its name or its file, on the live mesh of an environment.
 
-    The run judges itself first: one that was late, or did not offer what was asked, is INVALID.
+    The run judges itself first: one that was late, or did not offer what was asked, is INVALID. It
+    ends with 0 only where all objectives held. load/knee is looked for, as by `aitbc load knee`.
 
     Example: aitbc load run load/steady -e dev --rate 100
     """
     found = load_environment(environment)
+    crew = climb.crew(workers, workers_on)
+    if repertoire.is_knee(scenario):
+        if rate is not None:
+            what = "no rate is asked for where the knee is looked for"
+            raise UsageError(what, hint="aitbc load knee --from 200")
+        return climb.look(found, Bounds(), crew, seed=seed, for_s=for_s, as_json=as_json)
     asked = _wanted(found.name, scenario, rate=rate, for_s=for_s, seed=seed)
-    hosts = tuple(name for name in workers_on.split(",") if name)
-    asked = replace(asked, workers=workers or max(1, len(hosts)), on=hosts)
+    asked = replace(asked, workers=crew.workers, on=crew.on)
     return _played(found, asked, as_json=as_json)
 
 
@@ -172,6 +176,8 @@ def _played(found: Environment, asked: loads.Wanted, *, as_json: bool) -> Exit:
 )
 @click.option("--for", "for_s", type=click.FloatRange(min=1), help="Let a step last so many s.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
+@click.option("--workers", type=click.IntRange(1, 64), help="So many processes share each step.")
+@click.option("--workers-on", metavar="HOST[,HOST]", default="", help="They run on these hosts.")
 @json_option
 def knee(
     *,
@@ -180,6 +186,8 @@ def knee(
     most: float,
     for_s: float | None,
     seed: int | None,
+    workers: int | None,
+    workers_on: str,
     as_json: bool,
 ) -> Exit:
     """Find how many transactions a second a mesh makes final as fast as they come.
@@ -190,22 +198,9 @@ def knee(
     Example: aitbc load knee -e dev
     """
     found = load_environment(environment)
-    folder = runs.begin(paths.state_root())
-    used = a_seed() if seed is None else seed
+    crew = climb.crew(workers, workers_on)
     bounds = Bounds(start=min(start, most), most=most)
-    swarm_view.narrate("\n".join(staircase.title(found.name, bounds, used)))
-
-    def tell(what: str, told: Mapping[str, Any]) -> None:
-        if what == "step":
-            swarm_view.narrate(staircase.row(told))
-
-    looked = stepping.look(found, bounds, folder, seed=used, for_s=for_s, tell=tell)
-    writing.attempt(folder, swarm_view.narrate)
-    if as_json:
-        click.echo(json.dumps({**looked.document, "record": str(folder)}))
-    else:
-        say("\n".join(staircase.summary(looked, folder)))
-    return exit_of(looked.record.verdict)
+    return climb.look(found, bounds, crew, seed=seed, for_s=for_s, as_json=as_json)
 
 
 @load.command()

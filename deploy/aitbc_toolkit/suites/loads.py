@@ -285,6 +285,10 @@ def _command(environment: Environment, asked: Wanted) -> str:
     if asked.commands:
         workers = "".join(f" --worker {shlex.quote(each)}" for each in asked.commands)
         return f"./aitbc load master {what} {how}{workers}"
+    return f"./aitbc load run {what} {how}{shared(asked)}"
+
+
+def shared(asked: Wanted) -> str:
+    """Write the options that say who shares a run."""
     workers = f" --workers {asked.workers}" if asked.workers > 1 else ""
-    hosts = f" --workers-on {','.join(asked.on)}" if asked.on else ""
-    return f"./aitbc load run {what} {how}{workers}{hosts}"
+    return workers + (f" --workers-on {','.join(asked.on)}" if asked.on else "")

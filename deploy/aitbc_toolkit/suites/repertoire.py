@@ -79,6 +79,11 @@ def _bounds(written: Written) -> Iterator[str]:
         yield f"{name} {said}"
 
 
+def is_knee(named: str) -> bool:
+    """Tell whether somebody means the knee, which has no file: each of its steps is a run."""
+    return named.removeprefix(f"{LOAD_FAMILY}/") == _KNEE
+
+
 def case(named: str) -> Case:
     """Read a scenario by its name or its file, with what is done to the mesh meanwhile.
 
@@ -90,7 +95,7 @@ def case(named: str) -> Case:
         path = catalogue.folder() / LOAD_FAMILY / f"{name}{_SUFFIX}"
         if "/" in name or not path.is_file():
             known = [each.name for each in built_in()]
-            if name == _KNEE:
+            if is_knee(named):
                 what = "the knee is looked for, not played: it has a command of its own"
                 raise UsageError(what, hint="aitbc load knee")
             near = nearest(named, known)

@@ -7,7 +7,7 @@ beside each other. Do not decide which rate is next: `knee.py`.
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -49,16 +49,30 @@ def look(
     *,
     seed: int,
     for_s: float | None = None,
+    workers: int = 1,
+    on: tuple[str, ...] = (),
     tell: Tell,
 ) -> Looked:
     """Look for the knee of a mesh; `tell` hears all that its swarms say, and of every `step`.
+
+    Each step is shared by so many `workers`, `on` these hosts where any are named.
 
     Raises: AitbcError when nothing can be asked of the mesh, or a step's money is refused.
     """
     started = time.time()
     lasts_s = for_s or max(STEP_S, BLOCKS * environment.chain.block_interval_ms / 1000)
     with Timeline(folder) as timeline:
-        stairs = _Stairs(environment, folder, timeline, seed=seed, for_s=lasts_s, tell=tell)
+        step = Wanted(
+            SCENARIO,
+            bounds.start,
+            lasts_s,
+            batch=1,
+            seed=seed,
+            objectives={},
+            workers=workers,
+            on=on,
+        )
+        stairs = _Stairs(environment, folder, timeline, step, tell)
         found = knee.search(
             stairs.attempt, bounds, tell=lambda step: tell("step", msgspec.to_builtins(step))
         )
@@ -70,7 +84,7 @@ def look(
         took_s=round(time.time() - started, 1),
         verdict=found.verdict,
         results=(_whole(found, stairs.results, started=started), *stairs.results),
-        command=f"./aitbc load knee -e {environment.name} --seed {seed}",
+        command=f"./aitbc load knee -e {environment.name} --seed {seed}{loads.shared(step)}",
     )
     document = _document(environment, found, record, for_s=lasts_s)
     (folder / KNEE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -108,8 +122,7 @@ class _Stairs:
     environment: Environment
     folder: Path
     timeline: Timeline
-    seed: int
-    for_s: float
+    step: Wanted
     tell: Tell
     results: list[Result] = field(default_factory=list)
 
@@ -118,8 +131,7 @@ class _Stairs:
         number = len(self.results) + 1
         folder = self.folder / _STEPS / f"{number:02d}-{rate:g}"
         folder.mkdir(parents=True)
-        seed = self.seed + number
-        asked = Wanted(SCENARIO, rate, self.for_s, batch=1, seed=seed, objectives={})
+        asked = replace(self.step, rate=rate, seed=self.step.seed + number)
         name = f"{SCENARIO}[{number:02d}: {rate:g} a second]"
         began = time.monotonic()
         with self.timeline.act(name):
