@@ -165,8 +165,17 @@ class Broker:
 
     def greet(self, peer: PeerId) -> None:
         """Tell a new peer of messages to accounts that it may have missed."""
+        self._mesh.courier.greet(peer)
+        self.tick()
+
+    def claimed(self, peer: PeerId, height: Height) -> None:
+        """Hear how high a peer is: who has caught up is told anew what it could not judge."""
+        self._mesh.courier.claimed(peer, height, own=self._chain.height)
+
+    def tick(self) -> None:
+        """Go on telling those who came, or have caught up."""
         self._sweep()
-        self._out.extend(self._mesh.courier.greet(peer, self._out.now_ms))
+        self._out.extend(self._mesh.courier.tell(self._out.now_ms))
 
     def _refusal(self, sealed: Sealed, source: PeerId | None) -> Refusal | None:
         """Judge all that costs no signature; a peer may be some blocks ahead of this node."""
@@ -251,7 +260,7 @@ class Broker:
         self._out.add(sealed.delivered)
         self._mesh.courier.add(sealed.id, sealed.raw, source=item.source)
         if letter.to is not None:
-            self._mesh.courier.keep(sealed.id, sealed.raw, valid_until=letter.valid_until)
+            self._mesh.courier.mailbox.keep(sealed.id, sealed.raw, valid_until=letter.valid_until)
         return None
 
     def _finish(self, item: _Waiting, refusal: Refusal | None) -> None:
@@ -274,4 +283,4 @@ class Broker:
                 left = self._counts.pop(sender) - 1
                 if left:
                     self._counts[sender] = left
-        self._mesh.courier.advance(height)
+        self._mesh.courier.mailbox.advance(height)

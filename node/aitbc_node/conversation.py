@@ -93,6 +93,12 @@ class Conversation:
         """Tell whether the disk is being read for a peer."""
         return bool(self._reading) or self.lending.is_reading
 
+    def tick(self, *, speaks: bool) -> None:
+        """Come back to who has to wait; a node that `speaks` to nobody now owes it to them."""
+        self.lending.tick()
+        if speaks:
+            self.broker.tick()
+
     def on_frame(self, link: Link, payload: bytes) -> None:
         """Take a frame; whatever is in it, at worst the link is closed."""
         peer = link.peer
@@ -137,6 +143,7 @@ class Conversation:
         elif type(message) is Status:
             self._mesh.catch_up.claim(peer, message.height)
             self._mesh.news.claimed(peer, message.height)
+            self.broker.claimed(peer, message.height)
             if not self._following.diverged:
                 self._arriving.poll()
             self._following.poll()

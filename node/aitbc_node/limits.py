@@ -113,6 +113,11 @@ LETTERS_BURST_S = 5
 LETTERS_KEPT_MAX = 512
 LETTERS_KEPT_BYTES_MAX = MIB
 """Letters to accounts that a new peer is told of."""
+LETTERS_TOLD_BURST = 2 * LETTERS_KEPT_BYTES_MAX
+LETTERS_TOLD_RATE = LETTERS_KEPT_BYTES_MAX // 60
+"""Bytes of them that one peer is told at once, and a second, however often its link comes up."""
+LETTERS_TOLD_BYTES = 64 * KIB
+"""Of them in one message, one of which leaves at a time: what is new does not stand behind all."""
 LETTERS_BACKLOG = 1_024
 LETTERS_BACKLOG_BYTES_MAX = 8 * MIB
 """Of letters on topics, and as much of letters to accounts, that listeners may have missed."""
@@ -153,6 +158,9 @@ assert LETTER_ACCOUNT_RATE * LETTERS_BURST_S < LETTERS_PER_ACCOUNT_MAX < LETTERS
 assert LETTERS_PER_ACCOUNT_CROWDED_MAX * 256 <= LETTERS_SEEN_MAX // 2
 # What a peer may pass on of one account at once can be judged at once.
 assert 2 * LETTER_ACCOUNT_RATE * LETTERS_BURST_S <= LETTERS_CHECKED_PER_ACCOUNT_MAX
+# A peer that is behind when its link comes up is told all twice.
+assert LETTERS_TOLD_BURST >= 2 * LETTERS_KEPT_BYTES_MAX
+assert LETTER_BYTES_MAX <= LETTERS_TOLD_BYTES <= LETTERS_BYTES_MAX
 # What a new peer is told at once is within what it takes of one mailbox.
 assert LETTERS_KEPT_MAX <= 2 * LETTER_GOAL_RATE * LETTERS_BURST_S
 assert TIMEOUT_CAP_MS >= PROPOSE_TIMEOUT_MS + TIMEOUT_DELTA_MS

@@ -297,7 +297,7 @@ class Machine:
             self._mesh.tick()
             self._mesh.reach.watch(self._chain.state.validators, self._out.now_ms)
             self._voting.feed(Tick())
-            self._conversation.lending.tick()
+            self._conversation.tick(speaks=not self._disk_failed)
             if not self._following.diverged:
                 self._arriving.poll()
             self._following.poll()

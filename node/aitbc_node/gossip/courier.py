@@ -3,7 +3,8 @@
 Each is queued once, waits a few milliseconds for company, and leaves behind all that the next block
 needs, for those peers that do not have it from whom it came from. A slow link gets a part of what
 it carries and no more: what does not fit is lost to it, for nobody can be asked for a message. A
-new peer is told of those to accounts that have not ended. Do not add verification.
+new peer is told of those to accounts that have not ended, piece by piece and as its link carries
+them: which these are is the mailbox' question. Do not add verification.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from typing import TypeAlias
 
 from aitbc_node import limits
 from aitbc_node.events import Send
+from aitbc_node.gossip.mailbox import Mailbox
 from aitbc_node.gossip.messages import READS_LETTERS, Letters, batches, send
-from aitbc_node.gossip.speed import Speeds
+from aitbc_node.gossip.speed import MANNERS, Speeds
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import Hash, Height, PeerId
 
@@ -34,8 +36,7 @@ class Courier:
         self._able: set[PeerId] = set()
         """Peers that read such messages; an older build takes them for a fault."""
         self._queue: dict[Hash, tuple[bytes, PeerId | None]] = {}
-        self._kept: dict[Hash, tuple[bytes, Height]] = {}
-        self._kept_bytes = 0
+        self.mailbox = Mailbox()
         self._paid_until_us: dict[PeerId, int] = {}
 
     @property
@@ -52,6 +53,7 @@ class Courier:
         """Forget a peer."""
         self._able.discard(peer)
         self._paid_until_us.pop(peer, None)
+        self.mailbox.forget(peer)
 
     def add(self, name: Hash, raw: bytes, *, source: PeerId | None) -> None:
         """Queue one; `source` is the peer it came from, None for a client."""
@@ -60,25 +62,25 @@ class Courier:
         else:
             self.dropped += 1
 
-    def keep(self, name: Hash, raw: bytes, *, valid_until: Height) -> None:
-        """Hold one ready for peers that come later; the oldest makes room."""
-        self._kept[name] = (raw, valid_until)
-        self._kept_bytes += len(raw)
-        while (
-            len(self._kept) > limits.LETTERS_KEPT_MAX
-            or self._kept_bytes > limits.LETTERS_KEPT_BYTES_MAX
-        ):
-            self._drop(next(iter(self._kept)))
+    def greet(self, peer: PeerId) -> None:
+        """Owe a new peer all that is held ready, unless it is an older build."""
+        if peer in self._able:
+            self.mailbox.owe(peer)
 
-    def advance(self, height: Height) -> None:
-        """Drop what has ended."""
-        for name in [name for name, (_, last) in self._kept.items() if last < height]:
-            self._drop(name)
+    def claimed(self, peer: PeerId, height: Height, *, own: Height) -> None:
+        """Hear how high a peer is; one that has caught up is owed what it could not judge."""
+        if peer in self._able:
+            self.mailbox.claimed(peer, height, own=own)
 
-    def greet(self, peer: PeerId, now_ms: int) -> Iterator[Send]:
-        """Tell a new peer what is held ready."""
-        if peer in self._able and self._kept:
-            yield from self._send((peer,), [raw for raw, _ in self._kept.values()], now_ms)
+    def tell(self, now_ms: int) -> Iterator[Send]:
+        """Send each peer the next piece of what it is owed, unless its link is still busy."""
+        for peer in self.mailbox.creditors:
+            if not self._has_room(peer, now_ms):
+                continue
+            portion = min(limits.LETTERS_TOLD_BYTES, MANNERS[self._speeds.kind(peer)].portion)
+            raws = self.mailbox.take(peer, bytes_max=portion, now_ms=now_ms)
+            if raws:
+                yield from self._hand_over((peer,), tuple(raws), now_ms)
 
     def flush(self, linked: tuple[PeerId, ...], now_ms: int) -> Iterator[Send]:
         """Send what waits. Shape: peers share one frame's bytes where all need the same."""
@@ -96,26 +98,28 @@ class Courier:
         for some in batches(
             raws, bytes_max=limits.LETTERS_BYTES_MAX, count_max=limits.LETTERS_COUNT_MAX
         ):
-            size = sum(map(len, some))
-            able = tuple(peer for peer in peers if self._has_room(peer, size, now_ms))
+            able = tuple(peer for peer in peers if self._has_room(peer, now_ms))
             self.dropped += len(some) * (len(peers) - len(able))
-            self._speeds.send(able, size, now_ms)
-            yield from send(able, Letters(some))
+            yield from self._hand_over(able, some, now_ms)
 
-    def _has_room(self, peer: PeerId, size: int, now_ms: int) -> bool:
-        """Count bytes for a slow link; False while earlier ones take what it carries."""
-        rate = self._speeds.allowed(peer) // PART
-        if not rate:
-            return True
-        paid_us = max(self._paid_until_us.get(peer, 0), 1_000 * (now_ms - limits.PING_MS))
-        if paid_us > 1_000 * now_ms:
-            return False
-        self._paid_until_us[peer] = paid_us + 1_000_000 * size // rate
-        return True
+    def _hand_over(
+        self, peers: tuple[PeerId, ...], raws: tuple[bytes, ...], now_ms: int
+    ) -> Iterator[Send]:
+        """Send one message, and count its bytes on slow links."""
+        size = sum(map(len, raws))
+        for peer in peers:
+            if rate := self._speeds.allowed(peer) // PART:
+                begin_us = max(self._paid_until_us.get(peer, 0), 1_000 * (now_ms - limits.PING_MS))
+                self._paid_until_us[peer] = begin_us + 1_000_000 * size // rate
+        self._speeds.send(peers, size, now_ms)
+        yield from send(peers, Letters(raws))
 
-    def _drop(self, name: Hash) -> None:
-        raw, _ = self._kept.pop(name)
-        self._kept_bytes -= len(raw)
+    def _has_room(self, peer: PeerId, now_ms: int) -> bool:
+        """Tell whether earlier messages have left a link; of one that is not slow they have."""
+        return (
+            not self._speeds.allowed(peer) // PART
+            or self._paid_until_us.get(peer, 0) <= 1_000 * now_ms
+        )
 
 
 def _joined(groups: _Groups) -> _Groups:

@@ -42,6 +42,13 @@ class Node:
         self.now_ms += FLUSH_MS
         self.take(*self.courier.flush(PEERS, self.now_ms))
 
+    def greet(self, peer: PeerId) -> None:
+        """Tell a new peer all that is held ready."""
+        self.courier.greet(peer)
+        while self.courier.mailbox.creditors:
+            self.now_ms += 60_000
+            self.take(*self.courier.tell(self.now_ms))
+
     def take(self, *effects: Send) -> None:
         """Note what leaves."""
         for effect in effects:
@@ -118,9 +125,9 @@ def test_the_queue_and_what_is_held_ready_are_bounded() -> None:
 
     for raws in (numbered(limits.LETTERS_KEPT_MAX + 5), numbered(90, limits.LETTER_BYTES_MAX)):
         for raw in raws:
-            node.courier.keep(sha256(raw), raw, valid_until=LAST)
+            node.courier.mailbox.keep(sha256(raw), raw, valid_until=LAST)
         node.sent[PEERS[1]].clear()
-        node.take(*node.courier.greet(PEERS[1], node.now_ms))
+        node.greet(PEERS[1])
         held = list(node.sent[PEERS[1]])
         assert held == raws[-len(held) :]
         assert len(held) <= limits.LETTERS_KEPT_MAX
@@ -130,11 +137,11 @@ def test_the_queue_and_what_is_held_ready_are_bounded() -> None:
 def test_a_new_peer_is_told_what_has_not_ended_unless_it_is_older() -> None:
     """Behind the last height nobody hears of it any more."""
     node = Node(able=2)
-    node.courier.keep(sha256(b"one"), b"one", valid_until=Height(3))
-    node.courier.keep(sha256(b"two"), b"two", valid_until=Height(4))
-    node.courier.advance(Height(4))
+    node.courier.mailbox.keep(sha256(b"one"), b"one", valid_until=Height(3))
+    node.courier.mailbox.keep(sha256(b"two"), b"two", valid_until=Height(4))
+    node.courier.mailbox.advance(Height(4))
     for peer in PEERS:
-        node.take(*node.courier.greet(peer, node.now_ms))
+        node.greet(peer)
 
     assert [node.sent[peer] for peer in PEERS] == [Counter([b"two"])] * 2 + [Counter()] * 2
 
