@@ -312,14 +312,17 @@ def genesis_of(
     treasury: int = 0,
     params: Params | None = None,
     rich: Sequence[NodeProcess] = (),
+    accounts: Sequence[SigningKey] = (),
 ) -> Genesis:
     """Build a genesis in which these nodes have equal power, and faucet and the rich have coins."""
-    accounts = [
-        GenesisAccount(address_of(FAUCET_POLICY), FAUCET_POLICY, (("AIT", Amount(10**15)),))
+    policies = [FAUCET_POLICY, *(Policy(1, (key.public_key,)) for key in accounts)]
+    owners = [
+        GenesisAccount(address_of(policy), policy, (("AIT", Amount(10**15)),))
+        for policy in policies
     ]
     for node in rich:
         operator = bech32.parse_address(node.public["operator_address"], hrp=HRP)
-        accounts.append(GenesisAccount(operator, None, (("AIT", Amount(10**8)),)))
+        owners.append(GenesisAccount(operator, None, (("AIT", Amount(10**8)),)))
     return build(
         chain_id=chain_id,
         hrp=HRP,
@@ -334,7 +337,7 @@ def genesis_of(
             )
             for node in validators
         ],
-        accounts=accounts,
+        accounts=owners,
         treasury=treasury,
         # A node of a test may be away for longer than two minutes of short blocks.
         params=params or Params(absence_window_blocks=0),
@@ -343,7 +346,7 @@ def genesis_of(
 
 
 @contextlib.contextmanager
-def local_mesh(
+def local_mesh(  # noqa: PLR0913 - each is something that a mesh may be, and most are left out
     folder: Path,
     eventually: Callable[..., None],
     *,
@@ -353,11 +356,12 @@ def local_mesh(
     start: bool = True,
     params: Params | None = None,
     rich: bool = False,
+    accounts: Sequence[SigningKey] = (),
 ) -> Iterator[Mesh]:
     """Make a mesh and end it however the test ends; `eventually` is the fixture.
 
     The genesis names the first `validators`; those who are `waiting` have keys, and no vote yet.
-    Where operators are `rich` they have coins to act with.
+    Where operators are `rich` they have coins to act with; so have the `accounts` of these keys.
     """
     ports = own_ports.take(3 * (validators + waiting + full))
     nodes = [
@@ -370,7 +374,7 @@ def local_mesh(
         for number in range(validators + waiting + full)
     ]
     operators = nodes[: validators + waiting] if rich else []
-    genesis = genesis_of(nodes[:validators], params=params, rich=operators)
+    genesis = genesis_of(nodes[:validators], params=params, rich=operators, accounts=accounts)
     for node in nodes:
         (node.folder / "genesis.json").write_text(to_json(genesis), encoding="utf-8")
         node.write_config(nodes)

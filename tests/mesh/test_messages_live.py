@@ -1,7 +1,10 @@
-"""Messages of accounts on a live mesh: a hundred listeners at all nodes, and an answer."""
+"""Messages of accounts on a live mesh: a hundred listeners, an answer, and one who is too slow."""
 
 import asyncio
+import base64
+import json
 import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -9,12 +12,16 @@ from threading import Thread
 
 import pytest
 from driven_mesh import environment_of
-from local_mesh import FAUCET, Mesh, local_mesh
+from local_mesh import CHAIN_ID, FAUCET, Mesh, NodeProcess, local_mesh
 
+from aitbc_node import limits
 from aitbc_node.canonical import decode, encode
+from aitbc_node.crypto import SigningKey, sha256
+from aitbc_node.ledger.policy import Policy, address_of
 from aitbc_node.ledger.transactions import Envelope, Sig
+from aitbc_node.letters import Letter, sign_letter
 from aitbc_node.rpc.mailing import MessageView
-from aitbc_node.types import Signature
+from aitbc_node.types import Height, Signature
 from aitbc_toolkit import messaging
 from aitbc_toolkit.asking import MeshClient, open_mesh
 from aitbc_toolkit.inventory import Environment
@@ -28,22 +35,30 @@ PATIENCE_S = 60
 LISTENERS = 100
 MESSAGES = 12
 TOPIC = "news"
+HEARERS = 6
+LOUD = 15
+"""Accounts that say nearly as much as one may at once, each on a topic of its own."""
+EACH = limits.LETTER_ACCOUNT_RATE * limits.LETTERS_BURST_S - 5
+TURNS = 5
+SIP_BYTES = 128 * limits.KIB
+"""So much the slow one reads each turn, or it would be cut off without a word."""
+CONTENT = bytes(2_000)
 _ID = re.compile(rb'"id":"([0-9a-f]{64})"')
 
 
 class Listener:
-    """Be one subscriber to the topic, at one node, over one connection."""
+    """Be one subscriber to topics, at one node, over one connection."""
 
-    def __init__(self, place: str, news: asyncio.Event) -> None:
+    def __init__(self, place: str, news: asyncio.Event, *, topics: str = TOPIC) -> None:
         self.heard: Counter[str] = Counter()
         self._news = news
+        self._request = asked_for(topics)
         self._host, self._port = place.rsplit(":", 1)
 
     async def open(self) -> None:
         """Ask for the stream; it is open once the node has said so."""
         reader, self._writer = await asyncio.open_connection(self._host, self._port)
-        request = f"GET /messages?topic={TOPIC} HTTP/1.1\r\nHost: x\r\n\r\n"
-        self._writer.write(request.encode())
+        self._writer.write(self._request)
         await reader.readuntil(b": hello")
         self._reading = asyncio.ensure_future(self._read(reader))
 
@@ -58,6 +73,43 @@ class Listener:
         """End it from this side."""
         self._reading.cancel()
         self._writer.close()
+
+
+class SlowReader:
+    """Be a subscriber whose program reads when it is told to."""
+
+    def __init__(self, place: str, *, topics: str) -> None:
+        host, port = place.rsplit(":", 1)
+        self._socket = socket.socket()
+        self._socket.settimeout(PATIENCE_S)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        self._socket.connect((host, int(port)))
+        self._socket.sendall(asked_for(topics))
+        self._said = b""
+        while b": hello" not in self._said:
+            self._said += self._socket.recv(64)
+
+    def sip(self) -> None:
+        """Read a little."""
+        until = len(self._said) + SIP_BYTES
+        while len(self._said) < until:
+            piece = self._socket.recv(until - len(self._said))
+            assert piece, "it is not cut off while it reads"
+            self._said += piece
+
+    def read(self) -> tuple[list[str], dict[str, object]]:
+        """Read on until the node ends it: what was heard, and what the node said last."""
+        with self._socket:
+            while piece := self._socket.recv(65_536):
+                self._said += piece
+        before, _, last = self._said.partition(b"event: closing\ndata: ")
+        names = [name.decode() for name in _ID.findall(before)]
+        return names, json.loads(last.partition(b"\n")[0] or b"{}")
+
+
+def asked_for(topics: str) -> bytes:
+    """Write the request for a stream."""
+    return f"GET /messages?topic={topics} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
 def forged(raw: bytes) -> bytes:
@@ -128,3 +180,81 @@ def _question(found: Environment, client: MeshClient) -> None:
         messaging.send(found, client, signer, Draft(b"42", to=own, correlation=correlation))
         thread.join()
     assert [each.content for each in told] == [b"42"]
+
+
+@pytest.mark.proves("D15")
+def test_a_slow_reader_is_cut_off_with_the_reason_and_all_others_hear_everything(
+    tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """At its own node as at another; nobody waits for it, and it learns how much it has lost."""
+    keys = [SigningKey(bytes([100 + number]) * 32) for number in range(LOUD)]
+    with local_mesh(tmp_path, eventually, validators=1, full=1, accounts=keys) as mesh:
+        mesh.until_heights(mesh.nodes, 2)
+        asyncio.run(_beside_a_slow_one(mesh, keys))
+        dropped = [node.metric("aitbc_message_streams_dropped_total") for node in mesh.nodes]
+        assert dropped == [1, 0]
+
+
+async def _beside_a_slow_one(mesh: Mesh, keys: list[SigningKey]) -> None:
+    nodes, news = mesh.nodes, asyncio.Event()
+    last = Height(nodes[0].height() + limits.LETTER_BLOCKS_MAX - 50)
+    raws = [_written(key, number, last) for number, key in enumerate(keys)]
+    topics = ",".join(f"t{number}" for number in range(LOUD))
+    crowd = [Listener(nodes[place % 2].rpc, news, topics=topics) for place in range(HEARERS)]
+    await asyncio.gather(*(each.open() for each in crowd))
+    slow = await asyncio.to_thread(SlowReader, nodes[0].rpc, topics=topics)
+
+    for turn in range(TURNS):
+        await asyncio.gather(*(_hand_in(nodes[0], some[turn::TURNS]) for some in raws))
+        await asyncio.to_thread(slow.sip)
+    names = [sha256(raw).hex() for some in raws for raw in some]
+    async with asyncio.timeout(PATIENCE_S):
+        while not _all_heard(crowd, names):
+            await news.wait()
+            news.clear()
+
+    heard, closing = await asyncio.to_thread(slow.read)
+    await asyncio.gather(*(each.close() for each in crowd))
+    assert all(each.heard == Counter(names) for each in crowd)
+    lost = len(names) - len(heard) - limits.LETTERS_BACKLOG
+    assert closing == {"reason": f"too slow: {lost} messages behind", "lost": lost}
+    assert 0 < len(heard) == len(set(heard) & set(names))
+
+
+def _written(key: SigningKey, topic: int, last: Height) -> list[bytes]:
+    """Sign as much as an account may say at once."""
+    return [
+        sign_letter(
+            Letter(
+                chain_id=CHAIN_ID,
+                sender=address_of(Policy(1, (key.public_key,))),
+                to=None,
+                topic=f"t{topic}",
+                correlation=b"",
+                number=number,
+                valid_until=last,
+                policy=None,
+                content=CONTENT,
+            ),
+            [key],
+        )
+        for number in range(EACH)
+    ]
+
+
+async def _hand_in(node: NodeProcess, raws: list[bytes]) -> None:
+    """Hand these in over one connection, one after the other; the node takes each."""
+    host, port = node.rpc.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, port)
+    for raw in raws:
+        body = json.dumps({"raw": base64.b64encode(raw).decode()}).encode()
+        head = (
+            "POST /messages HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        told = (await reader.readuntil(b"\r\n\r\n")).lower()
+        length = re.search(rb"content-length: (\d+)", told)
+        said = await reader.readexactly(int(length[1])) if length else b""
+        assert told.startswith(b"http/1.1 202 "), told + said
+    writer.close()
