@@ -9,6 +9,7 @@ import click
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli import climb, contest, swarm_picture, swarm_view, tables
+from aitbc_toolkit.cli.baseline import baseline
 from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
@@ -31,6 +32,9 @@ _COLUMNS = (
 @click.group()
 def load() -> None:
     """Let a swarm of clients hand in transactions, and judge what a mesh makes of them."""
+
+
+load.add_command(baseline)
 
 
 @load.command("list")

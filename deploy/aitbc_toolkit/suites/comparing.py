@@ -132,14 +132,20 @@ def _row(
 def _figures(name: str, side: Sequence[Taken]) -> list[float]:
     found = []
     for each in side:
-        value: Any = each.result
-        for key in FIGURES[name].path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if not isinstance(value, int | float):
+        value = figure(each.result or {}, name)
+        if value is None:
             what = f"run {each.run} has no {name}: what was not measured is not compared"
             raise AitbcError(what, hint="aitbc load status", exit_status=Exit.INCONCLUSIVE)
-        found.append(float(value))
+        found.append(value)
     return found
+
+
+def figure(result: Document, name: str) -> float | None:
+    """Read one figure of a result; none where it was not measured."""
+    value: Any = result
+    for key in FIGURES[name].path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _faults(

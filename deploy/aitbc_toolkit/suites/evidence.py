@@ -55,6 +55,8 @@ class Record:
     """How much of the suite was played, where it was not what is usual."""
     command: str = ""
     """What runs it again, where `aitbc test` does not."""
+    configuration: str = ""
+    """What was asked and of which mesh, as one hash; empty where nobody looked."""
 
     def to_document(self, folder: Path) -> dict[str, object]:
         """Return what a program reads: verdicts, but not what was seen."""
@@ -91,6 +93,7 @@ class Record:
             "faults": [
                 {"scenario": each.name, **row} for each in self.results for row in each.faults
             ],
+            "configuration": self.configuration,
             "residues": [
                 {"scenario": each.name, "left": left}
                 for each in self.results

@@ -42,6 +42,19 @@ def configuration(
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
+def of_mesh(environment: Environment | None, asked: object) -> str:
+    """Hash what was asked of a mesh that was not asked itself; of the simulator without one."""
+    told: dict[str, object] = {"asked": msgspec.to_builtins(asked)}
+    if environment is not None:
+        chain = msgspec.to_builtins(environment.chain)
+        told |= {
+            "chain": {key: value for key, value in chain.items() if key not in _NAMES},
+            "log_level": environment.profile.log_level,
+            "nodes": sorted((each.role, each.power) for each in environment.instances),
+        }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
 def builds(statuses: Iterable[schema.Status]) -> list[str]:
     """Name the commits that the nodes run, each once."""
     return sorted({each.commit for each in statuses})

@@ -32,6 +32,7 @@ class Run:
     parts: Sequence[Part]
     left_out: Sequence[evidence.LeftOut] = ()
     tier: str = ""
+    configuration: str = ""
     begun: dict[str, None] = field(default_factory=dict)
     """What is being played, or was."""
     results: list[Result] = field(default_factory=list)
@@ -75,6 +76,7 @@ def kept(run: Run) -> Iterator[Run]:
             results=tuple(results),
             left_out=tuple(msgspec.structs.asdict(row) for row in (*run.left_out, *unreached)),
             tier=run.tier,
+            configuration=run.configuration,
             proves={part.name: part.proves for part in run.parts if part.proves},
         )
         try:

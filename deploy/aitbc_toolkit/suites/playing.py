@@ -15,7 +15,7 @@ from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Hosts
-from aitbc_toolkit.suites import catalogue, collecting, crew, runs, showing
+from aitbc_toolkit.suites import catalogue, collecting, crew, fingerprint, runs, showing
 from aitbc_toolkit.suites.capturing import Capture
 from aitbc_toolkit.suites.catalogue import FILE, Part
 from aitbc_toolkit.suites.evidence import LeftOut
@@ -101,7 +101,9 @@ def play_parts(
     fit, left_out = sorted_out(environment, parts)
     showing.announce(suite, where, len(fit), left_out, seed=seed)
     say = showing.narrate if as_json else click.echo
-    with kept(Run(suite, where, seed, folder, fit, left_out, tier)) as run_, ExitStack() as stack:
+    asked = fingerprint.of_mesh(environment, [(part.name, part.case) for part in fit])
+    run = Run(suite, where, seed, folder, fit, left_out, tier, asked)
+    with kept(run) as run_, ExitStack() as stack:
         timeline = stack.enter_context(Timeline(folder))
         player = player_of(stack, environment, seed, inject)
         for part in fit:

@@ -15,7 +15,7 @@ import msgspec
 from aitbc_toolkit import measured, paths
 from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites import evidence, knee, loads
+from aitbc_toolkit.suites import evidence, fingerprint, knee, loads
 from aitbc_toolkit.suites.knee import Bounds, Knee, Outcome, Step
 from aitbc_toolkit.suites.loads import Wanted
 from aitbc_toolkit.suites.scene import Result
@@ -87,6 +87,10 @@ def look(
         command=f"./aitbc load knee -e {environment.name} --seed {seed}{loads.shared(step)}",
     )
     document = _document(environment, found, record, for_s=lasts_s)
+    document |= {
+        "builds": stairs.builds,
+        "configuration": fingerprint.of_mesh(environment, (SCENARIO, bounds, lasts_s, workers, on)),
+    }
     (folder / KNEE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     evidence.write(folder, record)
     return Looked(record, found, document)
@@ -125,6 +129,8 @@ class _Stairs:
     step: Wanted
     tell: Tell
     results: list[Result] = field(default_factory=list)
+    builds: list[str] = field(default_factory=list)
+    """The commits that the nodes ran."""
 
     def attempt(self, rate: float) -> Step:
         """Play one step at a rate."""
@@ -152,6 +158,7 @@ class _Stairs:
             return Step(asked.rate, Outcome.DOUBTFUL, refused.message), {}
         (result,) = played.record.results
         if played.told is not None:
+            self.builds = played.told["circumstances"]["builds"]
             return knee.read(asked.rate, played.told), dict(result.invariants)
         if result.verdict is Verdict.INVALID:
             return Step(asked.rate, Outcome.DOUBTFUL, result.line), {}
