@@ -33,6 +33,7 @@ from aitbc_node.events import (
     Event,
     Expired,
     Halt,
+    Lane,
     Note,
     ReadBlocks,
     Reply,
@@ -62,7 +63,7 @@ log = logging.getLogger(__name__)
 class Wire(Protocol):
     """Be the links, as far as the driver is concerned."""
 
-    def send(self, peers: Iterable[PeerId], payload: bytes, *, is_bulk: bool = False) -> None:
+    def send(self, peers: Iterable[PeerId], payload: bytes, lane: Lane) -> None:
         """Queue one payload for each of these peers."""
 
     def dial(self, peer: PeerId, address: str) -> None:
@@ -208,8 +209,8 @@ class Driver:
     def carry_out(self, effect: Effect) -> None:
         """Carry out an effect that stores nothing."""
         match effect:
-            case Send(peers=peers, payload=payload, is_bulk=is_bulk):
-                self.wire.send(peers, payload, is_bulk=is_bulk)
+            case Send(peers=peers, payload=payload, lane=lane):
+                self.wire.send(peers, payload, lane)
             case SetTimer():
                 self._set_timer(effect)
             case Verify():

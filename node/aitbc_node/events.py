@@ -7,6 +7,7 @@ Do not add behaviour here.
 """
 
 from collections.abc import Mapping
+from enum import IntEnum
 
 import msgspec
 
@@ -285,12 +286,23 @@ Storable = (
 """What the disk takes; everything else is for the world."""
 
 
+class Lane(IntEnum):
+    """Tell apart what waits for a peer, by how urgent it is."""
+
+    NEXT_BLOCK = 0
+    """What is part of making the next block, and signs of life."""
+    BLOCKS = 1
+    """What was final long ago or is asked for whole, and may be much."""
+    MESSAGES = 2
+    """Messages of accounts, without which every block is made."""
+
+
 class Send(Effect, frozen=True):
-    """Put one frame into the queue of each of these peers; bulk waits for all that is not."""
+    """Put one frame into the queue of each of these peers, behind what is of an earlier lane."""
 
     peers: tuple[PeerId, ...]
     payload: bytes
-    is_bulk: bool = False
+    lane: Lane = Lane.NEXT_BLOCK
 
 
 class Dial(Effect, frozen=True):

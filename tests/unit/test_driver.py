@@ -27,6 +27,7 @@ from aitbc_node.events import (
     Effect,
     Event,
     Halt,
+    Lane,
     Note,
     ReadBlocks,
     Reply,
@@ -116,8 +117,8 @@ class Script:
     def pending_raws(self) -> Sequence[bytes]:
         return self.pending
 
-    def send(self, peers: Iterable[PeerId], payload: bytes, *, is_bulk: bool = False) -> None:
-        assert (list(peers), is_bulk) == ([PEER], False)
+    def send(self, peers: Iterable[PeerId], payload: bytes, lane: Lane) -> None:
+        assert (list(peers), lane) == ([PEER], Lane.NEXT_BLOCK)
         self.done.append(payload)
 
     def dial(self, peer: PeerId, address: str) -> None:

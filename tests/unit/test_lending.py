@@ -6,7 +6,7 @@ import pytest
 from aitbc_node import examples
 from aitbc_node.canonical import encode
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import OfferRead, PeerUp, ReadPiece
+from aitbc_node.events import Lane, OfferRead, PeerUp, ReadPiece
 from aitbc_node.gossip.links import ANSWER_BYTES_PER_TICK_MAX
 from aitbc_node.gossip.messages import (
     BlockFound,
@@ -142,8 +142,8 @@ def test_votes_overtake_offers_and_pieces() -> None:
     block = next(each for _, each in examples.values() if isinstance(each, BlockFound))
 
     for message in (OfferFound(None, None), piece, block):
-        assert [effect.is_bulk for effect in send(peers, message)] == [True]
-    assert [effect.is_bulk for effect in send(peers, a_request())] == [False]
+        assert [effect.lane for effect in send(peers, message)] == [Lane.BLOCKS]
+    assert [effect.lane for effect in send(peers, a_request())] == [Lane.NEXT_BLOCK]
 
 
 def a_request() -> PieceWanted:

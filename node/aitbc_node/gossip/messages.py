@@ -16,7 +16,7 @@ from aitbc_node.blocks import Block, Certificate, FinalBlock, Header, Proposed
 from aitbc_node.canonical import Record, encode
 from aitbc_node.crypto import KEY_BYTES, SIGNATURE_BYTES
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import Send
+from aitbc_node.events import Lane, Send
 from aitbc_node.gossip.records import PeerRecord
 from aitbc_node.lineage import Offer, fault_of_form
 from aitbc_node.types import BlockId, Hash, Height, PeerId, PublicKey, Signature, TxId
@@ -261,8 +261,11 @@ def decode_message(payload: bytes) -> Message:
     return message
 
 
-_BULK = frozenset({BlockFound, Finals, OfferFound, Piece, Letters})
-"""What is no part of making the next block, and may be much."""
+_LANES: dict[type, Lane] = {
+    **dict.fromkeys((BlockFound, Finals, OfferFound, Piece), Lane.BLOCKS),
+    Letters: Lane.MESSAGES,
+}
+"""What is no part of making the next block."""
 _BOUNDED = frozenset({VotesSent, Status, Ping, Pong, SummarySent})
 """What has all its bounds in its type, as nearly all messages that come."""
 
@@ -270,11 +273,11 @@ _BOUNDED = frozenset({VotesSent, Status, Ping, Pong, SummarySent})
 def send(peers: Iterable[PeerId], message: Message) -> Iterator[Send]:
     """Yield the effect that puts a message into some peers' queues, or nothing for nobody.
 
-    What the next block does not need, and what may be large, leaves behind everything else.
+    What the next block does not need leaves behind everything else.
     """
     targets = tuple(peers)
     if targets:
-        yield Send(targets, encode(message), type(message) in _BULK)
+        yield Send(targets, encode(message), _LANES.get(type(message), Lane.NEXT_BLOCK))
 
 
 def hello_sign_bytes(chain_id: str, peer: PeerId) -> bytes:

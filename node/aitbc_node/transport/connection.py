@@ -15,6 +15,7 @@ import msgspec
 
 from aitbc_node.crypto import peer_id
 from aitbc_node.errors import PeerFault
+from aitbc_node.events import Lane
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.limits import (
     ALL_QUEUES_BYTES_MAX,
@@ -174,11 +175,11 @@ class Connection(asyncio.Protocol):
         """Return how much waits here for the peer to read."""
         return self._queue.byte_count
 
-    def send(self, frame: bytes, *, is_bulk: bool = False) -> None:
-        """Queue a frame; frames of one turn of the loop leave in one write, bulk ones behind."""
+    def send(self, frame: bytes, lane: Lane = Lane.NEXT_BLOCK) -> None:
+        """Queue a frame; frames of one turn of the loop leave in one write, lane behind lane."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._queue.put(frame, is_bulk=is_bulk)
+        self._queue.put(frame, lane)
         self._links.bytes_queued += len(frame)
         if self.bytes_queued > self._links.terms.queue_bytes_max:
             self.abort("its queue is full: it reads too slowly")

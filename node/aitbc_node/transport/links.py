@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from aitbc_node.errors import PeerFault
-from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp, WireFull
+from aitbc_node.events import Event, FrameReceived, Lane, PeerDown, PeerUp, WireFull
 from aitbc_node.gossip.subnets import host_of
 from aitbc_node.transport.addresses import parse_address
 from aitbc_node.transport.connection import ALREADY_LINKED, Connection, Terms, said
@@ -69,7 +69,7 @@ class Links:
             return
         self._dials[peer] = asyncio.get_running_loop().create_task(self._dial(peer, address))
 
-    def send(self, peers: Iterable[PeerId], payload: bytes, *, is_bulk: bool = False) -> None:
+    def send(self, peers: Iterable[PeerId], payload: bytes, lane: Lane = Lane.NEXT_BLOCK) -> None:
         """Queue one payload for each of these peers; who is not linked gets nothing.
 
         When all queues together are too much to hold, the longest one goes, with its link.
@@ -78,7 +78,7 @@ class Links:
         if links:
             frame = framed(payload)
             for link in links:
-                link.send(frame, is_bulk=is_bulk)
+                link.send(frame, lane)
             if self.bytes_queued > self.terms.all_queues_bytes_max:
                 slowest = max(self._up.values(), key=lambda link: link.bytes_queued)
                 slowest.abort("the queues of all peers are full, and it reads the slowest")

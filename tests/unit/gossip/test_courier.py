@@ -4,7 +4,7 @@ from collections import Counter
 
 from aitbc_node import limits
 from aitbc_node.crypto import sha256
-from aitbc_node.events import Send
+from aitbc_node.events import Lane, Send
 from aitbc_node.gossip.courier import PART, QUEUE_MAX, Courier
 from aitbc_node.gossip.messages import READS_LETTERS, Letters, decode_message
 from aitbc_node.gossip.relay import FLUSH_MS
@@ -54,7 +54,7 @@ class Node:
         for effect in effects:
             message = decode_message(effect.payload)
             assert isinstance(message, Letters)
-            assert effect.is_bulk, "it waits for what the next block needs"
+            assert effect.lane is Lane.MESSAGES, "it waits for all that blocks need"
             self.frames.append(effect)
             for peer in effect.peers:
                 self.sent[peer].update(message.raws)

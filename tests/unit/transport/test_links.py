@@ -15,7 +15,7 @@ import uvloop
 
 from aitbc_node.crypto import SigningKey
 from aitbc_node.errors import ConfigError
-from aitbc_node.events import Event, FrameReceived, PeerDown, PeerUp, WireFull
+from aitbc_node.events import Event, FrameReceived, Lane, PeerDown, PeerUp, WireFull
 from aitbc_node.gossip.subnets import Subnets
 from aitbc_node.keyfiles import load_private_key, make_key
 from aitbc_node.transport import connection, door, kernel
@@ -493,16 +493,17 @@ def test_votes_leave_before_old_blocks(run: Callable[..., None], tmp_path: Path)
             await b.until_linked(a)
             stop_reading(b, a)
             await until_stuck(a, b)
+            a.links.send([b.id], b"message", Lane.MESSAGES)
             for name in (b"old 1", b"old 2"):
-                a.links.send([b.id], name, is_bulk=True)
+                a.links.send([b.id], name, Lane.BLOCKS)
             for name in (b"vote 1", b"vote 2"):
                 a.links.send([b.id], name)
 
             b.links._up[a.id]._transport.resume_reading()
-            await b.until(lambda: b"old 2" in b.payloads(), "all frames")
+            await b.until(lambda: b"message" in b.payloads(), "all frames")
 
             small = [name for name in b.payloads() if len(name) < 10]
-            assert small == [b"vote 1", b"vote 2", b"old 1", b"old 2"]
+            assert small == [b"vote 1", b"vote 2", b"old 1", b"old 2", b"message"]
             assert a.links.bytes_queued == 0
 
     run(main())
