@@ -1,6 +1,7 @@
 """What becomes of a fault that does not begin, does not bite, or does not end: never a pass."""
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,6 +112,20 @@ def test_what_one_host_does_not_show_has_not_bitten(environment: Environment) ->
         happened(environment, remote)
 
     assert verdict.value.exit_status is Exit.INFRASTRUCTURE
+    assert remote.steps[-1] == "fault-end"
+
+
+def test_a_fault_that_was_over_before_anybody_looked_is_told_apart(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow machine took longer than the lease: that says nothing of whether it would bite."""
+    remote = PretendRemote(fault_prove={"bites": False, "evidence": {"stopped": "S"}})
+    began = time.time()
+    monkeypatch.setattr(time, "time", lambda: began + 60 * len(remote.steps))
+
+    with pytest.raises(faults.TooLate, match="was over before it was proved"):
+        happened(environment, remote)
+
     assert remote.steps[-1] == "fault-end"
 
 

@@ -5,10 +5,12 @@ from itertools import islice
 
 import pytest
 
+from aitbc_toolkit.faults import TooLate
 from aitbc_toolkit.suites.scenario import swarming
 from aitbc_toolkit.suites.scenario.measuring import measured
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.schema import SwarmStep
+from aitbc_toolkit.suites.scenario.schema import FaultStep, SwarmStep
+from aitbc_toolkit.suites.scenario.wanted import Condition
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
 STEP = SwarmStep(swarm=["net.cut", "proc.kill"], lasts="5m", lease=("4s", "15s"), rest=("1s", "8s"))
@@ -53,6 +55,44 @@ def test_a_swarm_that_broke_nothing_shows_nothing() -> None:
 
     with pytest.raises(ScenarioError, match="no fault was begun in 2s") as ended:
         swarming.play(step, Idle(), random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
+
+    assert ended.value.verdict is Verdict.INVALID
+
+
+class Busy(Idle):
+    """Be a mesh on a machine where so many in ten faults are over before their hosts look."""
+
+    def __init__(self, late_in_ten: int) -> None:
+        super().__init__()
+        self.late_in_ten, self.begun, self.told = late_in_ten, 0, ""
+
+    def begin(self, step: FaultStep) -> None:
+        self.begun += 1
+        if self.begun % 10 < self.late_in_ten:
+            raise TooLate(f"{step.id} was over before it was proved")
+
+    def wait_for(self, condition: Condition) -> None:
+        del condition
+
+    def say(self, words: str) -> None:
+        self.told = words
+
+
+@pytest.mark.parametrize("late_in_ten", [0, 1])
+def test_a_swarm_bears_a_fault_that_was_over_too_soon(late_in_ten: int) -> None:
+    """An hour must not end for one slow look; how many there were is told."""
+    busy = Busy(late_in_ten)
+
+    swarming.play(STEP, busy, random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
+
+    assert busy.begun > 20
+    assert ("over before they were proved" in busy.told) == bool(late_in_ten)
+
+
+def test_a_swarm_most_of_which_was_over_too_soon_shows_nothing() -> None:
+    """Nobody knows what the mesh has borne."""
+    with pytest.raises(ScenarioError, match="over before they were proved") as ended:
+        swarming.play(STEP, Busy(6), random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
 
     assert ended.value.verdict is Verdict.INVALID
 

@@ -1,6 +1,14 @@
 """Breaking a live mesh on purpose: every fault has an end that its host keeps, and is proved."""
 
-from aitbc_toolkit.faults.injecting import NotBitten, Residue, Told, heal, injected, status
+from aitbc_toolkit.faults.injecting import (
+    NotBitten,
+    Residue,
+    Told,
+    TooLate,
+    heal,
+    injected,
+    status,
+)
 from aitbc_toolkit.faults.kinds import KINDS, REFUSED, Fault
 from aitbc_toolkit.faults.links import Cap, allow, radius
 from aitbc_toolkit.faults.planning import Plan, plan
@@ -16,6 +24,7 @@ __all__ = [
     "Residue",
     "Seen",
     "Told",
+    "TooLate",
     "allow",
     "heal",
     "injected",

@@ -34,6 +34,10 @@ class NotBitten(AitbcError):  # noqa: N818 - a verdict is told by this name
     exit_status = Exit.INFRASTRUCTURE
 
 
+class TooLate(NotBitten):
+    """The fault was over before every host had proved it: nothing says that it did not bite."""
+
+
 class Residue(AitbcError):  # noqa: N818 - a verdict is told by this name
     """A host is not as it was before the fault."""
 
@@ -211,7 +215,7 @@ def _begin(plan: Plan, remote: Hosts, told: Told) -> None:
 def _prove(plan: Plan, remote: Hosts, told: Told) -> None:
     """Let every host measure that the fault bites; one that starts anew is seen to be gone.
 
-    Raises: NotBitten.
+    Raises: NotBitten; TooLate where the lease may have ended before its hosts had looked.
     """
     within_s = PROVE_S
     if plan.fault.kind == rebooting.KIND:
@@ -225,8 +229,10 @@ def _prove(plan: Plan, remote: Hosts, told: Told) -> None:
     if dull:
         told.bitten_at = 0.0
         lines = [f"  {name:<14} {told.evidence[name]}" for name in dull]
-        head = f"{plan.fault.about} does not bite within {within_s:g} s"
-        raise NotBitten(
+        head, error = f"{plan.fault.about} does not bite within {within_s:g} s", NotBitten
+        if time.time() > told.ends_from:
+            head, error = f"{plan.fault.about} was over before it was proved", TooLate
+        raise error(
             "\n".join([head, *lines]), hint=f"aitbc chaos status -e {plan.environment.name}"
         )
 

@@ -144,7 +144,12 @@ class Engine:
         row["began"] = self._arena.moment()
         self.findings.faults.append(row)
         stack, begun_at = ExitStack(), self._arena.now()
-        bite = stack.enter_context(self._arena.injected(planned))
+        try:
+            bite = stack.enter_context(self._arena.injected(planned))
+        except BaseException:
+            row["ended"] = self._arena.moment()
+            self._arena.note("fault.end", id=step.id, fault=step.fault)
+            raise
         running = self._running[step.id] = Running(planned, begun_at, bite, 0, row, stack)
         # From here on it is healed, whatever happens.
         row["bitten_at"] = self._arena.moment() - (self._arena.now() - bite.at)
@@ -273,6 +278,10 @@ class Engine:
         self._since = after or self._arena.now()
         # When all are silent, what they had told before is still final.
         self._tip = max(self._tip, self._arena.sight(after=self._since).tip)
+
+    def say(self, words: str) -> None:
+        """Add something to the line that tells how it went."""
+        self._told.append(words)
 
     def now(self) -> float:
         """Return the seconds of the mesh's clock."""
