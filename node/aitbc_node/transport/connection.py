@@ -106,12 +106,11 @@ class Connection(asyncio.Protocol):
         self._decoder = FrameDecoder(limit)
         self._transport: asyncio.Transport | None = None
         self._peer: Peer | None = None
-        self._is_up = False
+        self._is_up = self._flush_is_due = False
         self._deadline: asyncio.TimerHandle | None = None
         self._queue = Outgoing()
         self._stuck: asyncio.TimerHandle | None = None
         self._watch: kernel.Watch | None = None
-        self._flush_is_due = False
         self._reason = ""
 
     # asyncio calls these.
