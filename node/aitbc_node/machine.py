@@ -139,11 +139,10 @@ class Machine:
             arriving=self._arriving,
             witness=self._witness,
         )
-        self._journal, self._due_ms = tuple[bytes, ...](), 0
+        self._journal, self._due_ms, self._last_voted = tuple[bytes, ...](), 0, Height(0)
         self._decided: Decided | None = None
         self._relay_armed = self._disk_failed = False
         self._introductions = Introductions(self._chain, self._mesh, verify)
-        self._last_voted = Height(0)
 
     # The verbs.
 
@@ -257,7 +256,7 @@ class Machine:
                 self._disk_failed = True
                 self._out.note("disk.failed", reason=reason)
             case DiskHealed():
-                self._disk_failed = False
+                self._disk_failed = self._relay_armed = False
                 self._out.note("disk.healed")
                 for peer in self._mesh.linked():
                     self._greet(peer)
@@ -303,8 +302,9 @@ class Machine:
             self._following.poll()
             self._enter_if_due()
         elif timer.name == _RELAY.name:
-            self._relay_armed = False
-            self._mesh.flush()
+            self._relay_armed = self._disk_failed  # what waits does so until it heals
+            if not self._disk_failed:
+                self._mesh.flush()
         elif timer.name.startswith(TIMEOUT_PREFIX):
             self._voting.on_timer(timer)
         else:

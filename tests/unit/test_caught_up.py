@@ -17,14 +17,14 @@ LATE = 5
 """The node that is behind."""
 
 
-def a_letter(sender: str, *, is_new: bool = False) -> bytes:
-    """Sign a message to somebody; a new account brings its policy along."""
+def a_letter(sender: str, *, is_new: bool = False, topic: str = "") -> bytes:
+    """Sign a message to somebody, or on a topic; a new account brings its policy along."""
     signer = signer_of(sender)
     letter = Letter(
         chain_id=CHAIN_ID,
         sender=address(sender),
-        to=address("bob"),
-        topic="",
+        to=None if topic else address("bob"),
+        topic=topic,
         correlation=b"",
         number=0,
         valid_until=Height(500),
@@ -93,3 +93,18 @@ def test_a_node_whose_disk_took_nothing_hears_what_came_meanwhile(mesh: Pump) ->
     assert mesh.run(lambda: bool(heard(mesh, LATE))), "the node is told anew"
     mesh.wait(3_000)
     assert heard(mesh, LATE) == {sha256(raw): 1}
+
+
+def test_what_was_taken_before_the_disk_failed_is_passed_on_when_it_heals(mesh: Pump) -> None:
+    """Nobody could ask for it, and whoever handed it in was told that it is on its way."""
+    raw = a_letter("alice", topic="news")
+    mesh.order(0, Published, raw=raw)
+    feed(mesh, 0, DiskFailed, reason="full")
+    mesh.wait(1_000)
+    assert heard(mesh, 0) == {sha256(raw): 1}
+    assert not heard(mesh, 1)
+    assert "relay" not in mesh.nodes[0].timers, "nothing is tried again and again meanwhile"
+    feed(mesh, 0, DiskHealed)
+
+    assert mesh.run(lambda: all(heard(mesh, index) for index in (1, 2, 3, 4)))
+    assert heard(mesh, 1) == {sha256(raw): 1}
