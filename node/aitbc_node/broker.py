@@ -13,7 +13,6 @@ import msgspec
 
 from aitbc_node import limits
 from aitbc_node.answering import outcome_of
-from aitbc_node.buckets import Buckets
 from aitbc_node.chain import Chain
 from aitbc_node.codes import Code, Refusal
 from aitbc_node.crypto import sha256
@@ -21,16 +20,15 @@ from aitbc_node.errors import PeerFault
 from aitbc_node.events import Reply, Verified, Verify
 from aitbc_node.ledger.accounts import policy_for
 from aitbc_node.ledger.policy import check_signers
-from aitbc_node.letters import Letter, Sealed, read_letter
+from aitbc_node.letters import Sealed, read_letter
 from aitbc_node.mesh import Mesh
 from aitbc_node.outbox import Outbox
+from aitbc_node.paces import Paces, PeerPaces
 from aitbc_node.posting import Published
 from aitbc_node.types import Address, Hash, Height, PeerId, TxId
 
 _PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
 """Refusals that an honest peer would have found itself, whatever its state of the chain."""
-
-ALL = b"all"
 
 
 class _Waiting(msgspec.Struct):
@@ -39,38 +37,6 @@ class _Waiting(msgspec.Struct):
     sealed: Sealed
     source: PeerId | None
     requests: list[int]
-
-
-class _Paces:
-    """Count what accounts say, and what is said on topics and to accounts, a second."""
-
-    def __init__(self, times: int) -> None:
-        def buckets(rate: int) -> Buckets[bytes]:
-            return Buckets(rate=times * rate, burst=times * rate * limits.LETTERS_BURST_S)
-
-        self._accounts = buckets(limits.LETTER_ACCOUNT_RATE)
-        self._goals = buckets(limits.LETTER_GOAL_RATE)
-        self._all = buckets(limits.LETTERS_RATE)
-
-    def refusal(self, letter: Letter, now_ms: int) -> Refusal | None:
-        """Say of what there is too much."""
-        if self._accounts.wait_s(letter.sender, now_ms=now_ms):
-            return Refusal(Code.E_RATE, "sender", "more than this account's share")
-        if self._goals.wait_s(letter.goal, now_ms=now_ms):
-            field = "topic" if letter.to is None else "to"
-            return Refusal(Code.E_RATE, field, "more than anybody may send there")
-        if self._all.wait_s(ALL, now_ms=now_ms):
-            return Refusal(Code.E_RATE, "", "more messages than this node takes")
-        return None
-
-    def pay_for_checks(self, letter: Letter, now_ms: int) -> None:
-        """Count one that its sender signed, whether or not it is taken."""
-        self._accounts.pay(letter.sender, tokens=1, now_ms=now_ms)
-
-    def pay(self, letter: Letter, now_ms: int) -> None:
-        """Count one that is taken, beside `pay_for_checks`."""
-        self._goals.pay(letter.goal, tokens=1, now_ms=now_ms)
-        self._all.pay(ALL, tokens=1, now_ms=now_ms)
 
 
 class Broker:
@@ -82,7 +48,8 @@ class Broker:
         self._mesh = mesh
         # What one node took of its clients all others take of it, though their clocks differ. Who
         # hands in at more than two nodes at full rate loses some.
-        self._client_paces, self._peer_paces = _Paces(1), _Paces(2)
+        self._client_paces, self._peer_paces = Paces(1), Paces(2)
+        self._passed_on = PeerPaces()
         self._seen: dict[Hash, Address] = {}
         self._ends: dict[Height, list[Hash]] = {}
         self._counts: dict[Address, int] = {}
@@ -124,6 +91,9 @@ class Broker:
         found: list[_Waiting] = []
         fault = ""
         for raw in raws:
+            if not self._passed_on.take(peer, len(raw), self._out.now_ms):
+                self.refused += 1
+                continue
             name = sha256(raw)
             if name in self._seen or name in self._under_way:
                 self.repeated += 1  # known by its bytes, so it costs next to nothing
@@ -202,21 +172,21 @@ class Broker:
             return Refusal(Code.E_RATE, "", "too many messages are being verified")
         if self._under_way_of[letter.sender] >= limits.LETTERS_CHECKED_PER_ACCOUNT_MAX:
             return Refusal(Code.E_RATE, "sender", "too many of this account are being verified")
-        return self._too_much(letter, self._paces(source))
+        return self._too_much(sealed, self._paces(source))
 
-    def _paces(self, source: PeerId | None) -> _Paces:
+    def _paces(self, source: PeerId | None) -> Paces:
         return self._client_paces if source is None else self._peer_paces
 
-    def _too_much(self, letter: Letter, paces: _Paces) -> Refusal | None:
+    def _too_much(self, sealed: Sealed, paces: Paces) -> Refusal | None:
         if len(self._seen) >= limits.LETTERS_SEEN_MAX:
             return Refusal(Code.E_RATE, "", "too many messages have not ended yet")
         most = limits.LETTERS_PER_ACCOUNT_MAX
         if len(self._seen) >= limits.LETTERS_SEEN_MAX // 2:
             most = limits.LETTERS_PER_ACCOUNT_CROWDED_MAX
-        if self._counts.get(letter.sender, 0) >= most:
+        if self._counts.get(sealed.letter.sender, 0) >= most:
             message = f"{most} of this account have not ended yet"
             return Refusal(Code.E_RATE, "sender", message)
-        return paces.refusal(letter, self._out.now_ms)
+        return paces.refusal(sealed, self._out.now_ms)
 
     def _begin(self, sealed: Sealed, source: PeerId | None, requests: list[int]) -> _Waiting:
         """Count one as under way."""
@@ -248,11 +218,11 @@ class Broker:
         sealed = item.sealed
         letter = sealed.letter
         paces = self._paces(item.source)
-        refusal = self._too_much(letter, paces)
-        paces.pay_for_checks(letter, self._out.now_ms)
+        refusal = self._too_much(sealed, paces)
+        paces.pay_for_checks(sealed, self._out.now_ms)
         if refusal is not None:
             return refusal
-        paces.pay(letter, self._out.now_ms)
+        paces.pay(sealed, self._out.now_ms)
         self._seen[sealed.id] = letter.sender
         self._ends.setdefault(letter.valid_until, []).append(sealed.id)
         self._counts[letter.sender] = self._counts.get(letter.sender, 0) + 1

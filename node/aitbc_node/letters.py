@@ -67,6 +67,11 @@ class Sealed(msgspec.Struct, frozen=True, gc=False):
     sign_bytes: bytes
 
     @property
+    def weight(self) -> int:
+        """Count how often it counts where messages are counted."""
+        return -(-len(self.raw) // limits.LETTER_UNIT_BYTES)
+
+    @property
     def delivered(self) -> Delivered:
         """Return what a listener is handed once it is verified."""
         letter = self.letter

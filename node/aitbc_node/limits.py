@@ -105,11 +105,15 @@ LETTER_CHECKS_MAX = 1_024
 """Signatures of letters that are being judged."""
 LETTERS_CHECKED_PER_ACCOUNT_MAX = 200
 """Letters of one account whose signatures are being judged."""
+LETTER_UNIT_BYTES = 4 * KIB
+"""A letter counts once in the rates for each so many bytes that it begins."""
 LETTER_ACCOUNT_RATE = 20
 LETTER_GOAL_RATE = 100
 """A second, on one topic or to one account."""
 LETTERS_RATE = 500
 LETTERS_BURST_S = 5
+LETTERS_PEER_BYTES_RATE = 4 * LETTERS_RATE * LETTER_UNIT_BYTES
+"""Bytes a second that a peer may pass on, known ones as well; more of them are not even read."""
 LETTERS_KEPT_MAX = 512
 LETTERS_KEPT_BYTES_MAX = MIB
 """Letters to accounts that a new peer is told of."""
@@ -117,7 +121,7 @@ LETTERS_TOLD_BURST = 2 * LETTERS_KEPT_BYTES_MAX
 LETTERS_TOLD_RATE = LETTERS_KEPT_BYTES_MAX // 60
 """Bytes of them that one peer is told at once, and a second, however often its link comes up."""
 LETTERS_TOLD_BYTES = 64 * KIB
-"""Of them in one message, one of which leaves at a time: what is new does not stand behind all."""
+"""Of letters in one message that leaves, so that no vote stands behind many of them."""
 LETTERS_BACKLOG = 1_024
 LETTERS_BACKLOG_BYTES_MAX = 8 * MIB
 """Of letters on topics, and as much of letters to accounts, that listeners may have missed."""
@@ -161,7 +165,12 @@ assert 2 * LETTER_ACCOUNT_RATE * LETTERS_BURST_S <= LETTERS_CHECKED_PER_ACCOUNT_
 # A peer that is behind when its link comes up is told all twice.
 assert LETTERS_TOLD_BURST >= 2 * LETTERS_KEPT_BYTES_MAX
 assert LETTER_BYTES_MAX <= LETTERS_TOLD_BYTES <= LETTERS_BYTES_MAX
+# The largest letter is no more than an account may say in a second.
+assert LETTER_BYTES_MAX <= LETTER_ACCOUNT_RATE * LETTER_UNIT_BYTES
 # What a new peer is told at once is within what it takes of one mailbox.
-assert LETTERS_KEPT_MAX <= 2 * LETTER_GOAL_RATE * LETTERS_BURST_S
+_KEPT_UNITS = LETTERS_KEPT_MAX + LETTERS_KEPT_BYTES_MAX // LETTER_UNIT_BYTES
+assert _KEPT_UNITS <= 2 * LETTER_GOAL_RATE * LETTERS_BURST_S
+# What a peer takes of its peers, at twice the rates of clients, it may pass on with room to spare.
+assert LETTERS_PEER_BYTES_RATE >= 2 * (LETTERS_RATE * LETTER_UNIT_BYTES + LETTERS_KEPT_BYTES_MAX)
 assert TIMEOUT_CAP_MS >= PROPOSE_TIMEOUT_MS + TIMEOUT_DELTA_MS
 assert BLOCK_TXS_DEFAULT <= BLOCK_TXS_MAX

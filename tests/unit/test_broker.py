@@ -31,6 +31,7 @@ def a_letter(
     valid_until: int = 500,
     chain_id: str = CHAIN_ID,
     key: str = "",
+    content: bytes = b"hello",
 ) -> bytes:
     """Sign a message; `to` somebody is to nobody else."""
     letter = Letter(
@@ -42,7 +43,7 @@ def a_letter(
         number=number,
         valid_until=Height(valid_until),
         policy=None,
-        content=b"hello",
+        content=content,
     )
     return sign_letter(letter, [signer_of(key or sender)])
 
@@ -224,6 +225,38 @@ def test_a_topic_has_a_bound_whoever_writes(monkeypatch: pytest.MonkeyPatch) -> 
     refused = [answer for answer in answers if answer.code != Code.OK]
     assert {(each.code, each.field) for each in refused} == {(Code.E_RATE, "topic")}
     assert say(1, "weather").code == Code.OK
+
+
+def test_the_largest_messages_use_an_accounts_share_up_by_their_bytes(mesh: Pump) -> None:
+    """Or the rates would let eight times as much through."""
+    large = bytes(limits.LETTER_BYTES_MAX - 300)
+    answers = [publish(mesh, 0, a_letter(number, content=large)) for number in range(20)]
+
+    taken_bytes = len(large) * sum(answer.code == Code.OK for answer in answers)
+    burst = limits.LETTER_ACCOUNT_RATE * limits.LETTERS_BURST_S * limits.LETTER_UNIT_BYTES
+    assert burst // 2 < taken_bytes <= burst + 2 * limits.LETTER_BYTES_MAX
+    assert {answer.field for answer in answers} == {"", "sender"}
+    assert is_taken(mesh, 0, a_letter(sender="bob", content=large))
+
+
+def test_of_a_peer_that_passes_on_too_many_bytes_the_rest_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An older build may, so its link stays, and the other peers are heard as before."""
+    monkeypatch.setattr(limits, "LETTERS_PEER_BYTES_RATE", 400)
+    mesh = Pump().start()
+    mesh.run_to(3)
+    raws = [a_letter(number, content=bytes(700)) for number in range(10)]
+    for raw in raws:
+        mesh.inject(0, 3, encode(Letters((raw,))))
+    broker = mesh.machine(0).view.broker
+    mesh.wait(100)
+    assert (broker.taken, broker.refused) == (3, 7)
+
+    mesh.inject(0, 2, encode(Letters((raws[9],))))
+    mesh.wait(100)
+    assert broker.taken == 4
+    assert not mesh.notes("peer.fault")
 
 
 def test_what_one_node_takes_of_its_clients_all_others_take_of_it(mesh: Pump) -> None:

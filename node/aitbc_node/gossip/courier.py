@@ -19,6 +19,8 @@ from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import Hash, Height, PeerId
 
 QUEUE_MAX = limits.LETTERS_RATE * limits.LETTERS_BURST_S
+QUEUE_BYTES_MAX = 2 * QUEUE_MAX * limits.LETTER_UNIT_BYTES
+"""As much as peers may pass on at once."""
 PART = 4
 """One in so many bytes of a slow link may be of messages."""
 
@@ -36,6 +38,7 @@ class Courier:
         self._able: set[PeerId] = set()
         """Peers that read such messages; an older build takes them for a fault."""
         self._queue: dict[Hash, tuple[bytes, PeerId | None]] = {}
+        self._queue_bytes = 0
         self.mailbox = Mailbox()
         self._paid_until_us: dict[PeerId, int] = {}
 
@@ -57,8 +60,9 @@ class Courier:
 
     def add(self, name: Hash, raw: bytes, *, source: PeerId | None) -> None:
         """Queue one; `source` is the peer it came from, None for a client."""
-        if len(self._queue) < QUEUE_MAX:
+        if len(self._queue) < QUEUE_MAX and self._queue_bytes + len(raw) <= QUEUE_BYTES_MAX:
             self._queue[name] = (raw, source)
+            self._queue_bytes += len(raw)
         else:
             self.dropped += 1
 
@@ -91,12 +95,13 @@ class Courier:
             if needy:
                 groups.setdefault(needy, []).append(raw)
         self._queue.clear()
+        self._queue_bytes = 0
         for peers, raws in _joined(groups).items():
             yield from self._send(peers, raws, now_ms)
 
     def _send(self, peers: tuple[PeerId, ...], raws: list[bytes], now_ms: int) -> Iterator[Send]:
         for some in batches(
-            raws, bytes_max=limits.LETTERS_BYTES_MAX, count_max=limits.LETTERS_COUNT_MAX
+            raws, bytes_max=limits.LETTERS_TOLD_BYTES, count_max=limits.LETTERS_COUNT_MAX
         ):
             able = tuple(peer for peer in peers if self._has_room(peer, now_ms))
             self.dropped += len(some) * (len(peers) - len(able))

@@ -101,8 +101,8 @@ assert set(BOUNDS) == set(Topic)
 _BURSTS = [BOUNDS[topic].burst for topic in Topic]
 _PER_S = [BOUNDS[topic].per_s for topic in Topic]
 _LEAST_PER_S = min(_PER_S)
-# Twice of what a node takes of its clients, in the largest messages, and one more for each flush.
-_LETTERS_S = 2 * limits.LETTERS_RATE * limits.LETTER_BYTES_MAX // limits.LETTERS_BYTES_MAX
+# Twice of what a node takes of its clients, in half-full messages, and one more for each flush.
+_LETTERS_S = 4 * limits.LETTERS_RATE * limits.LETTER_UNIT_BYTES // limits.LETTERS_TOLD_BYTES
 assert BOUNDS[Topic.MESSAGES].per_s >= _LETTERS_S + 50
 # A node pings twice a second and answers as often; a pause of ten seconds must not look like more.
 assert BOUNDS[Topic.LIFE].burst >= 10 * 2 * 1_000 // limits.PING_MS

@@ -5,7 +5,7 @@ from collections import Counter
 from aitbc_node import limits
 from aitbc_node.crypto import sha256
 from aitbc_node.events import Lane, Send
-from aitbc_node.gossip.courier import PART, QUEUE_MAX, Courier
+from aitbc_node.gossip.courier import PART, QUEUE_BYTES_MAX, QUEUE_MAX, Courier
 from aitbc_node.gossip.messages import READS_LETTERS, Letters, decode_message
 from aitbc_node.gossip.relay import FLUSH_MS
 from aitbc_node.gossip.speed import Kind, Speeds
@@ -122,6 +122,15 @@ def test_the_queue_and_what_is_held_ready_are_bounded() -> None:
     node = Node()
     node.add(*numbered(QUEUE_MAX + 5))
     assert (node.courier.waiting, node.courier.dropped) == (QUEUE_MAX, 5)
+
+    node.flush()
+    fit = QUEUE_BYTES_MAX // limits.LETTER_BYTES_MAX
+    node.add(*numbered(fit + 5, limits.LETTER_BYTES_MAX))
+    assert (node.courier.waiting, node.courier.dropped) == (fit, 10)
+    node.flush()
+    assert all(len(frame.payload) < limits.LETTERS_TOLD_BYTES + 1_000 for frame in node.frames)
+    node.add(b"more")
+    assert node.courier.waiting == 1
 
     for raws in (numbered(limits.LETTERS_KEPT_MAX + 5), numbered(90, limits.LETTER_BYTES_MAX)):
         for raw in raws:
