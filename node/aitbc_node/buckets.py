@@ -26,7 +26,7 @@ class Buckets(Generic[Key]):
         """Return 0 when something may be had now, else after how many seconds it may."""
         if not self._rate:
             return 0
-        tokens = self._tokens(key, now_ms)
+        tokens = self.left(key, now_ms=now_ms)
         if tokens > 0:
             return 0
         return min(SECONDS_MAX, 1 + int(-tokens / self._rate))
@@ -35,11 +35,12 @@ class Buckets(Generic[Key]):
         """Take what something has cost; a bucket may fall below zero by one such thing."""
         if not self._rate:
             return
-        self._buckets[key] = (self._tokens(key, now_ms) - tokens, now_ms)
+        self._buckets[key] = (self.left(key, now_ms=now_ms) - tokens, now_ms)
         self._buckets.move_to_end(key)
         if len(self._buckets) > self._keys_max:
             self._buckets.popitem(last=False)
 
-    def _tokens(self, key: Key, now_ms: int) -> float:
+    def left(self, key: Key, *, now_ms: int) -> float:
+        """Return what is in a bucket; below zero where something cost more than there was."""
         tokens, filled_ms = self._buckets.get(key, (self._burst, now_ms))
         return min(self._burst, tokens + (now_ms - filled_ms) * self._rate / 1000)

@@ -227,6 +227,26 @@ def test_a_topic_has_a_bound_whoever_writes(monkeypatch: pytest.MonkeyPatch) -> 
     assert say(1, "weather").code == Code.OK
 
 
+@pytest.mark.proves("D15")
+def test_a_few_loud_accounts_do_not_silence_a_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They share it, and whoever has said nothing there yet is heard at once, at every node."""
+    monkeypatch.setattr(limits, "LETTER_GOAL_RATE", 10)
+    loud = [f"citizen {place}" for place in range(5)]
+    mesh = Pump(rich=[*loud, "alice"]).start()
+    mesh.run_to(3)
+    taken_of: Counter[str] = Counter()
+    for number in range(30):
+        for name in loud:
+            taken_of[name] += publish(mesh, 0, a_letter(number, sender=name)).code == Code.OK
+
+    raw = a_letter(sender="alice")
+    assert max(taken_of.values()) < 30, "they would say more"
+    assert max(taken_of.values()) - min(taken_of.values()) <= 1
+    assert is_taken(mesh, 0, raw)
+    mesh.wait(500)
+    assert all(heard(mesh, index)[sha256(raw)] == 1 for index in range(4))
+
+
 def test_the_largest_messages_use_an_accounts_share_up_by_their_bytes(mesh: Pump) -> None:
     """Or the rates would let eight times as much through."""
     large = bytes(limits.LETTER_BYTES_MAX - 300)
