@@ -43,6 +43,8 @@ TURNS = 5
 SIP_BYTES = 128 * limits.KIB
 """So much the slow one reads each turn, or it would be cut off without a word."""
 CONTENT = bytes(2_000)
+END = b"\r\n0\r\n\r\n"
+"""What is written behind the last piece of a stream."""
 _ID = re.compile(rb'"id":"([0-9a-f]{64})"')
 
 
@@ -100,8 +102,9 @@ class SlowReader:
     def read(self) -> tuple[list[str], dict[str, object]]:
         """Read on until the node ends it: what was heard, and what the node said last."""
         with self._socket:
-            while piece := self._socket.recv(65_536):
+            while not self._said.endswith(END) and (piece := self._socket.recv(65_536)):
                 self._said += piece
+        assert self._said.endswith(END), "the stream ends in good order"
         before, _, last = self._said.partition(b"event: closing\ndata: ")
         names = [name.decode() for name in _ID.findall(before)]
         return names, json.loads(last.partition(b"\n")[0] or b"{}")
