@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import gevent
@@ -19,12 +20,14 @@ from gevent.fileobject import FileObjectPosix
 from aitbc_load.hdrlog import TO_FINAL, Log
 from aitbc_load.histograms import Latencies
 from aitbc_load.judging import PASS, judge
+from aitbc_load.letters import LETTER, Letter, Passed
 from aitbc_load.orders import KEPT, Begin, Clock, Cover, Kept, Order, Second
 from aitbc_load.results import Result
 from aitbc_load.swarm.concluding import conclude, facts_of, recent_ms
-from aitbc_load.swarm.coordinating import PING, STOP, coordinate
+from aitbc_load.swarm.coordinating import coordinate
 from aitbc_load.swarm.dispatching import Dispatcher
 from aitbc_load.swarm.listening import Listener
+from aitbc_load.swarm.minding import PING, STOP
 from aitbc_load.swarm.running import Run, SwarmError
 from aitbc_load.swarm.talking import Talk
 
@@ -137,7 +140,7 @@ def _handed_over(folder: Path, talk: Talk) -> Iterator[None]:
 def _run(order: Order, talk: Talk) -> Result:
     if (order.plan.workers > 1 or order.ways) and not order.is_part:
         return coordinate(order, talk)
-    run = Run(order, talk.money)
+    run = Run(order, talk.money, partial(_pass_on, talk) if order.is_part else _keep)
     ready = run.prepare()
     talk.tell(signed={"count": len(ready.store), "took_s": round(ready.signing_s, 3)})
     ears: list[gevent.Greenlet] = []
@@ -177,9 +180,20 @@ def _listen_on(talk: Talk, run: Run) -> None:
         if line.strip() == STOP:
             run.stop()
             continue
+        if line.startswith(LETTER):
+            run.post.arrive(msgspec.json.decode(line, type=Passed).letter)
+            continue
         for take_over in run.covering:
             take_over(msgspec.json.decode(line, type=Cover))
     run.stop()
+
+
+def _pass_on(talk: Talk, letter: Letter) -> None:
+    talk.tell(letter=letter)
+
+
+def _keep(_letter: Letter) -> None:
+    """Pass nothing on: there is no other worker."""
 
 
 def _so_far(run: Run, dispatcher: Dispatcher) -> str:

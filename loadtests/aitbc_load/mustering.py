@@ -26,6 +26,8 @@ TRADER = "trader"
 BURST = 10
 """So many transfers a trader hands in behind each other."""
 RECONNECTOR = "reconnector"
+COMPARER = "comparer"
+"""Asks bots of other workers what their nodes hold."""
 MISUSING = frozenset({"poller", "impatient", "overspender", "hurried", RECONNECTOR})
 """Bots that keep the rules and use a mesh badly: anti-patterns of honest clients."""
 PAYING = frozenset({"user", STAKER, TRADER}) | MISUSING - {RECONNECTOR}

@@ -19,7 +19,7 @@ from pretend_swarm import a_swarm, an_order
 
 from aitbc_load import orders, results
 from aitbc_load.attacks import ADVERSARIAL
-from aitbc_load.mustering import MISUSING, STAKER, TRADER, recruits_of
+from aitbc_load.mustering import COMPARER, MISUSING, STAKER, TRADER, recruits_of
 from aitbc_load.orders import Part, Plan, Terms
 from aitbc_toolkit import paths
 from aitbc_toolkit.errors import AitbcError, ConfigError, UsageError
@@ -247,7 +247,7 @@ def test_no_bot_is_lost_and_no_role_is_a_bot_away(bots: int, weights: dict[Any, 
 
 def test_the_toolkit_and_the_swarm_know_the_same_roles() -> None:
     """A role of a file that no swarm plays would be passed over."""
-    closed = {"observer", STAKER, TRADER, *MISUSING}
+    closed = {"observer", COMPARER, STAKER, TRADER, *MISUSING}
     assert set(get_args(crowds.Role)) == {"user", *closed, *ADVERSARIAL}
     assert closed == load_files.CLOSED
     assert MISUSING == load_files.MISUSING

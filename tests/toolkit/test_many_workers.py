@@ -87,7 +87,7 @@ BABBLER = """
 import sys
 from pathlib import Path
 from aitbc_load.orders import Way
-from aitbc_load.swarm.coordinating import LostError, Worker
+from aitbc_load.swarm.minding import LostError, Worker
 
 way = Way(host="", argv=("sh", "-c", "echo no json; read line"))
 worker = Worker(0, way, Path(sys.argv[1]))

@@ -7,176 +7,32 @@ whatever starts a worker, here or over SSH, holds both ends. Do not add what the
 together.
 """
 
-import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import gevent
 import msgspec
-from gevent.event import AsyncResult
 
-from aitbc_load.orders import Begin, Cover, Funded, Funds, Kept, Order, Second, Way
+from aitbc_load.letters import Letter, is_good, routes
+from aitbc_load.orders import Begin, Cover, Funded, Funds, Order, Way
 from aitbc_load.results import Result
 from aitbc_load.sharing import name, second, share, together
+from aitbc_load.swarm.minding import STOP, LostError, Worker
 from aitbc_load.swarm.running import SwarmError
 from aitbc_load.swarm.talking import BEAT, BEAT_S, Talk
 
-PING = b"ping"
-STOP = b"stop"
 _BEGIN_IN_S = 0.5
-_PINGS = 9
-_END_S = 10.0
 _MS = 1000
-SILENT_S = 4.0
-"""A worker that sends answers every beat; a frozen one is known before five seconds are over."""
-BUSY_S = 600.0
-"""One that signs, or reads the chain at its end, may be deaf meanwhile, but not for ever."""
-_LOOK_S = 0.25
-_CATCH_UP_S = 0.1
-_SSH_FAILED = 255
-_LAST_WORDS = "said.log"
-_SHOWN = 80
-
-
-class LostError(Exception):
-    """A worker has ended, or is silent, or said something that it must not say."""
-
-    def __init__(self, number: int, why: str) -> None:
-        super().__init__(why)
-        self.number = number
-
-
-class Worker:
-    """Be one worker, as its coordinator sees it."""
-
-    def __init__(self, number: int, way: Way, folder: Path) -> None:
-        self.number = number
-        self.seconds: list[Second] = []
-        self.lost: AsyncResult = AsyncResult()
-        self._way = way
-        self._folder = folder
-        self._heard_at = time.monotonic()
-        self._said: dict[str, AsyncResult] = defaultdict(AsyncResult)
-        folder.mkdir(exist_ok=True)
-        with (folder / _LAST_WORDS).open("wb") as last_words:
-            # Ctrl-C reaches the whole foreground group: who coordinates says when anybody stops.
-            self._child = subprocess.Popen(  # noqa: S603 - this program, or SSH to a known host
-                way.argv,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=last_words,
-                process_group=0,
-            )
-        self._ear = gevent.spawn(self._listen)
-
-    def say(self, line: bytes) -> None:
-        """Say one line; that nobody hears it is noticed elsewhere."""
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(line + b"\n")
-            self._child.stdin.flush()
-        except OSError:
-            self._lose("it does not listen")
-
-    def expect(self, what: str) -> Any:
-        """Wait until the worker has said this. Raises: LostError."""
-        said = self._said[what]
-        gevent.wait([said, self.lost], count=1)
-        if not said.ready():
-            raise LostError(self.number, self.lost.get())
-        return said.get()
-
-    def offset_s(self) -> float:
-        """Measure how far its clock is ahead of ours, by the quickest of some answers.
-
-        Raises: LostError.
-        """
-        rounds = []
-        for _ in range(_PINGS):
-            self._said.pop("clock", None)
-            before = time.time()
-            self.say(PING)
-            told = float(self.expect("clock")["wall_s"])
-            after = time.time()
-            rounds.append((after - before, told - (before + after) / 2))
-        return min(rounds)[1]
-
-    def end(self) -> None:
-        """Let go of it; one that does not end by itself is killed."""
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.close()
-        except OSError:
-            self._lose("it does not listen")
-        try:
-            self._child.wait(_END_S)
-        except subprocess.TimeoutExpired:
-            self._child.kill()
-            self._child.wait()
-        self._ear.kill()
-
-    def _listen(self) -> None:
-        assert self._child.stdout is not None
-        while (line := self._child.stdout.readline()).endswith(b"\n"):
-            try:
-                self._hear(line)
-            except (msgspec.MsgspecError, ValueError, AttributeError):
-                said = line[:_SHOWN].decode(errors="replace").strip()
-                self._lose(f"it said what nobody understands: {said}")
-                return
-        self._lose(self._why_it_ended(self._child.wait()))
-
-    def watch(self) -> None:
-        """Take it for lost when it is silent for too long; what it said meanwhile is heard first.
-
-        Between its first hand-in and its last it is never too busy to answer.
-        """
-        while not self.lost.ready():
-            gevent.sleep(_LOOK_S)
-            if self._is_silent():
-                gevent.sleep(_CATCH_UP_S)
-                if self._is_silent():
-                    self._lose(f"it said nothing for {time.monotonic() - self._heard_at:.1f} s")
-
-    def _is_silent(self) -> bool:
-        if self._said["result"].ready():
-            return False
-        is_sending = bool(self.seconds) and not self._said["drained"].ready()
-        silent_s = time.monotonic() - self._heard_at
-        return silent_s > (SILENT_S if is_sending else BUSY_S)
-
-    def _why_it_ended(self, status: int) -> str:
-        said = (self._folder / _LAST_WORDS).read_text(errors="replace").splitlines()
-        last = f": {said[-1][:_SHOWN]}" if said else ""
-        if self._way.host and status == _SSH_FAILED:
-            return f"SSH to it ended{last}"
-        return f"it ended with status {status} and no result{last}"
-
-    def _hear(self, line: bytes) -> None:
-        self._heard_at = time.monotonic()
-        ((what, told),) = msgspec.json.decode(line, type=dict[str, Any]).items()
-        if what == "kept":
-            kept = msgspec.convert(told, Kept)
-            (self._folder / kept.name).write_text(kept.text, encoding="utf-8")
-        elif what == "second":
-            self.seconds.append(msgspec.convert(told, Second))
-        elif what == "error":
-            self._lose(str(told))
-        else:
-            self._said[what].set(told)
-
-    def _lose(self, why: str) -> None:
-        if not self.lost.ready() and not self._said["result"].ready():
-            self.lost.set(why)
 
 
 def coordinate(order: Order, talk: Talk) -> Result:
     """Let all workers make the run. Raises: SwarmError when it could not begin."""
     workers = [_worker(order, number) for number in range(order.plan.workers)]
+    for worker in workers:
+        worker.pass_letters_to(partial(_deliver, workers, worker.number))
     helping = [gevent.spawn(_beat, workers), *(gevent.spawn(each.watch) for each in workers)]
     try:
         offsets_s = _prepare(order, workers, talk)
@@ -250,6 +106,13 @@ def _results(order: Order, workers: Sequence[Worker]) -> tuple[dict[int, Result]
 
     gevent.joinall([gevent.spawn(follow, worker) for worker in workers], raise_error=True)
     return results, losses
+
+
+def _deliver(workers: Sequence[Worker], sender: int, letter: Letter) -> None:
+    """Bring a letter to the workers that it is for, in the name of its sender only."""
+    if is_good(letter) and letter.sender.startswith(f"{sender}/"):
+        for number in routes(letter, len(workers)):
+            workers[number].bring(letter)
 
 
 def _beat(workers: Sequence[Worker]) -> None:

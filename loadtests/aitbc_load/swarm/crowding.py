@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 
 from aitbc_load import sharing
 from aitbc_load.arrivals import Course
-from aitbc_load.mustering import MISUSING, RECONNECTOR, STAKER, TRADER, Recruit
+from aitbc_load.mustering import COMPARER, MISUSING, RECONNECTOR, STAKER, TRADER, Recruit
 from aitbc_load.orders import Cover, Place, Terms
 from aitbc_load.swarm.bots import Bots, Crowd, Role
+from aitbc_load.swarm.comparing import Comparer
 from aitbc_load.swarm.habits import Hurried, Impatient, Overspender, Poller, Reconnector
+from aitbc_load.swarm.mailing import Post
 from aitbc_load.swarm.paying import Payer
 from aitbc_load.swarm.reading import Account, Reader
 from aitbc_load.swarm.roles import Observer, Staker, User
@@ -78,6 +80,7 @@ def gather(
     terms: Terms,
     nodes: Sequence[Place],
     wires: Wires,
+    post: Post,
     workers: int = 1,
 ) -> Crowds:
     """Make every bot; they are spread over the nodes."""
@@ -88,7 +91,11 @@ def gather(
         own = found.strange if name in MISUSING else wires
         if recruit.who is None:
             node = nodes[number % len(nodes)]
-            role: Role = Reconnector(node, own) if name == RECONNECTOR else Observer(node, own)
+            role: Role = Observer(node, own)
+            if name == RECONNECTOR:
+                role = Reconnector(node, own)
+            elif name == COMPARER:
+                role = Comparer(node, Reader(own, nodes), post.box(number), recruit.seed)
             found.roles.append((recruit, role))
             continue
         account = before[recruit.who.address(terms.hrp)]

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import gevent
 from gevent.event import Event
-from locust import User, log, task
+from locust import log
 from locust.env import Environment
-from locust.exception import StopUser
 
 from aitbc_load.attacks import Attacker
 from aitbc_load.books import EXPIRED, FINAL, Books
 from aitbc_load.identities import Identity, ViewOnly, identities, identity
+from aitbc_load.letters import Letter
 from aitbc_load.mustering import (
     Member,
     attackers_of,
@@ -37,6 +37,8 @@ from aitbc_load.swarm.bots import Bots
 from aitbc_load.swarm.crowding import Crowds, gather
 from aitbc_load.swarm.dispatching import Dispatcher
 from aitbc_load.swarm.listening import Listener
+from aitbc_load.swarm.mailing import Post
+from aitbc_load.swarm.owning import user_of
 from aitbc_load.swarm.reading import UNUSED, Account, Reader
 from aitbc_load.swarm.wire import Wires
 
@@ -86,8 +88,11 @@ class Spent:
 class Run:
     """Be one run of one worker."""
 
-    def __init__(self, order: Order, money: Callable[[Funds], Terms]) -> None:
+    def __init__(
+        self, order: Order, money: Callable[[Funds], Terms], pass_on: Callable[[Letter], None]
+    ) -> None:
         plan = order.plan
+        self.post = Post(plan.worker, pass_on)
         self.order = order
         self.phases = phases_of(plan)
         self.arrivals = course_of(plan)
@@ -133,7 +138,7 @@ class Run:
         signing_s = time.monotonic() - began
         rings = Rings(nodes, self.accounts, each=each)
         ready = Ready(accounts, payee.view_only(), before, terms, store, rings, signing_s)
-        crowds = gather(recruits, before, terms, order.nodes, self.wires, plan.workers)
+        crowds = gather(recruits, before, terms, order.nodes, self.wires, self.post, plan.workers)
         return replace(ready, squads=self._arm(ready, foes), crowds=crowds)
 
     def _turn(self) -> int:
@@ -242,9 +247,10 @@ class Run:
                 watch.kill()
                 over.set()
 
-        self._environment.user_classes = [_user(work)]
+        self._environment.user_classes = [user_of(work)]
         self._environment.stop_timeout = 1
         runner = self._environment.create_local_runner()
+        self.post.open(runner)
         runner.start(user_count=1, spawn_rate=1)
         over.wait()
         runner.quit()
@@ -276,20 +282,6 @@ class Run:
         if isinstance(value, Exception):
             self.engine_faults += 1
         type(gevent.get_hub()).handle_error(gevent.get_hub(), context, kind, value, trace)
-
-
-def _user(work: Callable[[], None]) -> type[User]:
-    """Make the class of the one user; Locust makes users out of classes only."""
-
-    class Owner(User):
-        """Own the schedule of this worker."""
-
-        @task
-        def own(self) -> None:
-            work()
-            raise StopUser
-
-    return Owner
 
 
 def _each_second(

@@ -15,6 +15,7 @@ Bot = Literal[
     "staker",
     "trader",
     "observer",
+    "comparer",
     "poller",
     "impatient",
     "overspender",

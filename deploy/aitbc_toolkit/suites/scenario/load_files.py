@@ -19,7 +19,7 @@ FIGURES = ("final_p50", "final_p95", "final_p99", "committed", "harm_p99")
 """What a swarm records: seconds from the intended start to final, and final ones a second."""
 MISUSING = frozenset({"poller", "impatient", "overspender", "hurried", "reconnector"})
 """Bots that keep the rules and use a mesh badly."""
-CLOSED = frozenset({"staker", "trader", "observer"}) | MISUSING
+CLOSED = frozenset({"staker", "trader", "observer", "comparer"}) | MISUSING
 """Roles that are bots only, each of which waits for every answer."""
 ADVERSARIAL = frozenset(
     {"spammer", "double-spender", "nonce-gapper", "malformed", "flooder", "replayer"}

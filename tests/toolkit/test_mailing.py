@@ -1,0 +1,121 @@
+"""Bots of different workers ask and answer each other; who gets no answer fails in time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pretend_swarm import a_fake_mesh, a_swarm, an_order, is_believed, played_whole
+
+TWO_POSTS = """
+import gevent, json, locust, time
+from locust.env import Environment
+from aitbc_load.letters import RATE_MAX
+from aitbc_load.swarm.mailing import Post, UnansweredError
+
+posts = []
+passed = []
+def pass_on(letter):
+    passed.append(letter.kind)
+    for post in posts:
+        if f"{post.worker}/" != letter.sender[:2]:
+            post.arrive(letter)
+for worker in range(2):
+    posts.append(Post(worker, pass_on))
+    posts[-1].open(Environment().create_local_runner())
+a, b, c = posts[0].box(0), posts[1].box(0), posts[1].box(1)
+kinds = ("coordination", "data", "event")
+for kind in kinds:
+    a.tell(kind, {"n": 1})
+    a.tell(kind, {"n": 2}, to="1/1")
+got = {each.name: [(x.kind, x.body["n"]) for x in each.tray.take()] for each in (a, b, c)}
+asked = []
+def answer(letter):
+    asked.append(letter.correlation)
+    gevent.sleep(0.05 * letter.body["n"])
+    return {"double": 2 * letter.body["n"]}
+b.serve(answer)
+jobs = [gevent.spawn(a.ask, "1/0", {"n": n}, within_s=30) for n in (3, 2, 1)]
+gevent.joinall(jobs, raise_error=True)
+answers = [(job.value.body["double"], job.value.correlation) for job in jobs]
+began = time.monotonic()
+try:
+    a.ask("1/1", {}, within_s=0.2)
+    silent = ""
+except UnansweredError as wrong:
+    silent = f"{type(wrong).__name__} {wrong}"
+took_s = time.monotonic() - began
+passed.clear()
+for _ in range(3 * RATE_MAX):
+    a.tell("event", {})
+print(json.dumps({"got": got, "answers": answers, "asked": asked, "silent": silent,
+    "took_s": took_s, "waiting": len(a._waiting), "passed": len(passed), "lost": posts[0].lost}))
+"""
+
+
+@pytest.mark.proves("B7")
+def test_letters_of_every_kind_reach_whom_they_are_for() -> None:
+    """One bot or all others; each answer has the id of its question, in whatever order they come.
+
+    Who is asked and does not answer is an error in time, and what is too many is not passed on.
+    """
+    argv = [sys.executable, "-c", TWO_POSTS]
+    text = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120).stdout
+    told = json.loads(text)
+
+    everybody = [[kind, 1] for kind in ("coordination", "data", "event")]
+    both = [[kind, n] for kind in ("coordination", "data", "event") for n in (1, 2)]
+    assert told["got"] == {"0/0": [], "1/0": everybody, "1/1": both}
+    assert [double for double, _ in told["answers"]] == [6, 4, 2]
+    assert [correlation for _, correlation in told["answers"]] == told["asked"]
+    assert len(set(told["asked"])) == 3
+    assert told["silent"] == "UnansweredError 1/1"
+    assert told["took_s"] >= 0.2
+    assert told["waiting"] == 0
+    assert told["passed"] + told["lost"] == 600
+    assert told["lost"] > 0
+
+
+def comparers(bots: int) -> list[dict[str, Any]]:
+    """Write the one phase of a run with so many of them."""
+    parts = [{"role": "comparer", "bots": bots, "pause_s": 0.2}]
+    return [{"name": "all", "for_s": 3.0, "rate": 20.0, "parts": parts}]
+
+
+def played(folder: Path, *, bots: int, **mesh: Any) -> dict[str, Any]:
+    """Let two real worker processes play it."""
+    tried = list[Path]()
+
+    def play() -> dict[str, Any]:
+        tried.append(folder / f"run-{len(tried)}")
+        tried[-1].mkdir()
+        with a_fake_mesh(**mesh) as ports:
+            plan = {"rate": 20.0, "for_s": 3.0, "phases": comparers(bots), "workers": 2}
+            return a_swarm(an_order(tried[-1], ports, **plan), []).run()
+
+    return played_whole(play)
+
+
+@pytest.mark.proves("B7")
+def test_bots_of_two_worker_processes_ask_and_answer(tmp_path: Path) -> None:
+    """Each worker has one bot, so every answer came from the other one; nobody was left waiting."""
+    result = played(tmp_path, bots=2)
+
+    (role,) = result["roles"]
+    assert role["acts"].get("compared", 0) >= 2, role
+    assert role["failures"] == {}, role
+    assert role["lives"] == {"succeeded": 2}
+    assert result["verdict"] == "PASS" or result["verdict"] == "INVALID", result["why"]
+    assert {each["outcome"] for each in result["checks"]} == {"held"}
+    assert result["verdict"] == "PASS" or not is_believed(result) or "clock" in str(result["why"])
+
+
+def test_bots_find_the_node_that_holds_another_chain(tmp_path: Path) -> None:
+    """What one asks and the other answers are their nodes' own words: a fork is seen."""
+    result = played(tmp_path, bots=8, bug="forks")
+
+    (role,) = result["roles"]
+    assert role["failures"].get("ForkedError", 0) > 0, role
+    assert "UnansweredError" not in role["failures"]
