@@ -16,9 +16,9 @@ class Course:
 
     `arrived` are nodes that an earlier attempt has brought to where they go: only gated now, and
     watched when they are a canary whose watch had not ended (`watches_arrived`).
-    `left_out` are nodes of hosts that do not answer, and why; a node of `may_strand` was down, and
-    when it does not come up nobody goes back for it; with `may_stall` the others go on even when
-    too few of them vote without it.
+    `left_out` are nodes of hosts that do not answer, and why; a node of `may_strand` was down or
+    did not vote, and when it does not come back nobody goes back for it; with `may_stall` the
+    others go on even when too few of them vote without it.
     Without `gated` a node that answers has passed: for measuring what a deploy costs beside votes.
     """
 

@@ -13,6 +13,7 @@ from aitbc_toolkit.release.progress import duration
 from aitbc_toolkit.release.reading import tip
 from aitbc_toolkit.release.rolling import Run, by_reason
 from aitbc_toolkit.release.source import SHORT
+from aitbc_toolkit.release.waves import diagnosis
 
 _HINTS = {
     Exit.MIXED: "aitbc deploy status {name}\naitbc rollback {name}",
@@ -173,6 +174,9 @@ def _bad_news(
     if end.exit is Exit.ROLLED_BACK and rolled.failed:
         first = next(iter(rolled.failed))
         hint = f"aitbc node logs {first} -e {name}   # what it wrote\n{hint}"
+    if rolled.stopped and change.course.order.silent:
+        silent = " ".join(sorted(change.course.order.silent))
+        hint = f"{diagnosis(name, silent)}\n{hint}"
     return f"{what} failed: {end.reason}", hint, lines
 
 

@@ -260,6 +260,7 @@ def _way_back(
     if left:
         order = waves.order(run.environment, left, view, allow_stall=True)
         lacking_first = sorted(order.waves, key=lambda wave: bool({*wave} & view.voting))
-        order = replace(order, waves=tuple(lacking_first))
+        # Who is silent by now may have voted before the run: each has to vote again.
+        order = replace(order, waves=tuple(lacking_first), silent=frozenset())
     arrived = tuple(name for name in goals if name not in left)
     return Course(order, targets, before, arrived=arrived)

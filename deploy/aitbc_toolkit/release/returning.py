@@ -61,7 +61,9 @@ def _take_back(
             stranded |= removed
             _tell_removed(run, [name for name in new if name not in removed], place)
         if old:
-            stranded |= switch(run, old, course.before, rolled=back, place=place)
+            # Who did not vote before the run is as before without a vote.
+            gated = not course.order.silent.issuperset(old)
+            stranded |= switch(run, old, course.before, rolled=back, place=place, gated=gated)
     rolled.unanswered = back.unanswered
     return stranded
 

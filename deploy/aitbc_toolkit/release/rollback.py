@@ -58,7 +58,7 @@ def rollback(
         changed = differing(run, facts, targets)
         order = waves.order(environment, changed, view, allow_stall=allow_stall, verb="rollback")
         down = frozenset(changed) - {*following(run.mesh.statuses())}
-        down = frozenset() if order.at_once else down
+        down = frozenset() if order.at_once else down | order.silent
         change = Change(
             action="rollback",
             commit=target.commit,

@@ -63,8 +63,7 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     left = list(course.order.waves)
     while left and (rolled.ok or course.on_failure == "continue"):
         wave = _next(run, left, course.order)
-        if wave[0] in course.order.by_turn and not course.may_stall:
-            rolled.stopped = short_of_power(run.mesh, wave)
+        rolled.stopped = _short(run, course, wave, rolled)
         if rolled.stopped:
             break
         rolled.wave += 1
@@ -93,6 +92,19 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
             rolled.stranded |= failed
         else:
             rolled.failed |= failed
+
+
+def _short(run: Run, course: Course, wave: Wave, rolled: Rolled) -> str:
+    """Say why no further wave may begin: the mesh cannot spare it, and who was to help does not.
+
+    Asked before silent ones, too: they may vote by now, as the first of them was to.
+    """
+    order = course.order
+    if course.may_stall or wave[0] not in order.by_turn | order.silent:
+        return ""
+    why = short_of_power(run.mesh, wave)
+    left = [f"{' '.join(names)} {reason}" for reason, names in by_reason(rolled.stranded)]
+    return "; ".join([why, *left]) if why else ""
 
 
 def _watched(

@@ -33,14 +33,16 @@ class Order:
 
     `at_once` says that there is no quorum to keep, or that the profile does not ask for it.
     The waves of `by_turn` may change places: each is one validator of a live mesh, and the one
-    whose next proposal is farthest away goes first. After the first `canary` waves the run waits
-    and watches; 0 for no such pause.
+    whose next proposal is farthest away goes first. A validator of `silent` runs and does not vote;
+    it goes before those who do, each alone, so that the mesh has one more of them then. After the
+    first `canary` waves the run waits and watches; 0 for no such pause.
     """
 
     waves: tuple[Wave, ...]
     stalls: bool
     at_once: bool = False
     by_turn: frozenset[str] = frozenset()
+    silent: frozenset[str] = frozenset()
     canary: int = 0
 
 
@@ -74,9 +76,11 @@ def order(
     canary: int = 0,
     verb: Literal["deploy", "rollback"] = "deploy",
 ) -> Order:
-    """Order the nodes that change: those that are down, then full nodes, then validators.
+    """Order the nodes that change: who does not vote goes first, for that costs no voting power.
 
-    `verb` is what is refused; `canary` counts the nodes that go first and are watched for a while.
+    Nodes that are down, validators that run and do not vote, full nodes, then who votes. The gate
+    of a wave lets nobody follow before its validators vote, so they count from then on. `verb` is
+    what is refused; `canary` counts the nodes that go first and are watched for a while.
     Raises: AitbcError (refused) when a wave would leave two thirds of the power or less.
     """
     chosen = [each for each in environment.instances if each.name in changed]
@@ -91,15 +95,23 @@ def order(
         sums = budgets(seen.powers, whole.waves, seen.voting)
         return replace(whole, stalls=live and not all(each.goes_on for each in sums))
     down = [each for each in chosen if each.name not in seen.active]
-    full = [each for each in chosen if each.role == "full" and each not in down]
-    validators = [each for each in chosen if each.role == "validator" and each not in down]
-    stalling = [each for each in validators if not _spares(seen, each, down)]
+    up = [each for each in chosen if each not in down]
+    full = [each for each in up if each.role == "full"]
+    silent = [each for each in up if each not in full and each.name not in seen.voting]
+    validators = [each for each in up if each.name in seen.voting]
+    back = [*down, *silent]
+    stalling = [each for each in validators if not _spares(seen, each, back)]
     if stalling and not allow_stall:
-        raise _refused(f"{verb} {environment.name}", environment, seen, stalling[0], down)
-    names = [[each.name for each in wave] for wave in (down, full)]
-    waves = _waves([*names, *([each.name] for each in validators)])
-    by_turn = frozenset(each.name for each in validators if not stalling)
-    return _with_canary(Order(waves, stalls=bool(stalling), by_turn=by_turn), canary)
+        raise _refused(f"{verb} {environment.name}", environment, seen, stalling[0], back)
+    names = [[each.name for each in down], *([each.name] for each in silent)]
+    names += [[each.name for each in full], *([each.name] for each in validators)]
+    whole = Order(
+        _waves(names),
+        stalls=bool(stalling),
+        by_turn=frozenset(each.name for each in validators if not stalling),
+        silent=frozenset(each.name for each in silent),
+    )
+    return _with_canary(whole, canary)
 
 
 def budgets(powers: Powers, waves: Sequence[Wave], voting: Collection[str]) -> list[Budget]:
@@ -109,6 +121,11 @@ def budgets(powers: Powers, waves: Sequence[Wave], voting: Collection[str]) -> l
         found.append(Budget(wave, powers.sum(up), powers.sum(up - set(wave)), powers.total))
         up |= set(wave)
     return found
+
+
+def diagnosis(environment: str, name: str) -> str:
+    """Name the command that says why a validator does not vote, and what helps."""
+    return f"aitbc diagnose consensus -e {environment}   # why {name} does not vote, and what helps"
 
 
 def one_by_one(order: Order, names: Collection[str]) -> Order:
@@ -142,20 +159,20 @@ def _with_canary(whole: Order, nodes: int) -> Order:
     return replace(whole, waves=(*first, *rest), canary=len(first) if rest else 0)
 
 
-def _spares(seen: Seen, instance: Instance, down: Sequence[Instance]) -> bool:
-    """Tell whether the mesh goes on without this node; those brought up before it count."""
-    others = {*seen.voting, *(each.name for each in down)} - {instance.name}
+def _spares(seen: Seen, instance: Instance, back: Sequence[Instance]) -> bool:
+    """Tell whether the mesh goes on without this node; those brought back before it count."""
+    others = {*seen.voting, *(each.name for each in back)} - {instance.name}
     return quorum(seen.powers.sum(others), seen.powers.total)
 
 
 def _refused(
-    what: str, environment: Environment, seen: Seen, instance: Instance, down: Sequence[Instance]
+    what: str, environment: Environment, seen: Seen, instance: Instance, back: Sequence[Instance]
 ) -> AitbcError:
     powers = seen.powers
-    back = {each.name for each in down}
-    others = sorted({*seen.voting, *back} - {instance.name})
-    silent = [each.name for each in environment.validators if each.name not in seen.voting | back]
-    (budget,) = budgets(powers, [(instance.name,)], {*seen.voting, *back})
+    votes = seen.voting | {each.name for each in back}
+    others = sorted(votes - {instance.name})
+    silent = [each.name for each in environment.validators if each.name not in votes]
+    (budget,) = budgets(powers, [(instance.name,)], votes)
     lines = [
         f"{what} refused: restarting {instance.name} would stop the mesh",
         f"  voting power     {powers.written()}",
@@ -166,8 +183,10 @@ def _refused(
     stall = f"aitbc {what} --allow-stall   # accepts a stop of some seconds"
     if silent:
         lines.insert(3, f"  not voting       {' '.join(silent)}")
-        first = f"aitbc node start {silent[0]} -e {environment.name}"
-        hint = f"{first}   # then again\n{stall}"
+        first = f"aitbc node start {silent[0]} -e {environment.name}   # then again"
+        if silent[0] in seen.active:
+            first = f"{diagnosis(environment.name, silent[0])}; then again"
+        hint = f"{first}\n{stall}"
     else:
         lines.insert(1, f"  {len(environment.validators)} validators bear no fault; 4 bear one")
         hint = stall
