@@ -8,6 +8,7 @@ import click
 from aitbc_toolkit import features, junit, paths
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.features import Feature
+from aitbc_toolkit.suites import catalogue as catalogue_of_scenarios
 from aitbc_toolkit.suites import runs
 
 
@@ -18,7 +19,8 @@ def trace(*, everything: bool, as_json: bool) -> Exit:
     """Show which tests of the last run prove which feature.
 
     Ends with 1 when a P0 or P1 feature of a finished milestone is proved by none: only a test
-    that ran and passed counts, so a skipped lab leaves its features unproved.
+    that ran and passed counts, so a skipped lab leaves its features unproved. Also with 1 when two
+    scenarios have one name, or one is of no suite.
 
     Example: aitbc trace
     """
@@ -34,13 +36,16 @@ def trace(*, everything: bool, as_json: bool) -> Exit:
         for feature in catalogue.features.values()
         if everything or feature in required or feature.id in proofs
     ]
+    wrong = list(catalogue_of_scenarios.faults())
     if as_json:
-        click.echo(json.dumps(_document(folder, listed, proofs, unproved), indent=2))
+        document = {**_document(folder, listed, proofs, unproved), "scenarios": wrong}
+        click.echo(json.dumps(document, indent=2))
     else:
         _print(listed, proofs, unproved)
         proved = len(required) - len(unproved)
+        click.echo("\n".join(f"scenario: {each}" for each in wrong), nl=bool(wrong))
         click.echo(f"{proved} of {len(required)} required features are proved by {folder}")
-    return Exit.FAILED if unproved else Exit.OK
+    return Exit.FAILED if unproved or wrong else Exit.OK
 
 
 def _print(listed: list[Feature], proofs: dict[str, list[str]], unproved: list[str]) -> None:

@@ -4,7 +4,8 @@ A name that does not exist, and a file with a mistake, are told before anything 
 play anything here: `live.py`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.suites import live
-from aitbc_toolkit.suites.scenario import loading
+from aitbc_toolkit.suites.scenario import load_files, loading
 from aitbc_toolkit.suites.scenario.schema import Case
 from aitbc_toolkit.suites.scene import Scenario
 from aitbc_toolkit.suites.stages import NIGHTLY
@@ -100,6 +101,31 @@ def _all(families: Sequence[str], where: Path) -> Iterable[Part]:
         if path.parent.name in families:
             for case in loading.load(path):
                 yield Part(case.name, case=case)
+
+
+def faults() -> Iterator[str]:
+    """Say of which scenarios none, or more than one, is meant by a name: each is played in one way.
+
+    Raises: ConfigError for a file with mistakes.
+    """
+    root = folder()
+    homes = Counter(family for some in FAMILIES.values() for family in some)
+    homes[load_files.FAMILY] += 1
+    yield from (f"{home} is listed by {count} suites" for home, count in homes.items() if count > 1)
+    names = Counter(list(live.SMOKE))
+    for path in sorted(each for each in root.rglob("*") if each.is_file()):
+        shown = path.relative_to(root).as_posix()
+        if path.suffix != FILE or path.parent.parent != root:
+            yield f"{shown} is no FAMILY/NAME{FILE}: nothing plays it"
+        elif path.parent.name not in homes:
+            yield f"{shown} is of a family that no suite lists"
+        else:
+            names[loading.load(path)[0].written.scenario] += 1
+    yield from (
+        f"{count} scenarios are called {name}" for name, count in names.items() if count > 1
+    )
+    played = {name.partition("/")[0] for name in names}
+    yield from (f"{home} is listed and has no scenario" for home in homes if home not in played)
 
 
 def _takes_long(part: Part) -> bool:
