@@ -95,6 +95,35 @@ def test_a_later_run_says_nothing_of_its_own(built: tuple[Path, list[str]]) -> N
     assert out.startswith("aitbc 0.")
 
 
+def test_a_choice_of_python_that_comes_too_late_is_said(
+    built: tuple[Path, list[str]], tmp_path: Path
+) -> None:
+    """One line names both; the same Python by another way is no other one."""
+    base = os.path.realpath(built[0] / ".venv" / "bin" / "python")
+    scripts = {"other": "echo /elsewhere/python3", "shim": f'exec {base} "$@"', "none": "exit 1"}
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    chosen = {name: str(tmp_path / name) for name in scripts} | {"same": base}
+
+    ended = {
+        name: run(built[0] / "aitbc", "--version", AITBC_PYTHON=path)
+        for name, path in chosen.items()
+    }
+
+    late = f"rm -r {built[0]}/.venv, then again"
+    assert {status for status, _, _ in ended.values()} == {0}
+    assert {name: err.splitlines() for name, (_, _, err) in ended.items()} == {
+        "shim": [],
+        "same": [],
+        **{
+            name: [f"aitbc: .venv was made with {base}, not with AITBC_PYTHON={path}: {late}"]
+            for name, path in chosen.items()
+            if name in {"other", "none"}
+        },
+    }
+
+
 def test_hints_repeat_what_was_typed(built: tuple[Path, list[str]]) -> None:
     """By its place they can be pasted as they are, and on PATH there is no place to repeat."""
     copy = built[0]
