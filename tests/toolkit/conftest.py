@@ -195,13 +195,18 @@ class FakeMesh:
         state.adopt({(objects.VALIDATORS, b""): ValidatorSet(members)}, state.tree)
 
     def tell_fates(self) -> None:
-        """Let the streams of every node tell each block and what became of its transaction."""
+        """Let the streams of every node tell each block and what became of its transaction.
+
+        Nothing is told of one that the ledger refuses: it is in no block.
+        """
         take = self.ledger.take
 
         def heard(raw: bytes) -> TxOutcome:
             outcome = take(raw)
-            height = len(self.ledger.finals)
-            fate = {"id": outcome.id.hex(), "status": "committed", "code": "ok"}
+            if outcome.code != Code.OK:
+                return outcome
+            status, height, _, code, *_ = self.ledger.fates[outcome.id]
+            fate = {"id": outcome.id.hex(), "status": status, "code": code}
             for port in self.ports.values():
                 port.hub.publish("block", {"height": height})
                 port.hub.publish("tx", {"height": height, "txs": [fate]})

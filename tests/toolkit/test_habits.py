@@ -60,6 +60,7 @@ def test_bad_habits_are_served_rightly_and_harm_nobody(fake_mesh: Any, tmp_path:
         TRADER: {"burst"},
     }
     assert all(found <= known[name] for name, found in acts.items()), acts
+    assert all(acts.values()), f"of some nothing was seen: {acts}"
     assert roles["impatient"]["in_blocks"] == roles["impatient"]["acts"].get("repeated", 0)
 
 
