@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from aitbc_node import limits
 from aitbc_node.events import Send
+from aitbc_node.forgetting import forget_oldest
 from aitbc_node.gossip.messages import (
     READS_HANDED,
     Transactions,
@@ -92,8 +93,7 @@ class TxRelay:
         has.update(new)
         if peer in self._lanes:
             self._lanes[peer].drop(new)
-        for _ in range(len(has) - KNOWN_PER_PEER_MAX):
-            del has[next(iter(has))]
+        forget_oldest(has, most=KNOWN_PER_PEER_MAX)
 
     def advance(self, is_waiting: Callable[[TxId], bool]) -> None:
         """Go on behind a new block: drop what no longer waits, and offer again what does."""
@@ -115,8 +115,7 @@ class TxRelay:
     def handed(self, ids: Iterable[TxId]) -> None:
         """Remember that these came to a few only, so that all others need them from here."""
         self._handed.update(dict.fromkeys(ids))
-        for _ in range(len(self._handed) - self.txs_max):
-            del self._handed[next(iter(self._handed))]
+        forget_oldest(self._handed, most=self.txs_max)
 
     def add(self, tx_id: TxId, raw: bytes, *, source: PeerId | None) -> None:
         """Queue one transaction; `source` is the peer it came from, None for a client."""

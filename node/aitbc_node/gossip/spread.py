@@ -5,6 +5,8 @@ harm. Frames are told apart by their bytes, over a window that is long enough fo
 mesh. Do not add reactions.
 """
 
+from aitbc_node.forgetting import forget_oldest
+
 WINDOW = 4_096
 
 
@@ -24,5 +26,4 @@ class Spread:
             self.repeated += 1
             return
         self._seen[mark] = None
-        if len(self._seen) > WINDOW:
-            del self._seen[next(iter(self._seen))]
+        forget_oldest(self._seen, most=WINDOW)

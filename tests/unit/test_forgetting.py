@@ -1,0 +1,52 @@
+"""What was seen is remembered within a bound, at a cost that does not grow with it."""
+
+from collections.abc import Iterator
+
+from aitbc_node.forgetting import forget_oldest
+
+MOST = 1_000
+
+
+class Watched(dict[int, None]):
+    """Count how often somebody looks for the oldest."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through all of it from the oldest on."""
+        self.looks += 1
+        return super().__iter__()
+
+
+def test_the_newest_are_remembered() -> None:
+    """Never more than the bound, and always the newest three quarters of it."""
+    known = Watched()
+
+    for number in range(5 * MOST):
+        known[number] = None
+        forget_oldest(known, most=MOST)
+
+        assert len(known) <= MOST
+        newest = range(max(0, number + 1 - 3 * MOST // 4), number + 1)
+        assert newest[0] in known
+        assert newest[-1] in known
+
+
+def test_many_at_once_are_within_the_bound_too() -> None:
+    """Whoever brings more than the whole of it leaves the newest."""
+    known = Watched.fromkeys(range(10 * MOST))
+
+    forget_oldest(known, most=MOST)
+
+    assert list(known) == list(range(9 * MOST + MOST // 4, 10 * MOST))
+
+
+def test_the_oldest_are_looked_for_seldom() -> None:
+    """Each look passes over all that was forgotten before it, so it is for many at once."""
+    known = Watched()
+
+    for number in range(10 * MOST):
+        known[number] = None
+        forget_oldest(known, most=MOST)
+
+    assert known.looks <= 4 * 10
