@@ -1,8 +1,13 @@
 """How events wait for their listeners."""
 
-from aitbc_node.events import Expired
+import hashlib
+import json
+import tracemalloc
+
+from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header
+from aitbc_node.events import Committed, Expired, TxReceipt
 from aitbc_node.rpc.streams import BATCH_MAX, PIECE_BYTES, ROWS_MAX, Hub
-from aitbc_node.types import TxId
+from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, TxId
 
 BLOCK = frozenset({"block"})
 ALL = frozenset({"block", "tx", "peer"})
@@ -112,6 +117,85 @@ def test_many_fates_are_told_in_several_events() -> None:
     assert ids(told) == ["b-1", "b-2", "b-3"]
     assert told.count(b'"status":"expired"') == count
     assert max(map(len, told.split(b"\n\n"))) < PIECE_BYTES
+
+
+def test_the_fates_of_a_block_are_told_in_its_order() -> None:
+    """Each with its place in the block, its code and its fee, in as many events as it takes."""
+    hub, done = Hub(boot="b"), a_commit(7, ROWS_MAX + 2)
+    place, _ = hub.begin("b-0")
+    hub.committed(done)
+
+    told = [each for _ in range(2) for each in rows_in(hub.read(place, ALL)[1])]
+
+    wanted = [
+        {
+            "id": receipt.id.hex(),
+            "status": "rejected" if index == 1 else "committed",
+            "index": index,
+            "code": receipt.code,
+            "fee": str(receipt.fee),
+        }
+        for index, receipt in enumerate(done.receipts)
+    ]
+    assert told == 2 * wanted
+
+
+def test_the_ring_holds_no_more_of_a_transaction_than_it_tells() -> None:
+    """A ring full of receipts with their events was most of what a busy node held."""
+    hub, blocks, txs = Hub(boot="b"), 50, 400
+
+    tracemalloc.start()
+    for height in range(1, blocks + 1):
+        hub.committed(a_commit(height, txs))
+    unread, _ = tracemalloc.get_traced_memory()
+    place, _ = hub.begin("b-0")
+    while hub.has_news(place):
+        place, _ = hub.read(place, ALL)
+    read, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert unread / blocks / txs < 120
+    assert read / blocks / txs < 220
+
+
+def a_commit(height: int, count: int) -> Committed:
+    """Build a block of so many transfers, of which the second has failed."""
+    empty = Hash(bytes(32))
+    header = Header(
+        version=1,
+        chain_id="aitbc-test-1",
+        height=Height(height),
+        parent_id=BlockId(b""),
+        time_ms=0,
+        proposer=PublicKey(bytes(32)),
+        tx_root=empty,
+        tx_count=count,
+        state_root=empty,
+        receipts_root=empty,
+        last_commit_hash=empty,
+        validators_hash=empty,
+        next_validators_hash=empty,
+        params_hash=empty,
+        app_version=1,
+        evidence_root=empty,
+    )
+    id_ = BlockId(height.to_bytes(32, "big"))
+    certificate = Certificate(Height(height), Round(0), id_, ())
+    receipts = tuple(a_receipt(height, place) for place in range(count))
+    return Committed(id_, FinalBlock(Block(header, (), NO_COMMIT, ()), certificate), receipts)
+
+
+def a_receipt(height: int, place: int) -> TxReceipt:
+    """Tell of one transfer, with a name and an event of its own as every one has."""
+    name = TxId(hashlib.sha256(b"%d %d" % (height, place)).digest())
+    event = ("transfer", name.hex()[:40], name.hex()[24:], "AIT", str(1_000 + place))
+    return TxReceipt(name, "insufficient" if place == 1 else "ok", 21_000, 210 + place, (event,))
+
+
+def rows_in(text: bytes) -> list[dict[str, object]]:
+    """List the transactions in a piece of a stream."""
+    data = [line[6:] for line in text.splitlines() if line.startswith(b"data: ")]
+    return [row for each in data for row in json.loads(each).get("txs", ())]
 
 
 def test_a_piece_is_bounded_in_bytes_too() -> None:
