@@ -2,7 +2,8 @@
 
 The fates of a block are one value, and a table of 20 bytes a transaction says in which block each
 is: a row with everything for each transaction cost a node 28 us of processor time for each at
-300,000 of them, and more with more, this 4.
+300,000 of them, and more with more, this 4. The fates of a block are written before their places
+are, so a crash may come in between; who opens the file finds the missing places in the fates.
 
 Format 1 had such rows. They are read where they are, and how far they go is not touched: the build
 that wrote them finds its own file again after a rollback, and nobody executes the chain anew. Do
@@ -11,7 +12,7 @@ not add when something is written.
 
 import sqlite3
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -54,7 +55,8 @@ CREATE TABLE IF NOT EXISTS txs (
 """
 """`txs` is that of format 1; nothing is put in."""
 _ROWS_TO, _BLOCKS_TO = ("height", "id"), ("blocks_height", "blocks_id")
-"""The facts that name the newest block in `txs`, and the newest one in `blocks`."""
+_FATES_TO = ("fates_height", "fates_id")
+"""The facts that name the newest block in `txs`, and in `blocks` with its places and without."""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -88,9 +90,20 @@ def fate_of(height: int, place: int, told: TxReceipt | _Row) -> Fate:
     return status, height, place, told.code, told.fee, told.events
 
 
-def read(connection: sqlite3.Connection, tx_id: TxId) -> Fate | None:
-    """Look in every block that may hold it: another transaction may have the same tail."""
-    places = connection.execute("SELECT place FROM places WHERE tail = ?", _tail(tx_id)).fetchall()
+def place_of(height: int, index: int) -> int:
+    """Say in one number in which block a transaction is, and where in it."""
+    return height << _PLACE_BITS | index
+
+
+def read(connection: sqlite3.Connection, tx_id: TxId, place: int | None = None) -> Fate | None:
+    """Look at its place, where that is known; else in every block that may hold it.
+
+    Another transaction may have the same tail.
+    """
+    places: Sequence[tuple[int]] = [] if place is None else [(place,)]
+    if not places:
+        asked = "SELECT place FROM places WHERE tail = ?"
+        places = connection.execute(asked, _tail(tx_id)).fetchall()
     for (found,) in places:
         height, place = found >> _PLACE_BITS, found & ((1 << _PLACE_BITS) - 1)
         (fates,) = connection.execute(
@@ -120,6 +133,7 @@ def opened(path: Path) -> sqlite3.Connection:
                     connection.execute(
                         "INSERT OR IGNORE INTO facts VALUES ('format', ?)", (FORMAT,)
                     )
+                    _complete(connection)
                 return connection
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
@@ -151,29 +165,56 @@ def progress(connection: sqlite3.Connection) -> tuple[Height, BlockId]:
 
 
 def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
-    """Put some batches into the file, in few statements."""
+    """Put some batches into the file, in few statements; the places are left to `write_places`."""
     finals = [batch for batch in batches if batch.height]
     fates = (
         (batch.height, _encode([_Row(r.id, r.code, r.fee, r.events) for r in batch.receipts]))
         for batch in finals
     )
     connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", fates)
+    ids = ((tx_id,) for batch in batches for tx_id in batch.expired)
+    connection.executemany("INSERT OR IGNORE INTO expired VALUES (?)", ids)
+    if finals:
+        _note(connection, _FATES_TO, finals[-1].height, finals[-1].last_id)
+
+
+def write_places(
+    connection: sqlite3.Connection,
+    places: Mapping[TxId, int],
+    *,
+    height: Height,
+    last_id: BlockId,
+) -> None:
+    """Put some places into the file. No place is missing up to this block behind it."""
     # In the order of the table, so that each of its pages is touched once.
-    places = sorted(
-        (*_tail(receipt.id), batch.height << _PLACE_BITS | place)
-        for batch in finals
-        for place, receipt in enumerate(batch.receipts)
-    )
-    for first in range(0, len(places), _ROWS_PER_STATEMENT):
-        some = places[first : first + _ROWS_PER_STATEMENT]
+    rows = sorted((*_tail(tx_id), place) for tx_id, place in places.items())
+    for first in range(0, len(rows), _ROWS_PER_STATEMENT):
+        some = rows[first : first + _ROWS_PER_STATEMENT]
         values = ", ".join(["(?, ?)"] * len(some))
         connection.execute(
             f"INSERT OR IGNORE INTO places VALUES {values}",  # noqa: S608 - question marks only
             tuple(chain.from_iterable(some)),
         )
-    ids = ((tx_id,) for batch in batches for tx_id in batch.expired)
-    connection.executemany("INSERT OR IGNORE INTO expired VALUES (?)", ids)
-    if finals:
-        written = (str(finals[-1].height), finals[-1].last_id.hex())
-        facts = zip(_BLOCKS_TO, written, strict=True)
-        connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts)
+    if height:
+        _note(connection, _BLOCKS_TO, height, last_id)
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Write the places that a crash has left out, up to the newest block with fates."""
+    facts = dict(connection.execute("SELECT name, value FROM facts"))
+    placed, told = (int(facts.get(name, 0)) for name, _ in (_BLOCKS_TO, _FATES_TO))
+    if placed >= told:
+        return  # also where an older build has gone on with the file
+    asked = "SELECT height, fates FROM blocks WHERE height > ? AND height <= ?"
+    for height, fates in connection.execute(asked, (placed, told)).fetchall():
+        ids = (_row(row).id for row in _rows(fates))
+        places = {tx_id: place_of(height, index) for index, tx_id in enumerate(ids)}
+        last_id = BlockId(bytes.fromhex(facts[_FATES_TO[1]]))
+        write_places(connection, places, height=Height(told), last_id=last_id)
+
+
+def _note(
+    connection: sqlite3.Connection, names: tuple[str, str], height: Height, last_id: BlockId
+) -> None:
+    facts = zip(names, (str(height), last_id.hex()), strict=True)
+    connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", facts)

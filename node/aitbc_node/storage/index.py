@@ -24,6 +24,14 @@ ROWS_AT_ONCE = 16_000
 GATHER_S = 1.0
 """So many are written in one go, or what came in so long: a page touched often costs once."""
 RETRY_S = 1.0
+SLICES = 16
+"""Places lie all over their table, and soon it has more pages than a busy second has transactions.
+
+So each write brings the places of one slice of all ids only: those of so many writes, for a
+sixteenth of the pages. At 300,000 rows, and 1,000 more a second, each costs 3.6 us instead of 8.4.
+"""
+FEW = 256
+"""So few places that wait are written at once."""
 
 _Spot: TypeAlias = tuple[Height, int, TxReceipt] | None
 """Where a transaction is that is not written yet; None for one that expired."""
@@ -41,13 +49,19 @@ class TxIndex:
         self.failure = ""
         self._lock = threading.Lock()
         self._unwritten: dict[TxId, _Spot] = {}
+        # Where transactions are whose fates are written, and their places not yet; bounded by what
+        # comes in as many writes as there are slices.
+        self._unplaced: list[dict[TxId, int]] = [{} for _ in range(SLICES)]
         self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
+        self._turn = 0
         self._closing = threading.Event()
         self._reader: sqlite3.Connection | None = None
         self._writer: threading.Thread | None = None
         if path is not None:
             self._reader = fates.opened(path)
             self.last_height, self.last_id = fates.progress(self._reader)
+            self._told = self.last_height, self.last_id
+            self._placed = [self._told] * SLICES
             self._writer = threading.Thread(
                 target=self._write_behind, args=(path,), name="index", daemon=True
             )
@@ -76,7 +90,9 @@ class TxIndex:
         if spot is not None:
             height, place, receipt = spot
             return fates.fate_of(height, place, receipt)
-        written = None if self._reader is None else fates.read(self._reader, tx_id)
+        written: Fate | None = None
+        if self._reader is not None:
+            written = fates.read(self._reader, tx_id, self._slice_of(tx_id).get(tx_id))
         if written is not None:
             return written
         return fates.EXPIRED if is_unwritten else None
@@ -100,6 +116,7 @@ class TxIndex:
             for batches in self._next_batches():
                 while not self._write_all(connection, batches) and not self._closing.is_set():
                     self._closing.wait(RETRY_S)
+            self._write_all(connection, (), slices=range(SLICES))
 
     def _next_batches(self) -> Iterator[list[Batch]]:
         """Yield what came within a moment at once, so that many blocks cost few writes."""
@@ -122,19 +139,53 @@ class TxIndex:
             if batches:
                 yield batches
 
-    def _write_all(self, connection: sqlite3.Connection, batches: list[Batch]) -> bool:
-        """Write some batches in one transaction; tell whether the disk took them."""
+    def _write_all(
+        self,
+        connection: sqlite3.Connection,
+        batches: Sequence[Batch],
+        *,
+        slices: Sequence[int] = (),
+    ) -> bool:
+        """Write some batches in one transaction; tell whether the disk took them.
+
+        With them go the places of some slices: of those that are due, where none are named.
+        """
+        told = self._told
+        for batch in batches:
+            for index, receipt in enumerate(batch.receipts):
+                place = fates.place_of(batch.height, index)
+                self._slice_of(receipt.id)[receipt.id] = place
+            if batch.height:
+                told = batch.height, batch.last_id
+        slices = slices or self._due()
+        placed = [told if each in slices else self._placed[each] for each in range(SLICES)]
+        height, last_id = min(placed)
+        places = {tx_id: at for each in slices for tx_id, at in self._unplaced[each].items()}
         try:
             with connection:
                 fates.write(connection, batches)
+                fates.write_places(connection, places, height=height, last_id=last_id)
         except sqlite3.Error as error:
             self.failure = str(error)
             return False
         self.failure = ""
+        self._told, self._placed = told, placed
         for batch in batches:
             with self._lock:
                 self._forget(batch)
+        for each in slices:
+            self._unplaced[each] = {}
+        self._turn += 1
         return True
+
+    def _due(self) -> Sequence[int]:
+        """Name the slices whose places are written next: one after the other, or all of a few."""
+        is_little = sum(map(len, self._unplaced)) <= FEW
+        return range(SLICES) if is_little else (self._turn % SLICES,)
+
+    def _slice_of(self, tx_id: TxId) -> dict[TxId, int]:
+        """Return what waits beside it in the table: by the byte that the table is ordered by."""
+        return self._unplaced[tx_id[-8] * SLICES >> 8]
 
     def _forget(self, batch: Batch) -> None:
         """Let go of what is written now, unless something else was told of it meanwhile."""

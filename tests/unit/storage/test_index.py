@@ -1,5 +1,8 @@
 """The transaction index: fates are known at once, kept, and never in the way."""
 
+import contextlib
+import hashlib
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +16,7 @@ from aitbc_node.errors import DiskError
 from aitbc_node.events import Committed, TxReceipt
 from aitbc_node.storage import fates
 from aitbc_node.storage import index as index_module
-from aitbc_node.storage.index import TxIndex
+from aitbc_node.storage.index import SLICES, TxIndex
 from aitbc_node.types import BlockId, Hash, Height, PublicKey, Round, TxId
 
 pytestmark = pytest.mark.integration
@@ -54,6 +57,24 @@ def a_commit(height: int, *codes: str) -> Committed:
         for place, code in enumerate(codes)
     )
     return Committed(id_, final, receipts)
+
+
+def a_scattered_commit(height: int) -> Committed:
+    """Build a block of 300 transactions whose ids are spread as hashes are."""
+    block = a_commit(height, *(["ok"] * 300))
+    names = (hashlib.sha256(b"%d %d" % (height, place)).digest() for place in range(300))
+    receipts = tuple(
+        msgspec.structs.replace(receipt, id=TxId(name))
+        for receipt, name in zip(block.receipts, names, strict=True)
+    )
+    return msgspec.structs.replace(block, receipts=receipts)
+
+
+def count_places(path: Path) -> int:
+    """Count the transactions whose places are in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM places").fetchone()
+    return int(count)
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -174,8 +195,8 @@ def test_what_is_written_while_it_is_looked_for_is_found(
         looked.wait()
         write(connection, batches)
 
-    def early(connection: sqlite3.Connection, tx_id: TxId) -> fates.Fate | None:
-        found = read(connection, tx_id)
+    def early(connection: sqlite3.Connection, tx_id: TxId, place: int | None) -> fates.Fate | None:
+        found = read(connection, tx_id, place)
         looked.set()
         eventually("the write", lambda: tx_id not in index._unwritten, deadline_s=60)
         return found
@@ -188,6 +209,68 @@ def test_what_is_written_while_it_is_looked_for_is_found(
     found = [index.get(an_id(7)), index.get(an_id(7))]
 
     assert [fate and fate[0] for fate in found] == ["expired", "expired"]
+    index.close()
+
+
+def test_places_are_written_slice_by_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    """Each write touches one part of their table; every fate is found all the while."""
+    monkeypatch.setattr(index_module, "FEW", 0)
+    monkeypatch.setattr(index_module, "GATHER_S", 0.001)
+    path = tmp_path / "index.db"
+    index = TxIndex(path)
+    blocks = [a_scattered_commit(height) for height in range(1, SLICES + 2)]
+    counts = []
+
+    for block in blocks:
+        index.put_block(block)
+        eventually("the write", lambda: not index._unwritten, deadline_s=60)
+        assert all(index.get(receipt.id) for receipt in block.receipts)
+        counts.append(count_places(path))
+
+    assert all(index.get(receipt.id) for block in blocks for receipt in block.receipts)
+    assert counts[0] < 100 < counts[SLICES] < 300 * SLICES
+    assert counts == sorted(counts)
+    index.close()
+    assert count_places(path) == 300 * len(blocks)
+
+
+@pytest.mark.parametrize("writes", [1, SLICES + 3])
+def test_a_crash_between_fates_and_places_leaves_nothing_out(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    eventually: Callable[..., None],
+    writes: int,
+) -> None:
+    """Who opens the file then finds all that was told; an older build knows how far it is good."""
+    monkeypatch.setattr(index_module, "FEW", 0)
+    monkeypatch.setattr(index_module, "GATHER_S", 0.001)
+    running = TxIndex(tmp_path / "index.db")
+    blocks = [a_scattered_commit(height) for height in range(1, writes + 1)]
+    for block in blocks:
+        running.put_block(block)
+        eventually("the write", lambda: not running._unwritten, deadline_s=60)
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for file in tmp_path.glob("index.db*"):
+        shutil.copy(file, crashed)
+    running.close()
+
+    with sqlite3.connect(crashed / "index.db") as connection:
+        facts = dict(connection.execute("SELECT name, value FROM facts"))
+        whole = int(facts.get("blocks_height", 0))
+        for receipt in (each for block in blocks[:whole] for each in block.receipts):
+            assert fates.read(connection, receipt.id)
+    connection.close()
+    index = TxIndex(crashed / "index.db")
+
+    assert whole == max(0, writes - SLICES + 1)
+    assert (index.last_height, index.last_id) == (writes, blocks[-1].id)
+    found = [index.get(receipt.id) for block in blocks for receipt in block.receipts]
+    assert [fate and fate[1:3] for fate in found] == [
+        (height, place) for height in range(1, writes + 1) for place in range(300)
+    ]
     index.close()
 
 
