@@ -1,0 +1,48 @@
+"""The collector leaves alone what is alive: transactions on their way are let go by counting."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from aitbc_node.process import collect_seldom
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Leave the collector as it was."""
+    usual = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*usual)
+
+
+def collections() -> int:
+    """Count how often the collector has looked so far."""
+    return sum(row["collections"] for row in gc.get_stats())
+
+
+@pytest.mark.usefixtures("collector")
+def test_transactions_on_their_way_are_not_looked_at() -> None:
+    """As many objects as a busy second has of them may be alive before anybody looks."""
+    collect_seldom()
+    before = collections()
+
+    alive: list[list[object]] = [[] for _ in range(15_000)]
+
+    assert collections() == before
+    assert len(alive) == 15_000
+
+
+@pytest.mark.usefixtures("collector")
+def test_circles_are_still_found() -> None:
+    """Ended connections refer to themselves: without the collector their memory would be lost."""
+    collect_seldom()
+    before = collections()
+
+    for _ in range(25_000):
+        circle: list[object] = []
+        circle.append(circle)
+
+    assert collections() > before
+    assert gc.get_count()[0] < 25_000
