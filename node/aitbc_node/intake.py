@@ -28,7 +28,8 @@ from aitbc_node.types import Address, Height, PeerId, TxId
 from aitbc_node.verifying import Item, Verifying
 
 OWN_MAX = 2 * limits.MEMPOOL_TXS_MAX
-"""Ids of clients' transactions remembered before those that no longer wait are dropped."""
+"""Ids of clients' transactions remembered before those that no longer wait are dropped; more where
+more wait, for to look through them each time would take longer than to verify."""
 
 _PEER_FAULTS = frozenset({Code.E_MALFORMED, Code.E_SIZE, Code.E_CHAIN})
 """Refusals that an honest peer would have found itself, whatever its state of the chain."""
@@ -65,6 +66,7 @@ class Intake:
         self.tips = Tips(chain, pool, self.nonce_of)
         self._verifying = Verifying()
         self._own: dict[TxId, None] = {}
+        self._own_max = OWN_MAX
         self._swept_height = Height(-1)
 
     def find(self, tx_id: TxId) -> Parsed | None:
@@ -318,8 +320,9 @@ class Intake:
         if refusal is None:
             self._paces.pay(parsed.tx.sender, tokens=1, now_ms=self._out.now_ms)
             self._own[parsed.id] = None
-            if len(self._own) > OWN_MAX:
+            if len(self._own) > self._own_max:
                 self._forget_final()
+                self._own_max = max(OWN_MAX, 2 * len(self._own))
 
     def _forget_final(self) -> None:
         self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
