@@ -209,14 +209,15 @@ class Intake:
             return outcome_of(id_of(raw), parsed)
         tx = parsed.tx
         entry = self._entry(parsed)
-        refusal = self._refusal_of(parsed, entry)
+        promised = self._promised(parsed)
+        refusal = self._refusal_of(parsed, entry, promised)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
-            refusal = self._refusal_of(parsed, entry)
+            promised = self._promised(parsed)
+            refusal = self._refusal_of(parsed, entry, promised)
         if refusal is None and by_client:
             refusal = self._too_fast(tx.sender)
         if refusal is not None:
             return outcome_of(parsed.id, refusal)
-        promised = self._pool.promised(tx.sender, before_nonce=tx.nonce)
         item = Item(parsed, self._chain.height, entry, promised)
         self._verifying.add(item)
         return item
@@ -248,13 +249,13 @@ class Intake:
         self._swept_height = self._chain.height
         hopeless = []
         for entry in self._pool.waiting():
-            refusal = self._check_admission(entry.content)
+            refusal = self._check_admission(entry.content, self._promised(entry.content))
             if refusal is not None and refusal.code in {Code.E_FEE, Code.E_INSUFFICIENT}:
                 hopeless.append(entry.id)
         self._pool.park(hopeless)
         return bool(hopeless)
 
-    def _refusal_of(self, parsed: Parsed, entry: Entry[Parsed]) -> Refusal | None:
+    def _refusal_of(self, parsed: Parsed, entry: Entry[Parsed], promised: int) -> Refusal | None:
         if parsed.id in self._verifying:
             return Refusal(Code.E_DUPLICATE, "", "just being verified")
         if self._verifying.is_full:
@@ -269,17 +270,16 @@ class Intake:
             refusal = self._pool.refusal_of(entry, next_nonce=next_nonce)
             if refusal is not None:
                 return refusal
-        return self._check_admission(parsed)
+        return self._check_admission(parsed, promised)
 
-    def _check_admission(self, parsed: Parsed) -> Refusal | None:
+    def _check_admission(self, parsed: Parsed, promised: int) -> Refusal | None:
         """Ask the ledger, counting what waits before this one as spent already."""
-        tx = parsed.tx
-        return check_admission(
-            self._chain.state,
-            parsed,
-            height=self._chain.next_height,
-            promised=self._pool.promised(tx.sender, before_nonce=tx.nonce),
-        )
+        state, height = self._chain.state, self._chain.next_height
+        return check_admission(state, parsed, height=height, promised=promised)
+
+    def _promised(self, parsed: Parsed) -> int:
+        """Sum what waits before a transaction: the longer the queue, the more that takes."""
+        return self._pool.promised(parsed.tx.sender, before_nonce=parsed.tx.nonce)
 
     def _entry(self, parsed: Parsed) -> Entry[Parsed]:
         """Describe a transaction to the pool; it is ranked by tip per gas."""
@@ -298,9 +298,9 @@ class Intake:
     def _take(self, item: Item, entry: Entry[Parsed]) -> Refusal | None:
         """Pool and relay a verified transaction; much may have changed since it was admitted."""
         parsed, tx = item.parsed, item.parsed.tx
-        promised = self._pool.promised(tx.sender, before_nonce=tx.nonce)
+        promised = self._promised(parsed)
         if item.height != self._chain.height or item.promised != promised:
-            refusal = self._check_admission(parsed)
+            refusal = self._check_admission(parsed, promised)
             if refusal is not None:
                 return refusal
         next_nonce = self.nonce_of(tx.sender)
