@@ -36,12 +36,14 @@ LISTENERS = 100
 MESSAGES = 12
 TOPIC = "news"
 HEARERS = 6
-LOUD = 15
+LOUD = 16
 """Accounts that say nearly as much as one may at once, each on a topic of its own."""
 EACH = limits.LETTER_ACCOUNT_RATE * limits.LETTERS_BURST_S - 5
-TURNS = 5
-SIP_BYTES = 128 * limits.KIB
-"""So much the slow one reads each turn, or it would be cut off without a word."""
+TURNS = 3
+WINDOW_BYTES = 96 * limits.KIB
+"""More than the largest segment here, or the kernel drops some and waits long to repeat them."""
+SIP_BYTES = 224 * limits.KIB
+"""So much the slow one reads each turn, more than its node has written ahead."""
 CONTENT = bytes(2_000)
 END = b"\r\n0\r\n\r\n"
 """What is written behind the last piece of a stream."""
@@ -84,7 +86,7 @@ class SlowReader:
         host, port = place.rsplit(":", 1)
         self._socket = socket.socket()
         self._socket.settimeout(PATIENCE_S)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, WINDOW_BYTES)
         self._socket.connect((host, int(port)))
         self._socket.sendall(asked_for(topics))
         self._said = b""
