@@ -66,7 +66,7 @@ class Unguarded(Consensus):
 
     def __init__(self, **rest: Any) -> None:
         super().__init__(**rest)
-        self.guard.is_foreign = lambda *_, **__: False  # type: ignore[method-assign]  # unguarded
+        self.guard._is_foreign = lambda *_, **__: False  # type: ignore[method-assign]  # noqa: SLF001 - unguarded
 
 
 class Amnesiac(SkipLock, Unguarded):

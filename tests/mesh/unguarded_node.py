@@ -15,7 +15,7 @@ def _nothing_is_foreign(*_args: object, **_options: object) -> bool:
 
 def run() -> int:
     """Run the node."""
-    SignGuard.is_foreign = _nothing_is_foreign  # type: ignore[method-assign]
+    SignGuard._is_foreign = _nothing_is_foreign  # type: ignore[method-assign]
     return main()
 
 
