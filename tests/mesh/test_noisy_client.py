@@ -137,8 +137,8 @@ def many(took_s: Samples) -> bool:
 
 def alike(took_s: Samples) -> bool:
     """Tell whether both were sampled well and differ by less than a fifth."""
-    most = P95_MORE_MAX * p95(took_s[False])
-    return len(took_s[False]) >= SAMPLES_MIN and p95(took_s[True]) < most
+    calm, noisy = took_s[False], took_s[True]
+    return len(calm) >= SAMPLES_MIN and p95(noisy) < P95_MORE_MAX * p95(calm)
 
 
 @pytest.mark.parametrize(

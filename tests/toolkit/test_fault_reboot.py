@@ -11,7 +11,7 @@ import pytest
 from aitbc_toolkit import faults
 from aitbc_toolkit.cli import chaos
 from aitbc_toolkit.errors import Exit
-from aitbc_toolkit.faults import Fault, injecting, kinds, orders, planning, rebooting
+from aitbc_toolkit.faults import Fault, kinds, orders, planning, rebooting
 from aitbc_toolkit.faults.sites import Site
 from aitbc_toolkit.inventory import Environment, Host, Inventory
 from aitbc_toolkit.remote import Row
@@ -63,7 +63,7 @@ def back(boot: str) -> dict[str, Any]:
 SILENT = {"error": "unreachable: timed out", "kind": "unreachable"}
 
 
-def injected(environment: Environment, remote: Rebooting) -> injecting.Told:
+def injected(environment: Environment, remote: Rebooting) -> faults.Told:
     """Start a host anew, and wait for its end."""
     with faults.injected(environment, REBOOT, remote=remote) as told:  # type: ignore[arg-type]  # as much of it as a fault needs
         pass

@@ -13,7 +13,8 @@ from aitbc_toolkit import faults
 from aitbc_toolkit.cli import chaos as chaos_command
 from aitbc_toolkit.cli.chaos import chaos
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.faults import Fault, injecting, kinds
+from aitbc_toolkit.faults import Fault, kinds
+from aitbc_toolkit.faults import told as told_of
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.remote import Row
 
@@ -148,7 +149,7 @@ def test_the_end_lies_between_two_bounds(
     Recovery that is counted from the early bound is no shorter than it was.
     """
     remote = PretendRemote()
-    monkeypatch.setattr(injecting, "time", remote.clock)
+    monkeypatch.setattr(told_of, "time", remote.clock)
     remote.takes_s = 3.0
 
     with faults.injected(environment, STOP, remote=remote) as told:  # type: ignore[arg-type] - as above

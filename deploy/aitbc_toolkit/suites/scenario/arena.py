@@ -64,6 +64,15 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     groups: tuple[tuple[str, ...], ...] = ()
     """What a cut divides the mesh into, in the order of its file; else who is hit, and the rest."""
 
+    def brief(self) -> dict[str, object]:
+        """Say what is broken, where and for how long."""
+        return {"fault": self.fault, "targets": list(self.targets), "lease_s": self.lease_s}
+
+    def row(self) -> dict[str, object]:
+        """Say all of it, as a record keeps it."""
+        edges = sorted(self.edges)
+        return {**self.brief(), "parameters": dict(self.parameters), "edges": edges}
+
 
 class Bite(NamedTuple):
     """Say since when a fault is known to bite and when it ends, by the mesh's clock.

@@ -102,7 +102,7 @@ class Engine:
             case PauseStep(pause=length):
                 self.let_pass(seconds(length))
             case SwarmStep():
-                swarming.play(step, self, self._dice)
+                self._told.append(swarming.play(step, self, self._dice))
             case EventuallyStep(eventually=awaited):
                 for condition in awaited:
                     self._watch.require_in_time(partial(self.wait_for, condition))
@@ -133,15 +133,8 @@ class Engine:
         deciding.require_budget(planned, blast, aim.town, hit=self._hit())
         self._ever_hit.update(planned.targets)
         self._groups[step.id] = planned.groups
-        row: dict[str, object] = {
-            "fault": step.fault,
-            "targets": list(planned.targets),
-            "lease_s": planned.lease_s,
-        }
-        self._arena.note("fault.begin", id=step.id, **row)
-        row["parameters"] = dict(planned.parameters)
-        row["edges"] = sorted(planned.edges)
-        row["began"] = self._arena.moment()
+        self._arena.note("fault.begin", id=step.id, **planned.brief())
+        row = {**planned.row(), "began": self._arena.moment()}
         self.findings.faults.append(row)
         stack, begun_at = ExitStack(), self._arena.now()
         try:
@@ -278,10 +271,6 @@ class Engine:
         self._since = after or self._arena.now()
         # When all are silent, what they had told before is still final.
         self._tip = max(self._tip, self._arena.sight(after=self._since).tip)
-
-    def say(self, words: str) -> None:
-        """Add something to the line that tells how it went."""
-        self._told.append(words)
 
     def now(self) -> float:
         """Return the seconds of the mesh's clock."""

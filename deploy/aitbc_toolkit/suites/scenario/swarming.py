@@ -47,9 +47,6 @@ class Player(Protocol):
     def wait_for(self, condition: Condition) -> None:
         """Wait until something has come to be."""
 
-    def say(self, words: str) -> None:
-        """Tell something to who reads the line of this scenario."""
-
 
 def acts(step: SwarmStep, dice: random.Random) -> Iterator[Act]:
     """Draw one fault after the other, without an end."""
@@ -70,8 +67,8 @@ def acts(step: SwarmStep, dice: random.Random) -> Iterator[Act]:
         yield Act(dice.uniform(*map(seconds, step.rest)), fault)
 
 
-def play(step: SwarmStep, player: Player, dice: random.Random) -> None:
-    """Break things for as long as the step says, so many at a time at the most.
+def play(step: SwarmStep, player: Player, dice: random.Random) -> str:
+    """Break things for as long as the step says, so many at a time at the most; tell how many.
 
     Raises: ScenarioError (invalid) where nothing was, or half of it was over too soon.
     """
@@ -92,10 +89,10 @@ def play(step: SwarmStep, player: Player, dice: random.Random) -> None:
     told = f"{count} faults" + (f", {late} over before they were proved" if late else "")
     if 2 * late >= count:
         raise ScenarioError(Verdict.INVALID, told)
-    player.say(told)
     for name, _ in player.lasting():
         player.wait_end(name)
     _require_progress(player)
+    return told
 
 
 def _end_due(player: Player) -> None:
