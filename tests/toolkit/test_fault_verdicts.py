@@ -116,17 +116,31 @@ def test_what_one_host_does_not_show_has_not_bitten(environment: Environment) ->
     assert remote.steps[-1] == "fault-end"
 
 
+@pytest.mark.parametrize(
+    ("step_s", "answer", "verdict"),
+    [
+        (60.0, {"bites": False, "evidence": {"stopped": "S"}}, faults.TooLate),
+        (1.0, {"bites": False, "evidence": {"stopped": "S"}}, faults.NotBitten),
+        (60.0, {"ok": False, "error": "no answer"}, faults.NotBitten),
+    ],
+    ids=["asked too late", "asked in time", "no answer"],
+)
 def test_a_fault_that_was_over_before_anybody_looked_is_told_apart(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
+    environment: Environment,
+    monkeypatch: pytest.MonkeyPatch,
+    step_s: float,
+    answer: dict[str, Any],
+    verdict: type[AitbcError],
 ) -> None:
     """A slow machine took longer than the lease: that says nothing of whether it would bite."""
-    remote = PretendRemote(fault_prove={"bites": False, "evidence": {"stopped": "S"}})
+    remote = PretendRemote(fault_prove=answer)
     began = time.time()
-    monkeypatch.setattr(time, "time", lambda: began + 60 * len(remote.steps))
+    monkeypatch.setattr(time, "time", lambda: began + step_s * len(remote.steps))
 
-    with pytest.raises(faults.TooLate, match="was over before it was proved"):
+    with pytest.raises(faults.NotBitten) as ended:
         happened(environment, remote)
 
+    assert type(ended.value) is verdict
     assert remote.steps[-1] == "fault-end"
 
 

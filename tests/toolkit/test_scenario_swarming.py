@@ -65,11 +65,16 @@ class Busy(Idle):
     def __init__(self, late_in_ten: int) -> None:
         super().__init__()
         self.late_in_ten, self.begun = late_in_ten, 0
+        self.marks, self.late = 0, 0
 
     def begin(self, step: FaultStep) -> None:
         self.begun += 1
         if self.begun % 10 < self.late_in_ten:
+            self.late += 1
             raise TooLate(f"{step.id} was over before it was proved")
+
+    def mark(self) -> None:
+        self.marks += 1
 
     def wait_for(self, condition: Condition) -> None:
         del condition
@@ -83,6 +88,7 @@ def test_a_swarm_bears_a_fault_that_was_over_too_soon(late_in_ten: int) -> None:
     told = swarming.play(STEP, busy, random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
 
     assert busy.begun > 20
+    assert busy.marks == busy.late  # blocks of before the heal are not those that come after it
     assert ("over before they were proved" in told) == bool(late_in_ten)
 
 

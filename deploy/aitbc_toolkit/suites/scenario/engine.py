@@ -142,6 +142,7 @@ class Engine:
         except BaseException:
             row["ended"] = self._arena.moment()
             self._arena.note("fault.end", id=step.id, fault=step.fault)
+            self.findings.hit_times.append((begun_at, self._arena.now()))
             raise
         running = self._running[step.id] = Running(planned, begun_at, bite, 0, row, stack)
         # From here on it is healed, whatever happens.

@@ -36,7 +36,10 @@ class Player(Protocol):
         """Let time pass."""
 
     def begin(self, step: FaultStep) -> None:
-        """Break something."""
+        """Break something. Raises: TooLate, when it is healed."""
+
+    def mark(self) -> None:
+        """Begin to count blocks and seconds anew."""
 
     def wait_end(self, name: str) -> None:
         """Wait for the end of a fault."""
@@ -84,6 +87,7 @@ def play(step: SwarmStep, player: Player, dice: random.Random) -> str:
                 player.begin(act.fault)
             except TooLate:
                 late += 1
+                player.mark()
     if not count:
         raise ScenarioError(Verdict.INVALID, f"no fault was begun in {step.lasts}")
     told = f"{count} faults" + (f", {late} over before they were proved" if late else "")
