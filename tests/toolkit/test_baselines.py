@@ -168,6 +168,33 @@ def test_runs_that_say_nothing_together_are_no_baseline(said: str) -> None:
         baselines.gather("load/steady", "dev", REFUSED[said](runs))
 
 
+@pytest.mark.parametrize("least", [0.0, -0.5])
+def test_what_is_not_above_nothing_is_no_baseline(
+    state: Path, capsys: pytest.CaptureFixture[str], least: float
+) -> None:
+    """No slope is so many times one of -0.5 or of 0: refused by name, when kept and when judged."""
+    before = a_set(1, [0.5, 1.0, least, 1.0, 1.0])
+    with pytest.raises(UsageError, match=r"final_p95 cannot be compared by ratio.*run 0003"):
+        baselines.judge(before, a_set(11, NOISE))
+    for number in range(1, 6):
+        a_load_run(state, number, least)
+    words = ["load/steady", "-e", "dev"]
+
+    assert run(["load", "baseline", "keep", *words, "--of", "1,2,3,4,5"]) == Exit.USAGE
+    assert "final_p95 cannot be compared by ratio" in capsys.readouterr().err
+    rounds.keep(before)
+    assert run(["load", "baseline", "judge", *words]) == Exit.USAGE  # and plays nothing before
+    assert "final_p95 cannot be compared by ratio" in capsys.readouterr().err
+
+
+def test_runs_that_committed_nothing_are_a_loss() -> None:
+    """Nothing at all is a figure where the baseline's was more, and no mistake of use."""
+    found = judged(1.0, committed=0.0)
+
+    assert word(found, "committed") == "worse"
+    assert "Infinity" not in json.dumps(found.to_document())
+
+
 def test_a_figure_that_a_run_lacks_is_an_error() -> None:
     """Never a pass: 13, and the run is named."""
     runs = [a_run(place, 1.0) for place in range(1, 6)]

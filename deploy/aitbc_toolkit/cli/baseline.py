@@ -79,6 +79,7 @@ def keep(
     seeds = rounds.seeds(wanted, first, count)
     runs = _runs(found, wanted, seeds, for_s=for_s, numbers=numbers)
     kept = baselines.gather(wanted, name, runs)
+    baselines.require_ratios(kept)
     path = rounds.keep(kept, for_s=for_s)
     if as_json:
         click.echo(json.dumps({"schema": 1, **_document(kept), "file": str(path)}))
@@ -102,6 +103,7 @@ def judge(*, scenario: str, environment: str, numbers: str, as_json: bool) -> Ex
     found, name = _environment(environment)
     wanted = rounds.known(scenario)
     before = rounds.kept(name, wanted)
+    baselines.require_ratios(before)
     runs = _runs(found, wanted, before.seeds, for_s=before.for_s, numbers=numbers)
     judged = baselines.judge(before, baselines.gather(wanted, name, runs))
     if as_json:

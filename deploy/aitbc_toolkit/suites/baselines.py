@@ -117,8 +117,21 @@ def gather(scenario: str, environment: str, runs: Sequence[Ran]) -> Baseline:
     )
 
 
+def require_ratios(found: Baseline) -> None:
+    """Refuse figures of which nothing is so many times as much; what is judged may be any.
+
+    Raises: UsageError where one is 0 or less.
+    """
+    for name, values in found.figures.items():
+        for run, value in zip(found.runs, values, strict=True):
+            if value <= 0:
+                what = f"{name} cannot be compared by ratio: it is {value:g} in run {run}"
+                raise UsageError(what, hint=_HELP)
+
+
 def judge(before: Baseline, now: Baseline) -> Judgement:
     """Judge runs by a baseline. Raises: UsageError where the two cannot be compared."""
+    require_ratios(before)
     if faults := tuple(_differences(before, now)):
         told = "; ".join(faults)
         raise UsageError(f"not comparable with the baseline: {told}", hint=_HELP)
