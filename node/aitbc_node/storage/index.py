@@ -114,7 +114,9 @@ class TxIndex:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{fates.CACHE_KIB}")
             for batches in self._next_batches():
-                while not self._write_all(connection, batches) and not self._closing.is_set():
+                while not self._write_all(connection, batches):
+                    if self._closing.is_set():
+                        return  # what comes behind a gap would hide it from the next start
                     self._closing.wait(RETRY_S)
             self._write_all(connection, (), slices=range(SLICES))
 

@@ -328,3 +328,45 @@ def test_what_the_disk_refuses_is_written_once_it_takes_it_again(
     again = TxIndex(tmp_path / "index.db")
     assert (again.get(an_id(100)), again.last_height) == (answered, 1)
     again.close()
+
+
+def test_a_gap_that_a_full_disk_leaves_is_seen_at_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    """Nothing is written behind a block that the disk did not take while the node ended."""
+    monkeypatch.setattr(index_module, "ROWS_AT_ONCE", 1)
+    write = fates.write
+
+    def full(connection: sqlite3.Connection, batches: list[fates.Batch]) -> None:
+        if any(batch.height == 2 for batch in batches):
+            raise sqlite3.OperationalError("disk is full")
+        write(connection, batches)
+
+    monkeypatch.setattr(fates, "write", full)
+    index = TxIndex(tmp_path / "index.db")
+    for height in (1, 2, 3):
+        index.put_block(a_commit(height, "ok"))
+    eventually("the failure", lambda: index.failure == "disk is full", deadline_s=60)
+    index.close()
+
+    again = TxIndex(tmp_path / "index.db")
+
+    assert (again.last_height, again.last_id) == (1, a_commit(1).id)
+    assert [again.get(an_id(number)) is None for number in (100, 200, 300)] == [False, True, True]
+    again.close()
+
+
+def test_a_place_in_a_block_that_is_missing_is_not_found(tmp_path: Path) -> None:
+    """Earlier builds have left such places on a full disk; what is in other blocks is found."""
+    path = tmp_path / "index.db"
+    index = TxIndex(path)
+    index.put_block(a_commit(1, "ok"))
+    index.put_block(a_commit(2, "ok"))
+    index.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("DELETE FROM blocks WHERE height = 1")
+
+    again = TxIndex(path)
+
+    assert [again.get(an_id(number)) is None for number in (100, 200)] == [True, False]
+    again.close()
