@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from msgspec.structs import replace as changed
 from aitbc_toolkit.cli import contest
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit, UsageError
-from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.suites import fingerprint, repertoire, stepping
 
 OLD, NEW = "8b1f3c2" + "0" * 33, "c41d9aa" + "0" * 33
@@ -109,6 +110,23 @@ def test_steps_are_part_of_what_is_compared(forge: Forge, tmp_path: Path) -> Non
     assert with_steps != fingerprint.configuration(environment, plan, [])
     fewer = changed(asked.beside, steps=asked.beside.steps[1:])
     assert with_steps != fingerprint.configuration(environment, plan, [], beside=fewer)
+
+
+def test_limits_and_shared_hosts_are_part_of_what_is_compared(tmp_path: Path) -> None:
+    """Nodes on hosts of their own, or without bounds, bear more; other names are no difference."""
+    there = Inventory.load("dev", state=tmp_path)
+    bench = changed(there.profile, limits="bench")
+    renamed = [replace(each, host="elsewhere") for each in there.instances]
+    apart = [replace(each, host=f"host{place}") for place, each in enumerate(there.instances)]
+
+    def told(environment: Environment) -> tuple[str, str]:
+        whole = fingerprint.configuration(environment, {}, [])
+        return whole, fingerprint.of_mesh(environment, "all")
+
+    plain = told(there)
+    assert told(replace(there, instances=tuple(renamed))) == plain
+    for other in (replace(there, profile=bench), replace(there, instances=tuple(apart))):
+        assert all(a != b for a, b in zip(told(other), plain, strict=True))
 
 
 def test_a_share_of_the_knee_is_one_of_the_first_mesh(forge: Forge, tmp_path: Path) -> None:

@@ -30,12 +30,10 @@ def configuration(
 
     What is done to the mesh meanwhile (`beside`) is part of what was asked.
     """
-    chain = msgspec.to_builtins(environment.chain)
     told = {
         "plan": {key: value for key, value in plan.items() if key != "seed"},
         "powers": sorted(each.power for each in statuses),
-        "chain": {key: value for key, value in chain.items() if key not in _NAMES},
-        "log_level": environment.profile.log_level,
+        **_mesh(environment),
     }
     if beside is not None:
         told["steps"] = [msgspec.to_builtins(each) for each in beside.steps]
@@ -46,13 +44,25 @@ def of_mesh(environment: Environment | None, asked: object) -> str:
     """Hash what was asked of a mesh that was not asked itself; of the simulator without one."""
     told: dict[str, object] = {"asked": msgspec.to_builtins(asked)}
     if environment is not None:
-        chain = msgspec.to_builtins(environment.chain)
-        told |= {
-            "chain": {key: value for key, value in chain.items() if key not in _NAMES},
-            "log_level": environment.profile.log_level,
-            "nodes": sorted((each.role, each.power) for each in environment.instances),
-        }
+        told |= _mesh(environment)
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _mesh(environment: Environment) -> dict[str, object]:
+    """Tell its chain, profile and nodes; which of them share a host, but no host's name.
+
+    Two environments that are alike but for their names can be compared.
+    """
+    chain = msgspec.to_builtins(environment.chain)
+    hosts = {each.host for each in environment.instances}
+    return {
+        "chain": {key: value for key, value in chain.items() if key not in _NAMES},
+        "log_level": environment.profile.log_level,
+        "limits": environment.profile.limits,
+        "hosts": sorted(
+            sorted((each.role, each.power) for each in environment.on(host)) for host in hosts
+        ),
+    }
 
 
 def builds(statuses: Iterable[schema.Status]) -> list[str]:
