@@ -16,6 +16,7 @@ HELD: Final = "held"
 BROKEN: Final = "broken"
 UNKNOWN: Final = "unknown"
 
+AGREEMENT: Final = "agreement"
 _NAMED_MAX = 3
 _MS = 1000
 _STEADY_MIN = 3
@@ -157,6 +158,15 @@ def checks(
     yield _judged("one_fate", list(contradictions), [], "with two ends")
 
 
+def witnessed(found: Sequence[Check], breaches: Mapping[str, str]) -> list[Check]:
+    """Break the promises that somebody saw broken meanwhile, whatever the nodes say now."""
+    checked = {each.name: each for each in found}
+    for name, how in breaches.items():
+        if name not in checked or checked[name].outcome != BROKEN:
+            checked[name] = Check(name, BROKEN, how)
+    return list(checked.values())
+
+
 def balance(account: Account) -> Check:
     """Judge that money came only from our transfers: what the payee has more is what was final."""
     name = "money_conserved"
@@ -208,7 +218,7 @@ def purses(wallets: Mapping[str, Purse]) -> Check:
 
 
 def _agreement(seen: Seen) -> Check:
-    name = "agreement"
+    name = AGREEMENT
     forks = [h for h, told in seen.items() if len({block.id for block in told.values()}) > 1]
     if forks:
         return Check(name, BROKEN, f"nodes hold different blocks at height {min(forks)}")

@@ -29,6 +29,8 @@ HRP = "aitt"
 CHAIN_ID = "aitbc-fake-1"
 BUGS = ("loses", "forks", "twice", "mints", "skips")
 """Told final and in no block; another block on one node; in two blocks; money; a nonce."""
+WAVERS = "wavers"
+"""One node tells other blocks three times, to who asks for one only, and never again."""
 HOSTILE_BUGS = ("believes", "swallows", "both", "gaps", "replays", "overcharges")
 """Of a strict one: takes any signature; takes junk; both of one nonce; what is behind a gap; the
 same again; takes more than its receipts say."""
@@ -72,6 +74,7 @@ class Mesh:
     listeners: list[asyncio.Transport] = field(default_factory=list)
     waiting: Counter[bytes] = field(default_factory=Counter)
     is_bug_done: bool = False
+    wavered: int = 0
 
     def add(self, raw: bytes) -> dict[str, Any]:
         """Take one transaction; it is read when there is time, so that the answer takes none."""
@@ -190,6 +193,9 @@ class Mesh:
                 first = int(options["from"])
                 page = self.blocks[first - 1 : first - 1 + int(options["count"])]
                 rows = [self._view(node, block) for block in page]
+                if self.bug == WAVERS and node == 3 and len(page) == 1 and self.wavered < 3:
+                    self.wavered += 1
+                    rows[0]["id"] = page[0].id("other")
                 return 200, {"height": len(self.blocks), "blocks": rows}
             case ["tx", name] if name in self.done:
                 height = self.done[name]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_mesh import WAVERS
 from pretend_swarm import a_fake_mesh, a_swarm, an_order, is_believed, played_whole
 
 TWO_POSTS = """
@@ -119,3 +120,14 @@ def test_bots_find_the_node_that_holds_another_chain(tmp_path: Path) -> None:
     (role,) = result["roles"]
     assert role["failures"].get("ForkedError", 0) > 0, role
     assert "UnansweredError" not in role["failures"]
+
+
+def test_a_fork_that_only_a_bot_saw_is_a_broken_promise(tmp_path: Path) -> None:
+    """At the end all nodes tell one chain: what was said meanwhile was said, and no share."""
+    result = played(tmp_path, bots=8, bug=WAVERS)
+
+    (agreement,) = (each for each in result["checks"] if each["name"] == "agreement")
+    assert agreement["outcome"] == "broken"
+    assert agreement["detail"].startswith("nodes told bots two blocks of height ")
+    assert result["verdict"] == "SAFETY", result["why"]
+    assert f"agreement: {agreement['detail']}" in result["why"]

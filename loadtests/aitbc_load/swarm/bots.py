@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import gevent
 import msgspec
@@ -30,6 +30,13 @@ class BotError(Exception):
 
 class CodedError(BotError):
     """A node's code says more than the class; its text is nothing but the code."""
+
+
+class BreachError(BotError):
+    """A bot saw the mesh break a promise: once is too often, among however many acts."""
+
+    promise: ClassVar[str]
+    """The name of the check that is broken by it."""
 
 
 FAILURES = (BotError, Silent, NotHttpError, msgspec.MsgspecError, OSError)
@@ -60,11 +67,19 @@ class Crowd:
     failures: Counter[str] = field(default_factory=Counter)
     took: Latencies = field(default_factory=Latencies)
     lives: list[Life] = field(default_factory=list)
+    breaches: dict[str, str] = field(default_factory=dict)
+    """How each promise that bots saw broken was so at first."""
 
     @property
     def is_idle(self) -> bool:
         """Tell whether nobody of them has done anything, nor failed to."""
         return not self.begun and not self.failures
+
+    def fail(self, failure: Exception) -> None:
+        """Count what failed, and keep what it shows of the mesh."""
+        self.failures[_kind(failure)] += 1
+        if isinstance(failure, BreachError):
+            self.breaches.setdefault(failure.promise, str(failure))
 
 
 class Bots:
@@ -100,7 +115,7 @@ class Bots:
         try:
             role.set_up()
         except FAILURES as failure:
-            crowd.failures[_kind(failure)] += 1
+            crowd.fail(failure)
             is_good = False
         except gevent.GreenletExit:
             crowd.failures[UNFINISHED] += 1
@@ -123,7 +138,7 @@ class Bots:
         try:
             crowd.acts[role.behave()] += 1
         except FAILURES as failure:
-            crowd.failures[_kind(failure)] += 1
+            crowd.fail(failure)
             return False
         except gevent.GreenletExit:
             crowd.failures[UNFINISHED] += 1

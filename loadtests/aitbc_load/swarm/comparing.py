@@ -8,9 +8,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
+from aitbc_load.chainwatch import AGREEMENT
 from aitbc_load.letters import Letter, worker_of
 from aitbc_load.orders import Place
-from aitbc_load.swarm.bots import BotError
+from aitbc_load.swarm.bots import BreachError
 from aitbc_load.swarm.mailing import Box, UnansweredError
 from aitbc_load.swarm.reading import Reader
 from aitbc_load.swarm.roles import UntoldError
@@ -21,8 +22,10 @@ _BEHIND = 2
 _KNOWN_MAX = 64
 
 
-class ForkedError(BotError):
+class ForkedError(BreachError):
     """Two nodes hold different blocks of one height."""
+
+    promise = AGREEMENT
 
 
 class Comparer:
@@ -60,7 +63,7 @@ class Comparer:
             raise UntoldError(self._node.name)
         if own != theirs:
             self._box.tell("event", {"forked": height})
-            raise ForkedError(f"{own} and {theirs}")
+            raise ForkedError(f"nodes told bots two blocks of height {height}: {own} and {theirs}")
         return "compared"
 
     def tear_down(self) -> None:

@@ -10,7 +10,7 @@ from aitbc_load.arrivals import Arrivals
 from aitbc_load.assaults import Assault
 from aitbc_load.assaults import check as assaulted
 from aitbc_load.books import EXPIRED, PENDING, REJECTED
-from aitbc_load.chainwatch import Block, Check, Seen, agreed, checks, rate
+from aitbc_load.chainwatch import Block, Check, Seen, agreed, checks, rate, witnessed
 from aitbc_load.histograms import Latencies
 from aitbc_load.judging import Facts, judge
 from aitbc_load.mustering import family_of, is_attacked
@@ -94,6 +94,8 @@ def conclude(run: Run, ready: Ready, dispatcher: Dispatcher) -> Result:
         found.append(attacked)
     phases = list(_phases(run, dispatcher))
     crowds = tuple(ready.crowds.crowds.values())
+    breaches = {name: how for each in crowds for name, how in each.breaches.items()}
+    found = witnessed(found, breaches)
     idle = _idle(run, assaults, crowds)
     judgement = judge(facts_of(run, dispatcher, crowds=crowds, idle=idle, checked=tuple(found)))
     return Result(

@@ -9,6 +9,7 @@ from aitbc_load.chainwatch import (
     UNKNOWN,
     Account,
     Block,
+    Check,
     Purse,
     agreed,
     balance,
@@ -16,6 +17,7 @@ from aitbc_load.chainwatch import (
     nonces,
     purses,
     rate,
+    witnessed,
 )
 
 POWERS = {"v1": 1, "v2": 1, "v3": 1, "v4": 1, "f1": 0}
@@ -53,6 +55,19 @@ def outcomes(
 def test_a_good_chain_holds() -> None:
     """No alarm without a reason."""
     assert set(outcomes().values()) == {HELD}
+
+
+def test_what_was_seen_broken_stays_broken_whatever_is_read_later() -> None:
+    """In place of what the blocks say, unless they say it, too; a check of its own otherwise."""
+    found = [Check("agreement", HELD, "3 heights"), Check("one_fate", BROKEN, "of the books")]
+    seen = {"agreement": "two blocks", "one_fate": "of a bot", "other": "of a bot"}
+
+    assert witnessed(found, {}) == found
+    assert witnessed(found, seen) == [
+        Check("agreement", BROKEN, "two blocks"),
+        Check("one_fate", BROKEN, "of the books"),
+        Check("other", BROKEN, "of a bot"),
+    ]
 
 
 def test_a_quorum_is_more_than_two_thirds_of_the_power() -> None:
