@@ -135,7 +135,7 @@ def opened(path: Path) -> sqlite3.Connection:
                     )
                     _complete(connection)
                 return connection
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, msgspec.MsgspecError) as error:
             if isinstance(error, sqlite3.OperationalError):
                 connection.close()
                 raise DiskError(f"{path}: {error}") from error
@@ -206,7 +206,7 @@ def _complete(connection: sqlite3.Connection) -> None:
     if placed >= told:
         return  # also where an older build has gone on with the file
     asked = "SELECT height, fates FROM blocks WHERE height > ? AND height <= ?"
-    for height, fates in connection.execute(asked, (placed, told)).fetchall():
+    for height, fates in connection.execute(asked, (placed, told)):
         ids = (_row(row).id for row in _rows(fates))
         places = {tx_id: place_of(height, index) for index, tx_id in enumerate(ids)}
         last_id = BlockId(bytes.fromhex(facts[_FATES_TO[1]]))
