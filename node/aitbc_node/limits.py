@@ -61,6 +61,8 @@ PEERS_KEPT_MAX = 256
 PEER_RECORD_BYTES_MAX = 512
 PEER_QUEUE_BYTES_MAX = 32 * MIB
 ALL_QUEUES_BYTES_MAX = 4 * PEER_QUEUE_BYTES_MAX
+PEER_QUEUE_LETTERS_BYTES_MAX = MIB
+"""Of what waits for one peer so much may be messages of accounts; further ones are left out."""
 PEER_FRAMES_PER_S = 1_000
 PEER_FRAMES_BURST = 10_000
 """Frames of one peer; after a pause of this process those of some seconds come at once."""
@@ -150,6 +152,8 @@ assert OFFER_BYTES_MAX + PIECE_BYTES <= FRAME_BYTES_MAX
 assert TX_BYTES_MAX <= TX_BATCH_BYTES_MAX
 # Who has all the links that it looks for is left with enough when some of them go.
 assert DEGREE_MIN < OUTBOUND_TARGET < OUTBOUND_MAX < PEERS_MAX
+# Messages of accounts never fill the queues of all, or a loud client would cost others their links.
+assert PEERS_MAX * PEER_QUEUE_LETTERS_BYTES_MAX <= ALL_QUEUES_BYTES_MAX // 2
 # A peer that answers every other ping is alive.
 assert DEAD_AFTER_MS >= 2 * PING_MS
 # A client may hand in the largest body at once, or it never could.

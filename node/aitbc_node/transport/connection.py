@@ -178,8 +178,7 @@ class Connection(asyncio.Protocol):
         """Queue a frame; frames of one turn of the loop leave in one write, lane behind lane."""
         if self._transport is None or self._transport.is_closing():
             return
-        self._queue.put(frame, lane)
-        self._links.bytes_queued += len(frame)
+        self._links.bytes_queued += self._queue.put(frame, lane)
         if self.bytes_queued > self._links.terms.queue_bytes_max:
             self.abort("its queue is full: it reads too slowly")
         elif not self._flush_is_due and self._stuck is None:

@@ -59,7 +59,9 @@ def test_messages_wait_for_votes_and_blocks() -> None:
     queue.put(b"later block", Lane.BLOCKS)
 
     assert first == b"vote"
+    assert queue.message_byte_count == sum(map(len, messages))
     assert leaving(queue) == [b"block", b"later block", *messages]
+    assert queue.message_byte_count == 0
 
 
 @pytest.mark.parametrize("lane", [Lane.NEXT_BLOCK, Lane.BLOCKS])
