@@ -55,8 +55,12 @@ CREATE TABLE IF NOT EXISTS txs (
 """
 """`txs` is that of format 1; nothing is put in."""
 _ROWS_TO, _BLOCKS_TO = ("height", "id"), ("blocks_height", "blocks_id")
-_FATES_TO = ("fates_height", "fates_id")
-"""The facts that name the newest block in `txs`, and in `blocks` with its places and without."""
+_FATES_TO, _PLACES_TO = ("fates_height", "fates_id"), ("places_height", "places_id")
+"""The facts that name the newest block in `txs`, and in `blocks` with its places and without.
+
+An earlier build moves that of `blocks`, also past places that it did not make: where its log does
+not begin at block 1 it goes on at a snapshot. Of those tells the last, which it does not touch.
+"""
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -196,21 +200,24 @@ def write_places(
             tuple(chain.from_iterable(some)),
         )
     if height:
-        _note(connection, _BLOCKS_TO, height, last_id)
+        for names in (_BLOCKS_TO, _PLACES_TO):
+            _note(connection, names, height, last_id)
 
 
 def _complete(connection: sqlite3.Connection) -> None:
     """Write the places that a crash has left out, up to the newest block with fates."""
     facts = dict(connection.execute("SELECT name, value FROM facts"))
-    placed, told = (int(facts.get(name, 0)) for name, _ in (_BLOCKS_TO, _FATES_TO))
+    written, told = (int(facts.get(name, 0)) for name, _ in (_BLOCKS_TO, _FATES_TO))
+    placed = int(facts.get(_PLACES_TO[0], written))
     if placed >= told:
-        return  # also where an older build has gone on with the file
+        return
+    height_max, last_id_name = max((told, _FATES_TO[1]), (written, _BLOCKS_TO[1]))
+    last_id = BlockId(bytes.fromhex(facts[last_id_name]))
     asked = "SELECT height, fates FROM blocks WHERE height > ? AND height <= ?"
     for height, fates in connection.execute(asked, (placed, told)):
         ids = (_row(row).id for row in _rows(fates))
         places = {tx_id: place_of(height, index) for index, tx_id in enumerate(ids)}
-        last_id = BlockId(bytes.fromhex(facts[_FATES_TO[1]]))
-        write_places(connection, places, height=Height(told), last_id=last_id)
+        write_places(connection, places, height=Height(height_max), last_id=last_id)
 
 
 def _note(
