@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from aitbc_node import process
 from aitbc_node.process import collect_seldom
 
 
@@ -46,3 +47,19 @@ def test_circles_are_still_found() -> None:
 
     assert collections() > before
     assert gc.get_count()[0] < 25_000
+
+
+@pytest.mark.usefixtures("collector")
+def test_what_is_old_is_looked_at_however_large_the_state_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Connections that ended late are circles among what is oldest: no state hides them."""
+    monkeypatch.setattr(process, "NEW_OBJECTS", 100)
+    state: list[list[object]] = [[] for _ in range(100_000)]
+    collect_seldom()
+    before = gc.get_stats()[2]["collections"]
+
+    alive: list[list[object]] = [[] for _ in range(6 * 6 * 101 + 1_000)]
+
+    assert gc.get_stats()[2]["collections"] > before
+    assert len(state) > len(alive)
