@@ -8,13 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.suites import baselines, loads, rounds
+from aitbc_toolkit.suites import baselines, catalogue, loads, playing, rounds, shelf
 from aitbc_toolkit.suites.baselines import Baseline, Judgement, Ran
+from aitbc_toolkit.suites.stages import NIGHTLY
 
 MACHINE = {"cores": 2, "cpu": "x", "kernel": "6.1.0"}
 SPREAD = 0.05
@@ -182,7 +184,7 @@ def test_what_is_not_above_nothing_is_no_baseline(
 
     assert run(["load", "baseline", "keep", *words, "--of", "1,2,3,4,5"]) == Exit.USAGE
     assert "final_p95 cannot be compared by ratio" in capsys.readouterr().err
-    rounds.keep(before)
+    shelf.keep(before)
     assert run(["load", "baseline", "judge", *words]) == Exit.USAGE  # and plays nothing before
     assert "final_p95 cannot be compared by ratio" in capsys.readouterr().err
 
@@ -213,6 +215,10 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         "aitbc_toolkit.cli.baseline.load_environment", lambda name: SimpleNamespace(name=name)
     )
+    asked_now = rounds.asked_now
+    monkeypatch.setattr(
+        rounds, "asked_now", lambda mesh, found: "c0" if mesh else asked_now(mesh, found)
+    )
     return tmp_path / "state"
 
 
@@ -228,7 +234,7 @@ def leave(state: Path, number: int, files: Mapping[str, object], **verdict: Any)
         (folder / name).write_text(json.dumps(document))
 
 
-def a_load_run(state: Path, number: int, times: float) -> None:
+def a_load_run(state: Path, number: int, times: float, **plan: Any) -> None:
     """Leave what a load run leaves."""
     result = {
         "scenario": "load/steady",
@@ -237,7 +243,7 @@ def a_load_run(state: Path, number: int, times: float) -> None:
         "to_final": {"percentiles_ms": {"p95": 800.0 * times}},
         "circumstances": {"environment": "dev", "builds": ["b0"], **TOLD},
     }
-    leave(state, number, {"order.json": {}, "result.json": result})
+    leave(state, number, {"order.json": {"plan": plan}, "result.json": result})
 
 
 def a_knee(state: Path, number: int, times: float) -> None:
@@ -337,7 +343,7 @@ def test_runs_are_played_with_the_seeds_of_the_baseline(
         asked.append((wanted.seed, wanted.for_s))
         number = int(folder.name)
         folder.rmdir()
-        a_load_run(state, number, 1.0)
+        a_load_run(state, number, 1.0, rate=wanted.rate, for_s=wanted.for_s)
         if len(asked) == 3:
             (folder / "verdict.json").write_text('{"verdict": "INVALID"}')
         return SimpleNamespace(is_interrupted=False)
@@ -347,10 +353,49 @@ def test_runs_are_played_with_the_seeds_of_the_baseline(
 
     assert run(["load", "baseline", "keep", *words, "--seed", "7", "--for", "4"]) == Exit.OK
     assert asked == [(7, 4.0)] * 7
-    assert rounds.kept("dev", "load/steady").runs == ("0002", "0004", "0005", "0006", "0007")
+    assert shelf.kept("dev", "load/steady").runs == ("0002", "0004", "0005", "0006", "0007")
     asked.clear()
     assert run(["load", "baseline", "judge", *words]) == Exit.OK, capsys.readouterr().err
     assert asked == [(7, 4.0)] * 7
+
+
+def test_recorded_runs_are_played_as_they_were_asked_for(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With their rate and length, and not their file's; shared by workers they are refused."""
+    asked: list[tuple[float, float]] = []
+
+    def play(_environment: Any, wanted: loads.Wanted, folder: Path, **_: Any) -> Any:
+        asked.append((wanted.rate, wanted.for_s))
+        number = int(folder.name)
+        folder.rmdir()
+        a_load_run(state, number, 1.0)
+        return SimpleNamespace(is_interrupted=False)
+
+    monkeypatch.setattr(loads, "play", play)
+    for number in range(1, 6):
+        a_load_run(state, number, 1.0, rate=100.0, for_s=61.0, workers=1)
+        a_load_run(state, 10 + number, 1.0, rate=100.0, for_s=61.0, workers=2)
+    words = ["load/steady", "-e", "dev"]
+
+    assert run(["load", "baseline", "keep", *words, "--of", "11,12,13,14,15"]) == Exit.USAGE
+    assert "run 0011 was shared by workers" in capsys.readouterr().err
+    assert run(["load", "baseline", "keep", *words, "--of", "1,2,3,4,5"]) == Exit.OK
+    assert run(["load", "baseline", "judge", *words]) == Exit.OK, capsys.readouterr().err
+    assert set(asked) == {(100.0, 61.0)}
+
+
+@pytest.mark.parametrize("tier", ["", "ci"])
+def test_a_tier_is_played_again_and_what_cannot_be_is_refused(tier: str) -> None:
+    """The usual part of a scenario, or all of it; of other commands nobody can tell which."""
+    name = "partition/swizzle-flap"
+    parts = catalogue.parts(name, tier=tier or NIGHTLY)
+    asked = playing.configuration(None, playing.sorted_out(None, parts)[0])
+    found = msgspec.structs.replace(a_set(1, NOISE), scenario=name, configuration=asked)
+
+    assert rounds.repeatable(None, found).tier == tier
+    with pytest.raises(UsageError, match=r"runs 0001, .* cannot be played again"):
+        rounds.repeatable(None, msgspec.structs.replace(found, configuration="c9"))
 
 
 def test_a_run_that_fails_is_no_baseline(

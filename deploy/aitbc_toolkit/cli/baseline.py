@@ -11,10 +11,11 @@ from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites import baselines, rounds
+from aitbc_toolkit.suites import baselines, rounds, shelf
 from aitbc_toolkit.suites.baselines import Baseline, Judgement, Ran
 from aitbc_toolkit.suites.comparing import RUNS_MIN
 from aitbc_toolkit.suites.live import a_seed
+from aitbc_toolkit.suites.rounds import Asked
 from aitbc_toolkit.suites.showing import SIMULATED
 
 _COLUMNS = (
@@ -77,10 +78,11 @@ def keep(
     wanted = rounds.known(scenario)
     first = a_seed() if seed is None else seed
     seeds = rounds.seeds(wanted, first, count)
-    runs = _runs(found, wanted, seeds, for_s=for_s, numbers=numbers)
+    runs = _runs(found, wanted, seeds, asked=Asked(for_s=for_s), numbers=numbers)
     kept = baselines.gather(wanted, name, runs)
     baselines.require_ratios(kept)
-    path = rounds.keep(kept, for_s=for_s)
+    kept = rounds.repeatable(found, kept)
+    path = shelf.keep(kept)
     if as_json:
         click.echo(json.dumps({"schema": 1, **_document(kept), "file": str(path)}))
     else:
@@ -102,9 +104,10 @@ def judge(*, scenario: str, environment: str, numbers: str, as_json: bool) -> Ex
     """
     found, name = _environment(environment)
     wanted = rounds.known(scenario)
-    before = rounds.kept(name, wanted)
+    before = shelf.kept(name, wanted)
     baselines.require_ratios(before)
-    runs = _runs(found, wanted, before.seeds, for_s=before.for_s, numbers=numbers)
+    asked = Asked(before.rate, before.for_s, before.tier)
+    runs = _runs(found, wanted, before.seeds, asked=asked, numbers=numbers)
     judged = baselines.judge(before, baselines.gather(wanted, name, runs))
     if as_json:
         click.echo(json.dumps(judged.to_document()))
@@ -122,7 +125,7 @@ def list_(*, environment: str, as_json: bool) -> None:
     Example: aitbc load baseline list -e dev
     """
     _, name = _environment(environment)
-    found = rounds.all_kept(name)
+    found = shelf.all_kept(name)
     if as_json:
         click.echo(json.dumps({"schema": 1, "baselines": [_document(each) for each in found]}))
         return
@@ -145,14 +148,14 @@ def _runs(
     scenario: str,
     seeds: Sequence[int],
     *,
-    for_s: float | None,
+    asked: Asked,
     numbers: str,
 ) -> list[Ran]:
     if numbers:
         return rounds.recorded(numbers)
     where = found.name if found else SIMULATED
     swarm_view.narrate(f"{scenario} on {where}: {len(seeds)} runs")
-    return rounds.played(found, scenario, seeds, for_s=for_s, say=swarm_view.narrate)
+    return rounds.played(found, scenario, seeds, asked=asked, say=swarm_view.narrate)
 
 
 def _document(kept: Baseline) -> dict[str, object]:

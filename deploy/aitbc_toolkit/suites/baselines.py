@@ -39,6 +39,9 @@ class Ran:
     builds: tuple[str, ...]
     figures: Mapping[str, float | None]
     rising: frozenset[str] = frozenset()
+    rate: float | None = None
+    for_s: float | None = None
+    """What is asked for, too, where this run is to be played again."""
 
 
 class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,8 +58,11 @@ class Baseline(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     figures: dict[str, tuple[float, ...]]
     rising: tuple[str, ...] = ()
     date: str = ""
+    rate: float | None = None
     for_s: float | None = None
-    """How long each run lasted, where somebody asked for another length than the scenario's."""
+    """How many a second each run was asked for, and how long; None is what the scenario says."""
+    tier: str = ""
+    """How much of a suite's scenario was played; empty is all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,8 @@ def gather(scenario: str, environment: str, runs: Sequence[Ran]) -> Baseline:
         builds=first.builds,
         figures={name: tuple(_column(name, runs)) for name in first.figures},
         rising=tuple(sorted(first.rising)),
+        rate=first.rate,
+        for_s=first.for_s,
     )
 
 

@@ -101,7 +101,7 @@ def play_parts(
     fit, left_out = sorted_out(environment, parts)
     showing.announce(suite, where, len(fit), left_out, seed=seed)
     say = showing.narrate if as_json else click.echo
-    asked = fingerprint.of_mesh(environment, [(part.name, part.case) for part in fit])
+    asked = configuration(environment, fit)
     run = Run(suite, where, seed, folder, fit, left_out, tier, asked)
     with kept(run) as run_, ExitStack() as stack:
         timeline = stack.enter_context(Timeline(folder))
@@ -112,6 +112,11 @@ def play_parts(
             run_.heard(result)
             say(showing.row(result))
     return _told(run_, as_json=as_json)
+
+
+def configuration(environment: Environment | None, fit: Sequence[Part]) -> str:
+    """Hash what is asked where these parts are played."""
+    return fingerprint.of_mesh(environment, [(part.name, part.case) for part in fit])
 
 
 def _share_out(names: Sequence[str], parts: Sequence[Part], run_: Run, *, as_json: bool) -> Exit:

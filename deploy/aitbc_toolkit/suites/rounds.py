@@ -1,22 +1,21 @@
 """How do the runs come about that a baseline is made of, or judged by? Played, or read.
 
 A load run, a search for the knee and a run of a suite leave different files; from here on they are
-all runs with figures. Baselines lie beside the runs, one for each environment and scenario. Do not
-judge here: `baselines.py`.
+all runs with figures. Do not judge here: `baselines.py`. Do not store here: `shelf.py`.
 """
 
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout
-from datetime import UTC, datetime
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.errors import AitbcError, ConfigError, UsageError
+from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import (
     catalogue,
@@ -37,51 +36,49 @@ from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
 FIGURES = ("final_p95", "committed")
 """What of a load run is judged by a baseline."""
-_FOLDER = "baselines"
+TIERS = ("", "ci")
+"""What may have been played of a suite's scenario: all, or what is usual."""
 
 Say = Callable[[str], None]
 
 
-def keep(found: Baseline, *, for_s: float | None = None) -> Path:
-    """Store a baseline in place of the one before; return its file."""
-    path = _path(found.environment, found.scenario)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    date = datetime.now(UTC).isoformat(timespec="seconds")
-    whole = msgspec.structs.replace(found, date=date, for_s=for_s)
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(msgspec.json.format(msgspec.json.encode(whole)) + b"\n")
-    fresh.replace(path)
-    return path
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Say what is asked for of each run; None and empty are what its scenario says, all of it."""
+
+    rate: float | None = None
+    for_s: float | None = None
+    tier: str = ""
 
 
-def kept(environment: str, scenario: str) -> Baseline:
-    """Read a baseline. Raises: UsageError where there is none, ConfigError for a damaged file."""
-    path = _path(environment, scenario)
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Baseline)
-    except FileNotFoundError:
-        hint = f"aitbc load baseline keep {scenario} -e {environment}"
-        raise UsageError(f"{environment} has no baseline of {scenario}", hint=hint) from None
-    except msgspec.MsgspecError as wrong:
-        hint = f"aitbc load baseline keep {scenario} -e {environment}   # makes it anew"
-        raise ConfigError(f"{path} cannot be read: {wrong}", hint=hint) from wrong
+def repeatable(environment: Environment | None, found: Baseline) -> Baseline:
+    """Return a baseline with the tier that plays its runs again.
+
+    Raises: UsageError where none does: the runs were asked for otherwise than here.
+    """
+    if _is_load(found.scenario):
+        return found
+    for tier in TIERS:
+        asked = msgspec.structs.replace(found, tier=tier)
+        with suppress(UsageError):  # not every tier has each scenario
+            if asked_now(environment, asked) == found.configuration:
+                return asked
+    what = f"runs {', '.join(found.runs)} cannot be played again: they were asked for otherwise"
+    hint = f"aitbc load baseline keep {found.scenario} -e {found.environment}   # plays them anew"
+    raise UsageError(what, hint=hint)
 
 
-def all_kept(environment: str) -> list[Baseline]:
-    """List the baselines of an environment."""
-    folder = paths.state_root() / _FOLDER / environment
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            found.append(msgspec.json.decode(path.read_bytes(), type=Baseline))
-        except msgspec.MsgspecError as wrong:
-            hint = f"remove {path}, and keep it anew"
-            raise ConfigError(f"{path} cannot be read: {wrong}", hint=hint) from wrong
-    return found
+def asked_now(environment: Environment | None, found: Baseline) -> str:
+    """Hash what a run would be asked that is played to be judged by a baseline of no load run."""
+    if found.scenario == stepping.SCENARIO:
+        assert environment is not None, "a knee is one of a mesh"
+        return stepping.configuration(environment, Bounds(), found.for_s)
+    parts = catalogue.parts(found.scenario, tier=found.tier or NIGHTLY)
+    return playing.configuration(environment, playing.sorted_out(environment, parts)[0])
 
 
-def _path(environment: str, scenario: str) -> Path:
-    return paths.state_root() / _FOLDER / environment / f"{scenario.replace('/', '-')}.json"
+def _is_load(scenario: str) -> bool:
+    return scenario.startswith(f"{FAMILY}/") and scenario != stepping.SCENARIO
 
 
 def known(scenario: str) -> str:
@@ -111,7 +108,7 @@ def played(
     scenario: str,
     seeds: Sequence[int],
     *,
-    for_s: float | None,
+    asked: Asked,
     say: Say,
 ) -> list[Ran]:
     """Play a run for each seed.
@@ -119,13 +116,13 @@ def played(
     One more comes before those of a load scenario, because the first on a mesh warms it up. Raises:
     AitbcError when a run fails, or says nothing however often it is made.
     """
-    if scenario.startswith(f"{FAMILY}/") and scenario != stepping.SCENARIO:
+    if _is_load(scenario):
         say("  not counted: to warm up")
-        _believed(environment, scenario, seeds[0], for_s=for_s, say=say)
+        _believed(environment, scenario, seeds[0], asked=asked, say=say)
     found = []
     for number, seed in enumerate(seeds, 1):
         say(f"  run {number} of {len(seeds)}, seed {seed}")
-        found.append(_believed(environment, scenario, seed, for_s=for_s, say=say))
+        found.append(_believed(environment, scenario, seed, asked=asked, say=say))
     return found
 
 
@@ -137,11 +134,11 @@ def seeds(scenario: str, first: int, count: int) -> list[int]:
 
 
 def _believed(
-    environment: Environment | None, scenario: str, seed: int, *, for_s: float | None, say: Say
+    environment: Environment | None, scenario: str, seed: int, *, asked: Asked, say: Say
 ) -> Ran:
     """Make one run, anew where it says nothing."""
     for _ in range(TRIES):
-        found = read(_play(environment, scenario, seed, for_s=for_s, say=say))
+        found = read(_play(environment, scenario, seed, asked=asked, say=say))
         if found.verdict in comparing.PLAYED:
             return found
         if found.verdict != Verdict.INVALID:
@@ -156,11 +153,11 @@ def _believed(
 
 
 def _play(
-    environment: Environment | None, scenario: str, seed: int, *, for_s: float | None, say: Say
+    environment: Environment | None, scenario: str, seed: int, *, asked: Asked, say: Say
 ) -> Path:
     """Make one run; whatever it prints is no result of ours."""
     if not scenario.startswith(f"{FAMILY}/"):
-        parts = catalogue.parts(scenario, tier=NIGHTLY)
+        parts = catalogue.parts(scenario, tier=asked.tier or NIGHTLY)
         folder = runs.begin(paths.state_root())
         with redirect_stdout(sys.stderr):
             playing.play_parts(environment, parts, scenario, folder=folder, seed=seed)
@@ -169,13 +166,17 @@ def _play(
         raise UsageError(f"{scenario} needs a live mesh", hint=f"aitbc load run {scenario} -e dev")
     folder = runs.begin(paths.state_root())
     if scenario == stepping.SCENARIO:
-        looked = stepping.look(environment, Bounds(), folder, seed=seed, for_s=for_s, tell=_unheard)
+        looked = stepping.look(
+            environment, Bounds(), folder, seed=seed, for_s=asked.for_s, tell=_unheard
+        )
         say(f"    {looked.document['sentence']}")
         return folder
     case = repertoire.case(scenario)
     knee = stepping.known(environment.name, paths.state_root())
-    asked = loads.wanted(case.written, seed=seed, faster=None, longer=for_s, knee=knee, case=case)
-    stepping.go_on(loads.play(environment, asked, folder, tell=_unheard))
+    wanted = loads.wanted(
+        case.written, seed=seed, faster=asked.rate, longer=asked.for_s, knee=knee, case=case
+    )
+    stepping.go_on(loads.play(environment, wanted, folder, tell=_unheard))
     return folder
 
 
@@ -188,7 +189,12 @@ def read(folder: Path) -> Ran:
     judged = reading.verdict(folder)
     verdict = judged.verdict if judged else ""
     if (folder / loads.ORDER).is_file():
-        return _of_load(folder.name, verdict, _document(folder / loads.RESULT))
+        plan = _document(folder / loads.ORDER).get("plan", {})
+        found = _of_load(folder.name, verdict, _document(folder / loads.RESULT))
+        if plan.get("workers", 1) != 1:
+            what = f"run {found.run} was shared by workers, and those that judge it are not"
+            raise UsageError(what, hint="aitbc load baseline keep --help")
+        return replace(found, rate=plan.get("rate"), for_s=plan.get("for_s"))
     if (folder / stepping.KNEE).is_file():
         return _of_knee(folder.name, verdict, _document(folder / stepping.KNEE))
     return _of_suite(folder.name, verdict, _document(folder / reading.VERDICT))
@@ -209,9 +215,10 @@ def _of_load(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:
 def _of_knee(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:
     """Read a knee; one that lies above all that was tried is none."""
     committed = told.get("committed") if told.get("fails_at") is not None else None
-    return _ran(
+    found = _ran(
         run, stepping.SCENARIO, verdict, told, {"committed": committed}, rising={"committed"}
     )
+    return replace(found, for_s=told.get("step_s"))
 
 
 def _of_suite(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:

@@ -89,11 +89,23 @@ def look(
     document = _document(environment, found, record, for_s=lasts_s)
     document |= {
         "builds": stairs.builds,
-        "configuration": fingerprint.of_mesh(environment, (SCENARIO, bounds, lasts_s, workers, on)),
+        "configuration": configuration(environment, bounds, lasts_s, workers=workers, on=on),
     }
     (folder / KNEE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     evidence.write(folder, record)
     return Looked(record, found, document)
+
+
+def configuration(
+    environment: Environment,
+    bounds: Bounds,
+    lasts_s: float | None,
+    *,
+    workers: int = 1,
+    on: tuple[str, ...] = (),
+) -> str:
+    """Hash what a search asks, whose steps last so long."""
+    return fingerprint.of_mesh(environment, (SCENARIO, bounds, lasts_s, workers, on))
 
 
 def known(environment: str, state: Path) -> float:
