@@ -140,7 +140,8 @@ def _handed_over(folder: Path, talk: Talk) -> Iterator[None]:
 def _run(order: Order, talk: Talk) -> Result:
     if (order.plan.workers > 1 or order.ways) and not order.is_part:
         return coordinate(order, talk)
-    run = Run(order, talk.money, partial(_pass_on, talk) if order.is_part else _keep)
+    # Of a worker that is alone no letter goes anywhere, so none can be lost on its way.
+    run = Run(order, talk.money, partial(_pass_on, talk) if order.plan.workers > 1 else None)
     ready = run.prepare()
     talk.tell(signed={"count": len(ready.store), "took_s": round(ready.signing_s, 3)})
     ears: list[gevent.Greenlet] = []
@@ -190,10 +191,6 @@ def _listen_on(talk: Talk, run: Run) -> None:
 
 def _pass_on(talk: Talk, letter: Letter) -> None:
     talk.tell(letter=letter)
-
-
-def _keep(_letter: Letter) -> None:
-    """Pass nothing on: there is no other worker."""
 
 
 def _so_far(run: Run, dispatcher: Dispatcher) -> str:

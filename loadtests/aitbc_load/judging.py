@@ -42,6 +42,8 @@ class Facts:
     drain_s: float
     out_of_files: int = 0
     engine_faults: int = 0
+    letters_lost: int = 0
+    """Letters of bots to other workers that were too many to be passed on."""
     sent: int = 0
     errors: Mapping[str, int] = field(default_factory=dict)
     """How many of those that were sent did not become final, by what became of them."""
@@ -103,6 +105,8 @@ def _doubts(facts: Facts) -> Iterator[str]:
         yield f"{facts.engine_faults} exceptions inside the swarm; swarm.log says which"
     if facts.out_of_files:
         yield f"no file handle was left for {facts.out_of_files} connections: raise ulimit -n"
+    if facts.letters_lost:
+        yield f"{facts.letters_lost:,} letters between workers lost: bots sent too many a second"
     if facts.is_stopped:
         yield "it was stopped before its time"
     elif facts.offered < OFFERED_MIN * facts.asked:

@@ -95,8 +95,12 @@ def together(
     results: Mapping[int, Result],
     losses: Mapping[int, str],
     offsets_ms: Mapping[int, float],
+    letters_lost: Mapping[int, int],
 ) -> Result:
-    """Add up what the workers say; one that is lost makes it INVALID, and takes its books along."""
+    """Add up what the workers say; one that is lost makes it INVALID, and takes its books along.
+
+    So does each letter to one of them that was lost on its way through the coordinator.
+    """
     told = [results[number] for number in sorted(results)]
     assert told, "without any result there is nothing to add up"
     why = [f"{name(order, number)} was lost: {losses[number]}" for number in sorted(losses)]
@@ -105,6 +109,11 @@ def together(
         f" at most {OFFSET_MAX_MS:.0f} are good"
         for number, off_ms in sorted(offsets_ms.items())
         if abs(off_ms) > OFFSET_MAX_MS
+    ]
+    why += [
+        f"{count:,} letters between workers lost: too many came for {name(order, number)}"
+        for number, count in sorted(letters_lost.items())
+        if count
     ]
     verdict = min((each.verdict for each in told), key=_WORST.index)
     if why and verdict != SAFETY:
@@ -128,7 +137,7 @@ def together(
         roles=_roles([role for each in told for role in each.roles]),
         checks=_checks([check for each in told for check in each.checks]),
         heights=(min(each.heights[0] for each in told), max(each.heights[1] for each in told)),
-        generator=_generator([each.generator for each in told]),
+        generator=_generator([each.generator for each in told], sum(letters_lost.values())),
         workers=[
             WorkerView(
                 number=number,
@@ -249,7 +258,7 @@ def _checks(told: Sequence[Checked]) -> list[Checked]:
     return list(found.values())
 
 
-def _generator(told: Sequence[Generator]) -> Generator:
+def _generator(told: Sequence[Generator], letters_lost: int) -> Generator:
     costs = [each.cpu_us_per_tx for each in told if each.cpu_us_per_tx is not None]
     return msgspec.structs.replace(
         told[0],
@@ -260,6 +269,7 @@ def _generator(told: Sequence[Generator]) -> Generator:
         cpu_us_per_tx=round(sum(costs) / len(costs), 1) if costs else None,
         in_flight_max=sum(each.in_flight_max for each in told),
         signing_s=max(each.signing_s for each in told),
+        letters_lost=letters_lost + sum(each.letters_lost for each in told),
     )
 
 

@@ -51,8 +51,14 @@ took_s = time.monotonic() - began
 passed.clear()
 for _ in range(3 * RATE_MAX):
     a.tell("event", {})
+alone = Post(0, None)
+alone.open(Environment().create_local_runner())
+d, e = alone.box(0), alone.box(1)
+for _ in range(3 * RATE_MAX):
+    d.tell("event", {})
 print(json.dumps({"got": got, "answers": answers, "asked": asked, "silent": silent,
-    "took_s": took_s, "waiting": len(a._waiting), "passed": len(passed), "lost": posts[0].lost}))
+    "took_s": took_s, "waiting": len(a._waiting), "passed": len(passed), "lost": posts[0].lost,
+    "alone": [alone.lost, len(e.tray.unread) + e.tray.lost]}))
 """
 
 
@@ -77,6 +83,7 @@ def test_letters_of_every_kind_reach_whom_they_are_for() -> None:
     assert told["waiting"] == 0
     assert told["passed"] + told["lost"] == 600
     assert told["lost"] > 0
+    assert told["alone"] == [0, 600], "who has no others loses nothing on the way to them"
 
 
 def comparers(bots: int) -> list[dict[str, Any]]:
@@ -109,8 +116,20 @@ def test_bots_of_two_worker_processes_ask_and_answer(tmp_path: Path) -> None:
     assert role["failures"] == {}, role
     assert role["lives"] == {"succeeded": 2}
     assert result["verdict"] == "PASS" or result["verdict"] == "INVALID", result["why"]
+    assert result["generator"]["letters_lost"] == 0
     assert {each["outcome"] for each in result["checks"]} == {"held"}
     assert result["verdict"] == "PASS" or not is_believed(result) or "clock" in str(result["why"])
+
+
+def test_a_run_that_loses_letters_on_their_way_is_invalid(tmp_path: Path) -> None:
+    """Sixty bots write more than is passed on: at either end what was lost is counted and told."""
+    result = played(tmp_path, bots=60)
+
+    assert result["verdict"] == "INVALID"
+    whys = [why for why in result["why"] if "letters between workers lost" in why]
+    assert any(why.endswith("bots sent too many a second") for why in whys), result["why"]
+    assert any("too many came for worker" in why for why in whys), result["why"]
+    assert result["generator"]["letters_lost"] > 100
 
 
 def test_bots_find_the_node_that_holds_another_chain(tmp_path: Path) -> None:

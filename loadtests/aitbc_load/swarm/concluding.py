@@ -64,6 +64,7 @@ def facts_of(
         errors=errors if is_over else {},
         out_of_files=run.wires.out_of_files + spent.out_of_files,
         engine_faults=run.engine_faults,
+        letters_lost=run.post.lost,
         phases=tuple(_phases_asked(run, dispatcher)) if is_over else (),
         acts=sum(each.begun for each in crowds),
         failures=sum((each.failures for each in crowds), Counter()),
@@ -272,6 +273,7 @@ def _generator(run: Run, ready: Ready, dispatcher: Dispatcher) -> Generator:
         cpu_us_per_tx=round(1_000_000 * spent.sending_cpu_s / sent, 1) if sent else None,
         in_flight_max=dispatcher.taken.in_flight_max,
         signing_s=round(ready.signing_s, 3),
+        letters_lost=run.post.lost,
     )
 
 

@@ -48,7 +48,8 @@ def coordinate(order: Order, talk: Talk) -> Result:
     if not results:
         raise SwarmError(f"every worker was lost: {'; '.join(losses.values())}")
     offsets_ms = {number: _MS * offset for number, offset in offsets_s.items()}
-    return together(order, results, losses, offsets_ms)
+    letters_lost = {worker.number: worker.letters_lost for worker in workers}
+    return together(order, results, losses, offsets_ms, letters_lost)
 
 
 def _worker(order: Order, number: int) -> Worker:

@@ -30,12 +30,12 @@ class UnansweredError(BotError):
 
 
 class Post:
-    """Hand out the letters of one worker; what is for others goes to whoever passes it on."""
+    """Hand out the letters of one worker; what is for others, if any, goes to who passes it on."""
 
-    def __init__(self, worker: int, pass_on: Callable[[Letter], None]) -> None:
+    def __init__(self, worker: int, pass_on: Callable[[Letter], None] | None) -> None:
         self.worker = worker
         self.lost = 0
-        """Letters that were too many a second."""
+        """Letters to other workers that were too many a second."""
         self._pass_on = pass_on
         self._boxes: dict[str, Box] = {}
         self._bucket = Bucket(RATE_MAX)
@@ -55,7 +55,8 @@ class Post:
     def send(self, letter: Letter) -> None:
         """Send one letter to whom it is for, here and elsewhere."""
         assert is_good(letter), "a bot's letter is small, and an answer names what it answers"
-        if not letter.to or worker_of(letter.to) != self.worker:
+        is_for_others = not letter.to or worker_of(letter.to) != self.worker
+        if is_for_others and self._pass_on is not None:
             if self._bucket.takes(time.monotonic()):
                 self._pass_on(letter)
             else:

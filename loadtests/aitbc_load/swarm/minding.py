@@ -51,6 +51,8 @@ class Worker:
         self.number = number
         self.seconds: list[Second] = []
         self.lost: AsyncResult = AsyncResult()
+        self.letters_lost = 0
+        """Letters to it that were too many between two beats."""
         self._way = way
         self._folder = folder
         self._heard_at = time.monotonic()
@@ -87,10 +89,14 @@ class Worker:
 
         What it does not read would fill its pipe, and the beats of all others wait behind that.
         """
+        if self.lost.ready() or self._said["result"].ready():
+            return  # nobody is there any more, which is told by itself, or need not be
         line = msgspec.json.encode(Passed(letter=letter))
-        if self._unheard_bytes + len(line) <= LETTERS_BYTES_MAX and not self.lost.ready():
-            self._unheard_bytes += len(line)
-            self.say(line)
+        if self._unheard_bytes + len(line) > LETTERS_BYTES_MAX:
+            self.letters_lost += 1
+            return
+        self._unheard_bytes += len(line)
+        self.say(line)
 
     def expect(self, what: str) -> Any:
         """Wait until the worker has said this. Raises: LostError."""

@@ -89,7 +89,10 @@ class Run:
     """Be one run of one worker."""
 
     def __init__(
-        self, order: Order, money: Callable[[Funds], Terms], pass_on: Callable[[Letter], None]
+        self,
+        order: Order,
+        money: Callable[[Funds], Terms],
+        pass_on: Callable[[Letter], None] | None,
     ) -> None:
         plan = order.plan
         self.post = Post(plan.worker, pass_on)

@@ -36,6 +36,7 @@ def test_a_good_run_passes() -> None:
         (replace(GOOD, cpu_share=0.81), "81 % of its core"),
         (replace(GOOD, out_of_files=3), "no file handle was left for 3"),
         (replace(GOOD, engine_faults=1), "1 exceptions inside the swarm"),
+        (replace(GOOD, letters_lost=4), "4 letters between workers lost"),
         (replace(GOOD, final=0), "nothing became final"),
         (replace(GOOD, idle=("spammer",)), "no node judged anything of role spammer"),
         (replace(GOOD, is_stopped=True, offered=500), "stopped before its time"),

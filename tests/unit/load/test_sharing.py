@@ -67,10 +67,11 @@ def together(
     results: Mapping[int, Result],
     losses: Mapping[int, str] | None = None,
     offsets_ms: Mapping[int, float] | None = None,
+    letters_lost: Mapping[int, int] | None = None,
 ) -> Result:
     """Add up."""
     order = an_order(len(results) + len(losses or {}))
-    return sharing.together(order, results, losses or {}, offsets_ms or {})
+    return sharing.together(order, results, losses or {}, offsets_ms or {}, letters_lost or {})
 
 
 @pytest.mark.proves("B14")
@@ -149,6 +150,19 @@ def test_a_clock_that_is_off_makes_the_run_invalid() -> None:
         "INVALID",
         ["the clock of worker 1 is -5.1 ms off, at most 5 are good"],
     )
+
+
+def test_a_letter_that_was_lost_makes_the_run_invalid() -> None:
+    """Whatever bots that waited for it made of the mesh; both ways of losing one are added up."""
+    generator = msgspec.structs.replace(a_result(1).generator, letters_lost=4)
+    results = {0: a_result(1, generator=generator, verdict="LIVENESS"), 1: a_result(1)}
+
+    told = together(results, letters_lost={0: 0, 1: 3})
+
+    assert told.verdict == "INVALID"
+    assert told.why == ["3 letters between workers lost: too many came for worker 1"]
+    assert told.generator.letters_lost == 7
+    assert together({0: a_result(1)}, letters_lost={0: 0}).verdict == "PASS"
 
 
 @pytest.mark.parametrize(
