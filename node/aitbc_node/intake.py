@@ -209,11 +209,13 @@ class Intake:
             return outcome_of(id_of(raw), parsed)
         tx = parsed.tx
         entry = self._entry(parsed)
-        promised = self._promised(parsed)
-        refusal = self._refusal_of(parsed, entry, promised)
+        promised = 0
+        refusal = self._refusal_of(parsed, entry)
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
+            refusal = self._refusal_of(parsed, entry)
+        if refusal is None:
             promised = self._promised(parsed)
-            refusal = self._refusal_of(parsed, entry, promised)
+            refusal = self._check_admission(parsed, promised)
         if refusal is None and by_client:
             refusal = self._too_fast(tx.sender)
         if refusal is not None:
@@ -255,7 +257,8 @@ class Intake:
         self._pool.park(hopeless)
         return bool(hopeless)
 
-    def _refusal_of(self, parsed: Parsed, entry: Entry[Parsed], promised: int) -> Refusal | None:
+    def _refusal_of(self, parsed: Parsed, entry: Entry[Parsed]) -> Refusal | None:
+        """Say why there is no room for it; nothing that waits is summed up for that."""
         if parsed.id in self._verifying:
             return Refusal(Code.E_DUPLICATE, "", "just being verified")
         if self._verifying.is_full:
@@ -267,10 +270,8 @@ class Intake:
             return Refusal(Code.E_QUEUE_FULL, "sender", message)
         next_nonce = self.nonce_of(sender)
         if parsed.tx.nonce >= next_nonce:
-            refusal = self._pool.refusal_of(entry, next_nonce=next_nonce)
-            if refusal is not None:
-                return refusal
-        return self._check_admission(parsed, promised)
+            return self._pool.refusal_of(entry, next_nonce=next_nonce)
+        return None
 
     def _check_admission(self, parsed: Parsed, promised: int) -> Refusal | None:
         """Ask the ledger, counting what waits before this one as spent already."""
