@@ -50,9 +50,12 @@ class Mailbox:
             self._drop(name)
 
     def owe(self, peer: PeerId) -> None:
-        """Let a peer be told of all that is here now, from the oldest on."""
+        """Let a peer be told of all that is here now, piece by piece, the newest piece first.
+
+        A link that often breaks would else bring the oldest over and over and never the newest.
+        """
         if self._kept:
-            self._owed[peer] = deque(self._kept)
+            self._owed[peer] = deque(reversed(self._kept))
 
     def claimed(self, peer: PeerId, height: Height, *, own: Height) -> None:
         """Hear how high a peer is; who was behind, and has what was here then, is owed all anew."""
@@ -68,10 +71,13 @@ class Mailbox:
         self._behind.pop(peer, None)
 
     def take(self, peer: PeerId, *, bytes_max: int, now_ms: int) -> list[bytes]:
-        """Take the next of what a peer is owed; nothing while it has had enough."""
+        """Take the next of what a peer is owed; nothing while it has had enough.
+
+        Shape: in the order in which they came here.
+        """
         if self._paces.wait_s(peer, now_ms=now_ms):
             return []
-        taken = list(self._next(self._owed[peer], bytes_max))
+        taken = list(self._next(self._owed[peer], bytes_max))[::-1]
         self._paces.pay(peer, tokens=sum(map(len, taken)), now_ms=now_ms)
         if not self._owed[peer]:
             del self._owed[peer]

@@ -115,6 +115,22 @@ def test_who_comes_back_over_and_over_is_told_no_more_for_that() -> None:
     assert node.told[PEER] == Counter(FULL)
 
 
+def test_a_peer_whose_link_breaks_all_the_time_is_told_the_newest() -> None:
+    """Not the oldest over and over; those of one piece come in the order they came here."""
+    node = Node(*FULL)
+    node.up()
+    node.ticks(1)
+    assert list(node.told[PEER]) == FULL[-2:]
+
+    for number in range(1, 100):
+        new = (limits.INT_MAX + number).to_bytes(1_000)
+        node.courier.mailbox.keep(sha256(new), new, valid_until=Height(2_000))
+        node.up()
+        node.ticks(20)
+        assert node.told[PEER][new], "it is told before what is older"
+        node.up()
+
+
 def test_over_a_slow_link_all_comes_as_it_carries_it() -> None:
     """Nothing of it is lost, and no more leaves than its part."""
     raws = numbered(100, 1_000)
