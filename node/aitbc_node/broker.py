@@ -134,9 +134,9 @@ class Broker:
         return tuple(culprits)
 
     def greet(self, peer: PeerId) -> None:
-        """Tell a new peer of messages to accounts that it may have missed."""
+        """Begin to tell a new peer of messages to accounts that it may have missed."""
+        # Nothing leaves here: each who came would give all others their next piece out of turn.
         self._mesh.courier.greet(peer)
-        self.tick()
 
     def claimed(self, peer: PeerId, height: Height) -> None:
         """Hear how high a peer is: who has caught up is told anew what it could not judge."""
