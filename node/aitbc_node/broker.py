@@ -91,7 +91,7 @@ class Broker:
         found: list[_Waiting] = []
         fault = ""
         for raw in raws:
-            if not self._passed_on.take(peer, len(raw), self._out.now_ms):
+            if not self._passed_on.take(peer, size=len(raw), now_ms=self._out.now_ms):
                 self.refused += 1
                 continue
             name = sha256(raw)

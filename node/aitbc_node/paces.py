@@ -60,7 +60,7 @@ class PeerPaces:
     def __init__(self) -> None:
         self._bytes = _buckets(limits.LETTERS_PEER_BYTES_RATE)
 
-    def take(self, peer: PeerId, size: int, now_ms: int) -> bool:
+    def take(self, peer: PeerId, *, size: int, now_ms: int) -> bool:
         """Count some; False when it was too much lately, and these are not to be read."""
         if self._bytes.wait_s(peer, now_ms=now_ms):
             return False
