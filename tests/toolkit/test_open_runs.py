@@ -171,6 +171,19 @@ def test_what_the_inventory_says_of_a_canary_is_no_other_wish(environment: Envir
         resuming.refuse_other_wishes(production, Request(choice=Choice(canary=0)), record)
 
 
+def test_a_journal_that_does_not_tell_who_was_silent_is_still_read(
+    environment: Environment,
+) -> None:
+    """Those of earlier builds do not: that is not the same as nobody."""
+    begin(environment)
+
+    points = journal.read(environment, RUN)
+
+    assert resuming.begun_with(points, "silent") is None
+    assert resuming.begun_with([], "may_strand") is None
+    assert resuming.begun_with([{**points[0], "silent": []}], "silent") == frozenset()
+
+
 @pytest.mark.parametrize("flag", ["--resume", "--dry-run"])
 def test_what_begins_no_deploy_pushes_nothing(
     flag: str, capsys: pytest.CaptureFixture[str]

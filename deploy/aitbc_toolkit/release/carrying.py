@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from aitbc_toolkit.errors import AitbcError, Exit, Interrupted
 from aitbc_toolkit.release import arming, facts, loading, recording, roots, sighting, verifying
 from aitbc_toolkit.release.change import Change, End
-from aitbc_toolkit.release.course import Rolled
+from aitbc_toolkit.release.course import Rolled, by_reason
 from aitbc_toolkit.release.loading import Load
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.progress import note, step
 from aitbc_toolkit.release.report import outcome
 from aitbc_toolkit.release.returning import finish_return, give_back
-from aitbc_toolkit.release.rolling import Run, by_reason, keep_evidence, measure, roll
+from aitbc_toolkit.release.rolling import Run, keep_evidence, measure, roll
 from aitbc_toolkit.release.source import SHORT
 
 

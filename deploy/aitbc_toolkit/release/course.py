@@ -18,7 +18,8 @@ class Course:
     watched when they are a canary whose watch had not ended (`watches_arrived`).
     `left_out` are nodes of hosts that do not answer, and why; a node of `may_strand` was down or
     did not vote, and when it does not come back nobody goes back for it; with `may_stall` the
-    others go on even when too few of them vote without it.
+    others go on even when too few of them vote without it. The validators of `silent` ran and did
+    not vote before the run, so without a vote they are as before.
     Without `gated` a node that answers has passed: for measuring what a deploy costs beside votes.
     """
 
@@ -33,6 +34,7 @@ class Course:
     left_out: Mapping[str, str] = field(default_factory=dict)
     may_strand: frozenset[str] = frozenset()
     may_stall: bool = False
+    silent: frozenset[str] = frozenset()
 
     @property
     def waves(self) -> int:
@@ -76,3 +78,11 @@ class Rolled:
     def floor_ms(self, interval_ms: int) -> int:
         """Give the least time that these waves could take: each restarts, then votes."""
         return sum(self.restart_ms) + len(self.restart_ms) * gates.HEIGHTS * interval_ms
+
+
+def by_reason(failed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Put nodes with the same reason together, with the log lines of the first."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for name, why in failed.items():
+        found.setdefault(why.partition("\n")[0], (why, []))[1].append(name)
+    return list(found.values())

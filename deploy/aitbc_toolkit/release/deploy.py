@@ -217,6 +217,7 @@ def _change(run: Run, request: Request, plan: Plan, facts: Facts, *, began: floa
             bake_s=plan.choice.bake_s,
             on_failure=request.on_failure,
             gated=request.gated,
+            silent=plan.order.silent,
         ),
         genesis_hash=plan.genesis_hash,
         records=known,

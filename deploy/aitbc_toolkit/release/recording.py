@@ -86,6 +86,8 @@ def _announce(run: Run, change: Change, record: Record) -> None:
         on_failure=change.course.on_failure,
         choice=change.choice.to_document(),
         gated=change.course.gated,
+        may_strand=sorted(change.course.may_strand),
+        silent=sorted(change.course.silent),
         resumed=change.open is not None,
     )
     if change.open is None:

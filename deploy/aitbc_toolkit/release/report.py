@@ -5,13 +5,13 @@ from typing import Any
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.release.change import Change, End
-from aitbc_toolkit.release.course import Rolled
+from aitbc_toolkit.release.course import Rolled, by_reason
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.history import NOTHING
 from aitbc_toolkit.release.outcome import Outcome, counted, fact, seconds
 from aitbc_toolkit.release.progress import duration
 from aitbc_toolkit.release.reading import tip
-from aitbc_toolkit.release.rolling import Run, by_reason
+from aitbc_toolkit.release.rolling import Run
 from aitbc_toolkit.release.source import SHORT
 from aitbc_toolkit.release.waves import diagnosis
 
@@ -174,8 +174,8 @@ def _bad_news(
     if end.exit is Exit.ROLLED_BACK and rolled.failed:
         first = next(iter(rolled.failed))
         hint = f"aitbc node logs {first} -e {name}   # what it wrote\n{hint}"
-    if rolled.stopped and change.course.order.silent:
-        silent = " ".join(sorted(change.course.order.silent))
+    if rolled.stopped and change.course.silent:
+        silent = " ".join(sorted(change.course.silent))
         hint = f"{diagnosis(name, silent)}\n{hint}"
     return f"{what} failed: {end.reason}", hint, lines
 

@@ -8,7 +8,7 @@ goes on back.
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
@@ -217,7 +217,8 @@ def _course(
     before = {name: (place[0], place[1]) for name, place in record.previous.items()}
     targets = {name: record.places[name] for name in record.configs}
     if why := _why_back(points, record):
-        return _way_back(run, facts, targets, before), why
+        course = _way_back(run, facts, targets, before)
+        return replace(course, silent=begun_with(points, "silent") or frozenset()), why
     changed = differing(run, facts, targets)
     arrived = [name for name in targets if name not in changed and targets[name] != before[name]]
     choice = request.choice.settled(run.environment.profile)
@@ -233,6 +234,9 @@ def _course(
         view, stall = seen(run, facts), choice.allow_stall
         view = replace(view, voting=view.voting | {*arrived})
         order = waves.order(run.environment, changed, view, allow_stall=stall, canary=canary)
+    may_strand, silent = begun_with(points, "may_strand"), begun_with(points, "silent")
+    if may_strand and not order.at_once:
+        order = waves.one_by_one(order, may_strand)
     course = Course(
         order,
         targets,
@@ -242,8 +246,22 @@ def _course(
         watches_arrived=is_watched and not canary and bool(changed),
         on_failure=request.on_failure,
         gated=request.gated,
+        may_strand=may_strand or frozenset(),
+        may_stall=record.action == "rollback" and choice.allow_stall,
+        silent=order.silent if silent is None else silent,
     )
     return course, ""
+
+
+def begun_with(
+    points: inquiry.Points, names: Literal["may_strand", "silent"]
+) -> frozenset[str] | None:
+    """Give such nodes of the run as it was begun; None where its journal does not tell.
+
+    Who is silent by now may have voted before the run: that has to vote again, behind a return.
+    """
+    told = points[0].get(names) if points else None
+    return None if told is None else frozenset(told)
 
 
 def _way_back(
@@ -260,7 +278,6 @@ def _way_back(
     if left:
         order = waves.order(run.environment, left, view, allow_stall=True)
         lacking_first = sorted(order.waves, key=lambda wave: bool({*wave} & view.voting))
-        # Who is silent by now may have voted before the run: each has to vote again.
-        order = replace(order, waves=tuple(lacking_first), silent=frozenset())
+        order = replace(order, waves=tuple(lacking_first))
     arrived = tuple(name for name in goals if name not in left)
     return Course(order, targets, before, arrived=arrived)

@@ -25,7 +25,8 @@ def finish_return(run: Run, course: Course, rolled: Rolled) -> None:
     rolled.switched = [name for wave in course.order.waves for name in wave]
     rolled.stranded = _take_back(run, course.order.waves, rolled, course)
     back = [name for name in course.arrived if course.before[name] != NOTHING]
-    rolled.stranded |= gate_arrived(run, replace(course, arrived=tuple(back)), rolled)
+    stood = replace(course, arrived=tuple(back))
+    rolled.stranded |= gate_arrived(run, stood, rolled, unvoted=course.silent)
     rolled.switched += course.arrived
 
 
@@ -62,7 +63,7 @@ def _take_back(
             _tell_removed(run, [name for name in new if name not in removed], place)
         if old:
             # Who did not vote before the run is as before without a vote.
-            gated = not course.order.silent.issuperset(old)
+            gated = not course.silent.issuperset(old)
             stranded |= switch(run, old, course.before, rolled=back, place=place, gated=gated)
     rolled.unanswered = back.unanswered
     return stranded

@@ -72,6 +72,7 @@ def rollback(
                 left_out=left_out,
                 may_strand=down,
                 may_stall=allow_stall,
+                silent=order.silent,
             ),
             genesis_hash=genesis_hash,
             records=records,

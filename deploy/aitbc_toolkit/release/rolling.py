@@ -13,7 +13,7 @@ from aitbc_toolkit.release import arming, gates, roots, watching
 from aitbc_toolkit.release.alarming import Alarm
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.baking import bake
-from aitbc_toolkit.release.course import Course, Rolled
+from aitbc_toolkit.release.course import Course, Rolled, by_reason
 from aitbc_toolkit.release.history import Place
 from aitbc_toolkit.release.hosts import Crew
 from aitbc_toolkit.release.journal import Journal, Point
@@ -56,7 +56,9 @@ def roll(run: Run, course: Course, rolled: Rolled) -> None:
     if course.bake_s:
         run.alarm.mark(changed=course.arrived)
     rolled.switched += course.arrived
-    rolled.failed = gate_arrived(run, course, rolled)
+    failed = gate_arrived(run, course, rolled)
+    rolled.stranded = {name: why for name, why in failed.items() if name in course.may_strand}
+    rolled.failed = {name: why for name, why in failed.items() if name not in rolled.stranded}
     if rolled.ok and course.watches_arrived:
         rolled.failed = _watch_canary(run, course, rolled)
     watchdog = watching.watchdog(run.mesh)
@@ -149,26 +151,38 @@ def _disarm(run: Run, armed: Sequence[str], rolled: Rolled) -> dict[str, str]:
     return failed | dict.fromkeys(back, why)
 
 
-def gate_arrived(run: Run, course: Course, rolled: Rolled) -> dict[str, str]:
-    """Let nodes show that they take part where they are; none of them is restarted."""
-    if not course.arrived:
-        return {}
-    names = " ".join(course.arrived)
-    run.journal.write("gate-begun", nodes=list(course.arrived))
+def gate_arrived(
+    run: Run, course: Course, rolled: Rolled, *, unvoted: frozenset[str] = frozenset()
+) -> dict[str, str]:
+    """Let nodes show that they take part where they are; none of them is restarted.
+
+    Who may stay behind is judged alone, so that it fails alone; of `unvoted` an answer is enough.
+    """
+    alone = [(name,) for name in course.arrived if name in course.may_strand | unvoted]
+    rest = tuple(name for name in course.arrived if (name,) not in alone)
+    # Those that are down still come after this, and until then there may be no quorum.
+    early = bool(course.order.waves) and course.order.at_once
+    failed: dict[str, str] = {}
+    for wave in [*([rest] if rest else []), *alone]:
+        failed |= _gate_here(run, wave, rolled, enough=early or unvoted.issuperset(wave))
+    return failed
+
+
+def _gate_here(run: Run, wave: Wave, rolled: Rolled, *, enough: bool) -> dict[str, str]:
+    names = " ".join(wave)
+    run.journal.write("gate-begun", nodes=list(wave))
     with step(run.tell, "gate", f"{names}, switched by an earlier attempt") as now:
-        # Those that are down still come after this, and until then there may be no quorum.
-        enough = bool(course.order.waves) and course.order.at_once
         limits = gates.patience(run.environment, live=rolled.first_height > 0 and not enough)
         verdict = gates.pass_gate(
             run.mesh,
-            course.arrived,
+            wave,
             watch=run.crew.watch,
             limits=limits,
             answer_is_enough=enough,
             tell=run.tell,
         )
         now.say(next(iter(verdict.failed.values()), f"{names} passed, not restarted"))
-    _write_gate(run, course.arrived, verdict.failed)
+    _write_gate(run, wave, verdict.failed)
     return dict(verdict.failed)
 
 
@@ -280,11 +294,3 @@ def _write_gate(run: Run, names: Sequence[str], failed: Mapping[str, str]) -> No
     reasons = {name: why.partition("\n")[0] for name, why in failed.items()}
     point: Point = "gate-failed" if failed else "gate-passed"
     run.journal.write(point, nodes=list(names), reasons=reasons)
-
-
-def by_reason(failed: Mapping[str, str]) -> list[tuple[str, list[str]]]:
-    """Put nodes with the same reason together, with the log lines of the first."""
-    found: dict[str, tuple[str, list[str]]] = {}
-    for name, why in failed.items():
-        found.setdefault(why.partition("\n")[0], (why, []))[1].append(name)
-    return list(found.values())

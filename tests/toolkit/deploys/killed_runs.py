@@ -23,6 +23,7 @@ from aitbc_toolkit.release.journal import Journal, Point
 from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.request import Choice, Request
 from aitbc_toolkit.release.resuming import resume
+from aitbc_toolkit.release.rollback import rollback
 from aitbc_toolkit.remote import Hosts
 
 
@@ -83,6 +84,8 @@ def run_until(root: Path, point: str, count: int, verb: str, choice: Choice) -> 
     Hosts.step = stand_in_hosts.step  # type: ignore[method-assign] # several hosts are one here
     environment = stand_in_hosts.load(root, "dev")
     request = Request(checkout=root / "checkout", choice=choice, prove=proven)
+    if verb == "rollback":
+        rollback(environment, lambda _record: None, allow_stall=choice.allow_stall, prove=proven)
     {"deploy": deploy, "resume": resume}[verb](environment, request, lambda _record: None)
 
 

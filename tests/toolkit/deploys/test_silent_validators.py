@@ -1,13 +1,15 @@
 """A validator that runs and does not vote goes first, and nobody follows before it votes."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from killed_runs import killed, resumed
 
 from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import history
+from aitbc_toolkit.release import history, rolling
 from aitbc_toolkit.release.gates import voting
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.suites.waiting import Look, wait_until
@@ -34,6 +36,18 @@ def fall_silent(project: Any, name: str, *, for_good: bool = False) -> None:
         return Look(name not in found and len(found) == 3, None, str(found))
 
     wait_until(f"all but {name} vote", others, deadline_s=60)
+
+
+def fail_without_vote(silent: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let these nodes pass only those gates that ask no vote of them."""
+    judge = rolling.gates.pass_gate
+
+    def judged(mesh: Any, names: Any, **more: Any) -> Any:
+        verdict = judge(mesh, names, **more)
+        asked = [] if more["answer_is_enough"] else [each for each in names if each in silent]
+        return replace(verdict, failed={**verdict.failed, **dict.fromkeys(asked, "does not vote")})
+
+    monkeypatch.setattr(rolling.gates, "pass_gate", judged)
 
 
 @pytest.fixture
@@ -112,3 +126,35 @@ def test_a_rollback_that_may_stall_goes_on_without_who_does_not_come_back(
     assert back.exit is Exit.MIXED
     assert "is not whole: v3 was failed by the test" in back.error
     assert bad not in project.running().values()
+
+
+def test_a_rollback_that_was_killed_still_goes_on_without_who_does_not_come_back(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may stay behind, and that the others may stall, was said when it was begun."""
+    bad = project.running()["v3"]
+    fall_silent(project, "v3", for_good=True)
+    killed(project, "switched", verb="rollback", allow_stall=True)
+    fail_without_vote(["v3"], monkeypatch)
+
+    back = resumed(project)
+
+    assert back.exit is Exit.MIXED
+    assert "is not whole: v3 does not vote" in back.error
+    assert bad not in [project.running()[name] for name in ("v1", "v2", "v4")]
+
+
+@pytest.mark.parametrize("point", ["return-begun", "returned"])
+def test_a_return_that_was_killed_asks_no_vote_of_who_did_not_vote_before(
+    project: Any, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    """On its way back, or back already: it answers, so all is as before."""
+    before = project.running()
+    fall_silent(project, "v3", for_good=True)
+    killed(project, point, verb="rollback")
+    fail_without_vote(["v3"], monkeypatch)
+
+    failed = resumed(project)
+
+    assert failed.exit is Exit.ROLLED_BACK
+    assert project.running() == before
