@@ -349,6 +349,7 @@ def test_runs_are_played_with_the_seeds_of_the_baseline(
         return SimpleNamespace(is_interrupted=False)
 
     monkeypatch.setattr(loads, "play", play)
+    monkeypatch.setattr(rounds, "machine_now", lambda: {**MACHINE, "versions": {}})
     words = ["load/steady", "-e", "dev"]
 
     assert run(["load", "baseline", "keep", *words, "--seed", "7", "--for", "4"]) == Exit.OK
@@ -373,6 +374,7 @@ def test_recorded_runs_are_played_as_they_were_asked_for(
         return SimpleNamespace(is_interrupted=False)
 
     monkeypatch.setattr(loads, "play", play)
+    monkeypatch.setattr(rounds, "machine_now", lambda: {**MACHINE, "versions": {}})
     for number in range(1, 6):
         a_load_run(state, number, 1.0, rate=100.0, for_s=61.0, workers=1)
         a_load_run(state, 10 + number, 1.0, rate=100.0, for_s=61.0, workers=2)
@@ -396,6 +398,22 @@ def test_a_tier_is_played_again_and_what_cannot_be_is_refused(tier: str) -> None
     assert rounds.repeatable(None, found).tier == tier
     with pytest.raises(UsageError, match=r"runs 0001, .* cannot be played again"):
         rounds.repeatable(None, msgspec.structs.replace(found, configuration="c9"))
+
+
+def test_what_will_not_be_comparable_is_not_played(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Another machine or configuration is told before the first run, and not behind the last."""
+    for place, noise in enumerate(NOISE):
+        a_cut(state, 1 + place, noise)
+    words = ["partition/minority", "-e", "dev"]
+    assert run(["load", "baseline", "keep", *words, "--of", "1,2,3,4,5"]) == Exit.OK
+    monkeypatch.setattr(rounds, "machine_now", lambda: {**MACHINE, "cores": 4, "versions": {}})
+    monkeypatch.setattr(rounds, "asked_now", lambda *_: "c1")
+    monkeypatch.setattr(rounds, "played", lambda *_, **__: pytest.fail("it was played"))
+
+    assert run(["load", "baseline", "judge", *words]) == Exit.USAGE
+    assert "baseline: another machine; another configuration" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_no_baseline(

@@ -106,6 +106,8 @@ def judge(*, scenario: str, environment: str, numbers: str, as_json: bool) -> Ex
     wanted = rounds.known(scenario)
     before = shelf.kept(name, wanted)
     baselines.require_ratios(before)
+    if not numbers:
+        rounds.require_same(found, before)
     asked = Asked(before.rate, before.for_s, before.tier)
     runs = _runs(found, wanted, before.seeds, asked=asked, numbers=numbers)
     judged = baselines.judge(before, baselines.gather(wanted, name, runs))

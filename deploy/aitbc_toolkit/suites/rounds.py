@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from aitbc_toolkit import paths
+from aitbc_toolkit import measured, paths
 from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import (
@@ -75,6 +75,30 @@ def asked_now(environment: Environment | None, found: Baseline) -> str:
         return stepping.configuration(environment, Bounds(), found.for_s)
     parts = catalogue.parts(found.scenario, tier=found.tier or NIGHTLY)
     return playing.configuration(environment, playing.sorted_out(environment, parts)[0])
+
+
+def require_same(environment: Environment | None, before: Baseline) -> None:
+    """Refuse to play what could not be compared: that is known before hours of it.
+
+    What a load run is asked is known only where its mesh is asked, too. Raises: UsageError.
+    """
+    told = machine_now()
+    wrong = "another machine" if told != before.machine else ""
+    if not _is_load(before.scenario) and asked_now(environment, before) != before.configuration:
+        wrong = f"{wrong}; another configuration" if wrong else "another configuration"
+    if wrong:
+        hint = "aitbc load baseline judge --help"
+        raise UsageError(f"not comparable with the baseline: {wrong}", hint=hint)
+
+
+def machine_now() -> dict[str, Any]:
+    """Tell this machine as a run played now would."""
+    return _machine(measured.circumstances(paths.project_root()))
+
+
+def _machine(told: Mapping[str, Any]) -> dict[str, Any]:
+    machine = {key: value for key, value in told.get("machine", {}).items() if key != "load"}
+    return machine and {**machine, "versions": told.get("versions", {})}
 
 
 def _is_load(scenario: str) -> bool:
@@ -249,14 +273,13 @@ def _ran(
     *,
     rising: set[str],
 ) -> Ran:
-    machine = {key: value for key, value in told.get("machine", {}).items() if key != "load"}
     return Ran(
         run=run,
         scenario=scenario,
         environment=told.get("environment", ""),
         verdict=verdict,
         seed=told.get("seed"),
-        machine=machine and {**machine, "versions": told.get("versions", {})},
+        machine=_machine(told),
         configuration=told.get("configuration") or "",
         builds=tuple(told.get("builds") or [told.get("commit", "")]),
         figures=figures,
