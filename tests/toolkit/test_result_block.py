@@ -8,6 +8,7 @@ import pytest
 from pretend_nodes import a_status
 from test_history import a_record
 
+from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.release import report
 from aitbc_toolkit.release.change import Change, End
@@ -76,3 +77,32 @@ def test_a_node_that_was_only_started_is_not_counted_as_a_release() -> None:
     said = block(("v2",), before=NEW, floor_ms=3_000)
 
     assert "changed       v2 started anew as before, on 1 host" in said
+
+
+@pytest.mark.parametrize(("failed", "hinted"), [("v3", True), ("v1", False)])
+def test_who_still_does_not_vote_is_to_be_diagnosed(failed: str, *, hinted: bool) -> None:
+    """A deploy whose gate it failed ends with that hint, too; one that another failed does not."""
+    course = Course(
+        Order((("v3",), ("v1",)), stalls=False),
+        dict.fromkeys(NAMES, NEW),
+        dict.fromkeys(NAMES, OLD),
+        silent=frozenset(["v3"]),
+    )
+    change = Change(
+        action="deploy",
+        commit=NEW[0],
+        subject="a change",
+        snapshot=False,
+        course=course,
+        genesis_hash="ab",
+        records=(),
+        began=time.monotonic(),
+        prove=lambda _environment: ("", ""),
+    )
+    run = cast("Any", SimpleNamespace(environment=Inventory.load("staging")))
+    end = End(a_record(1, "b"), exit=Exit.ROLLED_BACK, reason=f"{failed} does not vote")
+
+    said = report.outcome(run, change, Rolled(failed={failed: "does not vote"}), end)
+
+    assert f"aitbc node logs {failed}" in said.hint
+    assert ("diagnose consensus -e staging   # why v3 does" in said.hint) is hinted

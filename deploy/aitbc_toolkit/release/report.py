@@ -174,9 +174,11 @@ def _bad_news(
     if end.exit is Exit.ROLLED_BACK and rolled.failed:
         first = next(iter(rolled.failed))
         hint = f"aitbc node logs {first} -e {name}   # what it wrote\n{hint}"
-    if rolled.stopped and change.course.silent:
-        silent = " ".join(sorted(change.course.silent))
-        hint = f"{diagnosis(name, silent)}\n{hint}"
+    silent = change.course.silent
+    if not rolled.stopped:
+        silent &= {*rolled.failed, *rolled.stranded}
+    if silent:
+        hint = f"{diagnosis(name, ' '.join(sorted(silent)))}\n{hint}"
     return f"{what} failed: {end.reason}", hint, lines
 
 
