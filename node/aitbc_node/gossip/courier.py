@@ -81,10 +81,9 @@ class Courier:
         for peer in self.mailbox.creditors:
             if not self._has_room(peer, now_ms):
                 continue
-            portion = min(limits.LETTERS_TOLD_BYTES, MANNERS[self._speeds.kind(peer)].portion)
-            raws = self.mailbox.take(peer, bytes_max=portion, now_ms=now_ms)
+            raws = self.mailbox.take(peer, bytes_max=self._portion(peer), now_ms=now_ms)
             if raws:
-                yield from self._hand_over((peer,), tuple(raws), now_ms)
+                yield from self._send((peer,), raws, now_ms)
 
     def flush(self, linked: tuple[PeerId, ...], now_ms: int) -> Iterator[Send]:
         """Send what waits. Shape: peers share one frame's bytes where all need the same."""
@@ -100,12 +99,19 @@ class Courier:
             yield from self._send(peers, raws, now_ms)
 
     def _send(self, peers: tuple[PeerId, ...], raws: list[bytes], now_ms: int) -> Iterator[Send]:
-        for some in batches(
-            raws, bytes_max=limits.LETTERS_TOLD_BYTES, count_max=limits.LETTERS_COUNT_MAX
-        ):
-            able = tuple(peer for peer in peers if self._has_room(peer, now_ms))
-            self.dropped += len(some) * (len(peers) - len(able))
-            yield from self._hand_over(able, some, now_ms)
+        portions: dict[int, list[PeerId]] = {}
+        for peer in peers:
+            portions.setdefault(self._portion(peer), []).append(peer)
+        for portion, alike in portions.items():
+            for some in batches(raws, bytes_max=portion, count_max=limits.LETTERS_COUNT_MAX):
+                size = sum(map(len, some))
+                able = tuple(
+                    peer
+                    for peer in alike
+                    if self._has_room(peer, now_ms) and size <= self._bearable(peer)
+                )
+                self.dropped += len(some) * (len(alike) - len(able))
+                yield from self._hand_over(able, some, now_ms)
 
     def _hand_over(
         self, peers: tuple[PeerId, ...], raws: tuple[bytes, ...], now_ms: int
@@ -118,6 +124,16 @@ class Courier:
                 self._paid_until_us[peer] = begin_us + 1_000_000 * size // rate
         self._speeds.send(peers, size, now_ms)
         yield from send(peers, Letters(raws))
+
+    def _portion(self, peer: PeerId) -> int:
+        """Bound the bytes of one message; a single one of an account may be larger."""
+        manners = MANNERS[self._speeds.kind(peer)]
+        return min(limits.LETTERS_TOLD_BYTES, manners.portion, self._bearable(peer))
+
+    def _bearable(self, peer: PeerId) -> int:
+        """Bound what leaves whole: what comes behind it must not be late for a sign of life."""
+        rate = self._speeds.allowed(peer) or limits.LETTERS_TOLD_BYTES * 1_000
+        return rate * limits.DEAD_AFTER_MS // 2_000
 
     def _has_room(self, peer: PeerId, now_ms: int) -> bool:
         """Tell whether earlier messages have left a link; of one that is not slow they have."""

@@ -117,6 +117,25 @@ def test_a_slow_link_gets_a_part_of_what_it_carries_and_the_others_all() -> None
     assert node.courier.dropped == len(raws) - node.sent[PEERS[0]].total()
 
 
+def test_nothing_that_leaves_for_a_slow_link_delays_signs_of_life_for_long() -> None:
+    """A single message that would is lost to it, also of those that a new peer is told."""
+    carries = 6_000
+    node, large, small = Node(carries=carries), numbered(3, 10_000), numbered(200, 500)
+    for raw in (*large, *small[:20]):
+        node.courier.mailbox.keep(sha256(raw), raw, valid_until=LAST)
+    node.greet(PEERS[0])
+    assert node.sent[PEERS[0]] == Counter(small[:20])
+
+    node.add(*small[20:], *large)
+    node.now_ms += 60_000
+    node.flush()
+    slow = [frame for frame in node.frames if PEERS[0] in frame.peers]
+    bearable = carries * limits.DEAD_AFTER_MS // 2_000
+    assert max(len(frame.payload) for frame in slow) <= bearable + 500
+    assert len(slow[-1].payload) > carries // 2, "it gets what it can bear"
+    assert node.sent[PEERS[1]] == Counter(small[20:] + large)
+
+
 def test_the_queue_and_what_is_held_ready_are_bounded() -> None:
     """The newest to accounts stay, by count and by bytes."""
     node = Node()
