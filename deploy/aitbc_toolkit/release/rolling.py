@@ -210,7 +210,10 @@ def _next(run: Run, left: list[Wave], order: Order) -> Wave:
     """Take the next wave: in the plan's order, of single validators the one with the most time."""
     wave = left[0]
     if wave[0] in order.by_turn:
-        wave = (farthest(run.mesh, [each[0] for each in left]),)
+        votes = gates.voting(run.environment, run.mesh.statuses())
+        # Who fell silent meanwhile goes before those: it costs nothing, and may vote then.
+        silent = [each for each in left if each[0] not in votes]
+        wave = silent[0] if silent else (farthest(run.mesh, [each[0] for each in left]),)
     left.remove(wave)
     return wave
 

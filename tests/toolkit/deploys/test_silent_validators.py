@@ -158,3 +158,24 @@ def test_a_return_that_was_killed_asks_no_vote_of_who_did_not_vote_before(
 
     assert failed.exit is Exit.ROLLED_BACK
     assert project.running() == before
+
+
+def test_who_falls_silent_meanwhile_is_switched_next(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind the first wave v3 votes no more: v2, whose turn it is, cannot be spared before it."""
+    judge = rolling.gates.pass_gate
+
+    def judged(mesh: Any, names: Any, **more: Any) -> Any:
+        verdict = judge(mesh, names, **more)
+        if names == ("v1",):
+            fall_silent(project, "v3")
+        return verdict
+
+    monkeypatch.setattr(rolling.gates, "pass_gate", judged)
+    monkeypatch.setattr(rolling, "farthest", lambda _mesh, candidates: candidates[0])
+
+    done = project.rollback()
+
+    assert done.exit is Exit.OK, done.error
+    assert waves(project) == ["v1", "v3", "v2", "v4"]
