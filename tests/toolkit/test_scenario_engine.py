@@ -584,3 +584,29 @@ def test_targets_know_what_was_cut_and_hit_before(tmp_path: Path) -> None:
     ]
     said = "0 validators were not hit yet, 1 are asked for"
     assert (told.verdict, told.line) == (Verdict.INFRA, said)
+
+
+OVER = """
+scenario: partition/made
+about: links are worn out while others are cut
+backends: [sim]
+steps:
+  - {id: cut, fault: net.cut, between: {isolate: v1}, lease: 20s}
+  - {id: loss, fault: net.loss, between: {isolate: v3}, lease: 5s}
+  - {id: same, fault: net.reset, between: {isolate: v1}, lease: 5s}
+  - {id: more, fault: net.cut, between: {isolate: v4}, lease: 5s}
+"""
+
+
+def test_a_loss_is_not_asked_of_links_that_carry_nothing(tmp_path: Path) -> None:
+    """A host whose only link of a fault is cut could never show that it bites there.
+
+    A second cut shows itself on what is cut, and a fault that has no other link is begun as it is.
+    """
+    told = played(a_case(tmp_path, OVER), Mesh())
+
+    between = [{*map(tuple, row["edges"])} for row in told.faults]  # type: ignore[call-overload]
+    assert all("v3" in edge for edge in between[1])
+    assert {name for edge in between[1] for name in edge} == {"v2", "v3", "v4"}
+    assert between[2] == between[0]
+    assert ("v1", "v4") in between[3]

@@ -5,6 +5,8 @@ Do not break anything here.
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from aitbc_toolkit.suites.scenario import expecting, targets
 from aitbc_toolkit.suites.scenario.arena import Planned, Town
 from aitbc_toolkit.suites.scenario.quantities import seconds, share
@@ -33,6 +35,18 @@ def planned(step: FaultStep, aim: Aim) -> Planned:
         parameters=step.differences,
         groups=groups,
     )
+
+
+def carried(wanted: Planned, cut: frozenset[expecting.Edge]) -> Planned:
+    """Leave out ways that carry nothing now: on them no loss or delay could show that it bites.
+
+    What cuts a way itself is seen on a way that is cut already; nothing is left out of that, and
+    not all of anything.
+    """
+    left = wanted.edges - cut
+    if not left or (wanted.fault == "net.cut" and not wanted.parameters):
+        return wanted
+    return msgspec.structs.replace(wanted, edges=left)
 
 
 def require_budget(wanted: Planned, blast: Blast, town: Town, *, hit: Sequence[str]) -> None:

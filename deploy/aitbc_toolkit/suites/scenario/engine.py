@@ -25,7 +25,7 @@ from aitbc_toolkit.suites.scenario.arena import Arena
 from aitbc_toolkit.suites.scenario.desk import Desk
 from aitbc_toolkit.suites.scenario.findings import Findings
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.running import Running, under
+from aitbc_toolkit.suites.scenario.running import Running, cut_by, under
 from aitbc_toolkit.suites.scenario.schema import (
     ActStep,
     Case,
@@ -128,7 +128,7 @@ class Engine:
         """Break what a step says, and see that it bites."""
         aim = self._aim()
         self._tip = max(self._tip, aim.sight.tip)
-        planned = deciding.planned(step, aim)
+        planned = deciding.carried(deciding.planned(step, aim), cut_by(self._running.values()))
         blast = self._case.written.budget.blast
         deciding.require_budget(planned, blast, aim.town, hit=self._hit())
         self._ever_hit.update(planned.targets)
@@ -198,7 +198,7 @@ class Engine:
         """Watch until a fault is nearly over; require what follows from voting power."""
         running = self._running[name]
         powers = self._powers()
-        cut = frozenset[expecting.Edge]().union(*(r.cut for r in self._running.values()))
+        cut = cut_by(self._running.values())
         down = under(self._running.values(), expecting.DOWN)
         away = under(self._running.values(), expecting.AWAY)
         must = expecting.expect(powers, cut=cut, down={*down, *away})

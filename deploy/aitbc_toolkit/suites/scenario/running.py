@@ -51,3 +51,8 @@ class Running:
 def under(faults: Iterable[Running], kinds: Collection[str]) -> set[str]:
     """Name whom faults of these kinds hit."""
     return {name for each in faults if each.planned.fault in kinds for name in each.planned.targets}
+
+
+def cut_by(faults: Iterable[Running]) -> frozenset[expecting.Edge]:
+    """Name the ways on which these faults let nothing through."""
+    return frozenset[expecting.Edge]().union(*(each.cut for each in faults))
