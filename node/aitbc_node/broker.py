@@ -135,8 +135,8 @@ class Broker:
 
     def greet(self, peer: PeerId) -> None:
         """Begin to tell a new peer of messages to accounts that it may have missed."""
-        # Nothing leaves here: each who came would give all others their next piece out of turn.
         self._mesh.courier.greet(peer)
+        self._tell((peer,))  # the others have a pace of their own
 
     def claimed(self, peer: PeerId, height: Height) -> None:
         """Hear how high a peer is: who has caught up is told anew what it could not judge."""
@@ -144,8 +144,11 @@ class Broker:
 
     def tick(self) -> None:
         """Go on telling those who came, or have caught up."""
+        self._tell(self._mesh.courier.creditors)
+
+    def _tell(self, peers: tuple[PeerId, ...]) -> None:
         self._sweep()
-        self._out.extend(self._mesh.courier.tell(self._out.now_ms))
+        self._out.extend(self._mesh.courier.tell(peers, self._out.now_ms))
 
     def _refusal(self, sealed: Sealed, source: PeerId | None) -> Refusal | None:
         """Judge all that costs no signature; a peer may be some blocks ahead of this node."""

@@ -424,15 +424,17 @@ def test_a_node_that_was_down_is_told_once_when_it_returns(mesh: Pump) -> None:
 
 
 def test_who_comes_makes_nobody_else_be_told_out_of_turn(mesh: Pump) -> None:
-    """Each gets a piece in each tick, however many greet in between."""
+    """Each gets its first piece when it comes, and then one in each tick."""
     machine = mesh.nodes[0].machine
     broker, courier = machine._conversation.broker, machine._mesh.courier
     courier.mailbox.keep(b"name", b"raw", valid_until=Height(500))
     broker._out.take()
-    for peer in machine._mesh.linked():
-        broker.greet(peer)
-    assert not broker._out.take()
-    assert courier.mailbox.creditors == machine._mesh.linked()
+    first, *others = machine._mesh.linked()
+    for peer in others:
+        courier.greet(peer)
+
+    broker.greet(first)
+    assert [effect.peers for effect in broker._out.take()] == [(first,)]
 
     broker.tick()
-    assert len(broker._out.take()) == len(machine._mesh.linked())
+    assert [effect.peers for effect in broker._out.take()] == [(peer,) for peer in others]

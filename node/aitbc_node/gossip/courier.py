@@ -76,10 +76,15 @@ class Courier:
         if peer in self._able:
             self.mailbox.claimed(peer, height, own=own)
 
-    def tell(self, now_ms: int) -> Iterator[Send]:
-        """Send each peer the next piece of what it is owed, unless its link is still busy."""
-        for peer in self.mailbox.creditors:
-            if not self._has_room(peer, now_ms):
+    @property
+    def creditors(self) -> tuple[PeerId, ...]:
+        """Name the peers that are owed something."""
+        return self.mailbox.creditors
+
+    def tell(self, peers: tuple[PeerId, ...], now_ms: int) -> Iterator[Send]:
+        """Send each that is owed something the next piece, unless its link is still busy."""
+        for peer in peers:
+            if not self.mailbox.owes(peer) or not self._has_room(peer, now_ms):
                 continue
             raws = self.mailbox.take(peer, bytes_max=self._portion(peer), now_ms=now_ms)
             if raws:

@@ -34,6 +34,10 @@ class Mailbox:
         """Name who is owed something."""
         return tuple(self._owed)
 
+    def owes(self, peer: PeerId) -> bool:
+        """Tell whether a peer is owed something."""
+        return peer in self._owed
+
     def keep(self, name: Hash, raw: bytes, *, valid_until: Height) -> None:
         """Hold one ready for peers that come later; the oldest makes room."""
         self._kept[name] = (raw, valid_until)

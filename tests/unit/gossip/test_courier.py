@@ -47,7 +47,7 @@ class Node:
         self.courier.greet(peer)
         while self.courier.mailbox.creditors:
             self.now_ms += 60_000
-            self.take(*self.courier.tell(self.now_ms))
+            self.take(*self.courier.tell(self.courier.creditors, self.now_ms))
 
     def take(self, *effects: Send) -> None:
         """Note what leaves."""

@@ -39,7 +39,7 @@ class Node:
         """Let time pass."""
         for _ in range(count):
             self.now_ms += TICK_MS
-            for effect in self.courier.tell(self.now_ms):
+            for effect in self.courier.tell(self.courier.creditors, self.now_ms):
                 message = decode_message(effect.payload)
                 assert isinstance(message, Letters)
                 self.largest = max(self.largest, sum(map(len, message.raws)))
