@@ -563,13 +563,15 @@ def test_of_several_keys_the_set_says_which_signs_and_each_has_its_own_sign_stat
     guard.add(OwnKey(2, FakeSigner(a_key(5)), NOTHING_SIGNED))
     guard.add(OwnKey(2, FakeSigner(a_key(4)), NOTHING_SIGNED))
 
-    chosen = []
+    chosen, places = [], []
     for powers in (FOUR, (1,) * 6, (1, 1)):
         guard.choose(a_set(powers))
         chosen.append(guard.key)
+        places.append(guard.index_in(a_set(powers)))
     message = signed(guard, unsigned(PREVOTE, V))
 
     assert chosen == [a_key(3), a_key(5), a_key(5)]
+    assert places == [a_set(FOUR).index_of(a_key(3)), a_set((1,) * 6).index_of(a_key(5)), None]
     assert isinstance(message, Signed)
     assert guard.stored is not None
     assert message.effects == (SaveSignState(guard.stored, 2),)
