@@ -61,6 +61,16 @@ def test_the_knee_of_a_server_is_found_in_a_few_steps(capacity: float) -> None:
 
 
 @pytest.mark.unit
+@pytest.mark.parametrize(("capacity", "last"), [(9e9, 2_124.2), (0.0, 204.7)])
+def test_a_search_ends_at_its_bounds_whatever_their_digits(capacity: float, last: float) -> None:
+    """Rates have three digits, bounds more: at each of the two a step is played, once it holds."""
+    found = search(a_server(capacity), Bounds(1_634.0, least=204.7, most=2_124.2))
+
+    assert found.steps[-1].asked == last
+    assert len(found.steps) <= 8, [step.asked for step in found.steps]
+
+
+@pytest.mark.unit
 def test_a_mesh_that_breaks_down_beyond_its_knee_is_halved() -> None:
     """What a failing step committed is far below the knee, so it is no hint."""
 

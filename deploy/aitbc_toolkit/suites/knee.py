@@ -127,9 +127,9 @@ def _next(low: Step | None, high: Step | None, bounds: Bounds) -> float | None:
     """Choose the next rate; none where all is known that is wanted."""
     if high is None:
         assert low is not None, "a step has ended"
-        return _round(min(2 * low.asked, bounds.most)) if low.asked < bounds.most else None
+        return min(_round(2 * low.asked), bounds.most) if low.asked < bounds.most else None
     if low is None:
-        return _round(max(high.asked / 2, bounds.least)) if high.asked > bounds.least else None
+        return max(_round(high.asked / 2), bounds.least) if high.asked > bounds.least else None
     if high.asked <= low.asked * NARROW:
         return None
     floor, ceiling = low.asked * NARROW, high.asked / NARROW
