@@ -38,8 +38,10 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 class Books(msgspec.Struct, frozen=True, kw_only=True):
     """Show what became of each: sent = final + rejected + expired + pending.
 
-    `dropped` arrivals found too many in flight and were not sent; `refusals` counts answers, of
-    which one transaction may have had several; `rejects` counts transactions, by code.
+    `promised` counts those that a node took and that had not ended, or expired; they are pending or
+    expired as well. `dropped` arrivals found too many in flight and were not sent; `refusals`
+    counts answers, of which one transaction may have had several; `rejects` counts transactions, by
+    code.
     """
 
     sent: int
@@ -48,6 +50,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int
     expired: int
     pending: int
+    promised: int
     dropped: int
     refusals: dict[str, int]
     rejects: dict[str, int]

@@ -201,7 +201,7 @@ def _rates(told: Sequence[Rates]) -> Rates:
 
 
 def _books(told: Sequence[Books]) -> Books:
-    counts = ("sent", "accepted", "final", "rejected", "expired", "pending", "dropped")
+    counts = ("sent", "accepted", "final", "rejected", "expired", "pending", "promised", "dropped")
     return Books(
         **{name: sum(getattr(each, name) for each in told) for name in counts},
         refusals=_sum(each.refusals for each in told),

@@ -16,7 +16,7 @@ TOLD: dict[str, Any] = {
     "ended": "PASS",
     "circumstances": {"environment": "dev"},
     "books": dict.fromkeys(
-        ("sent", "accepted", "final", "rejected", "expired", "pending", "dropped"), 10
+        ("sent", "accepted", "final", "rejected", "expired", "pending", "promised", "dropped"), 10
     ),
     "rates": {"asked": 50.0, "offered": 50.0, "accepted": 49.9, "committed": None},
     "checks": [

@@ -29,10 +29,15 @@ def told(offered: float, committed: float | None, **changed: Any) -> dict[str, A
         "verdict": "PASS",
         "why": [],
         "for_s": 4.0,
-        "rates": {"asked": offered, "accepted": offered, "committed": committed},
-        "books": {"sent": sent, "final": sent, "pending": 0},
+        "rates": {
+            "asked": offered,
+            "offered": offered,
+            "accepted": offered,
+            "committed": committed,
+        },
+        "books": {"sent": sent, "final": sent, "pending": 0, "promised": 0},
         "to_final": {"percentiles_ms": percentiles},
-        "send_lag": {"percentiles_ms": {"p99": 1.0}, "histogram": {"most_us": 2_000}},
+        "send_lag": {"percentiles_ms": {"p99": 1.0}},
         "checks": [{"name": "agreement", "outcome": "held"}],
         **changed,
     }
@@ -138,7 +143,7 @@ def test_one_failure_among_doubtful_steps_is_none(turn: int) -> None:
 
 
 LATE = {"verdict": "INVALID", "why": ["send lag p99 was 30.0 ms, at most 10 are good"]}
-BOOKS = {"sent": 3_200, "final": 3_200, "pending": 0}
+BOOKS = {"sent": 3_200, "final": 3_200, "pending": 0, "promised": 0}
 
 
 @pytest.mark.unit
@@ -149,6 +154,7 @@ BOOKS = {"sent": 3_200, "final": 3_200, "pending": 0}
         (780.0, {}, Outcome.HOLDS),
         (780.0, {"books": {**BOOKS, "sent": 3_100}}, Outcome.DOUBTFUL),
         (780.0, {"books": {**BOOKS, "final": 3_100}}, Outcome.DOUBTFUL),
+        (780.0, {"books": {**BOOKS, "final": 3_190, "promised": 10}}, Outcome.BEHIND),
         (780.0, {"checks": [{"name": "agreement", "outcome": "unknown"}]}, Outcome.DOUBTFUL),
         (780.0, {"why": [*LATE["why"], "it was stopped before its time"]}, Outcome.DOUBTFUL),
     ],
@@ -178,10 +184,28 @@ def test_a_swarm_that_was_only_late_says_so_in_these_words() -> None:
 @pytest.mark.unit
 def test_what_went_out_late_was_offered_at_a_lower_rate() -> None:
     """A swarm that needed five seconds for the schedule of four offered a fifth less."""
-    lag = {"percentiles_ms": {"p99": 990.0}, "histogram": {"most_us": 1_000_000}}
-    step = knee.read(800, told(800, 630, **LATE, send_lag=lag))
+    rates = {"asked": 800.0, "offered": 640.0, "accepted": 640.0, "committed": 630.0}
+    step = knee.read(800, told(800, 630, **LATE, rates=rates))
 
     assert (step.offered, step.outcome) == (640.0, Outcome.HOLDS)
+
+
+@pytest.mark.unit
+def test_one_that_went_out_late_makes_the_others_no_slower() -> None:
+    """A single hand-in of 400 was a second late, and the last went out in time."""
+    lag = {"percentiles_ms": {"p99": 1.0}, "histogram": {"most_us": 1_000_000}}
+    step = knee.read(100, told(100, 77.0, send_lag=lag))
+
+    assert (step.offered, step.outcome) == (100.0, Outcome.BEHIND)
+
+
+@pytest.mark.unit
+def test_the_schedule_lasts_longer_than_its_sending() -> None:
+    """The last of four batches was due a second before the end: 400 came in 4 s, not in 3."""
+    rates = {"asked": 100.0, "offered": 133.3, "accepted": 133.3, "committed": 96.0}
+    step = knee.read(100, told(100, 96.0, rates=rates))
+
+    assert (step.offered, step.outcome) == (100.0, Outcome.HOLDS)
 
 
 @pytest.mark.unit

@@ -75,6 +75,17 @@ def test_what_an_earlier_run_of_the_seed_left_is_not_taken_for_its_own(tmp_path:
     assert result["books"]["final"] == 20
 
 
+def test_what_a_mesh_took_and_did_not_make_final_is_in_the_books(tmp_path: Path) -> None:
+    """Whatever the verdict: a late swarm names its lateness, and this stands beside it."""
+    with a_fake_mesh(capacity=10, interval_ms=50) as ports:
+        result = run(tmp_path / "one", ports, rate=50.0, for_s=1.0, drain_s=0.5)
+
+    books = result["books"]
+    assert books["accepted"] > books["final"]
+    assert books["promised"] == books["accepted"] - books["final"]
+    assert (result["verdict"], balance(books)) in {("LIVENESS", 0), ("INVALID", 0)}
+
+
 @pytest.mark.nightly
 @pytest.mark.proves("B5")
 def test_a_run_that_is_stopped_accounts_for_what_it_sent(tmp_path: Path) -> None:

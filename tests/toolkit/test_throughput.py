@@ -18,22 +18,27 @@ from aitbc_toolkit.release import meshing
 from aitbc_toolkit.suites.verdicts import Verdict
 
 TOP = Ceiling(a_second=50_000.0, cores=2)
+BOOKS = {"sent": 60_000, "final": 60_000, "promised": 0}
+
+
+def a_cost(node: str) -> dict[str, Any]:
+    """Tell what a node used: 50 us for each."""
+    return {"node": node, "cpu_ms": 3_000.0, "per_tx": {"cpu_ms": 0.05}, "why": ""}
 
 
 def told(**changed: object) -> dict[str, Any]:
     """Make what a swarm tells of 1,000 a second for a minute, 50 us of each validator for each."""
-    costs = [{"node": f"v{n}", "cpu_ms": 3_000.0, "per_tx": {"cpu_ms": 0.05}} for n in range(4)]
     return {
         "verdict": "INVALID",  # the swarm was late: that is no fault of the mesh
         "why": ["send lag p99 was 40.0 ms, at most 10 are good"],
         "for_s": 60.0,
         "rates": {"asked": 1_000.0, "offered": 1_000.0, "committed": 990.0},
-        "books": {"sent": 60_000, "final": 60_000},
+        "books": BOOKS,
         "to_final": {"percentiles_ms": {"p50": 300.0, "p99": 900.0}},
         "send_lag": {"percentiles_ms": {"p99": 40.0}},
         "checks": [{"name": "agreement", "outcome": "held", "detail": ""}],
         "generator": {"cpu_s": 3.0, "cpu_share": 0.05, "cpu_us_per_tx": 50.0},
-        "costs": costs,
+        "costs": [a_cost(f"v{number}") for number in range(4)],
         **changed,
     }
 
@@ -100,13 +105,12 @@ def test_efficiency_is_what_processor_time_would_allow_beside_verifying_alone() 
         ({"verdict": "SAFETY", "why": ["agreement: two"]}, {}, TOP, Verdict.SAFETY, "agreement"),
         ({}, {}, Ceiling(39_000.0, 2), Verdict.INVALID, "19,500 a second, 20,000 are the least"),
         ({}, {}, Ceiling(50_000.0, 2, wait=1.2), Verdict.INVALID, "1.20 times its processor"),
-        ({"books": {"sent": 56_000, "final": 9}}, {}, TOP, Verdict.INVALID, "whole: 93.3 %"),
-        ({}, {"books": {"sent": 60_000, "final": 0}}, TOP, Verdict.INVALID, "half: nothing became"),
+        ({"books": {**BOOKS, "sent": 56_000}}, {}, TOP, Verdict.INVALID, "whole: 93.3 %"),
+        ({}, {"books": {**BOOKS, "final": 0}}, TOP, Verdict.INVALID, "half: nothing became"),
         ({}, {"why": ["it was stopped before its time"]}, TOP, Verdict.INVALID, "half: it was st"),
-        ({"books": {"sent": 60_000, "final": 59_000}}, {}, TOP, Verdict.INVALID, "whole: send lag"),
+        ({"books": {**BOOKS, "final": 59_000}}, {}, TOP, Verdict.INVALID, "whole: send lag"),
         ({"verdict": "LIVENESS", "why": ["9 late"]}, {}, TOP, Verdict.LIVENESS, "whole: 9 late"),
         ({}, {"verdict": "LIVENESS", "why": ["9 late"]}, TOP, Verdict.LIVENESS, "half: 9 late"),
-        ({"costs": [{"node": "v1", "why": "gone"}]}, {}, TOP, Verdict.INVALID, "processor time"),
         (
             {"verdict": "INCONCLUSIVE", "checks": [{"name": "one_fate", "outcome": "unknown"}]},
             {},
@@ -134,6 +138,49 @@ def test_the_measurement_is_judged_before_what_it_shows(
     assert why in found["why"][0]
 
 
+LOST = {"books": {**BOOKS, "final": 59_401, "promised": 599}}
+
+
+@pytest.mark.parametrize(("whole", "half"), [(LOST, {}), ({}, LOST)])
+def test_what_a_node_took_and_nobody_saw_again_is_no_pass(
+    whole: dict[str, Any], half: dict[str, Any]
+) -> None:
+    """However few they are, and whether or not the swarm was late as well."""
+    late = throughput.figures(told(**whole), told(**half), TOP, validators=4)
+    stopped = throughput.figures(
+        told(**whole, why=["it was stopped"]), told(**half), TOP, validators=4
+    )
+
+    assert late["verdict"] == Verdict.LIVENESS
+    assert "599 that a node took were not final" in late["why"][0]
+    assert stopped["verdict"] == Verdict.INVALID
+
+
+@pytest.mark.parametrize("known", [0, 1, 3])
+def test_the_cost_of_some_validators_says_nothing_of_the_others(known: int) -> None:
+    """A mean of whom could be read is none of all."""
+    lost = [{"node": "v9", "cpu_ms": None, "per_tx": None, "why": "gone"}]
+    costs = [a_cost(f"v{number}") for number in range(known)] + lost * (4 - known)
+
+    found = throughput.figures(told(costs=costs), told(), TOP, validators=4)
+
+    assert found["verdict"] == Verdict.INVALID
+    assert found["why"] == [f"whole: the processor time of {known} of 4 validators was read"]
+
+
+def test_less_than_the_minute_shows_nothing_of_it() -> None:
+    """It can be tried, and its figures are told; a figure that is missed is told beside."""
+    short = told(for_s=10.0, books={"sent": 10_000, "final": 10_000, "promised": 0})
+
+    good = throughput.figures(short, told(), TOP, validators=4)
+    bad = throughput.figures(short, told(), Ceiling(80_000.0, 2), validators=4)
+
+    assert (good["verdict"], bad["verdict"]) == (Verdict.INCONCLUSIVE, Verdict.INCONCLUSIVE)
+    assert good["why"] == ["10 s show nothing of the 60 s that are asked for"]
+    assert bad["why"] == [*good["why"], "efficiency 0.500, at least 0.60 is wanted"]
+    assert good["efficiency"] == 0.8
+
+
 def test_the_highest_rate_that_holds_is_looked_for() -> None:
     """Around what processor time would allow; where nothing holds, at the least that was tried."""
     asked: list[str] = []
@@ -143,10 +190,10 @@ def test_the_highest_rate_that_holds_is_looked_for() -> None:
             asked.append(name)
             committed = min(rate, capacity)
             rates = {"asked": rate, "offered": rate, "accepted": rate, "committed": committed}
-            books = {"sent": int(rate * 60), "final": int(rate * 60), "pending": 0}
-            lag = {"percentiles_ms": {"p99": 40.0}, "histogram": {"most_us": 0}}
+            sent = int(rate * 60)
+            books = {"sent": sent, "final": sent, "pending": 0, "promised": 0}
             latency = {"percentiles_ms": {"p50": 1.0, "p95": 1.0, "p99": 1.0}}
-            return told(rates=rates, books=books, send_lag=lag, to_final=latency)
+            return told(rates=rates, books=books, to_final=latency)
 
         return throughput.highest(attempt, first)
 

@@ -8,7 +8,7 @@ mesh could do is told by processor time as well, and the swarm's own stands apar
 
 import itertools
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
@@ -28,6 +28,8 @@ from aitbc_toolkit.suites.verdicts import Verdict
 
 Document = dict[str, Any]
 
+FOR_S = 60.0
+"""How long the highest rate is to be held; less is for trying things."""
 EFFICIENCY_MIN = 0.60
 P99_MAX_MS = 2_000.0
 SENT_MIN = 0.95
@@ -123,7 +125,7 @@ def figures(whole: Document, half: Document, top: Ceiling, *, validators: int) -
     could = capacity(each_us, top.cores, validators)
     efficiency = could / top.tps(validators)
     latencies = half["to_final"]["percentiles_ms"]
-    verdict, why = judged(whole, half, top, efficiency=efficiency)
+    verdict, why = judged(whole, half, top, efficiency=efficiency, validators=validators)
     made = whole["generator"]
     return {
         "verdict": verdict,
@@ -141,35 +143,45 @@ def figures(whole: Document, half: Document, top: Ceiling, *, validators: int) -
 
 
 def judged(
-    whole: Document, half: Document, top: Ceiling, *, efficiency: float
+    whole: Document, half: Document, top: Ceiling, *, efficiency: float, validators: int
 ) -> tuple[Verdict, list[str]]:
     """Judge the measurement itself first, then what it shows."""
     runs = {"whole": whole, "half": half}
     for told in runs.values():
         if told["verdict"] == Verdict.SAFETY:
             return Verdict.SAFETY, told["why"]
-    if doubts := list(_doubts(whole, half, top)):
+    if doubts := list(_doubts(whole, half, top, validators=validators)):
         return Verdict.INVALID, doubts
-    if owed := [
-        f"{name}: {line}"
-        for name, told in runs.items()
-        if told["verdict"] == Verdict.LIVENESS
-        for line in told["why"]
-    ]:
+    if owed := [f"{name}: {line}" for name, told in runs.items() for line in _owed(told)]:
         return Verdict.LIVENESS, owed
     unseen = [row["name"] for told in (whole, half) for row in told["checks"] if _is_unseen(row)]
     if unseen:
         return Verdict.INCONCLUSIVE, [f"could not be looked at: {', '.join(sorted(set(unseen)))}"]
-    missed = []
-    if efficiency < EFFICIENCY_MIN:
-        missed.append(f"efficiency {efficiency:.3f}, at least {EFFICIENCY_MIN:.2f} is wanted")
-    p99_ms = half["to_final"]["percentiles_ms"]["p99"]
-    if p99_ms >= P99_MAX_MS:
-        missed.append(f"p99 {p99_ms:,.0f} ms at half the load, below {P99_MAX_MS:,.0f} is wanted")
+    missed = list(_missed(half, efficiency))
+    if whole["for_s"] < FOR_S:
+        short = f"{whole['for_s']:g} s show nothing of the {FOR_S:g} s that are asked for"
+        return Verdict.INCONCLUSIVE, [short, *missed]
     return (Verdict.OBJECTIVE, missed) if missed else (Verdict.PASS, [])
 
 
-def _doubts(whole: Document, half: Document, top: Ceiling) -> list[str]:
+def _missed(half: Document, efficiency: float) -> Iterator[str]:
+    """Say which figures are worse than what is wanted."""
+    if efficiency < EFFICIENCY_MIN:
+        yield f"efficiency {efficiency:.3f}, at least {EFFICIENCY_MIN:.2f} is wanted"
+    p99_ms = half["to_final"]["percentiles_ms"]["p99"]
+    if p99_ms >= P99_MAX_MS:
+        yield f"p99 {p99_ms:,.0f} ms at half the load, below {P99_MAX_MS:,.0f} is wanted"
+
+
+def _owed(told: Document) -> list[str]:
+    """Say what the mesh did not make final; that a swarm was late as well takes nothing of it."""
+    if told["verdict"] == Verdict.LIVENESS:
+        return list(told["why"])
+    owed = knee.unkept(told)
+    return [owed] if owed else []
+
+
+def _doubts(whole: Document, half: Document, top: Ceiling, *, validators: int) -> list[str]:
     """Say why the figures mean nothing. Source: rules 5.6."""
     doubts = []
     if top.per_core < ceiling.PER_CORE_MIN:
@@ -183,11 +195,12 @@ def _doubts(whole: Document, half: Document, top: Ceiling) -> list[str]:
             doubts.append(f"{name}: {100 * share:.1f} % of what was asked was sent")
         if not told["books"]["final"] or told["rates"]["committed"] is None:
             doubts.append(f"{name}: nothing became final")
-        if told["verdict"] == Verdict.INVALID and not knee.is_whole(told):
+        if told["verdict"] == Verdict.INVALID and not (knee.is_whole(told) or knee.unkept(told)):
             # A swarm that was only late has the more to say of latencies, and the blocks are true.
             doubts += [f"{name}: {line}" for line in told["why"]]
-    if not any(row.get("cpu_ms") is not None for row in whole["costs"]):
-        doubts.append("no node's processor time could be read")
+    # The mean of some says nothing of the others: what all of them cost is what the cores bear.
+    if (known := len(_read(whole))) < validators:
+        doubts.append(f"whole: the processor time of {known} of {validators} validators was read")
     return doubts
 
 
@@ -217,10 +230,13 @@ def sent_share(told: Document) -> float:
 
 def cpu_us(told: Document) -> float:
     """Return what a final transaction cost a validator; 0 where nobody could read it."""
-    read: Sequence[float] = [
-        1_000 * row["per_tx"]["cpu_ms"] for row in told["costs"] if row.get("per_tx")
-    ]
+    read = _read(told)
     return mean(read) if read else 0.0
+
+
+def _read(told: Document) -> Sequence[float]:
+    """List what a final transaction cost each validator of which it is known, in microseconds."""
+    return [1_000 * row["per_tx"]["cpu_ms"] for row in told["costs"] if row.get("per_tx")]
 
 
 def capacity(each_us: float, cores: int, validators: int) -> float:

@@ -21,7 +21,6 @@ Document = dict[str, Any]
 
 NOT_JUDGED = "not judged"
 VALIDATORS = 4
-_THROUGHPUT_S = 60.0
 _BATCH = 50
 _SEED = 7
 _GENERATOR_ROUNDS = 5
@@ -82,7 +81,7 @@ def paced() -> Document:
 def _throughput(folder: Path, tell: Tell) -> Document:
     return throughput.measure(
         validators=VALIDATORS,
-        for_s=_THROUGHPUT_S,
+        for_s=throughput.FOR_S,
         batch=_BATCH,
         seed=_SEED,
         evidence=folder,

@@ -17,8 +17,6 @@ from aitbc_toolkit.inventory import Inventory, canonical_name
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.suites.verdicts import exit_of
 
-_THROUGHPUT_S = 60.0
-
 
 @click.group()
 def benchmark() -> None:
@@ -40,9 +38,9 @@ def benchmark() -> None:
     "--for",
     "for_s",
     type=click.FloatRange(min=10),
-    default=_THROUGHPUT_S,
+    default=measuring.FOR_S,
     show_default=True,
-    help="Seconds at the highest rate.",
+    help="Seconds at the highest rate; less than 60 are INCONCLUSIVE.",
 )
 @click.option(
     "--batch",

@@ -12,7 +12,7 @@ from aitbc_toolkit.suites.swarm import Document
 
 NAME: Final = "metrics.prom"
 _KINDS = ("to_final", "submit", "service", "send_lag")
-_STATES = ("sent", "accepted", "final", "rejected", "expired", "pending", "dropped")
+_STATES = ("sent", "accepted", "final", "rejected", "expired", "pending", "promised", "dropped")
 _MS = 1000
 
 

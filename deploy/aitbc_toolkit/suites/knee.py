@@ -170,9 +170,12 @@ def read(asked: float, told: Mapping[str, Any]) -> Step:
 
 
 def _offered(told: Mapping[str, Any]) -> float:
-    """Return what was offered a second until the last went out, however late that was."""
-    late_s = told["send_lag"]["histogram"]["most_us"] / 1_000_000
-    return float(told["books"]["sent"] / (told["for_s"] + late_s))
+    """Return what was offered a second until the last went out, however late that was.
+
+    The swarm divides by the time that it took to send. That is shorter than the schedule, whose
+    last arrival is due before its end: then the schedule counts.
+    """
+    return float(min(told["rates"]["offered"], told["books"]["sent"] / told["for_s"]))
 
 
 def _judged(offered: float, told: Mapping[str, Any]) -> tuple[Outcome, str]:
@@ -185,6 +188,8 @@ def _judged(offered: float, told: Mapping[str, Any]) -> tuple[Outcome, str]:
         return Outcome.BEHIND, f"{100 * committed / offered:.0f} % of what was offered"
     if told["verdict"] == Verdict.LIVENESS:
         return Outcome.BEHIND, why
+    if told["verdict"] == Verdict.INVALID and (owed := unkept(told)):
+        return Outcome.BEHIND, owed
     if committed is None:
         return Outcome.DOUBTFUL, why or "its transactions lie in fewer than two blocks"
     if told["verdict"] == Verdict.PASS or (told["verdict"] == Verdict.INVALID and is_whole(told)):
@@ -193,12 +198,25 @@ def _judged(offered: float, told: Mapping[str, Any]) -> tuple[Outcome, str]:
 
 
 def is_whole(told: Mapping[str, Any]) -> bool:
-    """Tell whether a swarm was only late: all was offered, nearly all is final, each check held."""
+    """Tell whether a swarm was only late, nearly all is final, and every promise was kept."""
     books = told["books"]
+    return _is_late(told) and books["final"] >= WHOLE * books["sent"] and books["promised"] == 0
+
+
+def unkept(told: Mapping[str, Any]) -> str:
+    """Say which promises a mesh did not keep to a swarm that was only late; else nothing.
+
+    What was open was looked for in the blocks first, so that lateness does not explain it.
+    """
+    promised = told["books"]["promised"]
+    return f"{promised:,} that a node took were not final" if promised and _is_late(told) else ""
+
+
+def _is_late(told: Mapping[str, Any]) -> bool:
+    """Tell whether a swarm was late, and nothing worse: all was offered, and each check held."""
     return (
         all(line.startswith(LATE) for line in told["why"])
-        and books["sent"] >= WHOLE * told["rates"]["asked"] * told["for_s"]
-        and books["final"] >= WHOLE * books["sent"]
+        and told["books"]["sent"] >= WHOLE * told["rates"]["asked"] * told["for_s"]
         and all(row["outcome"] == "held" for row in told["checks"])
     )
 

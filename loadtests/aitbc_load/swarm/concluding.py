@@ -256,6 +256,7 @@ def _books(run: Run, dispatcher: Dispatcher) -> Books:
         rejected=sums.rejected,
         expired=sums.expired,
         pending=sums.pending,
+        promised=run.books.promised,
         dropped=dispatcher.taken.dropped,
         refusals=dict(run.books.refusals.most_common()),
         rejects=dict(run.books.rejects.most_common()),

@@ -30,7 +30,7 @@ def a_result(*latencies_us: int, **changed: Any) -> Result:
     counted = Latencies()
     for each in latencies_us:
         counted.record_us(each)
-    counts = dict.fromkeys(("rejected", "expired", "pending", "dropped"), 0)
+    counts = dict.fromkeys(("rejected", "expired", "pending", "promised", "dropped"), 0)
     sent = len(latencies_us)
     usual = {
         "scenario": "load/x",
@@ -121,10 +121,13 @@ def test_the_shares_of_lost_workers_are_taken_over_once(
 
 def test_books_and_histograms_add_up() -> None:
     """Counts exactly; percentiles are those of all, not of percentiles."""
-    told = together({0: a_result(1_000, 2_000), 1: a_result(9_000)})
+    owed = msgspec.structs.replace(a_result().books, promised=4)
+
+    told = together({0: a_result(1_000, 2_000, books=owed), 1: a_result(9_000)})
 
     assert told.verdict == "PASS"
-    assert (told.books.sent, told.books.refusals) == (3, {"nonce": 2})
+    assert (told.books.sent, told.books.refusals) == (1, {"nonce": 2})
+    assert told.books.promised == 4
     assert Latencies.from_wire(told.to_final.histogram).count == 3
     assert told.to_final.percentiles_ms["p99"] == pytest.approx(9, rel=0.002)
     assert told.rates.committed == 56.0
