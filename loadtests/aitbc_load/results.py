@@ -198,7 +198,8 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     """Show one of several workers; of a `lost` one nobody knows what it sent.
 
     Shape: `host` is empty where it was a process beside its coordinator.
-    Units: `clock_offset_ms` of its clock against the coordinator's, null where nobody knows it.
+    Units: `clock_offset_ms` of its clock against the coordinator's, known to `clock_error_ms`; null
+    where nobody knows it.
     """
 
     number: int
@@ -207,6 +208,7 @@ class WorkerView(msgspec.Struct, frozen=True, kw_only=True):
     sent: int | None
     lost: str
     clock_offset_ms: float | None
+    clock_error_ms: float | None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

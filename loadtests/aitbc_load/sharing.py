@@ -5,7 +5,7 @@ shared: they follow from the worker's number. Pure. Do not add how workers are t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -27,8 +27,17 @@ from aitbc_load.results import (
 )
 
 OFFSET_MAX_MS = 5.0
+_MS = 1000
 _WORST = (SAFETY, INVALID, INCONCLUSIVE, LIVENESS, PASS)
 _OUTCOMES = (BROKEN, UNKNOWN, HELD)
+
+
+class Offset(msgspec.Struct, frozen=True):
+    """Say how far a worker's clock is ahead of the coordinator's, and how well that is known."""
+
+    ahead_s: float
+    within_s: float
+    """Half of the way there and back: it may be so much more, or less."""
 
 
 def share(order: Order, worker: int, folder: str) -> Order:
@@ -94,7 +103,7 @@ def together(
     order: Order,
     results: Mapping[int, Result],
     losses: Mapping[int, str],
-    offsets_ms: Mapping[int, float],
+    offsets: Mapping[int, Offset],
     letters_lost: Mapping[int, int],
 ) -> Result:
     """Add up what the workers say; one that is lost makes it INVALID, and takes its books along.
@@ -104,12 +113,8 @@ def together(
     told = [results[number] for number in sorted(results)]
     assert told, "without any result there is nothing to add up"
     why = [f"{name(order, number)} was lost: {losses[number]}" for number in sorted(losses)]
-    why += [
-        f"the clock of {name(order, number)} is {off_ms:.1f} ms off,"
-        f" at most {OFFSET_MAX_MS:.0f} are good"
-        for number, off_ms in sorted(offsets_ms.items())
-        if abs(off_ms) > OFFSET_MAX_MS
-    ]
+    for number, offset in sorted(offsets.items()):
+        why += [f"the clock of {name(order, number)} {line}" for line in _clock_faults(offset)]
     why += [
         f"{count:,} letters between workers lost: too many came for {name(order, number)}"
         for number, count in sorted(letters_lost.items())
@@ -145,11 +150,25 @@ def together(
                 verdict=results[number].verdict if number in results else INVALID,
                 sent=results[number].books.sent if number in results else None,
                 lost=losses.get(number, ""),
-                clock_offset_ms=round(offsets_ms[number], 3) if number in offsets_ms else None,
+                clock_offset_ms=_ms(offsets[number].ahead_s) if number in offsets else None,
+                clock_error_ms=_ms(offsets[number].within_s) if number in offsets else None,
             )
             for number in range(order.plan.workers)
         ],
     )
+
+
+def _clock_faults(offset: Offset) -> Iterator[str]:
+    """Say why a clock's times cannot be put beside ours."""
+    good = f"at most {OFFSET_MAX_MS:.0f} are good"
+    if abs(_ms(offset.ahead_s)) > OFFSET_MAX_MS:
+        yield f"is {_ms(offset.ahead_s):.1f} ms off, {good}"
+    if _ms(offset.within_s) > OFFSET_MAX_MS:
+        yield f"is known to {_ms(offset.within_s):.1f} ms only, {good}"
+
+
+def _ms(seconds: float) -> float:
+    return round(_MS * seconds, 3)
 
 
 def host(order: Order, number: int) -> str:

@@ -27,8 +27,9 @@ from aitbc_node.ledger.transfers import Transfer
 
 HRP = "aitt"
 CHAIN_ID = "aitbc-fake-1"
-BUGS = ("loses", "forks", "twice", "mints", "skips")
-"""Told final and in no block; another block on one node; in two blocks; money; a nonce."""
+BUGS = ("loses", "forks", "twice", "mints", "skips", "prints", "makes")
+"""Told final and in no block; another block on one node; in two blocks; money; a nonce; money for
+somebody else; the same, and says that it was made."""
 WAVERS = "wavers"
 """One node tells other blocks three times, to who asks for one only, and never again."""
 HOSTILE_BUGS = ("believes", "swallows", "both", "gaps", "replays", "overcharges")
@@ -36,6 +37,7 @@ HOSTILE_BUGS = ("believes", "swallows", "both", "gaps", "replays", "overcharges"
 same again; takes more than its receipts say."""
 FEE = 21
 FUNDS = 10**12
+SUPPLY = 10**18
 _AFTER = 20  # of ours
 _WAITING_MAX = 64
 
@@ -74,6 +76,9 @@ class Mesh:
     listeners: list[asyncio.Transport] = field(default_factory=list)
     waiting: Counter[bytes] = field(default_factory=Counter)
     is_bug_done: bool = False
+    fees: int = 0
+    printed: int = 0
+    made: int = 0
     wavered: int = 0
 
     def add(self, raw: bytes) -> dict[str, Any]:
@@ -161,6 +166,9 @@ class Mesh:
     def _apply(self, parsed: Parsed) -> None:
         sender = parsed.tx.sender.hex()
         self.nonces[sender] += 1
+        self.fees += FEE
+        self.printed += self._has_bug("prints")
+        self.made += self._has_bug("makes")
         self.units[sender] -= FEE + (self.bug == "overcharges")
         self.policies.add(sender)
         for body in parsed.tx.bodies:
@@ -202,6 +210,8 @@ class Mesh:
                 return 200, {"id": name, "status": "committed", "height": height, "fee": str(FEE)}
             case ["state", "accounts", address]:
                 return 200, self._account(address)
+            case ["economics"]:
+                return 200, self._economics()
             case _:
                 return 404, {"error": {"code": "not-found", "message": "no"}}
 
@@ -217,6 +227,23 @@ class Mesh:
             "next_nonce": self.nonces[name],
             "balances": {"AIT": {"balance": units, "locked": "0", "available": units}},
             "policy": policy,
+        }
+
+    def _economics(self) -> dict[str, Any]:
+        minted = SUPPLY + self.made
+        held = minted + self.fees + self.printed + self.units.total()
+        asset = {"supply": minted, "minted": minted, "burned": 0, "held": held}
+        shares = ("collected", "proposer", "treasury", "burned")
+        return {
+            "height": len(self.blocks),
+            "assets": {"AIT": {"decimals": 6, **{key: str(row) for key, row in asset.items()}}},
+            "asset_count": 1,
+            "pools": {},
+            "fees": dict.fromkeys(shares, "0"),
+            "price": 1,
+            "total_power": 4,
+            "conserved": True,
+            "bonded_bps": 0,
         }
 
     def _view(self, node: int, block: Block) -> dict[str, Any]:

@@ -88,6 +88,19 @@ def test_the_rate_is_back_when_so_many_seconds_in_a_row_bore_enough(
     assert found.kept_up(0.99, 3, since=6.0) is None
 
 
+def test_what_had_waited_and_comes_at_once_is_no_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a burst as large as you like, the seconds that follow have to bear their part."""
+    clock, found = Clock(monkeypatch), Beside(a_case(tmp_path), rate=RATE, for_s=FOR_S)
+    for finals in (10_000, 3, 0, 3, 10, 20, 0, 10):
+        clock.now += 1
+        found.hear("second", second(clock.now, finals))
+
+    assert found.kept_up(0.9, 5, since=0.0) is None
+    assert found.kept_up(0.9, 3, since=0.0) == 3.0
+
+
 def test_a_load_that_is_over_shows_no_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether it would have come back, nobody knows: the drain behind it is no load."""
     clock, found = Clock(monkeypatch), Beside(a_case(tmp_path), rate=RATE, for_s=3)

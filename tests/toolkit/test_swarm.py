@@ -25,6 +25,8 @@ CAUGHT_BY = {
     "twice": "no_double_spend",
     "mints": "money_conserved",
     "skips": "nonces_in_step",
+    "prints": "supply_conserved",
+    "makes": "supply_conserved",
 }
 
 
@@ -131,7 +133,7 @@ def test_a_listener_that_fails_makes_the_run_invalid(
 @pytest.mark.nightly
 @pytest.mark.parametrize("bug", CAUGHT_BY)
 def test_a_mesh_with_a_bug_is_caught(tmp_path: Path, bug: str) -> None:
-    """Each of five bugs is a violation, found by the check that is meant for it."""
+    """Each of these bugs is a violation, found by the check that is meant for it."""
     with a_fake_mesh(bug=bug) as ports:
         result = run(tmp_path / bug, ports, drain_s=5.0)
 

@@ -27,6 +27,9 @@ from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
 CALM_S = 5
 """So many seconds in which transactions become final come before anything is broken."""
 
+_BURST = 2
+"""What becomes final in one second counts for so many at most: a second may hold two blocks."""
+
 
 class Beside:
     """Play the steps of a case while a swarm hands in so many a second, for so long."""
@@ -67,16 +70,17 @@ class Beside:
     def kept_up(self, share: float, over_s: float, *, since: float) -> float | None:
         """Tell since when such a share of what was due became final for so long; None: not yet.
 
+        A second counts for two at most: what waited through a fault and came at once is no rate.
+
         Raises: ScenarioError (invalid) when the load was over before.
         """
         with self._changed:
             rows = [(at, final) for at, final in self._seconds if at - 1 >= since]
             is_ended = self._is_ended
         length = max(1, round(over_s))
+        counted = [min(final, _BURST * self._rate) for _, final in rows]
         for first in range(len(rows) - length + 1):
-            if sum(final for _, final in rows[first : first + length]) >= (
-                share * self._rate * length
-            ):
+            if sum(counted[first : first + length]) >= share * self._rate * length:
                 return rows[first][0] - 1
         if is_ended:
             why = f"the load was over before {share:.0%} of it became final for {over_s:g} s"

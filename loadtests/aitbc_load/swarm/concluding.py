@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import gevent
 
+from aitbc_load import supplies
 from aitbc_load.arrivals import Arrivals
 from aitbc_load.assaults import Assault
 from aitbc_load.assaults import check as assaulted
@@ -29,6 +30,7 @@ from aitbc_load.swarm.dispatching import Dispatcher
 from aitbc_load.swarm.paying import Payer
 from aitbc_load.swarm.running import Ready, Run
 from aitbc_load.swarm.wallets import Wallets
+from aitbc_node.ledger.objects import NATIVE
 
 _AGREE_S = 20.0
 _PAUSE_S = 0.5
@@ -88,6 +90,7 @@ def conclude(run: Run, ready: Ready, dispatcher: Dispatcher) -> Result:
     found = [
         *checks(seen, powers, heights, run.books.ended, run.books.contradictions),
         *wallets.compare(at, is_partial=bool(unseen)),
+        supplies.check(ready.minted, NATIVE, run.reader.all_supplies()),
     ]
     assaults = [squad.assault for squad in ready.squads]
     places = Counter(name for block in blocks.values() for name in block.tx_ids)

@@ -19,13 +19,12 @@ import msgspec
 from aitbc_load.letters import Letter, is_good, routes
 from aitbc_load.orders import Begin, Cover, Funded, Funds, Order, Way
 from aitbc_load.results import Result
-from aitbc_load.sharing import name, second, share, together
+from aitbc_load.sharing import Offset, name, second, share, together
 from aitbc_load.swarm.minding import STOP, LostError, Worker
 from aitbc_load.swarm.running import SwarmError
 from aitbc_load.swarm.talking import BEAT, BEAT_S, Talk
 
 _BEGIN_IN_S = 0.5
-_MS = 1000
 
 
 def coordinate(order: Order, talk: Talk) -> Result:
@@ -35,7 +34,7 @@ def coordinate(order: Order, talk: Talk) -> Result:
         worker.pass_letters_to(partial(_deliver, workers, worker.number))
     helping = [gevent.spawn(_beat, workers), *(gevent.spawn(each.watch) for each in workers)]
     try:
-        offsets_s = _prepare(order, workers, talk)
+        offsets = _prepare(order, workers, talk)
         helping += [
             gevent.spawn(_pass_on_stop, workers, talk),
             gevent.spawn(_tell_seconds, workers, talk),
@@ -47,9 +46,8 @@ def coordinate(order: Order, talk: Talk) -> Result:
         gevent.joinall([gevent.spawn(worker.end) for worker in workers])
     if not results:
         raise SwarmError(f"every worker was lost: {'; '.join(losses.values())}")
-    offsets_ms = {number: _MS * offset for number, offset in offsets_s.items()}
     letters_lost = {worker.number: worker.letters_lost for worker in workers}
-    return together(order, results, losses, offsets_ms, letters_lost)
+    return together(order, results, losses, offsets, letters_lost)
 
 
 def _worker(order: Order, number: int) -> Worker:
@@ -63,7 +61,7 @@ def _worker(order: Order, number: int) -> Worker:
     return worker
 
 
-def _prepare(order: Order, workers: Sequence[Worker], talk: Talk) -> Mapping[int, float]:
+def _prepare(order: Order, workers: Sequence[Worker], talk: Talk) -> Mapping[int, Offset]:
     """See to money and signatures, then let all begin at once; return the clocks' offsets."""
     try:
         amounts: dict[str, int] = {}
@@ -77,15 +75,15 @@ def _prepare(order: Order, workers: Sequence[Worker], talk: Talk) -> Mapping[int
         talk.tell(signed={"count": count, "took_s": max(each["took_s"] for each in signed)})
         for worker in workers:
             worker.expect("ready")
-        offsets_s = {worker.number: worker.offset_s() for worker in workers}
+        offsets = {worker.number: worker.offset() for worker in workers}
     except LostError as lost:
         raise SwarmError(f"{name(order, lost.number)} was lost: {lost}") from lost
     begin = time.time() + _BEGIN_IN_S
     apart_s = order.plan.batch / order.plan.rate
     for worker in workers:
-        own = begin + offsets_s[worker.number] + worker.number * apart_s
+        own = begin + offsets[worker.number].ahead_s + worker.number * apart_s
         worker.say(msgspec.json.encode(Begin(begin=own)))
-    return offsets_s
+    return offsets
 
 
 def _results(order: Order, workers: Sequence[Worker]) -> tuple[dict[int, Result], dict[int, str]]:

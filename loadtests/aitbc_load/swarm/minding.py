@@ -16,6 +16,7 @@ from gevent.event import AsyncResult
 
 from aitbc_load.letters import Letter, Passed
 from aitbc_load.orders import Kept, Second, Way
+from aitbc_load.sharing import Offset
 
 PING = b"ping"
 STOP = b"stop"
@@ -106,10 +107,10 @@ class Worker:
             raise LostError(self.number, self.lost.get())
         return said.get()
 
-    def offset_s(self) -> float:
+    def offset(self) -> Offset:
         """Measure how far its clock is ahead of ours, by the quickest of some answers.
 
-        Raises: LostError.
+        The answer was given at some moment of its way there and back. Raises: LostError.
         """
         rounds = []
         for _ in range(_PINGS):
@@ -119,7 +120,8 @@ class Worker:
             told = float(self.expect("clock")["wall_s"])
             after = time.time()
             rounds.append((after - before, told - (before + after) / 2))
-        return min(rounds)[1]
+        took_s, ahead_s = min(rounds)
+        return Offset(ahead_s, took_s / 2)
 
     def end(self) -> None:
         """Let go of it; one that does not end by itself is killed."""

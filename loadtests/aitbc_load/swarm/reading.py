@@ -13,6 +13,7 @@ from gevent.pool import Pool
 
 from aitbc_load.chainwatch import Block
 from aitbc_load.orders import Place
+from aitbc_load.supplies import Supply
 from aitbc_load.swarm.wire import Silent, Wires, get
 from aitbc_node.ledger.objects import NATIVE
 from aitbc_node.rpc import schema
@@ -100,6 +101,30 @@ class Reader:
             return None
         owned = told.balances.get(NATIVE)
         return Account(told.nonce, told.policy is None, int(owned.balance) if owned else 0)
+
+    def supplies(self, node: Place) -> dict[str, Supply] | None:
+        """Return what one node says of each asset."""
+        told = self.ask(node, "/economics", schema.Economics)
+        if told is None:
+            return None
+        return {
+            ticker: Supply(int(row.supply), int(row.minted), int(row.burned), int(row.held))
+            for ticker, row in told.assets.items()
+        }
+
+    def all_supplies(self) -> dict[str, dict[str, Supply]]:
+        """Return what every node says of each asset that answers."""
+        told = {node.name: self.supplies(node) for node in self._nodes}
+        return {name: assets for name, assets in told.items() if assets is not None}
+
+    def minted(self) -> int | None:
+        """Return how much of the native asset was ever minted, by what a quorum says."""
+
+        def ask(node: Place) -> int | None:
+            assets = self.supplies(node) or {}
+            return assets[NATIVE].minted if NATIVE in assets else None
+
+        return self._quorum(ask)
 
     def _quorum(self, ask: Callable[[Place], V | None]) -> V | None:
         """Return what nodes of more than two thirds of the power agree on, asked a few times.

@@ -67,6 +67,8 @@ class Ready:
     """Those who break the rules."""
     crowds: Crowds = field(default_factory=Crowds)
     """Those who wait for each answer."""
+    minted: int | None = None
+    """How much of the native asset was ever made; nobody makes any during a run."""
 
 
 @dataclass(slots=True)
@@ -142,7 +144,8 @@ class Run:
         rings = Rings(nodes, self.accounts, each=each)
         ready = Ready(accounts, payee.view_only(), before, terms, store, rings, signing_s)
         crowds = gather(recruits, before, terms, order.nodes, self.wires, self.post, plan.workers)
-        return replace(ready, squads=self._arm(ready, foes), crowds=crowds)
+        minted = self.reader.minted()
+        return replace(ready, squads=self._arm(ready, foes), crowds=crowds, minted=minted)
 
     def _turn(self) -> int:
         """Find accounts that no run of this seed was paid for. Raises: SwarmError.

@@ -66,12 +66,16 @@ def a_result(*latencies_us: int, **changed: Any) -> Result:
 def together(
     results: Mapping[int, Result],
     losses: Mapping[int, str] | None = None,
-    offsets_ms: Mapping[int, float] | None = None,
+    clocks_ms: Mapping[int, tuple[float, float]] | None = None,
     letters_lost: Mapping[int, int] | None = None,
 ) -> Result:
     """Add up."""
     order = an_order(len(results) + len(losses or {}))
-    return sharing.together(order, results, losses or {}, offsets_ms or {}, letters_lost or {})
+    offsets = {
+        number: sharing.Offset(ahead / 1000, within / 1000)
+        for number, (ahead, within) in (clocks_ms or {}).items()
+    }
+    return sharing.together(order, results, losses or {}, offsets, letters_lost or {})
 
 
 @pytest.mark.proves("B14")
@@ -144,15 +148,19 @@ def test_a_lost_worker_makes_the_run_invalid() -> None:
 
 
 def test_a_clock_that_is_off_makes_the_run_invalid() -> None:
-    """More than 5 ms, to either side."""
+    """More than 5 ms to either side, or nobody knows by how much to 5 ms: a slow way there."""
     results = {0: a_result(1_000), 1: a_result(1_000)}
 
-    assert together(results, offsets_ms={0: -4.9, 1: 4.9}).verdict == "PASS"
-    told = together(results, offsets_ms={0: 0.1, 1: -5.1})
+    assert together(results, clocks_ms={0: (-4.9, 4.9), 1: (4.9, 0.1)}).verdict == "PASS"
+    told = together(results, clocks_ms={0: (0.1, 50.0), 1: (-5.1, 0.1)})
     assert (told.verdict, told.why) == (
         "INVALID",
-        ["the clock of worker 1 is -5.1 ms off, at most 5 are good"],
+        [
+            "the clock of worker 0 is known to 50.0 ms only, at most 5 are good",
+            "the clock of worker 1 is -5.1 ms off, at most 5 are good",
+        ],
     )
+    assert [row.clock_error_ms for row in told.workers] == [50.0, 0.1]
 
 
 def test_a_letter_that_was_lost_makes_the_run_invalid() -> None:
