@@ -86,7 +86,7 @@ def test_what_nobody_judges_is_not_called_a_pass(tmp_path: Path) -> None:
     assert (alone["verdict"], alone["parts"]["deploy"]["verdict"]) == (None, None)
     assert alone["parts"]["deploy"]["figures"] == figures
     assert (beside["verdict"], beside["parts"]["deploy"]["verdict"]) == (Verdict.PASS, None)
-    assert [each.name for each in whole.every() if not each.is_judged] == ["deploy"]
+    assert [each.name for each in whole.every() if not each.is_judged] == ["ledger", "deploy"]
     with pytest.raises(KeyError):
         measured(tmp_path / "silent", a_part("other", figures))
 
@@ -125,7 +125,8 @@ def test_the_command_measures_what_was_asked_for(
 ) -> None:
     """Its exit status is the verdict's; one document, or a few lines for people."""
     parts = whole.every()
-    assert [each.name for each in parts] == ["performance", "throughput", "generator", "deploy"]
+    names = ["performance", "ledger", "throughput", "generator", "deploy"]
+    assert [each.name for each in parts] == names
     paces: dict[str, Any] = {
         "verdict": "OBJECTIVE",
         "paths": [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit import measured, paths
-from aitbc_toolkit.benchmarks import deploying, generating, hot_paths, throughput
+from aitbc_toolkit.benchmarks import deploying, generating, hot_paths, ledger, throughput
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.release.progress import Tell, step
 from aitbc_toolkit.suites.verdicts import Verdict, worst
@@ -44,6 +44,7 @@ def every() -> tuple[Part, ...]:
     """List all parts as their own commands measure them, the shortest first."""
     return (
         Part("performance", "each step of a transaction", lambda _folder, _tell: paced()),
+        Part("ledger", "each type of transaction", _ledger, is_judged=False),
         Part("throughput", f"{VALIDATORS} validators of this machine", _throughput),
         Part("generator", "the swarm beside wrk", _generator),
         Part("deploy", f"a lab of {_HOSTS} hosts", _deploy, is_judged=False),
@@ -76,6 +77,10 @@ def paced() -> Document:
     found = list(hot_paths.measure(hot_paths.hot_paths()))
     verdict = Verdict.PASS if all(each.is_within for each in found) else Verdict.OBJECTIVE
     return {"verdict": verdict, "paths": [each.to_document() for each in found]}
+
+
+def _ledger(_folder: Path, _tell: Tell) -> Document:
+    return ledger.measure()
 
 
 def _throughput(folder: Path, tell: Tell) -> Document:

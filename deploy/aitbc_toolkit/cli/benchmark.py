@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from aitbc_toolkit import measured, paths
-from aitbc_toolkit.benchmarks import deploying, generating, track, whole
+from aitbc_toolkit.benchmarks import deploying, generating, ledger, specimens, track, whole
 from aitbc_toolkit.benchmarks import throughput as measuring
+from aitbc_toolkit.cli import tables
 from aitbc_toolkit.cli.environment import chosen
 from aitbc_toolkit.cli.narration import Plain
 from aitbc_toolkit.cli.reaching import json_option
@@ -16,6 +17,17 @@ from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Inventory, canonical_name
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.suites.verdicts import exit_of
+
+_TIMES, _SPREAD = ("apply_us", "whole_us"), ("p50", "p95")
+_COLUMNS = (
+    tables.Column("TYPE"),
+    *(
+        tables.Column(f"{of.removesuffix('_us').upper()} {p}", right=True)
+        for of in _TIMES
+        for p in _SPREAD
+    ),
+    tables.Column("ABOUT", spare=1),
+)
 
 
 @click.group()
@@ -133,6 +145,25 @@ def performance(*, as_json: bool) -> Exit:
     return exit_of(found["verdict"])
 
 
+@benchmark.command("ledger")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1, max=100),
+    default=ledger.ROUNDS,
+    show_default=True,
+    help=f"How often each of {specimens.COUNT} of a type is timed.",
+)
+@json_option
+def ledger_(*, rounds: int, as_json: bool) -> Exit:
+    """Time transactions of each type, one by one: p50 and p95 of processor time on this machine.
+
+    Example: aitbc benchmark ledger --json
+    """
+    found = {**ledger.measure(rounds=rounds), **measured.circumstances(paths.project_root())}
+    click.echo(json.dumps(found) if as_json else "\n".join((*_ledger(found), _here(found))))
+    return Exit.OK
+
+
 @benchmark.command()
 @click.option(
     "--rounds",
@@ -174,7 +205,7 @@ def all_(*, only: tuple[str, ...], as_json: bool) -> Exit:
 
 
 def _whole(found: Mapping[str, Any]) -> Iterator[str]:
-    drawn = dict(zip(_PARTS, (_paths, _throughput, _generator, _deploys), strict=True))
+    drawn = dict(zip(_PARTS, (_paths, _ledger, _throughput, _generator, _deploys), strict=True))
     for name, told in found["parts"].items():
         if told["error"]:
             yield f"{name}: {told['verdict']}, {told['error']['message']}"
@@ -201,6 +232,24 @@ def _paths(found: Mapping[str, Any]) -> Iterator[str]:
         mark = "" if each["within"] else f"  more than {each['allowed']:.2f} of it"
         share = f"{each['of_a_verification']:>6.3f} of a verification"
         yield f"{each['name']:<10} {each['us_per_tx']:>7.2f} us  {share}  {each['about']}{mark}"
+
+
+def _ledger(found: Mapping[str, Any]) -> Iterator[str]:
+    rows = [
+        (each["type"], *(f"{each[of][p]:.1f}" for of in _TIMES for p in _SPREAD), each["about"])
+        for each in found["types"]
+    ]
+    yield from tables.draw(_COLUMNS, rows)
+    empty = found["empty_block_us"]
+    yield f"us of processor time, {found['timings']} timings of each, {found['accounts']} accounts"
+    yield f"  apply  {found['timed']['apply_us']}"
+    yield f"  whole  {found['timed']['whole_us']};"
+    yield f"         {empty['p50']:.1f} of it (p95 {empty['p95']:.1f}) are those of an empty block"
+
+
+def _here(found: Mapping[str, Any]) -> str:
+    machine, commit = found["machine"], found["commit"][:12]
+    return f"  here   {machine['cores']} cores, load {machine['load'][0]}, commit {commit}"
 
 
 def _throughput(found: Mapping[str, Any]) -> Iterator[str]:

@@ -112,6 +112,7 @@ KEEPS_NODES_RUNNING = {
 }
 READS = {
     "benchmark generator",
+    "benchmark ledger",
     "benchmark performance",
     "account show",
     "alerts list",
