@@ -30,6 +30,8 @@ CHAIN_ID = "aitbc-fake-1"
 BUGS = ("loses", "forks", "twice", "mints", "skips", "prints", "makes")
 """Told final and in no block; another block on one node; in two blocks; money; a nonce; money for
 somebody else; the same, and says that it was made."""
+DEAF = "deaf"
+"""The first node tells nothing to who listens there, and leaves them connected."""
 WAVERS = "wavers"
 """One node tells other blocks three times, to who asks for one only, and never again."""
 HOSTILE_BUGS = ("believes", "swallows", "both", "gaps", "replays", "overcharges")
@@ -74,6 +76,7 @@ class Mesh:
     capacity: float = 1e9
     rest: float = 0.0
     listeners: list[asyncio.Transport] = field(default_factory=list)
+    deaf: list[asyncio.Transport] = field(default_factory=list)
     waiting: Counter[bytes] = field(default_factory=Counter)
     is_bug_done: bool = False
     fees: int = 0
@@ -145,6 +148,8 @@ class Mesh:
         self.blocks.append(block)
         self._publish("block", {"height": block.height})
         self._publish("tx", {"height": block.height, "txs": told})
+        for wire in self.deaf:
+            wire.write(b"e\r\n: still here\n\n\r\n")
 
     def _room(self, block: Block) -> int:
         """Say how many fit into a block, by the time since the last one."""
@@ -327,7 +332,8 @@ class Client(asyncio.Protocol):
         if path.startswith("/events"):
             self._wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             self._wire.write(b"9\r\n: hello\n\n\r\n")
-            self._mesh.listeners.append(self._wire)
+            is_deaf = self._mesh.bug == DEAF and not self._node
+            (self._mesh.deaf if is_deaf else self._mesh.listeners).append(self._wire)
             return
         if path == "/fund":
             self._mesh.funded |= set(json.loads(body))

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from fake_mesh import DEAF
 from pretend_swarm import TERMS, a_fake_mesh, a_swarm, an_order, asked, is_believed
 
 from aitbc_load.histograms import Latencies
@@ -128,6 +129,16 @@ def test_a_listener_that_fails_makes_the_run_invalid(
 
     assert result["verdict"] == "INVALID"
     assert any("exceptions inside the swarm" in why for why in result["why"])
+
+
+def test_a_node_that_is_cut_off_is_left_although_its_stream_stays_open(tmp_path: Path) -> None:
+    """Its blocks are others' by then: what the swarm sent is final, and nothing else is wrong."""
+    with a_fake_mesh(bug=DEAF) as ports:
+        result = run(tmp_path / "run", ports, drain_s=60.0)
+
+    assert (result["books"]["pending"], balance(result["books"])) == (0, 0)
+    assert result["took_s"] < 30, "only the drain's end told it"
+    assert {each["outcome"] for each in result["checks"]} == {"held"}
 
 
 @pytest.mark.nightly

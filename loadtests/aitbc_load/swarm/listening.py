@@ -1,7 +1,8 @@
 """When did each transaction become final? One stream of events for the whole worker tells.
 
-A stream that breaks is opened at the next node; what was missed meanwhile is read from blocks, so
-that a lost event is a late one, never a lost transaction. Do not add what the sums mean.
+A stream that breaks, or tells nothing of blocks that others have, is opened at the next node; what
+was missed meanwhile is read from blocks, so that a lost event is a late one, never a lost
+transaction. Do not add what the sums mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from aitbc_load.swarm.reading import Reader
 from aitbc_load.swarm.wire import Connection, Silent, Wires, get
 
 _PAUSE_S = 0.25
+_LOOK_S = 2.0
+_BEHIND = 3
+"""A node that lacks so many blocks of another's, and has told none since the last look, is left."""
 _ENDS = {"committed": FINAL, "rejected": REJECTED, "expired": EXPIRED}
 
 
@@ -63,6 +67,7 @@ class Listener:
         self._reader = reader
         self._books = books
         self._now_s = now_s
+        self._connection: Connection | None = None
 
     def run(self) -> None:
         """Listen for ever, at one node after the other where one breaks."""
@@ -76,11 +81,25 @@ class Listener:
                 gevent.sleep(_PAUSE_S)
                 continue
             try:
+                self._connection = connection
                 self._listen(node, connection)
             except (Silent, NotHttpError, OSError, msgspec.MsgspecError):
                 gevent.sleep(_PAUSE_S)
             finally:
                 connection.close()
+
+    def mind(self) -> None:
+        """Leave, on and on, a node that is cut off: its stream stays open and tells nothing."""
+        looked = 0
+        while True:
+            heard = self.height
+            gevent.sleep(_LOOK_S)
+            other = self._nodes[looked % len(self._nodes)]
+            looked += 1
+            if self._connection is None or self.height > heard:
+                continue
+            if self._reader.height_of(other) >= heard + _BEHIND:
+                self._connection.close()
 
     def catch_up(self, node: Place, *, since: int = 0) -> None:
         """Read from blocks what no event told, up to the node's newest block.
@@ -98,8 +117,9 @@ class Listener:
         stream = Stream()
         data = connection.stream(get(node, "/events?topic=block,tx"))
         # Only now, so that nothing lies between the blocks read and the events heard.
-        if self.height:
+        if self.is_listening.is_set():
             self.catch_up(node)
+        self.height = max(self.height, self._reader.height_of(node))
         self.is_listening.set()
         while True:
             for event in stream.feed(data):

@@ -215,6 +215,7 @@ class Run:
         self.spent.first_height = max(1, *map(self.reader.height_of, nodes))
         helping = [
             gevent.spawn(dispatcher.again),
+            gevent.spawn(listener.mind),
             gevent.spawn(_each_second, tell, dispatcher, listener),
         ]
         attackers = Attackers(nodes, ready.squads, dispatcher.now_s)
