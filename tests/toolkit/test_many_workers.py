@@ -107,7 +107,6 @@ def test_a_worker_that_says_what_nobody_understands_is_lost(tmp_path: Path) -> N
     assert told == "it said what nobody understands: no json\n"
 
 
-@pytest.mark.nightly
 def test_a_worker_that_is_killed_makes_the_run_invalid(tmp_path: Path) -> None:
     """The run ends soon, and says which worker was lost, and that nobody knows what it sent."""
     killed: list[int] = []

@@ -29,6 +29,8 @@ CAUGHT_BY = {
     "prints": "supply_conserved",
     "makes": "supply_conserved",
 }
+IN_CI = "loses"
+"""It takes seconds, and shows that violations are told; the others are for the nightly tier."""
 
 
 def run(folder: Path, ports: list[int], **plan: Any) -> dict[str, Any]:
@@ -103,7 +105,6 @@ def test_a_run_that_is_stopped_accounts_for_what_it_sent(tmp_path: Path) -> None
     assert result["books"]["pending"] == balance(result["books"]) == 0
 
 
-@pytest.mark.nightly
 def test_a_listener_that_fails_makes_the_run_invalid(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,8 +142,13 @@ def test_a_node_that_is_cut_off_is_left_although_its_stream_stays_open(tmp_path:
     assert {each["outcome"] for each in result["checks"]} == {"held"}
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("bug", CAUGHT_BY)
+@pytest.mark.parametrize(
+    "bug",
+    [
+        pytest.param(bug, marks=() if bug == IN_CI else pytest.mark.nightly, id=bug)
+        for bug in CAUGHT_BY
+    ],
+)
 def test_a_mesh_with_a_bug_is_caught(tmp_path: Path, bug: str) -> None:
     """Each of these bugs is a violation, found by the check that is meant for it."""
     with a_fake_mesh(bug=bug) as ports:
