@@ -60,8 +60,9 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     """Show what the swarm itself cost, which is no part of what the mesh costs.
 
     Units: `cpu_share` of one core while it was sending; `signing_s` before the run;
-    `tracked_cpu_s` until all that was sent had ended. `letters_lost` counts those of bots that were
-    too many for the way between workers; any makes the run INVALID.
+    `tracked_cpu_s` until all that was sent had ended; `tx_bytes` is the mean size of a transfer as
+    it was signed. `letters_lost` counts those of bots that were too many for the way between
+    workers; any makes the run INVALID.
     """
 
     engine: str
@@ -73,6 +74,7 @@ class Generator(msgspec.Struct, frozen=True, kw_only=True):
     in_flight_max: int
     signing_s: float
     letters_lost: int = 0
+    tx_bytes: float | None = None
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,13 +26,15 @@ _ROW = struct.Struct("<QI32s")
 class Store:
     """Read the transactions of a run by their number, in the order in which they were signed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, raw_bytes: int) -> None:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._count: int
         self._rows: int
         magic, self._count, self._rows = _HEAD.unpack_from(self._map)
         assert magic == _MAGIC, "written by this module"
+        self.bytes_mean = raw_bytes / max(1, self._count)
+        """How large a transaction is, as it was signed."""
 
     def __len__(self) -> int:
         return self._count
@@ -73,7 +75,7 @@ class Store:
         """
         encode = msgspec.msgpack.Encoder().encode
         rows = bytearray()
-        offset, count = _HEAD.size, 0
+        offset, count, raw_bytes = _HEAD.size, 0, 0
         with path.open("wb") as file:
             file.write(bytes(_HEAD.size))
             for raw in raws:
@@ -82,10 +84,11 @@ class Store:
                 rows += _ROW.pack(offset, len(piece), tx_id(raw))
                 offset += len(piece)
                 count += 1
+                raw_bytes += len(raw)
             file.write(rows)
             file.seek(0)
             file.write(_HEAD.pack(_MAGIC, count, offset))
         try:
-            return cls(path)
+            return cls(path, raw_bytes=raw_bytes)
         finally:
             path.unlink()

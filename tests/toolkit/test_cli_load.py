@@ -31,7 +31,12 @@ def a_result(**changed: object) -> Document:
         "submit": LATENCY,
         "send_lag": {"percentiles_ms": {"p99": 1.8}},
         "checks": [{"name": "agreement", "outcome": "held", "detail": "20 heights"}],
-        "generator": {"cpu_share": 0.123, "cpu_us_per_tx": 512.0, "in_flight_max": 12},
+        "generator": {
+            "cpu_share": 0.123,
+            "cpu_us_per_tx": 512.0,
+            "in_flight_max": 12,
+            "tx_bytes": 193.4,
+        },
         **changed,
     }
 
@@ -55,6 +60,7 @@ def test_a_good_run_is_told_in_a_few_lines(tmp_path: Path) -> None:
     assert "asked 50.0, offered 50.0, accepted 49.9, committed 49.6" in text
     assert "p50 812.4 ms, p95 1.70 s, p99 1.90 s" in text
     assert "sent 1,500 = final 1,499 + rejected 1 + expired 0 + pending 0" in text
+    assert "0.51 CPU-ms a transaction of 193 bytes, 12 in flight at most" in text
     assert "nonce 1" in text
     assert "rate-limited 3" in text
     assert "because" not in text
@@ -274,6 +280,9 @@ def test_a_knee_on_real_ledger_and_servers_leaves_a_record_of_its_steps(
     told = json.loads((folder / "knee.json").read_text())
     assert shown.out.startswith(told["sentence"]), shown.err
     assert status == told["exit"]
+    assert (told["validators"], told["nodes"]) == (4, 4)
+    assert 150 < told["tx_bytes"] < 250
+    assert "of         4 validators, 4 nodes in all; " in shown.out
     steps = sorted((folder / "steps").iterdir())
     assert len(steps) == len(told["steps"]) >= 1
     for each, step in zip(steps, told["steps"], strict=True):

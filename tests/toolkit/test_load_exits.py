@@ -154,6 +154,7 @@ def test_the_knee_is_a_scenario_of_four_workers_too(
     told = json.loads(capsys.readouterr().out)
     assert (ended, told["exit"]) == (status, status)
     assert set(shares) == {4}
+    assert (told["validators"], told["tx_bytes"]) == (None, None), "no step has told"
     repeats = json.loads((Path(told["record"]) / "verdict.json").read_text())["repro"]
     assert repeats.endswith("--seed 3 --workers 4")
 

@@ -37,7 +37,7 @@ def told(**changed: object) -> dict[str, Any]:
         "to_final": {"percentiles_ms": {"p50": 300.0, "p99": 900.0}},
         "send_lag": {"percentiles_ms": {"p99": 40.0}},
         "checks": [{"name": "agreement", "outcome": "held", "detail": ""}],
-        "generator": {"cpu_s": 3.0, "cpu_share": 0.05, "cpu_us_per_tx": 50.0},
+        "generator": {"cpu_s": 3.0, "cpu_share": 0.05, "cpu_us_per_tx": 50.0, "tx_bytes": 193.4},
         "costs": [a_cost(f"v{number}") for number in range(4)],
         **changed,
     }
@@ -97,6 +97,7 @@ def test_efficiency_is_what_processor_time_would_allow_beside_verifying_alone() 
     assert found["efficiency"] == 0.8
     assert (found["committed_tps"], found["p50_ms"], found["p99_ms"]) == (990.0, 300.0, 900.0)
     assert found["generator"]["cpu_s"] == 3.0
+    assert found["tx_bytes"] == 193.4
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def figures(whole: Document, half: Document, top: Ceiling, *, validators: int) -
         "p50_ms": latencies["p50"],
         "p99_ms": latencies["p99"],
         "half_tps": half["rates"]["committed"],
+        "tx_bytes": made["tx_bytes"],
         "cpu_us_per_tx_per_validator": round(each_us, 2),
         "capacity_tps": round(could, 1),
         "verify_ceiling_tps": round(top.tps(validators), 1),

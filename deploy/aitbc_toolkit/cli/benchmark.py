@@ -269,6 +269,8 @@ def _throughput(found: Mapping[str, Any]) -> Iterator[str]:
     )
     yield f"  swarm      {found['generator']['cpu_us_per_tx'] or 0:.1f} us of a core for each"
     load = machine["load"][0]
+    each_bytes, batch = found["tx_bytes"] or 0, found["batch"]
+    yield f"  size       {each_bytes:.0f} bytes a transaction, {batch} in a request"
     yield f"  here       {machine['cores']} cores, load {load}, commit {found['commit'][:12]}"
     yield f"  record     {found['evidence']}"
 

@@ -40,6 +40,11 @@ def summary(looked: Looked, folder: Path) -> Iterator[str]:
         f"  steps      {len(steps)} of {document['step_s']:g} s, {again} of them repeats{more};"
         f" took {document['took_s']:.0f} s"
     )
+    if document["validators"]:
+        yield (
+            f"  of         {document['validators']} validators, {document['nodes']} nodes in all;"
+            f" {document['tx_bytes']:.0f} bytes a transaction; {document['machine']['cores']} cores"
+        )
     yield f"  result     {folder / KNEE}"
     if (folder / reading.PAGE).exists():
         yield f"  report     {folder / reading.PAGE}"

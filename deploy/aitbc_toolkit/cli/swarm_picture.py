@@ -82,6 +82,8 @@ def _measured(told: Mapping[str, Any]) -> Iterator[str]:
     yield f"  safety     {held} of {len(told['checks'])} checks held"
     each = made["cpu_us_per_tx"]
     cost = "not available" if each is None else f"{each / 1000:.2f} CPU-ms a transaction"
+    if size := made.get("tx_bytes"):  # older records have none
+        cost += f" of {size:.0f} bytes"
     yield f"  swarm      {cost}, {made['in_flight_max']:,} in flight at most"
     yield from _workers(told.get("workers", ()))
     yield from _costs(told.get("costs", ()))

@@ -29,6 +29,7 @@ STEP_S = 4.0
 BLOCKS = 20
 """A step lasts as long as so many blocks at least: fewer would not show a rate to 5 %."""
 _STEPS = "steps"
+_SIZE = ("validators", "nodes", "tx_bytes")
 
 Tell = Callable[[str, Document], None]
 
@@ -89,6 +90,7 @@ def look(
     document = _document(environment, found, record, for_s=lasts_s)
     document |= {
         "builds": stairs.builds,
+        **stairs.size,
         "configuration": configuration(environment, bounds, lasts_s, workers=workers, on=on),
     }
     (folder / KNEE).write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
@@ -143,6 +145,8 @@ class _Stairs:
     results: list[Result] = field(default_factory=list)
     builds: list[str] = field(default_factory=list)
     """The commits that the nodes ran."""
+    size: Document = field(default_factory=lambda: dict.fromkeys(_SIZE))
+    """How many validators and nodes there were, and how large a transaction; null: nobody knows."""
 
     def attempt(self, rate: float) -> Step:
         """Play one step at a rate."""
@@ -171,6 +175,8 @@ class _Stairs:
         (result,) = played.record.results
         if played.told is not None:
             self.builds = played.told["circumstances"]["builds"]
+            known = {**played.told["circumstances"], **played.told["generator"]}
+            self.size = {name: known[name] for name in _SIZE}
             return knee.read(asked.rate, played.told), dict(result.invariants)
         if result.verdict is Verdict.INVALID:
             return Step(asked.rate, Outcome.DOUBTFUL, result.line), {}

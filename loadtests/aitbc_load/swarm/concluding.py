@@ -278,6 +278,7 @@ def _generator(run: Run, ready: Ready, dispatcher: Dispatcher) -> Generator:
         in_flight_max=dispatcher.taken.in_flight_max,
         signing_s=round(ready.signing_s, 3),
         letters_lost=run.post.lost,
+        tx_bytes=round(ready.store.bytes_mean, 1),
     )
 
 

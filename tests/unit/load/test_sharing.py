@@ -58,6 +58,7 @@ def a_result(*latencies_us: int, **changed: Any) -> Result:
             cpu_us_per_tx=100.0,
             in_flight_max=4,
             signing_s=0.5,
+            tx_bytes=193.0,
         ),
     }
     return Result(**{**usual, **changed})
@@ -136,6 +137,7 @@ def test_books_and_histograms_add_up() -> None:
     assert told.to_final.percentiles_ms["p99"] == pytest.approx(9, rel=0.002)
     assert told.rates.committed == 56.0
     assert (told.generator.workers, told.generator.cpu_s) == (2, 2.0)
+    assert told.generator.tx_bytes == 193.0
 
 
 def test_a_lost_worker_makes_the_run_invalid() -> None:

@@ -40,6 +40,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, raws: list[bytes]) -> Non
     body = bytes([0xDC]) + len(raws).to_bytes(2, "big")
     body += b"".join(store.piece(number) for number in range(len(store)))
     assert msgspec.msgpack.decode(body, type=list[bytes]) == raws
+    assert store.bytes_mean == sum(map(len, raws)) / len(raws)
     store.close()
 
 
