@@ -43,7 +43,7 @@ class Announcer:
 
     def foretell(self, committed: Committed) -> None:
         """Keep the transactions of a block known, although they have left the mempool."""
-        self._foretold.update(receipt.id for receipt in committed.receipts)
+        self._foretold.update([receipt.id for receipt in committed.receipts])
 
     def fate(self, tx_id: TxId) -> Fate | None:
         """Return what may be told of a transaction; None when nothing is known."""
@@ -55,12 +55,12 @@ class Announcer:
     def committed(self, committed: Committed) -> None:
         """Announce a final block: fates, one log line, one event."""
         self._index.put_block(committed)
-        self._foretold.difference_update(receipt.id for receipt in committed.receipts)
+        self._foretold.difference_update([receipt.id for receipt in committed.receipts])
         header, round_ = committed.final.block.header, committed.final.certificate.round
-        failed = sum(receipt.code != Code.OK for receipt in committed.receipts)
+        codes = [receipt.code for receipt in committed.receipts]
         self._counters.blocks_final += 1
         self._counters.txs_final += header.tx_count
-        self._counters.txs_failed += failed
+        self._counters.txs_failed += len(codes) - codes.count(Code.OK)
         self._counters.rounds_wasted += round_
         self._hub.committed(committed)
         self._post.ended(header.height)

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, get_args
 
 from aitbc_node.events import AppendBase, Effect, Persist, Storable
 from aitbc_node.storage.disk import DiskUnavailableError
@@ -18,6 +18,9 @@ from aitbc_node.storage.store import Store
 
 RETRY_S = 1.0
 FLUSH_S = 2.0
+
+_STORABLE = frozenset(get_args(Storable))
+"""Looked up for each effect: `isinstance` asks nine classes, 0.6 us for one that stores nothing."""
 
 
 class Carrier(Protocol):
@@ -63,7 +66,7 @@ class Barrier:
     def pump(self) -> None:
         """Carry out effects until one has to wait for the disk."""
         while self._effects and not self._is_waiting and not self._is_closed:
-            if isinstance(self._effects[0], Storable):
+            if type(self._effects[0]) in _STORABLE:
                 self._store_next()
             else:
                 self._carrier.carry_out(self._effects.popleft())

@@ -8,7 +8,7 @@ rules of verification: those are `crypto.verify`.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -16,6 +16,8 @@ from aitbc_node.crypto import Verifier
 from aitbc_node.events import SignatureCheck, Verify
 
 SLICE_NS = 4_000_000
+AT_ONCE = 16
+"""So many are judged between two looks at the clock, 0.6 ms: one by one costs 0.13 us more each."""
 
 
 class _Job(msgspec.Struct):
@@ -73,11 +75,12 @@ class Judge:
                 jobs.popleft()
                 self._answer(job.batch.batch, tuple(verdicts))
             elif time.monotonic_ns() < deadline_ns:
-                verdicts.append(self._holds(checks[len(verdicts)]))
+                verdicts += self._judged(checks[len(verdicts) : len(verdicts) + AT_ONCE])
             else:
                 break
         self._plan()
 
-    def _holds(self, check: SignatureCheck) -> bool:
-        self.judged += 1
-        return self._verify(check.key, check.message, check.signature)
+    def _judged(self, checks: Sequence[SignatureCheck]) -> list[bool]:
+        self.judged += len(checks)
+        verify = self._verify
+        return [verify(check.key, check.message, check.signature) for check in checks]

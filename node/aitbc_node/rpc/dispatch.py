@@ -178,5 +178,6 @@ def answer_submission(
 
 
 def _waits(outcome: TxOutcome, view: NodeView) -> bool:
-    is_held = outcome.code == Code.E_DUPLICATE and view.mempool.get(outcome.id) is not None
-    return is_held or outcome.code == Code.OK
+    if outcome.code == Code.OK:
+        return True
+    return outcome.code == Code.E_DUPLICATE and view.mempool.get(outcome.id) is not None

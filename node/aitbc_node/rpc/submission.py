@@ -46,6 +46,7 @@ _HINTS = {
     Code.E_POOL_FULL: "hand in the same bytes again later, or to another node",
 }
 _TRY_AGAIN = frozenset({429, 503})
+_HELD = frozenset({Code.OK, Code.E_DUPLICATE})
 
 _json = msgspec.json.Decoder(schema.SubmitRequest)
 _msgpack = msgspec.msgpack.Decoder(list[bytes])
@@ -109,7 +110,7 @@ def row(outcome: TxOutcome, known: schema.TxView | None) -> schema.TxResult:
     name = outcome.id.hex()
     if known is not None:
         return schema.TxResult(id=name, status=known.status)
-    if outcome.code in {Code.OK, Code.E_DUPLICATE}:
+    if outcome.code in _HELD:
         return schema.TxResult(id=name, status="pending")
     return schema.TxResult(
         id=name,

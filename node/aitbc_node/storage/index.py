@@ -154,8 +154,7 @@ class TxIndex:
         """
         told = self._told
         for batch in batches:
-            for index, receipt in enumerate(batch.receipts):
-                place = fates.place_of(batch.height, index)
+            for place, receipt in enumerate(batch.receipts, fates.place_of(batch.height, 0)):
                 self._slice_of(receipt.id)[receipt.id] = place
             if batch.height:
                 told = batch.height, batch.last_id

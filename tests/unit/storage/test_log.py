@@ -45,6 +45,18 @@ def test_what_was_appended_is_read_back_in_order() -> None:
     assert reopened.bytes_cut == 0
 
 
+@pytest.mark.parametrize("size", [10, 4_095, 4_096, 4_097, 70_000])
+def test_a_record_of_parts_is_that_of_the_whole(size: int) -> None:
+    """However long its last part is, which decides how it is hashed, the bytes are the same."""
+    parts = b"id", b"height", b"\x5a" * size
+    disk, other = MemoryDisk(), MemoryDisk()
+    a_log(disk)[0].append(1, *parts)
+    a_log(other)[0].append_all(1, (b"".join(parts),))
+
+    assert disk.files == other.files
+    assert a_log(disk)[1] == [b"".join(parts)]
+
+
 def test_a_tail_torn_at_any_byte_is_cut_and_nothing_else() -> None:
     """Whatever prefix of the last record reached the disk, the records before it stay."""
     disk = MemoryDisk()

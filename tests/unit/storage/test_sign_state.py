@@ -63,6 +63,33 @@ def test_the_file_never_changes_its_length() -> None:
     assert disk.size(FILE_NAME) == size == 2 * SLOT_BYTES
 
 
+class HeedfulDisk(MemoryDisk):
+    """Note what is made durable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.synced: list[str] = []
+
+    def sync(self, name: str) -> None:
+        self.synced.append(name)
+
+    def sync_folder(self) -> None:
+        self.synced.append("the folder")
+
+
+def test_a_file_that_was_put_there_has_its_name_made_durable_before_the_first_vote() -> None:
+    """The state is durable at each save; the folder once, since nothing in it changes later."""
+    disk = HeedfulDisk()
+    disk.files = a_file(1)[0].files
+    file = SignStateFile(disk)
+    file.load()
+
+    for height, synced in ((2, [FILE_NAME, "the folder"]), (3, [FILE_NAME]), (4, [FILE_NAME])):
+        disk.synced.clear()
+        file.save(a_state(height))
+        assert disk.synced == synced, f"at height {height}"
+
+
 def test_a_write_torn_at_any_byte_leaves_the_state_before() -> None:
     """The slot being written is never the one that is relied upon."""
     disk, file = a_file(1, 2)
