@@ -598,6 +598,26 @@ steps:
 """
 
 
+RESET = """
+scenario: partition/made
+about: links are worn out while others are reset
+backends: [sim]
+steps:
+  - {id: reset, fault: net.reset, between: {isolate: v1}, lease: 20s}
+  - {id: loss, fault: net.loss, between: {isolate: v4}, lease: 5s}
+  - {id: cut, fault: net.cut, between: {isolate: v2}, lease: 5s}
+"""
+
+
+def test_a_loss_is_not_asked_of_links_that_are_reset(tmp_path: Path) -> None:
+    """What a host says is refused before it leaves, so that nothing comes back to be lost."""
+    told = played(a_case(tmp_path, RESET), Mesh())
+
+    between = [{*map(tuple, row["edges"])} for row in told.faults]  # type: ignore[call-overload]
+    assert {name for edge in between[1] for name in edge} == {"v2", "v3", "v4"}
+    assert ("v1", "v2") in between[2]
+
+
 def test_a_loss_is_not_asked_of_links_that_carry_nothing(tmp_path: Path) -> None:
     """A host whose only link of a fault is cut could never show that it bites there.
 

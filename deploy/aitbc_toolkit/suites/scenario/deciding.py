@@ -37,13 +37,13 @@ def planned(step: FaultStep, aim: Aim) -> Planned:
     )
 
 
-def carried(wanted: Planned, cut: frozenset[expecting.Edge]) -> Planned:
+def carried(wanted: Planned, shut: frozenset[expecting.Edge]) -> Planned:
     """Leave out ways that carry nothing now: on them no loss or delay could show that it bites.
 
     What cuts a way itself is seen on a way that is cut already; nothing is left out of that, and
     not all of anything.
     """
-    left = wanted.edges - cut
+    left = wanted.edges - shut
     if not left or (wanted.fault == "net.cut" and not wanted.parameters):
         return wanted
     return msgspec.structs.replace(wanted, edges=left)

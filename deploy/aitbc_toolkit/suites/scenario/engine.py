@@ -25,7 +25,7 @@ from aitbc_toolkit.suites.scenario.arena import Arena
 from aitbc_toolkit.suites.scenario.desk import Desk
 from aitbc_toolkit.suites.scenario.findings import Findings
 from aitbc_toolkit.suites.scenario.quantities import seconds
-from aitbc_toolkit.suites.scenario.running import Running, cut_by, under
+from aitbc_toolkit.suites.scenario.running import Running, cut_by, shut_by, under
 from aitbc_toolkit.suites.scenario.schema import (
     ActStep,
     Case,
@@ -128,7 +128,7 @@ class Engine:
         """Break what a step says, and see that it bites."""
         aim = self._aim()
         self._tip = max(self._tip, aim.sight.tip)
-        planned = deciding.carried(deciding.planned(step, aim), cut_by(self._running.values()))
+        planned = deciding.carried(deciding.planned(step, aim), shut_by(self._running.values()))
         blast = self._case.written.budget.blast
         deciding.require_budget(planned, blast, aim.town, hit=self._hit())
         self._ever_hit.update(planned.targets)

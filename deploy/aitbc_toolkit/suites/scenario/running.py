@@ -43,6 +43,11 @@ class Running:
         return self.planned.edges if whole else frozenset()
 
     @property
+    def shut(self) -> frozenset[expecting.Edge]:
+        """Return the ways on which no packet gets as far as another fault's rules."""
+        return self.planned.edges if self.planned.fault == "net.reset" else self.cut
+
+    @property
     def takes_part(self) -> bool:
         """Tell whether anything is expected because of it."""
         return bool(self.cut) or self.planned.fault in expecting.DOWN | expecting.AWAY
@@ -51,6 +56,11 @@ class Running:
 def under(faults: Iterable[Running], kinds: Collection[str]) -> set[str]:
     """Name whom faults of these kinds hit."""
     return {name for each in faults if each.planned.fault in kinds for name in each.planned.targets}
+
+
+def shut_by(faults: Iterable[Running]) -> frozenset[expecting.Edge]:
+    """Name the ways on which nothing is left for another fault to meet."""
+    return frozenset[expecting.Edge]().union(*(each.shut for each in faults))
 
 
 def cut_by(faults: Iterable[Running]) -> frozenset[expecting.Edge]:
