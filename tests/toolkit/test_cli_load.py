@@ -312,6 +312,51 @@ def test_scenarios_are_listed_for_programs(capsys: pytest.CaptureFixture[str]) -
     assert found == {"legitimate", "adversarial", "anti-pattern"}
 
 
+def test_the_knee_is_listed_among_the_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever looks for what `load run` takes finds it, with what it asks and must hold."""
+    assert run(["load", "list"]) == Exit.OK
+    rows = [row.split("  ")[0] for row in capsys.readouterr().out.splitlines()[1:]]
+
+    assert rows == sorted(rows)
+    assert "load/knee" in rows
+    assert set(rows) - {"load/knee"} == {each.name for each in repertoire.built_in()}
+
+
+def test_a_narrow_terminal_cuts_what_scenarios_are_about(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names alone would say little: each keeps the beginning of its sentence, in one line."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["load", "list"]) == Exit.OK
+    head, *rows = capsys.readouterr().out.splitlines()
+
+    assert head.endswith("ABOUT")
+    assert {len(row) for row in rows if row.endswith("...")} == {80}
+    assert all(len(row) <= 80 for row in rows)
+    assert sum("  transfers come" in row for row in rows) > 20
+
+
+@pytest.mark.parametrize("named", ["load/leader-restart", "leader-restart"])
+def test_one_scenario_is_shown_whole(named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """For people what programs get: who comes, what is broken, what must hold, a line each."""
+    assert run(["load", "list", named]) == Exit.OK
+    shown = capsys.readouterr().out
+    assert run(["load", "list", named, "--json"]) == Exit.OK
+    (told,) = json.loads(capsys.readouterr().out)["scenarios"]
+
+    assert shown.startswith(f"load/leader-restart: {told['about']}\n  asks       20/s, 60s\n")
+    assert "  who comes  legitimate\n  breaks     proc.restart\n" in shown
+    assert told["objectives"]
+    for each in told["objectives"]:
+        assert f"  must hold  {each}\n" in shown
+
+
+def test_an_unknown_scenario_is_not_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The nearest name is told, and the knee is one of them."""
+    assert run(["load", "list", "load/kne"]) == Exit.USAGE
+    assert "unknown load scenario 'load/kne', the nearest is load/knee" in capsys.readouterr().err
+
+
 def test_an_unknown_scenario_is_refused_before_any_mesh_is_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

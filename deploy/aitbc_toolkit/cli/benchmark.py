@@ -26,7 +26,7 @@ _COLUMNS = (
         for of in _TIMES
         for p in _SPREAD
     ),
-    tables.Column("ABOUT", spare=1),
+    tables.Column("ABOUT"),
 )
 
 

@@ -25,7 +25,7 @@ _COLUMNS = (
     tables.Column("SCENARIO"),
     tables.Column("ASKS", right=True),
     tables.Column("LASTS", right=True),
-    tables.Column("ABOUT", spare=1),
+    tables.Column("ABOUT"),
 )
 
 
@@ -38,15 +38,19 @@ load.add_command(baseline)
 
 
 @load.command("list")
+@click.argument("scenario", required=False, default="")
 @json_option
-def list_(*, as_json: bool) -> None:
-    """List the load scenarios that are built in.
+def list_(*, scenario: str, as_json: bool) -> None:
+    """List the load scenarios that are built in; of one SCENARIO, what it breaks and must hold.
 
-    Example: aitbc load list
+    Example: aitbc load list load/flood
     """
-    found = repertoire.built_in()
+    found = [repertoire.offer(scenario)] if scenario else repertoire.listed()
     if as_json:
         click.echo(json.dumps({"schema": 1, "scenarios": [each.to_document() for each in found]}))
+        return
+    if scenario:
+        click.echo("\n".join(swarm_picture.offered(found[0])))
         return
     rows = [(each.name, each.arrivals, each.lasts, each.about) for each in found]
     click.echo("\n".join(tables.draw(_COLUMNS, rows)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.suites.loads import RESULT, Played
-from aitbc_toolkit.suites.repertoire import Seen
+from aitbc_toolkit.suites.repertoire import Offer, Seen
 from aitbc_toolkit.suites.report import reading
 from aitbc_toolkit.suites.verdicts import Verdict
 
@@ -40,6 +40,15 @@ def summary(played: Played, folder: Path) -> Iterator[str]:
     if (folder / reading.PAGE).exists():
         yield f"  report     {folder / reading.PAGE}"
     yield f"  took {record.took_s:.1f} s"
+
+
+def offered(offer: Offer) -> Iterator[str]:
+    """Write all that is known of a scenario before it is played."""
+    yield f"{offer.name}: {offer.about}"
+    yield f"  asks       {offer.arrivals}, {offer.lasts}"
+    yield f"  who comes  {', '.join(offer.families)}"
+    yield f"  breaks     {', '.join(dict.fromkeys(offer.faults)) or 'nothing'}"
+    yield from (f"  must hold  {each}" for each in offer.objectives)
 
 
 def standing(seen: Seen, folder: Path) -> Iterator[str]:

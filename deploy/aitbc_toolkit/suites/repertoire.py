@@ -9,11 +9,13 @@ from typing import Any
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.suites import catalogue, phasing
+from aitbc_toolkit.suites.knee import SUSTAINED, Bounds
 from aitbc_toolkit.suites.loads import ORDER, RESULT
 from aitbc_toolkit.suites.report import reading
 from aitbc_toolkit.suites.scenario import load_files, loading
 from aitbc_toolkit.suites.scenario.load_files import FAMILY as LOAD_FAMILY
 from aitbc_toolkit.suites.scenario.schema import Case, FaultStep, Written
+from aitbc_toolkit.suites.stepping import STEP_S
 from aitbc_toolkit.suites.timeline import LOAD
 
 _SUFFIX = ".yaml"
@@ -71,6 +73,36 @@ def built_in() -> list[Offer]:
     return found
 
 
+def listed() -> list[Offer]:
+    """List all that `load run` takes by its name: the scenarios, and the knee."""
+    bounds, share = Bounds(), 100 * SUSTAINED
+    knee = Offer(
+        name=f"{LOAD_FAMILY}/{_KNEE}",
+        arrivals=f"{bounds.start:g}/s on",
+        lasts=f"{STEP_S:g}s a step",
+        about="transfers come twice as fast at each step, until blocks do not hold what is offered",
+        families=("legitimate",),
+        faults=(),
+        objectives=(f"committed at least {share:g} % of what is offered",),
+    )
+    return sorted([*built_in(), knee], key=lambda offer: offer.name)
+
+
+def offer(named: str) -> Offer:
+    """Find what is listed under a name. Raises: UsageError."""
+    name = f"{LOAD_FAMILY}/{named.removeprefix(f'{LOAD_FAMILY}/')}"
+    found = {each.name: each for each in listed()}
+    if name not in found:
+        raise _unknown(named, list(found))
+    return found[name]
+
+
+def _unknown(named: str, known: Sequence[str]) -> UsageError:
+    near = nearest(named, known)
+    end = f", the nearest is {near}" if near else ""
+    return UsageError(f"unknown load scenario {named!r}{end}", hint=f"known: {', '.join(known)}")
+
+
 def _bounds(written: Written) -> Iterator[str]:
     """Write each objective in words."""
     for name, bound in written.objectives.items():
@@ -98,10 +130,7 @@ def case(named: str) -> Case:
             if is_knee(named):
                 what = "the knee is looked for, not played: it has a command of its own"
                 raise UsageError(what, hint="aitbc load knee")
-            near = nearest(named, known)
-            end = f", the nearest is {near}" if near else ""
-            what = f"unknown load scenario {named!r}{end}"
-            raise UsageError(what, hint=f"known: {', '.join(known)}")
+            raise _unknown(named, known)
     found = loading.load(path)[0]
     written = found.written
     if not written.scenario.startswith(f"{LOAD_FAMILY}/"):
