@@ -64,9 +64,13 @@ not begin at block 1 it goes on at a snapshot. Of those tells the last, which it
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """Be what one block, or one expiry without a height, adds; `last_id` is the block's."""
+    """Be what one block, or one expiry without a height, adds.
 
-    receipts: tuple[TxReceipt, ...] = ()
+    Shape: `fates` are those of `ids`, as they are written; `last_id` is the block's.
+    """
+
+    ids: Sequence[TxId] = ()
+    fates: bytes = b""
     height: Height = Height(0)
     last_id: BlockId = BlockId(b"")
     expired: tuple[TxId, ...] = ()
@@ -88,15 +92,28 @@ _events = msgspec.msgpack.Decoder(tuple[tuple[str, ...], ...]).decode
 _tail = struct.Struct(">24xq").unpack
 
 
-def fate_of(height: int, place: int, told: TxReceipt | _Row) -> Fate:
-    """Say what became of a transaction that is in a block."""
-    status = "committed" if told.code == Code.OK else "rejected"
-    return status, height, place, told.code, told.fee, told.events
+def batch_of(height: Height, last_id: BlockId, receipts: Sequence[TxReceipt]) -> Batch:
+    """Make what a block adds, once and for all: its receipts are held no longer for that."""
+    rows = [(receipt.id, receipt.code, receipt.fee, receipt.events) for receipt in receipts]
+    return Batch([receipt.id for receipt in receipts], _encode(rows), height, last_id)
 
 
 def place_of(height: int, index: int) -> int:
     """Say in one number in which block a transaction is, and where in it."""
     return height << _PLACE_BITS | index
+
+
+def block_of(place: int) -> Height:
+    """Say in which block a place is."""
+    return Height(place >> _PLACE_BITS)
+
+
+def at(place: int, fates: bytes) -> tuple[TxId, Fate]:
+    """Say what became of the transaction at a place, out of the fates of its block."""
+    index = place & ((1 << _PLACE_BITS) - 1)
+    row = _row(_rows(fates)[index])
+    status = "committed" if row.code == Code.OK else "rejected"
+    return row.id, (status, block_of(place), index, row.code, row.fee, row.events)
 
 
 def read(connection: sqlite3.Connection, tx_id: TxId, place: int | None = None) -> Fate | None:
@@ -108,14 +125,14 @@ def read(connection: sqlite3.Connection, tx_id: TxId, place: int | None = None) 
     if not places:
         asked = "SELECT place FROM places WHERE tail = ?"
         places = connection.execute(asked, _tail(tx_id)).fetchall()
+    wanted = "SELECT fates FROM blocks WHERE height = ?"
     for (found,) in places:
-        height, place = found >> _PLACE_BITS, found & ((1 << _PLACE_BITS) - 1)
-        told = connection.execute("SELECT fates FROM blocks WHERE height = ?", (height,)).fetchone()
+        told = connection.execute(wanted, (block_of(found),)).fetchone()
         if told is None:
             continue  # an earlier build wrote places of a block that the full disk did not take
-        row = _row(_rows(told[0])[place])
-        if row.id == tx_id:
-            return fate_of(height, place, row)
+        found_id, fate = at(found, told[0])
+        if found_id == tx_id:
+            return fate
     old = connection.execute(
         "SELECT status, height, place, code, fee, events FROM txs WHERE id = ?", (tx_id,)
     ).fetchone()
@@ -171,11 +188,8 @@ def progress(connection: sqlite3.Connection) -> tuple[Height, BlockId]:
 def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> None:
     """Put some batches into the file, in few statements; the places are left to `write_places`."""
     finals = [batch for batch in batches if batch.height]
-    fates = (
-        (batch.height, _encode([_Row(r.id, r.code, r.fee, r.events) for r in batch.receipts]))
-        for batch in finals
-    )
-    connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", fates)
+    rows = ((batch.height, batch.fates) for batch in finals)
+    connection.executemany("INSERT OR REPLACE INTO blocks VALUES (?, ?)", rows)
     ids = ((tx_id,) for batch in batches for tx_id in batch.expired)
     connection.executemany("INSERT OR IGNORE INTO expired VALUES (?)", ids)
     if finals:

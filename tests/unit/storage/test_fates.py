@@ -15,7 +15,7 @@ from aitbc_node.events import Committed, TxReceipt
 from aitbc_node.machine import MachineConfig
 from aitbc_node.startup import Found
 from aitbc_node.storage import fates as fates_module
-from aitbc_node.storage.fates import Batch
+from aitbc_node.storage.fates import batch_of
 from aitbc_node.storage.index import TxIndex
 from aitbc_node.storage.store import Recovered
 from aitbc_node.types import BlockId, Height, TxId
@@ -141,24 +141,24 @@ def test_places_that_an_earlier_build_went_past_are_made(tmp_path: Path) -> None
     """A crash, a release back that goes on at a snapshot, and forward again: all are found."""
     path = tmp_path / "index.db"
     batches = [
-        Batch((TxReceipt(an_id(height), "ok", 21_000, 210, EVENTS),), Height(height), id_)
+        batch_of(Height(height), id_, (TxReceipt(an_id(height), "ok", 21_000, 210, EVENTS),))
         for height, id_ in ((height, BlockId(bytes([height]) * 32)) for height in range(1, 13))
     ]
-    places = {batch.receipts[0].id: fates_module.place_of(batch.height, 0) for batch in batches}
+    places = {batch.ids[0]: fates_module.place_of(batch.height, 0) for batch in batches}
     crashed, older = batches[:8], batches[9:]
     with closing(fates_module.opened(path)) as connection, connection:
         fates_module.write(connection, crashed)
-        some = {batch.receipts[0].id: places[batch.receipts[0].id] for batch in crashed[:4]}
+        some = {batch.ids[0]: places[batch.ids[0]] for batch in crashed[:4]}
         fates_module.write_places(connection, some, height=Height(4), last_id=crashed[3].last_id)
         kept = dict(connection.execute("SELECT name, value FROM facts WHERE name > 'c'"))
         fates_module.write(connection, older)
-        some = {batch.receipts[0].id: places[batch.receipts[0].id] for batch in older}
+        some = {batch.ids[0]: places[batch.ids[0]] for batch in older}
         fates_module.write_places(connection, some, height=Height(12), last_id=older[-1].last_id)
         connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", kept.items())
 
     index = TxIndex(path)
 
-    found = [index.get(batch.receipts[0].id) for batch in batches]
+    found = [index.get(batch.ids[0]) for batch in batches]
     assert [fate and fate[1] for fate in found] == [*range(1, 9), None, 10, 11, 12]
     assert (index.last_height, index.last_id) == (12, batches[-1].last_id)
     index.close()

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import shutil
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -83,6 +84,18 @@ def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TxIndex]:
     opened = TxIndex(tmp_path / "index.db" if request.param == "disk" else None)
     yield opened
     opened.close()
+
+
+def test_receipts_are_let_go_at_once(index: TxIndex) -> None:
+    """What is told of a block is kept as it is written: a second's receipts are many objects."""
+    block = a_commit(1, "ok", "amount")
+    receipt = block.receipts[1]
+    before = sys.getrefcount(receipt)
+
+    index.put_block(block)
+
+    assert sys.getrefcount(receipt) == before
+    assert index.get(receipt.id) == ("rejected", 1, 1, "amount", 210, (("transfer", "a", "b"),))
 
 
 def test_a_fate_is_known_at_once(index: TxIndex) -> None:
