@@ -44,7 +44,7 @@ def read(kind: type[_Read], document: Any) -> _Read:
 def keys_at(kind: Any, where: Iterable[str]) -> list[str]:
     """List the keys that are valid at a place of a table."""
     for part in where:
-        kind = _below(_plain(kind), part)
+        kind = below(_plain(kind), part)
     kind = _plain(kind)
     return list(kind.__struct_fields__) if is_entry(kind) else []
 
@@ -72,7 +72,7 @@ def _plain(kind: Any) -> Any:
     return tables[0] if tables else kind
 
 
-def _below(kind: Any, part: str) -> Any:
+def below(kind: Any, part: str) -> Any:
     """Give the type of what stands under one key, or at one place of a list."""
     if is_entry(kind):
         return hints(kind).get(part, types.NoneType)

@@ -4,8 +4,9 @@ pydantic finds them, by models made of the same records that tables are read int
 that what a file may hold is said once. Imported only where something is wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from types import NoneType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
@@ -16,6 +17,7 @@ from aitbc_toolkit.declared import nearest
 
 # The regular expressions of both readers are those of Python.
 _STRICT = ConfigDict(extra="forbid", strict=True, regex_engine="python-re")
+_WANTED = "Input should be a valid "
 _BOUNDS = ("ge", "gt", "le", "lt", "min_length", "max_length", "pattern")
 
 
@@ -24,8 +26,64 @@ def mistakes(kind: Any, document: Any) -> list[str]:
     try:
         TypeAdapter(_translated(kind)).validate_python(document)
     except ValidationError as wrong:
-        return [_finding(error, kind) for error in wrong.errors()]
+        return [_finding(error, kind) for error in _told_once(wrong.errors(), kind)]
     return []
+
+
+def _told_once(errors: Sequence[Mapping[str, Any]], kind: Any) -> Iterator[Mapping[str, Any]]:
+    """Tell of what may be one of several things once, and where the file has it.
+
+    pydantic tells what is wrong with it as each of them, and puts their names into the path.
+    """
+    found: dict[tuple[int | str, ...], list[Mapping[str, Any]]] = {}
+    for error in errors:
+        where, choice = _place(error["loc"], kind)
+        if choice is None:
+            yield error
+        else:
+            found.setdefault(choice, []).append({**error, "loc": where})
+    for choice, group in found.items():
+        # Where one of them is a table that is nearly right, that is what was meant.
+        if inner := [each for each in group if len(each["loc"]) > len(choice)]:
+            yield from inner
+            continue
+        told = [each for each in group if not each["type"].endswith("_type")] or group
+        yield {**told[0], "msg": _either([each["msg"] for each in told])}
+
+
+def _place(
+    path: Sequence[int | str], kind: Any
+) -> tuple[tuple[int | str, ...], tuple[int | str, ...] | None]:
+    """Take the names of choices out of a path; tell the first place that is one, if any is."""
+    where: list[int | str] = []
+    choice: tuple[int | str, ...] | None = None
+    for part in path:
+        options = _options(kind)
+        if len(options) > 1:
+            choice = tuple(where) if choice is None else choice
+            kind = next((each for each in options if getattr(each, "__name__", "") == part), None)
+            continue
+        where.append(part)
+        kind = entries.below(options[0], str(part))
+    return tuple(where), choice
+
+
+def _options(kind: Any) -> list[Any]:
+    """List what something may be, but for nothing."""
+    if get_origin(kind) is Annotated:
+        return _options(get_args(kind)[0])
+    if entries.is_choice(kind):
+        return [
+            found for each in get_args(kind) if each is not NoneType for found in _options(each)
+        ]
+    return [kind]
+
+
+def _either(said: Sequence[str]) -> str:
+    """Say in one sentence what each of several kinds wants."""
+    if all(each.startswith(_WANTED) for each in said):
+        return _WANTED + " or ".join(each.removeprefix(_WANTED) for each in said)
+    return " or ".join(said)
 
 
 def _finding(error: Mapping[str, Any], kind: Any) -> str:

@@ -34,6 +34,8 @@ from aitbc_load.swarm.talking import Talk
 KEPT_MAX = 8 * 1024 * 1024
 """Of a file that goes to the coordinator; what a worker of some hours writes is a tenth of it."""
 LOG = "swarm.log"
+NO_ORDER = 64
+"""How a worker ends whose first line is none that it knows: somebody started it by hand."""
 
 
 class View:
@@ -104,7 +106,12 @@ def main() -> int:
     line = words.readline()
     if not line:
         return 0  # nobody has anything to be done
-    order = msgspec.json.decode(line, type=Order)
+    try:
+        order = msgspec.json.decode(line, type=Order)
+    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
+        sys.stderr.write(f"error: the first line is no order for a worker: {wrong}\n")
+        sys.stderr.write("hint: aitbc load master --worker 'ssh HOST aitbc load worker'\n")
+        return NO_ORDER
     elsewhere = sys.argv[1] if sys.argv[1:] else ""
     if elsewhere:
         Path(elsewhere).mkdir(parents=True, exist_ok=True)

@@ -160,6 +160,32 @@ def test_check_09_64_an_unknown_environment(
     assert lines[0] == "error: unknown environment 'stagin', the nearest is staging"
 
 
+FRACTIONS = [
+    (path, each.opts[0])
+    for path, command in COMMANDS.items()
+    for each in command.params
+    if isinstance(each.type, click.types.FloatParamType)
+]
+
+
+@pytest.mark.parametrize("word", ["nan", "-nan", "inf", "-inf", "1e308", "1e999", "x"])
+@pytest.mark.parametrize(
+    ("path", "option"), FRACTIONS, ids=lambda each: each if isinstance(each, str) else named(each)
+)
+def test_a_number_that_nothing_can_be_worked_out_with_is_64(
+    path: Sequence[str],
+    option: str,
+    word: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """`nan` is less than no bound; what never ends, or comes infinitely often, is no run."""
+    lines = refused(capsys, [*words(path, "dev", tmp_path), option, word], Exit.USAGE)
+
+    assert lines[0].startswith(f"error: invalid value for '{option}'")
+    assert lines[-1] == f"hint: aitbc {' '.join(path)} --help"
+
+
 @pytest.mark.parametrize("path", ABOUT_ENVIRONMENTS, ids=named)
 def test_an_empty_environment_is_64(
     path: Sequence[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -285,6 +311,9 @@ def test_an_unknown_lab_is_64(
             "profile.network_size: input should be greater than",
             "aitbc config get profile.network_size -e dev",
         ),
+        ("load run no.yaml", 64, "there is no scenario file no.yaml", "aitbc load list"),
+        ("load compare 1 2 --scenario no.yaml", 64, "no scenario file no.yaml", "aitbc load list"),
+        ("test partition/no.yaml -e dev", 64, "no scenario file partition/no.yaml", "known: smoke"),
         ("up staging", 20, "up and down are for dev and lab", "aitbc deploy staging"),
         ("down staging", 20, "up and down are for dev and lab", "aitbc node stop NAME -e staging"),
         ("rollback --to 5", 64, "unknown option '--to'", "aitbc rollback --help"),

@@ -1,6 +1,8 @@
 """What `aitbc load` tells people: the verdict first, why, the books, and where everything lies."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,20 @@ def test_how_nodes_grew_is_told_of_long_runs_only(tmp_path: Path) -> None:
     assert "growth" not in told(tmp_path, Verdict.PASS, a_result())
     short = told(tmp_path, Verdict.PASS, a_result(growth=lost))
     assert "growth     not available: one process was seen for 9 s" in short
+
+
+@pytest.mark.parametrize("line", ["junk", '{"plan": 1}', "{}", '{"folder": "\\xff"}'])
+def test_a_worker_that_is_told_nonsense_says_so_in_one_line(line: str) -> None:
+    """Somebody started it by hand; what it waits for comes from `load master`."""
+    argv = [sys.executable, "-P", "-m", "aitbc_toolkit.cli.main", "load", "worker"]
+    said = line.encode().replace(b"\\xff", b"\xff") + b"\n"
+
+    ran = subprocess.run(argv, input=said, capture_output=True, check=False)
+
+    error, hint = ran.stderr.decode().splitlines()
+    assert (ran.returncode, ran.stdout) == (Exit.USAGE, b"")
+    assert error.startswith("error: the first line is no order for a worker: ")
+    assert hint.startswith("hint: aitbc load master --worker ")
 
 
 def test_every_reason_is_told(tmp_path: Path) -> None:

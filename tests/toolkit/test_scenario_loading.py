@@ -75,6 +75,68 @@ def test_what_would_have_no_effect_is_refused(
     assert said in refusal(tmp_path, SPLIT.replace(old, new, 1))
 
 
+MINE = """\
+scenario: load/mine
+about: a hundred transfers a second, each final within three seconds
+backends: [dev]
+load:
+  - {role: user, arrivals: 100/s, mix: {transfer: 1}, lasts: 1m}
+objectives:
+  final_p99: {max: 3s}
+steps: []
+"""
+NO_NUMBER = "is no finite number; text stands in quotation marks"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("max: 3s", "max: -3s", "7: objectives.final_p99.max: string should match pattern"),
+        ("max: 3s", "floor: -3s", "7: objectives.final_p99.floor: string should match pattern"),
+        ("max: 3s", "max: [3]", "max: input should be a valid string or integer or number"),
+        ("steps:", "collect: [x]\nsteps:", "8: collect.0: input should be 'journals', "),
+        ("steps:", "collect: [{pcap: {on: no}}]\nsteps:", "8: collect.0.pcap.on: input should"),
+        ("steps:", "matrix: {a: [[1]]}\nsteps:", "8: matrix.a.0: input should be a valid"),
+        ("max: 3s", "max: .inf", f"7: .inf {NO_NUMBER}"),
+        ("max: 3s", "min: -.inf", f"7: -.inf {NO_NUMBER}"),
+        ("max: 3s", "max: .nan", f"7: .nan {NO_NUMBER}"),
+        ("max: 3s", "max: 1.0e+400", f"7: 1.0e+400 {NO_NUMBER}"),
+        ("max: 3s", "max: 1:30.5", f"7: 1:30.5 {NO_NUMBER}"),
+        ("max: 3s", f"max: {'9' * 5_000}", f"7: {'9' * 20}... {NO_NUMBER}"),
+        ("100/s", ".inf", f"5: .inf {NO_NUMBER}"),
+        ("100/s", f"{'9' * 400}/s", "5: load.0.arrivals: string should match pattern"),
+        ("lasts: 1m", f"lasts: {'9' * 400}h", "5: load.0.lasts: string should match pattern"),
+    ],
+)
+def test_a_value_that_is_none_is_told_once_where_the_file_has_it(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    """Under the keys that somebody wrote, not those of a library; and no number is infinite."""
+    path = tmp_path / "load" / "mine.yaml"
+    path.parent.mkdir()
+    assert old in MINE
+    path.write_text(MINE.replace(old, new, 1))
+
+    with pytest.raises(ConfigError) as refused:
+        loading.load(path)
+
+    assert str(refused.value).startswith(f"{path}:")
+    assert said in str(refused.value)
+
+
+def test_each_mistake_in_one_of_several_kinds_is_told(tmp_path: Path) -> None:
+    """Of what is nearly right, both; what else it might have been is not gone into."""
+    path = tmp_path / "load" / "mine.yaml"
+    path.parent.mkdir()
+    path.write_text(MINE + "collect: [{pcap: {on: never, limits: 5MB}}]\n")
+
+    with pytest.raises(ConfigError, match="2 mistakes") as refused:
+        loading.load(path)
+
+    assert "collect.0.pcap.on: input should be 'failure' or 'always'" in str(refused.value)
+    assert "unknown key collect.0.pcap.limits, the nearest is limit" in str(refused.value)
+
+
 def test_a_fault_of_nodes_has_no_direction(tmp_path: Path) -> None:
     """Only ways have one."""
     step = "  - {id: x, fault: proc.kill, on: v1, direction: a_to_b, lease: 5s}\n"

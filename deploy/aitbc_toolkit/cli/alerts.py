@@ -8,6 +8,7 @@ import click
 
 from aitbc_toolkit.cli import tables
 from aitbc_toolkit.cli.environment import load, load_records
+from aitbc_toolkit.cli.finite import Finite, seconds
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.declared import nearest
@@ -37,7 +38,7 @@ def alerts() -> None:
 @click.option(
     "--for",
     "looks_s",
-    type=click.FloatRange(1, 86_400),
+    type=Finite(1, 86_400),
     default=_LOOK_S,
     show_default=True,
     help="Seconds to look; a rule that counts sees only what happens meanwhile.",
@@ -92,7 +93,7 @@ def show(*, name: str, environment: str, as_json: bool) -> None:
 
 @alerts.command()
 @environment_option
-@click.option("--for", "looks_s", type=click.FloatRange(1), help="Seconds; else until Ctrl-C.")
+@click.option("--for", "looks_s", type=seconds(1), help="Seconds; else until Ctrl-C.")
 @json_option
 def watch(*, environment: str, looks_s: float | None, as_json: bool) -> Exit:
     """Watch a mesh and tell each alert as it is raised and as it is cleared.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from aitbc_toolkit.cli import swarm_view, tables
+from aitbc_toolkit.cli import finite, swarm_view, tables
 from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
@@ -54,7 +54,7 @@ def baseline() -> None:
     show_default=True,
     help="Play so many.",
 )
-@click.option("--for", "for_s", type=click.FloatRange(min=1), help="For so many seconds instead.")
+@click.option("--for", "for_s", type=finite.seconds(1), help="For so many seconds instead.")
 @click.option("--seed", type=int, help="Begin with this seed.")
 @_OF
 @json_option

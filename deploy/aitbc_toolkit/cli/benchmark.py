@@ -9,7 +9,7 @@ import click
 from aitbc_toolkit import measured, paths
 from aitbc_toolkit.benchmarks import deploying, generating, ledger, specimens, track, whole
 from aitbc_toolkit.benchmarks import throughput as measuring
-from aitbc_toolkit.cli import tables
+from aitbc_toolkit.cli import finite, tables
 from aitbc_toolkit.cli.environment import chosen
 from aitbc_toolkit.cli.narration import Plain
 from aitbc_toolkit.cli.reaching import json_option
@@ -49,7 +49,7 @@ def benchmark() -> None:
 @click.option(
     "--for",
     "for_s",
-    type=click.FloatRange(min=10),
+    type=finite.seconds(10),
     default=measuring.FOR_S,
     show_default=True,
     help="Seconds at the highest rate; less than 60 are INCONCLUSIVE.",

@@ -11,6 +11,7 @@ import click
 from aitbc_toolkit import faults
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.cli.environment import load
+from aitbc_toolkit.cli.finite import Finite
 from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit
@@ -39,7 +40,7 @@ def _fault_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
             click.option(
                 "--for",
                 "lease_s",
-                type=click.FloatRange(1, LEASE_MAX_S),
+                type=Finite(1, LEASE_MAX_S),
                 default=20.0,
                 show_default=True,
                 help="Seconds until its hosts end it.",
@@ -49,7 +50,7 @@ def _fault_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
             click.option("--seed", type=int, help="Repeat what any(n) and power() drew."),
             click.option(
                 "--max-power",
-                type=float,
+                type=Finite(0, 100),
                 help=f"In %; {_POWER_MAX} unless told, and never what stops blocks now.",
             ),
             click.option("--max-nodes", type=int, default=1_000, help="How many it may hit."),

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.cli import climb, contest, swarm_picture, swarm_view, tables
+from aitbc_toolkit.cli import climb, contest, finite, swarm_picture, swarm_view, tables
 from aitbc_toolkit.cli.baseline import baseline
 from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.cli.reaching import environment_option, json_option
@@ -59,8 +59,8 @@ def list_(*, scenario: str, as_json: bool) -> None:
 @load.command()
 @click.argument("scenario", default="load/steady")
 @environment_option
-@click.option("--rate", type=click.FloatRange(min=0.1), help="Ask for so many a second instead.")
-@click.option("--for", "for_s", type=click.FloatRange(min=1), help="For so many seconds instead.")
+@click.option("--rate", type=finite.rate(0.1), help="Ask for so many a second instead.")
+@click.option("--for", "for_s", type=finite.seconds(1), help="For so many seconds instead.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
 @click.option("--workers", type=click.IntRange(1, 64), help="So many processes share it.")
 @click.option("--workers-on", metavar="HOST[,HOST]", default="", help="They run on these hosts.")
@@ -106,8 +106,8 @@ def run(
     metavar="COMMAND",
     help="What starts a worker, once for each; it speaks on standard input and output.",
 )
-@click.option("--rate", type=click.FloatRange(min=0.1), help="Ask for so many a second instead.")
-@click.option("--for", "for_s", type=click.FloatRange(min=1), help="For so many seconds instead.")
+@click.option("--rate", type=finite.rate(0.1), help="Ask for so many a second instead.")
+@click.option("--for", "for_s", type=finite.seconds(1), help="For so many seconds instead.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
 @json_option
 def master(
@@ -170,19 +170,19 @@ def _played(found: Environment, asked: loads.Wanted, *, as_json: bool) -> Exit:
 @click.option(
     "--from",
     "start",
-    type=click.FloatRange(min=1),
+    type=finite.rate(1),
     default=Bounds().start,
     show_default=True,
     help="Begin with so many a second.",
 )
 @click.option(
     "--most",
-    type=click.FloatRange(min=1),
+    type=finite.rate(1),
     default=Bounds().most,
     show_default=True,
     help="Never ask for more a second.",
 )
-@click.option("--for", "for_s", type=click.FloatRange(min=1), help="Let a step last so many s.")
+@click.option("--for", "for_s", type=finite.seconds(1), help="Let a step last so many s.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
 @click.option("--workers", type=click.IntRange(1, 64), help="So many processes share each step.")
 @click.option("--workers-on", metavar="HOST[,HOST]", default="", help="They run on these hosts.")
@@ -231,7 +231,7 @@ def knee(
     show_default=True,
     help="Which figures decide; several share the chance of a false alarm.",
 )
-@click.option("--for", "for_s", type=click.FloatRange(min=1), help="For so many seconds instead.")
+@click.option("--for", "for_s", type=finite.seconds(1), help="For so many seconds instead.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
 @json_option
 def compare(

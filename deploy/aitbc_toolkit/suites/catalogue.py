@@ -64,7 +64,7 @@ def parts(
     Raises: UsageError for a name that does not exist, ConfigError for a file with mistakes.
     """
     if suite.endswith(FILE):
-        return [Part(case.name, case=case) for case in loading.load(Path(suite))]
+        return [Part(case.name, case=case) for case in loading.load(_file(suite))]
     name, _, rest = suite.partition("/")
     wanted = scenario or rest
     known = [*FAMILIES, ALL]
@@ -91,6 +91,10 @@ def parts(
         full = wanted if "/" in wanted else f"{name}/{wanted}"
         raise _unknown("scenario", full, titles)
     return exact
+
+
+def _file(named: str) -> Path:
+    return loading.named(named, others=f"known: {', '.join([*FAMILIES, ALL, NIGHTLY])}")
 
 
 def _all(families: Sequence[str], where: Path) -> Iterable[Part]:

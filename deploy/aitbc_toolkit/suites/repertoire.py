@@ -121,8 +121,9 @@ def case(named: str) -> Case:
 
     Raises: UsageError for a name that does not exist, ConfigError for a file with mistakes.
     """
-    path = Path(named)
-    if path.suffix != _SUFFIX:
+    if Path(named).suffix == _SUFFIX:
+        path = loading.named(named, others="aitbc load list")
+    else:
         name = named.removeprefix(f"{LOAD_FAMILY}/")
         path = catalogue.folder() / LOAD_FAMILY / f"{name}{_SUFFIX}"
         if "/" in name or not path.is_file():

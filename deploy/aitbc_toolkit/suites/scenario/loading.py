@@ -15,7 +15,7 @@ import msgspec
 from aitbc_toolkit import entries, mistakes
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.entries import MistakenError
-from aitbc_toolkit.errors import ConfigError
+from aitbc_toolkit.errors import ConfigError, UsageError
 from aitbc_toolkit.suites.scenario import contradictions, yaml_text
 from aitbc_toolkit.suites.scenario.contradictions import Mistake
 from aitbc_toolkit.suites.scenario.schema import STEPS, Case, FaultStep, Network, Step, Written
@@ -29,6 +29,17 @@ _HOLE = re.compile(r"\{([a-z][a-z0-9_-]*)\}")
 class _Choice(NamedTuple):
     values: dict[str, Value]
     is_nightly: bool
+
+
+def named(word: str, *, others: str) -> Path:
+    """Find a file that somebody names; `others` lists those that there are.
+
+    Raises: UsageError where there is none.
+    """
+    path = Path(word)
+    if not path.exists():
+        raise UsageError(f"there is no scenario file {word}", hint=others)
+    return path
 
 
 def load(path: Path) -> list[Case]:

@@ -45,10 +45,11 @@ FAULTS = (
     *(f"byz.{behaviour}" for behaviour in get_args(Behaviour)),
 )
 
-Duration = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)\Z")]
-Percent = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?%\Z")]
-Rate = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?/s\Z")]
-Arrivals = Annotated[str, Meta(pattern=r"^[0-9]+(\.[0-9]+)?(/s|% of knee)\Z")]
+# More digits than these are infinite to whoever counts with them.
+Duration = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]+)?(ms|s|m|h)\Z")]
+Percent = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]+)?%\Z")]
+Rate = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]+)?/s\Z")]
+Arrivals = Annotated[str, Meta(pattern=r"^[0-9]{1,9}(\.[0-9]+)?(/s|% of knee)\Z")]
 Megabytes = Annotated[str, Meta(pattern=r"^[1-9]MB\Z")]
 Name = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z")]
 Value = str | int | float

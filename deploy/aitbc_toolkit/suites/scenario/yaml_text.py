@@ -4,11 +4,14 @@ The only module that knows the YAML library. Only plain data: no tags, no aliase
 """
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, NamedTuple
 
 import yaml
 
 Path = tuple[str | int, ...]
+
+_SHOWN_MAX = 20
 
 
 class Text(NamedTuple):
@@ -64,13 +67,26 @@ def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
     return _scalar(node)
 
 
+def _number(kind: type[int] | type[float], node: yaml.Node) -> float:
+    """Read a number that something can be worked out with; YAML has `.inf` and `.nan` as well."""
+    try:
+        found = kind(node.value)
+        if isfinite(found):
+            return found
+    except (ValueError, OverflowError):
+        pass
+    written = node.value if len(node.value) <= _SHOWN_MAX else f"{node.value[:_SHOWN_MAX]}..."
+    line = node.start_mark.line + 1
+    raise YamlError(line, f"{written} is no finite number; text stands in quotation marks")
+
+
 def _scalar(node: yaml.Node) -> Any:
     """Read text, numbers and truth; a date or a time of day stays the text that it was."""
     match node.tag.rpartition(":")[2]:
         case "int" if node.value.lstrip("-").isdigit():
-            return int(node.value)
+            return _number(int, node)
         case "float":
-            return float(node.value)
+            return _number(float, node)
         case "bool":
             return node.value in {"true", "True"}
         case "null":
