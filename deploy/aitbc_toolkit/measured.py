@@ -5,10 +5,22 @@ A figure without these says nothing to somebody who reads it later. Do not measu
 
 import os
 import platform
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aitbc_toolkit import shell
+
+# The swarm's engine, the nodes' loop and codec, and what verifies: as installed here.
+_LIBRARIES = (
+    "locust",
+    "gevent",
+    "msgspec",
+    "uvloop",
+    "httptools",
+    "cryptography",
+    "py-ed25519-zebra-bindings",
+)
 
 
 def circumstances(root: Path) -> dict[str, object]:
@@ -27,8 +39,19 @@ def circumstances(root: Path) -> dict[str, object]:
             "kernel": platform.release(),
             "load": [round(load, 2) for load in os.getloadavg()],
         },
-        "versions": {"python": platform.python_version()},
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Tell of which versions Python is, and what of others the figures hang on most."""
+    from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - 20 ms
+
+    found = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _cpu() -> str:

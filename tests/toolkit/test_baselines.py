@@ -319,6 +319,23 @@ def test_a_baseline_of_another_machine_is_refused(
     assert run(["load", "baseline", "judge", *of, "11,12,13,14,15"]) == Exit.CONFIG
 
 
+def test_another_library_is_no_other_machine(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It comes with the version that is judged; another Python is one."""
+    for first, versions in ((1, {}), (11, {"msgspec": "9"}), (21, {"python": "9"})):
+        monkeypatch.setitem(TOLD, "versions", versions)
+        for place, noise in enumerate(NOISE):
+            a_load_run(state, first + place, noise)
+    of = ["load/steady", "-e", "dev", "--of"]
+
+    run(["load", "baseline", "keep", *of, "1,2,3,4,5"])
+
+    assert run(["load", "baseline", "judge", *of, "11,12,13,14,15"]) == Exit.OK
+    assert run(["load", "baseline", "judge", *of, "21,22,23,24,25"]) == Exit.USAGE
+    assert "another machine" in capsys.readouterr().err
+
+
 def test_a_knee_above_all_that_was_tried_is_none(
     state: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

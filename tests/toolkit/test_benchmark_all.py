@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from aitbc_toolkit.benchmarks import whole
@@ -49,7 +50,8 @@ def test_each_figure_tells_of_which_machine_and_commit_it_is(tmp_path: Path) -> 
         where = part["circumstances"]
         assert where["machine"]["cores"] >= 1
         assert len(where["commit"]) == 40
-        assert where["versions"]["python"]
+        assert {"python", "locust", "gevent", "msgspec", "uvloop"} <= where["versions"].keys()
+        assert where["versions"]["msgspec"] == msgspec.__version__
 
 
 def test_a_part_that_fails_costs_its_own_figures_only(tmp_path: Path) -> None:

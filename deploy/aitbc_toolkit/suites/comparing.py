@@ -196,7 +196,8 @@ def _differences(runs: Sequence[Taken]) -> Iterator[str]:
 def _machine(run: Taken) -> object:
     told = _circumstances(run)
     machine = {key: value for key, value in told.get("machine", {}).items() if key != "load"}
-    return (machine, told.get("versions")) if machine else None
+    # Libraries come and go with the versions that are compared.
+    return (machine, told.get("versions", {}).get("python")) if machine else None
 
 
 def _configured(run: Taken) -> object:

@@ -98,7 +98,9 @@ def machine_now() -> dict[str, Any]:
 
 def _machine(told: Mapping[str, Any]) -> dict[str, Any]:
     machine = {key: value for key, value in told.get("machine", {}).items() if key != "load"}
-    return machine and {**machine, "versions": told.get("versions", {})}
+    # Of versions only that of the machine: libraries come and go with what is judged.
+    python = {key: each for key, each in told.get("versions", {}).items() if key == "python"}
+    return machine and {**machine, "versions": python}
 
 
 def _is_load(scenario: str) -> bool:
