@@ -82,7 +82,7 @@ def test_what_an_earlier_run_of_the_seed_left_is_not_taken_for_its_own(tmp_path:
 
 def test_what_a_mesh_took_and_did_not_make_final_is_in_the_books(tmp_path: Path) -> None:
     """Whatever the verdict: a late swarm names its lateness, and this stands beside it."""
-    with a_fake_mesh(capacity=10, interval_ms=50) as ports:
+    with a_fake_mesh(capacity=2, interval_ms=50) as ports:
         result = run(tmp_path / "one", ports, rate=50.0, for_s=1.0, drain_s=0.5)
 
     books = result["books"]
