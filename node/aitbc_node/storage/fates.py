@@ -31,6 +31,9 @@ FORMATS_READ = ("1", str(FORMAT))
 Fate: TypeAlias = tuple[str, int | None, int | None, str, int | None, Sequence[Sequence[str]]]
 """Status, height, index in the block, code, fee, events."""
 
+Rows: TypeAlias = Sequence[msgspec.Raw]
+"""The fates of a block, cut into those of its transactions."""
+
 EXPIRED: Fate = ("expired", None, None, Code.E_EXPIRED, None, ())
 
 _PLACE_BITS = 16
@@ -86,7 +89,8 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_rows = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+rows_in = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+"""Cut the fates of a block."""
 _row = msgspec.msgpack.Decoder(_Row).decode
 _events = msgspec.msgpack.Decoder(tuple[tuple[str, ...], ...]).decode
 _tail = struct.Struct(">24xq").unpack
@@ -108,10 +112,10 @@ def block_of(place: int) -> Height:
     return Height(place >> _PLACE_BITS)
 
 
-def at(place: int, fates: bytes) -> tuple[TxId, Fate]:
-    """Say what became of the transaction at a place, out of the fates of its block."""
+def at(place: int, rows: Rows) -> tuple[TxId, Fate]:
+    """Say what became of the transaction at a place, out of the rows of its block."""
     index = place & ((1 << _PLACE_BITS) - 1)
-    row = _row(_rows(fates)[index])
+    row = _row(rows[index])
     status = "committed" if row.code == Code.OK else "rejected"
     return row.id, (status, block_of(place), index, row.code, row.fee, row.events)
 
@@ -130,7 +134,7 @@ def read(connection: sqlite3.Connection, tx_id: TxId, place: int | None = None) 
         told = connection.execute(wanted, (block_of(found),)).fetchone()
         if told is None:
             continue  # an earlier build wrote places of a block that the full disk did not take
-        found_id, fate = at(found, told[0])
+        found_id, fate = at(found, rows_in(told[0]))
         if found_id == tx_id:
             return fate
     old = connection.execute(
@@ -229,7 +233,7 @@ def _complete(connection: sqlite3.Connection) -> None:
     last_id = BlockId(bytes.fromhex(facts[last_id_name]))
     asked = "SELECT height, fates FROM blocks WHERE height > ? AND height <= ?"
     for height, fates in connection.execute(asked, (placed, told)):
-        ids = (_row(row).id for row in _rows(fates))
+        ids = (_row(row).id for row in rows_in(fates))
         places = {tx_id: place_of(height, index) for index, tx_id in enumerate(ids)}
         write_places(connection, places, height=Height(height_max), last_id=last_id)
 

@@ -49,6 +49,8 @@ class TxIndex:
         # one that expired.
         self._fates: dict[Height, bytes] = {}
         self._unwritten: dict[TxId, int | None] = {}
+        # Those of the block that was asked about last, cut: who asks about one asks about more.
+        self._cut: tuple[Height, fates.Rows] = Height(0), ()
         # Where transactions are whose fates are written, and their places not yet; bounded by what
         # comes in as many writes as there are slices.
         self._unplaced: list[dict[TxId, int]] = [{} for _ in range(SLICES)]
@@ -90,15 +92,22 @@ class TxIndex:
         # Asked before the disk is: the writer lets go of it once it is there.
         is_unwritten = tx_id in self._unwritten
         place = self._unwritten.get(tx_id)
-        told = None if place is None else self._fates.get(fates.block_of(place))
-        if place is not None and told is not None:
-            return fates.at(place, told)[1]
-        written: Fate | None = None
-        if self._reader is not None:
-            written = fates.read(self._reader, tx_id, self._slice_of(tx_id).get(tx_id))
-        if written is not None:
-            return written
+        told = None if place is None else self._waiting(place)
+        if told is None and self._reader is not None:
+            told = fates.read(self._reader, tx_id, self._slice_of(tx_id).get(tx_id))
+        if told is not None:
+            return told
         return fates.EXPIRED if is_unwritten else None
+
+    def _waiting(self, place: int) -> Fate | None:
+        """Look into a block that is not written yet; None where it has been meanwhile."""
+        height = fates.block_of(place)
+        if height != self._cut[0]:
+            told = self._fates.get(height)
+            if told is None:
+                return None
+            self._cut = height, fates.rows_in(told)
+        return fates.at(place, self._cut[1])[1]
 
     def close(self) -> None:
         """Write what is left and close."""
