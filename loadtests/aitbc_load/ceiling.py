@@ -4,6 +4,7 @@ A program of its own, so that as many run side by side as a machine has cores. T
 a node's, over bytes as a swarm signs them. No Locust and no mesh.
 """
 
+import itertools
 import json
 import sys
 import time
@@ -31,9 +32,9 @@ def checks(seed: int, *, signers: int = SIGNERS, each: int = EACH) -> list[Signa
     """List what a node has to verify of a swarm's transfers."""
     *accounts, payee = identities(seed, 0, signers + 1)
     openings = [Opening(nonce=1, is_new=False)] * signers
-    parsed = [
-        parse(raw) for raw in transfers(accounts, openings, _TERMS, payee=payee.account, each=each)
-    ]
+    owners = itertools.product(range(signers), range(each))
+    raws = transfers(accounts, openings, _TERMS, payee=payee.account, owners=owners)
+    parsed = [parse(raw) for raw in raws]
     good = [each for each in parsed if isinstance(each, Parsed)]
     assert len(good) == len(parsed), "a swarm signs what can be read"
     return [check for each in good for check in signature_checks(each)]

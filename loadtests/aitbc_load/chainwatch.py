@@ -106,7 +106,7 @@ def agreed(seen: Seen, powers: Mapping[str, int]) -> dict[int, Block]:
     return found
 
 
-def rate(blocks: Mapping[int, Block], ended: Mapping[bytes, str]) -> float | None:
+def rate(blocks: Mapping[int, Block], ended: Mapping[str, str]) -> float | None:
     """Return how many of ours a second became final, by the blocks' own times.
 
     From the first block that holds one of ours on, because those of the first came before it, and
@@ -115,7 +115,7 @@ def rate(blocks: Mapping[int, Block], ended: Mapping[bytes, str]) -> float | Non
     """
     counts = []
     for height in sorted(blocks):
-        ours = sum(ended.get(bytes.fromhex(each)) == FINAL for each in blocks[height].tx_ids)
+        ours = sum(ended.get(each) == FINAL for each in blocks[height].tx_ids)
         if ours:
             counts.append((blocks[height].time_ms, ours))
     counts = _steady(counts)
@@ -138,7 +138,7 @@ def checks(
     seen: Seen,
     powers: Mapping[str, int],
     heights: Sequence[int],
-    ended: Mapping[bytes, str],
+    ended: Mapping[str, str],
     contradictions: Sequence[str],
 ) -> Iterator[Check]:
     """Judge agreement, that nothing was lost, and that nothing took effect twice."""
@@ -147,13 +147,13 @@ def checks(
     unseen = [height for height in heights if height not in blocks]
     places: Counter[str] = Counter(each for block in blocks.values() for each in block.tx_ids)
     # What no quorum told may hold what is missed, so nothing is called lost before all was read.
-    finals = [] if unseen else [name.hex() for name, how in ended.items() if how == FINAL]
+    finals = [] if unseen else [name for name, how in ended.items() if how == FINAL]
     lost = [name for name in finals if name not in places]
     yield _judged("nothing_lost", lost, unseen, "final by the events, and in no block")
     twice = [name for name, count in places.items() if count > 1]
     yield _judged("no_double_spend", twice, unseen, "in more than one block")
     # What is refused with a fee is in a block, too; what was never taken is not.
-    raised = [name for name in places if ended.get(bytes.fromhex(name)) == EXPIRED]
+    raised = [name for name in places if ended.get(name) == EXPIRED]
     yield _judged("expired_stays_out", raised, unseen, "expired, and in a block")
     yield _judged("one_fate", list(contradictions), [], "with two ends")
 

@@ -6,6 +6,7 @@ chunks, JSON. Do not add sockets here.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 _HEAD_END = b"\r\n\r\n"
 _HEAD_BYTES_MAX = 64 * 1024
@@ -39,16 +40,23 @@ def head(data: bytes) -> Head | None:
         if len(data) > _HEAD_BYTES_MAX:
             raise NotHttpError("no end of the head")
         return None
-    status = data[_STATUS_AT]
-    if not data.startswith(b"HTTP/1.") or not status.isdigit():
+    return _read(data[:end])
+
+
+@lru_cache(maxsize=64)
+def _read(lines: bytes) -> Head:
+    """Read the lines of a head; remembered, because most of a node's answers have the same."""
+    status = lines[_STATUS_AT]
+    if not lines.startswith(b"HTTP/1.") or not status.isdigit():
         raise NotHttpError("no status")
-    lines = data[:end].lower()
+    begins = len(lines) + len(_HEAD_END)
+    lines = lines.lower()
     is_chunked = b"\r\ntransfer-encoding: chunked" in lines
     written = b"0" if is_chunked else _header(lines, b"\r\ncontent-length:")
     if not written.isdigit():
         raise NotHttpError("neither a length nor chunks")
     is_last = _header(lines, b"\r\nconnection:") == b"close"
-    return Head(int(status), int(written), end + len(_HEAD_END), is_chunked, is_last)
+    return Head(int(status), int(written), begins, is_chunked, is_last)
 
 
 def _header(lines: bytes, name: bytes) -> bytes:
@@ -68,7 +76,7 @@ class Stream:
     """Take a stream of events in chunks apart, however it was cut on its way."""
 
     def __init__(self) -> None:
-        self._framed = b""
+        self._framed = bytearray()
         self._text = b""
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -94,7 +102,7 @@ class Stream:
                 break
             self._text += self._framed[end + 2 : until]
             at = until + 2
-        self._framed = self._framed[at:]
+        del self._framed[:at]
 
 
 def _field(line: bytes) -> tuple[bytes, bytes]:

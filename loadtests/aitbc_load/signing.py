@@ -1,10 +1,9 @@
 """How are the transactions of a swarm made? Most are transfers of one unit, in order of nonces.
 
-All of an account's lie behind each other, so that the number of a transaction says whose it is.
-Which of them are handed in when is the dispatcher's business.
+They are signed as they will be handed in. When that is, is the dispatcher's business.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,14 +41,21 @@ def transfers(
     terms: Terms,
     *,
     payee: Address,
-    each: int,
+    owners: Iterable[tuple[int, int]],
 ) -> Iterator[bytes]:
-    """Sign `each` transfers of every account, account by account. Raises: ViewOnlyError."""
+    """Sign one transfer for each of `owners`: an account, and how many of its come before.
+
+    Raises: ViewOnlyError.
+    """
     body = Transfer((Output(payee, NATIVE, Amount(UNITS)),), "")
-    for account, opening in zip(accounts, openings, strict=True):
-        draft = a_draft(account, terms, body, brings_policy=opening.is_new)
-        for nonce in range(opening.nonce, opening.nonce + each):
-            yield sign(msgspec.structs.replace(draft, nonce=nonce), [account.key])
+    drafts = [
+        a_draft(account, terms, body, brings_policy=opening.is_new)
+        for account, opening in zip(accounts, openings, strict=True)
+    ]
+    for account, before in owners:
+        nonce = openings[account].nonce + before
+        draft = msgspec.structs.replace(drafts[account], nonce=nonce)
+        yield sign(draft, [accounts[account].key])
 
 
 def signed(

@@ -1,16 +1,18 @@
 """Where are the signed transactions, before and after they are sent? In one file, mapped.
 
-To sign takes twenty times as long as to send, so all of it is done before a run. A row of fixed
-size says where each transaction is, and its id, so that a million of them cost no memory of ours.
+To sign takes twenty times as long as to send, so all of it is done before a run, and so is the
+writing of the requests. Rows of fixed size say where each request and each transaction is, and
+its id, so that a million of them cost no memory of ours.
 
-Shape: the magic, the number of rows, where they begin; the pieces, one behind the other; the rows
-(offset, size, id). A piece is a transaction as an element of a msgpack array, which is what
+Shape: the magic, counts, where ids and rows begin; the requests, one behind the other, each of
+which ends with the transactions of one hand-in; the ids; the rows (offset, size) of all hand-ins,
+then of all transactions. A piece is a transaction as an element of a msgpack array, which is what
 `POST /tx` takes.
 """
 
 import mmap
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -18,9 +20,14 @@ import msgspec
 
 from aitbc_node.blocks import tx_id
 
-_MAGIC = b"aitbcload1\n"
-_HEAD = struct.Struct("<11sQQ")
-_ROW = struct.Struct("<QI32s")
+_MAGIC = b"aitbcload2\n"
+_HEAD = struct.Struct("<11sIQQ")
+_ROW = struct.Struct("<QI")
+_ID_BYTES = 32
+_NAME = 2 * _ID_BYTES
+
+Frame = Callable[[int, int, int], bytes]
+"""Writes what stands before the pieces of a hand-in: of its place, their count and their bytes."""
 
 
 class Store:
@@ -29,65 +36,80 @@ class Store:
     def __init__(self, path: Path, *, raw_bytes: int) -> None:
         with path.open("rb") as file:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._batch: int
         self._count: int
-        self._rows: int
-        magic, self._count, self._rows = _HEAD.unpack_from(self._map)
+        self._ids: int
+        self._view = memoryview(self._map)
+        magic, self._batch, self._count, self._ids = _HEAD.unpack_from(self._map)
         assert magic == _MAGIC, "written by this module"
         self.bytes_mean = raw_bytes / max(1, self._count)
         """How large a transaction is, as it was signed."""
+        self._hand_ins = self._ids + self._count * _ID_BYTES
+        self._rows = self._hand_ins + self._count // self._batch * _ROW.size
 
     def __len__(self) -> int:
         return self._count
 
+    def hand_in(self, place: int) -> tuple[memoryview, list[str]]:
+        """Return a whole request, as it lies in the file, and the ids of its transactions."""
+        assert 0 <= place < self._count // self._batch, "enough were signed for the schedule"
+        offset, size = _ROW.unpack_from(self._map, self._hand_ins + place * _ROW.size)
+        first = self._ids + place * self._batch * _ID_BYTES
+        # Written out at once: a slice of text costs a third of what it takes to write one id.
+        text = self._map[first : first + self._batch * _ID_BYTES].hex()
+        names = [text[at : at + _NAME] for at in range(0, len(text), _NAME)]
+        return self._view[offset : offset + size], names
+
     def piece(self, number: int) -> bytes:
         """Return a transaction as the element of a msgpack array."""
-        offset, size, _ = self._row(number)
+        assert 0 <= number < self._count, "a transaction of this run"
+        offset, size = _ROW.unpack_from(self._map, self._rows + number * _ROW.size)
         return self._map[offset : offset + size]
-
-    def row(self, number: int) -> tuple[bytes, bytes]:
-        """Return the id and the piece of a transaction in one look."""
-        offset, size, name = self._row(number)
-        return name, self._map[offset : offset + size]
 
     def raw(self, number: int) -> bytes:
         """Return the very bytes that were signed."""
         return msgspec.msgpack.decode(self.piece(number), type=bytes)
 
-    def id(self, number: int) -> bytes:
+    def id(self, number: int) -> str:
         """Return the id of a transaction."""
-        return self._row(number)[2]
+        assert 0 <= number < self._count, "a transaction of this run"
+        at = self._ids + number * _ID_BYTES
+        return self._map[at : at + _ID_BYTES].hex()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the file, which no request is read from any more."""
+        self._view.release()
         self._map.close()
 
-    def _row(self, number: int) -> tuple[int, int, bytes]:
-        assert 0 <= number < self._count, "a transaction of this run"
-        offset, size, name = _ROW.unpack_from(self._map, self._rows + number * _ROW.size)
-        return offset, size, name
-
     @classmethod
-    def write(cls, path: Path, raws: Iterable[bytes]) -> Self:
-        """Write transactions as they come, then open the file, which has no name any more then.
+    def write(cls, path: Path, hand_ins: Iterable[Sequence[bytes]], frame: Frame) -> Self:
+        """Write hand-ins, each of as many transactions, as they come; then open the file.
 
-        Each run has its own bytes and no other reads them: the disk has its room back when this
-        process ends, however it does.
+        It has no name any more then. Each run has its own bytes and no other reads them: the disk
+        has its room back when this process ends, however it does.
         """
         encode = msgspec.msgpack.Encoder().encode
-        rows = bytearray()
-        offset, count, raw_bytes = _HEAD.size, 0, 0
+        ids, requests, rows = bytearray(), bytearray(), bytearray()
+        offset, count, batch, raw_bytes = _HEAD.size, 0, 0, 0
         with path.open("wb") as file:
             file.write(bytes(_HEAD.size))
-            for raw in raws:
-                piece = encode(raw)
-                file.write(piece)
-                rows += _ROW.pack(offset, len(piece), tx_id(raw))
-                offset += len(piece)
-                count += 1
-                raw_bytes += len(raw)
-            file.write(rows)
+            for place, raws in enumerate(hand_ins):
+                assert batch in {0, len(raws)}, "all hand-ins are as large"
+                pieces = [encode(raw) for raw in raws]
+                front = frame(place, len(pieces), sum(map(len, pieces)))
+                request = b"".join((front, *pieces))
+                file.write(request)
+                requests += _ROW.pack(offset, len(request))
+                at = offset + len(front)
+                for raw, piece in zip(raws, pieces, strict=True):
+                    ids += tx_id(raw)
+                    rows += _ROW.pack(at, len(piece))
+                    at += len(piece)
+                batch, count, offset = len(raws), count + len(raws), at
+                raw_bytes += sum(map(len, raws))
+            file.write(ids + requests + rows)
             file.seek(0)
-            file.write(_HEAD.pack(_MAGIC, count, offset))
+            file.write(_HEAD.pack(_MAGIC, batch, count, offset))
         try:
             return cls(path, raw_bytes=raw_bytes)
         finally:

@@ -19,7 +19,7 @@ from aitbc_load.assaults import Assault
 from aitbc_load.attacks import Attacker, Blow
 from aitbc_load.mustering import Member
 from aitbc_load.orders import Phase, Place
-from aitbc_load.swarm.dispatching import results_of
+from aitbc_load.swarm.answers import codes_of
 from aitbc_load.swarm.wire import STRANGER, Silent, Wires, post
 from aitbc_node.blocks import tx_id
 
@@ -137,7 +137,7 @@ class Attackers:
         began_s = self._now_s()
         try:
             answer = self._wires.ask(node, post(node, list(map(msgspec.msgpack.encode, hand))))
-            codes = [row.code for row in results_of(answer, len(hand))]
+            codes = codes_of(answer, len(hand))
         except Silent:
             assault.silent += len(hand)
             return False

@@ -1,14 +1,15 @@
 """How does one worker hand in what is due, whatever became of what was due before?
 
-One greenlet for each arrival, none waits for another; beyond a cap in flight an arrival is dropped
+No arrival waits for another: each has a request of its own under way, written before the run, and
+what waits for the answer is a record, not a greenlet. Beyond a cap in flight an arrival is dropped
 and counted. What a node did not take, or did not answer, is handed in again as the same bytes, at
 the next node, until it has ended; its latency goes on from its intended start. Do not add reading
 of blocks or verdicts.
 """
 
 import time
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
@@ -17,15 +18,16 @@ import msgspec
 from locust.env import Environment
 
 from aitbc_load.arrivals import Course
-from aitbc_load.books import Books
+from aitbc_load.books import Books, Line
 from aitbc_load.histograms import Latencies
 from aitbc_load.orders import Cover, Place
 from aitbc_load.rings import Rings
 from aitbc_load.sharing import hand_ins
 from aitbc_load.store import Store
+from aitbc_load.swarm.answers import LATER, Refused, codes_of
+from aitbc_load.swarm.lanes import Lanes
 from aitbc_load.swarm.wire import Answer, Silent, Wires, post
 from aitbc_node.codes import Code
-from aitbc_node.rpc import schema
 
 AGAIN_REFUSED_S = (0.5, 1.0, 2.0, 4.0)
 AGAIN_ACCEPTED_S = 10.0
@@ -33,15 +35,6 @@ AGAIN_ACCEPTED_S = 10.0
 AGAIN_BATCH = 50
 _AGAIN_POLL_S = 0.1
 _BEHIND_YIELD = 8
-_ACCEPTED = frozenset({200, 202})
-
-LATER = frozenset(
-    {Code.E_RATE, Code.E_QUEUE_FULL, Code.E_POOL_FULL, Code.E_NO_QUORUM, Code.E_UNAVAILABLE}
-)
-"""A node that says this may take the same bytes later, or another one now."""
-
-_results = msgspec.json.Decoder(schema.BatchResult)
-_fault = msgspec.json.Decoder(schema.ErrorAnswer)
 
 
 @dataclass(slots=True)
@@ -88,8 +81,12 @@ class Dispatcher:
         self._course: Course | None = None
         self._in_flight_max = 0
         self._covering: list[gevent.Greenlet] = []
+        self._lanes = Lanes(wires)
         self._waiting: list[tuple[float, tuple[int, ...], int]] = []
         """A heap: when to look at which transactions again, and how often they were handed in."""
+        self._promised: deque[tuple[float, Line, int]] = deque()
+        """When to look at which line again that a node took, and which hand-in that is; in order,
+        because all of them get as long."""
 
     def now_s(self) -> float:
         """Return the seconds since the schedule began."""
@@ -144,10 +141,20 @@ class Dispatcher:
             return
         taken.in_flight += batch
         taken.in_flight_max = max(taken.in_flight_max, taken.in_flight)
-        gevent.spawn(self._arrive, due_s, batch, phase)
+        taken.offered += batch
+        taken.by_phase[phase] += batch
+        place = self._rings.deal()
+        node = self._nodes[place % len(self._nodes)]
+        taken.by_node[node.name] += batch
+        request, names = self._store.hand_in(place)
+        line = self._books.send(names, due_s=due_s)
+        sent_s = self.now_s()
+        taken.lag.record_us(round(1_000_000 * (sent_s - due_s)), count=batch)
+        self._lanes.ask(_Arrival(self, node, request, place, names, line, sent_s))
 
     def again(self) -> None:
         """Hand in again for ever what a node did not take, or took and did not make final."""
+        gevent.spawn(self._lanes.mind_the_time)
         while True:
             for due in self._due().values():
                 for first in range(0, len(due), AGAIN_BATCH):
@@ -158,6 +165,11 @@ class Dispatcher:
         """Take what is to be looked at now and has not ended, by the node that is next for it."""
         now_s = self.now_s()
         found: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        batch = self._rings.batch
+        while self._promised and self._promised[0][0] <= now_s:
+            _, line, place = self._promised.popleft()
+            if line.open:
+                self._look_again(range(place * batch, (place + 1) * batch), 0, 0.0)
         while self._waiting and self._waiting[0][0] <= now_s:
             _, numbers, tries = heappop(self._waiting)
             for number in numbers:
@@ -168,23 +180,36 @@ class Dispatcher:
     def _node_of(self, number: int, tries: int) -> int:
         return (self._rings.home_of(number) + tries) % len(self._nodes)
 
-    def _arrive(self, due_s: float, batch: int, phase: int) -> None:
-        """Hand in one arrival for the first time."""
-        place, numbers = self._rings.deal(batch)
-        books, taken = self._books, self.taken
-        rows = [self._store.row(number) for number in numbers]
-        for number, (name, _) in zip(numbers, rows, strict=True):
-            books.send(name, number, due_s=due_s)
-        request = post(self._nodes[place], [piece for _, piece in rows])
-        sent_s = self.now_s()
-        taken.offered += batch
-        taken.by_phase[phase] += batch
-        taken.lag.record_us(round(1_000_000 * (sent_s - due_s)), count=batch)
-        due = [(number, 0, name) for number, (name, _) in zip(numbers, rows, strict=True)]
-        refusal = self._hand_in(self._nodes[place], request, due)
-        done_s = self.now_s()
+    def answered(self, arrival: "_Arrival", answer: Answer) -> None:
+        """Write down what a node says of an arrival."""
+        try:
+            codes = codes_of(answer, len(arrival.names))
+        except Silent as silent:
+            self.unanswered(arrival, silent)
+            return
+        refusal: Exception | None = None
+        if codes.count(Code.OK) == len(codes):
+            self._books.accept_all(arrival.line)
+            self._promised.append((self.now_s() + AGAIN_ACCEPTED_S, arrival.line, arrival.place))
+        else:
+            refusal = self._judge(self._rows(arrival), codes)
+        self._end(arrival, refusal)
+
+    def unanswered(self, arrival: "_Arrival", silent: Silent) -> None:
+        """Write down that a node said nothing of an arrival."""
+        self._doubt(self._rows(arrival))
+        self._end(arrival, silent)
+
+    def _rows(self, arrival: "_Arrival") -> Iterable[tuple[int, int, str]]:
+        first = arrival.place * len(arrival.names)
+        return [(number, 0, name) for number, name in enumerate(arrival.names, first)]
+
+    def _end(self, arrival: "_Arrival", refusal: Exception | None) -> None:
+        """Measure an arrival that was answered, or was not."""
+        taken, batch = self.taken, len(arrival.names)
+        done_s, due_s = self.now_s(), arrival.line.due_s
         taken.in_flight -= batch
-        taken.service.record_us(round(1_000_000 * (done_s - sent_s)), count=batch)
+        taken.service.record_us(round(1_000_000 * (done_s - arrival.sent_s)), count=batch)
         taken.submit.record_us(round(1_000_000 * (done_s - due_s)), count=batch)
         self._request.fire(
             request_type="POST",
@@ -197,43 +222,43 @@ class Dispatcher:
 
     def _hand_in_again(self, due: list[tuple[int, int]]) -> None:
         node = self._nodes[self._node_of(*due[0])]
-        rows = [self._store.row(number) for number, _ in due]
-        request = post(node, [piece for _, piece in rows])
-        named = zip(due, rows, strict=True)
-        self._hand_in(node, request, [(number, tries, row[0]) for (number, tries), row in named])
+        self.taken.by_node[node.name] += len(due)
+        rows = [(number, tries, self._store.id(number)) for number, tries in due]
+        request = post(node, [self._store.piece(number) for number, _ in due])
+        try:
+            codes = codes_of(self._wires.ask(node, request), len(rows))
+        except Silent:
+            self._doubt(rows)
+        else:
+            self._judge(rows, codes)
 
-    def _hand_in(
-        self, node: Place, request: bytes, rows: list[tuple[int, int, bytes]]
+    def _judge(
+        self, rows: Iterable[tuple[int, int, str]], codes: Sequence[str]
     ) -> Exception | None:
-        """Give transactions to a node and write down what it says of each.
+        """Write down what a node says of each transaction; return the first refusal.
 
         Shape: rows of a number, how often it was handed in before, and its id.
         """
-        self.taken.by_node[node.name] += len(rows)
-        try:
-            answer = self._wires.ask(node, request)
-            results = results_of(answer, len(rows))
-        except Silent as silent:
-            for number, tries, name in rows:
-                self._books.doubt(name, "silent")
-                self._put_off(number, tries)
-            return silent
         refusal: Exception | None = None
         accepted: dict[int, list[int]] = {}
-        for (number, tries, name), result in zip(rows, results, strict=True):
-            if result.code == Code.OK:
+        for (number, tries, name), code in zip(rows, codes, strict=True):
+            if code == Code.OK:
                 self._books.accept(name)
                 accepted.setdefault(tries, []).append(number)
                 continue
-            refusal = refusal or Refused(result.code)
-            for_good = result.code not in LATER
-            if self._books.refuse(name, result.code, for_good=for_good):
+            refusal = refusal or Refused(code)
+            if self._books.refuse(name, code, for_good=code not in LATER):
                 self.taken.refused += 1
             else:
                 self._put_off(number, tries)
         for tries, numbers in accepted.items():
             self._look_again(numbers, tries, AGAIN_ACCEPTED_S)
         return refusal
+
+    def _doubt(self, rows: Iterable[tuple[int, int, str]]) -> None:
+        for number, tries, name in rows:
+            self._books.doubt(name, "silent")
+            self._put_off(number, tries)
 
     def _put_off(self, number: int, tries: int) -> None:
         self.taken.refused += 1
@@ -243,19 +268,21 @@ class Dispatcher:
         heappush(self._waiting, (self.now_s() + pause_s, tuple(numbers), tries + 1))
 
 
-class Refused(Exception):  # noqa: N818 - what Locust counts as a failure, named as it is
-    """A node did not take a transaction; its words are the code."""
+class _Arrival(msgspec.Struct, eq=False):
+    """Be what waits for the answer to one hand-in."""
 
+    owner: Dispatcher
+    node: Place
+    request: memoryview
+    place: int
+    names: list[str]
+    line: Line
+    sent_s: float
 
-def results_of(answer: Answer, count: int) -> list[schema.TxResult]:
-    """Read what a node says of each transaction. Raises: Silent where it says nothing."""
-    try:
-        if answer.status in _ACCEPTED:
-            results = _results.decode(answer.body).results
-            if len(results) != count:
-                raise Silent(f"{len(results)} results for {count} transactions")
-            return results
-        code = _fault.decode(answer.body).error.code
-    except msgspec.MsgspecError as wrong:
-        raise Silent(f"status {answer.status} and no answer of a node") from wrong
-    return [schema.TxResult(id="", status="rejected", code=code)] * count
+    def answered(self, answer: Answer) -> None:
+        """Take the answer."""
+        self.owner.answered(self, answer)
+
+    def unanswered(self, silent: Silent) -> None:
+        """Hear that none comes."""
+        self.owner.unanswered(self, silent)

@@ -5,6 +5,7 @@ was missed meanwhile is read from blocks, so that a lost event is a late one, ne
 transaction. Do not add what the sums mean.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -24,8 +25,8 @@ _BEHIND = 3
 _ENDS = {"committed": FINAL, "rejected": REJECTED, "expired": EXPIRED}
 
 
-class Fate(msgspec.Struct, frozen=True):
-    """Hold one row of the events about transactions."""
+class Fate(msgspec.Struct, frozen=True, gc=False):
+    """Hold one row of the events about transactions; thousands come at once."""
 
     id: str
     status: Literal["committed", "rejected", "expired"]
@@ -109,7 +110,7 @@ class Listener:
         last, first = self._reader.height_of(node), since or max(1, self.height)
         for height, block in sorted(self._reader.blocks(node, first, last).items()):
             for name in block.tx_ids:
-                if self._books.is_open(bytes.fromhex(name)):
+                if self._books.is_open(name):
                     self._ask(node, name)
             self.height = max(self.height, height)
 
@@ -127,14 +128,12 @@ class Listener:
             data = connection.more()
 
     def _hear(self, node: Place, event: Event) -> None:
+        now_s = self._now_s()
         match event.name:
             case "block":
                 self.height = max(self.height, _block.decode(event.data).height)
             case "tx":
-                now_s = self._now_s()
-                rows = _fates.decode(event.data).txs
-                told = ((bytes.fromhex(row.id), _ENDS[row.status], row.code) for row in rows)
-                self._books.fates(told, at_s=now_s)
+                self._write_down(_fates.decode(event.data).txs, at_s=now_s)
             case "gap":
                 self.catch_up(node)
             case "closing":
@@ -142,8 +141,15 @@ class Listener:
             case _:
                 pass  # a newer node may tell more
 
+    def _write_down(self, rows: list[Fate], *, at_s: float) -> None:
+        alike: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        for row in rows:
+            alike[row.status, row.code].append(row.id)
+        for (status, code), names in alike.items():
+            self._books.fates(names, _ENDS[status], at_s=at_s, code=code)
+
     def _ask(self, node: Place, name: str) -> None:
         told = self._reader.fate(node, name)
         if told is not None and told.status != "pending":
             end = _ENDS[told.status]
-            self._books.fate(bytes.fromhex(name), end, at_s=self._now_s(), code=told.code)
+            self._books.fates([name], end, at_s=self._now_s(), code=told.code)

@@ -15,8 +15,8 @@ import msgspec
 from aitbc_load.identities import Identity
 from aitbc_load.orders import Place, Terms
 from aitbc_load.signing import signed
+from aitbc_load.swarm.answers import LATER, codes_of
 from aitbc_load.swarm.bots import BotError, CodedError
-from aitbc_load.swarm.dispatching import LATER, results_of
 from aitbc_load.swarm.reading import Reader
 from aitbc_load.swarm.wire import Wires, post
 from aitbc_load.wallet import Wallet
@@ -132,8 +132,8 @@ class Payer:
 
     def _ask(self, piece: bytes) -> str:
         answer = self.wires.ask(self.node, post(self.node, [piece]))
-        (result,) = results_of(answer, 1)
-        return result.code
+        (code,) = codes_of(answer, 1)
+        return code
 
     def _end(self, name: str) -> schema.TxView:
         until = time.monotonic() + _FINAL_S

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import gevent
@@ -40,7 +41,7 @@ from aitbc_load.swarm.listening import Listener
 from aitbc_load.swarm.mailing import Post
 from aitbc_load.swarm.owning import user_of
 from aitbc_load.swarm.reading import UNUSED, Account, Reader
-from aitbc_load.swarm.wire import Wires
+from aitbc_load.swarm.wire import Wires, frame
 
 _LISTEN_S = 30.0
 _POLL_S = 0.05
@@ -138,10 +139,12 @@ class Run:
         began = time.monotonic()
         told = [before[row.address(terms.hrp)] for row in accounts]
         openings = [Opening(row.nonce, is_new=row.is_new) for row in told]
-        raws = transfers(accounts, openings, terms, payee=payee.account, each=each)
-        store = Store.write(Path(order.folder) / "signed", raws)
+        rings = Rings(nodes, self.accounts, batch=plan.batch)
+        owners = map(rings.owner_of, range(most * plan.batch))
+        raws = transfers(accounts, openings, terms, payee=payee.account, owners=owners)
+        hand_ins = (tuple(islice(raws, plan.batch)) for _ in range(most))
+        store = Store.write(Path(order.folder) / "signed", hand_ins, partial(frame, order.nodes))
         signing_s = time.monotonic() - began
-        rings = Rings(nodes, self.accounts, each=each)
         ready = Ready(accounts, payee.view_only(), before, terms, store, rings, signing_s)
         crowds = gather(recruits, before, terms, order.nodes, self.wires, self.post, plan.workers)
         minted = self.reader.minted()
@@ -181,13 +184,10 @@ class Run:
 
     def _final(self, ready: Ready, dice: random.Random) -> bytes | None:
         """Return a transaction that is final; None where none was found at once."""
-        dealt = ready.rings.used()
-        each = len(ready.store) // len(dealt)
-        for _ in range(_TRIES):
-            account = dice.randrange(len(dealt))
-            number = account * each + dice.randrange(each)
-            is_dealt = number % each < dealt[account]
-            if is_dealt and self.books.ended.get(ready.store.id(number)) == FINAL:
+        dealt = ready.rings.dealt * ready.rings.batch
+        for _ in range(_TRIES if dealt else 0):
+            number = dice.randrange(dealt)
+            if self.books.ended.get(ready.store.id(number)) == FINAL:
                 return ready.store.raw(number)
         return None
 
@@ -276,8 +276,7 @@ class Run:
             for node in self.order.nodes:
                 listener.catch_up(node, since=self.spent.first_height)
         if listener.height >= terms.height + terms.ttl_blocks:
-            for name in self.books.open_ids():
-                self.books.fate(name, EXPIRED, at_s=dispatcher.now_s())
+            self.books.fates(self.books.open_ids(), EXPIRED, at_s=dispatcher.now_s())
 
     def _answered(self, dispatcher: Dispatcher) -> int:
         """Count the hand-ins that Locust must have been told of."""

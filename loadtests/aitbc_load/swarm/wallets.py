@@ -47,9 +47,8 @@ class Wallets:
             for quiver in squad.quivers
             if quiver.address
         }
-        self._each = len(ready.store) // len(self._names)
         self._is_partial = False
-        self._undecided = Counter(number // self._each for number in run.books.open_numbers())
+        self._undecided = _undecided(run, ready)
         self._counted = _settled(run)
         """Every node that answered had counted the blocks up to this one before it was asked."""
         asked = [*self._names, *self._others, self._payee]
@@ -66,9 +65,7 @@ class Wallets:
         rows = {each.name: self._account(each) for each in held}
         ended = self._run.books.ended
         paid = sum(
-            ended.get(bytes.fromhex(each)) != REJECTED
-            for row in held[: len(self._names)]
-            for each in row.ids
+            ended.get(each) != REJECTED for row in held[: len(self._names)] for each in row.ids
         )
         told = self._after[self._payee]
         money = Account(
@@ -92,10 +89,8 @@ class Wallets:
 
     def _honest(self, place: int, heights: Mapping[str, int]) -> _Held:
         """List the transactions of one honest account that blocks hold."""
-        first = place * self._each
-        store = self._ready.store
-        names = map(store.id, range(first, first + self._ready.rings.used()[place]))
-        ids = [name.hex() for name in names if name.hex() in heights]
+        names = map(self._ready.store.id, self._ready.rings.numbers_of(place))
+        ids = [name for name in names if name in heights]
         return _Held(self._names[place], ids, self._undecided[place], UNITS)
 
     def _other(self, name: str, heights: Mapping[str, int]) -> _Held:
@@ -140,6 +135,15 @@ class Wallets:
             after=after.units if after else None,
             is_partial=self._is_partial,
         )
+
+
+def _undecided(run: Run, ready: Ready) -> Counter[int]:
+    """Count the transactions of each honest account that have not ended."""
+    found: Counter[int] = Counter()
+    if run.books.open:
+        for number in range(ready.rings.dealt * ready.rings.batch):
+            found[ready.rings.owner_of(number)[0]] += run.books.is_open(ready.store.id(number))
+    return found
 
 
 def _settled(run: Run) -> int:

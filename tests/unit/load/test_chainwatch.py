@@ -23,14 +23,14 @@ from aitbc_load.chainwatch import (
 POWERS = {"v1": 1, "v2": 1, "v3": 1, "v4": 1, "f1": 0}
 
 
-def named(number: int) -> bytes:
+def named(number: int) -> str:
     """Name a transaction."""
-    return number.to_bytes(32, "big")
+    return f"{number:064x}"
 
 
 def a_block(height: int, *numbers: int, fork: str = "") -> Block:
     """Make a block a second after the last."""
-    return Block(f"{height:02x}{fork}", 1_000 * height, tuple(named(n).hex() for n in numbers))
+    return Block(f"{height:02x}{fork}", 1_000 * height, tuple(map(named, numbers)))
 
 
 def told(block: Block, *nodes: str) -> Mapping[str, Block]:
@@ -44,7 +44,7 @@ ENDED = {named(number): FINAL for number in range(1, 6)}
 
 def outcomes(
     seen: Mapping[int, Mapping[str, Block]] = SEEN,
-    ended: Mapping[bytes, str] = ENDED,
+    ended: Mapping[str, str] = ENDED,
     contradictions: tuple[str, ...] = (),
 ) -> dict[str, str]:
     """Judge and keep the words."""
@@ -89,8 +89,8 @@ def test_the_rate_is_of_blocks() -> None:
 
 def test_neither_a_part_of_a_block_nor_a_straggler_makes_a_mesh_slow() -> None:
     """100 a second for 10 s, then half a block, then one transaction ten seconds late."""
-    names = [f"{number:064x}" for number in range(1_051)]
-    ended = {bytes.fromhex(name): FINAL for name in names}
+    names = [named(number) for number in range(1_051)]
+    ended = dict.fromkeys(names, FINAL)
     blocks = {
         height: Block(str(height), 1_000 * height, tuple(names[100 * height - 100 : 100 * height]))
         for height in range(1, 11)

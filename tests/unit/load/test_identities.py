@@ -88,7 +88,11 @@ def test_who_may_only_look_signs_nothing() -> None:
     with pytest.raises(ViewOnlyError, match=f"{OWN.account.hex()} can only be looked at"):
         signed(watched, TERMS, TO_ITSELF, nonce=0)
     with pytest.raises(ViewOnlyError):
-        list(transfers([watched], [Opening(0, is_new=True)], TERMS, payee=OWN.account, each=1))
+        list(
+            transfers(
+                [watched], [Opening(0, is_new=True)], TERMS, payee=OWN.account, owners=[(0, 0)]
+            )
+        )
 
 
 def test_an_address_of_another_network_is_not_looked_at() -> None:

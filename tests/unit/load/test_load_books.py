@@ -7,32 +7,41 @@ from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books
 
 ACTIONS = st.lists(
     st.tuples(
-        st.sampled_from(["accept", "again", "doubt", "refuse", FINAL, REJECTED, EXPIRED]),
+        st.sampled_from(["all", "accept", "again", "doubt", "refuse", FINAL, REJECTED, EXPIRED]),
         st.integers(0, 30),
     ),
     max_size=120,
 )
 
 
-def name_of(number: int) -> bytes:
+def name_of(number: int) -> str:
     """Name one transaction."""
-    return number.to_bytes(32, "big")
+    return f"{number:064x}"
 
 
 def opened(count: int) -> Books:
-    """Send so many."""
+    """Send so many, one by one."""
     books = Books()
     for number in range(count):
-        books.send(name_of(number), number, due_s=float(number))
+        books.send([name_of(number)], due_s=float(number))
     return books
 
 
-@given(st.integers(0, 20), ACTIONS)
-def test_the_columns_always_add_up(count: int, actions: list[tuple[str, int]]) -> None:
+@given(st.integers(0, 20), st.integers(1, 7), ACTIONS)
+def test_the_columns_always_add_up(count: int, batch: int, actions: list[tuple[str, int]]) -> None:
     """Whatever nodes say, twice, late, or of strangers: sent is what the columns hold."""
-    books = opened(count)
+    books = Books()
+    names = [name_of(number) for number in range(count)]
+    lines = [
+        books.send(names[first : first + batch], due_s=float(first))
+        for first in range(0, count, batch)
+    ]
     for what, number in actions:
         match what:
+            case "all" if number // batch < len(lines):
+                books.accept_all(lines[number // batch])
+            case "all":
+                pass
             case "accept":
                 books.accept(name_of(number))
             case "doubt":
@@ -40,9 +49,11 @@ def test_the_columns_always_add_up(count: int, actions: list[tuple[str, int]]) -
             case "again" | "refuse":
                 books.refuse(name_of(number), "E_ANY", for_good=what == "refuse")
             case _:
-                books.fate(name_of(number), what, at_s=50.0)
+                told = [name_of(other) for other in range(number, number + number % 3 + 1)]
+                books.fates([*told, told[0]], what, at_s=50.0)
 
         sums = books.sums()
+        assert sum(line.open for line in lines) <= sums.pending
         assert sums.sent == count
         assert sums.sent == sums.final + sums.rejected + sums.expired + sums.pending
         assert sums.final <= sums.accepted <= sums.sent
@@ -54,7 +65,7 @@ def test_time_to_final_counts_from_the_intended_start() -> None:
     """A transaction that was due at 3 s and final at 5 s took 2 s, whenever it was sent."""
     books = opened(4)
 
-    books.fate(name_of(3), FINAL, at_s=5.0)
+    books.fates([name_of(3)], FINAL, at_s=5.0)
 
     assert books.to_final.percentile_us(50) == 2_000_000
 
@@ -64,7 +75,7 @@ def test_what_a_node_took_back_is_a_contradiction() -> None:
     books = opened(1)
     books.refuse(name_of(0), "E_NONCE", for_good=True)
 
-    books.fate(name_of(0), FINAL, at_s=1.0)
+    books.fates([name_of(0)], FINAL, at_s=1.0)
 
     assert len(books.contradictions) == 1
     assert "was rejected, then final" in books.contradictions[0]
@@ -76,7 +87,7 @@ def test_a_promise_is_open_until_its_end() -> None:
     books = opened(3)
     books.accept(name_of(0))
     books.accept(name_of(1))
-    books.fate(name_of(1), FINAL, at_s=9.0)
+    books.fates([name_of(1)], FINAL, at_s=9.0)
 
     assert books.promised == 1
     assert set(books.open_ids()) == {name_of(0), name_of(2)}
@@ -88,9 +99,9 @@ def test_a_promise_that_expires_is_still_owed() -> None:
     books = opened(3)
     books.accept(name_of(0))
     books.accept(name_of(1))
-    books.fate(name_of(0), EXPIRED, at_s=9.0)
-    books.fate(name_of(1), REJECTED, at_s=9.0, code="nonce")
-    books.fate(name_of(2), EXPIRED, at_s=9.0)
+    books.fates([name_of(0)], EXPIRED, at_s=9.0)
+    books.fates([name_of(1)], REJECTED, at_s=9.0, code="nonce")
+    books.fates([name_of(2)], EXPIRED, at_s=9.0)
 
     assert books.promised == 1
 
@@ -105,6 +116,55 @@ def test_what_a_node_may_have_is_not_ended_by_another_ones_refusal() -> None:
 
     assert ended == [False, False, True]
     for number in (0, 1):
-        books.fate(name_of(number), FINAL, at_s=1.0)
+        books.fates([name_of(number)], FINAL, at_s=1.0)
     assert books.contradictions == []
     assert (books.sums().final, books.sums().rejected) == (2, 1)
+
+
+@given(st.integers(1, 6), ACTIONS)
+def test_a_hand_in_fares_as_its_transactions_would_alone(
+    batch: int, actions: list[tuple[str, int]]
+) -> None:
+    """One line for many that fare alike, or a line for each: the books say the same."""
+    together, alone = Books(), Books()
+    names = [name_of(number) for number in range(30)]
+    for first in range(0, 30, batch):
+        together.send(names[first : first + batch], due_s=float(first))
+        for name in names[first : first + batch]:
+            alone.send([name], due_s=float(first))
+
+    for what, number in actions:
+        for books in (together, alone):
+            match what:
+                case "all":
+                    pass
+                case "accept":
+                    books.accept(name_of(number))
+                case "doubt":
+                    books.doubt(name_of(number), "silent")
+                case "again" | "refuse":
+                    books.refuse(name_of(number), "E_ANY", for_good=what == "refuse")
+                case _:
+                    books.fates([name_of(number)], what, at_s=50.0)
+
+    assert together.sums() == alone.sums()
+    assert together.promised == alone.promised
+    assert together.ended == alone.ended
+    assert together.contradictions == alone.contradictions
+    assert together.to_final.percentiles_ms() == alone.to_final.percentiles_ms()
+
+
+def test_a_word_for_a_whole_hand_in_is_one_for_each() -> None:
+    """What has ended before was counted then; what waits is promised from now on."""
+    books = Books()
+    line = books.send([name_of(number) for number in range(4)], due_s=0.0)
+    books.fates([name_of(0)], FINAL, at_s=1.0)
+
+    books.accept_all(line)
+    books.accept_all(line)
+
+    assert (books.sums().accepted, books.promised, line.open) == (4, 3, 3)
+    books.fates([name_of(1), name_of(2)], FINAL, at_s=2.0)
+    books.fates([name_of(3)], EXPIRED, at_s=2.0)
+    assert (books.sums().accepted, books.promised, line.open) == (4, 1, 0)
+    assert books.to_final.count == 3

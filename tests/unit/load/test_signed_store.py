@@ -28,19 +28,32 @@ TERMS = Terms(
 )
 
 
+def a_frame(place: int, count: int, size: int) -> bytes:
+    """Write what stands before a hand-in."""
+    return f"{place} {count} {size}|".encode()
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(raws=st.lists(st.binary(min_size=1, max_size=300), min_size=1, max_size=20))
-def test_what_is_written_is_read_again(tmp_path: Path, raws: list[bytes]) -> None:
-    """Bytes and ids come back by number; pieces behind each other are a body of `POST /tx`."""
-    store = Store.write(tmp_path / "signed", raws)
+@given(data=st.data(), count=st.integers(1, 8), batch=st.integers(1, 5))
+def test_what_is_written_is_read_again(
+    tmp_path: Path, data: st.DataObject, count: int, batch: int
+) -> None:
+    """Whole requests by their place, bytes and ids by number, in the order of the hand-ins."""
+    some = st.lists(st.binary(min_size=1, max_size=300), min_size=batch, max_size=batch)
+    hand_ins = [data.draw(some) for _ in range(count)]
+    raws = [raw for hand_in in hand_ins for raw in hand_in]
+    store = Store.write(tmp_path / "signed", hand_ins, a_frame)
 
     assert not (tmp_path / "signed").exists(), "a run of minutes would leave tens of megabytes"
     assert [store.raw(number) for number in range(len(store))] == raws
-    assert [store.id(number) for number in range(len(store))] == [tx_id(raw) for raw in raws]
-    body = bytes([0xDC]) + len(raws).to_bytes(2, "big")
-    body += b"".join(store.piece(number) for number in range(len(store)))
-    assert msgspec.msgpack.decode(body, type=list[bytes]) == raws
     assert store.bytes_mean == sum(map(len, raws)) / len(raws)
+    assert [store.id(number) for number in range(len(store))] == [tx_id(raw).hex() for raw in raws]
+    for place, hand_in in enumerate(hand_ins):
+        request, names = store.hand_in(place)
+        pieces = [msgspec.msgpack.encode(raw) for raw in hand_in]
+        assert bytes(request) == a_frame(place, batch, sum(map(len, pieces))) + b"".join(pieces)
+        assert names == [tx_id(raw).hex() for raw in hand_in]
+    del request  # it lies in the file
     store.close()
 
 
@@ -63,12 +76,13 @@ def test_transfers_are_good_and_in_order() -> None:
     accounts = identities(1, 0, 3)
     openings = [Opening(0, is_new=True), Opening(5, is_new=False), Opening(0, is_new=True)]
 
-    raws = list(transfers(accounts[:2], openings[:2], TERMS, payee=accounts[2].account, each=4))
+    owners = [(who, place) for place in range(4) for who in range(2)]
+    payee = accounts[2].account
+    raws = transfers(accounts[:2], openings[:2], TERMS, payee=payee, owners=owners)
 
-    for number, raw in enumerate(raws):
+    for (who, place), raw in zip(owners, raws, strict=True):
         parsed = parse(raw)
         assert not isinstance(parsed, Refusal)
-        who, place = divmod(number, 4)
         assert parsed.tx.sender == accounts[who].account
         assert parsed.tx.nonce == openings[who].nonce + place
         assert (parsed.tx.policy is None) == (who == 1)
