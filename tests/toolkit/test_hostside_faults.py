@@ -60,7 +60,7 @@ class Host:
     def ask(self, step: str, **more: Any) -> Row:
         words = {"chaos": str(self.folder), "mesh": "pretend", "table": "t", "peers": []}
         own = {**words, "instances": self.instances, "probe": False, "settle_s": 0.2}
-        return self.hosts.run(step, "a", {}, **own, **more)
+        return self.hosts.run(step, "a", {}, **(own | more))
 
     def add_node(self) -> "subprocess.Popen[bytes]":
         """Start what looks like a node of this host."""
@@ -190,6 +190,38 @@ def test_a_heal_waits_for_an_order_that_is_being_carried_out(
     assert afflicting._LOCK_S > afflicting._DO_S
 
 
+def test_a_fault_that_its_host_does_not_end_is_left_behind(
+    host: Host, eventually: Eventually
+) -> None:
+    """Who would have ended it is dead: who asks undoes it, and is told that it went on."""
+    host.inject("f1", lease_s=1)
+    for waiting in map(int, _waiting_for(host.folder)):
+        os.killpg(waiting, signal.SIGKILL)
+    record = json.loads((host.folder / "f1.fault").read_text())
+    eventually("its end", lambda: residue.Moment.read().now_s > record["due_s"])
+
+    told = host.end().answer
+
+    assert told["residue"] == ["a try: went on, because its end did not come by itself"]
+    assert told["healed"] == ["f1"]
+    assert not host.mark.exists()
+    assert host.inject("f2", lease_s=600).ok, "it was undone: nothing keeps the next one away"
+    assert host.end().answer["residue"] == []
+
+
+def test_an_end_that_is_only_slow_is_no_residue(host: Host, eventually: Eventually) -> None:
+    """A node that is started again may take longer than an end may take to begin."""
+    slow = f"rm -f {host.mark}\nsleep 3"
+    host.inject("f1", lease_s=1, undo=slow)
+    record = json.loads((host.folder / "f1.fault").read_text())
+    eventually("its end", lambda: residue.Moment.read().now_s > record["due_s"])
+
+    told = host.ask("fault-end", ids=None, accept=False, settle_s=60).answer
+
+    assert (told["residue"], told["healed"]) == ([], [])
+    assert sorted(host.folder.glob("f1.*")) == []
+
+
 def test_an_order_that_fails_is_undone_at_once(host: Host) -> None:
     """What it had done by then is taken back, and the host says why."""
     row = host.inject("f1", lease_s=600, do=[f"touch {host.mark}", "no-such-program"])
@@ -244,7 +276,14 @@ def test_a_heal_that_is_killed_leaves_the_end_that_was_set(
     """Only what is undone needs no end any more: the timer is stopped after it, not before."""
     record = tmp_path / "f1.fault"
     record.write_text(
-        json.dumps({"id": "f1", "boot": residue.Moment.read().boot, "undo": "undo it"})
+        json.dumps(
+            {
+                "id": "f1",
+                "boot": residue.Moment.read().boot,
+                "undo": "undo it",
+                "due_s": residue.Moment.read().now_s + 600,
+            }
+        )
     )
     asked: list[list[str]] = []
 

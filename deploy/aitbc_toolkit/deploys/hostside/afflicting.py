@@ -21,6 +21,10 @@ _POLL_S = 0.2
 _DO_S = 30.0
 # Who injects holds the lock for the whole of a step, and is ended with it.
 _LOCK_S = 45.0
+# So long after its lease has run out a fault may go on, before this host has failed to end it.
+_GRACE_S = 2.0
+# A controller that has waited for the end counts it by a clock of its own.
+_EARLY_S = 0.5
 
 
 def inject(params: dict[str, Any]) -> dict[str, Any]:
@@ -34,17 +38,19 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
         _refuse_residue(folder, params)
         residue.remember(folder, params)
         undo = _whole(order, folder)
-        moment = Moment.read()
+        moment, began_s = Moment.read(), time.monotonic()
         record = {
             **{key: order[key] for key in residue.SHOWN},
             "undo": undo,
             "boot": moment.boot,
             "began": time.time(),
             "ends_s": moment.now_s + order["lease_s"],
+            "due_s": moment.now_s + order["lease_s"],
             "waits": 0,
         }
         files.write(_path(folder, order["id"]), json.dumps(record))
         record["waits"] = _set_end(order, undo, params)
+        record["due_s"] += time.monotonic() - began_s  # no sooner was there anybody who counts
         files.write(_path(folder, order["id"]), json.dumps(record))
         try:
             for text in order["do"]:
@@ -61,10 +67,12 @@ def inject(params: dict[str, Any]) -> dict[str, Any]:
 def end(params: dict[str, Any]) -> dict[str, Any]:
     """Bring the end of some faults forward, or of all; then tell what is left of any.
 
-    While others go on, nobody can tell what is left behind: that is asked after the last of them.
-    With `accept` what is left is told, and is from then on how this host should be.
+    A fault that this host should have ended by itself, and did not, is left behind, too: had nobody
+    asked, it would go on. While others go on, nobody can tell what else is: that is asked after the
+    last of them. With `accept` what is left is told, and is from then on how this host should be.
     """
     folder = Path(params["chaos"])
+    late = _overdue(folder, params)
     with files.locked(folder / "lock", timeout_s=_LOCK_S):
         known = residue.active(folder)
         wanted = [each for each in known if params["ids"] is None or each["id"] in params["ids"]]
@@ -82,9 +90,32 @@ def end(params: dict[str, Any]) -> dict[str, Any]:
     return {
         "healed": [each["id"] for each in wanted],
         "active": [residue.shown(each) for each in left],
-        "residue": found,
+        "residue": [*late, *found],
         "boot": Moment.read().boot,
     }
+
+
+def _overdue(folder: Path, params: dict[str, Any]) -> list[str]:
+    """Wait for ends that have come by now; name the faults that go on though nobody undoes them."""
+    while True:
+        now_s = Moment.read().now_s
+        due = [
+            each
+            for each in residue.active(folder)
+            if (params["ids"] is None or each["id"] in params["ids"])
+            and each["due_s"] - _EARLY_S <= now_s
+        ]
+        if all(now_s > each["due_s"] + _patience_s(each, folder, params) for each in due):
+            return [
+                f"{each['about']}: went on, because its end did not come by itself" for each in due
+            ]
+        time.sleep(_POLL_S)
+
+
+def _patience_s(record: dict[str, Any], folder: Path, params: dict[str, Any]) -> float:
+    """Tell how long an end may take: to begin, or, once it has, until a node has started."""
+    has_begun = _mark(folder, record["id"]).exists()
+    return max(_GRACE_S, params["settle_s"]) if has_begun else _GRACE_S
 
 
 def _refuse_residue(folder: Path, params: dict[str, Any]) -> None:
@@ -129,6 +160,7 @@ def _end_now(record: dict[str, Any], folder: Path, params: dict[str, Any]) -> No
         timer = f"{_unit(record, params)}.timer"
         subprocess.run(["systemctl", "stop", timer], check=False, capture_output=True)  # noqa: S603, S607 - fixed words
     _path(folder, record["id"]).unlink(missing_ok=True)
+    _mark(folder, record["id"]).unlink(missing_ok=True)
     _stop_waiting(record.get("waits", 0), _path(folder, record["id"]))
 
 
@@ -143,8 +175,9 @@ def _stop_waiting(pid: int, record: Path) -> None:
 
 
 def _whole(order: dict[str, Any], folder: Path) -> str:
-    """Write what undoes an order: each line is tried, and the last one says that it was."""
-    return f"{order['undo']}\nrm -f {_path(folder, order['id'])}"
+    """Write what undoes an order: it says that it has begun, tries each line, and says it did."""
+    mark = _mark(folder, order["id"])
+    return f"touch {mark}\n{order['undo']}\nrm -f {_path(folder, order['id'])} {mark}"
 
 
 def _left_s(record: dict[str, Any]) -> float:
@@ -177,3 +210,8 @@ def _unit(record: dict[str, Any], params: dict[str, Any]) -> str:
 
 def _path(folder: Path, name: str) -> Path:
     return folder / f"{name}.fault"
+
+
+def _mark(folder: Path, name: str) -> Path:
+    """Say where it is written that a fault is being undone."""
+    return folder / f"{name}.ending"
