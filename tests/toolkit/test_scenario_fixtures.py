@@ -1,9 +1,12 @@
 """Tests in Python and scenario files, both as pytest plays them, in the simulator."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from aitbc_toolkit.suites import catalogue
 
@@ -47,6 +50,61 @@ def test_a_test_in_python_breaks_a_mesh_and_hears_the_verdict(tmp_path: Path) ->
     assert "1 failed, 1 passed" in told
     assert "not within" in told
     assert "worst verdict: LIVENESS" in told
+
+
+GOOD = """
+def test_good(net):
+    assert net.leader
+"""
+WRONG = """
+import pytest
+from aitbc_toolkit.faults import NotBitten, Residue
+
+def test_wrong(net):
+    raise {failure}
+"""
+EXPECTED = """
+import pytest
+
+@pytest.mark.xfail(strict=True)
+def test_known(net):
+    assert False
+"""
+
+
+@pytest.mark.parametrize(
+    ("failure", "verdict"),
+    [
+        ("AssertionError('it is not so')", "INVALID"),
+        ("NotBitten('the cut does not bite')", "INFRA"),
+        ("Residue('a rule is left')", "UNHEALED"),
+        ("pytest.fail.Exception('somebody gave up')", "INVALID"),
+    ],
+)
+def test_no_pass_is_told_beside_a_failure(tmp_path: Path, failure: str, verdict: str) -> None:
+    """Whatever ends a test counts, though the mesh itself was found well behind it."""
+    path = tmp_path / "test_mine.py"
+    path.write_text(GOOD + WRONG.replace("{failure}", failure))
+    xml = tmp_path / "junit.xml"
+
+    status, told = played(path, "--junitxml", xml)
+
+    assert status == 1, told
+    assert "1 failed, 1 passed" in told
+    assert f"worst verdict: {verdict}" in told
+    kept = re.findall('name="verdict" value="([A-Z]+)"', xml.read_text())
+    assert kept == ["PASS", verdict]
+
+
+def test_an_expected_failure_and_a_test_of_no_mesh_say_nothing_of_one(tmp_path: Path) -> None:
+    """What is marked so is no finding, and what asks for no mesh has no verdict."""
+    path = tmp_path / "test_mine.py"
+    path.write_text(GOOD + EXPECTED + "\n\ndef test_sum():\n    assert 1 + 1 == 3\n")
+
+    _status, told = played(path)
+
+    assert "1 failed, 1 passed, 1 xfailed" in told
+    assert "worst verdict: PASS" in told
 
 
 def test_pytest_collects_scenario_files() -> None:

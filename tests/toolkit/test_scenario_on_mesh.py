@@ -12,14 +12,18 @@ from typing import Any
 import msgspec
 import pytest
 
+from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import paying, per_node, playing, waiting, witness
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.checkers import BlockFact, History, agreement
 from aitbc_toolkit.suites.history import Recorder
-from aitbc_toolkit.suites.scenario import loading
+from aitbc_toolkit.suites.scenario import loading, trial
 from aitbc_toolkit.suites.scenario.arena import Planned
+from aitbc_toolkit.suites.scene import Scene
+from aitbc_toolkit.suites.timeline import Timeline
+from aitbc_toolkit.suites.verdicts import Verdict
 from aitbc_toolkit.suites.witness import Witness
 
 MADE = """
@@ -146,6 +150,39 @@ def test_a_checker_that_throws_is_told_as_unknown(
         eventually("the failure", lambda: eye.unknown)
 
     assert eye.unknown == {"agreement": "planted"}
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "said"),
+    [([], Verdict.INCONCLUSIVE, "planted"), (["v1 forked"], Verdict.SAFETY, "agreement: v1 fork")],
+)
+def test_a_trial_is_judged_by_its_witness_too(
+    growing: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    found: list[str],
+    verdict: Verdict,
+    said: str,
+) -> None:
+    """What the witness alone has seen counts, and what it could not judge is no pass."""
+    asked_once = threading.Event()
+
+    def planted(_history: History) -> list[str]:
+        asked_once.set()
+        if not found:
+            raise RuntimeError("planted")
+        return found
+
+    with Timeline(tmp_path) as timeline, open_mesh(growing.environment) as asked:
+        scene = Scene(growing.environment, asked, Recorder(asked), 1, 1)
+        with trial.on_scene("mine", scene, timeline=timeline, inject=Hand()) as tried:
+            tried.net.eventually.heights_advance(2)
+            monkeypatch.setattr(witness, "AT_ONCE", {"agreement": planted})
+            assert asked_once.wait(20)
+            ended, line = tried.judged()
+
+    assert ended is verdict
+    assert said in line
 
 
 @dataclass

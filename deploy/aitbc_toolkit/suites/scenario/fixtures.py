@@ -16,6 +16,7 @@ import pytest
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, from_python, runs
@@ -30,6 +31,8 @@ from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
 
 _VERDICT = "verdict"
+_JUDGED = pytest.StashKey[bool]()
+"""A test that has it was judged to its end: its own failure says no more."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,9 +71,7 @@ class ScenarioItem(pytest.Item):
         """Play it; any end but a pass is a failure with its verdict."""
         environment, seed = self.config.getoption("--env"), self.config.getoption("--seed")
         result = _played(self._case, environment, seed)
-        self.user_properties.append((_VERDICT, str(result.verdict)))
-        if result.verdict is not Verdict.PASS:
-            pytest.fail(f"{result.verdict}: {result.line}", pytrace=False)
+        _end(self, result.verdict, result.line)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         """Name the file and the case."""
@@ -84,9 +85,7 @@ def _trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
     with _opened(request.node.name, environment, request.config.getoption("--seed")) as trial:
         yield trial
         verdict, line = trial.judged()
-    request.node.user_properties.append((_VERDICT, str(verdict)))
-    if verdict is not Verdict.PASS:
-        pytest.fail(f"{verdict}: {line}", pytrace=False)
+    _end(request.node, verdict, line)
 
 
 @pytest.fixture
@@ -119,15 +118,17 @@ def swarm(request: pytest.FixtureRequest) -> Callable[..., Outcome]:
     return partial(from_python.run, environment=environment, seed=seed)
 
 
-@pytest.hookimpl(wrapper=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Keep the verdict with which a test of Python ended."""
+    """Keep the verdict with which a test that fails has ended, whatever ended it."""
+    report = yield
     failure = call.excinfo.value if call.excinfo else None
-    if isinstance(failure, ScenarioError):
-        item.user_properties.append((_VERDICT, str(failure.verdict)))
-    return (yield)
+    if report.failed and _is_of_a_mesh(item) and _JUDGED not in item.stash:
+        _keep(item, _verdict_of(failure))
+        report.user_properties = list(item.user_properties)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -141,6 +142,35 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     ]
     if told:
         terminalreporter.write_line(f"worst verdict: {worst(told)}")
+
+
+def _end(item: pytest.Item, verdict: Verdict, line: str) -> None:
+    _keep(item, verdict)
+    item.stash[_JUDGED] = True
+    if verdict is not Verdict.PASS:
+        pytest.fail(f"{verdict}: {line}", pytrace=False)
+
+
+def _keep(item: pytest.Item, verdict: Verdict) -> None:
+    """Let a test have one verdict, the worst of what it was told."""
+    before = [Verdict(str(told)) for name, told in item.user_properties if name == _VERDICT]
+    others = [each for each in item.user_properties if each[0] != _VERDICT]
+    item.user_properties[:] = [*others, (_VERDICT, str(worst([*before, verdict])))]
+
+
+def _is_of_a_mesh(item: pytest.Item) -> bool:
+    """Tell whether a test breaks or loads a mesh; of others in the same run nothing is said."""
+    names = getattr(item, "fixturenames", ())
+    return isinstance(item, ScenarioItem) or not {"trial", "swarm"}.isdisjoint(names)
+
+
+def _verdict_of(failure: BaseException | None) -> Verdict:
+    """Tell what a failure says of a mesh; of an assertion of somebody's, that nothing is shown."""
+    if isinstance(failure, ScenarioError):
+        return failure.verdict
+    if isinstance(failure, AitbcError):
+        return Verdict.UNHEALED if failure.exit_status == Exit.UNHEALED else Verdict.INFRA
+    return Verdict.INVALID
 
 
 def _played(case: Case, environment: str, seed: int) -> Result:

@@ -214,14 +214,29 @@ def on_scene(name: str, scene: Scene, *, timeline: Timeline, inject: Injector) -
                 yield
             begun.settle(witness.final_everywhere)
 
-        yield Trial(engine, arena, Load(paying), lambda: _judged(scene, scene.environment))
+        def judge() -> tuple[Verdict, str]:
+            stack.close()  # what was seen or thrown last counts too
+            return _judged(scene, scene.environment, *_witnessed(witness))
+
+        yield Trial(engine, arena, Load(paying), judge)
 
 
-def _judged(scene: Scene, environment: Environment) -> tuple[Verdict, str]:
+def _witnessed(witness: Witness) -> tuple[Verdict, str]:
+    """Tell what the witness saw by itself, and whether it saw all."""
+    if witness.breaches:
+        return Verdict.SAFETY, witness.breaches[0]
+    if witness.unknown:
+        return Verdict.INCONCLUSIVE, f"unknown: {witness.unknown}"
+    return Verdict.PASS, ""
+
+
+def _judged(
+    scene: Scene, environment: Environment, verdict: Verdict, line: str
+) -> tuple[Verdict, str]:
     scene.recorder.finish(first=scene.first_height)
     return judged(
-        Verdict.PASS,
-        "",
+        verdict,
+        line,
         scene.recorder.history,
         CHECKERS,
         complete=scene.recorder.has_heard({each.name for each in environment.instances}),
