@@ -24,7 +24,7 @@ def test_what_a_process_takes_while_it_warms_up_is_no_leak() -> None:
     """Memory that grows for a quarter of an hour and then stands still; handles come and go."""
     life = a_life(60, lambda n: (50 + min(n, 15)) * MIB, lambda n: 40 + n % 2)
 
-    found = worn({("v1", 7): life})
+    found = worn({("v1", 7): life}, ["v1"])
 
     assert found["memory_slope"] == pytest.approx(0, abs=0.01)
     assert abs(found["handles_growth"]) <= 1
@@ -35,7 +35,7 @@ def test_a_leak_is_told_of_the_worst_process() -> None:
     sound = a_life(60, lambda _: 50 * MIB, lambda _: 40)
     leaking = a_life(60, lambda n: 50 * MIB * (1 + 0.03 * n / 60), lambda n: 40 + n // 2)
 
-    found = worn({("v1", 7): sound, ("v2", 8): leaking})
+    found = worn({("v1", 7): sound, ("v2", 8): leaking}, ["v1", "v2"])
 
     assert found["memory_slope"] == pytest.approx(3, rel=0.05)
     assert found["handles_growth"] >= 9
@@ -45,7 +45,26 @@ def test_a_process_that_was_started_anew_says_nothing_of_the_one_before() -> Non
     """Two lives of twenty minutes are none of forty."""
     life = a_life(20, lambda _: 50 * MIB, lambda _: 40)
 
-    assert worn({("v1", 7): life, ("v1", 9): life}) == {}
+    assert worn({("v1", 7): life, ("v1", 9): life}, ["v1"]) == {}
+
+
+@pytest.mark.parametrize("minutes", [20, 0, None])
+def test_a_node_that_leaks_and_restarts_leaves_nothing_measured(minutes: int | None) -> None:
+    """Its lives are too short to be held to anything, or were never read: no figure at all."""
+    sound = a_life(60, lambda _: 50 * MIB, lambda _: 40)
+    lives = {("v1", 7): sound}
+    if minutes is not None:
+        lives[("v2", 8)] = a_life(minutes, lambda n: (50 + n) * MIB, lambda n: 40 + n)
+
+    assert worn(lives, ["v1", "v2"]) == {}
+    assert worn(lives, ["v1"]) == {"memory_slope": 0.0, "handles_growth": 0}
+
+
+def test_a_node_that_restarted_once_is_measured_by_its_long_life() -> None:
+    """Another life beside takes nothing away from it."""
+    long, short = (a_life(n, lambda _: 50 * MIB, lambda _: 40) for n in (40, 5))
+
+    assert worn({("v1", 7): short, ("v1", 9): long}, ["v1"])["memory_slope"] == 0.0
 
 
 def test_a_folder_that_grows_with_the_chain_only_has_two_halves_alike() -> None:
@@ -104,7 +123,7 @@ def test_nodes_are_read_again_after_a_silence(
             enough.set()
         return {"v1": {"began": 7, "memory_bytes": MIB, "handles": 9}, "v2": {}}
 
-    with Wear(read, lambda: float(next(now))) as seen:
+    with Wear(read, lambda: float(next(now)), ["v1"]) as seen:
         eventually("nine looks", enough.is_set)
 
     assert seen.measures() == {"memory_slope": 0.0, "handles_growth": 0.0}

@@ -1,14 +1,15 @@
 """Does a long run wear nodes down: does their memory grow, do their handles become more?
 
 Every so often each node's process is read on its host. Only one that has lived for half an hour is
-held to anything: what a node takes while it warms up, it takes once. Do not judge here.
+held to anything: what a node takes while it warms up, it takes once. Where a node has none such,
+nothing is said of any. Do not judge here.
 """
 
 import math
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -49,9 +50,10 @@ Lives = Mapping[tuple[str, int], Sequence[Sample]]
 class Wear:
     """Read all nodes in a `with` block; whoever does not answer is read the next time."""
 
-    def __init__(self, read: Read, clock: Callable[[], float]) -> None:
+    def __init__(self, read: Read, clock: Callable[[], float], names: Collection[str]) -> None:
         self._read = read
         self._clock = clock
+        self._names = names
         self.final = 0
         """Whoever lets transactions in counts here what has become final."""
         self._lives: dict[tuple[str, int], list[Sample]] = {}
@@ -72,8 +74,9 @@ class Wear:
         self._thread.join()
 
     def measures(self) -> dict[str, float]:
-        """Sum up what was seen until now; nothing where no process has lived for long enough."""
-        return worn({life: list(rows) for life, rows in dict(self._lives).items()})
+        """Sum up what was seen until now; nothing where a node has no process of long enough."""
+        lives = {life: list(rows) for life, rows in dict(self._lives).items()}
+        return worn(lives, self._names)
 
     def growth(self) -> list[dict[str, Any]]:
         """Tell of each process how it has grown until now."""
@@ -100,21 +103,26 @@ class Wear:
 def wearing(environment: Environment, *, for_s: float = math.inf) -> Iterator[Wear]:
     """Follow all nodes of a mesh, unless nothing could be said of so short a time."""
     if for_s < GROWTH_S_MIN:
-        yield Wear(dict, time.monotonic)
+        yield Wear(dict, time.monotonic, ())
         return
+    names = [each.name for each in environment.instances]
     with (
         Hosts(environment) as remote,
-        Wear(Crew(environment, remote).meter, time.monotonic) as wear,
+        Wear(Crew(environment, remote).meter, time.monotonic, names) as wear,
     ):
         yield wear
 
 
-def worn(lives: Lives) -> dict[str, float]:
-    """Tell the worst of all processes: memory in percent an hour, and how many handles more."""
-    long = [rows for rows in lives.values() if rows[-1].at_s - rows[0].at_s >= LIFE_S_MIN]
-    if not long:
+def worn(lives: Lives, names: Collection[str]) -> dict[str, float]:
+    """Tell the worst of all processes: memory in percent an hour, and how many handles more.
+
+    Nothing where one of the nodes has no process that lived for long enough: a leak that makes its
+    node restart would not be among what was measured.
+    """
+    long = {life: rows for life, rows in lives.items() if _is_long(rows)}
+    if not long or not {name for name, _ in long}.issuperset(names):
         return {}
-    late = [rows[len(rows) // _WARM :] for rows in long]
+    late = [rows[len(rows) // _WARM :] for rows in long.values()]
     return {
         "memory_slope": round(max(map(_slope, late)), 3),
         "handles_growth": max(map(_more_handles, late)),
@@ -128,6 +136,11 @@ def grown(lives: Lives) -> list[dict[str, Any]]:
     are alike where the folder grows with the chain only.
     """
     return [_grown(name, rows) for (name, _), rows in sorted(lives.items())]
+
+
+def _is_long(rows: Sequence[Sample]) -> bool:
+    """Tell whether a process was seen for long enough, and often enough for a line."""
+    return len(rows) >= _SAMPLES_MIN and rows[-1].at_s - rows[0].at_s >= LIFE_S_MIN
 
 
 def _grown(name: str, rows: Sequence[Sample]) -> dict[str, Any]:
