@@ -1,9 +1,9 @@
 """A mesh that is one small program: four ports, one chain, and on request one of its bugs.
 
-Run as a program with one argument in JSON: {nodes, interval_ms, bug, strict, freeze: [first, every,
-for], capacity}, the last in transactions a second. It prints its ports. It believes every
-signature, unless it is strict: what it is for is to be watched. Each bug is one that real meshes
-had.
+Run as a program with one argument in JSON: {nodes, interval_ms, bug, strict, blind, freeze: [first,
+every, for], capacity}, the last in transactions a second. It prints its ports. It believes every
+signature, unless it is strict, and reads no transaction where it is blind: what it is for is to be
+watched. Each bug is one that real meshes had.
 """
 
 import asyncio
@@ -65,6 +65,7 @@ class Mesh:
     bug: str
     interval_ms: int
     is_strict: bool = False
+    is_blind: bool = False
     blocks: list[Block] = field(default_factory=list)
     unread: dict[str, bytes] = field(default_factory=dict)
     pending: dict[str, Parsed] = field(default_factory=dict)
@@ -121,7 +122,25 @@ class Mesh:
     def make_block(self) -> None:
         """Make all that waits in order final."""
         block = Block(len(self.blocks) + 1, time.time_ns() // 1_000_000, [])
-        told = []
+        told = self._take_unread(block) if self.is_blind else self._take(block)
+        if self._has_bug("twice") and self.blocks:
+            block.ids += next((before.ids[:1] for before in self.blocks if before.ids), [])
+        self.blocks.append(block)
+        self._publish("block", {"height": block.height})
+        self._publish("tx", {"height": block.height, "txs": told})
+        for wire in self.deaf:
+            wire.write(b"e\r\n: still here\n\n\r\n")
+
+    def _take_unread(self, block: Block) -> list[dict[str, Any]]:
+        """Make final whatever was handed in; return what is told of it."""
+        block.ids += self.unread
+        self.done.update(dict.fromkeys(self.unread, block.height))
+        self.unread.clear()
+        return [{"id": name, "status": "committed", "code": "ok"} for name in block.ids]
+
+    def _take(self, block: Block) -> list[dict[str, Any]]:
+        """Make final what a block has room for; return what is told of it."""
+        told: list[dict[str, Any]] = []
         for name, raw in self.unread.items():
             parsed = parse(raw)
             assert not isinstance(parsed, Refusal), "the swarm hands in what can be read"
@@ -143,13 +162,7 @@ class Mesh:
                 block.ids.append(name)
             if self._has_bug("skips"):
                 self.nonces[parsed.tx.sender.hex()] += 1
-        if self._has_bug("twice") and self.blocks:
-            block.ids += next((before.ids[:1] for before in self.blocks if before.ids), [])
-        self.blocks.append(block)
-        self._publish("block", {"height": block.height})
-        self._publish("tx", {"height": block.height, "txs": told})
-        for wire in self.deaf:
-            wire.write(b"e\r\n: still here\n\n\r\n")
+        return told
 
     def _room(self, block: Block) -> int:
         """Say how many fit into a block, by the time since the last one."""
@@ -360,7 +373,10 @@ async def _freeze(first_s: float, every_s: float, for_s: float) -> None:
 async def main(options: dict[str, Any]) -> None:
     """Serve until the process is ended."""
     mesh = Mesh(
-        options.get("bug", ""), options.get("interval_ms", 200), options.get("strict", False)
+        options.get("bug", ""),
+        options.get("interval_ms", 200),
+        is_strict=options.get("strict", False),
+        is_blind=options.get("blind", False),
     )
     mesh.capacity = options.get("capacity", mesh.capacity)
     ports = []

@@ -1,8 +1,10 @@
 """The swarm beside wrk: what is divided by what, and when a figure is none."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pretend_swarm import a_fake_mesh, a_swarm, an_order
 
 from aitbc_toolkit.benchmarks import generating
 from aitbc_toolkit.errors import AitbcError
@@ -48,3 +50,12 @@ def test_a_swarm_that_was_not_followed_to_the_end_is_no_figure() -> None:
     assert generating.final_per_cpu_s(told) == 200
     with pytest.raises(AitbcError, match="99 of 100"):
         generating.final_per_cpu_s({**told, "books": {"sent": 100, "final": 99}})
+
+
+def test_a_mesh_that_reads_nothing_makes_all_of_it_final(tmp_path: Path) -> None:
+    """What is handed in to it is answered and told, each one, so that it can be tracked."""
+    with a_fake_mesh(blind=True) as ports:
+        told = a_swarm(an_order(tmp_path, ports, batch=5, for_s=1.0), []).run()
+
+    assert told["books"]["sent"] == told["books"]["final"] == 100
+    assert generating.final_per_cpu_s(told) > 0
