@@ -37,7 +37,7 @@ def played(name: str, *, bug: str | None = None) -> Result:
         "crash/all-at-once",
         "partition/minority",
         "partition/one-way-deaf",
-        "partition/swizzle-flap[1]",
+        "partition/swizzle-flap[24s]",
         "clock/skew[-30]",
         "scale/soak[3m]",
         "crash/disk-full-and-slow",
@@ -251,3 +251,44 @@ def test_a_case_that_the_simulator_would_play_otherwise_is_unfit(tmp_path: Path)
     (case,) = loading.load(path)
 
     assert simulated.unfit(case) == "the simulator has no net.cut with direction of scenarios"
+
+
+def slowed(tmp_path: Path, name: str, params: str) -> Result:
+    """Play the first case of a built-in file on a slower mesh."""
+    written = (catalogue.folder() / f"{name}.yaml").read_text()
+    path = tmp_path / f"{name}.yaml"
+    path.parent.mkdir()
+    path.write_text(written.replace("full: 3}", f"full: 3, params: {{{params}}}}}"))
+    return simulated.play(loading.load(path)[0], seed=SEED)
+
+
+def missed(result: Result) -> list[str]:
+    """Name the figures that are not what they should be."""
+    return [str(row["name"]) for row in result.objectives if not row["met"]]
+
+
+def test_a_chain_that_is_too_slow_beside_a_loner_misses_fifteen_blocks(tmp_path: Path) -> None:
+    """It goes on, as it must, and is well again in time: only the count of blocks tells."""
+    result = slowed(tmp_path, "partition/minority", "block_interval: 1500ms")
+
+    assert (result.verdict, missed(result)) == (Verdict.OBJECTIVE, ["t_fifteen"])
+
+
+def test_the_turn_of_a_killed_leader_is_waited_for_and_timed(tmp_path: Path) -> None:
+    """Blocks of those whose turn is before its own say nothing of who stands in for it."""
+    result = slowed(tmp_path, "crash/leader-kill", "round_timeout: 8s")
+
+    assert result.verdict is Verdict.OBJECTIVE
+    assert "interval_max" in missed(result)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_swizzle_cuts_off_three_others_each_time(seed: int) -> None:
+    """One that was drawn twice would leave a quorum, and the scenario less than it says."""
+    for part in catalogue.parts("partition/swizzle-flap", tier="nightly"):
+        assert part.case is not None
+        result = simulated.play(part.case, seed=seed)
+
+        victims = [name for row in result.faults for name in row["targets"]]
+        assert result.verdict is Verdict.PASS, result.line
+        assert (len(victims), len({*victims})) == (3, 3), victims
