@@ -64,6 +64,13 @@ class PrevotesForValue(msgspec.Struct, frozen=True):
     block_id: BlockId
 
 
+class EarlierPrevotes(msgspec.Struct, frozen=True):
+    """More than two thirds had prevoted one valid value in a round that is over here."""
+
+    round: Round
+    block_id: BlockId
+
+
 class PrevotesForNil(msgspec.Struct, frozen=True):
     """More than two thirds prevoted nil (line 44)."""
 
@@ -108,6 +115,7 @@ Condition = (
     | Reproposal
     | PrevotesAny
     | PrevotesForValue
+    | EarlierPrevotes
     | PrevotesForNil
     | PrecommitsAny
     | PrecommitsForValue
@@ -159,7 +167,7 @@ Order = Offer | FetchOwnValue | Prevote | Precommit | Wait | Decide
 _Outcome = tuple[State, tuple[Order, ...]]
 
 
-def advance(state: State, condition: Condition) -> _Outcome:  # noqa: PLR0911 - the paper is one table
+def advance(state: State, condition: Condition) -> _Outcome:  # noqa: C901, PLR0911, PLR0912 - the paper is one table
     """Apply the one rule of the paper that the condition enables.
 
     A condition that does not fit the step changes nothing, as in the paper, where each rule is
@@ -187,11 +195,20 @@ def advance(state: State, condition: Condition) -> _Outcome:  # noqa: PLR0911 - 
             return state, (Wait(inputs.PREVOTE),)  # line 35
 
         case (inputs.PREVOTE, PrevotesForValue(block_id=value)):  # lines 36-43
-            locked = _with_valid(_with_lock(state, value), value)
+            locked = _with_valid(_with_lock(state, value), value, state.round)
             return _at(locked, inputs.PRECOMMIT), (Precommit(value),)
 
         case (inputs.PRECOMMIT, PrevotesForValue(block_id=value)):  # lines 36, 42-43
-            return _with_valid(state, value), ()
+            return _with_valid(state, value, state.round), ()
+
+        case (
+            inputs.PROPOSE | inputs.PREVOTE | inputs.PRECOMMIT,
+            EarlierPrevotes(round=round_, block_id=value),
+        ) if state.valid_round < round_ < state.round:
+            # Lines 42-43 of an earlier round, which the paper forgets when a round is over. Whoever
+            # is locked on it would vote nil on anything else that this node proposes, and what is
+            # proposed is justified by its prevotes, whenever they came.
+            return _with_valid(state, value, round_), ()
 
         case (inputs.PREVOTE, PrevotesForNil()):  # line 44
             return _at(state, inputs.PRECOMMIT), (Precommit(NO_BLOCK),)  # lines 45-46
@@ -250,5 +267,5 @@ def _with_lock(state: State, value: BlockId) -> State:
     return msgspec.structs.replace(state, locked_round=state.round, locked_id=value)
 
 
-def _with_valid(state: State, value: BlockId) -> State:
-    return msgspec.structs.replace(state, valid_round=state.round, valid_id=value)
+def _with_valid(state: State, value: BlockId, round_: Round) -> State:
+    return msgspec.structs.replace(state, valid_round=round_, valid_id=value)

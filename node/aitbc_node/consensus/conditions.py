@@ -26,7 +26,7 @@ def enabled(record: HeightRecord) -> Condition | None:
             condition = _prevotes(record)
         else:
             condition = _late_prevotes(record)
-    return condition or _precommits(record)
+    return condition or _precommits(record) or _earlier_prevotes(record)
 
 
 def _decision(record: HeightRecord) -> Condition | None:
@@ -93,4 +93,14 @@ def _precommits(record: HeightRecord) -> Condition | None:
         PRECOMMIT, record.state.round
     ):
         return algorithm.PrecommitsAny()
+    return None
+
+
+def _earlier_prevotes(record: HeightRecord) -> Condition | None:
+    """Find line 36 of a round that is over, because its last prevotes came too late for it."""
+    state = record.state
+    for round_, kind, winner in record.book.won:
+        is_news = kind == PREVOTE and state.valid_round < round_ < state.round
+        if is_news and record.is_valid(winner):
+            return algorithm.EarlierPrevotes(round_, winner)
     return None

@@ -124,11 +124,11 @@ class HeightRecord:
         votes = self.book.rounds.get(proposal.valid_round)
         return votes is not None and votes.prevotes.has_quorum_for(proposal.block_id)
 
-    def note_proof(self, value: BlockId) -> None:
-        """Remember the prevotes of this round for a value, no more of them than prove it."""
+    def note_proof(self, value: BlockId, round_: Round) -> None:
+        """Remember the prevotes of a round for a value, no more of them than prove it."""
         power = 0
         proof = []
-        for vote in self.book.round(self.state.round).prevotes.votes():
+        for vote in self.book.round(round_).prevotes.votes():
             if vote.block_id == value and not self.electorate.is_quorum(power):
                 power += self.electorate.powers[vote.validator]
                 proof.append((vote.validator, vote.signature))

@@ -235,8 +235,8 @@ class Consensus:
             if now.step is Step.PROPOSE:
                 self._open_round()
         record.done.add(type(condition))
-        if type(condition) is algorithm.PrevotesForValue:
-            record.note_proof(condition.block_id)
+        if now.valid_round != before.valid_round:
+            record.note_proof(now.valid_id, now.valid_round)
         for order in orders:
             self._carry_out(order)
 

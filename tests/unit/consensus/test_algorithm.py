@@ -154,6 +154,30 @@ def test_a_node_follows_others_to_a_higher_round(step: Step) -> None:
         assert stays == (a_state(step), ())
 
 
+@pytest.mark.parametrize("step", STEPS_OF_A_ROUND)
+def test_prevotes_of_a_round_that_is_over_make_a_value_valid(step: Step) -> None:
+    """Lines 42 and 43, late: the step, the round and the lock stay, and nothing is said."""
+    state = a_state(step, round_=3, locked=(0, W), valid=(Round(1), W))
+
+    told = a_state(step, round_=3, locked=(0, W), valid=(Round(2), V))
+    assert advance(state, a.EarlierPrevotes(Round(2), V)) == (told, ())
+
+
+@pytest.mark.parametrize("round_", [0, 1, 3, 4])
+def test_only_a_newer_round_that_is_over_makes_a_value_valid_late(round_: int) -> None:
+    """What is valid already is as new, and the current round has rules of its own."""
+    state = a_state(Step.PREVOTE, round_=3, valid=(Round(1), W))
+
+    assert advance(state, a.EarlierPrevotes(Round(round_), V)) == (state, ())
+
+
+def test_who_has_decided_needs_no_value_any_more() -> None:
+    """A height that is over has no turn in which it could be proposed."""
+    state = a_state(Step.IDLE, round_=3)
+
+    assert advance(state, a.EarlierPrevotes(Round(2), V)) == (state, ())
+
+
 def test_a_late_proposal_is_answered_with_a_nil_prevote() -> None:
     """Lines 57 to 60."""
     state, orders = advance(a_state(Step.PROPOSE), a.TimeoutPropose())

@@ -29,7 +29,7 @@ from aitbc_node.consensus.inputs import (
     VoteReceived,
     WantValue,
 )
-from aitbc_node.consensus.messages import Proposal, RoundSummary, Vote
+from aitbc_node.consensus.messages import NO_ROUND, Proposal, RoundSummary, Vote
 from aitbc_node.consensus.timeouts import Timeouts
 from aitbc_node.events import SaveSignState
 from aitbc_node.types import BlockId, Height, PeerId, PublicKey, Round, Signature
@@ -127,6 +127,55 @@ def test_an_invalid_value_gets_a_nil_prevote() -> None:
     bench.feed(ProposalReceived(a_proposal(V, by=0)))
 
     assert cast(bench.feed(ValueChecked(V, valid=False, time_ms=1))) == [(PREVOTE, NO_BLOCK)]
+
+
+def test_what_an_earlier_round_made_valid_is_proposed_again() -> None:
+    """Its prevotes came when the round was over here, as behind a split; others are locked on it.
+
+    What is proposed is stored with the prevotes that justify it.
+    """
+    bench = a_core(FOUR, own=2)
+    bench.feed(ValueChecked(V, valid=True, time_ms=1))
+    bench.feed(ProposalReceived(a_proposal(V, by=0)))
+    feed_votes(bench, a_vote(PREVOTE, NO_BLOCK, by=3, round_=1), a_vote(PREVOTE, V, by=1, round_=1))
+    assert bench.core.state.round == 1
+
+    feed_votes(bench, a_vote(PREVOTE, V, by=0), a_vote(PREVOTE, V, by=1))
+    assert (bench.core.state.valid_round, bench.core.state.valid_id) == (0, V)
+    assert bench.core.state.locked_id == NO_BLOCK
+    begun = feed_votes(bench, *(a_vote(PREVOTE, NO_BLOCK, by=by, round_=2) for by in (0, 1)))
+
+    (offer,) = (effect for effect in begun if isinstance(effect, Propose))
+    assert (offer.proposal.round, offer.proposal.block_id) == (2, V)
+    assert offer.proposal.valid_round == 0
+    saved = next(effect for effect in begun if isinstance(effect, SaveSignState))
+    assert (saved.state.valid_round, len(saved.state.prevotes)) == (0, 3)
+
+
+def test_what_a_later_round_made_valid_is_not_forgotten_for_an_earlier_one() -> None:
+    """The newer one goes first, whichever is heard of first."""
+    bench = a_core(FOUR, own=3)
+    for value in (V, W):
+        bench.feed(ValueChecked(value, valid=True, time_ms=1))
+    feed_votes(bench, *(a_vote(PREVOTE, W, by=by, round_=1) for by in (0, 1, 2)))
+    feed_votes(bench, *(a_vote(PREVOTE, NO_BLOCK, by=by, round_=2) for by in (0, 1)))
+    assert (bench.core.state.round, bench.core.state.valid_id) == (2, W)
+
+    feed_votes(bench, *(a_vote(PREVOTE, V, by=by, round_=0) for by in (0, 1, 2)))
+
+    assert (bench.core.state.valid_round, bench.core.state.valid_id) == (1, W)
+
+
+@pytest.mark.parametrize("value", [NO_BLOCK, W])
+def test_nothing_but_a_good_value_becomes_valid_late(value: BlockId) -> None:
+    """More than two thirds prevoted nil, or a value that is not here."""
+    bench = a_core(FOUR, own=2)
+    feed_votes(bench, *(a_vote(PREVOTE, NO_BLOCK, by=by, round_=1) for by in (0, 1)))
+    assert bench.core.state.round == 1
+
+    feed_votes(bench, *(a_vote(PREVOTE, value, by=by) for by in (0, 1, 3)))
+
+    assert bench.core.state.valid_round == NO_ROUND
 
 
 def test_a_lock_is_kept_against_a_fresh_proposal() -> None:
