@@ -200,6 +200,7 @@ def _conditions(local: Local, rounds: int) -> Iterator[tuple[Need | None, Condit
         for valid_round in range(round_):
             proof = Need("prevotes", valid_round, value)
             yield proof, algorithm.Reproposal(value, valid=True, valid_round=Round(valid_round))
+            yield proof, algorithm.EarlierPrevotes(Round(valid_round), value)
         yield Need("prevotes", round_, value), algorithm.PrevotesForValue(value)
     yield None, algorithm.TimeoutPropose()
     yield Need("prevotes", round_), algorithm.PrevotesForNil()

@@ -47,6 +47,14 @@ def lock_nothing(state: State, condition: Condition) -> tuple[State, tuple[Order
     return replace(after, locked_round=NO_ROUND, locked_id=NO_BLOCK), orders
 
 
+def lock_late(state: State, condition: Condition) -> tuple[State, tuple[Order, ...]]:
+    """Take prevotes of a round that is over for a lock, and give up a newer one for them."""
+    after, orders = algorithm.advance(state, condition)
+    if isinstance(condition, algorithm.EarlierPrevotes):
+        after = replace(after, locked_round=condition.round, locked_id=condition.block_id)
+    return after, orders
+
+
 def test_no_order_of_messages_makes_two_values_final() -> None:
     """All states that two rounds can reach, whatever the liar and the network do."""
     result = explore(rounds=2)
@@ -77,6 +85,13 @@ def test_a_lock_must_not_yield_to_older_prevotes() -> None:
     assert explore(rounds=3, first=first, advance=ignore_valid_round).conflict
 
 
+def test_prevotes_of_a_round_that_is_over_must_not_undo_a_newer_lock() -> None:
+    """What becomes valid late is there to be proposed; as a lock it would be a fork."""
+    first = FIRST_ROUNDS["prevotes for a that nobody saw"]
+
+    assert explore(rounds=3, first=first, advance=lock_late).conflict
+
+
 def test_two_votes_of_four_are_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quorum of 2f makes two values final within one round."""
     monkeypatch.setattr(Electorate, "is_quorum", lambda _self, power: power >= 2)
@@ -90,6 +105,7 @@ def test_the_model_knows_every_rule_of_the_table() -> None:
         "FreshProposal",
         "Reproposal",
         "PrevotesForValue",
+        "EarlierPrevotes",
         "PrevotesForNil",
         "TimeoutPropose",
         "TimeoutPrevote",
