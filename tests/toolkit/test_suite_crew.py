@@ -282,6 +282,29 @@ def test_a_run_that_ends_between_two_parts_is_no_pass(
     assert [each["name"] for each in told["left_out"]] == PARTS[2:]
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]])
+def test_all_tells_what_it_does_not_play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: list[str]
+) -> None:
+    """What breaks a mesh under a swarm is of another command, which the record names."""
+    part = catalogue.parts(PARTS[1])
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path)
+    monkeypatch.setattr(catalogue, "parts", lambda *_, **__: part * 2)
+
+    assert run(["test", "all", "-e", "sim", *workers]) == Exit.OK
+
+    told = json.loads((tmp_path / "runs" / "0001" / "verdict.json").read_text())
+    rows = {each["name"]: each["why"] for each in told["left_out"]}
+    assert {"load/fault-at-80", "load/flood", "load/leader-restart"} <= rows.keys()
+    assert "load/steady" not in rows
+    assert rows["load/flood"] == "a swarm comes along: aitbc load run load/flood -e lab"
+
+
+def test_a_suite_that_is_named_leaves_nothing_of_others_out() -> None:
+    """Who asked for one family knows of the rest."""
+    assert not [*catalogue.elsewhere("partition", "lab")]
+
+
 HELD = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # who tests may ignore it

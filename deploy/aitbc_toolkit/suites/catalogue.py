@@ -14,7 +14,7 @@ from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.suites import live
 from aitbc_toolkit.suites.scenario import load_files, loading
-from aitbc_toolkit.suites.scenario.schema import Case
+from aitbc_toolkit.suites.scenario.schema import Case, FaultStep
 from aitbc_toolkit.suites.scene import Scenario
 from aitbc_toolkit.suites.stages import NIGHTLY
 
@@ -91,6 +91,22 @@ def parts(
         full = wanted if "/" in wanted else f"{name}/{wanted}"
         raise _unknown("scenario", full, titles)
     return exact
+
+
+def elsewhere(
+    suite: str, environment: str, *, where: Path | None = None
+) -> Iterator[tuple[str, str]]:
+    """Name what breaks a mesh under a swarm, with its command: the suite of all lacks it.
+
+    Raises: ConfigError for a file with mistakes.
+    """
+    if suite != ALL:
+        return
+    for path in sorted(((where or folder()) / load_files.FAMILY).glob(f"*{FILE}")):
+        cases = loading.load(path)
+        if any(isinstance(step, FaultStep) for case in cases for step in case.steps):
+            name = cases[0].written.scenario
+            yield name, f"a swarm comes along: aitbc load run {name} -e {environment}"
 
 
 def _file(named: str) -> Path:

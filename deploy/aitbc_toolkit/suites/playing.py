@@ -14,6 +14,7 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, collecting, crew, fingerprint, runs, showing
 from aitbc_toolkit.suites.capturing import Capture
@@ -99,6 +100,7 @@ def play_parts(
     """
     where = environment.name if environment else SIMULATED
     fit, left_out = sorted_out(environment, parts)
+    left_out += _elsewhere(suite, where)
     showing.announce(suite, where, len(fit), left_out, seed=seed)
     say = showing.narrate if as_json else click.echo
     asked = configuration(environment, fit)
@@ -125,7 +127,8 @@ def _share_out(names: Sequence[str], parts: Sequence[Part], run_: Run, *, as_jso
     with crew.hired(names, run_.folder, seed=run_.seed) as hands:
         first = hands.first()
         environment = None if first == SIMULATED else Inventory.load(first)
-        run_.parts, run_.left_out = sorted_out(environment, parts)
+        run_.parts, unfit = sorted_out(environment, parts)
+        run_.left_out = [*unfit, *_elsewhere(run_.suite, run_.where)]
         where = f"{run_.where}, {len(names)} workers"
         showing.announce(run_.suite, where, len(run_.parts), run_.left_out, seed=run_.seed)
         with kept(run_):
@@ -180,6 +183,11 @@ def sorted_out(
         part, why = found[0]
         raise UsageError(f"{part.name} cannot be played here: {why}", hint="aitbc test smoke")
     return fit, [LeftOut(part.name, why) for part, why in found if why]
+
+
+def _elsewhere(suite: str, where: str) -> list[LeftOut]:
+    live = LAB if where == SIMULATED else where
+    return [LeftOut(name, why) for name, why in catalogue.elsewhere(suite, live)]
 
 
 def _unfit(environment: Environment | None, part: Part) -> str:
