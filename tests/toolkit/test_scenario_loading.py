@@ -1,5 +1,6 @@
 """Scenario files: what they say is read whole, and what is wrong is told with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -152,6 +153,11 @@ def test_a_fault_of_nodes_has_no_direction(tmp_path: Path) -> None:
         ("anny(1)", "unknown target 'anny(1)', the nearest is any(N)"),
         ("component(spilt.a)", "unknown target 'component(spilt.a)'"),
         ("power(<1/2)", "unknown target 'power(<1/2)', the nearest is power(<1/3)"),
+        ("role:leader", "unknown target 'role:leader', the nearest is "),
+        ("leadr", "unknown target 'leadr', the nearest is leader"),
+        ("v5", "unknown target 'v5', the nearest is v"),
+        ("any(0)", "unknown target 'any(0)', the nearest is any(N)"),
+        (f"any({'9' * 5000})", "unknown target 'any(999"),
     ],
 )
 def test_a_target_that_does_not_exist_is_refused(tmp_path: Path, on: str, said: str) -> None:
@@ -159,6 +165,115 @@ def test_a_target_that_does_not_exist_is_refused(tmp_path: Path, on: str, said: 
     step = f"  - {{id: x, fault: proc.kill, on: '{on}', lease: 5s}}\n"
 
     assert said in refusal(tmp_path, SPLIT.replace("steps:\n", f"steps:\n{step}", 1))
+
+
+def test_a_mesh_has_names_of_its_own_but_none_that_is_nearly_a_word(tmp_path: Path) -> None:
+    """What is not for the simulator may name any node; a misspelt word is told."""
+    text = SPLIT.replace("backends: [sim, lab, hosts]", "backends: [lab]")
+    assert text != SPLIT
+    step = "  - {id: x, fault: proc.kill, on: NAME, lease: 5s}\n  - {wait_end: x}\n"
+
+    def written(name: str) -> str:
+        return text.replace("steps:\n", f"steps:\n{step.replace('NAME', name)}", 1)
+
+    assert loading.load(a_file(tmp_path, written("paris-1")))
+    told = refusal(tmp_path, written("leadr"))
+    assert "unknown target 'leadr', the nearest is leader" in told
+
+
+KILL = "  - {id: x, fault: proc.kill, on: v1, lease: 5s}"
+CUT = "  - {id: x, fault: net.cut, between: {isolate: v1}, lease: 5s}"
+CLOCK = "  - {id: x, fault: clock.jump, on: v1, lease: 5s, parameters: {seconds: 3}}"
+LOSS = "  - {id: x, fault: net.loss, between: {isolate: v1}, lease: 5s, parameters: {percent: 3}}"
+SLOW = "  - {id: x, fault: disk.slow, on: v1, lease: 5s, parameters: {ms: 3}}"
+FLOODED = "  - {id: x, fault: peer.flood, on: v1, lease: 5s, parameters: {rate: 3}}"
+SWARM = "  - {swarm: [net.cut], lasts: 1m, at_once: 1, lease: [4s, 9s], rest: [1s, 2s]}"
+
+
+@pytest.mark.proves("B16")
+@pytest.mark.parametrize(
+    ("step", "old", "new", "said"),
+    [
+        (KILL, "lease: 5s", "lease: 0s", "proc.kill: a lease of 0s is over before it begins"),
+        (KILL, "lease: 5s", "lease: 500ms", "a lease of 500ms, hosts keep one of 1 s to 3600 s"),
+        (KILL, "on: v1", "on: []", "`on` names nobody"),
+        (KILL, "id: x", "id: swarm-1", "swarm-1 is what a swarm calls one of its own"),
+        (CUT, "isolate: v1", "isolate: []", "`isolate` names nobody"),
+        (CUT, "isolate: v1", "sides: [[], [v1]]", "one of `sides` names nobody"),
+        (CUT, "isolate: v1", "ways: []", "`ways` names nobody"),
+        (CUT, "isolate: v1", "ways: [v1>leadr]", "unknown target 'leadr', the nearest is leader"),
+        (LOSS, "percent", "percnt", "net.loss knows no 'percnt', the nearest is percent"),
+        (LOSS, "percent: 3", "percent: -3", "net.loss percent=-3: from 0.1 to 100 %"),
+        (CLOCK, "seconds: 3", "seconds: a", "clock.jump seconds=a: from -86400 to 86400 s"),
+        (SLOW, "ms: 3", "mss: 3", "unknown parameter of disk.slow 'mss', the nearest is ms"),
+        (FLOODED, "rate: 3", "rate: much", "peer.flood rate=much: a number up to"),
+        (SWARM, "[1s, 2s]", "[0s, 0s]", "a rest of 0s: time has to pass between faults"),
+        (SWARM, "[1s, 2s]", "[2s, 1s]", "rest: from 2s to 1s, the shorter one comes first"),
+        (SWARM, "[4s, 9s]", "[9s, 4s]", "lease: from 9s to 4s, the shorter one comes first"),
+        (SWARM, "[4s, 9s]", "[4s, 20m]", "a lease of 20m, the budget allows 10m"),
+        (SWARM, "[4s, 9s]", "[0s, 9s]", "net.cut: a lease of 0s is over before it begins"),
+        (SWARM, "lasts: 1m", "lasts: 0s", "is over before it begins"),
+        (SWARM, "net.cut", "net.cot", "unknown fault 'net.cot', the nearest is net.cut"),
+    ],
+)
+def test_what_would_fail_when_its_step_comes_is_refused_at_once(
+    tmp_path: Path, step: str, old: str, new: str, said: str
+) -> None:
+    """Nothing is broken first: the whole file is refused, with the line of the step."""
+    right = SPLIT.replace("steps:\n", f"steps:\n{step}\n", 1)
+    assert loading.load(a_file(tmp_path, right))
+    assert old in step
+
+    told = refusal(tmp_path, right.replace(step, step.replace(old, new), 1))
+
+    (place,) = [line for line in told.splitlines() if said in line]
+    assert f"quorum-loss.yaml:{line_of(right, step)}: " in place
+
+
+def test_a_kind_that_no_mesh_of_the_file_has_is_refused(tmp_path: Path) -> None:
+    """Where the simulator plays it, it is another matter: hosts skip the file."""
+    text = SPLIT.replace("steps:\n", f"steps:\n{SLOW}\n", 1)
+    swarm = SPLIT.replace("steps:\n", f"steps:\n{SWARM.replace('net.cut', 'disk.slow')}\n", 1)
+
+    assert loading.load(a_file(tmp_path, text))
+    for each in (text, swarm):
+        told = refusal(tmp_path, each.replace("[sim, lab, hosts]", "[lab, hosts]"))
+        assert "disk.slow cannot be injected: needs a device of its own" in told
+
+
+@pytest.mark.parametrize("again", ["{wait_end: split}", "{expect: auto, during: split}"])
+@pytest.mark.parametrize(
+    ("end", "by"), [("  - {wait_end: split}", "its `wait_end`"), (SWARM, "a swarm")]
+)
+def test_what_has_ended_is_not_waited_for(tmp_path: Path, again: str, end: str, by: str) -> None:
+    """A swarm, too, waits for the end of everything; it crashed in the middle of a run."""
+    text = SPLIT.replace("  - {wait_end: split}", f"{end}\n  - {again}", 1)
+
+    told = refusal(tmp_path, text)
+
+    assert f"split has ended before: no step behind {by} is about it" in told
+    assert f":{line_of(text, end) + 1}: " in told
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "said"),
+    [
+        ("matrix", "[]", "matrix outage has no value: no case is made of it"),
+        ("nightly", "[]", "nightly outage has no value"),
+        ("matrix", "[5s, 30s, 5s]", "matrix outage has 5s twice: two cases of one name"),
+        ("nightly", "[120s, 30s]", "nightly outage has 30s twice: two cases of one name"),
+    ],
+)
+def test_each_value_of_a_dimension_makes_one_case(
+    tmp_path: Path, key: str, values: str, said: str
+) -> None:
+    """One without any made none, and two of one name could not be told apart."""
+    text = re.sub(rf"(?m)^{key}: {{outage: .*?\]}}", f"{key}: {{outage: {values}}}", SPLIT)
+    assert text != SPLIT
+
+    told = refusal(tmp_path, text)
+
+    assert f":{line_of(text, f'{key}:')}: {said}" in told
 
 
 def test_who_lies_is_chosen_by_the_matrix(tmp_path: Path) -> None:
@@ -241,7 +356,9 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("a: [1", "quorum-loss.yaml:1: not YAML"),
         ("a: 1\na: 2\n", "quorum-loss.yaml:2: a stands here twice"),
         ("- 1\n", "a scenario is a table of keys"),
-        ("a: &x 1\nb: *x\n", "aliases are not used"),
+        ("a: &x 1\nb: *x\n", "quorum-loss.yaml:2: aliases are not used"),
+        ("a: 1\nb: \0\n", "quorum-loss.yaml:2: not YAML: special characters are not allowed"),
+        ("a: 1\nb: " + "[" * 5_000, "quorum-loss.yaml:2: nothing of a scenario stands 20 deep"),
         (SPLIT.replace("scenario: partition/", "scenario: crash/"), "belongs in crash/"),
         (SPLIT.partition("steps:")[0], "steps is missing"),
     ],

@@ -13,6 +13,7 @@ import msgspec
 from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.errors import UsageError
 
+LEASE_MIN_S = 1
 LEASE_MAX_S = 3600
 
 _KINDS = "aitbc chaos kinds"
@@ -219,9 +220,9 @@ def judge(fault: Fault) -> None:
             f"unknown fault {fault.kind!r}" + (f", the nearest is {near}" if near else ""),
             hint=_KINDS,
         )
-    if not 1 <= fault.lease_s <= LEASE_MAX_S:
+    if not LEASE_MIN_S <= fault.lease_s <= LEASE_MAX_S:
         raise UsageError(
-            f"a lease of {fault.lease_s:g} s: from 1 s to {LEASE_MAX_S} s are allowed",
+            f"a lease of {fault.lease_s:g} s: from {LEASE_MIN_S} s to {LEASE_MAX_S} s are allowed",
             hint="aitbc chaos run ... --for 20",
         )
     if kind.hits == "links" and (fault.targets or not fault.edges):
@@ -229,10 +230,11 @@ def judge(fault: Fault) -> None:
     if kind.hits == "nodes" and (fault.edges or not fault.targets):
         raise UsageError(f"{fault.kind} hits nodes, and none was named", hint=_KINDS)
     for name, value in fault.parameters.items():
-        _judge_parameter(fault.kind, name, value)
+        judge_parameter(fault.kind, name, value)
 
 
-def _judge_parameter(kind: str, name: str, value: Value) -> None:
+def judge_parameter(kind: str, name: str, value: Value) -> None:
+    """Refuse what a kind of fault does not know, or not so. Raises: UsageError."""
     known = KINDS[kind].parameters
     if name not in known:
         near = nearest(name, known)

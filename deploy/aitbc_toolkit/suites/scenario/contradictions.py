@@ -3,18 +3,17 @@
 Do not read files here: `loading.py`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import msgspec
-
 from aitbc_toolkit import features, paths
-from aitbc_toolkit.declared import nearest
 from aitbc_toolkit.suites.checkers import CHECKERS
-from aitbc_toolkit.suites.scenario import load_files, targets
+from aitbc_toolkit.suites.scenario import fault_steps, load_files, targets, words
 from aitbc_toolkit.suites.scenario.acts import ACTS
+from aitbc_toolkit.suites.scenario.fault_steps import unknown
 from aitbc_toolkit.suites.scenario.measuring import MEASURES
-from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import (
     ActStep,
     EventuallyStep,
@@ -26,8 +25,9 @@ from aitbc_toolkit.suites.scenario.schema import (
     Written,
 )
 from aitbc_toolkit.suites.scenario.wanted import Condition
-from aitbc_toolkit.suites.scenario.words import FAULTS, Targets
 from aitbc_toolkit.suites.scenario.yaml_text import Text
+
+_OF_A_SWARM = re.compile(r"swarm-[0-9]+")
 
 
 class Mistake(NamedTuple):
@@ -37,8 +37,28 @@ class Mistake(NamedTuple):
     what: str
 
 
+@dataclass(slots=True)
+class Before:
+    """Hold what the steps before one have done, by the names of their faults."""
+
+    begun: dict[str, FaultStep] = field(default_factory=dict)
+    ended: dict[str, str] = field(default_factory=dict)
+    """What has ended it."""
+
+    def took(self, step: Step) -> None:
+        """Go on behind a step."""
+        match step:
+            case FaultStep(id=name):
+                self.begun[name] = step
+            case WaitEndStep(wait_end=name):
+                self.ended.setdefault(name, "its `wait_end`")
+            case SwarmStep():  # it waits for the end of whatever lasts, of its own or not
+                self.ended |= {name: "a swarm" for name in self.begun if name not in self.ended}
+
+
 def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
     """Find what is wrong between keys of a head that are right each for itself."""
+    yield from _choice_faults(text, written)
     yield from _claim_faults(text, written)
     yield from _liar_faults(text, written)
     for where, what in load_files.faults(written):
@@ -56,24 +76,40 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
         line = text.line(("objectives", name))
         wanted = objective.of or name
         if wanted not in recorded:
-            yield Mistake(line, _unknown("record", wanted, recorded))
+            yield Mistake(line, unknown("record", wanted, recorded))
         if bool(objective.of) != bool(objective.over):
             yield Mistake(line, f"objective {name}: `of` and `over` come together")
         if objective.over and objective.over not in {*written.matrix, *written.nightly}:
-            yield Mistake(line, _unknown("dimension", objective.over, written.matrix))
+            yield Mistake(line, unknown("dimension", objective.over, written.matrix))
         if objective.max is None and objective.min is None:
             yield Mistake(line, f"objective {name} bounds nothing: say max or min")
+
+
+def _choice_faults(text: Text, written: Written) -> Iterator[Mistake]:
+    """Find a dimension that makes no case, or two of one name."""
+    for name in {**written.matrix, **written.nightly}:
+        tables = {"matrix": written.matrix, "nightly": written.nightly}
+        seen: set[str] = set()
+        for key, table in tables.items():
+            line = text.line((key, name))
+            if table.get(name) == []:
+                yield Mistake(line, f"{key} {name} has no value: no case is made of it")
+            values = [str(value) for value in table.get(name, [])]
+            for value in dict.fromkeys(values):
+                if values.count(value) > 1 or value in seen:
+                    yield Mistake(line, f"{key} {name} has {value} twice: two cases of one name")
+            seen.update(values)
 
 
 def _claim_faults(text: Text, written: Written) -> Iterator[Mistake]:
     """Find what a file says that it shows, and does not."""
     for place, name in enumerate(written.always):
         if name not in CHECKERS:
-            what = _unknown("invariant", name, CHECKERS)
+            what = unknown("invariant", name, CHECKERS)
             yield Mistake(text.line(("always", place)), what)
     for place, name in enumerate(written.must_report):
         if name not in CHECKERS:
-            what = _unknown("invariant", name, CHECKERS)
+            what = unknown("invariant", name, CHECKERS)
             yield Mistake(text.line(("must_report", place)), what)
     missing = [name for name in CHECKERS if name not in written.always]
     if written.always and missing:
@@ -89,11 +125,11 @@ def _claim_faults(text: Text, written: Written) -> Iterator[Mistake]:
 
 def _liar_faults(text: Text, written: Written) -> Iterator[Mistake]:
     validators = written.network.validators
-    names = [f"v{place + 1}" for place in range(len(validators.power) or validators.count)]
+    names = validators.names
     for name in validators.liars:
         if name not in names:
             line = text.line(("network", "validators", "liars", name))
-            yield Mistake(line, _unknown("validator", name, names))
+            yield Mistake(line, unknown("validator", name, names))
     if validators.liars and written.backends != ["sim"]:
         what = "only the simulator has nodes that break the rules: backends is [sim]"
         yield Mistake(text.line(("backends",)), what)
@@ -111,14 +147,20 @@ def _recorded(steps: Any) -> list[str]:
     ]
 
 
-def of_step(step: Step, written: Written, begun: Mapping[str, FaultStep]) -> Iterator[str]:
+def of_step(step: Step, written: Written, before: Before) -> Iterator[str]:
     """Find what is wrong between a step, its file, and the faults that were begun before it."""
     match step:
-        case FaultStep():
-            yield from _fault_faults(step, written, begun)
+        case FaultStep(id=name):
+            if name in before.begun:
+                yield f"two faults are called {name or 'nothing: give each an id'}"
+            if _OF_A_SWARM.fullmatch(name):
+                yield f"{name} is what a swarm calls one of its own faults"
+            yield from fault_steps.faults_of(step, written)
         case ExpectStep(during=name) | WaitEndStep(wait_end=name):
-            if name not in begun:
-                yield _unknown("fault", name, begun)
+            if name not in before.begun:
+                yield unknown("fault", name, before.begun)
+            elif name in before.ended:
+                yield f"{name} has ended before: no step behind {before.ended[name]} is about it"
         case EventuallyStep(eventually=conditions):
             for condition in conditions:
                 yield from _condition_faults(condition)
@@ -126,57 +168,45 @@ def of_step(step: Step, written: Written, begun: Mapping[str, FaultStep]) -> Ite
                 yield f"only files of family {load_files.FAMILY} have a rate that may be back"
         case ActStep():
             yield from _act_faults(step)
-        case SwarmStep(swarm=kinds):
-            yield from (_unknown("fault", kind, FAULTS) for kind in kinds if kind not in FAULTS)
+        case SwarmStep():
+            yield from fault_steps.swarm_faults(step, written)
     for word in _words_of(step):
-        if not targets.is_known(word, begun):
-            yield _unknown("target", word, targets.WORDS)
+        if not targets.is_known(word, before.begun):
+            yield unknown("target", word, targets.WORDS)
+        elif targets.is_name(word):
+            yield from _name_faults(word, written)
 
 
-def _fault_faults(
-    step: FaultStep, written: Written, begun: Mapping[str, FaultStep]
-) -> Iterator[str]:
-    if step.fault not in FAULTS:
-        yield _unknown("fault", step.fault, FAULTS)
-        return
-    if step.id in begun:
-        yield f"two faults are called {step.id or 'nothing: give each an id'}"
-    is_link = step.fault.startswith("net.")
-    if is_link and step.between is None:
-        yield f"{step.fault} needs `between`: whom it divides"
-    if not is_link and step.on is None:
-        yield f"{step.fault} needs `on`: whom it hits"
-    if (step.on if is_link else step.between) is not None:
-        yield f"{step.fault} has no `{'on' if is_link else 'between'}`"
-    if not is_link and step.direction != "both":
-        yield f"{step.fault} hits nodes, and has no `direction`"
-    if step.between is not None:
-        ways = msgspec.structs.astuple(step.between)
-        if sum(way is not None for way in ways) != 1:
-            yield f"`between` is one of {', '.join(step.between.__struct_fields__)}"
-    if seconds(step.lease) > seconds(written.budget.lease_max):
-        yield f"a lease of {step.lease}, the budget allows {written.budget.lease_max}"
+def _name_faults(word: str, written: Written) -> Iterator[str]:
+    """Refuse a name that the simulated mesh has not, or that on hosts is nearly another word."""
+    names = written.network.names
+    if "sim" in written.backends and word not in names:
+        yield unknown("target", word, [*targets.WORDS, *names])
+    elif "sim" not in written.backends and (near := targets.meant(word)):
+        yield f"unknown target {word!r}, the nearest is {near}"
 
 
 def _act_faults(step: ActStep) -> Iterator[str]:
     deed = ACTS.get(step.act)
     if deed is None:
-        yield _unknown("act", step.act, ACTS)
+        yield unknown("act", step.act, ACTS)
         return
     if deed.sides != (len(step.sides) == 2):  # noqa: PLR2004 - one and the other
         yield f"{step.act} has {'two' if deed.sides else 'no'} `sides`"
     for name in step.parameters:
         if name not in deed.parameters:
-            yield _unknown("parameter", name, deed.parameters)
+            yield unknown("parameter", name, deed.parameters)
 
 
 def _words_of(step: Step) -> Iterator[str]:
     """List the words by which a step names nodes."""
-    found: list[Targets | None] = []
+    found: list[words.Targets | None] = []
     match step:
         case FaultStep(on=on, between=between):
-            cut = () if between is None else (between.isolate, *(between.sides or ()))
-            found = [on, *cut]
+            found = [on]
+            if between is not None:
+                ends = [end for way in between.ways or () for end in way.split(">")]
+                found += [between.isolate, *(between.sides or ()), ends]
         case ActStep(on=on, sides=sides):
             found = [on, *sides]
         case EventuallyStep(eventually=conditions):
@@ -189,10 +219,3 @@ def _condition_faults(condition: Condition) -> Iterator[str]:
     names = [name for name in condition.__struct_fields__ if name != "record"]
     if sum(getattr(condition, name) is not None for name in names) != 1:
         yield f"a condition is one of {', '.join(names)}"
-
-
-def _unknown(what: str, name: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    near = nearest(name, known)
-    if near:
-        return f"unknown {what} {name!r}, the nearest is {near}"
-    return f"unknown {what} {name!r}, known: {', '.join(known) or 'none'}"

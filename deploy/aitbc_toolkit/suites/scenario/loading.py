@@ -18,7 +18,7 @@ from aitbc_toolkit.entries import MistakenError
 from aitbc_toolkit.errors import ConfigError, UsageError
 from aitbc_toolkit.suites.scenario import contradictions, yaml_text
 from aitbc_toolkit.suites.scenario.contradictions import Mistake
-from aitbc_toolkit.suites.scenario.schema import STEPS, Case, FaultStep, Network, Step, Written
+from aitbc_toolkit.suites.scenario.schema import STEPS, Case, Network, Step, Written
 from aitbc_toolkit.suites.scenario.words import Value
 from aitbc_toolkit.suites.scenario.yaml_text import Text, YamlError
 
@@ -115,21 +115,21 @@ def _choices(written: Written) -> Iterator[_Choice]:
 
 
 def _case(text: Text, written: Written, choice: _Choice, found: list[Mistake]) -> Case:
+    network = _network(text, written, choice.values, found)
+    written = msgspec.structs.replace(written, network=network)
     steps: list[Step] = []
-    begun: dict[str, FaultStep] = {}
+    before = contradictions.Before()
     for place, raw in enumerate(text.data["steps"]):
         where = ("steps", place)
         step = _step(text, where, _filled(raw, choice.values), found)
         if step is None:
             continue
-        for what in contradictions.of_step(step, written, begun):
+        for what in contradictions.of_step(step, written, before):
             _add(found, Mistake(text.line(where), what))
-        if isinstance(step, FaultStep):
-            begun[step.id] = step
+        before.took(step)
         steps.append(step)
-    network = _network(text, written, choice.values, found)
     return Case(
-        written=msgspec.structs.replace(written, network=network),
+        written=written,
         steps=tuple(steps),
         choice=choice.values,
         is_nightly=choice.is_nightly,

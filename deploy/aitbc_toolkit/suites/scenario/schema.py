@@ -53,6 +53,11 @@ class Validators(Entry, frozen=True, kw_only=True, omit_defaults=True):
     liars: dict[Name, Behaviour] = field(default_factory=dict)
     """Who breaks the rules from the first block on, and how."""
 
+    @property
+    def names(self) -> list[str]:
+        """Name those who vote."""
+        return [f"v{place + 1}" for place in range(len(self.power) or self.count)]
+
 
 class Parameters(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Say how quick a simulated mesh is."""
@@ -74,6 +79,13 @@ class Network(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """How many nodes, `s1` and so on, have a key that nobody has registered yet."""
     full: Annotated[int, Meta(ge=0, le=1000)] = 0
     params: Parameters = Parameters()
+
+    @property
+    def names(self) -> list[str]:
+        """Name all nodes of the simulated mesh."""
+        twins = [f"{name}-twin" for name, kind in self.validators.liars.items() if kind == "twin"]
+        full = [f"f{place + 1}" for place in range(self.full)]
+        return [*self.validators.names, *full, *(f"s{n + 1}" for n in range(self.spares)), *twins]
 
 
 class Groups(Entry, frozen=True, kw_only=True, omit_defaults=True):

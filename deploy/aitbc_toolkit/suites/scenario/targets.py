@@ -3,6 +3,7 @@
 Pure: chance comes from the caller's dice, so that a seed names the same nodes again.
 """
 
+import difflib
 import random
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 from aitbc_sim import edges as algebra
 from aitbc_sim.edges import Edges
-from aitbc_toolkit.declared import nearest
+from aitbc_toolkit.declared import NAME, nearest
 from aitbc_toolkit.suites.scenario.arena import Sight, Town
 from aitbc_toolkit.suites.scenario.schema import Between, FaultStep, Groups
 from aitbc_toolkit.suites.scenario.words import Targets
@@ -32,8 +33,11 @@ WORDS = (
     "power(<1/3)",
     "component(STEP.a)",
 )
-_COUNTED = re.compile(r"(any|fresh|unhit)\(([0-9]+)\)")
-_CALLED = re.compile(r"(any|fresh|unhit)\([0-9]+\)|power\((<1/3|=f)\)")
+_ALIKE = 0.85
+"""`leadr` is nearly `leader`; `paris-1` and `liars` are only a little alike."""
+PLAIN = tuple(word for word in WORDS if "(" not in word)
+_COUNTED = re.compile(r"(any|fresh|unhit)\(([1-9][0-9]{0,3})\)")
+_CALLED = re.compile(r"(any|fresh|unhit)\([1-9][0-9]{0,3}\)|power\((<1/3|=f)\)")
 _PART = re.compile(r"component\(([a-z0-9_-]+)\.([a-z])\)")
 
 
@@ -93,7 +97,21 @@ def chosen(written: Targets, aim: Aim) -> tuple[str, ...]:
 def is_known(word: str, ids: Collection[str]) -> bool:
     """Tell whether a word is one of these, or may be a node's name; `ids` are the steps before."""
     part = _PART.fullmatch(word)
-    return part[1] in ids if part else "(" not in word or bool(_CALLED.fullmatch(word))
+    return part[1] in ids if part else is_name(word) or _is_word(word)
+
+
+def is_name(word: str) -> bool:
+    """Tell whether a word can only be the name of a node."""
+    return bool(NAME.fullmatch(word)) and word not in PLAIN
+
+
+def meant(name: str) -> str:
+    """Find the word that was probably meant by what might be a node's name, or nothing."""
+    return next(iter(difflib.get_close_matches(name, PLAIN, n=1, cutoff=_ALIKE)), "")
+
+
+def _is_word(word: str) -> bool:
+    return word in PLAIN or bool(_CALLED.fullmatch(word))
 
 
 def _drawn(aim: Aim, how: str, count: int) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 The only module that knows the YAML library. Only plain data: no tags, no aliases, no key twice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import yaml
 Path = tuple[str | int, ...]
 
 _SHOWN_MAX = 20
+_DEPTH_MAX = 20
 
 
 class Text(NamedTuple):
@@ -39,16 +40,33 @@ class YamlError(Exception):
 def read(text: str) -> Text:
     """Take a text apart. Raises: YamlError."""
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise YamlError(1, "aliases are not used in scenarios")
+        _require_flat(yaml.parse(text, yaml.SafeLoader))
         top = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as wrong:
         mark = wrong.problem_mark
         raise YamlError(mark.line + 1 if mark else 1, f"not YAML: {wrong.problem}") from wrong
+    except yaml.reader.ReaderError as wrong:
+        line = text.count("\n", 0, wrong.position) + 1
+        raise YamlError(line, f"not YAML: {wrong.reason}") from wrong
     if top is None:
         raise YamlError(1, "the file is empty")
     lines: dict[Path, int] = {}
     return Text(_plain(top, (), lines), lines)
+
+
+def _require_flat(events: Iterable[yaml.Event]) -> None:
+    """Refuse what cannot be gone through: a part stands in few others, and in each once."""
+    depth = 0
+    for event in events:
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            raise YamlError(line, "aliases are not used in scenarios")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH_MAX:
+            raise YamlError(line, f"nothing of a scenario stands {_DEPTH_MAX} deep")
 
 
 def _plain(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
