@@ -89,9 +89,11 @@ class Session:
                 for name, each in params_by_host.items()
                 if self._alias[name] not in hooks.refused
             }
-            state = self._connected(list(params), hooks)
             said: dict[str, list[str]] = {alias: [] for alias in self._data}
-            metas = self._run(state, step, params, said, deadline_s=deadline_s)
+            metas: dict[str, OperationMeta] = {}
+            if params:  # a State of nobody is not even made
+                state = self._connected(list(params), hooks)
+                metas = self._run(state, step, params, said, deadline_s=deadline_s)
         finally:
             ctx_state.reset()
             ctx_host.reset()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aitbc_toolkit import render, telling
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import access, arming, clocks
+from aitbc_toolkit.release import access, arming, clocks, labs
 from aitbc_toolkit.release.arming import Guard
 from aitbc_toolkit.release.lease import STEP_S, Ask, Lease
 from aitbc_toolkit.release.source import Revision, Source
@@ -392,6 +392,8 @@ class Crew:
         bad = [row for row in rows.values() if not row.ok]
         if not bad:
             return
+        if changed == _NOTHING:
+            self.require_lab(rows)
         name = self.environment.name
         head = f"{verb} {name} {'refused' if status is Exit.REFUSED else 'failed'}: "
         head += "one host cannot" if len(bad) == 1 else f"{len(bad)} hosts cannot"
@@ -405,6 +407,12 @@ class Crew:
             hint="\n".join(dict.fromkeys(hints)),
             exit_status=_status_of({row.kind for row in bad}, status),
         )
+
+    def require_lab(self, rows: Mapping[str, Row]) -> None:
+        """Raise what says that a lab is down, where not one of its hosts was reached."""
+        lost = {name for name, row in rows.items() if row.kind == "unreachable"}
+        if self.environment.lab and lost == {host.name for host in self.environment.hosts}:
+            raise labs.not_there(self.environment)
 
     def _change(self, step: str, params: Params, *, deadline_s: int) -> dict[str, Row]:
         """Make a step that changes hosts, with the token that lets it."""

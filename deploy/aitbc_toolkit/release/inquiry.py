@@ -114,9 +114,14 @@ class Inquiry:
 
 
 def inquire(environment: Environment) -> Inquiry | None:
-    """Look at the newest run; nothing when there was none, or its chain was wiped since."""
+    """Look at the newest run; nothing when there was none, or its chain was wiped since.
+
+    Raises: AitbcError (unreachable) where a lab is down: with its disks went all that it ran.
+    """
     with looking(environment, lambda _record: None) as run:
-        answers = run.crew.answers()
+        rows = run.crew.looks()
+        run.crew.require_lab(rows)
+    answers = {name: row.answer for name, row in rows.items() if row.ok}
     told = {name: each for host in answers.values() for name, each in host["instances"].items()}
     records = [record for host in answers.values() for record in host["records"]]
     record = newest(environment, records)

@@ -6,6 +6,7 @@ Most runs of most commands need none of them, and they cost as much as the comma
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.inventory import Environment
 
 if TYPE_CHECKING:
@@ -21,6 +22,17 @@ def of(environment: Environment) -> "Lab":
     from aitbc_toolkit.lab.places import Places  # noqa: PLC0415 - see the top
 
     return lab.load_lab(environment.lab, places=Places(state=environment.state))
+
+
+def not_there(environment: Environment) -> AitbcError:
+    """Say that no host of a lab answers: it was taken down, or ended with this machine."""
+    assert environment.lab, "other hosts do not come by a command"
+    count = len(environment.hosts)
+    return AitbcError(
+        f"lab {environment.lab} is not there: none of its {count} hosts answers",
+        hint=f"aitbc up {environment.name}",
+        exit_status=Exit.UNREACHABLE,
+    )
 
 
 def warm_cache(lock: Path) -> None:

@@ -174,11 +174,15 @@ class State:
 
 
 def look(environment: Environment) -> State:
-    """Ask every host and every node, now."""
+    """Ask every host and every node, now. Raises: AitbcError (unreachable) where a lab is down."""
     with Hosts(environment) as remote, Mesh(environment) as mesh:
-        answers = Crew(environment, remote).answers()
+        crew = Crew(environment, remote)
+        seen = crew.looks()
         statuses = mesh.statuses()
         strangers = mesh.strangers
+        if not any(statuses.values()):
+            crew.require_lab(seen)
+    answers = {name: row.answer for name, row in seen.items() if row.ok}
     told = {name: each for host in answers.values() for name, each in host["instances"].items()}
     votes = voting_now(environment, statuses)
     rows = [
