@@ -5,8 +5,10 @@ from itertools import islice
 
 import pytest
 
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.faults import TooLate
-from aitbc_toolkit.suites.scenario import swarming
+from aitbc_toolkit.suites.scenario import deciding, swarming
+from aitbc_toolkit.suites.scenario.arena import Planned
 from aitbc_toolkit.suites.scenario.measuring import measured
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import FaultStep, SwarmStep
@@ -98,6 +100,54 @@ def test_a_swarm_most_of_which_was_over_too_soon_shows_nothing() -> None:
         swarming.play(STEP, Busy(6), random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
 
     assert ended.value.verdict is Verdict.INVALID
+
+
+class Particular(Busy):
+    """Be a mesh whose hosts refuse a second fault upon one that lasts, or any at all."""
+
+    def __init__(self, *, lasts: bool) -> None:
+        super().__init__(0)
+        self.refused, self._lasts = 0, lasts
+        self._until: dict[str, float] = {}
+
+    def begin(self, step: FaultStep) -> None:
+        if self._until or not self._lasts:
+            self.refused += 1
+            raise AitbcError("two rates on one link", exit_status=Exit.REFUSED)
+        super().begin(step)
+        self._until[step.id] = self.now() + seconds(step.lease)
+
+    def lasting(self) -> list[tuple[str, float]]:
+        return list(self._until.items())
+
+    def wait_end(self, name: str) -> None:
+        del self._until[name]
+
+
+def test_a_swarm_draws_again_what_cannot_come_upon_what_lasts() -> None:
+    """A refusal changes nothing on any host: an hour does not end for it, and it is told."""
+    particular = Particular(lasts=True)
+
+    told = swarming.play(STEP, particular, random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
+
+    assert particular.begun > 5
+    assert told == f"{particular.begun} faults, {particular.refused} refused upon others"
+
+
+def test_what_is_refused_though_nothing_lasts_ends_a_swarm() -> None:
+    """The mesh cannot be given it at all: what goes on without it would show less than it says."""
+    with pytest.raises(AitbcError, match="two rates"):
+        swarming.play(STEP, Particular(lasts=False), random.Random(1))  # type: ignore[arg-type]  # noqa: S311 - as above
+
+
+def test_a_loss_is_not_asked_of_a_way_whose_way_back_is_shut() -> None:
+    """No answer of a probe arrives there, so that nothing could show that it bites."""
+    ways = frozenset({("v1", "v2"), ("v2", "v1"), ("v1", "v3")})
+    loss = Planned(id="x", fault="net.loss", targets=("v1",), edges=ways, lease_s=5.0)
+
+    left = deciding.carried(loss, frozenset({("v1", "v2")}))
+
+    assert left.edges == {("v1", "v3")}
 
 
 def test_figures_are_those_of_the_late_and_of_the_gaps() -> None:

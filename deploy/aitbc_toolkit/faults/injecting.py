@@ -19,8 +19,9 @@ from aitbc_toolkit.remote import Hosts, Row
 
 PROVE_S = 5.0
 SETTLE_S = 15.0
-# With less of the lease left, a host that is asked to look may do so when it is over.
-_GLANCE_S = 2.0
+# With less of the lease left, a host that is asked to look may do so when it is over: a cut is seen
+# in two rounds of connecting of 1 s each, behind the start of whoever looks.
+_GLANCE_S = 3.0
 _STEP_S = 40
 # An order that is being carried out holds its host for so long; its heal waits for that.
 _END_S = 2 * _STEP_S + int(SETTLE_S)

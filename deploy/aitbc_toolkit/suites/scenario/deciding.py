@@ -40,10 +40,11 @@ def planned(step: FaultStep, aim: Aim) -> Planned:
 def carried(wanted: Planned, shut: frozenset[expecting.Edge]) -> Planned:
     """Leave out ways that carry nothing now: on them no loss or delay could show that it bites.
 
-    What cuts a way itself is seen on a way that is cut already; nothing is left out of that, and
-    not all of anything.
+    A way back that is shut leaves a probe without its answer: it carries nothing, either. What cuts
+    a way itself is seen on a way that is cut already; nothing is left out of that, and not all of
+    anything.
     """
-    left = wanted.edges - shut
+    left = frozenset(way for way in wanted.edges if expecting.is_open(*way, shut))
     if not left or (wanted.fault == "net.cut" and not wanted.parameters):
         return wanted
     return msgspec.structs.replace(wanted, edges=left)

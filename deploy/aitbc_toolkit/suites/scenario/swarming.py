@@ -2,14 +2,16 @@
 
 Kind, victim, lease and pause are drawn from the seed. Whenever nothing is broken the chain must go
 on: what a swarm has worn down shows there. Leases are short: on a busy machine one may be over
-before its hosts have proved it, and the next is drawn; a swarm of which half came to nothing shows
-nothing. Do not break anything here: `engine.py` does.
+before its hosts have proved it, and the next is drawn, as it is where a host refuses what cannot
+come upon what lasts (two rates on one link); a swarm of which half came to nothing shows nothing.
+Do not break anything here: `engine.py` does.
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.faults import TooLate
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.schema import Between, FaultStep, SwarmStep
@@ -36,7 +38,7 @@ class Player(Protocol):
         """Let time pass."""
 
     def begin(self, step: FaultStep) -> None:
-        """Break something. Raises: TooLate, when it is healed."""
+        """Break something. Raises: TooLate, when it is healed; AitbcError (refused)."""
 
     def mark(self) -> None:
         """Begin to count blocks and seconds anew."""
@@ -75,7 +77,7 @@ def play(step: SwarmStep, player: Player, dice: random.Random) -> str:
 
     Raises: ScenarioError (invalid) where nothing was, or half of it was over too soon.
     """
-    until, count, late = player.now() + seconds(step.lasts), 0, 0
+    until, count, late, refused = player.now() + seconds(step.lasts), 0, 0, 0
     for act in acts(step, dice):
         player.let_pass(act.rest_s)
         _end_due(player)
@@ -88,9 +90,16 @@ def play(step: SwarmStep, player: Player, dice: random.Random) -> str:
             except TooLate:
                 late += 1
                 player.mark()
+            except AitbcError as failure:
+                # Where nothing lasts, it is the mesh that cannot be given this kind at all.
+                if failure.exit_status != Exit.REFUSED or not player.lasting():
+                    raise
+                count -= 1
+                refused += 1
     if not count:
         raise ScenarioError(Verdict.INVALID, f"no fault was begun in {step.lasts}")
     told = f"{count} faults" + (f", {late} over before they were proved" if late else "")
+    told += f", {refused} refused upon others" if refused else ""
     if 2 * late >= count:
         raise ScenarioError(Verdict.INVALID, told)
     for name, _ in player.lasting():
