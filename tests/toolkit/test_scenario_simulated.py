@@ -37,7 +37,7 @@ def played(name: str, *, bug: str | None = None) -> Result:
         "crash/all-at-once",
         "partition/minority",
         "partition/one-way-deaf",
-        "partition/swizzle-flap[24s]",
+        "partition/swizzle-flap[28s]",
         "clock/skew[-30]",
         "scale/soak[3m]",
         "crash/disk-full-and-slow",
