@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from aitbc_toolkit import faults
 from aitbc_toolkit.cli import chaos as chaos_command
 from aitbc_toolkit.cli.chaos import chaos
+from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import AitbcError, Exit
 from aitbc_toolkit.faults import Fault, kinds
 from aitbc_toolkit.faults import told as told_of
@@ -255,6 +256,34 @@ def test_a_host_that_lacks_the_mechanism_stops_the_fault_before_it_begins(
 
     assert refused.value.exit_status is Exit.REFUSED
     assert remote.steps == ["fault-look"]
+
+
+@pytest.mark.parametrize("founded", [None, object()])
+def test_a_heal_and_a_status_name_their_environment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], founded: object
+) -> None:
+    """Whoever forgot `-e` sees which one was meant, and that there is no mesh."""
+    host = {"active": [], "residue": [], "healed": []}
+    monkeypatch.setattr(faults, "heal", lambda *_, **__: {"localhost": host})
+    monkeypatch.setattr(faults, "status", lambda *_, **__: {"localhost": host})
+    monkeypatch.setattr(chaos_command.founding, "read", lambda _environment: founded)
+
+    assert run(["chaos", "heal", "-e", "dev"]) == Exit.OK
+    assert run(["chaos", "status", "-e", "dev"]) == Exit.OK
+
+    healed, head, row = capsys.readouterr().out.splitlines()
+    where = "dev" if founded else "dev, which has no mesh"
+    assert healed == f"healed 0 faults on {where}; all hosts are as before"
+    assert head == f"{where}:"
+    assert row.split() == ["localhost", "no", "fault"]
+
+
+@pytest.mark.parametrize("bound", ["-1", "0"])
+def test_a_fault_that_may_hit_nobody_is_a_mistake(bound: str) -> None:
+    """As a bound of less than no node."""
+    words = ["chaos", "run", "proc.stop", "v1", "-e", "dev", "--max-nodes", bound]
+
+    assert run(words) == Exit.USAGE
 
 
 def test_the_command_line_breaks_nothing_without_leave() -> None:

@@ -13,7 +13,7 @@ from aitbc_node.events import TxOutcome
 from aitbc_node.ledger.transactions import parse
 from aitbc_toolkit import junit
 from aitbc_toolkit.asking import open_mesh
-from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.junit import Outcome
 from aitbc_toolkit.suites import live, playing, smoke, transfers, waiting
 from aitbc_toolkit.suites.checkers import CHECKERS
@@ -275,3 +275,19 @@ def test_a_payment_that_waits_ahead_does_not_stop_smoke(fake_mesh: Any) -> None:
         paid = transfers.pay_through_each(scene)
 
     assert (taken, len(set(paid))) == ([2], 4)
+
+
+@pytest.mark.parametrize("suite", ["smoke", "partition/minority"])
+def test_a_mesh_that_is_down_is_told_once_and_before_anything_is_waited_for(
+    fake_mesh: Any, monkeypatch: pytest.MonkeyPatch, suite: str
+) -> None:
+    """Not by each scenario in its own words: INFRA, with the command that brings it up."""
+    for name in ("v1", "v2", "v3", "v4"):
+        fake_mesh.kill(name)
+    monkeypatch.setattr(playing.Inventory, "load", lambda _name: fake_mesh.environment)
+
+    with pytest.raises(AitbcError, match=f"{suite} on dev: INFRA, no node answers") as told:
+        playing.run(suite, "dev")
+
+    assert told.value.exit_status is Exit.INFRASTRUCTURE
+    assert told.value.hint == "aitbc up dev"

@@ -18,7 +18,7 @@ from aitbc_toolkit.errors import Exit
 from aitbc_toolkit.faults import aiming
 from aitbc_toolkit.faults.kinds import LEASE_MAX_S, Choice, Range
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.release import sparing
+from aitbc_toolkit.release import founding, sparing
 from aitbc_toolkit.remote import Hosts
 
 _POWER_MAX = 33.4
@@ -53,7 +53,12 @@ def _fault_options(command: Callable[..., Exit]) -> Callable[..., Exit]:
                 type=Finite(0, 100),
                 help=f"In %; {_POWER_MAX} unless told, and never what stops blocks now.",
             ),
-            click.option("--max-nodes", type=int, default=1_000, help="How many it may hit."),
+            click.option(
+                "--max-nodes",
+                type=click.IntRange(min=1),
+                default=1_000,
+                help="How many it may hit.",
+            ),
             environment_option,
             json_option,
         ]
@@ -113,7 +118,8 @@ def heal(*, environment: str, accept: bool, as_json: bool) -> Exit:
     for line in differs:
         say(f"accepted  {line}")
     ended = sorted({each for answer in told.values() for each in answer["healed"]})
-    say(f"healed {len(ended)} fault{'' if len(ended) == 1 else 's'}" + ("" if differs else _WHOLE))
+    count = f"{len(ended)} fault{'' if len(ended) == 1 else 's'}"
+    say(f"healed {count} on {_named(found)}" + ("" if differs else _WHOLE))
     return Exit.OK
 
 
@@ -135,6 +141,7 @@ def status(*, environment: str, as_json: bool) -> Exit:
         }
         click.echo(json.dumps(shown))
     else:
+        say(f"{_named(found)}:")
         for name, answer in told.items():
             for line in _state(answer):
                 say(f"{name:<14} {line}")
@@ -152,6 +159,11 @@ def kinds() -> None:
         say(f"{name:<14} {'; '.join([kind.about, *words])}")
     for name, why in faults.REFUSED.items():
         say(f"{name:<14} refused: {why}")
+
+
+def _named(environment: Environment) -> str:
+    """Name an environment; one that was never founded has hosts perhaps, but nothing to break."""
+    return environment.name + ("" if founding.read(environment) else ", which has no mesh")
 
 
 def _aimed(

@@ -67,12 +67,16 @@ def collect(
         kept = capturing.newest(file, share)
         (into / name).write_bytes(kept)
         if len(kept) < len(file):
-            missing.append(f"{name}: the first {len(file) - len(kept):,} of {len(file):,} bytes")
+            missing.append(
+                f"{name}: the first {len(file) - len(kept):,} of {len(file):,} bytes are missing"
+            )
     for name, text in told.items():
         raw = text.encode(errors="replace")
         (into / name).write_bytes(raw[-share:] if share else b"")
         if len(raw) > share:
-            missing.append(f"{name}: the first {len(raw) - share:,} of {len(raw):,} bytes")
+            missing.append(
+                f"{name}: the first {len(raw) - share:,} of {len(raw):,} bytes are missing"
+            )
     (into / MISSING).write_text("".join(f"{line}\n" for line in missing), encoding="utf-8")
     return into
 
@@ -83,6 +87,10 @@ def journals(environment: Environment) -> dict[str, Sequence[str]]:
     with Hosts(environment) as remote:
         seen = Crew(environment, remote).watch(names, lines=LINES)
     return {name: service.get("log", []) for name, service in seen.items()}
+
+
+def _cut(name: str, lost: int, *, whole: int) -> str:
+    return f"{name}: the first {lost:,} of {whole:,} bytes are missing"
 
 
 def _journals(environment: Environment, read: Journals) -> tuple[dict[str, str], list[str]]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import click
 
 from aitbc_toolkit import paths
-from aitbc_toolkit.asking import open_mesh
-from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.asking import Silence, open_mesh
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.remote import Hosts
@@ -68,11 +68,30 @@ def run(
         wide = Run(wanted, name, used, folder, (), tier=named)
         return _share_out(names, parts, wide, as_json=as_json)
     found = None if name == SIMULATED else Inventory.load(name)
+    if found is not None:
+        _require_answer(found, wanted)
     folder = runs.begin(paths.state_root())
     ended = play_parts(found, parts, wanted, folder=folder, seed=used, tier=named, as_json=as_json)
     if found is None and suite.endswith(FILE) and ended != Exit.OK:
         _shrink(parts, folder, seed=used)
     return ended
+
+
+def _require_answer(environment: Environment, suite: str) -> None:
+    """See that there is a mesh, before each scenario finds out for itself and waits for it.
+
+    Raises: AitbcError (infrastructure).
+    """
+    with open_mesh(environment, retries=0) as mesh:
+        told = mesh.ask_all(lambda node: node.status())
+    if all(isinstance(each, Silence) for each in told.values()):
+        name = environment.name
+        verb = "status" if on_mesh.backend_of(environment) == "hosts" else "up"
+        raise AitbcError(
+            f"{suite} on {name}: {Verdict.INFRA}, no node answers",
+            hint=f"aitbc {verb} {name}",
+            exit_status=Exit.INFRASTRUCTURE,
+        )
 
 
 def run_on(

@@ -52,7 +52,7 @@ def tell(record: evidence.Record, folder: Path, *, as_json: bool) -> None:
     bad = next(each.line for each in record.results if each.verdict is record.verdict)
     narrate(f"error: {record.suite} on {record.environment}: {record.verdict}, {bad}")
     again = record.environment == SIMULATED
-    help_ = record.repro if again else f"aitbc network health -e {record.environment}"
+    help_ = record.repro if again else f"./aitbc network health -e {record.environment}"
     narrate(f"hint: {help_}")
 
 

@@ -31,8 +31,11 @@ class Watch:
         away = sum(name not in group for name in town.validators)
         each_s = 3 * town.interval_s + (1 + away) * town.round_timeout_s
         least = int(watched_s / each_s)
-        made = last.top_of(group) - first.top_of(group)
+        # Who is silent by now has taken back nothing.
+        made = max(0, last.top_of(group) - first.top_of(group))
         told = f"{conditions.shown(group)} {made} blocks in {watched_s:.0f} s"
+        if group.isdisjoint(last.heights):
+            told += ", and nobody of them answers any more"
         conditions.require_heard(group, first)
         if least <= made <= IN_FLIGHT:  # as many were decided before, perhaps
             why = f"{told}, too short to expect any new one: one may take {each_s:.1f} s"
