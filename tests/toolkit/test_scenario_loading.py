@@ -60,9 +60,16 @@ def test_the_examples_of_the_documents_can_be_read(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("always: [agreement, ", "always: [", "or add agreement"),
-        ("always: [agreement, ", "seed: 7\nalways: [agreement, ", "unknown key seed"),
-        ("steps:", "finally: [host_state_clean]\nsteps:", "unknown key finally"),
-        ("    fault: net.cut", "    prove: {within: 1s}\n    fault: net.cut", "unknown key"),
+        ("always: [agreement, ", "seed: 7\nalways: [agreement, ", "seed: input should be 'auto'"),
+        ("steps:", "finally: [all_gone]\nsteps:", "finally is [host_state_clean]"),
+        ("{validators_min", "{faults: [net.rate], validators_min", "unknown fault of its steps"),
+        ("    fault: net.cut", "    prove: {within: 1s}\n    fault: net.cut", "prove.within"),
+        ("accepted_tx_final,", "{accepted_tx_final: {within: 5s}},", "always.6"),
+        (
+            "steps:",
+            "steps:\n  - {id: x, fault: proc.kill, on: v1, lease: 5s, prove: {}}",
+            "proc.kill has no `prove`",
+        ),
         ("backends:", "proves: [Q99]\nbackends:", "unknown feature 'Q99'"),
         ("steps:", "must_report: [agrement]\nsteps:", "the nearest is agreement"),
     ],
@@ -74,6 +81,28 @@ def test_what_would_have_no_effect_is_refused(
     assert old in SPLIT
 
     assert said in refusal(tmp_path, SPLIT.replace(old, new, 1))
+
+
+def test_a_file_may_say_what_happens_anyway(tmp_path: Path) -> None:
+    """Whoever reads it learns how a cut is proved, what is waited for, and how it ends."""
+    said = {
+        "{validators_min": "{faults: [net.cut], validators_min",
+        "accepted_tx_final,": "{accepted_tx_final: {within: 60s}},",
+        "    lease:": (
+            "    prove: {counter_gt: 0, probe: cross_peers_fail, within: 5s}\n    lease:"
+        ),
+        "steps:": "seed: auto\nfinally: [host_state_clean]\nsteps:",
+    }
+    text = SPLIT
+    for old, new in said.items():
+        assert old in text
+        text = text.replace(old, new, 1)
+
+    told = loading.load(a_file(tmp_path, text))
+
+    assert [case.name for case in told] == [
+        case.name for case in loading.load(a_file(tmp_path, SPLIT))
+    ]
 
 
 MINE = """\
@@ -356,6 +385,7 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
         ("a: [1", "quorum-loss.yaml:1: not YAML"),
         ("a: 1\na: 2\n", "quorum-loss.yaml:2: a stands here twice"),
         ("- 1\n", "a scenario is a table of keys"),
+        (SPLIT.replace("fault: net.cut", "swarm: 5"), "swarm: "),
         ("a: &x 1\nb: *x\n", "quorum-loss.yaml:2: aliases are not used"),
         ("a: 1\nb: \0\n", "quorum-loss.yaml:2: not YAML: special characters are not allowed"),
         ("a: 1\nb: " + "[" * 5_000, "quorum-loss.yaml:2: nothing of a scenario stands 20 deep"),

@@ -27,6 +27,7 @@ from aitbc_toolkit.suites.scenario.schema import (
 from aitbc_toolkit.suites.scenario.wanted import Condition
 from aitbc_toolkit.suites.scenario.yaml_text import Text
 
+FINALLY, CLEAN = "finally", ["host_state_clean"]
 _OF_A_SWARM = re.compile(r"swarm-[0-9]+")
 
 
@@ -60,6 +61,7 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
     """Find what is wrong between keys of a head that are right each for itself."""
     yield from _choice_faults(text, written)
     yield from _claim_faults(text, written)
+    yield from _said_faults(text, written)
     yield from _liar_faults(text, written)
     for where, what in load_files.faults(written):
         yield Mistake(text.line(where), what)
@@ -121,6 +123,23 @@ def _claim_faults(text: Text, written: Written) -> Iterator[Mistake]:
             if name not in known:
                 what = f"unknown feature {name!r}, docs/features.toml lists all"
                 yield Mistake(text.line(("proves", place)), what)
+
+
+def _said_faults(text: Text, written: Written) -> Iterator[Mistake]:
+    """Find what a file says for its readers, and is not so: the clean end, and what it breaks."""
+    said = text.data.get(FINALLY, CLEAN)
+    if said != CLEAN:
+        what = f"{FINALLY} is {CLEAN}: hosts are compared with how they were, whatever it says"
+        yield Mistake(text.line((FINALLY,)), what.replace("'", ""))
+    steps = text.data.get("steps")
+    tables = [step for step in (steps if isinstance(steps, list) else []) if isinstance(step, dict)]
+    begun = [str(step["fault"]) for step in tables if "fault" in step]
+    swarms = [step["swarm"] for step in tables if isinstance(step.get("swarm"), list)]
+    begun += [str(kind) for swarm in swarms for kind in swarm]
+    for place, kind in enumerate(written.requires.faults):
+        if kind not in begun:
+            line = text.line(("requires", "faults", place))
+            yield Mistake(line, unknown("fault of its steps", kind, begun))
 
 
 def _liar_faults(text: Text, written: Written) -> Iterator[Mistake]:

@@ -37,6 +37,8 @@ def faults_of(step: FaultStep, written: Written) -> Iterator[str]:
         yield f"{step.fault} has no `{'on' if is_link else 'between'}`"
     if not is_link and step.direction != "both":
         yield f"{step.fault} hits nodes, and has no `direction`"
+    if step.prove is not None and step.fault != "net.cut":
+        yield f"{step.fault} has no `prove`: each kind is proved in its own way"
     if step.on == []:
         yield "`on` names nobody"
     if step.between is not None:

@@ -21,8 +21,11 @@ from aitbc_toolkit.suites.scenario.contradictions import Mistake
 from aitbc_toolkit.suites.scenario.schema import STEPS, Case, Network, Step, Written
 from aitbc_toolkit.suites.scenario.words import Value
 from aitbc_toolkit.suites.scenario.yaml_text import Text, YamlError
+from aitbc_toolkit.suites.scene import LIVENESS_S
 
 _PLACE = re.compile(r"(?:unknown key )?([\w.\-]+)")
+_SETTLED = {"accepted_tx_final": {"within": f"{LIVENESS_S:g}s"}}, "accepted_tx_final"
+"""An invariant may be written with the time that it is given anyway."""
 _HOLE = re.compile(r"\{([a-z][a-z0-9_-]*)\}")
 
 
@@ -67,7 +70,10 @@ def load(path: Path) -> list[Case]:
 
 def _head(text: Text, found: list[Mistake]) -> Written | None:
     """Read everything but the steps."""
-    head = {key: value for key, value in text.data.items() if key != "steps"}
+    apart = {"steps", contradictions.FINALLY}
+    head = {key: value for key, value in text.data.items() if key not in apart}
+    if isinstance(head.get("always"), list):
+        head["always"] = [_SETTLED[1] if each == _SETTLED[0] else each for each in head["always"]]
     if "network" in head:
         head["network"] = _filled(head["network"], _first_choice(head))
     try:

@@ -28,6 +28,8 @@ class Requires(Entry, frozen=True, kw_only=True, omit_defaults=True):
 
     validators_min: Annotated[int, Meta(ge=1)] = 1
     full_min: Annotated[int, Meta(ge=0)] = 0
+    faults: list[str] = field(default_factory=list)
+    """Kinds that its steps begin, for who reads the file: all that they begin are required."""
 
 
 class Blast(Entry, frozen=True, kw_only=True, omit_defaults=True):
@@ -109,6 +111,14 @@ class Between(Entry, frozen=True, kw_only=True, omit_defaults=True):
     shape: Literal["majorities_ring", "leader_isolated", "bridge"] | None = None
 
 
+class Prove(Entry, frozen=True, kw_only=True, omit_defaults=True):
+    """Say how a cut is proved, for who reads the file: every one is, and so."""
+
+    counter_gt: Literal[0] = 0
+    probe: Literal["cross_peers_fail"] = "cross_peers_fail"
+    within: Literal["5s"] = "5s"
+
+
 class FaultStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """Begin a fault, whose end the target enforces."""
 
@@ -119,6 +129,7 @@ class FaultStep(Entry, frozen=True, kw_only=True, omit_defaults=True):
     direction: Literal["both", "a_to_b", "b_to_a", "initiate_only"] = "both"
     lease: Duration
     parameters: dict[str, Value] = field(default_factory=dict)
+    prove: Prove | None = None
 
     @property
     def differences(self) -> dict[str, Value]:
@@ -226,6 +237,8 @@ class Written(Entry, frozen=True, kw_only=True, omit_defaults=True):
     requires: Requires = Requires()
     budget: Budget = Budget()
     network: Network = Network()
+    seed: Literal["auto"] = "auto"
+    """It is `--seed`, or drawn and told."""
     matrix: dict[Name, list[Value]] = field(default_factory=dict)
     nightly: dict[Name, list[Value]] = field(default_factory=dict)
     """More values of the matrix, for the tier that may take hours."""
