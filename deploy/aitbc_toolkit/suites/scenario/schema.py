@@ -28,8 +28,7 @@ class Requires(Entry, frozen=True, kw_only=True, omit_defaults=True):
 
     validators_min: Annotated[int, Meta(ge=1)] = 1
     full_min: Annotated[int, Meta(ge=0)] = 0
-    faults: list[str] = field(default_factory=list)
-    """Kinds that its steps begin, for who reads the file: all that they begin are required."""
+    faults: list[str] = field(default_factory=list)  # for readers: all of its steps are required
 
 
 class Blast(Entry, frozen=True, kw_only=True, omit_defaults=True):
