@@ -46,6 +46,10 @@ objectives:
 """
 
 
+SLOWED = MADE.replace("proc.restart", "disk.slow").replace("[dev]", "[sim, dev]")
+"""What the simulator alone can break: a file for hosts only is refused when it is read."""
+
+
 @pytest.fixture
 def growing(fake_mesh: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A mesh that makes a block every few milliseconds."""
@@ -322,7 +326,7 @@ def test_a_mesh_that_it_is_not_for_is_refused(
     ("rules", "text", "said"),
     [
         ({"chaos_allowed": False}, MADE, "does not allow to break it"),
-        ({}, MADE.replace("proc.restart", "disk.slow"), "disk.slow cannot be injected: needs a"),
+        ({}, SLOWED, "disk.slow cannot be injected: needs a"),
     ],
     ids=["not allowed", "on no host"],
 )
