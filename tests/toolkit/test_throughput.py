@@ -204,6 +204,28 @@ def test_the_highest_rate_that_holds_is_looked_for() -> None:
     assert len(set(asked)) < len(asked), "each search counts its steps from one"
 
 
+def test_a_rate_that_holds_for_a_step_only_is_lowered_for_the_minute() -> None:
+    """Twice at most; what fell behind all the same is told as it is."""
+
+    def sustained(capacity: float) -> tuple[list[str], float]:
+        names: list[str] = []
+
+        def attempt(name: str, rate: float) -> dict[str, Any]:
+            names.append(name)
+            committed = min(rate, capacity)
+            rates = {"asked": rate, "offered": rate, "accepted": rate, "committed": committed}
+            books = {"sent": int(rate * 60), "final": int(rate * 60), "pending": 0, "promised": 0}
+            lag = {"percentiles_ms": {"p99": 1.0}, "histogram": {"most_us": 0}}
+            latency = {"percentiles_ms": {"p50": 1.0, "p95": 1.0, "p99": 1.0}}
+            return told(rates=rates, books=books, send_lag=lag, to_final=latency)
+
+        return names, throughput.sustained(attempt, 1_000)[1]
+
+    assert sustained(1_000) == (["whole"], 1_000)
+    assert sustained(900) == (["whole", "whole-2"], 900)
+    assert sustained(100) == (["whole", "whole-2", "whole-3"], 810)
+
+
 def test_the_ceiling_is_the_best_that_was_seen() -> None:
     """Of those that had the cores for themselves; one that had not counts where none had."""
     busy = Ceiling(60_000, 2, wait=1.5)

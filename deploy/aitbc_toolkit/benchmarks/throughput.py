@@ -22,7 +22,7 @@ from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.suites import knee, loads, stepping
-from aitbc_toolkit.suites.knee import Bounds, Step
+from aitbc_toolkit.suites.knee import Bounds, Outcome, Step
 from aitbc_toolkit.suites.loads import Wanted
 from aitbc_toolkit.suites.verdicts import Verdict
 
@@ -41,6 +41,7 @@ _STEP_S = 12.0
 _DRAIN_S = 20.0
 _HALF_S = 30.0
 _LEAST, _MOST = 8.0, 1.6
+_WHOLES_MAX, _LOWER = 3, 0.9
 # Of what processor time alone would allow: the swarm needs some, and so does waiting for blocks.
 # In larger blocks a transaction costs up to a quarter less, so more than all of it is tried.
 _FIRST_SHARE = 0.75
@@ -98,7 +99,7 @@ def measure(
         look = bench.run("look", _LOOK_RATE, _LOOK_S)
         first = _FIRST_SHARE * capacity(cpu_us(look), before.cores, validators)
         rate = highest(lambda name, rate: bench.run(name, rate, _STEP_S), first)
-        whole = bench.run("whole", rate, for_s)
+        whole, rate = sustained(lambda name, rate: bench.run(name, rate, for_s), rate)
         half = bench.run("half", rate / 2, _HALF_S)
     top = ceiling.best((before, _ceiling(seed, tell)))
     found = figures(whole, half, top, validators=validators)
@@ -222,6 +223,16 @@ def highest(attempt: Callable[[str, float], Document], first: float) -> float:
     bounds = Bounds(round(first), round(first / _LEAST), round(first * _MOST))
     found = knee.search(step_at, bounds)
     return found.low.asked if found.low else min(each.asked for each in found.steps)
+
+
+def sustained(attempt: Callable[[str, float], Document], rate: float) -> tuple[Document, float]:
+    """Return a whole run at the rate, or a lower one where that only held for a step."""
+    for number in itertools.count(1):
+        told = attempt("whole" if number == 1 else f"whole-{number}", rate)
+        if number == _WHOLES_MAX or knee.read(rate, told).outcome is not Outcome.BEHIND:
+            return told, rate
+        rate *= _LOWER
+    raise AssertionError("it counts for ever")
 
 
 def sent_share(told: Document) -> float:
