@@ -1,6 +1,7 @@
 """The witness, the payers and the engine against four real RPC servers over one ledger."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -257,8 +258,13 @@ def rows(folder: Path, name: str) -> list[Any]:
     return [json.loads(line) for line in (folder / "run" / name).read_text().splitlines()]
 
 
-def test_a_sound_mesh_passes_under_load(growing: Any, tmp_path: Path) -> None:
-    """Each step and each transfer of the load ends well; the record has fault, load and heights."""
+def test_a_sound_mesh_passes_under_load(
+    growing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each step and each transfer of the load ends well; the record has fault, load and heights.
+
+    Who waits is told of each step as it begins, beside the results.
+    """
     hand = Hand()
 
     # Long enough to be watched, whoever is held meanwhile.
@@ -273,6 +279,20 @@ def test_a_sound_mesh_passes_under_load(growing: Any, tmp_path: Path) -> None:
     assert kinds.count("fault.begin") == kinds.count("fault.end") == 1
     assert sum(row["accepted"] for row in rows(tmp_path, "load.jsonl")) > 0
     assert {row["node"] for row in rows(tmp_path, "heights.jsonl")} == {"v1", "v2", "v3", "v4"}
+    shown = capsys.readouterr()
+    doing = [line.split(maxsplit=1)[1] for line in shown.err.splitlines()[1:]]
+    assert [re.sub(r"\d+", "N", each) for each in doing[:3]] == [
+        "begins",
+        "waiting: height N on [vN vN vN vN]",
+        "waiting: [vN vN vN vN] vote above height N",
+    ]
+    assert doing[3:] == [
+        "proc.restart [v4] for 9 s",
+        "watching who makes blocks during kill",
+        "waiting: the end of kill",
+        "waiting: all within 1 of the tip",
+    ]
+    assert "waiting" not in shown.out
 
 
 def test_a_fork_ends_a_run_at_once(growing: Any, tmp_path: Path) -> None:

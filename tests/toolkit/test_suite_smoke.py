@@ -277,6 +277,17 @@ def test_a_payment_that_waits_ahead_does_not_stop_smoke(fake_mesh: Any) -> None:
     assert (taken, len(set(paid))) == ([2], 4)
 
 
+@pytest.mark.parametrize("as_json", [False, True])
+def test_programs_are_told_no_steps(
+    growing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], *, as_json: bool
+) -> None:
+    """People see that a scenario begins; with --json nothing but what was always said."""
+    playing.run_on(growing.environment, "smoke/boot", folder=tmp_path, seed=7, as_json=as_json)
+
+    begun = [line for line in capsys.readouterr().err.splitlines() if line.endswith(" begins")]
+    assert [line.split()[0] for line in begun] == ([] if as_json else ["smoke/boot"])
+
+
 @pytest.mark.parametrize("suite", ["smoke", "partition/minority"])
 def test_a_mesh_that_is_down_is_told_once_and_before_anything_is_waited_for(
     fake_mesh: Any, monkeypatch: pytest.MonkeyPatch, suite: str

@@ -125,7 +125,9 @@ def play_parts(
     asked = configuration(environment, fit)
     run = Run(suite, where, seed, folder, fit, left_out, tier, asked)
     with kept(run) as run_, ExitStack() as stack:
-        timeline = stack.enter_context(Timeline(folder))
+        # The simulator is through before anybody has read it, and programs wait for the end.
+        hear = showing.doing if environment and not as_json else None
+        timeline = stack.enter_context(Timeline(folder, hear=hear))
         player = player_of(stack, environment, seed, inject)
         for part in fit:
             run_.begun[part.name] = None
@@ -286,6 +288,7 @@ def play_part(player: Player, part: Part, timeline: Timeline) -> Result:
     """Play one part, and note its begin and end where everything is noted."""
     with timeline.act(part.name):
         timeline.event("step", name="begin")
+        timeline.tell("begins")
         result = player(part, timeline)
         for check, word in result.invariants.items():
             timeline.event("check", name=check, outcome=word)

@@ -35,6 +35,11 @@ def not_run(each: evidence.LeftOut) -> None:
     narrate(f"  not run      {each.name:<{_NAME_WIDTH}} {each.why}")
 
 
+def doing(scenario: str, what: str) -> None:
+    """Say what a scenario is at."""
+    narrate(f"  {'':<{_VERDICT_WIDTH}}{scenario:<{_NAME_WIDTH}} {what}")
+
+
 def row(result: Result) -> str:
     """Write how one scenario ended."""
     line = result.line.partition("\n")[0]  # an error of many hosts goes on below

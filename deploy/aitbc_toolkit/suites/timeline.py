@@ -55,10 +55,13 @@ class Timeline:
         *,
         wall: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
+        hear: Callable[[str, str], None] | None = None,
     ) -> None:
+        """Begin the files; who waits may `hear` what each scenario is at."""
         self.folder = folder
         self._wall = wall
         self._steady = steady
+        self._hear = hear
         self._lock = threading.Lock()
         self._told: dict[str, tuple[int, int]] = {}
         self._scenario = ""
@@ -88,6 +91,11 @@ class Timeline:
             yield
         finally:
             self._scenario = ""
+
+    def tell(self, doing: str) -> None:
+        """Say what goes on to somebody who waits; it is not kept."""
+        if self._hear is not None:
+            self._hear(self._scenario, doing)
 
     def event(self, kind: str, **fields: object) -> None:
         """Note something that happened once: a step, a fault's begin or end, a check, a note."""

@@ -16,6 +16,7 @@ from aitbc_toolkit.suites.scenario import (
     acts,
     conditions,
     deciding,
+    doing,
     expecting,
     figures,
     swarming,
@@ -23,6 +24,7 @@ from aitbc_toolkit.suites.scenario import (
 )
 from aitbc_toolkit.suites.scenario.arena import Arena
 from aitbc_toolkit.suites.scenario.desk import Desk
+from aitbc_toolkit.suites.scenario.doing import Tell
 from aitbc_toolkit.suites.scenario.findings import Findings
 from aitbc_toolkit.suites.scenario.quantities import seconds
 from aitbc_toolkit.suites.scenario.running import Running, cut_by, shut_by, under
@@ -53,10 +55,9 @@ MARGIN = 0.1
 class Engine:
     """Play one case; `findings` has what was found, also when it ended early."""
 
-    def __init__(self, case: Case, arena: Arena, *, seed: int) -> None:
+    def __init__(self, case: Case, arena: Arena, *, seed: int, tell: Tell = doing.untold) -> None:
         self.findings = Findings()
-        self._case = case
-        self._arena = arena
+        self._case, self._arena, self._tell = case, arena, tell
         self._dice = random.Random(f"{seed} steps {case.name}")  # noqa: S311 - repeatable on purpose
         self._running: dict[str, Running] = {}
         self._until = arena.now() + seconds(case.written.budget.wall)
@@ -87,6 +88,7 @@ class Engine:
         return ", ".join(self._told) or "every step done"
 
     def _take(self, step: Step) -> None:
+        doing.told(step, self._tell)
         match step:
             case FaultStep():
                 self.begin(step)
@@ -133,6 +135,7 @@ class Engine:
         deciding.require_budget(planned, blast, aim.town, hit=self._hit())
         self._ever_hit.update(planned.targets)
         self._groups[step.id] = planned.groups
+        self._tell(doing.breaks(planned))
         self._arena.note("fault.begin", id=step.id, **planned.brief())
         row = {**planned.row(), "began": self._arena.moment()}
         self.findings.faults.append(row)
@@ -181,14 +184,9 @@ class Engine:
                 rest.callback(self.heal, name)
 
     def _aim(self) -> targets.Aim:
+        mesh, hit = self._arena, self._hit()
         return targets.Aim(
-            self._arena.town,
-            self._arena.sight(),
-            self._dice,
-            self._arena.next_leader,
-            self._hit(),
-            self._ever_hit,
-            self._groups,
+            mesh.town, mesh.sight(), self._dice, mesh.next_leader, hit, self._ever_hit, self._groups
         )
 
     def _hit(self) -> list[str]:
@@ -225,6 +223,7 @@ class Engine:
     def wait_for(self, condition: Condition) -> None:
         """Wait until something has come to be; keep what it took, where that is asked for."""
         awaited = self._awaited(condition)
+        self._tell(f"waiting: {awaited.what}")
         self.until(awaited.what, awaited.look, within_s=awaited.within_s)
         took_s = max(0.0, awaited.came() - self._since)
         self._arena.note("step", name=awaited.what, took_s=round(took_s, 3))

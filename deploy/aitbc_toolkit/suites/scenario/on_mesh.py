@@ -209,7 +209,7 @@ def play(
             arena = LiveArena(scene, witness, timeline, inject, pace)
             if set(WEAR) & case.written.objectives.keys():
                 arena.wear = stack.enter_context(wearing(environment))
-            engine = Engine(case, arena, seed=seed)
+            engine = Engine(case, arena, seed=seed, tell=timeline.tell)
             engines.append(engine)
             told = [engine.play()]
             if payers:
