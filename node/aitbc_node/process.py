@@ -6,7 +6,6 @@ reverse on the way out. Do not add behaviour of the running node: that is `drive
 
 import asyncio
 import contextlib
-import gc
 import logging
 import resource
 import signal
@@ -19,6 +18,7 @@ from msgspec import structs
 
 from aitbc_node import crypto, inheriting, keyfiles
 from aitbc_node.announcing import Announcer
+from aitbc_node.collecting import LOOK_S, collect_seldom, look_at_all
 from aitbc_node.config import Config
 from aitbc_node.driver import Clock, Driver
 from aitbc_node.errors import ConfigError
@@ -56,17 +56,6 @@ from aitbc_node.version import VERSION
 
 GIL_SWITCH_S = 0.0005
 """The disk thread asks for the interpreter a few times per write; by default it waits 5 ms each."""
-
-NEW_OBJECTS, ROUNDS = 20_000, 5
-"""So many are made until the collector looks for circles among them, and so often until it looks
-among older ones.
-
-Nearly all that the node makes is let go by counting. With the usual 700 it looks at transactions on
-their way, which are alive, again and again: 3 us for each of them. A connection that has ended is a
-circle, of 23 objects and at most 128 KiB of a body that was refused: 110 MB at the worst, of those
-that end before it looks. One that it has found alive waits for 6 such looks, found so twice for 36;
-and those last ones wait until a quarter of what such a look found alive has been added.
-"""
 
 log = logging.getLogger(__name__)
 
@@ -155,21 +144,13 @@ async def _running(
         # In one turn of the loop with the first event: who is banned is known before anybody comes.
         links.listen(*parse_address(config.p2p.listen))
         collect_seldom()
+        asyncio.get_running_loop().call_later(LOOK_S, _keep_looking)
         told = {"height": machine.view.height, "p2p": config.p2p.listen, "rpc": config.rpc.listen}
         log.info("node.running", extra=told)
         driver.begin(machine.start(now_ms=clock.now_ms(), wall_ms=clock.wall_ms()))
         own_id = crypto.peer_id(identities.node.public_key)
         stack.callback(_watch_own_key(config, driver, lambda: peers.book.heirs_of((own_id,))))
         yield driver
-
-
-def collect_seldom() -> None:
-    """Keep the garbage collector away from what lives long, and from what has just been made."""
-    gc.collect()
-    gc.freeze()  # the chain's state lives long; looking at it again and again is in vain
-    # Or it would not look at what is oldest before a quarter of the state's objects came beside it.
-    gc.collect()
-    gc.set_threshold(NEW_OBJECTS, ROUNDS, ROUNDS)
 
 
 def _watch_own_key(
@@ -245,6 +226,12 @@ def _keep_beating(heart: Heart) -> None:
     """Beat for as long as the loop turns."""
     heart.beat()
     asyncio.get_running_loop().call_later(BEAT_S / 2, _keep_beating, heart)
+
+
+def _keep_looking() -> None:
+    """Let the collector look at all for as long as the loop turns."""
+    look_at_all()
+    asyncio.get_running_loop().call_later(LOOK_S, _keep_looking)
 
 
 def _stop_signal(exits: FastExits) -> asyncio.Future[None]:

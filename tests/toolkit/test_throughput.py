@@ -9,7 +9,7 @@ import pytest
 
 from aitbc_load import ceiling as program
 from aitbc_toolkit import paths
-from aitbc_toolkit.benchmarks import ceiling, throughput, track
+from aitbc_toolkit.benchmarks import ceiling, holding, throughput, track
 from aitbc_toolkit.benchmarks.ceiling import Ceiling
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import AitbcError, Exit
@@ -196,7 +196,7 @@ def test_the_highest_rate_that_holds_is_looked_for() -> None:
             latency = {"percentiles_ms": {"p50": 1.0, "p95": 1.0, "p99": 1.0}}
             return told(rates=rates, books=books, to_final=latency)
 
-        return throughput.highest(attempt, first)
+        return holding.highest(attempt, first)
 
     assert 880 <= highest(1_000, first=900) <= 1_100
     assert 880 <= highest(1_000, first=1_500) <= 1_100
@@ -219,7 +219,7 @@ def test_a_rate_that_holds_for_a_step_only_is_lowered_for_the_minute() -> None:
             latency = {"percentiles_ms": {"p50": 1.0, "p95": 1.0, "p99": 1.0}}
             return told(rates=rates, books=books, send_lag=lag, to_final=latency)
 
-        return names, throughput.sustained(attempt, 1_000)[1]
+        return names, holding.sustained(attempt, 1_000)[1]
 
     assert sustained(1_000) == (["whole"], 1_000)
     assert sustained(900) == (["whole", "whole-2"], 900)

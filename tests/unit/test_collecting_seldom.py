@@ -1,12 +1,14 @@
 """The collector leaves alone what is alive: transactions on their way are let go by counting."""
 
+import asyncio
 import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
 
-from aitbc_node import process
-from aitbc_node.process import collect_seldom
+from aitbc_node import collecting, process
+from aitbc_node.collecting import collect_seldom
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_what_is_old_is_looked_at_however_large_the_state_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Connections that ended late are circles among what is oldest: no state hides them."""
-    monkeypatch.setattr(process, "NEW_OBJECTS", 100)
+    monkeypatch.setattr(collecting, "NEW_OBJECTS", 100)
     state: list[list[object]] = [[] for _ in range(100_000)]
     collect_seldom()
     before = gc.get_stats()[2]["collections"]
@@ -63,3 +65,31 @@ def test_what_is_old_is_looked_at_however_large_the_state_is(
 
     assert gc.get_stats()[2]["collections"] > before
     assert len(state) > len(alive)
+
+
+@pytest.mark.usefixtures("collector")
+def test_circles_of_a_quiet_node_are_found_although_it_makes_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A link that lived long before it ended; the memory behind it is not Python's own."""
+
+    class Link:
+        """Refer to itself, as a connection that has ended does."""
+
+        def __init__(self) -> None:
+            self.protocol = self
+
+    async def until_it_is_found(link: list[Link]) -> None:
+        found = asyncio.Event()
+        weakref.finalize(link[0], found.set)
+        link.clear()
+        process._keep_looking()
+        async with asyncio.timeout(30):
+            await found.wait()
+
+    collect_seldom()
+    link = [Link()]
+    gc.collect()  # it is found alive, and old from now on
+    monkeypatch.setattr(process, "LOOK_S", 0.05)
+
+    asyncio.run(until_it_is_found(link))

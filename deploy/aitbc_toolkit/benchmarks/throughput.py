@@ -6,23 +6,21 @@ minute, and half of it for the latencies. The swarm shares the machine with the 
 mesh could do is told by processor time as well, and the swarm's own stands apart.
 """
 
-import itertools
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from aitbc_toolkit import measured, paths
-from aitbc_toolkit.benchmarks import ceiling
+from aitbc_toolkit.benchmarks import ceiling, holding
 from aitbc_toolkit.benchmarks.ceiling import Ceiling
 from aitbc_toolkit.benchmarks.track import INTERVAL_MS, track
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.progress import Tell, note, step
 from aitbc_toolkit.suites import knee, loads, stepping
-from aitbc_toolkit.suites.knee import Bounds, Outcome, Step
 from aitbc_toolkit.suites.loads import Wanted
 from aitbc_toolkit.suites.verdicts import Verdict
 
@@ -40,8 +38,6 @@ _LOOK_RATE, _LOOK_S = 1_000.0, 10.0
 _STEP_S = 12.0
 _DRAIN_S = 20.0
 _HALF_S = 30.0
-_LEAST, _MOST = 8.0, 1.6
-_WHOLES_MAX, _LOWER = 3, 0.9
 # Of what processor time alone would allow: the swarm needs some, and so does waiting for blocks.
 # In larger blocks a transaction costs up to a quarter less, so more than all of it is tried.
 _FIRST_SHARE = 0.75
@@ -98,8 +94,8 @@ def measure(
         bench = Bench(environment, evidence, seed, batch, tell)
         look = bench.run("look", _LOOK_RATE, _LOOK_S)
         first = _FIRST_SHARE * capacity(cpu_us(look), before.cores, validators)
-        rate = highest(lambda name, rate: bench.run(name, rate, _STEP_S), first)
-        whole, rate = sustained(lambda name, rate: bench.run(name, rate, for_s), rate)
+        rate = holding.highest(lambda name, rate: bench.run(name, rate, _STEP_S), first)
+        whole, rate = holding.sustained(lambda name, rate: bench.run(name, rate, for_s), rate)
         half = bench.run("half", rate / 2, _HALF_S)
     top = ceiling.best((before, _ceiling(seed, tell)))
     found = figures(whole, half, top, validators=validators)
@@ -208,31 +204,6 @@ def _doubts(whole: Document, half: Document, top: Ceiling, *, validators: int) -
 
 def _is_unseen(row: Mapping[str, str]) -> bool:
     return row["outcome"] == "unknown"
-
-
-def highest(attempt: Callable[[str, float], Document], first: float) -> float:
-    """Return the highest rate that holds; where none does, the lowest that was tried.
-
-    Shape: `attempt` takes a name and a rate, and is a whole load run.
-    """
-    numbers = itertools.count(1)
-
-    def step_at(rate: float) -> Step:
-        return knee.read(rate, attempt(f"step-{next(numbers)}", rate))
-
-    bounds = Bounds(round(first), round(first / _LEAST), round(first * _MOST))
-    found = knee.search(step_at, bounds)
-    return found.low.asked if found.low else min(each.asked for each in found.steps)
-
-
-def sustained(attempt: Callable[[str, float], Document], rate: float) -> tuple[Document, float]:
-    """Return a whole run at the rate, or a lower one where that only held for a step."""
-    for number in itertools.count(1):
-        told = attempt("whole" if number == 1 else f"whole-{number}", rate)
-        if number == _WHOLES_MAX or knee.read(rate, told).outcome is not Outcome.BEHIND:
-            return told, rate
-        rate *= _LOWER
-    raise AssertionError("it counts for ever")
 
 
 def sent_share(told: Document) -> float:
