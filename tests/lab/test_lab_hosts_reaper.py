@@ -108,6 +108,8 @@ def test_killed_host_is_down_and_leaves_no_process(places: Places) -> None:
 
     os.kill(init, signal.SIGKILL)
     _await(lambda: not _pids(lab, "lab1"), "lab1 has no process left")
+    # A process leaves its group a moment before its parent can see that it has ended.
+    _await(lambda: not labs.list_labs(places=places)[0].running["lab1"], "lab1 is seen to be down")
 
     [state] = labs.list_labs(places=places)
     assert state.running == {"lab1": False, "lab2": True, "forge": True}
