@@ -75,7 +75,7 @@ def _forget_some() -> object:
 def _recover_fewer(self: Store) -> int:
     """Come back from a crash without the newest blocks."""
     data_version = _recover_blocks(self)
-    del self._finals[-LOST:]
+    self._finals.drop(LOST)
     return data_version
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from aitbc_node.forgetting import forget_oldest
+from aitbc_node.forgetting import Recent, forget_oldest
 
 MOST = 1_000
 
@@ -50,3 +50,32 @@ def test_the_oldest_are_looked_for_seldom() -> None:
         forget_oldest(known, most=MOST)
 
     assert known.looks <= 4 * 10
+
+
+def test_what_has_aged_twice_is_forgotten() -> None:
+    """However little comes: what came behind the last time stays until the one after the next."""
+    known: Recent[int] = Recent()
+
+    known.note(range(3), most=MOST)
+    known.age()
+    known.note(range(2, 5), most=MOST)
+    assert list(known) == [0, 1, 2, 3, 4]
+
+    known.age()
+    assert list(known) == [3, 4]
+    known.age()
+    assert not known
+
+
+def test_what_aged_within_the_bound_stays_within_it() -> None:
+    """Where the bound has made the oldest go, those that came since are not taken for them."""
+    known: Recent[int] = Recent()
+    known.note(range(MOST), most=MOST)
+    known.age()
+
+    known.note(range(MOST, 2 * MOST), most=MOST)
+    newest = list(known)
+    known.age()
+
+    assert len(newest) <= MOST
+    assert list(known) == newest

@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 from aitbc_node import limits
 from aitbc_node.events import Send
-from aitbc_node.forgetting import forget_oldest
+from aitbc_node.forgetting import Recent
+from aitbc_node.gossip.lane import Lane
 from aitbc_node.gossip.messages import (
     READS_HANDED,
     Transactions,
@@ -29,14 +30,12 @@ from aitbc_node.types import PeerId, TxId
 
 FLUSH_MS = 20
 KNOWN_PER_PEER_MAX = 2 * limits.MEMPOOL_TXS_MAX
-LANE_MAX = 2_000
-"""Transactions that wait for one slow link; the oldest are left to who asks for them."""
+KNOWN_BLOCKS = 100
+"""For so many blocks it is known what a peer has, and at most for twice as many."""
 GROUPS_MAX = 8
 """More kinds of need than this, and each peer gets portions of its own: fewer frames for each."""
 LENT_BLOCKS = 10
 """What clients brought and no block has held for so long is offered again, to others."""
-SAVED_MS = limits.PING_MS
-"""A lane may send at once what it could have sent in so long."""
 
 _Groups: TypeAlias = dict[tuple[tuple[PeerId, ...], bool], list[tuple[TxId, bytes]]]
 """What goes to whom, and whether clients brought it."""
@@ -49,10 +48,10 @@ class TxRelay:
         self.txs_max = limits.MEMPOOL_TXS_MAX  # or as many as the pool holds
         self._topology = topology
         self._speeds = speeds
-        self._lanes: dict[PeerId, _Lane] = {}
-        self._handed: dict[TxId, None] = {}
+        self._lanes: dict[PeerId, Lane] = {}
+        self._handed: Recent[TxId] = Recent()
         self._queue: dict[TxId, tuple[bytes, PeerId | None]] = {}
-        self._has: dict[PeerId, dict[TxId, None]] = {}
+        self._has: dict[PeerId, Recent[TxId]] = {}
         self._own_links: set[PeerId] = set()
         self._able: set[PeerId] = set()
         """Peers that pass on what is handed to them."""
@@ -71,7 +70,7 @@ class TxRelay:
 
     def peer_up(self, peer: PeerId, *, is_own: bool = False, release: str = "") -> None:
         """Begin with a peer of which nothing is known but who dialled and its release."""
-        self._has[peer] = {}
+        self._has[peer] = Recent()
         if is_own:
             self._own_links.add(peer)
         if release.endswith(READS_HANDED):
@@ -90,14 +89,16 @@ class TxRelay:
         if has is None:
             return
         new = dict.fromkeys(ids)
-        has.update(new)
         if peer in self._lanes:
             self._lanes[peer].drop(new)
-        forget_oldest(has, most=KNOWN_PER_PEER_MAX)
+        has.note(new, most=KNOWN_PER_PEER_MAX)
 
     def advance(self, is_waiting: Callable[[TxId], bool]) -> None:
         """Go on behind a new block: drop what no longer waits, and offer again what does."""
         self._blocks += 1
+        if self._blocks % KNOWN_BLOCKS == 0:
+            for known in (self._handed, *self._has.values()):
+                known.age()
         for lane in self._lanes.values():
             lane.drop([tx_id for tx_id in lane if not is_waiting(tx_id)])
         for tx_id in [tx_id for tx_id in self._lent if not is_waiting(tx_id)]:
@@ -114,8 +115,7 @@ class TxRelay:
 
     def handed(self, ids: Iterable[TxId]) -> None:
         """Remember that these came to a few only, so that all others need them from here."""
-        self._handed.update(dict.fromkeys(ids))
-        forget_oldest(self._handed, most=self.txs_max)
+        self._handed.note(ids, most=self.txs_max)
 
     def add(self, tx_id: TxId, raw: bytes, *, source: PeerId | None) -> None:
         """Queue one transaction; `source` is the peer it came from, None for a client."""
@@ -125,7 +125,7 @@ class TxRelay:
 
     def greet(self, peer: PeerId, rows: Iterable[tuple[TxId, bytes]]) -> Iterator[Send]:
         """Send a peer that has just come what clients of this node wait for."""
-        has = self._has.get(peer, {})
+        has = self._has.get(peer, ())
         lacking = [(tx_id, raw) for tx_id, raw in rows if tx_id not in has]
         self.peer_has(peer, (tx_id for tx_id, _ in lacking))
         for portion in batches([raw for _, raw in lacking]):
@@ -163,7 +163,7 @@ class TxRelay:
                 self.peer_has(peer, (tx_id for tx_id, _ in rows))
                 if peer in quick:
                     continue
-                lane = self._lanes.setdefault(peer, _Lane(now_ms))
+                lane = self._lanes.setdefault(peer, Lane(now_ms))
                 without = set(lane.put(rows, is_own=is_own, is_handed=is_handed))
                 for tx_id in without:
                     self._has[peer].pop(tx_id, None)
@@ -235,65 +235,3 @@ def _turned(peers: list[PeerId], turn: int) -> list[PeerId]:
     """Begin a list at another place each turn."""
     begin = turn % len(peers) if peers else 0
     return peers[begin:] + peers[:begin]
-
-
-class _Lane:
-    """Hold what waits for one slow link. Units: bytes a second, microseconds within.
-
-    What clients brought leaves first, because nobody else can be asked for it.
-    """
-
-    def __init__(self, now_ms: int) -> None:
-        self._own: dict[TxId, tuple[bytes, bool]] = {}
-        self._others: dict[TxId, bytes] = {}
-        self._paid_until_us = 1_000 * (now_ms - SAVED_MS)
-
-    def __len__(self) -> int:
-        return len(self._own) + len(self._others)
-
-    def __iter__(self) -> Iterator[TxId]:
-        yield from self._own
-        yield from self._others
-
-    def put(
-        self, rows: Iterable[tuple[TxId, bytes]], *, is_own: bool, is_handed: bool
-    ) -> list[TxId]:
-        """Let these wait; return who made room: the oldest of others, or the newest of clients."""
-        if is_own:
-            self._own.update((tx_id, (raw, is_handed)) for tx_id, raw in rows)
-        else:
-            self._others.update(rows)
-        dropped = []
-        while len(self) > LANE_MAX:
-            tx_id = next(iter(self._others)) if self._others else next(reversed(self._own))
-            self.drop((tx_id,))
-            dropped.append(tx_id)
-        return dropped
-
-    def drop(self, ids: Iterable[TxId]) -> None:
-        """Let these wait no longer."""
-        for tx_id in ids:
-            self._own.pop(tx_id, None)
-            self._others.pop(tx_id, None)
-
-    def take(self, rate: int, now_ms: int) -> Iterator[tuple[bool, list[bytes]]]:
-        """Take what may leave now, in order, cut where it was handed over in another way."""
-        self._paid_until_us = max(self._paid_until_us, 1_000 * (now_ms - SAVED_MS))
-        taken: list[bytes] = []
-        was_handed = False
-        while len(self) and (not rate or self._paid_until_us <= 1_000 * now_ms):
-            raw, is_handed = self._next()
-            if taken and is_handed != was_handed:
-                yield was_handed, taken
-                taken = []
-            taken.append(raw)
-            was_handed = is_handed
-            if rate:
-                self._paid_until_us += 1_000_000 * len(raw) // rate
-        if taken:
-            yield was_handed, taken
-
-    def _next(self) -> tuple[bytes, bool]:
-        if self._own:
-            return self._own.pop(next(iter(self._own)))
-        return self._others.pop(next(iter(self._others))), False

@@ -41,6 +41,7 @@ from aitbc_node.storage.entries import (
 )
 from aitbc_node.storage.keepsakes import ACQUAINTANCES, BANS, EVIDENCE, Keepsake
 from aitbc_node.storage.log import SALT_BYTES, Entry, Log
+from aitbc_node.storage.offsets import Offsets
 from aitbc_node.storage.sign_state import NOTHING_SIGNED, SignStates, nothing_below
 from aitbc_node.storage.versions import DATA_VERSIONS, DataVersions, read_version, write_version
 from aitbc_node.types import BlockId, Hash, Height
@@ -105,7 +106,7 @@ class Store:
         self.sign_states = SignStates(keys)
         # Places in the log: of final blocks with their certificates by height, and of blocks that
         # are not final yet by id. So many heights from the genesis on are not in it.
-        self._finals: list[tuple[int, int]] = []
+        self._finals = Offsets()
         self._below = Height(0)
         self._waiting: dict[BlockId, tuple[Height, int]] = {}
 
@@ -195,7 +196,7 @@ class Store:
 
     def finals_above(self, height: Height) -> Iterator[FinalBlock]:
         """Read the final blocks above a height, in ascending order."""
-        for block_at, certificate_at in self._finals[max(0, height - self._below) :]:
+        for block_at, certificate_at in self._finals.between(max(0, height - self._below)):
             self._on_progress()
             yield self._final_at(block_at, certificate_at)
 
@@ -215,7 +216,7 @@ class Store:
         found: list[FinalBlock] = []
         size = 0
         start = max(first, 1) - self._below - 1
-        wanted = self._finals[start : max(last - self._below, 0)] if start >= 0 else []
+        wanted = self._finals.between(start, max(last - self._below, 0)) if start >= 0 else ()
         for block_at, certificate_at in wanted:
             size += self._log.size_of(block_at) + self._log.size_of(certificate_at)
             if found and size > bytes_max:
@@ -264,7 +265,8 @@ class Store:
         block = b"".join(parts_of(final.certificate.block_id, final.block))
         rows = ((BLOCK, block), (CERTIFICATE, encode(final.certificate)))
         block_at, certificate_at = self._log.rewrite(rows)
-        self._below, self._finals = Height(height - 1), [(block_at, certificate_at)]
+        self._below = Height(height - 1)
+        self._finals.restart((block_at, certificate_at))
         self._waiting.clear()
 
     def _make_final(self, certificate: Certificate, certificate_at: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from aitbc_node import limits
 from aitbc_node.events import Send
-from aitbc_node.gossip import relay
+from aitbc_node.gossip import lane
 from aitbc_node.gossip.messages import (
     READS_HANDED,
     Transactions,
@@ -107,7 +107,7 @@ def test_more_than_slow_links_hold_is_not_lost(
     monkeypatch: pytest.MonkeyPatch, *, able: int
 ) -> None:
     """Thrice what all lanes take together: in the end each has left to somebody."""
-    monkeypatch.setattr(relay, "LANE_MAX", LANE)
+    monkeypatch.setattr(lane, "LANE_MAX", LANE)
     node = Node(Kind.SLOW, able=able, carries=20_000)
     ids = node.bring(range(3 * len(PEERS) * LANE if able else 3 * LANE))
 
@@ -138,7 +138,7 @@ def test_nothing_waits_longer_for_others_than_what_came_after_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Lanes that are always full have new ones refused at every block, and old ones still go on."""
-    monkeypatch.setattr(relay, "LANE_MAX", LANE)
+    monkeypatch.setattr(lane, "LANE_MAX", LANE)
     node = Node(Kind.SLOW, carries=4_000)
     for block in range(6 * LENT_BLOCKS):
         node.bring(range(40 * block, 40 * block + 40))
@@ -158,7 +158,7 @@ def test_what_somebody_took_is_not_offered_again_to_who_had_no_room(
     monkeypatch: pytest.MonkeyPatch, needs: int
 ) -> None:
     """A few quick peers got all, so behind the next block nothing is queued for full links."""
-    monkeypatch.setattr(relay, "LANE_MAX", LANE)
+    monkeypatch.setattr(lane, "LANE_MAX", LANE)
     node = Node(Kind.SLOW, able=0, carries=4_000)
     for peer in PEERS[8:]:
         node.relay._speeds._links[peer].kind = Kind.GIGABIT

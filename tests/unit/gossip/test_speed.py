@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from aitbc_node.gossip.lane import LANE_MAX
 from aitbc_node.gossip.messages import (
     READS_HANDED,
     Transactions,
     TransactionsHanded,
     decode_message,
 )
-from aitbc_node.gossip.relay import FLUSH_MS, LANE_MAX, TxRelay
+from aitbc_node.gossip.relay import FLUSH_MS, TxRelay
 from aitbc_node.gossip.speed import (
     BEGIN,
     CALM_IN_A_ROW,

@@ -21,7 +21,7 @@ from aitbc_node.gossip.messages import (
     hello_sign_bytes,
 )
 from aitbc_node.gossip.reach import HEARD_MS_MIN, LASTING_MS, Reach
-from aitbc_node.gossip.relay import KNOWN_PER_PEER_MAX, TxRelay
+from aitbc_node.gossip.relay import KNOWN_BLOCKS, KNOWN_PER_PEER_MAX, TxRelay
 from aitbc_node.gossip.speed import Speeds
 from aitbc_node.gossip.topology import Topology
 from aitbc_node.types import (
@@ -160,6 +160,23 @@ def test_what_is_known_of_a_peer_is_bounded() -> None:
     relay.add(an_id(KNOWN_PER_PEER_MAX), b"new", source=None)
 
     assert [message for _, message in sent(list(relay.flush((A,), 0)))] == [Transactions((b"old",))]
+
+
+def test_what_is_known_of_a_peer_is_not_kept_for_hours() -> None:
+    """So many blocks later nobody waits for it; the bound is hours away in a quiet mesh."""
+    relay = TxRelay(Topology(), Speeds())
+    relay.peer_up(A)
+
+    for block in range(10 * KNOWN_BLOCKS):
+        names = [an_id(10 * block + number) for number in range(10)]
+        relay.peer_has(A, names)
+        relay.handed(names)
+        relay.advance(lambda _: False)
+
+    assert 10 * KNOWN_BLOCKS <= len(relay._has[A]) <= 20 * KNOWN_BLOCKS
+    assert 10 * KNOWN_BLOCKS <= len(relay._handed) <= 20 * KNOWN_BLOCKS
+    relay.add(names[0], b"tx", source=None)
+    assert list(relay.flush((A,), 0)) == []
 
 
 def test_a_newcomer_is_greeted_with_what_clients_wait_for() -> None:

@@ -1,6 +1,7 @@
 """The transaction index: fates are known at once, kept, and never in the way."""
 
 import contextlib
+import ctypes
 import hashlib
 import shutil
 import sqlite3
@@ -266,6 +267,60 @@ def test_places_are_written_slice_by_slice(
     assert counts == sorted(counts)
     index.close()
     assert count_places(path) == 300 * len(blocks)
+
+
+def test_a_quiet_node_keeps_no_page_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, eventually: Callable[..., None]
+) -> None:
+    """SQLite's cache would grow for hours; behind a full second it is kept: more is coming."""
+    monkeypatch.setattr(index_module, "GATHER_S", 0.001)
+    lets_go = []
+    monkeypatch.setattr(fates, "let_go", lets_go.append)
+    index = TxIndex(tmp_path / "index.db")
+
+    index.put_block(a_scattered_commit(1))
+    eventually("the full write", lambda: not index._unwritten, deadline_s=60)
+    behind_many = len(lets_go)
+    index.put_block(a_commit(2, "ok"))
+    eventually("the small write", lambda: not index._unwritten, deadline_s=60)
+    index.close()
+
+    assert (behind_many, bool(lets_go)) == (0, True)
+
+
+def test_pages_are_let_go_of(tmp_path: Path) -> None:
+    """What was written is in no cache behind it, and still in the file."""
+    with contextlib.closing(fates.opened(tmp_path / "index.db")) as connection:
+        connection.execute(f"PRAGMA cache_size = -{fates.CACHE_KIB}")
+        empty = _allocated_bytes()
+        commits = [a_scattered_commit(height) for height in range(1, 41)]
+        batches = [
+            fates.batch_of(commit.final.block.header.height, commit.id, commit.receipts)
+            for commit in commits
+        ]
+        with connection:
+            fates.write(connection, batches)
+        full = _allocated_bytes()
+        fates.let_go(connection)
+        after = _allocated_bytes()
+
+        assert full - empty > 16 * (after - empty)
+        assert connection.execute("SELECT count(*) FROM blocks").fetchone() == (40,)
+
+
+def _allocated_bytes() -> int:
+    """Ask SQLite how much it holds, in all connections of this process."""
+    used = _sqlite_of_this_process().sqlite3_memory_used
+    used.restype = ctypes.c_int64
+    return int(used())
+
+
+def _sqlite_of_this_process() -> ctypes.CDLL:
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines():
+        name = line.split(maxsplit=5)[-1]
+        if "sqlite3" in name and hasattr(library := ctypes.CDLL(name), "sqlite3_memory_used"):
+            return library
+    raise AssertionError("no SQLite in this process")
 
 
 @pytest.mark.parametrize("writes", [1, SLICES + 3])
