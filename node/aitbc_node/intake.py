@@ -27,7 +27,7 @@ from aitbc_node.tipping import Tips, price_of
 from aitbc_node.types import Address, Height, PeerId, TxId
 from aitbc_node.verifying import Item, Verifying
 
-OWN_MAX = 2 * limits.MEMPOOL_TXS_MAX
+OWN_MAX = 1_000
 """Ids of clients' transactions remembered before those that no longer wait are dropped; more where
 more wait, for to look through them each time would take longer than to verify."""
 
