@@ -13,8 +13,9 @@ import pytest
 from pretend_swarm import a_fake_mesh, a_swarm, an_order, is_believed, played_whole
 
 from aitbc_load.histograms import Latencies
-from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.suites import from_python as swarm
+from aitbc_toolkit.suites import loads
 from aitbc_toolkit.suites.swarm import Swarm
 from aitbc_toolkit.suites.verdicts import Verdict
 
@@ -186,6 +187,32 @@ def test_workers_whose_coordinator_is_silent_send_nothing_more(
         with pytest.raises(AitbcError, match="every worker was lost"):
             a_swarm(order, [], each_second=freeze).run()
     assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"rate": float("nan")}, "nan transactions a second cannot be asked for"),
+        ({"rate": float("inf")}, "inf transactions a second cannot be asked for"),
+        ({"rate": 0.0}, "0 transactions a second cannot be asked for"),
+        ({"rate": -1.0}, "-1 transactions a second cannot be asked for"),
+        ({"for_s": float("nan")}, "nan seconds cannot be asked for"),
+        ({"for_s": float("inf")}, "inf seconds cannot be asked for"),
+        ({"workers": 0}, "0 workers cannot share a run"),
+        ({"workers": 65}, "65 workers cannot share a run"),
+    ],
+)
+def test_what_no_run_can_be_asked_for_is_refused_in_python_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any], said: str
+) -> None:
+    """As options are on the command line: before a run is begun, and by what is wrong."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path / "state")
+    monkeypatch.setattr(loads, "play", lambda *_, **__: pytest.fail("it was played"))
+
+    with pytest.raises(UsageError, match=said):
+        swarm.run("load/steady", "dev", **asked)
+
+    assert not (tmp_path / "state" / "runs").exists()
 
 
 def test_a_test_in_python_lets_a_swarm_run(

@@ -5,12 +5,11 @@ means.
 """
 
 from math import isnan
-from typing import Any, Final
+from typing import Any
 
 import click
 
-_RATE_MAX: Final = 1_000_000
-_YEAR_S: Final = 366 * 86_400
+from aitbc_toolkit.suites.scenario.quantities import LASTS_MAX_S, RATE_MAX
 
 
 class Finite(click.FloatRange):
@@ -31,9 +30,9 @@ class Finite(click.FloatRange):
 
 def rate(least: float) -> Finite:
     """Take so many a second; no machine hands in more than a million."""
-    return Finite(least, _RATE_MAX)
+    return Finite(least, RATE_MAX)
 
 
 def seconds(least: float) -> Finite:
     """Take so many seconds; nothing here lasts longer than a year."""
-    return Finite(least, _YEAR_S)
+    return Finite(least, LASTS_MAX_S)

@@ -16,6 +16,7 @@ from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import comparing, loads, outposts, repertoire, runs, stepping
+from aitbc_toolkit.suites.from_python import WORKERS_MAX
 from aitbc_toolkit.suites.knee import Bounds
 from aitbc_toolkit.suites.live import a_seed
 from aitbc_toolkit.suites.report import writing
@@ -62,7 +63,7 @@ def list_(*, scenario: str, as_json: bool) -> None:
 @click.option("--rate", type=finite.rate(0.1), help="Ask for so many a second instead.")
 @click.option("--for", "for_s", type=finite.seconds(1), help="For so many seconds instead.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
-@click.option("--workers", type=click.IntRange(1, 64), help="So many processes share it.")
+@click.option("--workers", type=click.IntRange(1, WORKERS_MAX), help="So many processes share it.")
 @click.option("--workers-on", metavar="HOST[,HOST]", default="", help="They run on these hosts.")
 @json_option
 def run(
@@ -184,7 +185,9 @@ def _played(found: Environment, asked: loads.Wanted, *, as_json: bool) -> Exit:
 )
 @click.option("--for", "for_s", type=finite.seconds(1), help="Let a step last so many s.")
 @click.option("--seed", type=int, help="Make the accounts of this seed.")
-@click.option("--workers", type=click.IntRange(1, 64), help="So many processes share each step.")
+@click.option(
+    "--workers", type=click.IntRange(1, WORKERS_MAX), help="So many processes share each step."
+)
 @click.option("--workers-on", metavar="HOST[,HOST]", default="", help="They run on these hosts.")
 @json_option
 def knee(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aitbc_toolkit import paths
+from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.suites import loads, repertoire, runs, stepping
 from aitbc_toolkit.suites.report import writing
@@ -14,6 +15,7 @@ from aitbc_toolkit.suites.swarm import Document
 from aitbc_toolkit.suites.verdicts import Verdict
 
 SEED = 1
+WORKERS_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,12 @@ def run(
 ) -> Outcome:
     """Play a load scenario, by its name or its file, on a live mesh.
 
-    Raises: AitbcError when there is no such scenario or environment, or no mesh answers.
+    Raises: UsageError for a rate, a length or workers that cannot be, `nan` and `inf` too;
+    AitbcError when there is no such scenario or environment, or no mesh answers.
     """
+    if not 1 <= workers <= WORKERS_MAX:
+        what = f"{workers} workers cannot share a run: 1 to {WORKERS_MAX} can"
+        raise UsageError(what, hint="aitbc load run --help")
     case = repertoire.case(str(scenario))
     found = Inventory.load(environment) if isinstance(environment, str) else environment
     knee = stepping.known(found.name, paths.state_root())

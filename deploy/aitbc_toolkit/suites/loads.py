@@ -86,8 +86,10 @@ def wanted(
 ) -> Wanted:
     """Read a scenario, with another rate or length where somebody asks for it.
 
-    Raises: UsageError where a share of the knee is asked for, and nobody knows that of this mesh.
+    Raises: UsageError where a share of the knee is asked for, and nobody knows that of this mesh,
+    and for a rate or a length that cannot be.
     """
+    phasing.require_bounds(rate=faster, for_s=longer)
     own = phasing.extent(written, knee=faster or knee)
     asked = phasing.Extent(faster or own.rate, longer or own.for_s, own.batch)
     return Wanted(

@@ -11,7 +11,13 @@ from typing import Any
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.suites.scenario import load_files
 from aitbc_toolkit.suites.scenario.crowds import Crowd, Phase, Spawn
-from aitbc_toolkit.suites.scenario.quantities import rate, seconds, share
+from aitbc_toolkit.suites.scenario.quantities import (
+    LASTS_MAX_S,
+    RATE_MAX,
+    rate,
+    seconds,
+    share,
+)
 from aitbc_toolkit.suites.scenario.schema import Written
 
 _OF_KNEE = " of knee"
@@ -24,6 +30,21 @@ class Extent:
     rate: float
     for_s: float
     batch: int
+
+
+def require_bounds(*, rate: float | None, for_s: float | None) -> None:
+    """Refuse what no run can be asked for; None is what the file says.
+
+    Raises: UsageError, also for `nan` and `inf`.
+    """
+    for what, asked, most in (
+        ("transactions a second", rate, RATE_MAX),
+        ("seconds", for_s, LASTS_MAX_S),
+    ):
+        # What is no number is in no range.
+        if asked is not None and not 0 < asked <= most:
+            wrong = f"{asked:g} {what} cannot be asked for: above 0, and {most:,} at the most"
+            raise UsageError(wrong, hint="aitbc load run --help")
 
 
 def extent(written: Written, *, knee: float) -> Extent:

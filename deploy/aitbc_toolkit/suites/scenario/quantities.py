@@ -1,7 +1,12 @@
 """What do `30s`, `50%` and `20/s` mean as numbers? The schema has seen to their form."""
 
 import re
+from typing import Final
 
+RATE_MAX: Final = 1_000_000
+"""No machine hands in more than so many a second."""
+LASTS_MAX_S: Final = 366 * 86_400
+"""Nothing here lasts longer than a year."""
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"([0-9.]+)(ms|s|m|h)")
 
