@@ -4,11 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from aitbc_toolkit.errors import AitbcError
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import catalogue
+from aitbc_toolkit.suites.scenario import session
 
 PLUGIN = "aitbc_toolkit.suites.scenario.fixtures"
 TESTS = '''
@@ -124,3 +128,74 @@ def test_a_case_that_a_mesh_cannot_play_is_skipped() -> None:
     assert "1 skipped" in told
     assert "it is not for the simulator" in told
     assert "worst verdict" not in told
+
+
+PLANTED = """
+import pathlib
+from contextlib import contextmanager
+from aitbc_toolkit.suites.scenario import session
+
+noted = pathlib.Path({folder!r})
+
+@contextmanager
+def own_lab(name, tell):
+    (noted / f"{{name}}.up").touch(exist_ok=False)
+    yield name
+    (noted / f"{{name}}.down").touch(exist_ok=False)
+
+session.own_lab = own_lab
+"""
+NAMED = '''
+import pytest
+
+@pytest.mark.parametrize("number", range(4))
+def test_named(swarm, number):
+    """A swarm is given the mesh of its process, and begins nothing by itself."""
+    print("plays on", swarm.keywords["environment"])
+'''
+
+
+def test_each_worker_has_a_lab_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers, two labs: each is brought up once, and taken down when its worker is done."""
+    path = tmp_path / "test_mine.py"
+    path.write_text(NAMED)
+    (tmp_path / "planted_labs.py").write_text(PLANTED.format(folder=str(tmp_path)))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    status, told = played(path, "-n", "2", "--env", "lab", "-p", "planted_labs")
+
+    assert status == 0, told
+    assert set(re.findall(r"plays on (\S+)", told)) == {"lab-gw0", "lab-gw1"}
+    noted = sorted(each.name for each in tmp_path.glob("lab-*"))
+    assert noted == ["lab-gw0.down", "lab-gw0.up", "lab-gw1.down", "lab-gw1.up"]
+
+
+def test_several_workers_do_not_meet_on_one_mesh(tmp_path: Path) -> None:
+    """Hosts that are there once are refused before any test, with what to do instead."""
+    path = tmp_path / "test_mine.py"
+    path.write_text(GOOD)
+
+    status, told = played(path, "-n", "2", "--env", "dev")
+
+    assert status == pytest.ExitCode.USAGE_ERROR, told
+    assert "dev is one mesh, and cannot be shared out" in told
+    assert "-n 0, or with labs of their own: --env lab" in told
+
+
+def test_a_lab_that_does_not_come_up_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first test waits for it, the others hear why at once; alone a session brings none up."""
+    tried: list[str] = []
+
+    def no_room(name: str, _tell: object) -> AbstractContextManager[Environment]:
+        tried.append(name)
+        raise AitbcError("no room for a lab")
+
+    monkeypatch.setattr(session, "own_lab", no_room)
+    found = session.Session("lab-mine", "gw0")
+
+    for _ in range(2):
+        with pytest.raises(AitbcError, match="no room"):
+            found.environment()
+
+    assert tried == ["lab-mine-gw0"]
+    assert session.Session("lab-mine", "").name == "lab-mine"

@@ -27,6 +27,13 @@ from aitbc_toolkit.suites import catalogue, playing, showing
 from aitbc_toolkit.suites.crew import READY
 from aitbc_toolkit.suites.timeline import Timeline
 
+Tell = Callable[[Mapping[str, object]], None]
+
+
+def tell(record: Mapping[str, object]) -> None:
+    """Say what is done to a lab beside the results."""
+    sys.stderr.write(json.dumps(record, default=str) + "\n")
+
 
 def main(name: str, folder: Path, seed: int, names: BinaryIO, results: BinaryIO) -> None:
     """Play until there is nothing more to play."""
@@ -43,7 +50,7 @@ def main(name: str, folder: Path, seed: int, names: BinaryIO, results: BinaryIO)
 
 
 @contextmanager
-def own_lab(name: str) -> Iterator[Environment]:
+def own_lab(name: str, tell: Tell = tell) -> Iterator[Environment]:
     """Have a lab with a mesh; afterwards it is as before: up, down, or not there, whatever happens.
 
     Raises: AitbcError where it does not come up.
@@ -51,33 +58,32 @@ def own_lab(name: str) -> Iterator[Environment]:
     before = _states().get(name_of(name))
     try:
         if before != "up":
-            done = meshing.up(name, Request(), _tell, owner_pid=os.getpid())
+            done = meshing.up(name, Request(), tell, owner_pid=os.getpid())
             if done.exit is not Exit.OK:
                 raise AitbcError(done.error, hint=done.hint, exit_status=done.exit)
         yield Inventory.load(name)
     finally:
         if before != "up":
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            _clear_up(name, end=lab.take_down if before else lab.destroy)
+            heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                _clear_up(name, tell, end=lab.take_down if before else lab.destroy)
+            finally:
+                signal.signal(signal.SIGINT, heard)
 
 
-def _clear_up(name: str, *, end: Callable[[str], object]) -> None:
+def _clear_up(name: str, tell: Tell, *, end: Callable[[str], object]) -> None:
     """Take a lab down that is there; what fails in it is told, and hides no error before it."""
     own = name_of(name)
-    for each in (partial(meshing.down_by_name, name, _tell, wipe=True), partial(end, own)):
+    for each in (partial(meshing.down_by_name, name, tell, wipe=True), partial(end, own)):
         try:
             if own in _states():
                 each()
         except (AitbcError, OSError) as failure:
-            _tell({"event": "not cleared up", "environment": name, "error": str(failure)})
+            tell({"event": "not cleared up", "environment": name, "error": str(failure)})
 
 
 def _states() -> dict[str, str]:
     return {each.lab.name: each.state for each in lab.list_labs()}
-
-
-def _tell(record: Mapping[str, object]) -> None:
-    sys.stderr.write(json.dumps(record, default=str) + "\n")
 
 
 def _send(results: BinaryIO, line: bytes) -> None:

@@ -3,7 +3,8 @@
 `net`, `chaos` and `load` play together, `swarm` lets a load scenario run.
 
 `pytest -p aitbc_toolkit.suites.scenario.fixtures` also plays scenario files. Engine, checkers and
-verdicts are those of `aitbc test`; without `--env` the mesh is simulated.
+verdicts are those of `aitbc test`; without `--env` the mesh is simulated. Each worker of
+pytest-xdist has a lab of its own.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -16,14 +17,15 @@ import pytest
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.asking import open_mesh
-from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import Inventory
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, from_python, runs
 from aitbc_toolkit.suites.from_python import Outcome
 from aitbc_toolkit.suites.history import Recorder
 from aitbc_toolkit.suites.scenario import breaking, loading, on_mesh, simulated
 from aitbc_toolkit.suites.scenario.schema import Case
+from aitbc_toolkit.suites.scenario.session import Session, require_room
 from aitbc_toolkit.suites.scenario.trial import Chaos, Load, Net, Trial, in_simulator, on_scene
 from aitbc_toolkit.suites.scene import Result, Scene
 from aitbc_toolkit.suites.showing import SIMULATED
@@ -33,6 +35,7 @@ from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
 _VERDICT = "verdict"
 _JUDGED = pytest.StashKey[bool]()
 """A test that has it was judged to its end: its own failure says no more."""
+_SESSION = pytest.StashKey[Session]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +43,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("aitbc scenarios")
     group.addoption("--env", default=SIMULATED, help="environment; without it the simulator")
     group.addoption("--seed", type=int, default=1, help="what chance is drawn from")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse several workers on one mesh, and open nothing yet."""
+    name, own = config.getoption("--env"), getattr(config, "workerinput", None)
+    if own is None and name != SIMULATED:
+        try:
+            require_room(name, len(config.getoption("tx", None) or ()))
+        except UsageError as wrong:
+            hint = f"-n 0, or with labs of their own: --env {LAB}"
+            raise pytest.UsageError(f"{wrong.message}; {hint}") from wrong
+    config.stash[_SESSION] = Session(name, own["workerid"] if own else "")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take down what this process has brought up, before xdist hears that it is done."""
+    session.config.stash[_SESSION].close()
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -69,8 +89,8 @@ class ScenarioItem(pytest.Item):
 
     def runtest(self) -> None:
         """Play it; any end but a pass is a failure with its verdict."""
-        environment, seed = self.config.getoption("--env"), self.config.getoption("--seed")
-        result = _played(self._case, environment, seed)
+        session, seed = self.config.stash[_SESSION], self.config.getoption("--seed")
+        result = _played(self._case, session, seed)
         _end(self, result.verdict, result.line)
 
     def reportinfo(self) -> tuple[Path, int, str]:
@@ -81,8 +101,8 @@ class ScenarioItem(pytest.Item):
 @pytest.fixture(name="trial")
 def _trial(request: pytest.FixtureRequest) -> Iterator[Trial]:
     """Open the mesh, and judge every invariant when the test is over."""
-    environment = request.config.getoption("--env")
-    with _opened(request.node.name, environment, request.config.getoption("--seed")) as trial:
+    session, seed = request.config.stash[_SESSION], request.config.getoption("--seed")
+    with _opened(request.node.name, session, seed) as trial:
         yield trial
         verdict, line = trial.judged()
     _end(request.node, verdict, line)
@@ -112,10 +132,10 @@ def swarm(request: pytest.FixtureRequest) -> Callable[..., Outcome]:
 
     In a child process, so that nothing of the test is patched.
     """
-    environment, seed = request.config.getoption("--env"), request.config.getoption("--seed")
-    if environment == SIMULATED:
+    session, seed = request.config.stash[_SESSION], request.config.getoption("--seed")
+    if session.is_simulated:
         pytest.skip("a swarm needs a live mesh: --env")
-    return partial(from_python.run, environment=environment, seed=seed)
+    return partial(from_python.run, environment=session.environment(), seed=seed)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -173,8 +193,8 @@ def _verdict_of(failure: BaseException | None) -> Verdict:
     return Verdict.INVALID
 
 
-def _played(case: Case, environment: str, seed: int) -> Result:
-    found = None if environment == SIMULATED else Inventory.load(environment)
+def _played(case: Case, session: Session, seed: int) -> Result:
+    found = None if session.is_simulated else session.environment()
     if why := on_mesh.unfit(case, found) if found else simulated.unfit(case):
         pytest.skip(why)
     if found is None:
@@ -191,12 +211,12 @@ def _played(case: Case, environment: str, seed: int) -> Result:
 
 
 @contextmanager
-def _opened(name: str, environment: str, seed: int) -> Iterator[Trial]:
-    if environment == SIMULATED:
+def _opened(name: str, session: Session, seed: int) -> Iterator[Trial]:
+    if session.is_simulated:
         with in_simulator(name, seed=seed) as trial:
             yield trial
         return
-    found = Inventory.load(environment)
+    found = session.environment()
     with ExitStack() as stack:
         timeline = stack.enter_context(Timeline(runs.begin(paths.state_root())))
         mesh = stack.enter_context(open_mesh(found))
