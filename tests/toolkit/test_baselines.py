@@ -14,6 +14,7 @@ import pytest
 from aitbc_toolkit import paths
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
+from aitbc_toolkit.inventory import Inventory
 from aitbc_toolkit.suites import baselines, catalogue, loads, playing, rounds, shelf
 from aitbc_toolkit.suites.baselines import Baseline, Judgement, Ran
 from aitbc_toolkit.suites.stages import NIGHTLY
@@ -213,7 +214,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give the folder that everything is kept in, and an environment without any mesh."""
     monkeypatch.setattr(paths, "state_root", lambda *_override: tmp_path / "state")
     monkeypatch.setattr(
-        "aitbc_toolkit.cli.baseline.load_environment", lambda name: SimpleNamespace(name=name)
+        "aitbc_toolkit.cli.baseline.load_environment",
+        lambda name: Inventory.load(name, state=tmp_path / "state"),
     )
     asked_now = rounds.asked_now
     monkeypatch.setattr(
@@ -431,6 +433,66 @@ def test_what_will_not_be_comparable_is_not_played(
 
     assert run(["load", "baseline", "judge", *words]) == Exit.USAGE
     assert "baseline: another machine; another configuration" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("scenario", "runs", "said"),
+    [
+        ("crash/leader-kill", 5, "5 runs are too few to judge the 30 figures of crash/leader-kill"),
+        ("economic/coins-mature", 5, "economic/coins-mature measures nothing"),
+        ("smoke/boot", 5, "smoke/boot measures nothing"),
+    ],
+)
+def test_what_would_be_no_baseline_is_not_played(
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    scenario: str,
+    runs: int,
+    said: str,
+) -> None:
+    """How many figures runs will have is known before them; so many runs as can judge them play."""
+    played: list[int] = []
+
+    def play(*words: Any, **_: Any) -> list[Ran]:
+        played.append(len(words[2]))
+        raise UsageError("it was played")
+
+    monkeypatch.setattr(rounds, "played", play)
+    monkeypatch.setattr(playing, "sorted_out", lambda _mesh, parts: (parts, []))
+    words = ["load", "baseline", "keep", scenario, "-e", "dev", "--runs"]
+
+    assert run([*words, str(runs)]) == Exit.USAGE
+
+    told = capsys.readouterr().err
+    assert said in told
+    assert not played
+    if "--runs" in told:
+        assert "--runs 7" in told
+        assert run([*words, "7"]) == Exit.USAGE
+        assert played == [7]
+    assert not (state / "runs").exists()
+
+
+def test_another_configuration_of_a_load_run_is_told_before_it_is_played(
+    fake_mesh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mesh is asked first: a scenario that asks for more, or other limits, is another one."""
+    monkeypatch.setattr(paths, "state_root", lambda *_override: tmp_path / "state")
+    mesh = fake_mesh.environment
+    monkeypatch.setattr(rounds, "machine_now", lambda: MACHINE)
+    seen = a_set(1, NOISE, rate=50.0, for_s=4.0)
+    same = msgspec.structs.replace(seen, configuration=rounds.asked_now(mesh, seen))
+    bench = msgspec.structs.replace(mesh.profile, limits="bench")
+
+    rounds.require_same(mesh, same)
+
+    for there, before in (
+        (mesh, msgspec.structs.replace(same, rate=60.0)),
+        (replace(mesh, profile=bench), same),
+    ):
+        with pytest.raises(UsageError, match="another configuration"):
+            rounds.require_same(there, before)
 
 
 def test_a_run_that_fails_is_no_baseline(

@@ -13,7 +13,7 @@ from aitbc_toolkit.cli import contest
 from aitbc_toolkit.cli.main import run
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.suites import fingerprint, repertoire, stepping
+from aitbc_toolkit.suites import fingerprint, foreseen, loads, repertoire, stepping
 
 OLD, NEW = "8b1f3c2" + "0" * 33, "c41d9aa" + "0" * 33
 FIRST, SECOND = "1,4,5,8,9", "2,3,6,7,10"
@@ -159,6 +159,55 @@ def test_what_cannot_be_compared_is_refused(
 
     assert run(["load", "compare", *words]) == Exit.USAGE
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "load/fault-at-80", "--rate", "10"),
+        ("compare", "dev", "dev", "--scenario", "load/fault-at-80"),
+        ("baseline", "keep", "load/fault-at-80"),
+    ],
+)
+def test_a_scenario_that_is_for_other_meshes_is_not_begun(
+    forge: Forge,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+) -> None:
+    """Its `backends` are read before, by each command: no folder of a run is made."""
+    forge(1.0)
+    knee = {"environment": "dev", "verdict": "PASS", "committed": 100.0, "fails_at": 120.0}
+    (tmp_path / "runs" / "0001" / stepping.KNEE).write_text(json.dumps(knee))
+    monkeypatch.setattr(loads, "play", lambda *_, **__: pytest.fail("it was played"))
+
+    assert run(["load", *words]) == Exit.USAGE
+
+    told = capsys.readouterr().err
+    assert "load/fault-at-80 cannot be played on dev: it is for lab, hosts, not for dev" in told
+    assert len([*(tmp_path / "runs").iterdir()]) == 10
+
+
+def test_meshes_that_differ_are_not_played_on(
+    fake_mesh: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them is throttled: its runs would be refused behind the last of both sides."""
+    monkeypatch.setattr("aitbc_toolkit.paths.state_root", lambda *_: tmp_path / "state")
+    one = fake_mesh.environment
+    other = replace(one, name="other", profile=changed(one.profile, limits="bench"))
+    monkeypatch.setattr(loads, "play", lambda *_, **__: pytest.fail("it was played"))
+    asked = loads.wanted(repertoire.case("load/steady").written, seed=7, faster=None, longer=None)
+
+    foreseen.require_alike(one, one, asked)
+
+    with pytest.raises(UsageError, match="differ in configuration"):
+        foreseen.require_alike(one, replace(other, name=one.name), asked)
+    monkeypatch.setattr(foreseen, "configuration", lambda mesh, _asked: mesh.profile.limits)
+    meshes = {"one": one, "other": other}
+    monkeypatch.setattr(contest, "load_environment", meshes.__getitem__)
+    with pytest.raises(UsageError, match="differ in configuration"):
+        contest.sides("one", "other", asked, count=5, say=lambda _: None)
 
 
 def test_a_figure_that_a_run_lacks_is_an_error(

@@ -411,10 +411,10 @@ def test_the_end_of_its_steps_is_kept_with_a_run(
     monkeypatch.setattr(loads, "Heights", lambda *_: nullcontext())
     monkeypatch.setattr(loads, "an_order", lambda *_: {})
     environment: Any = SimpleNamespace(name="dev")
-    case: Any = object()
+    case: Any = SimpleNamespace(steps=("any",))
 
     with suppress(KeyboardInterrupt, RuntimeError):
-        asked = dataclasses.replace(wanted(), beside=case)
+        asked = dataclasses.replace(wanted(), case=case)
         loads.play(environment, asked, tmp_path, tell=lambda *_: None)
 
     told = json.loads((tmp_path / "verdict.json").read_text())
@@ -441,9 +441,9 @@ def test_a_result_says_how_its_whole_run_ended(
     monkeypatch.setattr(loads, "an_order", lambda *_: {})
     monkeypatch.setattr(exporting, "text", lambda told: str(told["ended"]))
     environment: Any = SimpleNamespace(name="dev")
-    case: Any = object()
+    case: Any = SimpleNamespace(steps=("any",))
 
-    asked = dataclasses.replace(wanted(), beside=case)
+    asked = dataclasses.replace(wanted(), case=case)
     played = loads.play(environment, asked, tmp_path, tell=lambda *_: None)
 
     assert played.record.verdict is Verdict.UNHEALED

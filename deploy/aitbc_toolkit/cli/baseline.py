@@ -78,7 +78,10 @@ def keep(
     wanted = rounds.known(scenario)
     first = a_seed() if seed is None else seed
     seeds = rounds.seeds(wanted, first, count)
-    runs = _runs(found, wanted, seeds, asked=Asked(for_s=for_s), numbers=numbers)
+    asked = Asked(for_s=for_s)
+    if not numbers:
+        rounds.require_worth(found, wanted, seeds, asked=asked)
+    runs = _runs(found, wanted, seeds, asked=asked, numbers=numbers)
     kept = baselines.gather(wanted, name, runs)
     baselines.require_ratios(kept)
     kept = rounds.repeatable(found, kept)

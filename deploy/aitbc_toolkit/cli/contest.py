@@ -6,7 +6,7 @@ from aitbc_toolkit import paths
 from aitbc_toolkit.cli import swarm_picture, tables
 from aitbc_toolkit.cli.environment import load as load_environment
 from aitbc_toolkit.errors import UsageError
-from aitbc_toolkit.suites import loads, repertoire, rivalry, runs, stepping
+from aitbc_toolkit.suites import foreseen, loads, repertoire, rivalry, runs, stepping
 from aitbc_toolkit.suites.comparing import Comparison, Row, Taken
 from aitbc_toolkit.suites.loads import Wanted
 
@@ -40,16 +40,20 @@ def sides(
     kinds = {rivalry.is_recorded(side) for side in (first, second)}
     if kinds == {True}:
         state = paths.state_root()
-        one, other = (rivalry.recorded(state, side, asked.scenario) for side in (first, second))
-        return one, other
+        a, b = (rivalry.recorded(state, side, asked.scenario) for side in (first, second))
+        return a, b
     if len(kinds) > 1:
         raise UsageError(
             f"{first} and {second} are not alike: two environments, or runs on both sides",
             hint="aitbc load compare dev dev",
         )
+    one, other = load_environment(first), load_environment(second)
+    environments, is_one_mesh = {"A": one, "B": other}, one.name == other.name
+    for each in environments.values():
+        foreseen.require_fit(each, asked)
+    if not is_one_mesh:
+        foreseen.require_alike(one, other, asked)
     say(f"{asked.scenario}: A is {first}, B is {second}, {count} runs a side, seed {asked.seed}")
-
-    environments = {"A": load_environment(first), "B": load_environment(second)}
 
     def make(turn: rivalry.Turn) -> Taken:
         folder = runs.begin(paths.state_root())
@@ -59,7 +63,6 @@ def sides(
         stepping.go_on(loads.play(environments[turn.side], asked, folder, tell=_unheard))
         return rivalry.taken(folder)
 
-    is_one_mesh = environments["A"].name == environments["B"].name
     return rivalry.take_turns(make, runs=count, is_one_mesh=is_one_mesh)
 
 

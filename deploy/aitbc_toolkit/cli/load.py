@@ -15,7 +15,7 @@ from aitbc_toolkit.cli.reaching import environment_option, json_option
 from aitbc_toolkit.cli.saying import say
 from aitbc_toolkit.errors import Exit, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites import comparing, loads, outposts, repertoire, runs, stepping
+from aitbc_toolkit.suites import comparing, foreseen, loads, outposts, repertoire, runs, stepping
 from aitbc_toolkit.suites.from_python import WORKERS_MAX
 from aitbc_toolkit.suites.knee import Bounds
 from aitbc_toolkit.suites.live import a_seed
@@ -91,7 +91,7 @@ def run(
             what = "no rate is asked for where the knee is looked for"
             raise UsageError(what, hint="aitbc load knee --from 200")
         return climb.look(found, Bounds(), crew, seed=seed, for_s=for_s, as_json=as_json)
-    asked = _wanted(found.name, scenario, rate=rate, for_s=for_s, seed=seed)
+    asked = _wanted(found, scenario, rate=rate, for_s=for_s, seed=seed)
     asked = replace(asked, workers=crew.workers, on=crew.on)
     return _played(found, asked, as_json=as_json)
 
@@ -128,7 +128,7 @@ def master(
     Example: aitbc load master load/steady -e staging --worker 'ssh office1 aitbc load worker'
     """
     found = load_environment(environment)
-    asked = _wanted(found.name, scenario, rate=rate, for_s=for_s, seed=seed)
+    asked = _wanted(found, scenario, rate=rate, for_s=for_s, seed=seed)
     asked = replace(asked, workers=len(commands), commands=commands)
     return _played(found, asked, as_json=as_json)
 
@@ -145,11 +145,13 @@ def worker() -> None:
 
 
 def _wanted(
-    environment: str, scenario: str, *, rate: float | None, for_s: float | None, seed: int | None
+    mesh: Environment, scenario: str, *, rate: float | None, for_s: float | None, seed: int | None
 ) -> loads.Wanted:
     case = repertoire.case(scenario)
-    used, knee = a_seed() if seed is None else seed, stepping.known(environment, paths.state_root())
-    return loads.wanted(case.written, seed=used, faster=rate, longer=for_s, knee=knee, case=case)
+    used, knee = a_seed() if seed is None else seed, stepping.known(mesh.name, paths.state_root())
+    asked = loads.wanted(case.written, seed=used, faster=rate, longer=for_s, knee=knee, case=case)
+    foreseen.require_fit(mesh, asked)
+    return asked
 
 
 def _played(found: Environment, asked: loads.Wanted, *, as_json: bool) -> Exit:

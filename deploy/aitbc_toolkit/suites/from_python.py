@@ -9,7 +9,7 @@ from pathlib import Path
 from aitbc_toolkit import paths
 from aitbc_toolkit.errors import UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.suites import loads, repertoire, runs, stepping
+from aitbc_toolkit.suites import foreseen, loads, repertoire, runs, stepping
 from aitbc_toolkit.suites.report import writing
 from aitbc_toolkit.suites.swarm import Document
 from aitbc_toolkit.suites.verdicts import Verdict
@@ -59,6 +59,7 @@ def run(
     found = Inventory.load(environment) if isinstance(environment, str) else environment
     knee = stepping.known(found.name, paths.state_root())
     asked = loads.wanted(case.written, seed=seed, faster=rate, longer=for_s, knee=knee, case=case)
+    foreseen.require_fit(found, asked)
     asked = replace(asked, workers=workers)
     folder = runs.begin(paths.state_root())
     played = loads.play(found, asked, folder, tell=lambda *_: None)

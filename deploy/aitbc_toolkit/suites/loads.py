@@ -64,15 +64,19 @@ class Wanted:
     """How long all that was sent is waited for; what has not ended then is pending."""
     phases: tuple[Mapping[str, Any], ...] = ()
     """As the swarm is told them; a file without any is one even phase."""
-    beside: Case | None = None
-    """What is done to the mesh meanwhile, where a file has steps."""
+    case: Case | None = None
+    """The file that it comes from: which meshes it is for, and its steps."""
     workers: int = 1
     tags: tuple[str, ...] = ()
     on: tuple[str, ...] = ()
     """Hosts of the environment that the workers are on; none is this machine, as its processes."""
-
     commands: tuple[str, ...] = ()
     """What starts each worker, where somebody else sees to where they are."""
+
+    @property
+    def beside(self) -> Case | None:
+        """Return what is done to the mesh meanwhile, where a file has steps."""
+        return self.case if self.case is not None and self.case.steps else None
 
 
 def wanted(
@@ -100,7 +104,7 @@ def wanted(
         seed=seed,
         objectives=written.objectives,
         phases=phasing.phases(written, asked),
-        beside=case if case is not None and case.steps else None,
+        case=case,
         tags=tuple(written.tags),
     )
 

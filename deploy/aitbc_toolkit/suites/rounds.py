@@ -1,14 +1,13 @@
 """How do the runs come about that a baseline is made of, or judged by? Played, or read.
 
-A load run, a search for the knee and a run of a suite leave different files; from here on they are
-all runs with figures. Do not judge here: `baselines.py`. Do not store here: `shelf.py`.
+Do not read what they left here: `measuring.py`. Do not judge: `baselines.py`. Do not store:
+`shelf.py`.
 """
 
-import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,9 @@ from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import (
     catalogue,
     comparing,
+    foreseen,
     loads,
+    measuring,
     playing,
     repertoire,
     runs,
@@ -34,8 +35,6 @@ from aitbc_toolkit.suites.scenario.load_files import FAMILY
 from aitbc_toolkit.suites.stages import NIGHTLY
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
-FIGURES = ("final_p95", "committed")
-"""What of a load run is judged by a baseline."""
 TIERS = ("", "ci")
 """What may have been played of a suite's scenario: all, or what is usual."""
 
@@ -69,10 +68,15 @@ def repeatable(environment: Environment | None, found: Baseline) -> Baseline:
 
 
 def asked_now(environment: Environment | None, found: Baseline) -> str:
-    """Hash what a run would be asked that is played to be judged by a baseline of no load run."""
+    """Hash what a run would be asked that is played to be judged by a baseline."""
     if found.scenario == stepping.SCENARIO:
         assert environment is not None, "a knee is one of a mesh"
         return stepping.configuration(environment, Bounds(), found.for_s)
+    if _is_load(found.scenario):
+        assert environment is not None, "a load run is one of a mesh"
+        asked = Asked(found.rate, found.for_s)
+        wanted = _wanted(environment, found.scenario, found.seeds[0], asked)
+        return foreseen.configuration(environment, wanted)
     parts = catalogue.parts(found.scenario, tier=found.tier or NIGHTLY)
     return playing.configuration(environment, playing.sorted_out(environment, parts)[0])
 
@@ -80,27 +84,31 @@ def asked_now(environment: Environment | None, found: Baseline) -> str:
 def require_same(environment: Environment | None, before: Baseline) -> None:
     """Refuse to play what could not be compared: that is known before hours of it.
 
-    What a load run is asked is known only where its mesh is asked, too. Raises: UsageError.
+    Raises: UsageError; AitbcError where the mesh of a load scenario does not answer.
     """
     told = machine_now()
     wrong = "another machine" if told != before.machine else ""
-    if not _is_load(before.scenario) and asked_now(environment, before) != before.configuration:
+    if asked_now(environment, before) != before.configuration:
         wrong = f"{wrong}; another configuration" if wrong else "another configuration"
     if wrong:
         hint = "aitbc load baseline judge --help"
         raise UsageError(f"not comparable with the baseline: {wrong}", hint=hint)
 
 
+def require_worth(
+    environment: Environment | None, scenario: str, seeds: Sequence[int], *, asked: Asked
+) -> None:
+    """Refuse to play what no baseline can be made of. Raises: UsageError."""
+    if not scenario.startswith(f"{FAMILY}/"):
+        parts = catalogue.parts(scenario, tier=asked.tier or NIGHTLY)
+        foreseen.require_figures(environment, parts, runs=len(seeds))
+    elif environment is not None and _is_load(scenario):
+        foreseen.require_fit(environment, _wanted(environment, scenario, seeds[0], asked))
+
+
 def machine_now() -> dict[str, Any]:
     """Tell this machine as a run played now would."""
-    return _machine(measured.circumstances(paths.project_root()))
-
-
-def _machine(told: Mapping[str, Any]) -> dict[str, Any]:
-    machine = {key: value for key, value in told.get("machine", {}).items() if key != "load"}
-    # Of versions only that of the machine: libraries come and go with what is judged.
-    python = {key: each for key, each in told.get("versions", {}).items() if key == "python"}
-    return machine and {**machine, "versions": python}
+    return measuring.machine(measured.circumstances(paths.project_root()))
 
 
 def _is_load(scenario: str) -> bool:
@@ -126,7 +134,7 @@ def recorded(numbers: str) -> list[Ran]:
     wanted = [number.lstrip("0") for number in numbers.split(",")]
     if missing := [number for number in wanted if number not in folders]:
         raise UsageError(f"{missing[0] or numbers!r} is no run", hint="aitbc report list")
-    return [read(folders[number]) for number in dict.fromkeys(wanted)]
+    return [measuring.read(folders[number]) for number in dict.fromkeys(wanted)]
 
 
 def played(
@@ -164,7 +172,7 @@ def _believed(
 ) -> Ran:
     """Make one run, anew where it says nothing."""
     for _ in range(TRIES):
-        found = read(_play(environment, scenario, seed, asked=asked, say=say))
+        found = measuring.read(_play(environment, scenario, seed, asked=asked, say=say))
         if found.verdict in comparing.PLAYED:
             return found
         if found.verdict != Verdict.INVALID:
@@ -197,101 +205,18 @@ def _play(
         )
         say(f"    {looked.document['sentence']}")
         return folder
-    case = repertoire.case(scenario)
-    knee = stepping.known(environment.name, paths.state_root())
-    wanted = loads.wanted(
-        case.written, seed=seed, faster=asked.rate, longer=asked.for_s, knee=knee, case=case
-    )
+    wanted = _wanted(environment, scenario, seed, asked)
     stepping.go_on(loads.play(environment, wanted, folder, tell=_unheard))
     return folder
 
 
+def _wanted(environment: Environment, scenario: str, seed: int, asked: Asked) -> loads.Wanted:
+    case = repertoire.case(scenario)
+    knee = stepping.known(environment.name, paths.state_root())
+    return loads.wanted(
+        case.written, seed=seed, faster=asked.rate, longer=asked.for_s, knee=knee, case=case
+    )
+
+
 def _unheard(_what: str, _told: Mapping[str, object]) -> None:
     """Tell nobody what happens in each second: it is in the run's record."""
-
-
-def read(folder: Path) -> Ran:
-    """Read what a run has left; what it does not tell is not there."""
-    judged = reading.verdict(folder)
-    verdict = judged.verdict if judged else ""
-    if (folder / loads.ORDER).is_file():
-        plan = _document(folder / loads.ORDER).get("plan", {})
-        found = _of_load(folder.name, verdict, _document(folder / loads.RESULT))
-        if plan.get("workers", 1) != 1:
-            what = f"run {found.run} was shared by workers, and those that judge it are not"
-            raise UsageError(what, hint="aitbc load baseline keep --help")
-        return replace(found, rate=plan.get("rate"), for_s=plan.get("for_s"))
-    if (folder / stepping.KNEE).is_file():
-        return _of_knee(folder.name, verdict, _document(folder / stepping.KNEE))
-    return _of_suite(folder.name, verdict, _document(folder / reading.VERDICT))
-
-
-def _of_load(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:
-    circumstances = told.get("circumstances", {})
-    return _ran(
-        run,
-        told.get("scenario", ""),
-        verdict,
-        {**circumstances, "seed": told.get("seed")},
-        {name: comparing.figure(told, name) for name in FIGURES},
-        rising={name for name in FIGURES if comparing.FIGURES[name].more_is_better},
-    )
-
-
-def _of_knee(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:
-    """Read a knee; one that lies above all that was tried is none."""
-    committed = told.get("committed") if told.get("fails_at") is not None else None
-    found = _ran(
-        run, stepping.SCENARIO, verdict, told, {"committed": committed}, rising={"committed"}
-    )
-    return replace(found, for_s=told.get("step_s"))
-
-
-def _of_suite(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:
-    scenario = told.get("suite", "")
-    figures = {
-        f"{row['scenario'].removeprefix(scenario)} {row['name']}".strip(): row["measured"]
-        for row in told.get("objectives", [])
-    }
-    return _ran(run, scenario, verdict, told, figures, rising=set(_rising(scenario, figures)))
-
-
-def _rising(scenario: str, figures: Mapping[str, object]) -> Iterator[str]:
-    """Name the figures that have a least bound only: more is better."""
-    if not figures:
-        return
-    for part in catalogue.parts(scenario, tier=NIGHTLY):
-        objectives = part.case.written.objectives if part.case else {}
-        least = {name for name, bound in objectives.items() if bound.max is None}
-        yield from (name for name in figures if name.rpartition(" ")[2] in least)
-
-
-def _ran(
-    run: str,
-    scenario: str,
-    verdict: str,
-    told: Mapping[str, Any],
-    figures: Mapping[str, float | None],
-    *,
-    rising: set[str],
-) -> Ran:
-    return Ran(
-        run=run,
-        scenario=scenario,
-        environment=told.get("environment", ""),
-        verdict=verdict,
-        seed=told.get("seed"),
-        machine=_machine(told),
-        configuration=told.get("configuration") or "",
-        builds=tuple(told.get("builds") or [told.get("commit", "")]),
-        figures=figures,
-        rising=frozenset(rising),
-    )
-
-
-def _document(path: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
