@@ -20,7 +20,7 @@ from aitbc_toolkit.suites import paying, per_node, playing, waiting, witness
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.checkers import BlockFact, History, agreement
 from aitbc_toolkit.suites.history import Recorder
-from aitbc_toolkit.suites.scenario import loading, trial
+from aitbc_toolkit.suites.scenario import loading, on_mesh, trial
 from aitbc_toolkit.suites.scenario.arena import Planned
 from aitbc_toolkit.suites.scene import Scene
 from aitbc_toolkit.suites.timeline import Timeline
@@ -330,6 +330,20 @@ def test_a_fault_that_fails_itself_is_no_pass(
     ended, told = played(growing, tmp_path, hand)
 
     assert (ended, said in told["scenarios"][0]["line"]) == (status, True), told["scenarios"]
+
+
+def test_what_a_fault_has_left_on_hosts_that_are_gone_is_no_residue(
+    growing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody can compare them: the lab was taken down in the middle of the fault."""
+    hand = Hand(left=AitbcError("lab1: unreachable", exit_status=Exit.UNHEALED))
+    gone = (Verdict.INFRA, "lab mine is down")
+    monkeypatch.setattr(on_mesh, "unless_gone", lambda *_: gone)
+
+    ended, told = played(growing, tmp_path, hand)
+
+    (row,) = told["scenarios"]
+    assert (ended, row["line"]) == (Exit.INFRASTRUCTURE, "lab mine is down")
 
 
 def test_a_mesh_that_it_is_not_for_is_refused(

@@ -16,7 +16,7 @@ from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
 from aitbc_toolkit.lab_record import LAB
 from aitbc_toolkit.remote import Hosts
-from aitbc_toolkit.suites import catalogue, collecting, crew, fingerprint, runs, showing
+from aitbc_toolkit.suites import catalogue, claiming, collecting, crew, fingerprint, runs, showing
 from aitbc_toolkit.suites.capturing import Capture
 from aitbc_toolkit.suites.catalogue import FILE, Part
 from aitbc_toolkit.suites.evidence import LeftOut
@@ -49,7 +49,7 @@ def run(
 ) -> Exit:
     """Run `smoke`, `partition/minority` or another suite; return the exit status of the worst.
 
-    Raises: UsageError for a name that does not exist, ConfigError for a scenario with mistakes.
+    Raises: UsageError for an unknown name, ConfigError for a scenario with mistakes, AitbcError.
     """
     if scenario and scenario.endswith(FILE):
         suite, scenario = scenario, None
@@ -67,11 +67,15 @@ def run(
         folder = runs.begin(paths.state_root())
         wide = Run(wanted, name, used, folder, (), tier=named)
         return _share_out(names, parts, wide, as_json=as_json)
-    found = None if name == SIMULATED else Inventory.load(name)
-    if found is not None:
-        _require_answer(found, wanted)
-    folder = runs.begin(paths.state_root())
-    ended = play_parts(found, parts, wanted, folder=folder, seed=used, tier=named, as_json=as_json)
+    state, found = paths.state_root(), None if name == SIMULATED else Inventory.load(name)
+    with ExitStack() as stack:
+        if found is not None:
+            stack.enter_context(claiming.sole(found.name, f"aitbc test {wanted}", state=state))
+            _require_answer(found, wanted)
+        folder = runs.begin(state)
+        ended = play_parts(
+            found, parts, wanted, folder=folder, seed=used, tier=named, as_json=as_json
+        )
     if found is None and suite.endswith(FILE) and ended != Exit.OK:
         _shrink(parts, folder, seed=used)
     return ended

@@ -13,9 +13,13 @@ from aitbc_node.rpc import schema
 from aitbc_toolkit.asking import MeshClient
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
+from aitbc_toolkit.release import labs
 from aitbc_toolkit.suites.checkers import CHECKERS, Checker, History, has_changed
 from aitbc_toolkit.suites.history import OnHeight, Recorder, untold
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
+
+_WHATEVER = frozenset({Verdict.PASS, Verdict.SAFETY})
+"""What counts whatever became of the hosts."""
 
 LIVENESS_S = 60.0
 ROUND_TIMEOUT_S = 1.0
@@ -108,16 +112,33 @@ def play(
     except AitbcError as failure:
         verdict, line = Verdict.INFRA, failure.message
     recorder.finish(first=first)
-    steps = Ended(verdict, line)
+    steps = Ended(*unless_gone(environment, verdict, line))
     verdict, line, words = judged(
-        verdict,
-        line,
+        steps.verdict,
+        steps.line,
         recorder.history,
         checkers,
         complete=recorder.has_heard({each.name for each in environment.instances}),
     )
+    if verdict is not steps.verdict:
+        verdict, line = unless_gone(environment, verdict, line)
     took_s = time.monotonic() - began
     return Result(name, verdict, line, took_s, words, recorder.to_json(), steps=steps)
+
+
+def unless_gone(environment: Environment, verdict: Verdict, line: str) -> tuple[Verdict, str]:
+    """Call it infrastructure that a lab was taken down meanwhile, whatever failed then.
+
+    Its hosts keep nothing of a fault, either: a lab comes up with fresh ones.
+    """
+    if not environment.lab or verdict in _WHATEVER:
+        return verdict, line
+    try:
+        labs.of(environment)
+    except AitbcError as down:
+        why = f"{down.message}, and its hosts are gone with it"
+        return Verdict.INFRA, line if line.startswith(why) else f"{why}; {line}"
+    return verdict, line
 
 
 def judged(

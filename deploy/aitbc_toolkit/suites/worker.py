@@ -17,13 +17,13 @@ from typing import BinaryIO
 
 import msgspec
 
-from aitbc_toolkit import lab
+from aitbc_toolkit import lab, paths
 from aitbc_toolkit.errors import AitbcError, Exit
-from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.inventory import Environment, Inventory, canonical_name
 from aitbc_toolkit.lab_record import name_of
 from aitbc_toolkit.release import meshing
 from aitbc_toolkit.release.deploy import Request
-from aitbc_toolkit.suites import catalogue, playing, showing
+from aitbc_toolkit.suites import catalogue, claiming, playing, showing
 from aitbc_toolkit.suites.crew import READY
 from aitbc_toolkit.suites.timeline import Timeline
 
@@ -38,8 +38,11 @@ def tell(record: Mapping[str, object]) -> None:
 def main(name: str, folder: Path, seed: int, names: BinaryIO, results: BinaryIO) -> None:
     """Play until there is nothing more to play."""
     with ExitStack() as stack:
-        simulates = name == showing.SIMULATED
-        environment = None if simulates else stack.enter_context(own_lab(name))
+        environment = None
+        if name != showing.SIMULATED:
+            own, what = canonical_name(name), "a worker of aitbc test"
+            stack.enter_context(claiming.sole(own, what, state=paths.state_root()))
+            environment = stack.enter_context(own_lab(name))
         timeline = stack.enter_context(Timeline(folder))
         player = playing.player_of(stack, environment, seed)
         _send(results, READY)

@@ -146,7 +146,7 @@ def pytest_runtest_makereport(
     report = yield
     failure = call.excinfo.value if call.excinfo else None
     if report.failed and _is_of_a_mesh(item) and _JUDGED not in item.stash:
-        _keep(item, _verdict_of(failure))
+        _keep(item, item.config.stash[_SESSION].verdict(_verdict_of(failure)))
         report.user_properties = list(item.user_properties)
     return report
 

@@ -25,7 +25,7 @@ from aitbc_toolkit.suites.scenario.live_ledger import LiveLedger
 from aitbc_toolkit.suites.scenario.measuring import WEAR, Window, measured
 from aitbc_toolkit.suites.scenario.quantities import rate
 from aitbc_toolkit.suites.scenario.schema import Case
-from aitbc_toolkit.suites.scene import ROUND_TIMEOUT_S, Result, Scene
+from aitbc_toolkit.suites.scene import ROUND_TIMEOUT_S, Result, Scene, unless_gone
 from aitbc_toolkit.suites.scene import play as play_scene
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
@@ -103,7 +103,7 @@ class LiveArena:
     def injected(self, planned: Planned) -> Iterator[Bite]:
         """Break something; what is left of it afterwards is the one thing that the end adds.
 
-        Raises: ScenarioError (unhealed).
+        Raises: ScenarioError (unhealed; infrastructure where the hosts are gone).
         """
         try:
             with self._inject(self._environment, planned) as told:
@@ -119,7 +119,8 @@ class LiveArena:
             if failure.exit_status != Exit.UNHEALED and not left:
                 raise
             why = "\n".join([failure.message, *left])
-            raise ScenarioError(Verdict.UNHEALED, why) from failure
+            ended = unless_gone(self._environment, Verdict.UNHEALED, why)
+            raise ScenarioError(*ended) from failure
 
     def next_leader(self) -> str:
         """Ask who proposes behind the one whose turn it is; empty where nobody tells."""

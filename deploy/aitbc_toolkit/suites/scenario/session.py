@@ -8,11 +8,13 @@ from contextlib import ExitStack
 
 from aitbc_toolkit import paths
 from aitbc_toolkit.errors import AitbcError
-from aitbc_toolkit.inventory import Environment, Inventory
+from aitbc_toolkit.inventory import Environment, Inventory, canonical_name
 from aitbc_toolkit.lab.locking import locked
 from aitbc_toolkit.lab_record import LAB
-from aitbc_toolkit.suites import crew
+from aitbc_toolkit.suites import claiming, crew
+from aitbc_toolkit.suites.scene import unless_gone
 from aitbc_toolkit.suites.showing import SIMULATED
+from aitbc_toolkit.suites.verdicts import Verdict
 from aitbc_toolkit.suites.worker import own_lab, tell
 
 _TURN_S = 900.0
@@ -45,7 +47,7 @@ class Session:
     def environment(self) -> Environment:
         """Give the mesh; the first to ask brings it up. What failed once is not tried again.
 
-        Raises: AitbcError where it is not there, or does not come up.
+        Raises: AitbcError where it is not there, does not come up, or is tested by somebody else.
         """
         if self._failure is not None:
             raise self._failure
@@ -57,15 +59,21 @@ class Session:
                 raise
         return self._found
 
+    def verdict(self, told: Verdict) -> Verdict:
+        """Give the verdict of a test that ended so: infrastructure where its lab is gone."""
+        return unless_gone(self._found, told, "")[0] if self._found else told
+
     def close(self) -> None:
         """Take down what was brought up."""
         self._is_closing = True
         self._stack.close()
 
     def _opened(self) -> Environment:
+        state, name = paths.state_root(), canonical_name(self.name)
+        self._stack.enter_context(claiming.sole(name, "pytest", state=state))
         if not self._has_own:
             return Inventory.load(self.name)
-        turn = paths.state_root() / "labs" / "turn.lock"
+        turn = state / "labs" / "turn.lock"
         with locked(turn, timeout_s=_TURN_S, what="the boot of another worker's lab"):
             return self._stack.enter_context(own_lab(self.name, self._hear))
 

@@ -19,7 +19,7 @@ from aitbc_toolkit.suites.scenario.on_mesh import LiveArena
 from aitbc_toolkit.suites.scenario.schema import Between, Budget, Case, FaultStep, Written
 from aitbc_toolkit.suites.scenario.wanted import AllAtTip, Condition, HeightsAdvance
 from aitbc_toolkit.suites.scenario.words import Targets, Value
-from aitbc_toolkit.suites.scene import Scene, judged
+from aitbc_toolkit.suites.scene import Scene, judged, unless_gone
 from aitbc_toolkit.suites.timeline import Timeline
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict, worst
 from aitbc_toolkit.suites.witness import Witness
@@ -234,13 +234,14 @@ def _judged(
     scene: Scene, environment: Environment, verdict: Verdict, line: str
 ) -> tuple[Verdict, str]:
     scene.recorder.finish(first=scene.first_height)
-    return judged(
+    ended = judged(
         verdict,
         line,
         scene.recorder.history,
         CHECKERS,
         complete=scene.recorder.has_heard({each.name for each in environment.instances}),
-    )[:2]
+    )
+    return unless_gone(environment, *ended[:2])
 
 
 def _case(name: str) -> Case:
