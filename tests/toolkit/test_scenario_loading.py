@@ -123,6 +123,9 @@ NO_NUMBER = "is no finite number; text stands in quotation marks"
     [
         ("max: 3s", "max: -3s", "7: objectives.final_p99.max: string should match pattern"),
         ("max: 3s", "floor: -3s", "7: objectives.final_p99.floor: string should match pattern"),
+        ("max: 3s", "max: -3", "7: objective final_p99: max is -3, and must be 0 or more"),
+        ("max: 3s", "max: 3s, min: -0.5", "7: objective final_p99: min is -0.5, and must be"),
+        ("max: 3s", "max: 3s, floor: -1", "7: objective final_p99: floor is -1, and must be"),
         ("max: 3s", "max: [3]", "max: input should be a valid string or integer or number"),
         ("steps:", "collect: [x]\nsteps:", "8: collect.0: input should be 'journals', "),
         ("steps:", "collect: [{pcap: {on: no}}]\nsteps:", "8: collect.0.pcap.on: input should"),

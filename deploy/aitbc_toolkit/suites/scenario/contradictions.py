@@ -14,6 +14,7 @@ from aitbc_toolkit.suites.scenario import fault_steps, load_files, targets, word
 from aitbc_toolkit.suites.scenario.acts import ACTS
 from aitbc_toolkit.suites.scenario.fault_steps import unknown
 from aitbc_toolkit.suites.scenario.measuring import MEASURES
+from aitbc_toolkit.suites.scenario.quantities import number
 from aitbc_toolkit.suites.scenario.schema import (
     ActStep,
     EventuallyStep,
@@ -85,6 +86,10 @@ def between_keys(text: Text, written: Written) -> Iterator[Mistake]:
             yield Mistake(line, unknown("dimension", objective.over, written.matrix))
         if objective.max is None and objective.min is None:
             yield Mistake(line, f"objective {name} bounds nothing: say max or min")
+        for key in ("max", "min", "floor"):
+            bound = getattr(objective, key)
+            if bound is not None and number(bound) < 0:
+                yield Mistake(line, f"objective {name}: {key} is {bound}, and must be 0 or more")
 
 
 def _choice_faults(text: Text, written: Written) -> Iterator[Mistake]:
