@@ -435,6 +435,30 @@ def test_what_will_not_be_comparable_is_not_played(
     assert "baseline: another machine; another configuration" in capsys.readouterr().err
 
 
+def test_runs_that_were_late_are_told_with_their_reason(
+    state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each time, and in the error: the lag, and that the machine had other work."""
+
+    def play(_environment: Any, _wanted: loads.Wanted, folder: Path, **_: Any) -> Any:
+        number = int(folder.name)
+        folder.rmdir()
+        row = {"name": "load/steady", "verdict": "INVALID", "line": "send lag p99 was 15.2 ms"}
+        a_load_run(state, number, 1.0)
+        told = {"verdict": "INVALID", "scenarios": [row]}
+        (folder / "verdict.json").write_text(json.dumps(told))
+        return SimpleNamespace(is_interrupted=False)
+
+    monkeypatch.setattr(loads, "play", play)
+
+    assert run(["load", "baseline", "keep", "-e", "dev"]) == Exit.INVALID
+
+    told = capsys.readouterr().err
+    why = "send lag p99 was 15.2 ms; this machine was busy: 9.0 processes wanted its 2 cores"
+    assert told.count(f"was INVALID, once more: {why}") == rounds.TRIES - 1
+    assert f"error: run 0003 was INVALID: {why}" in told
+
+
 @pytest.mark.parametrize(
     ("scenario", "runs", "said"),
     [

@@ -69,6 +69,23 @@ def test_a_good_run_is_told_in_a_few_lines(tmp_path: Path) -> None:
     assert str(tmp_path / "result.json") in text
 
 
+@pytest.mark.parametrize(
+    ("verdict", "load", "shown"),
+    [("INVALID", 14.7, True), ("INVALID", 1.2, False), ("PASS", 14.7, False)],
+)
+def test_a_late_run_on_a_busy_machine_says_so(
+    tmp_path: Path, verdict: str, load: float, *, shown: bool
+) -> None:
+    """Somebody who sees a send lag for the first time hears whose work made it, if it may be."""
+    circumstances = {"machine": {"cores": 2, "load": [load, 9.0, 9.0]}}
+    late = {"verdict": verdict, "why": ["send lag p99 was 15.2 ms, at most 10 are good"]}
+
+    text = told(tmp_path, Verdict(verdict), a_result(circumstances=circumstances, **late))
+
+    said = "perhaps    this machine was busy: 14.7 processes wanted its 2 cores before it began"
+    assert (said in text) is shown
+
+
 def test_those_who_break_the_rules_and_those_who_wait_are_told_apart(tmp_path: Path) -> None:
     """Attackers by what became of what they handed in, bots by what they did and what failed."""
     role = {"sent": 40, "taken": 30, "in_blocks": 20, "breaches": 1, "acts": {}, "lives": {}}

@@ -120,6 +120,12 @@ def test_a_swarm_that_cannot_be_believed_is_no_knee() -> None:
     assert "The knee was not reached" in knee.sentence(found)
     assert "96 % was offered" in knee.sentence(found)
     assert [step.asked for step in found.steps].count(400) == 3
+    never = search(lambda rate: knee.read(rate, told(rate, rate, **lost)), Bounds())
+    assert never.verdict is Verdict.INVALID
+    assert knee.sentence(never) == (
+        "No knee was found: even at 1 a second it is the swarm that cannot be believed"
+        " (96 % was offered), which says nothing of the mesh."
+    )
 
 
 @pytest.mark.unit

@@ -45,6 +45,8 @@ def summary(looked: Looked, folder: Path) -> Iterator[str]:
             f"  of         {document['validators']} validators, {document['nodes']} nodes in all;"
             f" {document['tx_bytes']:.0f} bytes a transaction; {document['machine']['cores']} cores"
         )
+    if document["busy"]:
+        yield f"  perhaps    {document['busy']}"
     yield f"  result     {folder / KNEE}"
     if (folder / reading.PAGE).exists():
         yield f"  report     {folder / reading.PAGE}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aitbc_toolkit.suites import busyness
 from aitbc_toolkit.suites.loads import RESULT, Played
 from aitbc_toolkit.suites.repertoire import Offer, Seen
 from aitbc_toolkit.suites.report import reading
@@ -35,6 +36,9 @@ def summary(played: Played, folder: Path) -> Iterator[str]:
         # What the swarm found is why only where its verdict is the run's.
         own = told["why"] if told["verdict"] == record.verdict else []
         yield from (f"  because    {line}" for line in own or [result.line])
+        busy = busyness.told(told.get("circumstances", {}))
+        if busy and record.verdict is Verdict.INVALID:
+            yield f"  perhaps    {busy}"
     yield from _measured(told)
     yield f"  result     {folder / RESULT}"
     if (folder / reading.PAGE).exists():

@@ -230,6 +230,11 @@ def sentence(found: Knee) -> str:
         )
     if low is None or low.committed is None:
         assert high is not None, "a step has ended"
+        if high.outcome is Outcome.DOUBTFUL:
+            return (
+                f"No knee was found: even at {_short(high.asked)} a second it is the swarm"
+                f" that cannot be believed ({high.why}), which says nothing of the mesh."
+            )
         return f"No knee was found: even {_short(high.asked)} a second did not hold ({high.why})."
     holds = (
         f"this mesh makes {_short(low.committed)} transactions a second final as fast as they come"

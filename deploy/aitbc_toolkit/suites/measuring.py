@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from aitbc_toolkit.errors import UsageError
-from aitbc_toolkit.suites import catalogue, comparing, loads, stepping
+from aitbc_toolkit.suites import busyness, catalogue, comparing, loads, stepping
 from aitbc_toolkit.suites.baselines import Ran
 from aitbc_toolkit.suites.report import reading
 from aitbc_toolkit.suites.stages import NIGHTLY
+from aitbc_toolkit.suites.verdicts import Verdict
 
 FIGURES = ("final_p95", "committed")
 """What of a load run is judged by a baseline."""
@@ -42,6 +43,17 @@ def read(folder: Path) -> Ran:
     if (folder / stepping.KNEE).is_file():
         return _of_knee(folder.name, verdict, _document(folder / stepping.KNEE))
     return _of_suite(folder.name, verdict, _document(folder / reading.VERDICT))
+
+
+def why(folder: Path) -> str:
+    """Say in a line why a run did not pass."""
+    judged = reading.verdict(folder)
+    rows = judged.scenarios if judged else ()
+    found = [each.line for each in rows if judged and each.verdict == judged.verdict and each.line]
+    busy = ""
+    if judged and judged.verdict == Verdict.INVALID:
+        busy = busyness.told(_document(folder / loads.RESULT).get("circumstances", {}))
+    return "; ".join([*found, *([busy] if busy else [])]) or "it left no reason"
 
 
 def _of_load(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:

@@ -171,16 +171,17 @@ def _believed(
     environment: Environment | None, scenario: str, seed: int, *, asked: Asked, say: Say
 ) -> Ran:
     """Make one run, anew where it says nothing."""
-    for _ in range(TRIES):
-        found = measuring.read(_play(environment, scenario, seed, asked=asked, say=say))
+    for left in reversed(range(TRIES)):
+        folder = _play(environment, scenario, seed, asked=asked, say=say)
+        found, why = measuring.read(folder), measuring.why(folder)
         if found.verdict in comparing.PLAYED:
             return found
-        if found.verdict != Verdict.INVALID:
+        if found.verdict != Verdict.INVALID or not left:
             break
-        say(f"  run {found.run} was INVALID: once more")
+        say(f"  run {found.run} was INVALID, once more: {why}")
     verdict = Verdict(found.verdict)
     raise AitbcError(
-        f"run {found.run} was {verdict}",
+        f"run {found.run} was {verdict}: {why}",
         hint=f"aitbc report show {found.run}",
         exit_status=exit_of(verdict),
     )

@@ -15,7 +15,7 @@ import msgspec
 from aitbc_toolkit import measured, paths
 from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
-from aitbc_toolkit.suites import evidence, fingerprint, knee, loads
+from aitbc_toolkit.suites import busyness, evidence, fingerprint, knee, loads
 from aitbc_toolkit.suites.knee import Bounds, Knee, Outcome, Step
 from aitbc_toolkit.suites.loads import Wanted
 from aitbc_toolkit.suites.scene import Result
@@ -90,6 +90,7 @@ def look(
     document = _document(environment, found, record, for_s=lasts_s)
     document |= {
         "builds": stairs.builds,
+        "busy": stairs.busy or "",
         **stairs.size,
         "configuration": configuration(environment, bounds, lasts_s, workers=workers, on=on),
     }
@@ -145,6 +146,8 @@ class _Stairs:
     results: list[Result] = field(default_factory=list)
     builds: list[str] = field(default_factory=list)
     """The commits that the nodes ran."""
+    busy: str | None = None
+    """What is said of the machine as the first of them began; None: nobody knows."""
     size: Document = field(default_factory=lambda: dict.fromkeys(_SIZE))
     """How many validators and nodes there were, and how large a transaction; null: nobody knows."""
 
@@ -175,6 +178,8 @@ class _Stairs:
         (result,) = played.record.results
         if played.told is not None:
             self.builds = played.told["circumstances"]["builds"]
+            if self.busy is None:
+                self.busy = busyness.told(played.told["circumstances"])
             known = {**played.told["circumstances"], **played.told["generator"]}
             self.size = {name: known[name] for name in _SIZE}
             return knee.read(asked.rate, played.told), dict(result.invariants)
