@@ -356,10 +356,10 @@ def test_runs_are_played_with_the_seeds_of_the_baseline(
     state: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The first only warms the mesh up, one that says nothing is made anew, none is left out."""
-    asked: list[tuple[int, float]] = []
+    asked: list[tuple[int, float, float]] = []
 
     def play(_environment: Any, wanted: loads.Wanted, folder: Path, **_: Any) -> Any:
-        asked.append((wanted.seed, wanted.for_s))
+        asked.append((wanted.seed, wanted.rate, wanted.for_s))
         number = int(folder.name)
         folder.rmdir()
         a_load_run(state, number, 1.0, rate=wanted.rate, for_s=wanted.for_s)
@@ -371,12 +371,13 @@ def test_runs_are_played_with_the_seeds_of_the_baseline(
     monkeypatch.setattr(rounds, "machine_now", lambda: {**MACHINE, "versions": {}})
     words = ["load/steady", "-e", "dev"]
 
-    assert run(["load", "baseline", "keep", *words, "--seed", "7", "--for", "4"]) == Exit.OK
-    assert asked == [(7, 4.0)] * 7
+    asks = ["--seed", "7", "--rate", "5", "--for", "4"]
+    assert run(["load", "baseline", "keep", *words, *asks]) == Exit.OK
+    assert asked == [(7, 5.0, 4.0)] * 7
     assert shelf.kept("dev", "load/steady").runs == ("0002", "0004", "0005", "0006", "0007")
     asked.clear()
     assert run(["load", "baseline", "judge", *words]) == Exit.OK, capsys.readouterr().err
-    assert asked == [(7, 4.0)] * 7
+    assert asked == [(7, 5.0, 4.0)] * 7
 
 
 def test_recorded_runs_are_played_as_they_were_asked_for(
@@ -465,6 +466,10 @@ def test_runs_that_were_late_are_told_with_their_reason(
         ("crash/leader-kill", 5, "5 runs are too few to judge the 30 figures of crash/leader-kill"),
         ("economic/coins-mature", 5, "economic/coins-mature measures nothing"),
         ("smoke/boot", 5, "smoke/boot measures nothing"),
+        ("mine.yaml", 5, "mine.yaml is a file: only built-in scenarios have baselines"),
+        ("partition/minority --rate 5", 5, "partition/minority says itself how much is asked"),
+        ("partition/minority --for 5", 5, "partition/minority says itself how much is asked"),
+        ("load/knee --rate 5", 5, "load/knee says itself how much is asked of it"),
     ],
 )
 def test_what_would_be_no_baseline_is_not_played(
@@ -484,7 +489,7 @@ def test_what_would_be_no_baseline_is_not_played(
 
     monkeypatch.setattr(rounds, "played", play)
     monkeypatch.setattr(playing, "sorted_out", lambda _mesh, parts: (parts, []))
-    words = ["load", "baseline", "keep", scenario, "-e", "dev", "--runs"]
+    words = ["load", "baseline", "keep", *scenario.split(), "-e", "dev", "--runs"]
 
     assert run([*words, str(runs)]) == Exit.USAGE
 

@@ -54,6 +54,7 @@ def baseline() -> None:
     show_default=True,
     help="Play so many.",
 )
+@click.option("--rate", type=finite.rate(0.1), help="Ask for so many a second instead.")
 @click.option("--for", "for_s", type=finite.seconds(1), help="For so many seconds instead.")
 @click.option("--seed", type=int, help="Begin with this seed.")
 @_OF
@@ -63,6 +64,7 @@ def keep(
     scenario: str,
     environment: str,
     count: int,
+    rate: float | None,
     for_s: float | None,
     seed: int | None,
     numbers: str,
@@ -78,7 +80,7 @@ def keep(
     wanted = rounds.known(scenario)
     first = a_seed() if seed is None else seed
     seeds = rounds.seeds(wanted, first, count)
-    asked = Asked(for_s=for_s)
+    asked = Asked(rate=rate, for_s=for_s)
     if not numbers:
         rounds.require_worth(found, wanted, seeds, asked=asked)
     runs = _runs(found, wanted, seeds, asked=asked, numbers=numbers)

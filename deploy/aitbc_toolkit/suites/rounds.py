@@ -99,6 +99,10 @@ def require_worth(
     environment: Environment | None, scenario: str, seeds: Sequence[int], *, asked: Asked
 ) -> None:
     """Refuse to play what no baseline can be made of. Raises: UsageError."""
+    is_knee = scenario == stepping.SCENARIO
+    if not (_is_load(scenario) or (is_knee and asked.rate is None)) and asked != Asked():
+        what = f"{scenario} says itself how much is asked of it, and how long"
+        raise UsageError(what, hint=f"aitbc load baseline keep {scenario}")
     if not scenario.startswith(f"{FAMILY}/"):
         parts = catalogue.parts(scenario, tier=asked.tier or NIGHTLY)
         foreseen.require_figures(environment, parts, runs=len(seeds))
@@ -121,6 +125,9 @@ def known(scenario: str) -> str:
         return scenario
     if scenario.startswith(f"{FAMILY}/"):
         return repertoire.case(scenario).written.scenario
+    if scenario.endswith(catalogue.FILE):
+        what = f"{scenario} is a file: only built-in scenarios have baselines"
+        raise UsageError(what, hint="aitbc load list\naitbc load compare --help")
     named = {part.name.partition("[")[0] for part in catalogue.parts(scenario, tier=NIGHTLY)}
     if named != {scenario}:
         hint = f"aitbc load baseline keep {min(named)}"
