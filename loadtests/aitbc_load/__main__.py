@@ -5,6 +5,7 @@ Always a process of its own: locust patches everything that knows of sockets or 
 
 import gc
 import os
+import resource
 import sys
 import time
 from collections import Counter
@@ -107,6 +108,7 @@ def main() -> int:
     line = words.readline()
     if not line:
         return 0  # nobody has anything to be done
+    _raise_file_limit()
     try:
         order = msgspec.json.decode(line, type=Order)
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
@@ -131,6 +133,12 @@ def main() -> int:
             return 1
     talk.tell(result=result)
     return 0
+
+
+def _raise_file_limit() -> None:
+    """Take as many file handles as may be had: a connection is one, and a shell gives 1,024."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @contextmanager

@@ -101,10 +101,11 @@ def _unfinished(facts: Facts) -> Iterator[str]:
 
 def _doubts(facts: Facts) -> Iterator[str]:
     """Say why the run says nothing about the mesh."""
+    # First: an engine without any handle left fails in ways of its own.
+    if facts.out_of_files:
+        yield f"no file handle was left for {facts.out_of_files:,} connections: raise ulimit -Hn"
     if facts.engine_faults:
         yield f"{facts.engine_faults} exceptions inside the swarm; swarm.log says which"
-    if facts.out_of_files:
-        yield f"no file handle was left for {facts.out_of_files} connections: raise ulimit -n"
     if facts.letters_lost:
         yield f"{facts.letters_lost:,} letters between workers lost: bots sent too many a second"
     if facts.is_stopped:

@@ -1,8 +1,10 @@
 """Bots that wait for every answer: their states, their failures, and what they own at the end."""
 
 import json
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pretend_swarm import a_fake_mesh, a_swarm, an_order, is_believed
 
 from aitbc_toolkit.suites import loads
 
+FEW_HANDLES = 150
 PARTS = [
     {"role": "user", "bots": 4, "pause_s": 0.2, "mix": {"transfer": 1, "read": 1}},
     {"role": "observer", "bots": 4, "pause_s": 0.1},
@@ -108,6 +111,31 @@ def test_a_bot_that_is_stopped_finishes_what_it_does() -> None:
         "tearing-down",
         "succeeded",
     ]
+
+
+@pytest.fixture
+def few_handles() -> Iterator[int]:
+    """Let what is started from here on begin with so many file handles, as under a usual shell."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (FEW_HANDLES, hard))
+    yield FEW_HANDLES
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_swarm_takes_the_file_handles_that_it_may_have(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A shell gives 1,024 to begin with, and the swarm takes more: each open stream is one."""
+    with a_fake_mesh() as ports:
+        few = request.getfixturevalue("few_handles")
+        parts = [{"role": "observer", "bots": 2 * few, "pause_s": 0.5}]
+        phases = [{"name": "all", "for_s": 2.0, "rate": 5.0, "parts": parts}]
+        order = an_order(tmp_path, ports, rate=5.0, for_s=2.0, phases=phases)
+        result = a_swarm(order, []).run()
+
+    assert not any("file handle" in why for why in result["why"]), result["why"]
+    (observers,) = (each for each in result["roles"] if each["role"] == "observer")
+    assert observers["lives"] == {"succeeded": 2 * few}
 
 
 def crowded(folder: Path, ports: list[int]) -> dict[str, Any]:
