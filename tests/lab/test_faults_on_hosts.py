@@ -128,6 +128,8 @@ def test_every_kind_bites_and_leaves_nothing(environment: Environment, kind: str
     with faults.injected(environment, fault) as told:
         assert told.bitten_at
 
+    print(f"{kind}: {told.evidence}")  # noqa: T201 - measured
+    assert "not measured" not in str(told.evidence)
     assert told.residue == {}
 
 

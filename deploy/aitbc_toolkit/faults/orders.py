@@ -182,22 +182,25 @@ def _read_only(site: Site) -> _Parts:
     return do, undo, proofs
 
 
-def _clock(site: Site, *variables: str, before: Sequence[str] = ()) -> _Parts:
+def _clock(
+    site: Site, *variables: str, shows: Mapping[str, float], before: Sequence[str] = ()
+) -> _Parts:
     library = site.look["library"]
     own = [f"LD_PRELOAD={library}", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1", *variables]
     lines = [f'Environment="{each}"' for each in own]
     do = [*before, *(units.changed(each, f"chaos-{site.id}", lines) for each in site.targets)]
     undo = [units.unchanged(each, f"chaos-{site.id}") for each in site.targets]
-    return do, undo, [{"what": "clock", "node": each.name} for each in site.targets]
+    return do, undo, [{"what": "clock", "node": each.name, **shows} for each in site.targets]
 
 
 def _jump(site: Site) -> _Parts:
-    return _clock(site, f"FAKETIME={float(site.fault.parameter('seconds')):+g}s")
+    seconds = float(site.fault.parameter("seconds"))
+    return _clock(site, f"FAKETIME={seconds:+g}s", shows={"offset_s": seconds})
 
 
 def _drift(site: Site) -> _Parts:
-    rate = 1 + float(site.fault.parameter("percent")) / 100
-    return _clock(site, f"FAKETIME=+0 x{rate:g}")
+    gain = float(site.fault.parameter("percent")) / 100
+    return _clock(site, f"FAKETIME=+0 x{1 + gain:g}", shows={"gain": gain})
 
 
 def _strobe(site: Site) -> _Parts:
@@ -206,19 +209,22 @@ def _strobe(site: Site) -> _Parts:
     jumping = units.working(site.unit, site.fault.lease_s, "strobing", *words)
     variables = (f"FAKETIME_TIMESTAMP_FILE={file}", "FAKETIME_CACHE_DURATION=1")
     first = f"echo +0 > {file}\nchmod 755 {site.folder}\nchmod 644 {file}"
-    do, undo, proofs = _clock(site, *variables, before=[first])
+    shows = {"swing_s": float(site.fault.parameter("seconds"))}
+    do, undo, proofs = _clock(site, *variables, shows=shows, before=[first])
     return [*do, jumping], [f"systemctl stop {site.unit}", *undo, f"rm -f {file}"], proofs
 
 
 def _truncate(site: Site) -> _Parts:
-    do, undo, proofs = _kill(site)
-    count = int(site.fault.parameter("bytes"))
-    # Never a hole in the place of what is missing, nor a file that is longer than before.
-    do += [
-        f"f={each.paths.data}/journal.log\n"
-        f"test $(stat -c %s $f) -gt {count}\ntruncate -s -{count} $f"
-        for each in site.targets
-    ]
+    do, undo, _ = _kill(site)
+    count, proofs = int(site.fault.parameter("bytes")), list[Proof]()
+    for each in site.targets:
+        path, before = f"{each.paths.data}/journal.log", f"{site.folder}/{site.id}.{each.name}.size"
+        # Never a hole in the place of what is missing, nor a file that is longer than before.
+        shortened = f"test $(cat {before}) -gt {count}\ntruncate -s -{count} {path}"
+        do.append(f"stat -c %s {path} > {before}\n{shortened}")
+        undo.append(f"rm -f {before}")
+        words = {"path": path, "before": before, "bytes": count}
+        proofs.append({"what": "shorter", "node": each.name, **words})
     return do, undo, proofs
 
 

@@ -1,5 +1,6 @@
-"""Does a fault bite? Each proof measures the effect on this host, and never asks the order.
+"""Does a fault bite? Each proof measures the effect on this host.
 
+The order itself is asked only of a clock, at the end, where its node has told no time by then.
 Reads only, but for connections that are opened and closed again. Standard library only.
 """
 
@@ -11,7 +12,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,19 +28,23 @@ _GREET_S = 4.0
 _SAMPLES = 50
 _SAMPLE_S = 0.02
 _STOPPED_SHARE_MIN = 0.1
+_CLOCK_S = 1.0
+_PACE_S = 1.0
 
 
 def prove(params: dict[str, Any]) -> dict[str, Any]:
     """Measure until every proof holds or the time is over; tell all that was seen."""
     deadline = time.monotonic() + params["within_s"]
     while True:
-        found = [_TABLE[proof["what"]](proof, params) for proof in params["proofs"]]
+        is_last = time.monotonic() > deadline
+        known = {**params, "is_last": is_last}
+        found = [_TABLE[proof["what"]](proof, known) for proof in params["proofs"]]
         evidence = {
             " ".join([proof["node"], proof["what"]] if "node" in proof else [proof["what"]]): seen
             for proof, (_holds, seen) in zip(params["proofs"], found, strict=True)
         }
         bites = all(holds for holds, _seen in found)
-        if bites or time.monotonic() > deadline:
+        if bites or is_last:
             return {"bites": bites, "evidence": evidence, "at": time.time()}
         time.sleep(_POLL_S)
 
@@ -181,15 +186,59 @@ def _read_only(proof: Proof, params: dict[str, Any]) -> Found:
 
 
 def _clock(proof: Proof, params: dict[str, Any]) -> Found:
-    """The process was started with a clock of its own, and the library that gives it is loaded."""
+    """What the process writes has times of its own, beside the host's as it came."""
     pid = _state(proof, params)["pid"]
+    rows = list(_times(pid)) if pid else []
+    lasted = rows[-1][0] - rows[0][0] if rows else 0.0
+    if not rows or ("gain" in proof and lasted < _PACE_S):
+        # Who reads a long log first has not yet, and who logs warnings alone never does.
+        return _ordered(pid) if params["is_last"] else (False, "it has told no time yet")
+    offsets = [own - host for host, own in rows]
+    told = f"{offsets[-1]:+.1f} s by {len(rows)} lines of process {pid}"
+    if "offset_s" in proof:
+        return abs(offsets[-1] - proof["offset_s"]) <= _CLOCK_S, told
+    if "swing_s" in proof:
+        return max(map(abs, offsets)) >= proof["swing_s"] - _CLOCK_S, told
+    gained = offsets[-1] - offsets[0]
+    wanted = proof["gain"] * lasted
+    # Lines come late on a busy host, and half of what is due is enough to tell.
+    is_due = gained * wanted > 0 and abs(gained) >= abs(wanted) / 2
+    return is_due, f"{gained:+.3f} s in {lasted:.1f} s, {wanted:+.3f} s are due"
+
+
+def _ordered(pid: int) -> Found:
+    """The process was started with a clock of its own, and the library that gives it is loaded."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
         loaded = "libfaketime" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
     except OSError as gone:
         return False, str(gone)
     own = [each for each in variables if each.startswith("FAKETIME")]
-    return loaded and bool(own), " ".join(own) or "the clock of the host"
+    told = f"not measured, it has told no time: {' '.join(own) or 'the clock of the host'}"
+    return loaded and bool(own), told
+
+
+def _times(pid: int) -> Iterator[tuple[float, float]]:
+    """Read when lines of a process came to this host's journal, and when it says that it wrote."""
+    said = _said("journalctl", f"_PID={pid}", "-b", "-n", "50", "-o", "json", "--no-pager")
+    for line in said.splitlines():
+        entry = json.loads(line)
+        try:
+            own = json.loads(entry["MESSAGE"])["time_ms"] / 1000
+        except (KeyError, TypeError, ValueError):
+            continue  # somebody else's words
+        yield int(entry["__REALTIME_TIMESTAMP"]) / 1e6, own
+
+
+def _shorter(proof: Proof, params: dict[str, Any]) -> Found:
+    """The node is down, and its file has lost so much of what it had."""
+    is_down, word = _down(proof, params)
+    try:
+        was = int(Path(proof["before"]).read_text(encoding="ascii"))
+        now = Path(proof["path"]).stat().st_size
+    except (OSError, ValueError) as gone:
+        return False, str(gone)
+    return is_down and now == was - proof["bytes"], f"{word}, {now} bytes, were {was}"
 
 
 def _lying(proof: Proof, params: dict[str, Any]) -> Found:
@@ -241,5 +290,6 @@ _TABLE: dict[str, Callable[[Proof, dict[str, Any]], Found]] = {
     "full": _full,
     "read-only": _read_only,
     "clock": _clock,
+    "shorter": _shorter,
     "lying": _lying,
 }
