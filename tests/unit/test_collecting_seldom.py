@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import os
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +95,23 @@ def test_circles_of_a_quiet_node_are_found_although_it_makes_little(
     monkeypatch.setattr(process, "LOOK_S", 0.05)
 
     asyncio.run(until_it_is_found(link))
+
+
+@pytest.mark.skipif(collecting._trim is None, reason="the C library has no such call")
+@pytest.mark.usefixtures("collector")
+def test_what_is_free_goes_back_to_the_system() -> None:
+    """Pages between what lives on: they would stay with the process for ever."""
+    things = [bytes(4_000) for _ in range(20_000)]
+    alive = things[::10]
+    del things
+    before = _resident_bytes()
+
+    collecting.look_at_all()
+
+    assert before - _resident_bytes() > 32 * 2**20
+    assert len(alive) == 2_000
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGESIZE")

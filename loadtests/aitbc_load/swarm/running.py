@@ -15,7 +15,6 @@ from pathlib import Path
 import gevent
 from gevent.event import Event
 from locust import log
-from locust.env import Environment
 
 from aitbc_load.attacks import Attacker
 from aitbc_load.books import EXPIRED, FINAL, Books
@@ -39,7 +38,7 @@ from aitbc_load.swarm.crowding import Crowds, gather
 from aitbc_load.swarm.dispatching import Dispatcher
 from aitbc_load.swarm.listening import Listener
 from aitbc_load.swarm.mailing import Post
-from aitbc_load.swarm.owning import user_of
+from aitbc_load.swarm.owning import counting, user_of
 from aitbc_load.swarm.reading import UNUSED, Account, Reader
 from aitbc_load.swarm.wire import Wires, frame
 
@@ -109,7 +108,7 @@ class Run:
         self.engine_faults = 0
         self.accounts = accounts_for(plan.rate, len(order.nodes), batch=plan.batch)
         self._money = money
-        self._environment = Environment()
+        self._environment = counting()
         self._stop = False
         self.covering: tuple[Callable[[Cover], None], ...] = ()
         self._bots = Bots(time.monotonic)

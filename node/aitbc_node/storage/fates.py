@@ -12,7 +12,7 @@ not add when something is written.
 
 import sqlite3
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
@@ -42,7 +42,7 @@ assert limits.BLOCK_TXS_MAX <= 1 << _PLACE_BITS
 # interpreter once, and waits for it behind the event loop.
 _ROWS_PER_STATEMENT = 256
 CACHE_KIB = 16 * limits.KIB
-READ_CACHE_KIB = 512
+READ_CACHE_KIB = 64
 
 _SCHEMA = """
 PRAGMA journal_mode = WAL;
@@ -221,8 +221,7 @@ def write_places(
     """Put some places into the file. No place is missing up to this block behind it."""
     # In the order of the table, so that each of its pages is touched once.
     rows = sorted((*_tail(tx_id), place) for tx_id, place in places.items())
-    for first in range(0, len(rows), _ROWS_PER_STATEMENT):
-        some = rows[first : first + _ROWS_PER_STATEMENT]
+    for some in _portions(rows):
         values = ", ".join(["(?, ?)"] * len(some))
         connection.execute(
             f"INSERT OR IGNORE INTO places VALUES {values}",  # noqa: S608 - question marks only
@@ -231,6 +230,19 @@ def write_places(
     if height:
         for names in (_BLOCKS_TO, _PLACES_TO):
             _note(connection, names, height, last_id)
+
+
+def _portions(rows: Sequence[tuple[int, int]]) -> Iterator[Sequence[tuple[int, int]]]:
+    """Cut rows into the largest powers of two that one statement may have.
+
+    Each length is a statement of its own, which Python keeps: of those there are nine, instead of
+    one for each number of transactions that a second ever brought.
+    """
+    first = 0
+    while left := len(rows) - first:
+        count = min(_ROWS_PER_STATEMENT, 1 << left.bit_length() - 1)
+        yield rows[first : first + count]
+        first += count
 
 
 def _complete(connection: sqlite3.Connection) -> None:

@@ -308,6 +308,26 @@ def test_pages_are_let_go_of(tmp_path: Path) -> None:
         assert connection.execute("SELECT count(*) FROM blocks").fetchone() == (40,)
 
 
+def test_as_few_statements_as_numbers_of_places_allow(tmp_path: Path) -> None:
+    """Python keeps each that it has seen; one for each number of places would be hundreds."""
+    texts: list[str] = []
+    with contextlib.closing(fates.opened(tmp_path / "index.db")) as connection:
+        for count in range(1, 600):
+            names = [
+                TxId(hashlib.sha256(b"%d %d" % (count, each)).digest()) for each in range(count)
+            ]
+            connection.set_trace_callback(texts.append if count > 1 else None)
+            places = dict.fromkeys(names, fates.place_of(count, 0))
+            with connection:
+                fates.write_places(connection, places, height=Height(0), last_id=BlockId(b""))
+        connection.set_trace_callback(None)
+        (written,) = connection.execute("SELECT count(*) FROM places").fetchone()
+
+    lengths = {text.count("(") for text in texts if text.startswith("INSERT")}
+    assert lengths == {1 << exponent for exponent in range(9)}
+    assert written == sum(range(600))
+
+
 def _allocated_bytes() -> int:
     """Ask SQLite how much it holds, in all connections of this process."""
     used = _sqlite_of_this_process().sqlite3_memory_used
