@@ -296,6 +296,9 @@ def test_a_stored_baseline_judges_later_runs(
     assert run(["load", "baseline", "keep", *words, "1,2,3,4,5"]) == Exit.OK
     assert run(["load", "baseline", "judge", *words, "11,12,13,14,15"]) == Exit.OK
     assert "no loss above 10 % was shown" in capsys.readouterr().out
+    assert run(["load", "baseline", "judge", *words, "21,22,23,24,25"]) == Exit.OBJECTIVE
+    is_load = make is a_load_run  # on a machine with two cores and a load of nine
+    assert ("perhaps this machine was busy: 9.0" in capsys.readouterr().out) is is_load
     assert run(["load", "baseline", "judge", *words, "21,22,23,24,25", "--json"]) == Exit.OBJECTIVE
     told = json.loads(capsys.readouterr().out)
     assert (told["verdict"], told["scenario"]) == ("OBJECTIVE", scenario)

@@ -6,14 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace as changed
 
+from aitbc_toolkit.asking import Silence
 from aitbc_toolkit.cli import contest
 from aitbc_toolkit.cli.main import run
-from aitbc_toolkit.errors import Exit, UsageError
+from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.inventory import Environment, Inventory
-from aitbc_toolkit.suites import fingerprint, foreseen, loads, repertoire, stepping
+from aitbc_toolkit.suites import fingerprint, foreseen, loads, present, repertoire, stepping
 
 OLD, NEW = "8b1f3c2" + "0" * 33, "c41d9aa" + "0" * 33
 FIRST, SECOND = "1,4,5,8,9", "2,3,6,7,10"
@@ -187,6 +189,22 @@ def test_a_scenario_that_is_for_other_meshes_is_not_begun(
     told = capsys.readouterr().err
     assert "load/fault-at-80 cannot be played on dev: it is for lab, hosts, not for dev" in told
     assert len([*(tmp_path / "runs").iterdir()]) == 10
+
+
+def test_a_mesh_that_is_not_there_is_told_with_what_brings_it_up(
+    tmp_path: Path,
+) -> None:
+    """Nobody answers: there is none yet. One of several is silent: it is looked at."""
+    there = Inventory.load("dev", state=tmp_path)
+    silent = Silence("connection refused")
+
+    with pytest.raises(AitbcError, match="no node of dev answers: connection refused") as none:
+        present.all_of(there, {"v1": silent, "v2": silent})
+    with pytest.raises(AitbcError, match="v2 does not answer: connection refused") as one:
+        present.all_of(there, {"v1": msgspec.json.decode(b"{}"), "v2": silent})
+
+    assert (none.value.hint, none.value.exit_status) == ("aitbc up dev", Exit.INFRASTRUCTURE)
+    assert one.value.hint == "aitbc network status"
 
 
 def test_meshes_that_differ_are_not_played_on(

@@ -120,6 +120,8 @@ def judge(*, scenario: str, environment: str, numbers: str, as_json: bool) -> Ex
         click.echo(json.dumps(judged.to_document()))
     else:
         say("\n".join(told(judged)))
+        if judged.is_worse and (busy := rounds.busy_at(judged.now)):
+            say(f"perhaps {busy}; `aitbc load compare` plays both sides now, and in turns")
     return Exit.OBJECTIVE if judged.is_worse else Exit.OK
 
 

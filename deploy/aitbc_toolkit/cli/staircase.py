@@ -46,7 +46,7 @@ def summary(looked: Looked, folder: Path) -> Iterator[str]:
             f" {document['tx_bytes']:.0f} bytes a transaction; {document['machine']['cores']} cores"
         )
     if document["busy"]:
-        yield f"  perhaps    {document['busy']}"
+        yield f"  perhaps    {document['busy']}; on a quiet one the knee may lie higher"
     yield f"  result     {folder / KNEE}"
     if (folder / reading.PAGE).exists():
         yield f"  report     {folder / reading.PAGE}"

@@ -38,7 +38,7 @@ def summary(played: Played, folder: Path) -> Iterator[str]:
         yield from (f"  because    {line}" for line in own or [result.line])
         busy = busyness.told(told.get("circumstances", {}))
         if busy and record.verdict is Verdict.INVALID:
-            yield f"  perhaps    {busy}"
+            yield f"  perhaps    {busy}; a quiet machine or a lower rate may do"
     yield from _measured(told)
     yield f"  result     {folder / RESULT}"
     if (folder / reading.PAGE).exists():

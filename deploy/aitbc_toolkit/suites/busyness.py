@@ -13,7 +13,4 @@ def told(circumstances: Mapping[str, Any]) -> str:
     wanted, cores = (machine.get("load") or [0.0])[0], machine.get("cores") or 0
     if wanted <= cores:
         return ""
-    return (
-        f"this machine was busy: {wanted:.1f} processes wanted its {cores} cores before it began;"
-        " a quiet machine or a lower rate may do"
-    )
+    return f"this machine was busy: {wanted:.1f} processes wanted its {cores} cores before it began"

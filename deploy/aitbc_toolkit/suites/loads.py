@@ -17,7 +17,7 @@ import msgspec
 
 from aitbc_node.rpc import schema
 from aitbc_toolkit import measured, paths
-from aitbc_toolkit.asking import MeshClient, Silence, open_mesh
+from aitbc_toolkit.asking import MeshClient, open_mesh
 from aitbc_toolkit.errors import AitbcError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import (
@@ -27,6 +27,7 @@ from aitbc_toolkit.suites import (
     fingerprint,
     outposts,
     phasing,
+    present,
     terms,
 )
 from aitbc_toolkit.suites.beside import Beside
@@ -238,12 +239,7 @@ def an_order(environment: Environment, mesh: MeshClient, asked: Wanted, folder: 
     Raises: AitbcError when a node is silent, UsageError when the run is longer than any
     transaction may wait.
     """
-    statuses = mesh.ask_all(lambda node: node.status())
-    for name, status in statuses.items():
-        if isinstance(status, Silence):
-            what = f"{name} does not answer: {status.reason}"
-            raise AitbcError(what, hint="aitbc network status")
-    told = {name: each for name, each in statuses.items() if isinstance(each, schema.Status)}
+    told = present.all_of(environment, mesh.ask_all(lambda node: node.status()))
     places = [_place(name, environment, status) for name, status in told.items()]
     plan = {
         "scenario": asked.scenario,

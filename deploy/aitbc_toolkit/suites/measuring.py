@@ -50,10 +50,13 @@ def why(folder: Path) -> str:
     judged = reading.verdict(folder)
     rows = judged.scenarios if judged else ()
     found = [each.line for each in rows if judged and each.verdict == judged.verdict and each.line]
-    busy = ""
-    if judged and judged.verdict == Verdict.INVALID:
-        busy = busyness.told(_document(folder / loads.RESULT).get("circumstances", {}))
+    busy = busy_at(folder) if judged and judged.verdict == Verdict.INVALID else ""
     return "; ".join([*found, *([busy] if busy else [])]) or "it left no reason"
+
+
+def busy_at(folder: Path) -> str:
+    """Say whether the machine was busy as a load run began; empty where it was not."""
+    return busyness.told(_document(folder / loads.RESULT).get("circumstances", {}))
 
 
 def _of_load(run: str, verdict: str, told: Mapping[str, Any]) -> Ran:

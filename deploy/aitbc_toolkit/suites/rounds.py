@@ -144,6 +144,12 @@ def recorded(numbers: str) -> list[Ran]:
     return [measuring.read(folders[number]) for number in dict.fromkeys(wanted)]
 
 
+def busy_at(numbers: Sequence[str]) -> str:
+    """Say whether the machine was busy as any of these runs began; empty where it was not."""
+    runs_ = paths.state_root() / "runs"
+    return next(filter(None, (measuring.busy_at(runs_ / number) for number in numbers)), "")
+
+
 def played(
     environment: Environment | None,
     scenario: str,
