@@ -2,18 +2,26 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from lab_mesh import LabMesh, deployed
 from planted_by_hand import planting
 
-from aitbc_toolkit.errors import Exit
+from aitbc_sim.live_bugs import FORK, LOSE, MINT_LATER
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.release.gates import voting
+from aitbc_toolkit.release.outcome import Outcome
 from aitbc_toolkit.release.reading import Mesh
 from aitbc_toolkit.release.rollback import rollback
+from aitbc_toolkit.remote import Hosts
 from aitbc_toolkit.suites import catalogue, collecting, playing, sniffing
+from aitbc_toolkit.suites.scenario import breaking
+from aitbc_toolkit.suites.scenario.arena import Planned
+from aitbc_toolkit.suites.scenario.breaking import Injector
 from aitbc_toolkit.suites.verdicts import Verdict, exit_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.nightly]
@@ -21,13 +29,17 @@ pytestmark = [pytest.mark.lab, pytest.mark.nightly]
 MINORITY = "partition/minority"
 MAIN = "node/aitbc_node/__main__.py"
 HONEST = 'if __name__ == "__main__":\n    sys.exit(main())\n'
-PLANTED = """\
+ASKED = "/run/aitbc-asked"
+"""A file on a host; without it, bugs that have to be asked for stay asleep, also for the gate."""
+PLANTED = f"""\
 if __name__ == "__main__":
     from aitbc_sim import live_bugs
 
-    with live_bugs.planted("BUG"):
+    with live_bugs.planted("BUG", asked_from=live_bugs.written_in(Path("{ASKED}"))):
         sys.exit(main())
 """
+AHEAD = 10
+"""In so many blocks a bug begins on all hosts, that none has made before every host is asked."""
 
 
 @pytest.fixture
@@ -39,6 +51,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabMesh]:
 
 def release_with(made: LabMesh, bug: str) -> None:
     """Deploy the present release with one bug in it, to every host."""
+    done = deployed_with(made, bug)
+    assert done.exit is Exit.OK, done.error
+
+
+def deployed_with(made: LabMesh, bug: str) -> Outcome:
+    """Try to deploy it; the clone is as it was afterwards.
+
+    Raises: AitbcError (refused).
+    """
     made.git("checkout", "--quiet", "HEAD", "--", MAIN)
     path = made.checkout / MAIN
     text = path.read_text(encoding="utf-8")
@@ -47,10 +68,33 @@ def release_with(made: LabMesh, bug: str) -> None:
     assert text.count(HONEST) == 1, "the node begins in another way"
     path.write_text(text.replace(HONEST, PLANTED.replace("BUG", bug)), encoding="utf-8")
     made.commit(f"planted: {bug}")
-    done = made.deploy()
-    path.write_text(text, encoding="utf-8")
-    made.commit(f"healed: {bug}")
-    assert done.exit is Exit.OK, done.error
+    try:
+        return made.deploy()
+    finally:
+        path.write_text(text, encoding="utf-8")
+        made.commit(f"healed: {bug}")
+
+
+def ask(made: LabMesh, hosts: list[str], height: int | str = "") -> None:
+    """Wake a bug on some hosts, at a height; at once when none is said."""
+    for host in hosts:
+        made.on(host, "sh", "-c", f"printf %s '{height}' >{ASKED}.new && mv {ASKED}.new {ASKED}")
+        assert made.on(host, "wc", "-c", ASKED).split()[:1] == [str(len(str(height)))]
+
+
+def played(made: LabMesh, scenario: str, folder: Path, inject: Injector | None = None) -> Exit:
+    """Play one scenario, and keep what it tells in a folder."""
+    parts = catalogue.parts(scenario)
+    environment = made.environment
+    return playing.play_parts(environment, parts, scenario, folder=folder, seed=5, inject=inject)
+
+
+def assert_broken(folder: Path, status: Exit, breach: str) -> None:
+    """See that safety is broken, and that it is this invariant which says so."""
+    told = json.loads((folder / "verdict.json").read_text())
+    assert (status, told["verdict"]) == (exit_of(Verdict.SAFETY), Verdict.SAFETY), told
+    [scene] = told["scenarios"]
+    assert scene["invariants"][breach] == "broken", told
 
 
 @pytest.mark.parametrize(
@@ -66,12 +110,80 @@ def test_a_release_with_a_bug_turns_its_scenario_red(
     """It deploys, since it works; only what it promises under a fault is broken, and is named."""
     release_with(made, bug)
 
-    status = playing.play_parts(
-        made.environment, catalogue.parts(scenario), scenario, folder=tmp_path, seed=5
-    )
+    status = played(made, scenario, tmp_path)
 
     told = json.loads((tmp_path / "verdict.json").read_text())
     assert (status, told["verdict"]) == (exit_of(verdict), verdict), told
+
+
+def test_a_release_that_loses_blocks_in_a_crash_is_seen_to_go_back(
+    made: LabMesh, tmp_path: Path
+) -> None:
+    """It is stopped in order while it is deployed, and loses none; killed, it does not know them.
+
+    Every node comes up again, so nothing but the height tells of it.
+    """
+    release_with(made, LOSE)
+
+    status = played(made, "crash/all-at-once", tmp_path)
+
+    assert_broken(tmp_path, status, "height_monotone")
+    assert all(made.commits().values()), "some node did not come back"
+
+
+def test_a_release_that_forks_breaks_agreement(made: LabMesh, tmp_path: Path) -> None:
+    """One host makes a block final that nobody else has, while another one's node is killed."""
+    release_with(made, FORK)
+    environment = made.environment
+    forked: list[str] = []
+
+    with Hosts(environment) as hosts:
+        break_it = breaking.over(hosts)
+
+        @contextmanager
+        def forking(where: Environment, planned: Planned) -> Iterator[breaking.Told]:
+            with break_it(where, planned) as told:
+                spared = [each for each in where.validators if each.name not in planned.targets]
+                forked.append(spared[0].host)
+                ask(made, forked)
+                yield told
+
+        status = played(made, "crash/leader-kill[1]", tmp_path, forking)
+
+    assert len(forked) == 1
+    assert_broken(tmp_path, status, "agreement")
+
+
+def test_a_release_that_mints_does_not_pass_the_gate(made: LabMesh) -> None:
+    """The new build computes another root for a block that the network has; nothing is touched."""
+    before = made.commits()
+
+    with pytest.raises(AitbcError) as refused:
+        deployed_with(made, "mint-one")
+
+    assert refused.value.exit_status is Exit.REFUSED
+    told = str(refused.value).splitlines()
+    [why] = [line for line in told if line.strip().startswith("replay ")]
+    assert "the network has root" in why
+    assert "this build computes" in why
+    assert made.commits() == before
+
+
+def test_a_release_that_mints_later_breaks_the_supply(
+    made: LabMesh, tmp_path: Path, eventually: Callable[..., None]
+) -> None:
+    """From a height on that the gate could not replay, every node mints: the roots are equal."""
+    release_with(made, MINT_LATER)
+    first = made.height() + AHEAD
+    ask(made, [host.name for host in made.environment.hosts], first)
+    assert made.height() < first, "some node may have made the block before it was asked"
+    eventually(f"height {first}", lambda: made.height() >= first)
+
+    status = played(made, "crash/leader-kill[1]", tmp_path)
+
+    assert_broken(tmp_path, status, "supply_conserved")
+    [scene] = json.loads((tmp_path / "verdict.json").read_text())["scenarios"]
+    assert scene["invariants"]["state_root_equal"] == "held", scene
 
 
 def test_a_bug_by_hand_is_found_and_taken_back(made: LabMesh, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A node with a planted bug: `planted_node.py NAME FILE run --config ...`; it waits for the file.
+"""A node with a planted bug: `planted_node.py NAME FILE run --config ...`; the file asks for it.
 
 Tests run it as a program in the place of `aitbc_node`.
 """
@@ -12,5 +12,5 @@ from aitbc_sim import live_bugs
 if __name__ == "__main__":
     name, asked = sys.argv[1:3]
     del sys.argv[1:3]
-    with live_bugs.planted(name, is_asked=Path(asked).exists):
+    with live_bugs.planted(name, asked_from=live_bugs.written_in(Path(asked))):
         sys.exit(main())
