@@ -73,16 +73,22 @@ class Connection:
 
     def _read_whole(self) -> tuple[Head, bytes]:
         """Read an answer whose head says how long it is. Raises: OSError, NotHttpError."""
-        data = b""
-        found: Head | None = None
-        while found is None or len(data) < found.begins + found.length:
-            piece = self._socket.recv(_PIECE)
-            if not piece:
-                raise ConnectionResetError("the node closed the connection")
-            data += piece
-            if found is None:
-                found = head(data)
-        return found, data
+        data = self._piece()
+        while (found := head(data)) is None:
+            data += self._piece()
+        # Of many blocks it has many megabytes: put together once, not piece by piece.
+        pieces = [data]
+        missing = found.begins + found.length - len(data)
+        while missing > 0:
+            pieces.append(self._piece())
+            missing -= len(pieces[-1])
+        return found, b"".join(pieces)
+
+    def _piece(self) -> bytes:
+        piece = self._socket.recv(_PIECE)
+        if not piece:
+            raise ConnectionResetError("the node closed the connection")
+        return piece
 
     def stream(self, request: bytes) -> bytes:
         """Send a request whose answer does not end; return what came of it behind its head.
