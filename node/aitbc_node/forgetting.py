@@ -39,6 +39,12 @@ class Recent(dict[Key, None]):
         if forget_oldest(self, most=most):
             self._aged = 0  # who is left may have come since
 
+    def lose(self, key: Key) -> None:
+        """Remember one no longer."""
+        if key in self:
+            del self[key]
+            self._aged = max(0, self._aged - 1)  # perhaps it was younger: rather keep one too many
+
     def age(self) -> None:
         """Forget what was here the last time already."""
         _forget(self, self._aged)

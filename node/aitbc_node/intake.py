@@ -174,6 +174,8 @@ class Intake:
         self._relay.advance(self._pool.__contains__)
         if dead:
             self._out.add(Expired(dead))
+        if len(self._own) > max(OWN_MAX, 2 * len(self._pool)):  # at least half goes
+            self._forget_final()
 
     def verify_bodies(self, bodies: Iterable[Parsed]) -> None:
         """Verify transactions that came only inside a block; the answer is in `Judged`."""
@@ -323,7 +325,7 @@ class Intake:
             self._own[parsed.id] = None
             if len(self._own) > self._own_max:
                 self._forget_final()
-                self._own_max = max(OWN_MAX, 2 * len(self._own))
 
     def _forget_final(self) -> None:
         self._own = {tx_id: None for tx_id in self._own if tx_id in self._pool}
+        self._own_max = max(OWN_MAX, 2 * len(self._own))

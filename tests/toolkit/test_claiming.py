@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from aitbc_toolkit.errors import AitbcError, Exit, UsageError
-from aitbc_toolkit.suites import claiming, playing, scene
+from aitbc_toolkit.errors import AitbcError, Exit
+from aitbc_toolkit.suites import claiming, crew, playing, scene
 from aitbc_toolkit.suites.scene import Scene, unless_gone
 from aitbc_toolkit.suites.verdicts import ScenarioError, Verdict
 
@@ -68,6 +68,25 @@ def test_a_suite_on_a_mesh_that_is_tested_plays_nothing(
     assert not (tmp_path / "runs").exists()
 
 
+def test_workers_of_one_lab_are_shared_out_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Before a run is begun, and not only where a worker cannot have its mesh."""
+    monkeypatch.setattr(crew.paths, "state_root", lambda: tmp_path)
+    monkeypatch.setattr(playing.paths, "state_root", lambda: tmp_path)
+
+    with (
+        crew.claimed("lab", "aitbc test all -n 2"),
+        crew.claimed("sim", "one"),
+        crew.claimed("sim", "another"),
+        pytest.raises(AitbcError, match="being tested: aitbc test all -n 2") as refused,
+    ):
+        playing.run("smoke", "lab", workers=2)
+
+    assert refused.value.exit_status is Exit.BUSY
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("told", "verdict"),
     [
@@ -83,13 +102,10 @@ def test_what_fails_on_a_lab_that_is_down_is_infrastructure(
 ) -> None:
     """With the reason, and though no host says what a fault has left; what is broken counts."""
 
-    def down(_environment: object) -> None:
-        raise UsageError("lab mine is down")
-
     def fails(_scene: Scene) -> str:
         raise ScenarioError(told, "made 0 blocks")
 
-    monkeypatch.setattr(scene.labs, "of", down)
+    monkeypatch.setattr(scene.labs, "is_down", lambda _environment: True)
     on_lab = _Named(fake_mesh.environment)
 
     with playing.open_mesh(fake_mesh.environment) as mesh:
@@ -104,7 +120,7 @@ def test_what_fails_on_a_lab_that_is_up_or_on_no_lab_is_what_it_is(
     fake_mesh: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mesh that stands still on hosts that are there is a finding."""
-    monkeypatch.setattr(scene.labs, "of", lambda _environment: None)
+    monkeypatch.setattr(scene.labs, "is_down", lambda _environment: False)
     ended = (Verdict.LIVENESS, "made 0 blocks")
 
     assert unless_gone(fake_mesh.environment, *ended) == ended

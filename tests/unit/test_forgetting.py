@@ -67,6 +67,21 @@ def test_what_has_aged_twice_is_forgotten() -> None:
     assert not known
 
 
+def test_what_is_lost_makes_nobody_else_old() -> None:
+    """Who came behind the last time stays, though some of those before it are gone already."""
+    known: Recent[int] = Recent()
+    known.note(range(10), most=MOST)
+    known.age()
+
+    for number in range(10):
+        known.lose(number)
+    known.lose(99)
+    known.note(range(10, 20), most=MOST)
+    known.age()
+
+    assert list(known) == list(range(10, 20))
+
+
 def test_what_aged_within_the_bound_stays_within_it() -> None:
     """Where the bound has made the oldest go, those that came since are not taken for them."""
     known: Recent[int] = Recent()

@@ -37,3 +37,18 @@ def test_what_is_final_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         pump.run_to(max(pump.heights()) + 2)
 
     assert len(pump.machine(0)._intake._own) <= 2 * 10
+
+
+def test_what_many_left_behind_is_forgotten_though_little_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A burst that waited raises the bound; with the next blocks it falls again."""
+    monkeypatch.setattr(intake, "OWN_MAX", 10)
+    names = [f"citizen{number}" for number in range(4)]
+    pump = Pump(rich=names).start()
+    pump.run_to(2)
+
+    pump.outcomes(0, *(a_payment(name, "bob", 1, nonce=n) for name in names for n in range(40)))
+    pump.run_to(max(pump.heights()) + 4)
+
+    assert len(pump.machine(0)._intake._own) <= 10

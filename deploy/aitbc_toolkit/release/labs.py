@@ -24,6 +24,15 @@ def of(environment: Environment) -> "Lab":
     return lab.load_lab(environment.lab, places=Places(state=environment.state))
 
 
+def is_down(environment: Environment) -> bool:
+    """Tell whether the lab was taken down; not where its holder is too busy to say anything."""
+    from aitbc_toolkit import lab  # noqa: PLC0415 - see the top
+    from aitbc_toolkit.lab.places import Places  # noqa: PLC0415 - see the top
+
+    states = lab.list_labs(places=Places(state=environment.state))
+    return all(each.state == "down" for each in states if each.lab.name == environment.lab)
+
+
 def not_there(environment: Environment) -> AitbcError:
     """Say that no host of a lab answers: it was taken down, or ended with this machine."""
     assert environment.lab, "other hosts do not come by a command"

@@ -37,4 +37,7 @@ def sole(environment: str, what: str, *, state: Path) -> Iterator[None]:
         since = time.strftime("%H:%M:%SZ", time.gmtime())
         file.write(f"{what}, {who()} pid {os.getpid()} since {since}")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            file.truncate(0)

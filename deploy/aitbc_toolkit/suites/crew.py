@@ -12,14 +12,15 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, MutableMapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import msgspec
 
+from aitbc_toolkit import paths
 from aitbc_toolkit.errors import AitbcError, Exit, UsageError
 from aitbc_toolkit.lab_record import LAB
-from aitbc_toolkit.suites import collecting, timeline
+from aitbc_toolkit.suites import claiming, collecting, timeline
 from aitbc_toolkit.suites.catalogue import Part
 from aitbc_toolkit.suites.evidence import LeftOut
 from aitbc_toolkit.suites.scenario.quantities import seconds
@@ -48,6 +49,16 @@ def names(environment: str, workers: int) -> list[str]:
         what = f"{environment} is one mesh, and cannot be shared out"
         raise UsageError(what, hint="aitbc test all -e lab -n 2   # each worker has its own lab")
     return [f"{environment}-w{number}" for number in range(1, workers + 1)]
+
+
+def claimed(environment: str, what: str) -> AbstractContextManager[None]:
+    """Let nobody else share out tests over the same workers' meshes; simulated ones are anew.
+
+    Raises: AitbcError (busy) on entry. Each worker claims its own mesh, too.
+    """
+    if environment == SIMULATED:
+        return nullcontext()
+    return claiming.sole(f"{environment}+workers", what, state=paths.state_root())
 
 
 @contextmanager

@@ -64,9 +64,9 @@ def run(
     wanted = f"{suite}/{scenario}" if scenario and "/" not in scenario else scenario or suite
     if workers > 1:
         names = crew.names(name, min(workers, len(parts)))
-        folder = runs.begin(paths.state_root())
-        wide = Run(wanted, name, used, folder, (), tier=named)
-        return _share_out(names, parts, wide, as_json=as_json)
+        with crew.claimed(name, f"aitbc test {wanted} -n {workers}"):
+            wide = Run(wanted, name, used, runs.begin(paths.state_root()), (), tier=named)
+            return _share_out(names, parts, wide, as_json=as_json)
     state, found = paths.state_root(), None if name == SIMULATED else Inventory.load(name)
     with ExitStack() as stack:
         if found is not None:

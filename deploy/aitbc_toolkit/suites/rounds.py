@@ -6,7 +6,7 @@ Do not read what they left here: `measuring.py`. Do not judge: `baselines.py`. D
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import ExitStack, redirect_stdout, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from aitbc_toolkit.errors import AitbcError, UsageError
 from aitbc_toolkit.inventory import Environment
 from aitbc_toolkit.suites import (
     catalogue,
+    claiming,
     comparing,
     foreseen,
     loads,
@@ -163,14 +164,18 @@ def played(
     One more comes before those of a load scenario, because the first on a mesh warms it up. Raises:
     AitbcError when a run fails, or says nothing however often it is made.
     """
-    if _is_load(scenario):
-        say("  not counted: to warm up")
-        _believed(environment, scenario, seeds[0], asked=asked, say=say)
-    found = []
-    for number, seed in enumerate(seeds, 1):
-        say(f"  run {number} of {len(seeds)}, seed {seed}")
-        found.append(_believed(environment, scenario, seed, asked=asked, say=say))
-    return found
+    with ExitStack() as stack:
+        if _is_load(scenario):
+            say("  not counted: to warm up")
+            _believed(environment, scenario, seeds[0], asked=asked, say=say)
+        elif environment is not None and scenario != stepping.SCENARIO:
+            what = f"aitbc load baseline {scenario}"
+            stack.enter_context(claiming.sole(environment.name, what, state=paths.state_root()))
+        found = []
+        for number, seed in enumerate(seeds, 1):
+            say(f"  run {number} of {len(seeds)}, seed {seed}")
+            found.append(_believed(environment, scenario, seed, asked=asked, say=say))
+        return found
 
 
 def seeds(scenario: str, first: int, count: int) -> list[int]:

@@ -131,14 +131,10 @@ def unless_gone(environment: Environment, verdict: Verdict, line: str) -> tuple[
 
     Its hosts keep nothing of a fault, either: a lab comes up with fresh ones.
     """
-    if not environment.lab or verdict in _WHATEVER:
+    if not environment.lab or verdict in _WHATEVER or not labs.is_down(environment):
         return verdict, line
-    try:
-        labs.of(environment)
-    except AitbcError as down:
-        why = f"{down.message}, and its hosts are gone with it"
-        return Verdict.INFRA, line if line.startswith(why) else f"{why}; {line}"
-    return verdict, line
+    why = f"lab {environment.lab} is down, and its hosts are gone with it"
+    return Verdict.INFRA, line if line.startswith(why) else f"{why}; {line}"
 
 
 def judged(

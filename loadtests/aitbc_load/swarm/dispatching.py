@@ -129,7 +129,7 @@ class Dispatcher:
             wait_s = due_s - self.now_s()
             if wait_s < 0:
                 continue
-            gevent.sleep(wait_s)
+            gevent.sleep(max(wait_s, _NAP_S))
             if self.is_stopped:
                 return
             phase = arrivals.phase_at(due_s)

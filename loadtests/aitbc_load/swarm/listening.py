@@ -143,13 +143,10 @@ class Listener:
                 pass  # a newer node may tell more
 
     def _write_down(self, rows: list[Fate], *, at_s: float) -> None:
-        # Nearly all are these, and to sort all by their words costs as much as to read them.
-        good = [row.id for row in rows if row.status == "committed" and row.code == Code.OK]
-        if good:
-            self._books.fates(good, FINAL, at_s=at_s)
-        if len(good) == len(rows):
+        # Nearly always, and to sort them by their words costs as much as to read them.
+        if all(row.status == "committed" and row.code == Code.OK for row in rows):
+            self._books.fates([row.id for row in rows], FINAL, at_s=at_s)
             return
-        rows = [row for row in rows if row.status != "committed" or row.code != Code.OK]
         alike: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for row in rows:
             alike[row.status, row.code].append(row.id)

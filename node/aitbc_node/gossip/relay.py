@@ -166,7 +166,7 @@ class TxRelay:
                 lane = self._lanes.setdefault(peer, Lane(now_ms))
                 without = set(lane.put(rows, is_own=is_own, is_handed=is_handed))
                 for tx_id in without:
-                    self._has[peer].pop(tx_id, None)
+                    self._has[peer].lose(tx_id)
                 took = took | (ids - without)
             for tx_id in took:
                 self._refused.pop(tx_id, None)

@@ -183,14 +183,15 @@ class TxIndex:
             return False
         self.failure = ""
         self._told, self._placed = told, placed
-        if sum(len(batch.ids) + len(batch.expired) for batch in batches) <= FEW:
-            fates.let_go(connection)
         for batch in batches:
             with self._lock:
                 self._forget(batch)
         for each in slices:
             self._unplaced[each] = {}
         self._turn += 1
+        if sum(len(batch.ids) + len(batch.expired) for batch in batches) <= FEW:
+            with contextlib.suppress(sqlite3.Error):
+                fates.let_go(connection)
         return True
 
     def _due(self) -> Sequence[int]:
