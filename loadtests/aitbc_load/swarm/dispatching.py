@@ -36,8 +36,11 @@ AGAIN_BATCH = 50
 _AGAIN_POLL_S = 0.1
 _BEHIND_YIELD = 8
 _NAP_S = 0.0005
-"""Nobody sleeps for less: at 20,000 a second that was a sixth of what an arrival costs.
-So late they are at most, at more than 2,000 a second; it counts as lag and as latency."""
+"""Nobody sleeps for less: 49,500 hand-ins a CPU-second, not 37,000, at 20,000 a second.
+
+The loop wakes by the millisecond all the same. The middle lag is 0.70 ms then, it was 0.26; below
+2,000 a second it is as it was. It counts as lag and as latency.
+"""
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from locust.stats import RequestStats
 
 
 class Count(RequestStats):
-    """Count requests, and keep nothing else of them: a fifth less for each hand-in."""
+    """Count requests, and keep nothing else of them: an eighth less for each hand-in."""
 
     def log_request(
         self,

@@ -282,10 +282,11 @@ def test_a_quiet_node_keeps_no_page_of_the_file(
     eventually("the full write", lambda: not index._unwritten, deadline_s=60)
     behind_many = len(lets_go)
     index.put_block(a_commit(2, "ok"))
-    eventually("the small write", lambda: not index._unwritten, deadline_s=60)
+    # Before it is closed: then it lets go in any case.
+    eventually("pages to be let go of", lambda: bool(lets_go), deadline_s=60)
     index.close()
 
-    assert (behind_many, bool(lets_go)) == (0, True)
+    assert behind_many == 0
 
 
 def test_pages_are_let_go_of(tmp_path: Path) -> None:
@@ -316,11 +317,10 @@ def test_as_few_statements_as_numbers_of_places_allow(tmp_path: Path) -> None:
             names = [
                 TxId(hashlib.sha256(b"%d %d" % (count, each)).digest()) for each in range(count)
             ]
-            connection.set_trace_callback(texts.append if count > 1 else None)
+            connection.set_trace_callback(texts.append)
             places = dict.fromkeys(names, fates.place_of(count, 0))
             with connection:
                 fates.write_places(connection, places, height=Height(0), last_id=BlockId(b""))
-        connection.set_trace_callback(None)
         (written,) = connection.execute("SELECT count(*) FROM places").fetchone()
 
     lengths = {text.count("(") for text in texts if text.startswith("INSERT")}

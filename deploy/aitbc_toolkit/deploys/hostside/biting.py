@@ -191,9 +191,11 @@ def _clock(proof: Proof, params: dict[str, Any]) -> Found:
     pid = _state(proof, params)["pid"]
     rows = list(_times(pid)) if pid else []
     lasted = rows[-1][0] - rows[0][0] if rows else 0.0
-    if not rows or ("gain" in proof and lasted < _PACE_S):
+    wanted = proof.get("gain", 0.0) * lasted
+    if not rows or ("gain" in proof and (lasted < _PACE_S or abs(wanted) < _LATE_S)):
         # Who reads a long log first has not yet, and who logs warnings alone never does.
-        return _ordered(pid) if params["is_last"] else (False, "it has told no time yet")
+        why = "too little is due yet" if rows else "it has told no time yet"
+        return _ordered(pid, why) if params["is_last"] else (False, why)
     offsets = [own - host for host, own in rows]
     told = f"{offsets[-1]:+.1f} s by {len(rows)} lines of process {pid}"
     if "offset_s" in proof:
@@ -203,15 +205,12 @@ def _clock(proof: Proof, params: dict[str, Any]) -> Found:
         least = max(proof["swing_s"] - _CLOCK_S, proof["swing_s"] / 2)
         return max(map(abs, offsets)) >= least, told
     gained = offsets[-1] - offsets[0]
-    wanted = proof["gain"] * lasted
-    if abs(wanted) < _LATE_S:
-        return _ordered(pid) if params["is_last"] else (False, "too little is due yet")
     # Lines come late on a busy host, and half of what is due is enough to tell.
     is_due = gained * wanted > 0 and abs(gained) >= abs(wanted) / 2
     return is_due, f"{gained:+.3f} s in {lasted:.1f} s, {wanted:+.3f} s are due"
 
 
-def _ordered(pid: int) -> Found:
+def _ordered(pid: int, why: str) -> Found:
     """The process was started with a clock of its own, and the library that gives it is loaded."""
     try:
         variables = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
@@ -219,7 +218,7 @@ def _ordered(pid: int) -> Found:
     except OSError as gone:
         return False, str(gone)
     own = [each for each in variables if each.startswith("FAKETIME")]
-    told = f"not measured, it has told no time: {' '.join(own) or 'the clock of the host'}"
+    told = f"not measured, {why}: {' '.join(own) or 'the clock of the host'}"
     return loaded and bool(own), told
 
 
