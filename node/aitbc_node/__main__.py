@@ -63,8 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from aitbc_node.collecting import share_one_heap  # noqa: PLC0415 - as below
     from aitbc_node.heartbeat import Heart, notify_address  # noqa: PLC0415 - as below
 
+    share_one_heap()  # the heart's alarm is the first of the threads
     heart = Heart(notify_address())
     heart.wake()
     from aitbc_node import process, restarts  # noqa: PLC0415 - `init` must not wait for these

@@ -17,6 +17,7 @@ from aitbc_node.storage.memory import MemoryDisk
 from aitbc_node.storage.store import Store
 
 Eventually = Callable[..., None]
+HEAP_BYTES = 64 * 2**20
 KILLS = {"fast": 8, "ci": 15, "nightly": 200}
 
 
@@ -58,6 +59,19 @@ def test_four_processes_make_transfers_final_exactly_once(
             account = node.get(f"/state/accounts/{mesh.receiver_address}")
             assert account["balances"]["AIT"]["balance"] == "80"
         assert_no_double_vote(mesh.nodes)
+        assert [thread_heaps(node) for node in mesh.nodes] == [0] * 4
+
+
+def thread_heaps(node: NodeProcess) -> int:
+    """Count heaps of single threads: glibc keeps 64 MiB of addresses for each, most unusable."""
+    assert node.process is not None
+    maps = Path(f"/proc/{node.process.pid}/maps").read_text(encoding="utf-8")
+    rows = [row.split() for row in maps.splitlines()]
+    places = [tuple(int(end, 16) for end in row[0].split("-")) for row in rows]
+    return sum(
+        begin % HEAP_BYTES == 0 and behind == begin + HEAP_BYTES and row[1].startswith("---")
+        for (begin, _), (_, behind), row in zip(places, places[1:], rows[1:], strict=False)
+    )
 
 
 @pytest.mark.proves("E2")
