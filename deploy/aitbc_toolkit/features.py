@@ -69,6 +69,18 @@ def proofs(cases: Iterable[Case]) -> dict[str, list[str]]:
     return found
 
 
+def silent(cases: Iterable[Case]) -> dict[str, list[str]]:
+    """Join features and the tests that did not prove them: how each ended, its name, and why."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        if case.outcome is not Outcome.PASSED:
+            reason = case.detail.partition("\n")[0]
+            line = f"{case.outcome}: {case.name}" + (f", {reason}" if reason else "")
+            for feature in case.proves:
+                found.setdefault(feature, []).append(line)
+    return found
+
+
 def _feature(where: str, name: str, entry: Mapping[str, Any]) -> Feature:
     unknown = sorted(entry.keys() - _KEYS)
     if unknown:

@@ -62,6 +62,31 @@ def test_one_that_is_proved_by_none_is_named(capsys: pytest.CaptureFixture[str],
     assert json.loads(capsys.readouterr().out)["unproved"] == REQUIRED[:1]
 
 
+@pytest.mark.usefixtures("scenarios")
+def test_who_would_prove_it_is_named_with_why_it_did_not(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A reader of an unproved feature is told of its tests, as people and as JSON."""
+    folder = runs.begin(paths.state_root())
+    lacking = (REQUIRED[0],)
+    skipped = Case("swarm", Outcome.SKIPPED, "not part of tier ci", lacking)
+    junit.write(folder / "mesh.xml", "mesh", [skipped, Case("blocks", Outcome.FAILED, "", lacking)])
+    runs.mark_last(folder)
+
+    assert run(["trace"]) == Exit.FAILED
+    lines = capsys.readouterr().out.splitlines()
+    at = next(number for number, line in enumerate(lines) if line.startswith(f"{REQUIRED[0]} "))
+    assert "UNPROVED" in lines[at]
+    assert [line.strip() for line in lines[at + 1 : at + 3]] == [
+        "skipped: mesh.swarm, not part of tier ci",
+        "failed: mesh.blocks",
+    ]
+    assert run(["trace", "--json"]) == Exit.FAILED
+    told = {each["id"]: each for each in json.loads(capsys.readouterr().out)["features"]}
+    assert told[REQUIRED[0]]["tests"] == []
+    assert len(told[REQUIRED[0]]["unproved_by"]) == 2
+
+
 def a_copy(folder: Path, to: str) -> None:
     """Write a scenario somewhere else, under the name of that place."""
     text = (folder / "partition" / "minority.yaml").read_text(encoding="utf-8")

@@ -19,8 +19,9 @@ def trace(*, everything: bool, as_json: bool) -> Exit:
     """Show which tests of the last run prove which feature.
 
     Ends with 1 when a P0 or P1 feature of a finished milestone is proved by none: only a test
-    that ran and passed counts, so a skipped lab leaves its features unproved. Also with 1 when two
-    scenarios have one name, or one is of no suite.
+    that ran and passed counts, so a skipped lab leaves its features unproved; they are listed with
+    the tests that would prove them, and why those did not. Also with 1 when two scenarios have one
+    name, or one is of no suite.
 
     Example: aitbc trace
     """
@@ -28,9 +29,13 @@ def trace(*, everything: bool, as_json: bool) -> Exit:
     folder = runs.last(paths.state_root())
     if folder is None:
         raise AitbcError("no run of the tests is recorded here", hint="./aitbc test")
-    proofs = features.proofs(junit.read_folder(folder))
+    cases = list(junit.read_folder(folder))
+    proofs, silent = features.proofs(cases), features.silent(cases)
     required = catalogue.required()
-    unproved = [feature.id for feature in required if feature.id not in proofs]
+    # Each with the tests that would prove it, and why those did not.
+    unproved = {
+        feature.id: silent.get(feature.id, []) for feature in required if feature.id not in proofs
+    }
     listed = [
         feature
         for feature in catalogue.features.values()
@@ -48,22 +53,27 @@ def trace(*, everything: bool, as_json: bool) -> Exit:
     return Exit.FAILED if unproved or wrong else Exit.OK
 
 
-def _print(listed: list[Feature], proofs: dict[str, list[str]], unproved: list[str]) -> None:
+def _print(
+    listed: list[Feature], proofs: dict[str, list[str]], unproved: dict[str, list[str]]
+) -> None:
     for feature in listed:
-        tests = proofs.get(feature.id, [])
-        word = "UNPROVED" if feature.id in unproved else ("proved" if tests else "planned")
+        proved = proofs.get(feature.id, [])
+        word = "UNPROVED" if feature.id in unproved else ("proved" if proved else "planned")
         click.echo(f"{feature.id:<4}{feature.mark:<4}{word:<10}{feature.title}")
-        for name in tests:
-            click.echo(f"        {name}")
+        for line in proved or unproved.get(feature.id, []):
+            click.echo(f"        {line}")
 
 
 def _document(
-    folder: Path, listed: list[Feature], proofs: dict[str, list[str]], unproved: list[str]
+    folder: Path,
+    listed: list[Feature],
+    proofs: dict[str, list[str]],
+    unproved: dict[str, list[str]],
 ) -> dict[str, object]:
     return {
         "schema": 1,
         "run": str(folder),
-        "unproved": unproved,
+        "unproved": list(unproved),
         "features": [
             {
                 "id": feature.id,
@@ -71,6 +81,7 @@ def _document(
                 "mark": feature.mark,
                 "milestone": feature.milestone or None,
                 "tests": proofs.get(feature.id, []),
+                "unproved_by": unproved.get(feature.id, []),
             }
             for feature in listed
         ],
