@@ -17,7 +17,7 @@ from posted import taken
 
 from aitbc_node import limits
 from aitbc_node.errors import ConfigError
-from aitbc_node.events import TxOutcome
+from aitbc_node.events import Expired, TxOutcome
 from aitbc_node.rpc import app, bodies, connections, server
 from aitbc_node.rpc.post import Post
 from aitbc_node.rpc.server import public_server
@@ -358,6 +358,29 @@ async def test_a_stream_delivers_and_resumes(site: Site) -> None:
     writer.write(a_get("/events?topic=block,peer", "Last-Event-ID: b-1"))
     assert b"id: b-3\n" in await reader.readuntil(b'data: {"id":"x"}\n\n')
     writer.close()
+
+
+@live
+async def test_who_prefers_the_least_is_told_the_least(site: Site) -> None:
+    """Fates in runs, beside one who hears them in full; a batch in numbers."""
+    told: list[bytes] = []
+    for wanted in ("return=representation", "return=minimal"):
+        reader, writer = await asyncio.open_connection(site.host, site.number)
+        writer.write(a_get("/events?topic=tx", f"Prefer: {wanted}"))
+        _, headers = await read_head(reader)
+        assert headers.get("preference-applied") == (wanted if "minimal" in wanted else None)
+        await reader.readuntil(b": hello\n\n")
+        site.port.hub.expired(Expired((TxId(b"x" * 32), TxId(b"y" * 32))))
+        told.append(await reader.readuntil(b"}\n\n"))
+        writer.close()
+    body = json.dumps({"txs": ["b25l", "dHdv"]}).encode()
+    _, headers, answer = await exchange(site, a_post(body, "Prefer: return=minimal"))
+
+    names = f"{'78' * 32}{'79' * 32}"
+    assert b'"txs":[' in told[0]
+    assert f'"runs":[{{"status":"expired","code":"","ids":"{names}"}}]'.encode() in told[1]
+    assert headers["preference-applied"] == "return=minimal"
+    assert json.loads(answer) == {"taken": 2, "refused": []}
 
 
 @live

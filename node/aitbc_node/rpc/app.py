@@ -32,7 +32,7 @@ from aitbc_node.rpc.exchange import (
 )
 from aitbc_node.rpc.fanout import Fan, Listener, PaidWire
 from aitbc_node.rpc.post import Post, answer_publication
-from aitbc_node.rpc.response import identity, refuse
+from aitbc_node.rpc.response import BRIEF, identity, refuse
 from aitbc_node.rpc.route import Publication, Subscription
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.submission import Submission
@@ -165,8 +165,8 @@ class App:
         with self._place_of(client):
             place, first = hub.begin(resumed, from_oldest=wanted.source == "mail")
             if place < hub.oldest:  # told of the gap, or it would be cut off for it again
-                place, first = hub.read(place, wanted.topics)
-            head = (*_SSE_HEADERS, *identity(request))
+                place, first = hub.read(place, wanted.topics, is_brief=wanted.is_brief)
+            head = (*_SSE_HEADERS, *identity(request), *(BRIEF if wanted.is_brief else ()))
             await send_head(send, Response(200, b"", "text/event-stream", head), length=None)
             if scope["method"] != "HEAD":
                 await send_part(send, first or b": hello\n\n")
@@ -225,7 +225,11 @@ class App:
         fan, is_post = self._fans[wanted.source], wanted.source != "events"
         end = lambda: _settle(over)  # noqa: E731 - what ends it, twice
         listener = Listener(
-            heard, place=place, topics=wanted.topics, on_behind=end if is_post else None
+            heard,
+            place=place,
+            topics=wanted.topics,
+            is_brief=wanted.is_brief,
+            on_behind=end if is_post else None,
         )
         self._streams[listener] = over
         wire.begin_stream(on_room=lambda: fan.serve(listener), on_lost=end)

@@ -29,7 +29,7 @@ from aitbc_node.rpc import (
 )
 from aitbc_node.rpc.call import Call
 from aitbc_node.rpc.estimates import FeeEstimate
-from aitbc_node.rpc.response import refuse, respond, whole
+from aitbc_node.rpc.response import BRIEF, refuse, respond, whole
 from aitbc_node.rpc.route import Publication, Route, Subscription, Table, Text
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Facts, NodeView, Reader, Request, RequestFault, Response
@@ -54,7 +54,8 @@ def _events(call: Call) -> Subscription:
             message = f"no topic {topic[:40]!r}"
             hint = f"topics are {', '.join(TOPICS)}"
             raise RequestFault(400, Code.E_BAD_REQUEST, message, field="topic", hint=hint)
-    return Subscription(frozenset(asked), call.option("last_id") or "")
+    last_id, is_brief = call.option("last_id") or "", call.request.is_brief
+    return Subscription(frozenset(asked), last_id, is_brief=is_brief)
 
 
 def _submit(call: Call) -> Submission:
@@ -117,9 +118,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/metrics", _metrics, "Metrics in Prometheus' text format.", media="text/plain"),
     Route("GET", "/openapi.json", _openapi, "This interface, described."),
     Route("GET", "/events", _events, "Server-sent events; Last-Event-ID resumes.",
-          options=("topic", "last_id"), media="text/event-stream"),
+          options=("topic", "last_id"), media="text/event-stream", prefers=True),
     Route("POST", "/tx", _submit, "Hand in one transaction or a batch.",
-          (schema.Accepted, schema.BatchResult)),
+          (schema.Accepted, schema.BatchResult, schema.BriefResult), prefers=True),
     Route("POST", "/messages", post.publish, "Send a signed message to an account or on a topic.",
           (mailing.PostedAnswer,), asks=mailing.PublishRequest),
     Route("GET", "/messages", post.on_topics, "Messages on topics, as server-sent events.",
@@ -169,6 +170,8 @@ def answer_submission(
     ]
     if not asked.single:
         rows = [submission.row(*pair) for pair in zip(outcomes, known, strict=True)]
+        if request.is_brief:
+            return respond(submission.brief(rows), request, status=202, headers=BRIEF)
         return respond(schema.BatchResult(results=rows), request, status=202)
     try:
         accepted = submission.single(outcomes[0], known[0])

@@ -84,6 +84,7 @@ async def read_request(
         content_type=_content_type(headers),
         request_id=request_id,
         wall_ms=time.time_ns() // 1_000_000,
+        is_brief=_is_brief(headers),
     )
     if method == "GET":
         return request
@@ -105,6 +106,12 @@ def _query(text: bytes) -> dict[str, list[str]]:
 def _content_type(headers: Mapping[bytes, bytes]) -> str:
     given = headers.get(b"content-type", b"application/json").decode("latin-1")
     return given.partition(";")[0].strip().lower()
+
+
+def _is_brief(headers: Mapping[bytes, bytes]) -> bool:
+    """Tell whether the least is wanted (RFC 7240, 4.2); whatever else is preferred is ignored."""
+    preferred = headers.get(b"prefer", b"").lower().split(b",")
+    return any(each.partition(b";")[0].strip() == b"return=minimal" for each in preferred)
 
 
 async def _body(

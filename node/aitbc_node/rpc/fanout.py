@@ -23,7 +23,7 @@ _TOO_SLOW = b'event: closing\ndata: {"reason":"too slow: %d messages behind","lo
 _NOWHERE = 2**63
 """A place that no event ever has."""
 
-_Told = dict[tuple[int, frozenset[str]], tuple[int, bytes]]
+_Told = dict[tuple[int, frozenset[str], bool], tuple[int, bytes]]
 
 
 class Wire(Protocol):
@@ -72,7 +72,7 @@ class PaidWire:
 class Listener:
     """Be who hears some topics, from a place of the ring on."""
 
-    __slots__ = ("is_quiet", "on_behind", "place", "topics", "wire")
+    __slots__ = ("is_brief", "is_quiet", "on_behind", "place", "topics", "wire")
 
     def __init__(
         self,
@@ -80,12 +80,14 @@ class Listener:
         *,
         place: int,
         topics: frozenset[str],
+        is_brief: bool = False,
         on_behind: Callable[[], None] | None = None,
     ) -> None:
         """Be one; with `on_behind`, who falls behind the ring is told so and heard no more."""
         self.wire = wire
         self.place = place
         self.topics = topics
+        self.is_brief = is_brief
         self.on_behind = on_behind
         self.is_quiet = False
 
@@ -173,10 +175,10 @@ class Fan:
         if listener.on_behind is not None and listener.place < hub.oldest and not wire.is_full:
             self._drop(listener, hub.oldest - listener.place)
         while hub.has_news(listener.place) and not wire.is_full:
-            key = listener.place, listener.topics
+            key = listener.place, listener.topics, listener.is_brief
             piece = told.get(key)
             if piece is None:
-                place, text = hub.read(*key)
+                place, text = hub.read(key[0], key[1], is_brief=key[2])
                 piece = told[key] = place, framed(text) if text else b""
             listener.place = piece[0]
             if piece[1]:

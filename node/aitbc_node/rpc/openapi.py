@@ -74,6 +74,9 @@ def _parameters(route: Route) -> list[dict[str, object]]:
         {"name": name, "in": "path", "required": True, "schema": text}
         for name in _NAMED.findall(route.path)
     ]
+    if route.prefers:
+        wanted = {"type": "string", "enum": ["return=minimal"]}
+        in_path.append({"name": "Prefer", "in": "header", "required": False, "schema": wanted})
     options = (*route.options, *([ENVELOPE] if route.answers else []))
     return in_path + [
         {"name": name, "in": "query", "required": False, "schema": text} for name in options

@@ -10,6 +10,8 @@ from aitbc_node.rpc.route import ENVELOPE
 from aitbc_node.rpc.view import Request, RequestFault, Response
 
 REQUEST_ID = "x-request-id"
+BRIEF = (("preference-applied", "return=minimal"),)
+"""Tells a client that asked for the least that it has got it."""
 _OURS = 500
 
 _encoder = msgspec.json.Encoder()

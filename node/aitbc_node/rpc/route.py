@@ -31,6 +31,7 @@ class Subscription(msgspec.Struct, frozen=True):
     topics: frozenset[str]
     last_id: str
     source: Source = "events"
+    is_brief: bool = False
 
 
 class Publication(msgspec.Struct, frozen=True):
@@ -54,7 +55,8 @@ class Route(NamedTuple):
     """Name one route: `{name}` stands for one part of the path.
 
     Shape: `answers` are the records it may answer with and `media` their content type; `options`
-    are the query parameters that it takes, `asks` the record that is handed in as JSON.
+    are the query parameters that it takes, `asks` the record that is handed in as JSON. One that
+    `prefers` has a short form for who says `Prefer: return=minimal`.
     """
 
     method: str
@@ -65,6 +67,7 @@ class Route(NamedTuple):
     options: tuple[str, ...] = ()
     media: str = "application/json"
     asks: type[msgspec.Struct] | None = None
+    prefers: bool = False
 
 
 class Table:

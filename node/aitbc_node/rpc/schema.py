@@ -403,6 +403,23 @@ class BatchResult(Answer, frozen=True, kw_only=True):
     results: list[TxResult]
 
 
+class RefusedRow(Answer, frozen=True, kw_only=True):
+    """Tell why one transaction of a batch was not taken; `index` is its place in the batch."""
+
+    index: int
+    id: Hex
+    code: str
+    field: str = ""
+    message: str = ""
+
+
+class BriefResult(Answer, frozen=True, kw_only=True):
+    """Tell a batch in short: how many the node holds, or knows the end of, and all the others."""
+
+    taken: int
+    refused: list[RefusedRow]
+
+
 class DrainAnswer(Answer, frozen=True, kw_only=True):
     """Tell how well a node may be stopped now; it lets its turns pass from here on.
 

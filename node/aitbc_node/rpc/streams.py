@@ -6,6 +6,7 @@ behind the ring is told how many events were lost, and goes on. Do not add socke
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 
 import msgspec
 
@@ -22,6 +23,7 @@ ID_BYTES = 32
 ROWS_MAX = 400
 """Fates in one event, which is then less than one piece."""
 
+_DATA = b"\ndata: "
 _encode = msgspec.json.Encoder().encode
 
 Data = Mapping[str, object] | msgspec.Struct
@@ -33,7 +35,7 @@ class Item:
     Where `data` is made by a call, only then: most nodes have nobody who listens to transactions.
     """
 
-    __slots__ = ("_data", "_encoded", "name", "sequence", "size", "topic", "until")
+    __slots__ = ("_brief", "_data", "_encoded", "name", "sequence", "size", "topic", "until")
 
     def __init__(
         self,
@@ -52,20 +54,38 @@ class Item:
         self.until = until
         self._data = data
         self._encoded: bytes | None = None
+        self._brief: bytes | None = None
 
     def encoded(self, boot: str) -> bytes:
         """Return the event as the text of a server-sent event."""
         if self._encoded is None:
-            head = f"id: {boot}-{self.sequence}\nevent: {self.name}\ndata: ".encode()
             data = self._data() if callable(self._data) else self._data
-            self._encoded = head + _encode(data) + b"\n\n"
+            self._encoded = self._text(boot, data)
             self._data = {}
         return self._encoded
+
+    def brief(self, boot: str) -> bytes:
+        """Return the same in its short form, where it has one: fates have."""
+        if self.topic != "tx":
+            return self.encoded(boot)
+        if self._brief is None:
+            fates = self._data
+            if isinstance(fates, _Fates):
+                told = fates.brief()
+            else:  # nobody keeps what was told in the long form already
+                text = self.encoded(boot)
+                told = _shorten(text[text.index(_DATA) + len(_DATA) :])
+            self._brief = self._text(boot, told)
+        return self._brief
+
+    def _text(self, boot: str, data: Data) -> bytes:
+        head = f"id: {boot}-{self.sequence}\nevent: {self.name}".encode()
+        return head + _DATA + _encode(data) + b"\n\n"
 
     def end(self) -> None:
         """Be told to nobody any more, and cost nothing."""
         self.topic, self.size, self.until = "", 0, limits.INT_MAX
-        self._data, self._encoded = {}, None
+        self._data, self._encoded, self._brief = {}, None, None
 
 
 class Hub:
@@ -161,7 +181,9 @@ class Hub:
             return new, self._gap(None, before=new)
         return min(int(tail) + 1, self._next), b""
 
-    def read(self, place: int, topics: frozenset[str]) -> tuple[int, bytes]:
+    def read(
+        self, place: int, topics: frozenset[str], *, is_brief: bool = False
+    ) -> tuple[int, bytes]:
         """Return the listener's new place and the text of what it missed, perhaps empty."""
         oldest = self.oldest
         told = [self._gap(oldest - place, before=oldest)] if place < oldest else []
@@ -170,7 +192,7 @@ class Hub:
         while place < last and size < PIECE_BYTES:
             item = self._ring[place - oldest]
             if item.topic in topics:
-                told.append(item.encoded(self._boot))
+                told.append((item.brief if is_brief else item.encoded)(self._boot))
                 size += len(told[-1])
             place += 1
         return place, b"".join(told)
@@ -221,3 +243,54 @@ class _Fates:
             for index, (name, code, fee) in told
         ]
         return {"height": self._height, "txs": rows}
+
+    def brief(self) -> Data:
+        """Tell the same in short: no fees, and of those that fared alike only the ids."""
+        good = Code.OK
+        how = [("committed" if code == good else "rejected", code) for code in self._codes]
+        return _brief(self._height, self._ids.hex(), how)
+
+
+class _Run(msgspec.Struct):
+    """Tell what became of some that follow each other in a block, all the same.
+
+    Shape: `ids` has 64 hex digits for each.
+    """
+
+    status: str
+    code: str
+    ids: str
+
+
+class _ToldRow(msgspec.Struct):
+    """Read what counts of a row that was told in the long form."""
+
+    id: str
+    status: str
+    code: str = ""
+
+
+class _Told(msgspec.Struct):
+    """Read an event about transactions that was told in the long form."""
+
+    height: int | None
+    txs: list[_ToldRow]
+
+
+_told = msgspec.json.Decoder(_Told)
+
+
+def _brief(height: int | None, names: str, how: Sequence[tuple[str, str]]) -> Data:
+    """Put those together that follow each other and fared alike."""
+    runs, at = [], 0
+    for (status, code), alike in groupby(how):
+        until = at + 2 * ID_BYTES * sum(1 for _ in alike)
+        runs.append(_Run(status, code, names[at:until]))
+        at = until
+    return {"height": height, "runs": runs}
+
+
+def _shorten(data: bytes) -> Data:
+    told = _told.decode(data)
+    names = "".join([row.id for row in told.txs])
+    return _brief(told.height, names, [(row.status, row.code) for row in told.txs])

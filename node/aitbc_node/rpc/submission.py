@@ -5,6 +5,8 @@ transaction that the node knows already is no error: clients resend the same byt
 or expired. Whether a transaction is any good is the mempool's question, not asked here.
 """
 
+from collections.abc import Sequence
+
 import msgspec
 
 from aitbc_node import limits
@@ -119,6 +121,18 @@ def row(outcome: TxOutcome, known: schema.TxView | None) -> schema.TxResult:
         field=outcome.field,
         message=outcome.message,
     )
+
+
+def brief(rows: Sequence[schema.TxResult]) -> schema.BriefResult:
+    """Leave out what there is nothing to say of."""
+    refused = [
+        schema.RefusedRow(
+            index=index, id=each.id, code=each.code, field=each.field, message=each.message
+        )
+        for index, each in enumerate(rows)
+        if each.code != Code.OK
+    ]
+    return schema.BriefResult(taken=len(rows) - len(refused), refused=refused)
 
 
 def _bounded(raws: list[bytes]) -> tuple[bytes, ...]:

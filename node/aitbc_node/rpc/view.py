@@ -188,7 +188,10 @@ class Reader(Protocol):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """Be one HTTP request, body and all; `wall_ms` is when it arrived."""
+    """Be one HTTP request, body and all; `wall_ms` is when it arrived.
+
+    With `is_brief` the client said `Prefer: return=minimal`; only some routes know a short form.
+    """
 
     method: str
     path: str
@@ -197,6 +200,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes = b""
     request_id: str = ""
     wall_ms: int = 0
+    is_brief: bool = False
 
 
 class Response(msgspec.Struct, frozen=True):

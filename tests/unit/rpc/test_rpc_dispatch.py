@@ -1,5 +1,6 @@
 """Which requests are taken, how answers name them, and how transactions come in."""
 
+import asyncio
 import base64
 from typing import Any
 
@@ -11,6 +12,7 @@ from aitbc_node.codes import Code
 from aitbc_node.events import TxOutcome
 from aitbc_node.rpc import openapi
 from aitbc_node.rpc.dispatch import ROUTES, TOPICS, answer_submission
+from aitbc_node.rpc.exchange import read_request
 from aitbc_node.rpc.route import Subscription
 from aitbc_node.rpc.submission import Submission
 from aitbc_node.rpc.view import Request, Response
@@ -94,6 +96,8 @@ def test_events_open_a_stream(node: Any, topic: str) -> None:
     told = node.outcome(f"/events?topic={topic}&last_id=a-3")
 
     assert told == Subscription(frozenset({topic}), "a-3")
+    brief = node.outcome(f"/events?topic={topic}", is_brief=True)
+    assert brief == Subscription(frozenset({topic}), "", is_brief=True)
 
 
 def test_three_ways_to_hand_in_transactions(node: Any) -> None:
@@ -231,3 +235,52 @@ def test_a_batch_answers_item_by_item(node: Any) -> None:
         "field": "nonce",
         "message": "why",
     }
+
+
+@pytest.mark.parametrize("is_brief", [False, True])
+def test_a_batch_is_answered_in_short_for_who_prefers_that(node: Any, *, is_brief: bool) -> None:
+    """Those that are held, or known, are only counted; each other one is told with its place."""
+    names = [TxId(bytes([place]) * 32) for place in range(4)]
+    node.fates[names[3]] = ("rejected", 2, 0, "nonce", 210, ())
+    codes = [Code.OK, Code.E_NONCE, Code.E_DUPLICATE, Code.E_NONCE]
+    node.mempool.waiting = {names[2]}
+    said = [TxOutcome(*each, "nonce", "why") for each in zip(names, codes, strict=True)]
+    request = Request(method="POST", path="/tx", request_id="r-9", is_brief=is_brief)
+
+    response = answer_submission(
+        Submission((b"raw",) * 4, single=False), said, request, view=node, reader=node
+    )
+
+    told = msgspec.json.decode(response.body)
+    headers = dict(response.headers)
+    assert response.status == 202
+    assert (headers.get("preference-applied") == "return=minimal") == is_brief
+    if not is_brief:
+        assert [row["code"] for row in told["results"]] == ["ok", "nonce", "ok", "ok"]
+        return
+    assert headers["x-response-type"] == "BriefResult"
+    refused = {"index": 1, "id": names[1].hex(), "code": "nonce", "field": "nonce"}
+    assert told == {"taken": 3, "refused": [{**refused, "message": "why"}]}
+
+
+@pytest.mark.parametrize(
+    ("told", "is_brief"),
+    [
+        (b"return=minimal", True),
+        (b"respond-async, Return=Minimal; x=1", True),
+        (b"return=representation", False),
+        (b"xreturn=minimal", False),
+        (b"", False),
+    ],
+)
+def test_the_least_is_given_to_who_prefers_it(told: bytes, *, is_brief: bool) -> None:
+    """The preference may stand among others; anything else is ignored, as the RFC wants it."""
+    scope = {"method": "GET", "path": "/events", "query_string": b""}
+    reading = read_request(scope, {b"prefer": told}, nothing_more, request_id="r-1")
+
+    assert asyncio.run(reading).is_brief == is_brief
+
+
+async def nothing_more() -> dict[str, object]:
+    """Be a client that sends no body."""
+    raise AssertionError

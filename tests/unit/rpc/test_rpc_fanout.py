@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
+from aitbc_node.events import Expired
 from aitbc_node.rpc.fanout import PAID_BYTES, SLICE, Fan, Listener, PaidWire
 from aitbc_node.rpc.streams import Hub
 from aitbc_node.rpc.throttle import BYTES_PER_TOKEN, Throttle
+from aitbc_node.types import TxId
 
 Work = Callable[[], None]
 
-BLOCK, PEER = frozenset({"block"}), frozenset({"peer"})
+BLOCK, PEER, TX = frozenset({"block"}), frozenset({"peer"}), frozenset({"tx"})
 
 
 class FakeWire:
@@ -86,6 +88,21 @@ def test_a_hundred_subscribers_each_get_it_once() -> None:
     assert [wire.heights for wire in wires] == [[1]] * 100
     assert len({id(wire.pushed[0]) for wire in wires}) == 1
     assert other.pushed == []
+
+
+def test_listeners_at_one_place_hear_each_their_own_form() -> None:
+    """Those who want the short form share its bytes, and nobody else gets them."""
+    scene = Scene()
+    wires = [FakeWire() for _ in range(4)]
+    for place, wire in enumerate(wires):
+        scene.fan.join(Listener(wire, place=1, topics=TX, is_brief=place % 2 == 1))
+
+    scene.hub.expired(Expired((TxId(b"x" * 32),)))
+    scene.settle()
+
+    assert ['"txs":' in wire.text for wire in wires] == [True, False] * 2
+    assert ['"runs":' in wire.text for wire in wires] == [False, True] * 2
+    assert wires[1].pushed[0] is wires[3].pushed[0]
 
 
 def test_what_comes_in_the_middle_of_a_round_reaches_everybody() -> None:

@@ -47,6 +47,8 @@ def _route(route: Any) -> str:
     lines = [f"### {route.method} {route.path}", "", route.summary, ""]
     if options:
         lines.append(f"Options: {', '.join(f'`{name}`' for name in options)}.")
+    if route.prefers:
+        lines.append("`Prefer: return=minimal`: in short.")
     told = " or ".join(answers) if answers else f"`{route.media}`"
     lines.append(f"Answer: {told}.")
     return "\n".join([*lines, ""])
@@ -57,7 +59,14 @@ def _events() -> str:
 with commas. Each event has an `id`; `Last-Event-ID` (or `last_id=`) goes on behind it. What is lost
 is told by an event `gap` with the number lost, or null where nobody knows. A comment comes every
 15 s where nothing else does; whoever reads nothing for 30 s is cut off; a node that stops ends its
-streams with an event `closing`. The fates of many transactions come in several `tx` events.
+streams with an event `closing`. The fates of many transactions come in several `tx` events:
+`{{"height", "txs": [{{"id", "status", "index", "code", "fee"}}]}}`, of what expired without the
+last three and with no height.
+
+Who says `Prefer: return=minimal` (RFC 7240) is told less, and `Preference-Applied` says so. A batch
+handed in is answered with a [BriefResult](#briefresult): how many were taken, and each other one by
+its place. A `tx` event is `{{"height", "runs": [{{"status", "code", "ids"}}]}}`: those that follow
+each other in the block and fared alike, 64 hex digits each, without fees. Older nodes ignore it.
 
 Messages of accounts have streams of their own, `GET /messages?topic=A,B` and
 `GET /messages/ADDRESS`: each is an event `message` whose data are a [MessageView](#messageview).

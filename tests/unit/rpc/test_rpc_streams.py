@@ -3,6 +3,9 @@
 import hashlib
 import json
 import tracemalloc
+from typing import Any
+
+import pytest
 
 from aitbc_node.blocks import NO_COMMIT, Block, Certificate, FinalBlock, Header
 from aitbc_node.events import Committed, Expired, TxReceipt
@@ -140,7 +143,31 @@ def test_the_fates_of_a_block_are_told_in_its_order() -> None:
     assert told == 2 * wanted
 
 
-def test_the_ring_holds_no_more_of_a_transaction_than_it_tells() -> None:
+@pytest.mark.parametrize("first", ["long", "brief"])
+def test_the_short_form_tells_the_same_fates(first: str) -> None:
+    """Runs of ids that fared alike, in the order of the block, whoever listened before."""
+    hub, done = Hub(boot="b"), a_commit(7, ROWS_MAX + 2)
+    hub.committed(done)
+    hub.expired(Expired((TxId(b"x" * 32), TxId(b"y" * 32))))
+    place, _ = hub.begin("b-0")
+
+    if first == "long":
+        hub.read(place, ALL)
+    brief = hub.read(place, ALL, is_brief=True)[1]
+    long = hub.read(place, ALL)[1]
+
+    assert ids(brief) == ids(long) == ["b-1", "b-2", "b-3", "b-4"]
+    assert brief == hub.read(place, ALL, is_brief=True)[1]
+    assert data_in(brief)[0] == data_in(long)[0]
+    told = [(row["id"], row["status"], row.get("code", "")) for row in rows_in(long)]
+    assert told[-2:] == [(letter.hex() * 32, "expired", "") for letter in (b"x", b"y")]
+    assert [row for event in data_in(brief)[1:] for row in unfolded(event)] == told
+    assert [event["height"] for event in data_in(brief)] == [7, 7, 7, None]
+    assert [len(event["runs"]) for event in data_in(brief)[1:]] == [3, 1, 1]
+
+
+@pytest.mark.parametrize("is_brief", [False, True])
+def test_the_ring_holds_no_more_of_a_transaction_than_it_tells(*, is_brief: bool) -> None:
     """A ring full of receipts with their events was most of what a busy node held."""
     hub, blocks, txs = Hub(boot="b"), 50, 400
 
@@ -150,7 +177,7 @@ def test_the_ring_holds_no_more_of_a_transaction_than_it_tells() -> None:
     unread, _ = tracemalloc.get_traced_memory()
     place, _ = hub.begin("b-0")
     while hub.has_news(place):
-        place, _ = hub.read(place, ALL)
+        place, _ = hub.read(place, ALL, is_brief=is_brief)
     read, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
@@ -192,10 +219,23 @@ def a_receipt(height: int, place: int) -> TxReceipt:
     return TxReceipt(name, "insufficient" if place == 1 else "ok", 21_000, 210 + place, (event,))
 
 
+def data_in(text: bytes) -> list[dict[str, Any]]:
+    """List what the events in a piece of a stream say."""
+    return [json.loads(line[6:]) for line in text.splitlines() if line.startswith(b"data: ")]
+
+
+def unfolded(event: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """List the transactions of an event in its short form."""
+    return [
+        (run["ids"][at : at + 64], run["status"], run["code"])
+        for run in event["runs"]
+        for at in range(0, len(run["ids"]), 64)
+    ]
+
+
 def rows_in(text: bytes) -> list[dict[str, object]]:
     """List the transactions in a piece of a stream."""
-    data = [line[6:] for line in text.splitlines() if line.startswith(b"data: ")]
-    return [row for each in data for row in json.loads(each).get("txs", ())]
+    return [row for each in data_in(text) for row in each.get("txs", ())]
 
 
 def test_a_piece_is_bounded_in_bytes_too() -> None:
