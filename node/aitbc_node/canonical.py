@@ -21,13 +21,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     """Make a frozen record that travels as a msgpack array of its fields in order."""
 
 
-_encoder = msgspec.msgpack.Encoder()
+encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
+"""Return the canonical bytes of a record, or of a tuple or list of records."""
 _readers: dict[object, Callable[[bytes], object]] = {}
-
-
-def encode(value: object) -> bytes:
-    """Return the canonical bytes of a record, or of a tuple or list of records."""
-    return _encoder.encode(value)
 
 
 def decode(data: bytes, kind: type[T]) -> T:
@@ -43,7 +39,7 @@ def decode(data: bytes, kind: type[T]) -> T:
 
 def reader_of(kind: type[T]) -> Callable[[bytes], T]:
     """Return what reads records of one kind as `decode` does."""
-    read, write = msgspec.msgpack.Decoder(kind).decode, _encoder.encode
+    read, write = msgspec.msgpack.Decoder(kind).decode, encode
 
     def reader(data: bytes) -> T:
         try:

@@ -10,7 +10,6 @@ import msgspec
 
 from aitbc_node import limits
 from aitbc_node.codes import Code, Refusal
-from aitbc_node.ledger.fees import fee_of
 from aitbc_node.ledger.objects import NATIVE, Account, adjusted, balance
 from aitbc_node.ledger.policy import Policy, address_of, check_signers
 from aitbc_node.ledger.state import Reader
@@ -47,6 +46,8 @@ def check_sender(terms: Terms, account: Account, parsed: Parsed) -> Refusal | No
     if tx.valid_until > terms.height + terms.ttl_blocks:
         message = f"{tx.valid_until} is more than {terms.ttl_blocks} blocks ahead"
         return Refusal(Code.E_TOO_FAR, "valid_until", message)
+    if account.policy is not None and tx.policy is None:  # nearly all have one on record
+        return check_signers(account.policy, parsed.keys)
     policy = policy_for(account, tx)
     if isinstance(policy, Refusal):
         return policy
@@ -101,18 +102,19 @@ def check_nonce_window(account: Account, tx: Transaction) -> Refusal | None:
 
 
 def check_fee(
-    terms: Terms, account: Account, tx: Transaction, gas: int, *, promised: int = 0
+    terms: Terms, account: Account, parsed: Parsed, *, cost: int, promised: int = 0
 ) -> Refusal | None:
-    """Judge that the limits cover what the transaction costs now, and the balance the fee.
+    """Judge that the limits cover what the transaction costs now, and the balance the `cost`.
 
-    `promised` is what the sender's waiting transactions are going to take before this one.
+    That is fee and tip; `promised` is what the sender's waiting transactions are going to take
+    before this one.
     """
-    if gas > tx.gas_limit:
-        return Refusal(Code.E_FEE, "gas_limit", f"{tx.gas_limit}, it needs {gas}")
+    tx = parsed.tx
+    if parsed.gas > tx.gas_limit:
+        return Refusal(Code.E_FEE, "gas_limit", f"{tx.gas_limit}, it needs {parsed.gas}")
     if terms.price > tx.max_gas_price:
         message = f"{tx.max_gas_price}, the price is {terms.price}"
         return Refusal(Code.E_FEE, "max_gas_price", message)
-    cost = fee_of(gas, terms.price) + tx.tip
     owned = balance(account.balances, NATIVE) - promised
     if cost > owned:
         message = f"fee and tip are {cost}, the account has {owned} base units of {NATIVE} left"

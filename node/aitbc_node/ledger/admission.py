@@ -37,7 +37,8 @@ def check_admission(
     elif parsed.tx.nonce != pending_nonce:
         message = f"{parsed.tx.nonce}, the sender's next is {pending_nonce}"
         refusal = Refusal(Code.E_NONCE, "nonce", message)
-    return refusal or accounts.check_fee(terms, account, parsed.tx, gas, promised=promised)
+    cost = fees.fee_of(gas, terms.price) + parsed.tx.tip
+    return refusal or accounts.check_fee(terms, account, parsed, cost=cost, promised=promised)
 
 
 def spending(state: State, parsed: Parsed) -> int:

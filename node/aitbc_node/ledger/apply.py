@@ -36,7 +36,6 @@ from aitbc_node.ledger.objects import (
     NATIVE,
     NEW_ACCOUNT,
     TREASURY,
-    Account,
     ObjectKey,
 )
 from aitbc_node.ledger.state import Draft, State
@@ -186,20 +185,25 @@ class _Run:
 
     def include(self, parsed: Parsed) -> Refusal | None:
         """Apply one transaction, or say why it cannot be in this block."""
-        tx = parsed.tx
-        gas = parsed.gas
+        tx, gas, terms = parsed.tx, parsed.gas, self._terms
+        fee = fees.fee_of(gas, terms.price)
+        cost = fee + tx.tip
         account = self._draft.account(tx.sender) or NEW_ACCOUNT
-        refusal = self._check_room(parsed, gas) or self._check(account, parsed, gas)
+        refusal = (
+            self._check_room(gas, len(parsed.raw))
+            or accounts.check_sender(terms, account, parsed)
+            or accounts.check_nonce(account, tx)
+            or accounts.check_fee(terms, account, parsed, cost=cost)
+        )
         if refusal is not None:
             return refusal
-        fee = fees.fee_of(gas, self._terms.price)
-        self._draft.put_account(tx.sender, accounts.charged(account, tx, fee + tx.tip))
+        self._draft.put_account(tx.sender, accounts.charged(account, tx, cost))
         self._bytes += len(parsed.raw)
         self._gas += gas
         self._fees += fee
         self._tips += tx.tip
         code, events = self._apply_bodies(tx)
-        self._receipts.append(TxReceipt(parsed.id, code, gas, fee + tx.tip, events))
+        self._receipts.append(TxReceipt(parsed.id, code, gas, cost, events))
         return None
 
     def finish(self) -> Execution:
@@ -226,7 +230,7 @@ class _Run:
             height=self._context.height,
             state_root=trie.root_hash(tree),
             receipts=tuple(self._receipts),
-            receipts_root=ids_root([receipt_hash(receipt) for receipt in self._receipts]),
+            receipts_root=ids_root(list(map(receipt_hash, self._receipts))),
             events=tuple(self._events),
             next_validators=self._draft.validators,
             writes=writes,
@@ -234,38 +238,31 @@ class _Run:
             base=self._draft.base.tree,
         )
 
-    def _check_room(self, parsed: Parsed, gas: int) -> Refusal | None:
-        too_much = fees.check_gas(gas, self._params)
-        if too_much is not None:
-            return too_much
-        if len(self._receipts) >= self._params.max_block_txs:
+    def _check_room(self, gas: int, size: int) -> Refusal | None:
+        params = self._params
+        if self._gas + gas > params.max_block_gas:
+            full = Refusal(Code.E_BLOCK_FULL, "", "as much gas as a block may use")
+            return fees.check_gas(gas, params) or full
+        if len(self._receipts) >= params.max_block_txs:
             return Refusal(Code.E_BLOCK_FULL, "", "as many transactions as a block may hold")
-        if self._bytes + len(parsed.raw) > self._params.max_block_bytes:
+        if self._bytes + size > params.max_block_bytes:
             return Refusal(Code.E_BLOCK_FULL, "", "as many bytes as a block may hold")
-        if self._gas + gas > self._params.max_block_gas:
-            return Refusal(Code.E_BLOCK_FULL, "", "as much gas as a block may use")
         return None
-
-    def _check(self, account: Account, parsed: Parsed, gas: int) -> Refusal | None:
-        return (
-            accounts.check_sender(self._terms, account, parsed)
-            or accounts.check_nonce(account, parsed.tx)
-            or accounts.check_fee(self._terms, account, parsed.tx, gas)
-        )
 
     def _apply_bodies(self, tx: Transaction) -> tuple[Code, tuple[Event, ...]]:
         """Apply all bodies or none."""
-        mark = self._draft.mark()
-        events: list[Event] = []
+        draft = self._draft
+        draft.keep()
+        events: tuple[Event, ...] = ()
         for place, body in enumerate(tx.bodies):
             act = Act(tx.sender, tx.nonce, place, self._context.height, self._context.verify)
-            done = families.apply(self._draft, act, body)
+            done = families.apply(draft, act, body)
             if isinstance(done, Refusal):
-                self._draft.roll_back(mark)
+                draft.roll_back()
                 # Receipts are hashed: the sentence stays out, so that it may be reworded.
                 return done.code, (("failed", str(place), done.field),)
-            events.extend(done)
-        return Code.OK, tuple(events)
+            events += tuple(done)
+        return Code.OK, events
 
     def _share_fees(self) -> None:
         """Divide what the block collected; the tips go to the proposer's operator alone."""

@@ -288,8 +288,8 @@ def balance(balances: Balances, asset: str) -> Amount:
 
 def adjusted(balances: Balances, asset: str, delta: int) -> Balances:
     """Return balances after adding to one; the caller has checked that it suffices."""
-    if len(balances) == 1 and balances[0][0] == asset and balances[0][1] + delta > 0:
-        return ((asset, Amount(balances[0][1] + delta)),)  # nearly all: half of the time
+    if len(balances) == 1 and balances[0][0] == asset and (left := balances[0][1] + delta) > 0:
+        return ((asset, Amount(left)),)  # nearly all: half of the time
     for place, (ticker, amount) in enumerate(balances):
         if ticker == asset:
             left = amount + delta

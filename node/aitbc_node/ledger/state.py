@@ -1,6 +1,6 @@
 """What the ledger knows at one height, and how a candidate block looks before it is final.
 
-`State` is what is committed; `Draft` lays changes over it, with undo back to a mark, so that a
+`State` is what is committed; `Draft` lays changes over it, with undo of the last, so that a
 failing body leaves nothing behind and a losing candidate is simply dropped. Do not add rules here.
 """
 
@@ -296,13 +296,13 @@ class Draft(Reader):
         """Set an asset."""
         self.put((objects.ASSET, ticker.encode()), value)
 
-    def mark(self) -> int:
-        """Return a point to come back to."""
-        return len(self._undo)
+    def keep(self) -> None:
+        """Stand by every change so far."""
+        self._undo.clear()
 
-    def roll_back(self, mark: int) -> None:
-        """Take back every change since a mark."""
-        while len(self._undo) > mark:
+    def roll_back(self) -> None:
+        """Take back every change since `keep`, or since the draft is there."""
+        while self._undo:
             key, value = self._undo.pop()
             if value is _UNTOUCHED:
                 del self._writes[key]

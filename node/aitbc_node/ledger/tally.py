@@ -95,8 +95,7 @@ class Tally:
         """Take note that one object is another one now, or gone; `settle` has to follow."""
         if isinstance(after, Account) and isinstance(before, Account):
             # Nearly all of a full block: what follows finds the same, in three times as long.
-            self._hold(before.balances, -1)
-            self._hold(after.balances, 1)
+            self._exchange(before.balances, after.balances)
             self._count(name, before.nonce, after.nonce)
             return
         for sign, record in ((-1, before), (1, after)):
@@ -172,6 +171,15 @@ class Tally:
         for ticker, amount in balances:
             self.held[ticker] = self.held.get(ticker, 0) + sign * amount
             self._touched.add(ticker)
+
+    def _exchange(self, before: Balances, after: Balances) -> None:
+        if len(before) == len(after) == 1 and before[0][0] == after[0][0]:  # nearly all
+            ((ticker, had),), ((_, has),) = before, after
+            self.held[ticker] += has - had
+            self._touched.add(ticker)
+            return
+        self._hold(before, -1)
+        self._hold(after, 1)
 
     def _count(self, name: bytes, before: int, after: int) -> None:
         if after < before:

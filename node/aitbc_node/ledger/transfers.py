@@ -3,6 +3,7 @@
 Do not add fees here: they are paid before a body is looked at.
 """
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from msgspec import Meta
@@ -62,20 +63,20 @@ def _check_assets(draft: Draft, body: Transfer) -> Refusal | None:
     return None
 
 
-def _totals(body: Transfer) -> dict[str, int]:
+def _totals(body: Transfer) -> Iterable[tuple[str, int]]:
     if len(body.outs) == 1:
-        return {body.outs[0].asset: body.outs[0].amount}
+        return ((body.outs[0].asset, body.outs[0].amount),)
     totals: dict[str, int] = {}
     for out in body.outs:
         totals[out.asset] = totals.get(out.asset, 0) + out.amount
-    return totals
+    return totals.items()
 
 
-def _take(draft: Draft, sender: Address, totals: dict[str, int]) -> Refusal | None:
+def _take(draft: Draft, sender: Address, totals: Iterable[tuple[str, int]]) -> Refusal | None:
     """Take all of it from the sender, or say what is missing and take nothing."""
     account = draft.account(sender) or NEW_ACCOUNT
     balances = account.balances
-    for asset, amount in totals.items():
+    for asset, amount in totals:
         owned = balance(balances, asset)
         if amount > owned:
             message = f"sends {amount} base units of '{asset}', has {owned} after the fee"

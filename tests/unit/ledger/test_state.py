@@ -14,20 +14,25 @@ RICH = Account(0, None, (("AIT", Amount(5)),))
 
 
 def test_a_draft_hides_and_undoes_changes(town: Town) -> None:
-    """Back at a mark everything is as it was there; the state never saw any of it."""
+    """Rolled back, everything is as it was when it was kept; the state never saw any of it."""
     draft = Draft(town.state)
     draft.put_account(address("carol"), RICH)
-    mark = draft.mark()
+    draft.keep()
     draft.put_account(address("carol"), Account(1))
     draft.put_account(address("dave"), RICH)
+    draft.put_account(address("carol"), Account(2))
 
-    draft.roll_back(mark)
+    draft.roll_back()
 
     assert draft.account(address("carol")) == RICH
     assert draft.account(address("dave")) is None
     assert town.state.account(address("carol")) is None
-    draft.roll_back(0)
-    assert draft.writes() == {}
+    draft.roll_back()
+    assert list(draft.writes()) == [(objects.ACCOUNT, address("carol"))]
+    fresh = Draft(town.state)
+    fresh.put_account(address("carol"), RICH)
+    fresh.roll_back()
+    assert fresh.writes() == {}
 
 
 def test_a_change_there_and_back_is_no_change(town: Town) -> None:
@@ -116,13 +121,13 @@ def test_a_removed_object_is_gone_for_readers_and_for_the_root(town: Town) -> No
     draft = Draft(town.state)
     key = (objects.RECORD, b"some")
     draft.put(key, objects.StoredRecord("blob", b"k", b"v", address("alice"), Height(9)))
-    mark = draft.mark()
+    draft.keep()
 
     draft.remove(key)
 
     assert draft.lookup(key) is None
     assert draft.tree(draft.writes()).hash == town.state.root
-    draft.roll_back(mark)
+    draft.roll_back()
     assert draft.lookup(key) is not None
 
 
