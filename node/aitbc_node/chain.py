@@ -127,7 +127,7 @@ class Chain:
         built = apply.build(self.state, context, candidates)
         context = msgspec.structs.replace(context, evidence=built.evidence)
         header = self._header(context, built.txs, last_commit, built.execution)
-        block = Block(header, tuple(tx.raw for tx in built.txs), last_commit, built.evidence)
+        block = Block(header, tuple([tx.raw for tx in built.txs]), last_commit, built.evidence)
         return Candidate(block_id(header), block, built.txs, built.execution)
 
     def fault_of_header(self, proposed: Proposed) -> str:
@@ -165,7 +165,7 @@ class Chain:
             here, there = own.state_root.hex(), header.state_root.hex()
             roots = f"state root {here} here, {there} in its header"
             return f"its roots are not those of its execution: {roots}"
-        raws = tuple(parsed.raw for parsed in txs)
+        raws = tuple([parsed.raw for parsed in txs])
         block = Block(header, raws, proposed.last_commit, proposed.evidence)
         return Candidate(block_id(header), block, tuple(txs), done)
 

@@ -74,6 +74,11 @@ class Intake:
         entry = self._pool.get(tx_id)
         return None if entry is None else entry.content
 
+    def found(self, ids: Iterable[TxId]) -> dict[TxId, Parsed]:
+        """Return those that wait here, verified, in the order in which they are asked for."""
+        pool = self._pool
+        return {tx_id: entry.content for tx_id in ids if (entry := pool.get(tx_id)) is not None}
+
     def is_being_verified(self, tx_id: TxId) -> bool:
         """Tell whether the outcome of a verification will come."""
         return tx_id in self._verifying
@@ -190,12 +195,16 @@ class Intake:
         bad: list[Item] = []
         landed = self._verifying.land(event.batch, event.good)
         for item, is_good in landed:
-            if is_good:
-                good.append(item.parsed)
-                self._finish(item, None if item.entry is None else self._take(item, item.entry))
-            else:
+            refusal = None
+            if not is_good:
                 bad.append(item)
-                self._finish(item, Refusal(Code.E_SIGNATURE, "sigs", "a signature is false"))
+                refusal = Refusal(Code.E_SIGNATURE, "sigs", "a signature is false")
+            else:
+                good.append(item.parsed)
+                if item.entry is not None:
+                    refusal = self._take(item, item.entry)
+            if item.request is not None:
+                self._finish(item, item.request, refusal)
         request = landed[0][0].request  # a batch serves one request at most
         if request is not None:
             self._out.extend(request.answer())
@@ -287,16 +296,9 @@ class Intake:
     def _entry(self, parsed: Parsed) -> Entry[Parsed]:
         """Describe a transaction to the pool; it is ranked by tip per gas."""
         tx = parsed.tx
-        return Entry(
-            id=parsed.id,
-            sender=tx.sender,
-            nonce=tx.nonce,
-            valid_until=tx.valid_until,
-            price=price_of(parsed),
-            size=len(parsed.raw),
-            spending=spending(self._chain.state, parsed),
-            content=parsed,
-        )
+        price, spent = price_of(parsed), spending(self._chain.state, parsed)
+        size = len(parsed.raw)
+        return Entry(parsed.id, tx.sender, tx.nonce, tx.valid_until, price, size, spent, parsed)
 
     def _take(self, item: Item, entry: Entry[Parsed]) -> Refusal | None:
         """Pool and relay a verified transaction; much may have changed since it was admitted."""
@@ -314,12 +316,10 @@ class Intake:
             self._relay.add(parsed.id, parsed.raw, source=item.source)
         return refusal
 
-    def _finish(self, item: Item, refusal: Refusal | None) -> None:
-        if item.request is None:
-            return
+    def _finish(self, item: Item, request: Request, refusal: Refusal | None) -> None:
         parsed = item.parsed
         accepted = parsed.raw if refusal is None else None
-        item.request.settle(item.slot, outcome_of(parsed.id, refusal), accepted=accepted)
+        request.settle(item.slot, outcome_of(parsed.id, refusal), accepted=accepted)
         if refusal is None:
             self._paces.pay(parsed.tx.sender, tokens=1, now_ms=self._out.now_ms)
             self._own[parsed.id] = None

@@ -39,11 +39,11 @@ class PoolLimits(msgspec.Struct, frozen=True, kw_only=True):
     account_rate: int = limits.ACCOUNT_RATE
 
 
-class Entry(msgspec.Struct, Generic[Content], frozen=True, gc=False):
+class Entry(msgspec.Struct, Generic[Content], gc=False):
     """Describe one waiting transaction; `content` is the caller's and is handed back untouched.
 
     Units: `price` is whatever the caller ranks by, higher first; `size` in bytes; `spending` is
-    what it takes of its sender's money.
+    what it takes of its sender's money. The pool counts the `arrival`, and nothing else changes.
     """
 
     id: TxId
@@ -54,6 +54,7 @@ class Entry(msgspec.Struct, Generic[Content], frozen=True, gc=False):
     size: int
     spending: int
     content: Content
+    arrival: int = -1
 
 
 class Mempool(Generic[Content]):
@@ -63,7 +64,6 @@ class Mempool(Generic[Content]):
         self.limits = bounds
         self._entries: dict[TxId, Entry[Content]] = {}
         self._queues: dict[Address, dict[int, Entry[Content]]] = {}
-        self._arrival: dict[TxId, int] = {}
         self._arrivals = 0
         self.reordered = 0
         """How often a block had something behind what came here later and pays no more."""
@@ -165,13 +165,11 @@ class Mempool(Generic[Content]):
         senders: dict[Address, None] = {}
         last: Entry[Content] | None = None
         for tx_id, sender in included:
-            entry = self._entries.get(tx_id)
+            entry = self.remove(tx_id)
             if entry is not None:
-                self.reordered += last is not None and self._is_overtaken(entry, by=last)
+                self.reordered += last is not None and _is_overtaken(entry, by=last)
                 last = entry
             senders[sender] = None
-        for tx_id, _ in included:
-            self.remove(tx_id)
         dead = [entry.id for entry in self._stale(senders, nonce_of)]
         for tx_id in dead:
             self.remove(tx_id)
@@ -194,18 +192,19 @@ class Mempool(Generic[Content]):
                 if len(self._parked) < PARKED_MAX:
                     self._parked[tx_id] = entry.valid_until
 
-    def remove(self, tx_id: TxId) -> None:
-        """Forget one transaction, if it is here."""
+    def remove(self, tx_id: TxId) -> Entry[Content] | None:
+        """Forget one transaction, if it is here, and return it."""
         entry = self._entries.pop(tx_id, None)
-        self._parked.pop(tx_id, None)
+        if self._parked:
+            self._parked.pop(tx_id, None)
         if entry is None:
-            return
-        del self._arrival[tx_id]
+            return None
         self.bytes_total -= entry.size
         queue = self._queues[entry.sender]
         del queue[entry.nonce]
         if not queue:
             del self._queues[entry.sender]
+        return entry
 
     def _expire(self, next_height: Height) -> list[TxId]:
         """Forget what no block may hold any more, and return it."""
@@ -221,11 +220,6 @@ class Mempool(Generic[Content]):
         self._soonest = min(left, default=_NEVER)
         return late
 
-    def _is_overtaken(self, entry: Entry[Content], *, by: Entry[Content]) -> bool:
-        """Tell whether the order of arrival, and of prices, would have had them otherwise."""
-        is_later = self._arrival[by.id] > self._arrival[entry.id]
-        return is_later and by.price <= entry.price and by.sender != entry.sender
-
     def _room_for(self, entry: Entry[Content], next_nonce: int) -> int:
         """Bound the pool lower for a transaction behind a gap in its account's nonces.
 
@@ -236,20 +230,28 @@ class Mempool(Generic[Content]):
 
     def _insert(self, entry: Entry[Content]) -> None:
         self._entries[entry.id] = entry
-        self._queues.setdefault(entry.sender, {})[entry.nonce] = entry
-        self._arrival[entry.id] = self._arrivals
+        queue = self._queues.get(entry.sender)
+        if queue is None:
+            queue = self._queues[entry.sender] = {}
+        queue[entry.nonce] = entry
+        entry.arrival = self._arrivals
         self._arrivals += 1
         self._soonest = min(self._soonest, entry.valid_until)
         self.bytes_total += entry.size
 
     def _head(self, entry: Entry[Content]) -> tuple[int, int, Entry[Content]]:
         # The arrival number is unique, so a tie never compares the entries themselves.
-        return -entry.price, self._arrival[entry.id], entry
+        return -entry.price, entry.arrival, entry
 
     def _stale(self, senders: Iterable[Address], nonce_of: NonceOf) -> list[Entry[Content]]:
         stale: list[Entry[Content]] = []
         for sender in senders:
-            queue = self._queues.get(sender, {})
-            nonce = nonce_of(sender) if queue else 0
-            stale += [entry for entry in queue.values() if entry.nonce < nonce]
+            queue = self._queues.get(sender)
+            if queue and min(queue) < (nonce := nonce_of(sender)):
+                stale += [entry for entry in queue.values() if entry.nonce < nonce]
         return stale
+
+
+def _is_overtaken(entry: Entry[Content], *, by: Entry[Content]) -> bool:
+    """Tell whether the order of arrival, and of prices, would have had them otherwise."""
+    return by.arrival > entry.arrival and by.price <= entry.price and by.sender != entry.sender

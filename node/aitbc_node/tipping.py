@@ -101,7 +101,7 @@ class Tips:
         rows = (
             (gas, params.max_block_gas),
             (len(txs), params.max_block_txs),
-            (sum(len(parsed.raw) for parsed in txs), params.max_block_bytes),
+            (sum([len(parsed.raw) for parsed in txs]), params.max_block_bytes),
         )
         is_full = any(used * BPS > most * params.gas_high_bps for used, most in rows)
         return min(map(price_of, txs), default=_ROOM) if is_full else _ROOM

@@ -5,6 +5,7 @@ only, counted in all and per account. Do not add what is done with the verdicts.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import msgspec
 
@@ -99,8 +100,8 @@ class Verifying:
         landed = []
         for item in items:
             self._remove(item.parsed)
-            # A list, not a generator: every verdict must be consumed, also after a bad one.
-            landed.append((item, all([next(verdicts) for _ in item.parsed.keys])))  # noqa: C419 - see above
+            # All of its verdicts are taken, also behind a bad one.
+            landed.append((item, all(tuple(islice(verdicts, len(item.parsed.keys))))))
         return landed
 
     def _ask(self, batch: list[Item], checks: list[SignatureCheck], *, urgent: bool) -> Verify:

@@ -221,10 +221,8 @@ class Workshop:
         if fault:
             self._reject(block_id, offer, fault)
             return False
-        for tx_id in offer.proposed.tx_ids:
-            parsed = self._intake.find(tx_id)
-            if parsed is not None:
-                _fill(offer, parsed)
+        offer.bodies |= self._intake.found(offer.lacking)
+        offer.lacking = {tx_id: None for tx_id in offer.lacking if tx_id not in offer.bodies}
         return True
 
     def _add_bodies(self, block_id: BlockId, offer: _Offer, raws: Sequence[bytes]) -> None:

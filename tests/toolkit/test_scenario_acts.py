@@ -91,8 +91,8 @@ def test_a_build_that_loses_blocks_when_it_begins_again_is_found_out() -> None:
 def test_a_pool_that_does_not_rank_by_price_is_found_out() -> None:
     """First come, first served lets dust keep everybody out: an objective missed by far."""
 
-    def by_arrival(self: Mempool[Any], entry: Any) -> Any:
-        return 0, self._arrival[entry.id], entry
+    def by_arrival(_: Mempool[Any], entry: Any) -> Any:
+        return 0, entry.arrival, entry
 
     with patch.object(Mempool, "_head", by_arrival):
         told = played(SPAM)

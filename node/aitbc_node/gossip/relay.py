@@ -10,7 +10,7 @@ makes the others ask. What clients gave to this node nobody else could ask for: 
 got it, it is offered again while it waits, as much as the pool holds. Do not add verification.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from typing import TypeAlias
 
 from aitbc_node import limits
@@ -83,15 +83,14 @@ class TxRelay:
         self._own_links.discard(peer)
         self._able.discard(peer)
 
-    def peer_has(self, peer: PeerId, ids: Iterable[TxId]) -> None:
+    def peer_has(self, peer: PeerId, ids: Collection[TxId]) -> None:
         """Remember that a peer has these; the oldest are forgotten when they are too many."""
         has = self._has.get(peer)
         if has is None:
             return
-        new = dict.fromkeys(ids)
         if peer in self._lanes:
-            self._lanes[peer].drop(new)
-        has.note(new, most=KNOWN_PER_PEER_MAX)
+            self._lanes[peer].drop(ids)
+        has.note(ids, most=KNOWN_PER_PEER_MAX)
 
     def advance(self, is_waiting: Callable[[TxId], bool]) -> None:
         """Go on behind a new block: drop what no longer waits, and offer again what does."""
@@ -127,7 +126,7 @@ class TxRelay:
         """Send a peer that has just come what clients of this node wait for."""
         has = self._has.get(peer, ())
         lacking = [(tx_id, raw) for tx_id, raw in rows if tx_id not in has]
-        self.peer_has(peer, (tx_id for tx_id, _ in lacking))
+        self.peer_has(peer, [tx_id for tx_id, _ in lacking])
         for portion in batches([raw for _, raw in lacking]):
             yield from send((peer,), Transactions(portion))
 
@@ -140,16 +139,18 @@ class TxRelay:
         few = self._few(linked) if self._queue else linked
         few_only = len(few) < len(linked)
         targets: dict[PeerId | None, tuple[PeerId, ...]] = {None: few}
+        has: dict[PeerId, Container[TxId]] = {peer: self._has.get(peer, ()) for peer in linked}
+        bounded = {peer for peer in linked if self._is_bounded(peer)}
         for tx_id, (raw, source) in self._queue.items():
             if source not in targets:
                 targets[source] = self._topology.targets(linked, source)
             wanted = targets[source]
             if source is not None and tx_id in self._handed:
                 wanted = tuple(peer for peer in linked if peer != source)
-            needy = tuple(peer for peer in wanted if tx_id not in self._has.get(peer, ()))
+            needy = tuple([peer for peer in wanted if tx_id not in has[peer]])
             if needy:
                 groups.setdefault((needy, source is None), []).append((tx_id, raw))
-            if source is None and (few_only or any(map(self._is_bounded, needy))):
+            if source is None and (few_only or not bounded.isdisjoint(needy)):
                 self._lend(tx_id, raw)
                 if needy and tx_id in self._lent:
                     self._refused[tx_id] = None  # until somebody takes it
@@ -157,19 +158,20 @@ class TxRelay:
         for (peers, is_own), rows in _joined(groups).items():
             is_handed = is_own and few_only
             quick = tuple(peer for peer in peers if not self._is_bounded(peer))
-            ids = {tx_id for tx_id, _ in rows}
-            took: set[TxId] = ids if quick else set()
+            ids = [tx_id for tx_id, _ in rows]
+            took: set[TxId] = set(ids) if quick else set()
             for peer in peers:
-                self.peer_has(peer, (tx_id for tx_id, _ in rows))
+                self.peer_has(peer, ids)
                 if peer in quick:
                     continue
                 lane = self._lanes.setdefault(peer, Lane(now_ms))
                 without = set(lane.put(rows, is_own=is_own, is_handed=is_handed))
                 for tx_id in without:
                     self._has[peer].lose(tx_id)
-                took = took | (ids - without)
-            for tx_id in took:
-                self._refused.pop(tx_id, None)
+                took |= set(ids) - without
+            if self._refused:
+                for tx_id in took:
+                    self._refused.pop(tx_id, None)
             yield from self._send(quick, [raw for _, raw in rows], now_ms, is_handed=is_handed)
         yield from self._drain(now_ms)
 
