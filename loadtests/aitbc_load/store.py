@@ -24,7 +24,6 @@ _MAGIC = b"aitbcload2\n"
 _HEAD = struct.Struct("<11sIQQ")
 _ROW = struct.Struct("<QI")
 _ID_BYTES = 32
-_NAME = 2 * _ID_BYTES
 
 Frame = Callable[[int, int, int], bytes]
 """Writes what stands before the pieces of a hand-in: of its place, their count and their bytes."""
@@ -50,15 +49,16 @@ class Store:
     def __len__(self) -> int:
         return self._count
 
-    def hand_in(self, place: int) -> tuple[memoryview, list[str]]:
-        """Return a whole request, as it lies in the file, and the ids of its transactions."""
+    def hand_in(self, place: int) -> tuple[memoryview, str]:
+        """Return a whole request, as it lies in the file, and the ids of its transactions.
+
+        Shape: the ids stand behind each other, 64 hex digits each.
+        """
         assert 0 <= place < self._count // self._batch, "enough were signed for the schedule"
         offset, size = _ROW.unpack_from(self._map, self._hand_ins + place * _ROW.size)
         first = self._ids + place * self._batch * _ID_BYTES
-        # Written out at once: a slice of text costs a third of what it takes to write one id.
-        text = self._map[first : first + self._batch * _ID_BYTES].hex()
-        names = [text[at : at + _NAME] for at in range(0, len(text), _NAME)]
-        return self._view[offset : offset + size], names
+        ids = self._map[first : first + self._batch * _ID_BYTES].hex()
+        return self._view[offset : offset + size], ids
 
     def piece(self, number: int) -> bytes:
         """Return a transaction as the element of a msgpack array."""

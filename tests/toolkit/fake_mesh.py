@@ -1,9 +1,10 @@
 """A mesh that is one small program: four ports, one chain, and on request one of its bugs.
 
-Run as a program with one argument in JSON: {nodes, interval_ms, bug, strict, blind, freeze: [first,
-every, for], capacity}, the last in transactions a second. It prints its ports. It believes every
-signature, unless it is strict, and reads no transaction where it is blind: what it is for is to be
-watched. Each bug is one that real meshes had.
+Run as a program with one argument in JSON: {nodes, interval_ms, bug, strict, blind, brief, freeze:
+[first, every, for], capacity}, the last in transactions a second. It prints its ports. It believes
+every signature, unless it is strict, and reads no transaction where it is blind: what it is for is
+to be watched. Where `brief` is false it knows no short answers, as older nodes. Each bug is one
+that real meshes had.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -66,6 +68,7 @@ class Mesh:
     interval_ms: int
     is_strict: bool = False
     is_blind: bool = False
+    is_brief: bool = True
     blocks: list[Block] = field(default_factory=list)
     unread: dict[str, bytes] = field(default_factory=dict)
     pending: dict[str, Parsed] = field(default_factory=dict)
@@ -77,6 +80,7 @@ class Mesh:
     capacity: float = 1e9
     rest: float = 0.0
     listeners: list[asyncio.Transport] = field(default_factory=list)
+    brief: list[asyncio.Transport] = field(default_factory=list)
     deaf: list[asyncio.Transport] = field(default_factory=list)
     waiting: Counter[bytes] = field(default_factory=Counter)
     is_bug_done: bool = False
@@ -126,8 +130,9 @@ class Mesh:
         if self._has_bug("twice") and self.blocks:
             block.ids += next((before.ids[:1] for before in self.blocks if before.ids), [])
         self.blocks.append(block)
-        self._publish("block", {"height": block.height})
-        self._publish("tx", {"height": block.height, "txs": told})
+        self._publish("block", {"height": block.height}, [*self.listeners, *self.brief])
+        self._publish("tx", {"height": block.height, "txs": told}, self.listeners)
+        self._publish("tx", {"height": block.height, "runs": runs_of(told)}, self.brief)
         for wire in self.deaf:
             wire.write(b"e\r\n: still here\n\n\r\n")
 
@@ -202,9 +207,9 @@ class Mesh:
         self.is_bug_done = True
         return True
 
-    def _publish(self, name: str, data: dict[str, Any]) -> None:
+    def _publish(self, name: str, data: dict[str, Any], listeners: list[asyncio.Transport]) -> None:
         text = f"event: {name}\ndata: {json.dumps(data)}\n\n".encode()
-        for wire in self.listeners:
+        for wire in listeners:
             wire.write(f"{len(text):x}\r\n".encode() + text + b"\r\n")
 
     def answer(self, node: int, path: str) -> tuple[int, object]:
@@ -284,6 +289,21 @@ class Mesh:
         }
 
 
+def brief_of(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Tell a batch in short, as nodes do."""
+    odd = [{"index": at, **row} for at, row in enumerate(rows) if row["code"] != Code.OK]
+    return {"taken": len(rows) - len(odd), "refused": odd}
+
+
+def runs_of(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tell fates in short, as nodes do."""
+    groups = groupby(told, key=lambda row: (row["status"], row["code"]))
+    return [
+        {"status": status, "code": code, "ids": "".join(row["id"] for row in rows)}
+        for (status, code), rows in groups
+    ]
+
+
 def _is_signed(parsed: Parsed) -> bool:
     """Judge policy and signatures as the ledger does, where policies never change."""
     policy = parsed.tx.policy
@@ -341,19 +361,22 @@ class Client(asyncio.Protocol):
 
     def _answer(self, head: str, body: bytes) -> None:
         method, path, _ = head.split(" ", 2)
+        is_brief = self._mesh.is_brief and "\r\nPrefer: return=minimal" in head
         told: object
         if path.startswith("/events"):
             self._wire.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             self._wire.write(b"9\r\n: hello\n\n\r\n")
             is_deaf = self._mesh.bug == DEAF and not self._node
-            (self._mesh.deaf if is_deaf else self._mesh.listeners).append(self._wire)
+            hearers = self._mesh.brief if is_brief else self._mesh.listeners
+            (self._mesh.deaf if is_deaf else hearers).append(self._wire)
             return
         if path == "/fund":
             self._mesh.funded |= set(json.loads(body))
             status, told = 200, {}
         elif method == "POST":
             raws = msgspec.msgpack.decode(body, type=list[bytes])
-            status, told = 202, {"results": [self._mesh.add(raw) for raw in raws]}
+            rows = [self._mesh.add(raw) for raw in raws]
+            status, told = 202, brief_of(rows) if is_brief else {"results": rows}
         else:
             status, told = self._mesh.answer(self._node, path)
         text = msgspec.json.encode(told)
@@ -377,6 +400,7 @@ async def main(options: dict[str, Any]) -> None:
         options.get("interval_ms", 200),
         is_strict=options.get("strict", False),
         is_blind=options.get("blind", False),
+        is_brief=options.get("brief", True),
     )
     mesh.capacity = options.get("capacity", mesh.capacity)
     ports = []

@@ -69,6 +69,21 @@ def test_a_run_accounts_for_all_that_it_sent(tmp_path: Path) -> None:
     assert seconds[-1]["height"] > 0
 
 
+@pytest.mark.parametrize("brief", [False, True])
+def test_batches_are_followed_with_short_answers_and_with_long_ones(
+    tmp_path: Path, *, brief: bool
+) -> None:
+    """An older node knows no short ones: the books are the same, and every latency is counted."""
+    with a_fake_mesh(brief=brief) as ports:
+        result = a_swarm(an_order(tmp_path, ports, batch=50, rate=400.0), []).run()
+
+    books = result["books"]
+    assert (books["final"], balance(books)) == (books["sent"], 0)
+    assert books["sent"] > 200
+    assert {each["outcome"] for each in result["checks"]} == {"held"}
+    assert Latencies.from_wire(result["to_final"]["histogram"]).count == books["sent"]
+
+
 def test_what_an_earlier_run_of_the_seed_left_is_not_taken_for_its_own(tmp_path: Path) -> None:
     """Five wait behind a nonce that never came; the books of the next run of the seed balance."""
     with a_fake_mesh() as ports:

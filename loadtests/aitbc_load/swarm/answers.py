@@ -27,10 +27,19 @@ class Word(msgspec.Struct, frozen=True, gc=False):
     code: str = "ok"
 
 
-class Words(msgspec.Struct, frozen=True):
-    """Read the same of a `schema.BatchResult`."""
+class Odd(msgspec.Struct, frozen=True, gc=False):
+    """Read what counts of a `schema.RefusedRow`."""
 
-    results: list[Word]
+    index: int
+    code: str
+
+
+class Words(msgspec.Struct, frozen=True):
+    """Read the same of a `schema.BatchResult`, or of a `schema.BriefResult`."""
+
+    results: list[Word] = []
+    taken: int = 0
+    refused: list[Odd] = []
 
 
 _words = msgspec.json.Decoder(Words)
@@ -41,11 +50,27 @@ def codes_of(answer: Answer, count: int) -> list[str]:
     """Read what a node says of each transaction. Raises: Silent where it says nothing."""
     try:
         if answer.status in _ACCEPTED:
-            codes = [word.code for word in _words.decode(answer.body).results]
-            if len(codes) != count:
-                raise Silent(f"{len(codes)} results for {count} transactions")
-            return codes
+            return _codes(_words.decode(answer.body), count)
         code = _fault.decode(answer.body).error.code
     except msgspec.MsgspecError as wrong:
         raise Silent(f"status {answer.status} and no answer of a node") from wrong
     return [code] * count
+
+
+def _codes(told: Words, count: int) -> list[str]:
+    """Put in order what is told in either form. Raises: Silent where it is not one for each."""
+    codes = [word.code for word in told.results]
+    if not codes:
+        codes = [Code.OK] * (told.taken + len(told.refused))
+        for index, code in _by_index(told.refused, len(codes)).items():
+            codes[index] = code
+    if len(codes) != count:
+        raise Silent(f"{len(codes)} results for {count} transactions")
+    return codes
+
+
+def _by_index(refused: list[Odd], count: int) -> dict[int, str]:
+    found = {each.index: each.code for each in refused}
+    if len(found) < len(refused) or not all(0 <= index < count for index in found):
+        raise Silent("refusals of no, or of the same, transactions")
+    return found

@@ -20,6 +20,7 @@ from locust.env import Environment
 from aitbc_load.arrivals import Course
 from aitbc_load.books import Books, Line
 from aitbc_load.histograms import Latencies
+from aitbc_load.names import names_in
 from aitbc_load.orders import Cover, Place
 from aitbc_load.rings import Rings
 from aitbc_load.sharing import hand_ins
@@ -152,11 +153,11 @@ class Dispatcher:
         place = self._rings.deal()
         node = self._nodes[place % len(self._nodes)]
         taken.by_node[node.name] += batch
-        request, names = self._store.hand_in(place)
-        line = self._books.send(names, due_s=due_s)
+        request, ids = self._store.hand_in(place)
+        line = self._books.send(ids, due_s=due_s)
         sent_s = self.now_s()
         taken.lag.record_us(round(1_000_000 * (sent_s - due_s)), count=batch)
-        self._lanes.ask(_Arrival(self, node, request, place, names, line, sent_s))
+        self._lanes.ask(_Arrival(self, node, request, place, batch, line, sent_s))
 
     def again(self) -> None:
         """Hand in again for ever what a node did not take, or took and did not make final."""
@@ -189,7 +190,7 @@ class Dispatcher:
     def answered(self, arrival: "_Arrival", answer: Answer) -> None:
         """Write down what a node says of an arrival."""
         try:
-            codes = codes_of(answer, len(arrival.names))
+            codes = codes_of(answer, arrival.count)
         except Silent as silent:
             self.unanswered(arrival, silent)
             return
@@ -207,12 +208,13 @@ class Dispatcher:
         self._end(arrival, silent)
 
     def _rows(self, arrival: "_Arrival") -> Iterable[tuple[int, int, str]]:
-        first = arrival.place * len(arrival.names)
-        return [(number, 0, name) for number, name in enumerate(arrival.names, first)]
+        first = arrival.place * arrival.count
+        names = names_in(arrival.line.ids)
+        return [(number, 0, name) for number, name in enumerate(names, first)]
 
     def _end(self, arrival: "_Arrival", refusal: Exception | None) -> None:
         """Measure an arrival that was answered, or was not."""
-        taken, batch = self.taken, len(arrival.names)
+        taken, batch = self.taken, arrival.count
         done_s, due_s = self.now_s(), arrival.line.due_s
         taken.in_flight -= batch
         taken.service.record_us(round(1_000_000 * (done_s - arrival.sent_s)), count=batch)
@@ -281,7 +283,7 @@ class _Arrival(msgspec.Struct, eq=False):
     node: Place
     request: memoryview
     place: int
-    names: list[str]
+    count: int
     line: Line
     sent_s: float
 

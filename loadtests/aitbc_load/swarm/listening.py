@@ -13,11 +13,11 @@ import gevent
 import msgspec
 
 from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books
+from aitbc_load.names import ID_CHARS
 from aitbc_load.orders import Place
 from aitbc_load.replies import Event, NotHttpError, Stream
 from aitbc_load.swarm.reading import Reader
-from aitbc_load.swarm.wire import Connection, Silent, Wires, get
-from aitbc_node.codes import Code
+from aitbc_load.swarm.wire import BRIEF, Connection, Silent, Wires, get
 
 _PAUSE_S = 0.25
 _LOOK_S = 2.0
@@ -34,11 +34,20 @@ class Fate(msgspec.Struct, frozen=True, gc=False):
     code: str = ""
 
 
+class Run(msgspec.Struct, frozen=True, gc=False):
+    """Hold those that follow each other in a block and fared alike."""
+
+    ids: str
+    status: Literal["committed", "rejected", "expired"]
+    code: str = ""
+
+
 class Fates(msgspec.Struct, frozen=True):
-    """Hold the fates of one block, or of what expired."""
+    """Hold the fates of one block, or of what expired; `runs` where the node knows short forms."""
 
     height: int | None
-    txs: list[Fate]
+    txs: list[Fate] = []
+    runs: list[Run] = []
 
 
 class Height(msgspec.Struct, frozen=True):
@@ -117,7 +126,7 @@ class Listener:
 
     def _listen(self, node: Place, connection: Connection) -> None:
         stream = Stream()
-        data = connection.stream(get(node, "/events?topic=block,tx"))
+        data = connection.stream(get(node, "/events?topic=block,tx", BRIEF))
         # Only now, so that nothing lies between the blocks read and the events heard.
         if self.is_listening.is_set():
             self.catch_up(node)
@@ -134,7 +143,7 @@ class Listener:
             case "block":
                 self.height = max(self.height, _block.decode(event.data).height)
             case "tx":
-                self._write_down(_fates.decode(event.data).txs, at_s=now_s)
+                self._write_down(_fates.decode(event.data), at_s=now_s)
             case "gap":
                 self.catch_up(node)
             case "closing":
@@ -142,19 +151,21 @@ class Listener:
             case _:
                 pass  # a newer node may tell more
 
-    def _write_down(self, rows: list[Fate], *, at_s: float) -> None:
-        # Nearly always, and to sort them by their words costs as much as to read them.
-        if all(row.status == "committed" and row.code == Code.OK for row in rows):
-            self._books.fates([row.id for row in rows], FINAL, at_s=at_s)
-            return
+    def _write_down(self, told: Fates, *, at_s: float) -> None:
+        for run in told.runs:
+            if len(run.ids) % ID_CHARS:
+                raise Silent("an id of another length")
+            self._books.fates(run.ids, _ENDS[run.status], at_s=at_s, code=run.code)
         alike: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-        for row in rows:
+        for row in told.txs:
+            if len(row.id) != ID_CHARS:
+                raise Silent("an id of another length")
             alike[row.status, row.code].append(row.id)
         for (status, code), names in alike.items():
-            self._books.fates(names, _ENDS[status], at_s=at_s, code=code)
+            self._books.fates("".join(names), _ENDS[status], at_s=at_s, code=code)
 
     def _ask(self, node: Place, name: str) -> None:
         told = self._reader.fate(node, name)
         if told is not None and told.status != "pending":
             end = _ENDS[told.status]
-            self._books.fates([name], end, at_s=self._now_s(), code=told.code)
+            self._books.fates(name, end, at_s=self._now_s(), code=told.code)

@@ -23,6 +23,8 @@ _PIECE = 64 * 1024
 """Less than the system's C library gives back to the system each time, which costs 10 us."""
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 POOL_MAX = 4_096
+BRIEF = "Prefer: return=minimal"
+"""Asks for short answers; a node that does not know it gives long ones, which are read as well."""
 _LOOPBACK = "127."
 
 
@@ -187,9 +189,10 @@ class Wires:
             connection.close()
 
 
-def get(place: Place, path: str) -> bytes:
+def get(place: Place, path: str, *headers: str) -> bytes:
     """Build a read."""
-    return f"GET {path} HTTP/1.1\r\nHost: {place.name}\r\n\r\n".encode("ascii")
+    lines = (f"GET {path} HTTP/1.1", f"Host: {place.name}", *headers, "", "")
+    return "\r\n".join(lines).encode("ascii")
 
 
 def post(place: Place, pieces: list[bytes]) -> bytes:
@@ -202,7 +205,7 @@ def frame(places: Sequence[Place], turn: int, count: int, size: int) -> bytes:
     place = places[turn % len(places)]
     front = bytes([0x90 | count]) if count < 16 else b"\xdc" + count.to_bytes(2, "big")  # noqa: PLR2004 - msgpack's short array
     head_lines = (
-        f"POST /tx HTTP/1.1\r\nHost: {place.name}\r\n"
+        f"POST /tx HTTP/1.1\r\nHost: {place.name}\r\n{BRIEF}\r\n"
         f"Content-Type: application/msgpack\r\nContent-Length: {len(front) + size}\r\n\r\n"
     )
     return head_lines.encode("ascii") + front

@@ -49,10 +49,10 @@ def test_what_is_written_is_read_again(
     assert store.bytes_mean == sum(map(len, raws)) / len(raws)
     assert [store.id(number) for number in range(len(store))] == [tx_id(raw).hex() for raw in raws]
     for place, hand_in in enumerate(hand_ins):
-        request, names = store.hand_in(place)
+        request, ids = store.hand_in(place)
         pieces = [msgspec.msgpack.encode(raw) for raw in hand_in]
         assert bytes(request) == a_frame(place, batch, sum(map(len, pieces))) + b"".join(pieces)
-        assert names == [tx_id(raw).hex() for raw in hand_in]
+        assert ids == "".join(tx_id(raw).hex() for raw in hand_in)
     del request  # it lies in the file
     store.close()
 
