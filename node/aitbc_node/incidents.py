@@ -98,7 +98,7 @@ class Incidents:
     def _heed_gas(self, state: State, txs: Sequence[Parsed], done: Execution) -> None:
         """See one account push the price: it pays for most of what is bought at it."""
         params = state.params
-        used = sum([receipt.gas_used for receipt in done.receipts])
+        used = state.fees.recent_gas[-1]
         if used * BPS <= params.max_block_gas * params.gas_high_bps:
             self._spammer = None
             return

@@ -225,7 +225,7 @@ class Intake:
         if refusal is not None and refusal.code is Code.E_POOL_FULL and self._sweep():
             refusal = self._refusal_of(parsed, entry)
         if refusal is None:
-            promised = self._promised(parsed)
+            promised = self._pool.promised(tx.sender, before_nonce=tx.nonce)
             refusal = self._check_admission(parsed, promised)
         if refusal is None and by_client:
             refusal = self._too_fast(tx.sender)
@@ -262,7 +262,8 @@ class Intake:
         self._swept_height = self._chain.height
         hopeless = []
         for entry in self._pool.waiting():
-            refusal = self._check_admission(entry.content, self._promised(entry.content))
+            promised = self._pool.promised(entry.sender, before_nonce=entry.nonce)
+            refusal = self._check_admission(entry.content, promised)
             if refusal is not None and refusal.code in {Code.E_FEE, Code.E_INSUFFICIENT}:
                 hopeless.append(entry.id)
         self._pool.park(hopeless)
@@ -289,10 +290,6 @@ class Intake:
         state, height = self._chain.state, self._chain.next_height
         return check_admission(state, parsed, height=height, promised=promised)
 
-    def _promised(self, parsed: Parsed) -> int:
-        """Sum what waits before a transaction: the longer the queue, the more that takes."""
-        return self._pool.promised(parsed.tx.sender, before_nonce=parsed.tx.nonce)
-
     def _entry(self, parsed: Parsed) -> Entry[Parsed]:
         """Describe a transaction to the pool; it is ranked by tip per gas."""
         tx = parsed.tx
@@ -303,7 +300,7 @@ class Intake:
     def _take(self, item: Item, entry: Entry[Parsed]) -> Refusal | None:
         """Pool and relay a verified transaction; much may have changed since it was admitted."""
         parsed, tx = item.parsed, item.parsed.tx
-        promised = self._promised(parsed)
+        promised = self._pool.promised(tx.sender, before_nonce=tx.nonce)
         if item.height != self._chain.height or item.promised != promised:
             refusal = self._check_admission(parsed, promised)
             if refusal is not None:

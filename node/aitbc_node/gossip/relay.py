@@ -118,7 +118,11 @@ class TxRelay:
 
     def add(self, tx_id: TxId, raw: bytes, *, source: PeerId | None) -> None:
         """Queue one transaction; `source` is the peer it came from, None for a client."""
-        goes_on = tx_id in self._handed or not self._topology.all_have(tuple(self._has), source)
+        goes_on = (
+            source is None
+            or tx_id in self._handed
+            or not self._topology.all_have(tuple(self._has), source)
+        )
         if goes_on and len(self._queue) < self.txs_max:
             self._queue[tx_id] = (raw, source)
 

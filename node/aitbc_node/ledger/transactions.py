@@ -141,8 +141,7 @@ def _check_form(tx: Transaction) -> Refusal | None:
     if len(tx.bodies) > 1 and not tx.bundle:
         return Refusal(Code.E_MALFORMED, "bodies", "several bodies without the bundle flag")
     for place, body in enumerate(tx.bodies):
-        fault = families.fault_of(body)
-        if fault is not None:
+        if (fault := families.fault_of(body)) is not None:
             return Refusal(fault.code, f"bodies[{place}].{fault.field}", fault.message)
     return None if tx.policy is None else check_policy(tx.policy)
 
