@@ -78,33 +78,35 @@ class Stream:
     def __init__(self) -> None:
         self._framed = bytearray()
         self._text = bytearray()
+        self._fields: dict[bytes, bytes] = {}
+        """Of the event that has begun."""
         self._searched = 0
-        """So much of the text holds no end of an event: that of a block is a megabyte in pieces."""
+        """So much of the text holds no end of a line: that of a block is a megabyte in pieces."""
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Take more bytes; yield the events that are whole now. Raises: NotHttpError."""
         self._framed += data
         self._unframe()
-        while (end := self._text.find(b"\n\n", self._searched)) >= 0:
-            fields = dict(self._fields(end))
-            del self._text[: end + 2]
-            self._searched = 0
-            if b"event" in fields:
-                yield Event(fields[b"event"].decode(), fields.get(b"data", b""))
-        self._searched = max(0, len(self._text) - 1)
+        text, at = self._text, 0
+        # One character is found ten times as fast as the two that an event ends with.
+        while (end := text.find(b"\n", max(at, self._searched))) >= 0:
+            if end > at:
+                self._take(at, end)
+            elif b"event" in self._fields:
+                yield Event(self._fields[b"event"].decode(), self._fields.get(b"data", b""))
+            if end == at:
+                self._fields = {}
+            at = end + 1
+        del text[:at]
+        self._searched = len(text)
 
-    def _fields(self, end: int) -> Iterator[tuple[bytes, bytes]]:
-        """Cut the lines of an event, without a copy of all of it: half of what reading it takes."""
-        at = 0
-        while at < end:
-            line_end = self._text.find(b"\n", at, end)
-            line_end = end if line_end < 0 else line_end
-            colon = self._text.find(b":", at, line_end)
-            colon = line_end if colon < 0 else colon
-            value = colon + (2 if self._text[colon + 1 : colon + 2] == b" " else 1)
-            if colon > at:  # a line without a name is a comment
-                yield bytes(self._text[at:colon]), bytes(memoryview(self._text)[value:line_end])
-            at = line_end + 1
+    def _take(self, at: int, end: int) -> None:
+        """Cut a line, without a copy of all of it: half of what reading it takes."""
+        colon = self._text.find(b":", at, end)
+        colon = end if colon < 0 else colon
+        value = colon + (2 if self._text[colon + 1 : colon + 2] == b" " else 1)
+        if colon > at:  # a line without a name is a comment
+            self._fields[bytes(self._text[at:colon])] = bytes(memoryview(self._text)[value:end])
 
     def _unframe(self) -> None:
         """Move whole chunks over to the text."""

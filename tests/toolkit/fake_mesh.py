@@ -131,8 +131,10 @@ class Mesh:
             block.ids += next((before.ids[:1] for before in self.blocks if before.ids), [])
         self.blocks.append(block)
         self._publish("block", {"height": block.height}, [*self.listeners, *self.brief])
-        self._publish("tx", {"height": block.height, "txs": told}, self.listeners)
-        self._publish("tx", {"height": block.height, "runs": runs_of(told)}, self.brief)
+        if self.listeners:
+            self._publish("tx", {"height": block.height, "txs": told}, self.listeners)
+        if self.brief:
+            self._publish("tx", {"height": block.height, "runs": runs_of(told)}, self.brief)
         for wire in self.deaf:
             wire.write(b"e\r\n: still here\n\n\r\n")
 

@@ -62,8 +62,9 @@ def _codes(told: Words, count: int) -> list[str]:
     codes = [word.code for word in told.results]
     if not codes:
         codes = [Code.OK] * (told.taken + len(told.refused))
-        for index, code in _by_index(told.refused, len(codes)).items():
-            codes[index] = code
+        if told.refused:
+            for index, code in _by_index(told.refused, len(codes)).items():
+                codes[index] = code
     if len(codes) != count:
         raise Silent(f"{len(codes)} results for {count} transactions")
     return codes
