@@ -96,6 +96,8 @@ class Verifying:
         """Take the verdicts on one batch; a transaction is good if all its signatures are."""
         items = self._batches.pop(number, None)
         assert items is not None, "a batch is answered once"
+        keys = sum(len(item.parsed.keys) for item in items)
+        assert len(good) == keys, "each signature has a verdict"
         verdicts = iter(good)
         landed = []
         for item in items:

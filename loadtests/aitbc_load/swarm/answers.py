@@ -59,14 +59,16 @@ def codes_of(answer: Answer, count: int) -> list[str]:
 
 def _codes(told: Words, count: int) -> list[str]:
     """Put in order what is told in either form. Raises: Silent where it is not one for each."""
-    codes = [word.code for word in told.results]
-    if not codes:
-        codes = [Code.OK] * (told.taken + len(told.refused))
-        if told.refused:
-            for index, code in _by_index(told.refused, len(codes)).items():
-                codes[index] = code
-    if len(codes) != count:
-        raise Silent(f"{len(codes)} results for {count} transactions")
+    results = len(told.results) + told.taken + len(told.refused)
+    if results != count:
+        raise Silent(f"{results} results for {count} transactions")
+    if told.results:
+        if len(told.results) < results:
+            raise Silent("results in both forms")
+        return [word.code for word in told.results]
+    codes: list[str] = [Code.OK] * count
+    for index, code in _by_index(told.refused, count).items():
+        codes[index] = code
     return codes
 
 

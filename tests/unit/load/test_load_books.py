@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books
+from aitbc_load.books import EXPIRED, FINAL, REJECTED, Books, Line
 from aitbc_load.names import names_in
 
 ACTIONS = st.lists(
@@ -132,17 +132,21 @@ def test_a_hand_in_fares_as_its_transactions_would_alone(
 ) -> None:
     """One line for many that fare alike, or a line for each: the books say the same."""
     together, alone = Books(), Books()
+    lines: list[list[Line]] = []
+    ones: list[list[Line]] = []
     names = [name_of(number) for number in range(30)]
     for first in range(0, 30, batch):
-        together.send("".join(names[first : first + batch]), due_s=float(first))
-        for name in names[first : first + batch]:
-            alone.send(name, due_s=float(first))
+        own = names[first : first + batch]
+        lines.append([together.send("".join(own), due_s=float(first))])
+        ones.append([alone.send(name, due_s=float(first)) for name in own])
 
-    for what, number, span in actions:
-        for books in (together, alone):
+    # One word for all of them comes before any word for one of them, or never.
+    for what, number, span in sorted(actions, key=lambda action: action[0] != "all"):
+        for books, hand_ins in ((together, lines), (alone, ones)):
             match what:
                 case "all":
-                    pass
+                    for each in hand_ins[number // batch % len(hand_ins)]:
+                        books.accept_all(each)
                 case "accept":
                     books.accept(name_of(number))
                 case "doubt":
@@ -191,6 +195,34 @@ def test_hand_ins_are_told_whole_or_in_parts(cut: int) -> None:
     assert (books.open, books.promised, books.sums().accepted) == (0, 0, 8)
     assert books.ended == dict.fromkeys(names, FINAL)
     assert books.contradictions == []
+
+
+def test_a_hand_in_is_one_entry_until_it_is_told_apart() -> None:
+    """What saves the time: nothing is held of its transactions one by one."""
+    books, names = Books(), [name_of(number) for number in range(8)]
+    lines = [books.send("".join(names[at : at + 4]), due_s=1.0) for at in (0, 4)]
+    books.accept_all(lines[0])
+
+    assert (len(books._whole), len(books._open), books.promised) == (2, 0, 4)
+    books.fates("".join(names[:4]), FINAL, at_s=2.0)
+    assert (len(books._whole), len(books._open), books.promised) == (1, 0, 0)
+    books.fates(names[4], FINAL, at_s=2.0)
+    assert (len(books._whole), len(books._open)) == (0, 3)
+
+
+def test_what_is_handed_in_twice_is_found() -> None:
+    """A schedule that deals one transaction twice is a bug of ours: its sums would be wrong."""
+    books, names = Books(), [name_of(number) for number in range(4)]
+    books.send("".join(names[:2]), due_s=1.0)
+
+    with pytest.raises(AssertionError, match="is sent once"):
+        books.send("".join(names[:2]), due_s=1.0)
+    books = Books()
+    for pair in (names[:2], names[2:3] + names[1:2]):
+        books.send("".join(pair), due_s=1.0)
+        books.fates("".join(pair), FINAL, at_s=2.0)
+    with pytest.raises(AssertionError, match="ended once"):
+        assert books.ended
 
 
 def test_a_hand_in_is_not_taken_for_another_that_begins_alike() -> None:

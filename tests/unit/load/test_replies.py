@@ -70,6 +70,18 @@ def test_events_are_whole_however_they_came(places: list[int]) -> None:
     assert heard == [Event("block", b'{"height":7}'), Event("tx", b"1")]
 
 
+def test_a_sign_of_life_behind_an_event_repeats_nothing() -> None:
+    """A quiet node sends comments; what was told before them was told."""
+    stream = Stream()
+
+    def chunk(text: bytes) -> bytes:
+        return b"%x\r\n%b\r\n" % (len(text), text)
+
+    assert stream.feed(chunk(b"event: block\ndata: 7\n\n")) == [Event("block", b"7")]
+    assert stream.feed(chunk(b": alive\n\n: alive\n\n")) == []
+    assert stream.feed(chunk(b"data: 8\n\nevent: tx\n\n")) == [Event("tx", b"")]
+
+
 def test_a_stream_without_chunks_is_refused() -> None:
     """A size that is no number is no stream of ours."""
     with pytest.raises(NotHttpError):
