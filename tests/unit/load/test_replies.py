@@ -70,6 +70,18 @@ def test_events_are_whole_however_they_came(places: list[int]) -> None:
     assert heard == [Event("block", b'{"height":7}'), Event("tx", b"1")]
 
 
+@given(st.lists(st.integers(0, 10_000), max_size=12), st.lists(st.integers(0, 10_000), max_size=4))
+def test_events_are_whole_whatever_chunks_they_are_in(chunks: list[int], places: list[int]) -> None:
+    """A line may go on in the next chunk, and its end may come alone."""
+    text = b"".join(EVENTS)
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(each), each) for each in cut(text, chunks))
+    stream = Stream()
+
+    heard = [event for piece in cut(framed, places) for event in stream.feed(piece)]
+
+    assert heard == [Event("block", b'{"height":7}'), Event("tx", b"1")]
+
+
 def test_a_sign_of_life_behind_an_event_repeats_nothing() -> None:
     """A quiet node sends comments; what was told before them was told."""
     stream = Stream()
