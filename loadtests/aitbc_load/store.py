@@ -1,13 +1,13 @@
 """Where are the signed transactions, before and after they are sent? In one file, mapped.
 
 To sign takes twenty times as long as to send, so all of it is done before a run, and so is the
-writing of the requests. Rows of fixed size say where each request and each transaction is, and
-its id, so that a million of them cost no memory of ours.
+writing of the requests. Rows of fixed size say where each request and each transaction is, so
+that a million of them cost no memory of ours.
 
-Shape: the magic, counts, where ids and rows begin; the requests, one behind the other, each of
-which ends with the transactions of one hand-in; the ids; the rows (offset, size) of all hand-ins,
-then of all transactions. A piece is a transaction as an element of a msgpack array, which is what
-`POST /tx` takes.
+Shape: the magic, counts, where rows begin; the requests, each of which ends with the transactions
+of one hand-in, and behind each their ids, in the digits that nodes write; the rows (offset, size)
+of all requests, then of all transactions. A piece is a transaction as an element of a msgpack
+array, which is what `POST /tx` takes.
 """
 
 import mmap
@@ -18,12 +18,12 @@ from typing import Self
 
 import msgspec
 
+from aitbc_load.names import ID_CHARS
 from aitbc_node.blocks import tx_id
 
-_MAGIC = b"aitbcload2\n"
+_MAGIC = b"aitbcload3\n"
 _HEAD = struct.Struct("<11sIQQ")
 _ROW = struct.Struct("<QI")
-_ID_BYTES = 32
 
 Frame = Callable[[int, int, int], bytes]
 """Writes what stands before the pieces of a hand-in: of its place, their count and their bytes."""
@@ -37,13 +37,12 @@ class Store:
             self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._batch: int
         self._count: int
-        self._ids: int
+        self._hand_ins: int
         self._view = memoryview(self._map)
-        magic, self._batch, self._count, self._ids = _HEAD.unpack_from(self._map)
+        magic, self._batch, self._count, self._hand_ins = _HEAD.unpack_from(self._map)
         assert magic == _MAGIC, "written by this module"
         self.bytes_mean = raw_bytes / max(1, self._count)
         """How large a transaction is, as it was signed."""
-        self._hand_ins = self._ids + self._count * _ID_BYTES
         self._rows = self._hand_ins + self._count // self._batch * _ROW.size
 
     def __len__(self) -> int:
@@ -56,9 +55,9 @@ class Store:
         """
         assert 0 <= place < self._count // self._batch, "enough were signed for the schedule"
         offset, size = _ROW.unpack_from(self._map, self._hand_ins + place * _ROW.size)
-        first = self._ids + place * self._batch * _ID_BYTES
-        ids = self._map[first : first + self._batch * _ID_BYTES].hex()
-        return self._view[offset : offset + size], ids
+        end = offset + size
+        ids = self._view[end : end + self._batch * ID_CHARS]
+        return self._view[offset:end], str(ids, "ascii")
 
     def piece(self, number: int) -> bytes:
         """Return a transaction as the element of a msgpack array."""
@@ -73,8 +72,10 @@ class Store:
     def id(self, number: int) -> str:
         """Return the id of a transaction."""
         assert 0 <= number < self._count, "a transaction of this run"
-        at = self._ids + number * _ID_BYTES
-        return self._map[at : at + _ID_BYTES].hex()
+        place, before = divmod(number, self._batch)
+        offset, size = _ROW.unpack_from(self._map, self._hand_ins + place * _ROW.size)
+        at = offset + size + before * ID_CHARS
+        return str(self._view[at : at + ID_CHARS], "ascii")
 
     def close(self) -> None:
         """Let go of the file, which no request is read from any more."""
@@ -89,7 +90,7 @@ class Store:
         has its room back when this process ends, however it does.
         """
         encode = msgspec.msgpack.Encoder().encode
-        ids, requests, rows = bytearray(), bytearray(), bytearray()
+        requests, rows = bytearray(), bytearray()
         offset, count, batch, raw_bytes = _HEAD.size, 0, 0, 0
         with path.open("wb") as file:
             file.write(bytes(_HEAD.size))
@@ -98,16 +99,16 @@ class Store:
                 pieces = [encode(raw) for raw in raws]
                 front = frame(place, len(pieces), sum(map(len, pieces)))
                 request = b"".join((front, *pieces))
-                file.write(request)
+                ids = "".join(tx_id(raw).hex() for raw in raws).encode()
+                file.write(request + ids)
                 requests += _ROW.pack(offset, len(request))
                 at = offset + len(front)
-                for raw, piece in zip(raws, pieces, strict=True):
-                    ids += tx_id(raw)
+                for piece in pieces:
                     rows += _ROW.pack(at, len(piece))
                     at += len(piece)
-                batch, count, offset = len(raws), count + len(raws), at
+                batch, count, offset = len(raws), count + len(raws), at + len(ids)
                 raw_bytes += sum(map(len, raws))
-            file.write(ids + requests + rows)
+            file.write(requests + rows)
             file.seek(0)
             file.write(_HEAD.pack(_MAGIC, batch, count, offset))
         try:
