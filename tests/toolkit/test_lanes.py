@@ -105,6 +105,49 @@ print(json.dumps(heard))
     assert told(program) == [[202, ""]] * 5
 
 
+def test_only_the_first_connection_to_a_node_asks_where_it_is() -> None:
+    """The others begin at once; where one is refused, the next asks again, and says why."""
+    program = """
+def handle(wire, _address):
+    waiting.append(wire)
+    while wire.recv(64):
+        go_on.wait()
+        wire.sendall(answer("yes"))
+
+class Counting(Wires):
+    def open(self, place):
+        asked.append(place.name)
+        return super().open(place)
+
+waiting, asked, go_on = [], [], Event()
+ours = lanes.Lanes(Counting())
+server = StreamServer(("127.0.0.1", 0), handle)
+server.start()
+node = node_at(server.server_port)
+for count in range(1, 6):
+    ours.ask(Errand(node, b"?"))
+    with gevent.Timeout(30):
+        while len(waiting) < count:
+            gevent.sleep(0.005)
+go_on.set()
+settle(5)
+go_on.clear()
+server.stop()
+for _ in range(5):
+    ours.ask(Errand(node, b"?"))  # on those that wait, and keeps them
+for count in (6, 7):
+    ours.ask(Errand(node, b"?"))
+    settle(count)
+print(json.dumps([heard, len(asked)]))
+"""
+    heard, asked = told(program)
+
+    assert heard[:5] == [[202, "yes"]] * 5
+    assert heard[5].startswith("no answer: ")
+    assert heard[6].startswith("no connection: ")
+    assert asked == 2
+
+
 def test_a_request_that_is_too_much_at_once_goes_out_in_parts() -> None:
     """A node that reads late gets all of it, in its order."""
     program = """

@@ -7,9 +7,12 @@ at a time, and what went out on one that had waited and broke goes out again on 
 add what an answer means.
 """
 
+import errno
+import socket
 import time
 from collections import defaultdict
-from typing import Protocol
+from contextlib import suppress
+from typing import Any, Protocol
 
 import gevent
 from gevent.monkey import get_original
@@ -21,6 +24,7 @@ from aitbc_load.swarm.wire import POOL_MAX, TIMEOUT_S, Answer, Silent, Wires
 _PIECE = 16 * 1024
 _LOOK_S = 1.0
 _READ, _WRITE = 1, 2
+_BEGUN = frozenset({0, errno.EINPROGRESS})
 _socket = get_original("socket", "socket")
 
 
@@ -41,10 +45,13 @@ class Lanes:
     """Keep the connections; `ask` returns at once."""
 
     def __init__(self, wires: Wires) -> None:
+        assert not wires.source, "connections of these lanes come from anywhere"
         self._wires = wires
         self._idle: dict[str, dict[_Lane, None]] = defaultdict(dict)
         """Those that wait at each node; the last that came is the first to go."""
         self._open: set[_Lane] = set()
+        self._known: dict[Place, tuple[int, Any]] = {}
+        """In which family, and where there, each node is that was reached the last time."""
 
     def ask(self, errand: Errand) -> None:
         """Send a request over a connection that waits, or as soon as a new one is there."""
@@ -53,7 +60,12 @@ class Lanes:
             lane, _ = idle.popitem()
             if lane.send(errand):
                 return
-        gevent.spawn(self._ask_anew, errand)
+        known = self._known.get(errand.node)
+        wire = _begun(*known) if known else None
+        if wire is None:
+            gevent.spawn(self._ask_anew, errand)
+        else:
+            self._send(wire, errand)
 
     def mind_the_time(self) -> None:
         """Give up for ever what is not answered in time."""
@@ -64,42 +76,71 @@ class Lanes:
                 lane.fail("timed out")
 
     def _ask_anew(self, errand: Errand) -> None:
+        """Find out where a node is, which may take its time, and tell why it is not reached."""
         try:
             connection = self._wires.open(errand.node)
         except Silent as silent:
             errand.unanswered(silent)
             return
-        lane = _Lane(self, connection.detach(), self._idle[errand.node.name])
+        wire = _socket(fileno=connection.detach())
+        wire.settimeout(0)
+        with suppress(OSError):  # it may be gone already
+            self._known[errand.node] = (wire.family, wire.getpeername())
+        self._send(wire, errand)
+
+    def _send(self, wire: socket.socket, errand: Errand) -> None:
+        lane = _Lane(self, wire, self._idle[errand.node.name])
         self._open.add(lane)
         lane.send(errand)
 
     def lost(self, lane: "_Lane") -> None:
-        """Hear that a connection is closed."""
+        """Hear that a connection is closed; a node that never answered on it may have moved."""
         self._open.discard(lane)
+        if lane.errand is not None and not lane.is_used:
+            self._known.pop(lane.errand.node, None)
+
+
+def _begun(family: int, address: Any) -> socket.socket | None:
+    """Begin a connection without waiting for it, in a sixth of the time that a greenlet takes.
+
+    One that could not be begun is for somebody who tells why: None.
+    """
+    try:
+        wire: socket.socket = _socket(family)
+    except OSError:
+        return None
+    wire.settimeout(0)
+    wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if wire.connect_ex(address) not in _BEGUN:
+        wire.close()
+        return None
+    return wire
 
 
 class _Lane:
     """Be one open connection."""
 
-    def __init__(self, owner: Lanes, descriptor: int, idle: "dict[_Lane, None]") -> None:
+    def __init__(self, owner: Lanes, wire: socket.socket, idle: "dict[_Lane, None]") -> None:
         self.errand: Errand | None = None
         self.asked_at = 0.0
+        self.is_used = False
         self._owner = owner
         self._idle = idle
-        self._is_used = False
         self._data = b""
         self._head: Head | None = None
         self._rest = memoryview(b"")
-        self._socket = _socket(fileno=descriptor)
-        self._socket.settimeout(0)
+        self._socket = wire
         loop = gevent.get_hub().loop
-        self._writer = loop.io(descriptor, _WRITE)
+        self._writer = loop.io(wire.fileno(), _WRITE)
         # Never stopped while it is open: to begin and to end waiting costs more than to read.
-        self._reader = loop.io(descriptor, _READ)
+        self._reader = loop.io(wire.fileno(), _READ)
         self._reader.start(self._on_readable)
 
     def send(self, errand: Errand) -> bool:
-        """Send a request, or as much of it as there is room for; False where it was too old."""
+        """Send a request, or as much of it as there is room for; False where it was too old.
+
+        There is room for nothing while the connection is not there yet.
+        """
         self.errand = errand
         self.asked_at = time.monotonic()
         self._data, self._head = b"", None
@@ -135,7 +176,7 @@ class _Lane:
         self._owner.ask(errand)
 
     def _is_stale(self, error: OSError) -> bool:
-        return self._is_used and isinstance(error, ConnectionError)
+        return self.is_used and isinstance(error, ConnectionError)
 
     def _on_writable(self) -> None:
         try:
@@ -175,7 +216,7 @@ class _Lane:
         if found.is_last or is_odd or len(self._idle) >= POOL_MAX:
             self._close()
         else:
-            self._is_used = True
+            self.is_used = True
             self._idle[self] = None
         if errand is not None:
             errand.answered(Answer(found.status, data[found.begins :]))

@@ -143,7 +143,7 @@ class Wires:
 
     def __init__(self, *, source: str = "") -> None:
         self.out_of_files = 0
-        self._source = source
+        self.source = source
         self._idle: dict[str, list[Connection]] = defaultdict(list)
 
     def ask(self, place: Place, request: bytes) -> Answer:
@@ -171,7 +171,7 @@ class Wires:
     def open(self, place: Place) -> Connection:
         """Open a new connection. Raises: Silent."""
         try:
-            return Connection(place, self._source)
+            return Connection(place, self.source)
         except OSError as error:
             self.out_of_files += 1
             raise Silent(f"no connection: {error}") from error
