@@ -15,6 +15,7 @@ from pathlib import Path
 import gevent
 from gevent.event import Event
 from locust import log
+from locust.runners import Runner
 
 from aitbc_load.attacks import Attacker
 from aitbc_load.books import EXPIRED, FINAL, Books
@@ -219,7 +220,7 @@ class Run:
         ]
         attackers = Attackers(nodes, ready.squads, dispatcher.now_s)
         began, cpu = time.monotonic(), time.process_time()
-        self._dispatch(dispatcher, attackers, ready.crowds)
+        runner = self._dispatch(dispatcher, attackers, ready.crowds)
         self.spent.sending_s = time.monotonic() - began
         self.spent.sending_cpu_s = time.process_time() - cpu
         self._bots.stop(self.order.plan.drain_s)
@@ -228,6 +229,8 @@ class Run:
         self._drain(dispatcher, listener, ready.terms)
         self.spent.tracked_cpu_s = time.process_time() - cpu
         self.spent.took_s = time.monotonic() - began
+        # Not before: it reads the source of whoever asks, 20 ms in which no answer is read.
+        runner.quit()
         self.spent.last_height = max(listener.height, self.spent.first_height)
         gevent.killall([*helping, listening])
         tell(dispatcher, listener)  # the last part of a second, so that all of them are the run
@@ -239,8 +242,8 @@ class Run:
         """Begin nothing more; what has begun comes to its end."""
         self._stop = self.spent.is_stopped = True
 
-    def _dispatch(self, dispatcher: Dispatcher, attackers: Attackers, crowds: Crowds) -> None:
-        """Let Locust run the user that owns the schedule, until it has begun everything."""
+    def _dispatch(self, dispatcher: Dispatcher, attackers: Attackers, crowds: Crowds) -> Runner:
+        """Let Locust run the user that owns the schedule; return its runner once all has begun."""
         over = Event()
 
         def work() -> None:
@@ -259,7 +262,7 @@ class Run:
         self.post.open(runner)
         runner.start(user_count=1, spawn_rate=1)
         over.wait()
-        runner.quit()
+        return runner
 
     def _watch(self, dispatcher: Dispatcher) -> None:
         while not self._stop:
