@@ -148,6 +148,56 @@ print(json.dumps([heard, len(asked)]))
     assert asked == 2
 
 
+CROWDED = """
+def serve():
+    wire, _ = door.accept()
+    while wire.recv(64):
+        go_on.wait()
+        wire.sendall(answer("yes"))
+
+go_on = Event()
+door = gevent.socket.socket()
+door.bind(("127.0.0.1", 0))
+door.listen(0)
+node = node_at(door.getsockname()[1])
+ours = lanes.Lanes(Wires())
+first = gevent.spawn(serve)
+ours.ask(Errand(node, b"?"))
+with gevent.Timeout(30):
+    while not ours._known:
+        gevent.sleep(0.005)
+filling = gevent.socket.create_connection(door.getsockname())  # no more are let in
+ours.ask(Errand(node, b"?"))
+half_open = [bool(lane._rest) for lane in ours._open]
+"""
+"""A node with one request under way, and another before its door."""
+
+
+def test_a_request_waits_until_its_connection_is_there() -> None:
+    """There is room for nothing before; then it goes out whole."""
+    program = """
+go_on.set()
+for _ in range(2):
+    gevent.spawn(serve)
+settle(2)
+print(json.dumps([heard, sorted(half_open)]))
+"""
+
+    assert told(CROWDED + program) == [[[202, "yes"]] * 2, [False, True]]
+
+
+def test_a_connection_that_never_comes_is_told() -> None:
+    """In time, as any other answer that does not come; the next asks anew where the node is."""
+    program = """
+lanes.TIMEOUT_S = lanes._LOOK_S = 0.05
+gevent.spawn(ours.mind_the_time)
+settle(2)
+print(json.dumps([heard, len(ours._known)]))
+"""
+
+    assert told(CROWDED + program) == [["no answer: timed out"] * 2, 0]
+
+
 def test_a_request_that_is_too_much_at_once_goes_out_in_parts() -> None:
     """A node that reads late gets all of it, in its order."""
     program = """

@@ -29,6 +29,22 @@ CAUGHT_BY = {
     "prints": "supply_conserved",
     "makes": "supply_conserved",
 }
+A_LISTENER = """
+from locust.event import Events
+before = Events.__init__
+def after(self):
+    before(self)
+    self.request.add_listener(lambda **told: 1 / 0)
+Events.__init__ = after
+"""
+A_SCHEDULE = """
+from aitbc_load.swarm.dispatching import Dispatcher
+run = Dispatcher.run
+def once(self, *rest):
+    Dispatcher.run = run
+    raise ZeroDivisionError
+Dispatcher.run = once
+"""
 IN_CI = "loses"
 """It takes seconds, and shows that violations are told; the others are for the nightly tier."""
 
@@ -120,21 +136,13 @@ def test_a_run_that_is_stopped_accounts_for_what_it_sent(tmp_path: Path) -> None
     assert result["books"]["pending"] == balance(result["books"]) == 0
 
 
-def test_a_listener_that_fails_makes_the_run_invalid(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("bug", [A_LISTENER, A_SCHEDULE], ids=["a listener", "the schedule, once"])
+def test_what_fails_inside_locust_makes_the_run_invalid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bug: str
 ) -> None:
-    """Locust goes on, and ends well, where a listener of its events raises; the run does not."""
+    """Locust goes on, and ends well, where what it calls raises; the run does not."""
     planted = tmp_path / "planted.py"
-    planted.write_text(
-        "from locust.event import Events\n"
-        "before = Events.__init__\n"
-        "def after(self):\n"
-        "    before(self)\n"
-        "    self.request.add_listener(lambda **told: 1 / 0)\n"
-        "Events.__init__ = after\n"
-        "from aitbc_load.__main__ import main\n"
-        "main()\n"
-    )
+    planted.write_text(bug + "from aitbc_load.__main__ import main\nmain()\n")
     program = tmp_path / "python"
     program.write_text(f"#!/bin/sh\nexec {sys.executable} -P {planted}\n")
     program.chmod(0o755)

@@ -100,17 +100,24 @@ class Listener:
                 connection.close()
 
     def mind(self) -> None:
-        """Leave, on and on, a node that is cut off: its stream stays open and tells nothing."""
+        """Leave, on and on, a node that is cut off: its stream stays open and tells nothing.
+
+        Where this process itself stood still, what the stream holds is read before it is left.
+        """
         looked = 0
         while True:
             heard = self.height
             gevent.sleep(_LOOK_S)
             other = self._nodes[looked % len(self._nodes)]
             looked += 1
-            if self._connection is None or self.height > heard:
+            connection = self._connection
+            if connection is None or self.height > heard:
                 continue
-            if self._reader.height_of(other) >= heard + _BEHIND:
-                self._connection.close()
+            if self._reader.height_of(other) < heard + _BEHIND:
+                continue
+            gevent.sleep(_PAUSE_S)
+            if self.height == heard:
+                connection.close()
 
     def catch_up(self, node: Place, *, since: int = 0) -> None:
         """Read from blocks what no event told, up to the node's newest block.

@@ -27,7 +27,8 @@ class Count(RequestStats):
 
 def counting() -> Environment:
     """Make the surroundings in which Locust runs the user."""
-    environment = Environment()
+    # Or Locust would begin the schedule again behind a bug of ours, and nobody would be told of it.
+    environment = Environment(catch_exceptions=False)
     environment.stats = Count()
     return environment
 

@@ -94,7 +94,8 @@ def test_a_sign_of_life_behind_an_event_repeats_nothing() -> None:
     assert stream.feed(chunk(b"data: 8\n\nevent: tx\n\n")) == [Event("tx", b"")]
 
 
-def test_a_stream_without_chunks_is_refused() -> None:
-    """A size that is no number is no stream of ours."""
+@pytest.mark.parametrize("line", [b"event: block", b"-2", b"-6"])
+def test_a_stream_without_chunks_is_refused(line: bytes) -> None:
+    """A size that is no number, or leads backwards, is no stream of ours."""
     with pytest.raises(NotHttpError):
-        list(Stream().feed(b"event: block\r\n"))
+        list(Stream().feed(line + b"\r\n"))
