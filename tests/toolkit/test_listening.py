@@ -1,9 +1,8 @@
 """Whom does a swarm stop listening to? Only who tells nothing of blocks that others have."""
 
 import json
-import subprocess
-import sys
 
+import child_program
 import pytest
 
 # Given are the heights that the stream tells behind each question to the other node.
@@ -52,7 +51,4 @@ gevent.spawn(listener.mind).join()
 )
 def test_only_a_stream_that_tells_nothing_is_left(told: list[int], left_at: list[int]) -> None:
     """A swarm that stood still itself has not read yet what its stream holds, and stays with it."""
-    argv = [sys.executable, "-c", PROGRAM, json.dumps(told)]
-    done = subprocess.run(argv, check=True, capture_output=True, timeout=60)
-
-    assert json.loads(done.stdout) == left_at
+    assert child_program.told(PROGRAM, json.dumps(told)) == left_at

@@ -1,8 +1,6 @@
 """Bots that do the same at the same moment keep nobody else waiting."""
 
-import json
-import subprocess
-import sys
+import child_program
 
 PROGRAM = """
 import json, sys
@@ -52,10 +50,7 @@ print(json.dumps([len(done), paid]))
 
 def test_a_payment_does_not_wait_for_all_who_watch() -> None:
     """Forty who read a minute of blocks each begin together; a payment is due behind the first."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], check=True, capture_output=True, timeout=60
-    )
+    everybody, (before_it,) = child_program.told(PROGRAM)
 
-    everybody, (before_it,) = json.loads(done.stdout)
     assert everybody == 40
     assert before_it < 10
